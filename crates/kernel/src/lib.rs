@@ -1,0 +1,1 @@
+//! What Clearway puts into the kernel.

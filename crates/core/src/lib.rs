@@ -1,9 +1,12 @@
 //! Clearway's pure decisions.
 //!
-//! This crate owns what Clearway *decides*: the settings, what a configuration asks for, the life of
-//! generations. It does no I/O, has no clock and no threads, and depends on no other crate of the
-//! house; the shell (`crates/clearway`) carries out what is decided here.
+//! This crate owns what Clearway *decides*: the settings, the exit codes, the life of generations. It
+//! does no I/O, has no clock and no threads, and depends on no other crate of the house; the shell
+//! (`crates/clearway`) carries out what is decided here. Begin reading in [`supervisor`].
 
 #![forbid(unsafe_code)]
 
+pub mod exit;
 pub mod names;
+pub mod settings;
+pub mod supervisor;

@@ -1,0 +1,101 @@
+//! The exit codes, in one table: what `clearway` says to Docker, systemd and scripts.
+//!
+//! The numbers follow `sysexits.h` where it has a fitting one. They stay clear of 1 (HAProxy's own),
+//! of 125 to 127 (Docker's and the shell's) and of 128 and above (death by signal).
+
+/// How Clearway, or one of its subcommands, ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done; for `run`: stopped as asked, drained or ended, nothing left behind.
+    Done = 0,
+    /// A finding of `check` or `doctor` needs attention, although everything was examined.
+    Findings = 2,
+    /// A flag, a setting or an argument is wrong.
+    Usage = 64,
+    /// HAProxy refused the configuration, in its own words.
+    ConfigurationRefused = 65,
+    /// The configuration is missing or cannot be read.
+    ConfigurationUnreadable = 66,
+    /// No running Clearway was found to talk to, or it could not be told which one is meant.
+    NoInstance = 68,
+    /// HAProxy was not found, could not be executed, or is older than 2.4.
+    NoHaproxy = 69,
+    /// Something that should not happen; the message says what.
+    Internal = 70,
+    /// The kernel cannot do what transparency needs.
+    Kernel = 71,
+    /// HAProxy could not get an address or port.
+    AddressInUse = 72,
+    /// HAProxy was started but did not prove itself in time.
+    NotReady = 74,
+    /// Another Clearway of the same instance name is running.
+    InstanceTaken = 75,
+    /// Something was left behind in the kernel although everything was tried.
+    Residue = 76,
+    /// A capability is missing; the message names the flag that adds it.
+    Rights = 77,
+    /// The program that was to be executed in place exists but cannot be executed.
+    CannotExecute = 126,
+    /// The program that was to be executed in place was not found.
+    NotFound = 127,
+}
+
+impl ExitCode {
+    /// Every code, in the order of their numbers: the documentation and the tests walk through it.
+    pub const ALL: [Self; 16] = [
+        Self::Done,
+        Self::Findings,
+        Self::Usage,
+        Self::ConfigurationRefused,
+        Self::ConfigurationUnreadable,
+        Self::NoInstance,
+        Self::NoHaproxy,
+        Self::Internal,
+        Self::Kernel,
+        Self::AddressInUse,
+        Self::NotReady,
+        Self::InstanceTaken,
+        Self::Residue,
+        Self::Rights,
+        Self::CannotExecute,
+        Self::NotFound,
+    ];
+
+    /// The number that the process exits with.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// What the code means, in one line.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done; for `run`: stopped as asked, and nothing is left behind",
+            Self::Findings => "`check` or `doctor` found something that needs attention",
+            Self::Usage => "a flag, a setting or an argument is wrong",
+            Self::ConfigurationRefused => "HAProxy refused the configuration",
+            Self::ConfigurationUnreadable => "the configuration is missing or cannot be read",
+            Self::NoInstance => "no running Clearway was found, or it is not clear which one is meant",
+            Self::NoHaproxy => "HAProxy was not found, cannot be executed, or is older than 2.4",
+            Self::Internal => "something that should not happen; the message says what",
+            Self::Kernel => "the kernel cannot do what transparent proxying needs",
+            Self::AddressInUse => "HAProxy could not get an address or a port",
+            Self::NotReady => "HAProxy was started but did not prove itself in time",
+            Self::InstanceTaken => "another Clearway with the same instance name is running",
+            Self::Residue => "something could not be removed from the kernel; `clearway cleanup` tries again",
+            Self::Rights => "a capability is missing; the message names the flag that adds it",
+            Self::CannotExecute => "the program to execute in place cannot be executed",
+            Self::NotFound => "the program to execute in place was not found",
+        }
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code.number())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! The settings: one table that feeds the flags, the environment variables, `--help`, the manual page
+//! and docs/reference/settings.md, and the [`Settings`] that come out of it.
+//!
+//! All settings are checked before the first side effect. A wrong value names itself, what was expected,
+//! and where it came from.
+
+use std::time::Duration;
+
+use crate::names::{InstanceName, Mark};
+
+mod value;
+
+pub use value::{LogFormat, LogLevel, LogSetting};
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Setting {
+    /// What is set.
+    pub key: Key,
+    /// The long flag, without its dashes.
+    pub flag: &'static str,
+    /// The environment variable of the same meaning; the flag wins over it.
+    pub variable: &'static str,
+    /// What stands for the value in `--help`.
+    pub value: &'static str,
+    /// The default as it would be typed, or what happens without.
+    pub default: &'static str,
+    /// One sentence for people.
+    pub help: &'static str,
+}
+
+/// The settings by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each is described by its row in `TABLE`
+pub enum Key {
+    Instance,
+    DrainTimeout,
+    ReadyTimeout,
+    Log,
+    Mark,
+    RunDirectory,
+    Ports,
+}
+
+/// All settings of `clearway run`.
+pub const TABLE: &[Setting] = &[
+    Setting {
+        key: Key::Instance,
+        flag: "instance",
+        variable: "CLEARWAY_INSTANCE",
+        value: "NAME",
+        default: "a private, unnamed instance that never meets another",
+        help: "The name under which Clearways belong together: `a-z`, `0-9` and `-`, up to 32 characters",
+    },
+    Setting {
+        key: Key::DrainTimeout,
+        flag: "drain-timeout",
+        variable: "CLEARWAY_DRAIN_TIMEOUT",
+        value: "DURATION",
+        default: "295s",
+        help: "How long sessions may take to finish after a stop was asked for, before they are cut",
+    },
+    Setting {
+        key: Key::ReadyTimeout,
+        flag: "ready-timeout",
+        variable: "CLEARWAY_READY_TIMEOUT",
+        value: "DURATION",
+        default: "10m",
+        help: "How long a new HAProxy may take to prove that it is ready, before it is given up",
+    },
+    Setting {
+        key: Key::Log,
+        flag: "log",
+        variable: "CLEARWAY_LOG",
+        value: "FORMAT,LEVEL",
+        default: "text,info",
+        help: "Clearway's own log on standard error: `text` or `json`, and `error`, `warn`, `info` or `debug`",
+    },
+    Setting {
+        key: Key::Mark,
+        flag: "mark",
+        variable: "CLEARWAY_MARK",
+        value: "BIT",
+        default: "bit 29 (0x20000000), or the next that no policy rule tests",
+        help: "The one bit of the packet mark that Clearway uses, as a number with one bit set (0x20000000)",
+    },
+    Setting {
+        key: Key::RunDirectory,
+        flag: "run-directory",
+        variable: "CLEARWAY_RUN_DIRECTORY",
+        value: "DIRECTORY",
+        default: "/run/clearway, or an abstract socket where nothing can be written",
+        help: "Where the admin socket is made, and where the subcommands look for it",
+    },
+    Setting {
+        key: Key::Ports,
+        flag: "ports",
+        variable: "HAPROXY_PORTS",
+        value: "PORT,...",
+        default: "the ports are found in the configuration",
+        help: "Ports in addition to those found in the configuration, as the shell-script images took them",
+    },
+];
+
+/// The settings, resolved: no option is left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Unset: a private instance.
+    pub instance: Option<InstanceName>,
+    /// From a stop to the cut of what is left.
+    pub drain_timeout: Duration,
+    /// From the start of a HAProxy to its answer over the private socket.
+    pub ready_timeout: Duration,
+    /// Format and level of Clearway's own log.
+    pub log: LogSetting,
+    /// Unset: chosen among the bits that nobody tests.
+    pub mark: Option<Mark>,
+    /// Where the admin socket is made if it can be.
+    pub run_directory: std::path::PathBuf,
+    /// In addition to those that the configuration names.
+    pub ports: Vec<u16>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            instance: None,
+            drain_timeout: Duration::from_secs(295),
+            ready_timeout: Duration::from_secs(600),
+            log: LogSetting::default(),
+            mark: None,
+            run_directory: "/run/clearway".into(),
+            ports: Vec::new(),
+        }
+    }
+}
+
+/// A value that a setting does not take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{origin}` is `{value}`: {problem}")]
+pub struct InvalidSetting {
+    /// The flag or the variable it came from.
+    pub origin: String,
+    /// What was given.
+    pub value: String,
+    /// What was expected.
+    pub problem: String,
+}
+
+impl Settings {
+    /// Takes one value, as typed after a flag or found in a variable.
+    ///
+    /// An empty variable counts as unset: `docker run -e CLEARWAY_INSTANCE=` and compose files with an
+    /// unset substitution produce them.
+    pub fn set(&mut self, key: Key, text: &str, origin: &str) -> Result<(), InvalidSetting> {
+        let wrong =
+            |problem: String| InvalidSetting { origin: origin.to_owned(), value: text.to_owned(), problem };
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(());
+        }
+        match key {
+            Key::Instance => self.instance = Some(text.parse().map_err(|e| wrong(format!("{e}")))?),
+            Key::DrainTimeout => self.drain_timeout = value::duration(text).map_err(wrong)?,
+            Key::ReadyTimeout => self.ready_timeout = value::duration(text).map_err(wrong)?,
+            Key::Log => self.log = text.parse().map_err(wrong)?,
+            Key::Mark => self.mark = Some(value::mark(text).map_err(wrong)?),
+            Key::RunDirectory => self.run_directory = text.into(),
+            Key::Ports => self.ports = value::ports(text).map_err(wrong)?,
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn set(key: Key, text: &str) -> Result<Settings, InvalidSetting> {
+    let mut settings = Settings::default();
+    settings.set(key, text, "--flag").map(|()| settings)
+}
+
+#[test]
+fn every_row_has_its_own_flag_and_variable() {
+    for (i, a) in TABLE.iter().enumerate() {
+        for b in &TABLE[i + 1..] {
+            assert!(a.flag != b.flag && a.variable != b.variable && a.key != b.key);
+        }
+        assert!(!a.help.ends_with('.'), "{}: no trailing period", a.flag);
+    }
+}
+
+#[test]
+fn durations_are_written_as_in_haproxys_manual() {
+    for (text, expected) in [
+        ("295s", Duration::from_secs(295)),
+        ("295", Duration::from_secs(295)),
+        ("5m", Duration::from_secs(300)),
+        ("1m30s", Duration::from_secs(90)),
+        ("500ms", Duration::from_millis(500)),
+        ("0", Duration::ZERO),
+        ("1d", Duration::from_secs(86_400)),
+    ] {
+        assert_eq!(set(Key::DrainTimeout, text).unwrap().drain_timeout, expected, "{text}");
+    }
+    for bad in ["s", "5x", "1 2", "-1s", "5m3", "99999999999999999999s", "9999999d", "1.5s", "ä"] {
+        let error = set(Key::DrainTimeout, bad).unwrap_err();
+        assert!(error.to_string().contains("such as `295s`"), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn the_mark_is_one_bit() {
+    assert_eq!(set(Key::Mark, "0x40000000").unwrap().mark, Mark::bit(30));
+    assert_eq!(set(Key::Mark, "0x40000000/0x40000000").unwrap().mark, Mark::bit(30));
+    assert_eq!(set(Key::Mark, "1").unwrap().mark, Mark::bit(0));
+    for bad in ["3", "0", "0x", "x", "0x40000000/0xffffffff"] {
+        assert!(set(Key::Mark, bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn the_ports_of_the_old_images_are_taken() {
+    assert_eq!(set(Key::Ports, "1234,5678").unwrap().ports, [1234, 5678]);
+    assert_eq!(set(Key::Ports, "80, 443").unwrap().ports, [80, 443]);
+    let error = set(Key::Ports, "80,http").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "`--flag` is `80,http`: `http` is not a port: expected numbers from 1 to 65535 with commas between"
+    );
+    assert!(set(Key::Ports, "0").is_err());
+}
+
+#[test]
+fn log_takes_format_and_level_in_any_order() {
+    let json = set(Key::Log, "json").unwrap().log;
+    assert_eq!((json.format, json.level), (LogFormat::Json, LogLevel::Info));
+    let both = set(Key::Log, "debug,json").unwrap().log;
+    assert_eq!((both.format, both.level), (LogFormat::Json, LogLevel::Debug));
+    assert!(set(Key::Log, "loud").is_err());
+}
+
+#[test]
+fn an_empty_variable_is_an_unset_one() {
+    for row in TABLE {
+        assert_eq!(set(row.key, "").unwrap(), Settings::default());
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_is_typed_panics(text in ".{0,40}") {
+        for row in TABLE {
+            let _ = set(row.key, &text);
+        }
+    }
+}

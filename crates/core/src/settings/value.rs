@@ -1,0 +1,122 @@
+//! How single values are read. Every error says what would have been right.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::names::Mark;
+
+/// The longest duration a setting takes: a year. More is a typing error.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// How Clearway's own log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One readable line an event.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// From which severity on Clearway logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what failed.
+    Error,
+    /// And what needs attention.
+    Warn,
+    /// And one line per change of state.
+    #[default]
+    Info,
+    /// And the details of each step.
+    Debug,
+}
+
+/// `CLEARWAY_LOG`: a format, a level, or both with a comma between, in any order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSetting {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// From which severity on.
+    pub level: LogLevel,
+}
+
+impl FromStr for LogSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut setting = Self::default();
+        for word in text.split(',').map(str::trim) {
+            match word {
+                "text" => setting.format = LogFormat::Text,
+                "json" => setting.format = LogFormat::Json,
+                "error" => setting.level = LogLevel::Error,
+                "warn" => setting.level = LogLevel::Warn,
+                "info" => setting.level = LogLevel::Info,
+                "debug" => setting.level = LogLevel::Debug,
+                _ => {
+                    return Err(format!(
+                        "`{word}` is neither a format (`text`, `json`) nor a level (`error`, `warn`, `info`, `debug`)"
+                    ));
+                }
+            }
+        }
+        Ok(setting)
+    }
+}
+
+/// A duration as HAProxy's users write it: a number with `us`, `ms`, `s`, `m`, `h` or `d`
+/// (HAProxy's manual 2.5), several in a row, or a bare number of seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected a duration of at most a year such as `295s`, `5m`, `1m30s` or `500ms`";
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().map_err(|_| EXPECTED.to_owned())?;
+        rest = &rest[digits..];
+        let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let part = match &rest[..letters] {
+            "us" => Some(Duration::from_micros(number)),
+            "ms" => Some(Duration::from_millis(number)),
+            "s" => Some(Duration::from_secs(number)),
+            "" if rest.is_empty() && total.is_zero() => Some(Duration::from_secs(number)),
+            "m" => number.checked_mul(60).map(Duration::from_secs),
+            "h" => number.checked_mul(3_600).map(Duration::from_secs),
+            "d" => number.checked_mul(86_400).map(Duration::from_secs),
+            _ => None,
+        };
+        rest = &rest[letters..];
+        total = part.and_then(|part| total.checked_add(part)).ok_or(EXPECTED)?;
+    }
+    if total > LONGEST { Err(EXPECTED.to_owned()) } else { Ok(total) }
+}
+
+/// A mark with exactly one bit, decimal or with `0x`; `VALUE/MASK` is taken where both are the same.
+pub(super) fn mark(text: &str) -> Result<Mark, String> {
+    const EXPECTED: &str = "expected a number with exactly one bit set, such as `0x20000000`";
+    let number = |text: &str| {
+        text.strip_prefix("0x")
+            .map_or_else(|| text.parse::<u32>().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+    };
+    let value = match text.split_once('/') {
+        Some((value, mask)) if number(value) == number(mask) => number(value),
+        Some(_) => None,
+        None => number(text),
+    };
+    value
+        .filter(|value| value.is_power_of_two())
+        .and_then(|value| Mark::bit(u8::try_from(value.trailing_zeros()).ok()?))
+        .ok_or_else(|| EXPECTED.to_owned())
+}
+
+/// `80,443`: ports with commas (or blanks) between.
+pub(super) fn ports(text: &str) -> Result<Vec<u16>, String> {
+    text.split([',', ' '])
+        .filter(|word| !word.is_empty())
+        .map(|word| match word.parse() {
+            Ok(port) if port > 0 => Ok(port),
+            _ => Err(format!("`{word}` is not a port: expected numbers from 1 to 65535 with commas between")),
+        })
+        .collect()
+}

@@ -1,0 +1,179 @@
+//! What the supervisor is told, what it answers with, and what those carry.
+
+use std::fmt;
+
+use crate::exit::ExitCode;
+use crate::names::Generation;
+
+use super::report::Report;
+
+/// Somebody who waits for an answer over the admin socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+/// Who asked for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// A signal, by its name (`SIGHUP`): nobody waits for an answer.
+    Signal(&'static str),
+    /// A request over the admin socket, which is answered.
+    Admin(RequestId),
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(name) => f.write_str(name),
+            Self::Admin(_) => f.write_str("the admin socket"),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Clearway begins.
+    Begin,
+    /// Somebody wants the configuration to be taken anew.
+    ReloadAsked(Asker),
+    /// Somebody wants Clearway to stop: the first time it drains, the second time it ends at once.
+    StopAsked(Asker),
+    /// [`Action::Prepare`] is done.
+    Prepared {
+        /// Which generation.
+        generation: Generation,
+        /// Whether its configuration is transparent.
+        plumbing: Plumbing,
+    },
+    /// [`Action::Launch`] has made a process.
+    Started {
+        /// Which generation.
+        generation: Generation,
+        /// HAProxy's master.
+        pid: u32,
+    },
+    /// The new process itself has answered, and it was seen which sockets it uses.
+    Proved {
+        /// Which generation.
+        generation: Generation,
+        /// What it proved.
+        proof: Proof,
+    },
+    /// Preparing, launching or proving came to nothing.
+    Failed {
+        /// Which generation.
+        generation: Generation,
+        /// Why.
+        failure: Failure,
+    },
+    /// The master of a generation is gone (and with it its worker).
+    Exited {
+        /// Which generation.
+        generation: Generation,
+        /// How it ended, in words: `exit code 1`, `killed by SIGSEGV`.
+        how: String,
+        /// What its last words tell about why; used if it had not proved itself.
+        failure: Failure,
+    },
+    /// Nothing but time has passed.
+    TimePassed,
+}
+
+/// Whether a generation needs the transparent plumbing in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plumbing {
+    /// Its configuration has `usesrc`.
+    Needed,
+    /// Nothing in its configuration is transparent.
+    NotNeeded,
+}
+
+/// What a new generation has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The process that accepts connections.
+    pub worker: u32,
+    /// How many listening sockets it took over from custody (the same inodes).
+    pub adopted: usize,
+    /// The addresses of the sockets that it made itself.
+    pub fresh: Vec<String>,
+    /// The addresses in custody that it does not use.
+    pub unclaimed: Vec<String>,
+}
+
+/// Why a generation came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Failure {
+    /// What Clearway exits with if this was its first generation.
+    pub code: ExitCode,
+    /// What was being done, on what, and why it failed.
+    pub message: String,
+    /// HAProxy's own words, line by line.
+    pub words: Vec<String>,
+    /// The command or flag that mends it, where one is known.
+    pub hints: Vec<String>,
+    /// Set if HAProxy closed its private socket: its end, which tells more, is to be expected.
+    #[serde(skip)]
+    pub closed: bool,
+}
+
+impl Failure {
+    /// A failure with nothing but a message.
+    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), words: Vec::new(), hints: Vec::new(), closed: false }
+    }
+
+    /// The same with a line that helps.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Read the configuration, look at the HAProxy there is, set up the plumbing if it is needed.
+    Prepare(Generation),
+    /// Start HAProxy with what is in custody, and let it prove itself.
+    Launch(Generation),
+    /// Forget what was prepared for a generation that will never run.
+    Abandon(Generation),
+    /// The generation serves from now on: its sockets are what custody holds.
+    Commit(Generation),
+    /// `SIGUSR1`: accept nothing more, finish what is there.
+    Drain(Generation),
+    /// End it although it has sessions.
+    End(Generation, How),
+    /// Close every socket in custody: new connections are refused from now on.
+    ReleaseCustody,
+    /// Take the plumbing out of the kernel.
+    Unplumb,
+    /// Tell somebody who waits how it went.
+    Answer(RequestId, Answer),
+    /// Write a line into the log.
+    Report(Report),
+    /// Leave.
+    Exit(ExitCode),
+}
+
+/// How a generation is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// `SIGTERM`: HAProxy closes what is left.
+    Terminate,
+    /// `SIGKILL`: HAProxy did not even do that.
+    Kill,
+}
+
+/// What somebody who waited is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The reload took: this generation serves.
+    Serving(Generation, Proof),
+    /// The reload did not take; the former generation, if there is one, serves on.
+    Refused(Failure),
+    /// Clearway is stopping: it reloads no more.
+    Stopping,
+}

@@ -1,0 +1,193 @@
+//! The log lines: one per change of state, and nothing else is logged at `info`.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::exit::ExitCode;
+use crate::names::Generation;
+
+use super::event::{Asker, Failure, Proof};
+
+/// How urgent a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Something was lost or failed.
+    Error,
+    /// Somebody should look.
+    Warn,
+    /// A change of state.
+    Info,
+}
+
+/// A change of state, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A reload was asked for.
+    ReloadAsked(Asker),
+    /// A reload was asked for while another one runs: one more follows it.
+    ReloadQueued(Asker),
+    /// HAProxy was started.
+    Started(Generation, u32),
+    /// A generation serves.
+    Serving {
+        /// Which.
+        generation: Generation,
+        /// What it proved.
+        proof: Proof,
+        /// From the beginning of the attempt to the proof.
+        took: Duration,
+    },
+    /// A start, a reload or a restart came to nothing.
+    Refused {
+        /// Which generation.
+        generation: Generation,
+        /// Why.
+        failure: Failure,
+        /// The generation that serves on, if any.
+        serving: Option<Generation>,
+    },
+    /// A former generation finishes its sessions.
+    Draining(Generation),
+    /// A former generation is gone.
+    Drained(Generation, Duration),
+    /// The serving generation ended although nobody asked it to.
+    Crashed {
+        /// Which.
+        generation: Generation,
+        /// Exit code or signal, in words.
+        how: String,
+        /// Until the next try.
+        again_in: Duration,
+    },
+    /// A draining generation ended with other than code 0.
+    DrainedBadly(Generation, String),
+    /// A stop was asked for.
+    Stopping {
+        /// By whom.
+        by: Asker,
+        /// How many generations have to drain.
+        generations: usize,
+        /// How long they may take.
+        limit: Duration,
+    },
+    /// Sessions are cut: asked for a second time, or the drain timeout is over.
+    Cutting {
+        /// Why.
+        why: Cut,
+        /// Which generations are ended.
+        generations: Vec<Generation>,
+    },
+    /// Clearway leaves.
+    Leaving(ExitCode),
+}
+
+/// Why sessions are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// A second stop.
+    Asked(Asker),
+    /// The drain timeout is over.
+    TimedOut(Duration),
+    /// HAProxy did not follow `SIGTERM`.
+    Ignored,
+}
+
+impl Report {
+    /// How urgent the line is.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Refused { .. } | Self::Crashed { .. } => Severity::Error,
+            Self::Cutting { .. } | Self::DrainedBadly(..) => Severity::Warn,
+            Self::Leaving(code) if *code != ExitCode::Done => Severity::Error,
+            _ => Severity::Info,
+        }
+    }
+
+    /// The generation that the line is about, for the JSON log.
+    pub fn generation(&self) -> Option<Generation> {
+        match self {
+            Self::Started(generation, _)
+            | Self::Serving { generation, .. }
+            | Self::Refused { generation, .. }
+            | Self::Draining(generation)
+            | Self::Drained(generation, _)
+            | Self::DrainedBadly(generation, _)
+            | Self::Crashed { generation, .. } => Some(*generation),
+            _ => None,
+        }
+    }
+
+    /// Lines that belong to this one: HAProxy's words and what would help.
+    pub fn details(&self) -> impl Iterator<Item = String> {
+        let failure = if let Self::Refused { failure, .. } = self { Some(failure) } else { None };
+        failure.into_iter().flat_map(|failure| {
+            let words = failure.words.iter().map(|line| format!("haproxy: {line}"));
+            words.chain(failure.hints.iter().map(|hint| format!("hint: {hint}")))
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReloadAsked(by) => write!(f, "reload asked for by {by}"),
+            Self::ReloadQueued(by) => {
+                write!(f, "reload asked for by {by}: one more follows the one that is under way")
+            }
+            Self::Started(generation, pid) => write!(f, "generation {generation} started, pid {pid}"),
+            Self::Serving { generation, proof, took } => {
+                let total = proof.adopted + proof.fresh.len();
+                let took = took.as_millis();
+                write!(f, "generation {generation} serves, worker {}: ", proof.worker)?;
+                write!(f, "{} of {total} sockets taken over, after {took} ms", proof.adopted)?;
+                list(f, "; no longer used: ", &proof.unclaimed)
+            }
+            Self::Refused { generation, failure, serving } => {
+                write!(f, "generation {generation} came to nothing: {}", failure.message)?;
+                match serving {
+                    Some(serving) => write!(f, "; generation {serving} serves on"),
+                    None => Ok(()),
+                }
+            }
+            Self::Draining(generation) => write!(f, "generation {generation} finishes its sessions"),
+            Self::Drained(generation, took) => {
+                write!(f, "generation {generation} has ended after draining for {} ms", took.as_millis())
+            }
+            Self::DrainedBadly(generation, how) => {
+                write!(f, "generation {generation} ended while draining: {how}")
+            }
+            Self::Crashed { generation, how, again_in } => {
+                write!(f, "generation {generation} ended although nobody asked it to ({how}); ")?;
+                write!(f, "its listening sockets stay open, the next start follows ")?;
+                if again_in.is_zero() {
+                    f.write_str("at once")
+                } else {
+                    write!(f, "in {} ms", again_in.as_millis())
+                }
+            }
+            Self::Stopping { by, generations: 0, .. } => write!(f, "stop asked for by {by}"),
+            Self::Stopping { by, generations, limit } => {
+                write!(f, "stop asked for by {by}: {generations} generation(s) finish their sessions, ")?;
+                write!(f, "for at most {} s", limit.as_secs_f32())
+            }
+            Self::Cutting { why, generations } => {
+                match why {
+                    Cut::Asked(by) => write!(f, "a second stop was asked for by {by}: ")?,
+                    Cut::TimedOut(limit) => {
+                        write!(f, "the drain timeout of {} s is over: ", limit.as_secs_f32())?;
+                    }
+                    Cut::Ignored => write!(f, "HAProxy did not end on SIGTERM: ")?,
+                }
+                let names: Vec<String> = generations.iter().map(Generation::to_string).collect();
+                write!(f, "what is left of generation {} is cut", names.join(", "))
+            }
+            Self::Leaving(ExitCode::Done) => f.write_str("stopped; nothing is left behind"),
+            Self::Leaving(code) => write!(f, "exit code {}: {}", code.number(), code.meaning()),
+        }
+    }
+}
+
+/// The items after a heading, or nothing for none.
+fn list(f: &mut fmt::Formatter<'_>, heading: &str, items: &[String]) -> fmt::Result {
+    if items.is_empty() { Ok(()) } else { write!(f, "{heading}{}", items.join(", ")) }
+}

@@ -1,0 +1,104 @@
+//! The stop: drain, cut what is left, leave.
+
+use std::time::Duration;
+
+use crate::exit::ExitCode;
+use crate::names::Generation;
+
+use super::event::{Action, Asker, How};
+use super::report::{Cut, Report};
+use super::{GRACE, State, Supervisor};
+
+/// A stop under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    /// What Clearway leaves with.
+    pub(super) code: ExitCode,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Draining {
+        until: Duration,
+    },
+    Terminating {
+        until: Duration,
+    },
+    /// `SIGKILL` was sent: the kernel does the rest, and what it cannot end now nobody can.
+    Killing {
+        until: Duration,
+    },
+}
+
+impl Stop {
+    pub(super) fn deadline(&self) -> Duration {
+        match self.stage {
+            Stage::Draining { until } | Stage::Terminating { until } | Stage::Killing { until } => until,
+        }
+    }
+}
+
+impl Supervisor {
+    pub(super) fn stop_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
+        match &self.stop {
+            None => {
+                let generations = self.lives.len();
+                todo.push(Action::Report(Report::Stopping { by, generations, limit: self.limits.drain }));
+                self.begin_stop(ExitCode::Done, self.limits.drain, now, todo);
+            }
+            Some(Stop { stage: Stage::Draining { .. }, .. }) => self.cut(Cut::Asked(by), now, todo),
+            Some(_) => {}
+        }
+    }
+
+    /// The first generation came to nothing: what may be left of it gets a moment to go.
+    pub(super) fn stop_with(&mut self, code: ExitCode, now: Duration, todo: &mut Vec<Action>) {
+        self.begin_stop(code, GRACE, now, todo);
+    }
+
+    fn begin_stop(&mut self, code: ExitCode, limit: Duration, now: Duration, todo: &mut Vec<Action>) {
+        self.cancel_attempt(todo);
+        // Custody first: whoever connects from now on is refused, and nobody waits in a queue that is
+        // never read.
+        todo.push(Action::ReleaseCustody);
+        let not_draining: Vec<Generation> = self
+            .lives
+            .iter()
+            .filter(|(_, life)| !matches!(life.state, State::Draining { .. }))
+            .map(|(generation, _)| *generation)
+            .collect();
+        for generation in not_draining {
+            self.drain(generation, now, todo);
+        }
+        self.stop = Some(Stop { code, stage: Stage::Draining { until: now.saturating_add(limit) } });
+        self.after_an_end(todo);
+    }
+
+    pub(super) fn look_at_the_stop(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        let Some(Stop { code, stage }) = self.stop else { return };
+        match stage {
+            Stage::Draining { until } if until <= now => {
+                self.cut(Cut::TimedOut(self.limits.drain), now, todo);
+            }
+            Stage::Terminating { until } if until <= now => {
+                self.end_all(Cut::Ignored, How::Kill, Stage::Killing { until: now + GRACE }, todo);
+            }
+            Stage::Killing { until } if until <= now => self.leave(code, todo),
+            _ => {}
+        }
+    }
+
+    fn cut(&mut self, why: Cut, now: Duration, todo: &mut Vec<Action>) {
+        self.end_all(why, How::Terminate, Stage::Terminating { until: now + GRACE }, todo);
+    }
+
+    fn end_all(&mut self, why: Cut, how: How, stage: Stage, todo: &mut Vec<Action>) {
+        let generations: Vec<Generation> = self.lives.keys().copied().collect();
+        todo.extend(generations.iter().map(|generation| Action::End(*generation, how)));
+        todo.push(Action::Report(Report::Cutting { why, generations }));
+        if let Some(stop) = &mut self.stop {
+            stop.stage = stage;
+        }
+    }
+}

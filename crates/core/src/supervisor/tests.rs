@@ -1,0 +1,263 @@
+//! The rules one by one; `simulation` throws everything at them together.
+
+use super::*;
+
+mod simulation;
+
+const LIMITS: Limits = Limits { drain: Duration::from_secs(295), ready: Duration::from_secs(600) };
+
+fn proof(worker: u32) -> Proof {
+    Proof { worker, adopted: 0, fresh: vec!["127.0.0.1:80".into()], unclaimed: Vec::new() }
+}
+
+fn failure(code: ExitCode) -> Failure {
+    Failure::new(code, "no")
+}
+
+fn generation(number: u32) -> Generation {
+    (1..number).fold(Generation::FIRST, |generation, _| generation.next())
+}
+
+/// A supervisor whose shell does what it is told, at once.
+struct Stage {
+    supervisor: Supervisor,
+    now: Duration,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { supervisor: Supervisor::new(LIMITS), now: Duration::ZERO }
+    }
+
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        let actions = self.supervisor.step(event, self.now);
+        actions.into_iter().filter(|action| !matches!(action, Action::Report(_))).collect()
+    }
+
+    fn later(&mut self, duration: Duration) -> Vec<Action> {
+        self.now += duration;
+        self.step(Event::TimePassed)
+    }
+
+    fn launch(&mut self, number: u32, plumbing: Plumbing) {
+        let generation = generation(number);
+        assert_eq!(self.step(Event::Prepared { generation, plumbing }), [Action::Launch(generation)]);
+        assert_eq!(self.step(Event::Started { generation, pid: number * 10 }), []);
+    }
+
+    fn prove(&mut self, number: u32) -> Vec<Action> {
+        self.step(Event::Proved { generation: generation(number), proof: proof(number * 10 + 1) })
+    }
+
+    fn exit(&mut self, number: u32, how: &str) -> Vec<Action> {
+        let failure = failure(ExitCode::ConfigurationRefused);
+        self.step(Event::Exited { generation: generation(number), how: how.to_owned(), failure })
+    }
+
+    fn serving() -> Self {
+        let mut stage = Self::new();
+        assert_eq!(stage.step(Event::Begin), [Action::Prepare(generation(1))]);
+        stage.launch(1, Plumbing::NotNeeded);
+        assert_eq!(stage.prove(1), [Action::Commit(generation(1))]);
+        stage
+    }
+}
+
+#[test]
+fn a_first_start_that_fails_leaves_with_its_code_and_a_clean_kernel() {
+    let mut stage = Stage::new();
+    stage.step(Event::Begin);
+    stage.launch(1, Plumbing::Needed);
+    let end = stage.exit(1, "exit code 1");
+    assert!(end.ends_with(&[
+        Action::ReleaseCustody,
+        Action::Unplumb,
+        Action::Exit(ExitCode::ConfigurationRefused)
+    ]));
+    assert_eq!(stage.step(Event::Begin), [], "it has left");
+}
+
+#[test]
+fn a_reload_commits_before_it_drains_and_answers_last() {
+    let mut stage = Stage::serving();
+    let asker = Asker::Admin(RequestId(7));
+    assert_eq!(stage.step(Event::ReloadAsked(asker)), [Action::Prepare(generation(2))]);
+    stage.launch(2, Plumbing::NotNeeded);
+    assert_eq!(
+        stage.prove(2),
+        [
+            Action::Commit(generation(2)),
+            Action::Drain(generation(1)),
+            Action::Answer(RequestId(7), Answer::Serving(generation(2), proof(21)))
+        ]
+    );
+    assert_eq!(stage.supervisor.serving(), Some(generation(2)));
+    assert_eq!(stage.exit(1, "exit code 0"), []);
+}
+
+#[test]
+fn a_broken_reload_changes_nothing() {
+    let mut stage = Stage::serving();
+    stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1))));
+    stage.launch(2, Plumbing::NotNeeded);
+    let refused = failure(ExitCode::ConfigurationRefused);
+    assert_eq!(
+        stage.exit(2, "exit code 1"),
+        [Action::Abandon(generation(2)), Action::Answer(RequestId(1), Answer::Refused(refused))]
+    );
+    assert_eq!(stage.supervisor.serving(), Some(generation(1)));
+}
+
+#[test]
+fn requests_during_a_reload_become_one_more() {
+    let mut stage = Stage::serving();
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    for _ in 0..400 {
+        assert_eq!(stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))), []);
+    }
+    assert_eq!(stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1)))), []);
+    stage.launch(2, Plumbing::NotNeeded);
+    assert!(stage.prove(2).ends_with(&[Action::Prepare(generation(3))]));
+    stage.launch(3, Plumbing::NotNeeded);
+    let end = stage.prove(3);
+    assert_eq!(end.last(), Some(&Action::Answer(RequestId(1), Answer::Serving(generation(3), proof(31)))));
+    assert_eq!(stage.supervisor.next_deadline(), None);
+}
+
+#[test]
+fn an_attempt_that_times_out_is_asked_to_finish_and_asked_again_if_it_proves_itself_late() {
+    let mut stage = Stage::serving();
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(2, Plumbing::NotNeeded);
+    let actions = stage.later(LIMITS.ready);
+    assert_eq!(actions, [Action::Abandon(generation(2)), Action::Drain(generation(2))]);
+    assert_eq!(stage.prove(2), [Action::Drain(generation(2))]);
+    assert_eq!(stage.supervisor.serving(), Some(generation(1)));
+}
+
+#[test]
+fn the_end_of_a_process_tells_more_than_its_closed_socket() {
+    let mut stage = Stage::serving();
+    stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1))));
+    stage.launch(2, Plumbing::NotNeeded);
+    let closed = Failure { closed: true, ..failure(ExitCode::NotReady) };
+    assert_eq!(stage.step(Event::Failed { generation: generation(2), failure: closed }), []);
+    let refused = failure(ExitCode::ConfigurationRefused);
+    assert!(stage.exit(2, "exit code 1").contains(&Action::Answer(RequestId(1), Answer::Refused(refused))));
+}
+
+#[test]
+fn a_crash_restarts_at_once_and_a_crash_loop_pauses_longer_and_longer() {
+    let mut stage = Stage::serving();
+    stage.now += PROVEN_AGE;
+    assert_eq!(stage.exit(1, "killed by SIGSEGV"), [Action::Prepare(generation(2))]);
+    let mut pauses = Vec::new();
+    for number in 2..14 {
+        stage.launch(number, Plumbing::NotNeeded);
+        stage.prove(number);
+        assert_eq!(stage.exit(number, "killed by SIGSEGV"), [], "not at once");
+        let pause = stage.supervisor.next_deadline().unwrap() - stage.now;
+        pauses.push(pause.as_millis());
+        assert_eq!(stage.later(pause), [Action::Prepare(generation(number + 1))]);
+    }
+    assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000, 10000, 10000, 10000]);
+}
+
+#[test]
+fn a_reload_asked_for_in_a_pause_does_not_wait_for_its_end() {
+    let mut stage = Stage::serving();
+    stage.exit(1, "killed by SIGSEGV");
+    stage.launch(2, Plumbing::NotNeeded);
+    stage.exit(2, "exit code 1");
+    assert!(stage.supervisor.next_deadline().is_some());
+    assert_eq!(stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))), [Action::Prepare(generation(3))]);
+    assert_eq!(stage.supervisor.next_deadline(), None);
+}
+
+#[test]
+fn a_stop_drains_and_leaves_when_the_last_one_is_gone() {
+    let mut stage = Stage::serving();
+    let stop = stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    assert_eq!(stop, [Action::ReleaseCustody, Action::Drain(generation(1))]);
+    assert_eq!(stage.supervisor.next_deadline(), Some(LIMITS.drain));
+    assert!(stage.exit(1, "exit code 0").ends_with(&[Action::Unplumb, Action::Exit(ExitCode::Done)]));
+}
+
+#[test]
+fn a_stop_cuts_what_outlives_the_drain_timeout() {
+    let mut stage = Stage::serving();
+    stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    assert_eq!(stage.later(LIMITS.drain), [Action::End(generation(1), How::Terminate)]);
+    assert_eq!(stage.later(GRACE), [Action::End(generation(1), How::Kill)]);
+    assert!(stage.later(GRACE).ends_with(&[Action::Exit(ExitCode::Done)]));
+    assert!(stage.now < Duration::from_secs(300));
+}
+
+#[test]
+fn a_second_stop_ends_at_once_and_a_third_changes_nothing() {
+    let mut stage = Stage::serving();
+    stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    let second = stage.step(Event::StopAsked(Asker::Signal("SIGINT")));
+    assert_eq!(second, [Action::End(generation(1), How::Terminate)]);
+    assert_eq!(stage.step(Event::StopAsked(Asker::Signal("SIGINT"))), []);
+    assert!(stage.exit(1, "exit code 143").ends_with(&[Action::Exit(ExitCode::Done)]));
+}
+
+#[test]
+fn a_stop_during_a_reload_tells_whoever_waits() {
+    let mut stage = Stage::serving();
+    stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1))));
+    stage.step(Event::ReloadAsked(Asker::Admin(RequestId(2))));
+    let stop = stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    for request in [1, 2] {
+        assert!(stop.contains(&Action::Answer(RequestId(request), Answer::Stopping)));
+    }
+    let late = stage.step(Event::Prepared { generation: generation(2), plumbing: Plumbing::Needed });
+    assert_eq!(late, [Action::Abandon(generation(2))]);
+    let after = stage.step(Event::ReloadAsked(Asker::Admin(RequestId(3))));
+    assert_eq!(after, [Action::Answer(RequestId(3), Answer::Stopping)]);
+}
+
+#[test]
+fn the_plumbing_goes_with_the_last_generation_that_needs_it() {
+    let mut stage = Stage::new();
+    stage.step(Event::Begin);
+    stage.launch(1, Plumbing::Needed);
+    stage.prove(1);
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(2, Plumbing::NotNeeded);
+    assert!(!stage.prove(2).contains(&Action::Unplumb), "generation 1 still has transparent sessions");
+    assert_eq!(stage.exit(1, "exit code 0"), [Action::Unplumb]);
+}
+
+#[test]
+fn the_log_is_readable_on_its_own() {
+    let mut supervisor = Supervisor::new(LIMITS);
+    let mut lines = Vec::new();
+    let mut step = |event, seconds| {
+        for action in supervisor.step(event, Duration::from_secs(seconds)) {
+            if let Action::Report(report) = action {
+                lines.push(report.to_string());
+            }
+        }
+    };
+    let (first, second) = (generation(1), generation(2));
+    step(Event::Begin, 0);
+    step(Event::Prepared { generation: first, plumbing: Plumbing::NotNeeded }, 0);
+    step(Event::Started { generation: first, pid: 10 }, 0);
+    step(Event::Proved { generation: first, proof: proof(11) }, 1);
+    step(Event::ReloadAsked(Asker::Signal("SIGHUP")), 2);
+    step(Event::Failed { generation: second, failure: failure(ExitCode::ConfigurationUnreadable) }, 3);
+    step(Event::StopAsked(Asker::Signal("SIGTERM")), 4);
+    assert_eq!(
+        lines,
+        [
+            "generation 1 started, pid 10",
+            "generation 1 serves, worker 11: 0 of 1 sockets taken over, after 1000 ms",
+            "reload asked for by SIGHUP",
+            "generation 2 came to nothing: no; generation 1 serves on",
+            "stop asked for by SIGTERM: 1 generation(s) finish their sessions, for at most 295 s",
+            "generation 1 finishes its sessions",
+        ]
+    );
+}

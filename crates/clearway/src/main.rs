@@ -1,2 +1,37 @@
-//! Clearway.
-fn main() {}
+//! Clearway: the first process of an HAProxy container.
+//!
+//! The way through this crate: [`entry`] decides what a command line means; [`run`] is the supervising
+//! loop between the pure core (`clearway_core::supervisor`) and the [`shell`], which owns the processes,
+//! the sockets and the plumbing; [`admin`] is the socket over which [`command`] talks to it.
+
+use std::ffi::OsString;
+
+use clearway_core::exit::ExitCode;
+
+mod admin;
+mod cli;
+mod command;
+mod entry;
+mod execute;
+mod log;
+mod run;
+mod shell;
+
+fn main() -> std::process::ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let code = match entry::route(arguments) {
+        entry::Entry::Supervise(arguments) => match cli::settings(None, |name| std::env::var_os(name)) {
+            Ok(settings) => run::run(settings, arguments),
+            Err(error) => cli::Refusal::Setting(error).print(),
+        },
+        entry::Entry::Own(arguments) => match cli::parse(arguments, |name| std::env::var_os(name)) {
+            Ok(order) => command::follow(order),
+            Err(refusal) => refusal.print(),
+        },
+        entry::Entry::Execute(words) => match words.split_first() {
+            Some((program, arguments)) => execute::in_place(program, arguments),
+            None => ExitCode::Usage,
+        },
+    };
+    code.into()
+}

@@ -55,6 +55,11 @@ impl Generation {
     /// The first generation of a Clearway.
     pub const FIRST: Self = Self(1);
 
+    /// The number itself.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
     /// The generation after this one.
     #[must_use]
     pub const fn next(self) -> Self {

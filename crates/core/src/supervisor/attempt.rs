@@ -228,6 +228,6 @@ impl Supervisor {
 fn answer(askers: &[Asker], answer: &Answer, todo: &mut Vec<Action>) {
     todo.extend(askers.iter().filter_map(|asker| match asker {
         Asker::Admin(request) => Some(Action::Answer(*request, answer.clone())),
-        Asker::Signal(_) => None,
+        Asker::Signal(_) | Asker::Drain => None,
     }));
 }

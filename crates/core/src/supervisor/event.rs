@@ -18,6 +18,8 @@ pub enum Asker {
     Signal(&'static str),
     /// A request over the admin socket, which is answered.
     Admin(RequestId),
+    /// `clearway drain`, which looks for itself when Clearway is gone.
+    Drain,
 }
 
 impl fmt::Display for Asker {
@@ -25,6 +27,7 @@ impl fmt::Display for Asker {
         match self {
             Self::Signal(name) => f.write_str(name),
             Self::Admin(_) => f.write_str("the admin socket"),
+            Self::Drain => f.write_str("`clearway drain`"),
         }
     }
 }

@@ -117,13 +117,10 @@ impl Report {
         }
     }
 
-    /// Lines that belong to this one: HAProxy's words and what would help.
-    pub fn details(&self) -> impl Iterator<Item = String> {
-        let failure = if let Self::Refused { failure, .. } = self { Some(failure) } else { None };
-        failure.into_iter().flat_map(|failure| {
-            let words = failure.words.iter().map(|line| format!("haproxy: {line}"));
-            words.chain(failure.hints.iter().map(|hint| format!("hint: {hint}")))
-        })
+    /// What would help. HAProxy's own words are not repeated here: they went to standard error as it
+    /// said them.
+    pub fn hints(&self) -> &[String] {
+        if let Self::Refused { failure, .. } = self { &failure.hints } else { &[] }
     }
 }
 

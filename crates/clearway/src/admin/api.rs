@@ -1,0 +1,158 @@
+//! What goes over the admin socket. Fields are only ever added; a reader ignores what it does not know.
+
+use clearway_core::exit::ExitCode;
+use clearway_core::supervisor::{Answer, Failure};
+use serde::{Deserialize, Serialize};
+
+/// Answer to `GET /status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Clearway's version.
+    pub version: String,
+    /// Clearway's process.
+    pub pid: u32,
+    /// Unset: a private instance.
+    pub instance: Option<String>,
+    /// `starting`, `serving`, `reloading`, `restarting` or `stopping`.
+    pub state: String,
+    /// HAProxy's version, as far as it is known.
+    pub haproxy: Option<String>,
+    /// Every generation that has a process, by number.
+    pub generations: Vec<GenerationStatus>,
+    /// How the last start or reload went.
+    pub last_attempt: Option<LastAttempt>,
+    /// Crashes of HAProxy in a row.
+    pub crashes_in_a_row: u32,
+    /// The listening sockets that Clearway holds.
+    pub custody: Vec<String>,
+    /// What is in the kernel for transparent proxying.
+    pub plumbing: Option<serde_json::Value>,
+}
+
+/// One generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationStatus {
+    /// Counted from 1.
+    pub generation: u32,
+    /// `starting`, `serving` or `draining`.
+    pub state: String,
+    /// HAProxy's master.
+    pub master: u32,
+    /// The process that accepts connections.
+    pub worker: Option<u32>,
+    /// Seconds in this state.
+    pub seconds: Option<u64>,
+    /// Sessions it has; unset if it did not say.
+    pub sessions: Option<u64>,
+}
+
+/// How the last start or reload went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAttempt {
+    /// The generation that it was to be.
+    pub generation: u32,
+    /// Unset: it took.
+    pub failure: Option<Refused>,
+    /// Since it was decided.
+    pub seconds_ago: u64,
+}
+
+/// Why something did not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The exit code of whoever asked: see docs/reference/settings.md.
+    pub code: u8,
+    /// What was being done and why it failed.
+    pub message: String,
+    /// HAProxy's own words.
+    pub words: Vec<String>,
+    /// What mends it.
+    pub hints: Vec<String>,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        let Failure { code, message, words, hints, .. } = failure;
+        Self { code: code.number(), message, words, hints }
+    }
+}
+
+/// Answer to `POST /reload`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum Reloaded {
+    /// It took.
+    Serving {
+        /// The generation that serves.
+        generation: u32,
+        /// The process that accepts connections.
+        worker: u32,
+        /// Listening sockets taken over.
+        adopted: usize,
+        /// Addresses of listening sockets that are new.
+        fresh: Vec<String>,
+        /// Addresses that are no longer listened on.
+        unclaimed: Vec<String>,
+    },
+    /// It did not take; the former generation serves on.
+    Refused(Refused),
+    /// Clearway is stopping.
+    Stopping,
+}
+
+impl Reloaded {
+    /// What `clearway reload` exits with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Serving { .. } => ExitCode::Done.number(),
+            Self::Refused(refused) => refused.code,
+            Self::Stopping => ExitCode::NoInstance.number(),
+        }
+    }
+}
+
+impl From<Answer> for Reloaded {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Serving(generation, proof) => Self::Serving {
+                generation: generation.number(),
+                worker: proof.worker,
+                adopted: proof.adopted,
+                fresh: proof.fresh,
+                unclaimed: proof.unclaimed,
+            },
+            Answer::Refused(failure) => Self::Refused(failure.into()),
+            Answer::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl Status {
+    /// Puts together what the core and the shell know.
+    pub fn of(core: clearway_core::supervisor::Status) -> Self {
+        let generations = core.generations.into_iter().map(|one| GenerationStatus {
+            generation: one.generation.number(),
+            state: one.state.to_owned(),
+            master: one.master,
+            worker: one.worker,
+            seconds: one.seconds,
+            sessions: None,
+        });
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            instance: None,
+            state: core.state.to_owned(),
+            haproxy: None,
+            generations: generations.collect(),
+            last_attempt: core.last_attempt.map(|last| LastAttempt {
+                generation: last.generation.number(),
+                failure: last.failure.map(Refused::from),
+                seconds_ago: last.seconds_ago,
+            }),
+            crashes_in_a_row: core.crashes_in_a_row,
+            custody: Vec::new(),
+            plumbing: None,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The client of the admin socket, for the subcommands.
+
+use std::os::unix::net::UnixStream;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::supervisor::Failure;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+
+/// The longest answer that is read. A status of 50 generations with thousands of sockets stays far below.
+const LONGEST_ANSWER: usize = 4 << 20;
+
+/// Sends one request and waits for its answer, however long a reload takes.
+pub async fn request(
+    stream: UnixStream,
+    method: Method,
+    path: &str,
+) -> Result<(StatusCode, Vec<u8>), Failure> {
+    let broken = |error: &dyn std::fmt::Display| {
+        Failure::new(ExitCode::NoInstance, format!("Clearway did not answer `{path}`: {error}"))
+    };
+    stream.set_nonblocking(true).map_err(|error| broken(&error))?;
+    let stream = tokio::net::UnixStream::from_std(stream).map_err(|error| broken(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+    let connection = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "clearway")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| broken(&error))?;
+    let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+    let status = response.status();
+    let body = http_body_util::Limited::new(response.into_body(), LONGEST_ANSWER);
+    let body = body.collect().await.map_err(|error| broken(&error))?.to_bytes().to_vec();
+    connection.abort();
+    Ok((status, body))
+}

@@ -1,0 +1,111 @@
+//! Finding the running Clearway that a subcommand is meant for.
+//!
+//! With an instance name there is one place for it. Without one, the only Clearway that can be seen
+//! from here is meant; several are listed, and none is chosen. With host networking the abstract sockets
+//! of other containers can be seen too: those whose process is not in our PID namespace are passed over.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::Path;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::settings::Settings;
+use clearway_core::supervisor::Failure;
+
+use super::place::{ABSTRACT_PREFIX, peer_pid};
+
+/// A running Clearway: a connection to it, and what it is called.
+#[derive(Debug)]
+pub struct Found {
+    /// Connected to its admin socket.
+    pub stream: UnixStream,
+    /// Its place, for people.
+    pub name: String,
+}
+
+/// The one that is meant.
+pub fn find(settings: &Settings) -> Result<Found, Failure> {
+    let mut found = match &settings.instance {
+        Some(name) => {
+            [at_path(&settings.run_directory.join(format!("{name}.sock"))), at_abstract(name.as_str())]
+                .into_iter()
+                .flatten()
+                .take(1)
+                .collect()
+        }
+        None => all(&settings.run_directory),
+    };
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (None, _) => Err(none(settings)),
+        (Some(last), false) => {
+            let names: Vec<String> = found.iter().chain([&last]).map(|one| one.name.clone()).collect();
+            let message = format!("several Clearways are running here: {}", names.join(", "));
+            Err(Failure::new(ExitCode::NoInstance, message)
+                .hint("say which with `--instance NAME`, or with `--run-directory` where they have one of their own"))
+        }
+    }
+}
+
+/// Every Clearway that can be seen from here.
+pub fn all(directory: &Path) -> Vec<Found> {
+    let files = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let sockets = files.filter(|path| path.extension().is_some_and(|extension| extension == "sock"));
+    let mut found: Vec<Found> = sockets.filter_map(|path| at_path(&path)).collect();
+    let known: Vec<i32> = found.iter().filter_map(|one| peer_pid(&one.stream)).collect();
+    let names = abstract_names(&std::fs::read_to_string("/proc/net/unix").unwrap_or_default());
+    found.extend(
+        names
+            .iter()
+            .filter_map(|name| at_abstract(name))
+            .filter(|one| peer_pid(&one.stream).is_some_and(|pid| !known.contains(&pid))),
+    );
+    found
+}
+
+/// The one with this name, if it is still there.
+pub fn at(name: &str) -> Option<Found> {
+    match name.strip_prefix('@').and_then(|name| name.strip_prefix(ABSTRACT_PREFIX)) {
+        Some(name) => at_abstract(name),
+        None => at_path(Path::new(name)),
+    }
+}
+
+fn at_path(path: &Path) -> Option<Found> {
+    let stream = UnixStream::connect(path).ok()?;
+    Some(Found { stream, name: path.display().to_string() })
+}
+
+fn at_abstract(name: &str) -> Option<Found> {
+    let connect = || -> io::Result<UnixStream> {
+        UnixStream::connect_addr(&SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}"))?)
+    };
+    Some(Found { stream: connect().ok()?, name: format!("@{ABSTRACT_PREFIX}{name}") })
+}
+
+/// Our names in /proc/net/unix, where an abstract one is written with `@` for its NUL byte.
+fn abstract_names(table: &str) -> Vec<String> {
+    let paths = table.lines().filter_map(|line| line.split_whitespace().nth(7));
+    let mut names: Vec<String> = paths
+        .filter_map(|path| path.strip_prefix('@')?.strip_prefix(ABSTRACT_PREFIX))
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn none(settings: &Settings) -> Failure {
+    let which = match &settings.instance {
+        Some(name) => format!("no running Clearway with the instance name `{name}` was found"),
+        None => "no running Clearway was found".to_owned(),
+    };
+    let message =
+        format!("{which}, neither below {} nor as an abstract socket", settings.run_directory.display());
+    Failure::new(ExitCode::NoInstance, message)
+        .hint("run this where Clearway runs, for example with `docker exec CONTAINER clearway ...`")
+}
+
+#[cfg(test)]
+mod tests;

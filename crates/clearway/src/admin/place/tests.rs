@@ -1,0 +1,57 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn unique(tag: &str) -> InstanceName {
+    format!("t-{tag}-{}", std::process::id()).parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_name_is_used_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = unique("once");
+    let first = Place::take(Some(&name), directory.path()).unwrap();
+    let refusal = Place::take(Some(&name), directory.path()).unwrap_err();
+    assert_eq!(refusal.code, ExitCode::InstanceTaken);
+    assert!(refusal.message.contains(&format!("(pid {})", std::process::id())), "{}", refusal.message);
+    drop(first);
+    Place::take(Some(&name), directory.path()).unwrap();
+}
+
+#[test]
+fn private_instances_never_meet() {
+    let directory = tempfile::tempdir().unwrap();
+    let _one = Place::take(None, directory.path()).unwrap();
+    let _two = Place::take(None, directory.path()).unwrap();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn the_socket_file_is_ours_alone_and_goes_with_us() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = unique("mode");
+    let place = Place::take(Some(&name), directory.path()).unwrap();
+    let path = directory.path().join(format!("{name}.sock"));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    drop(place);
+    assert!(!directory.path().exists(), "the directory goes after the last one");
+}
+
+#[test]
+fn a_socket_file_of_the_dead_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = unique("dead");
+    let path = directory.path().join(format!("{name}.sock"));
+    drop(UnixListener::bind(&path).unwrap());
+    Place::take(Some(&name), directory.path()).unwrap();
+}
+
+#[test]
+fn where_nothing_can_be_written_an_abstract_socket_serves() {
+    let name = unique("abstract");
+    let mut place = Place::take(Some(&name), Path::new("/proc/no-such-place")).unwrap();
+    let listener = place.listener().unwrap();
+    let address = SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}")).unwrap();
+    let _client = UnixStream::connect_addr(&address).unwrap();
+    listener.accept().unwrap();
+}

@@ -1,0 +1,215 @@
+//! Clearway's own command line: built from the settings table, so that flags, variables, `--help` and
+//! the manual page cannot drift apart.
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use clearway_core::exit::ExitCode;
+use clearway_core::settings::{InvalidSetting, Setting, Settings, TABLE};
+
+/// What a subcommand needs to find a running Clearway.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its settings: instance name and run directory are looked at.
+    pub settings: Settings,
+    /// Print JSON instead of text.
+    pub json: bool,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Supervise HAProxy with these arguments.
+    Run(Settings, Vec<OsString>),
+    /// Reload the running instance and wait for what came of it.
+    Reload(Target),
+    /// Tell how the running instance is.
+    Status(Target),
+    /// Stop the running instance and wait until it has drained.
+    Drain(Target),
+    /// Remove what dead instances left behind.
+    Cleanup(Target),
+    /// Let HAProxy check the configuration, and say what it would need.
+    Check(Vec<OsString>),
+    /// Say what this host can do.
+    Doctor(Target, Vec<OsString>),
+    /// Print the manual page.
+    Manual,
+    /// Print the settings and exit codes as Markdown, for docs/reference.
+    Reference,
+}
+
+/// The command line as clap sees it.
+pub fn command() -> Command {
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON instead of text");
+    let haproxy = Arg::new("haproxy")
+        .value_name("HAPROXY ARGUMENTS")
+        .num_args(0..)
+        .trailing_var_arg(true)
+        .value_parser(clap::value_parser!(OsString))
+        .help("`haproxy` and its arguments, such as `haproxy -f haproxy.cfg`");
+    let with_target = |command: Command| {
+        command.args(TABLE.iter().filter(|row| names_an_instance(row)).map(argument)).arg(json.clone())
+    };
+    let sub = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    Command::new("clearway")
+        .about("The first process of an HAProxy container: no lost connection, no hidden client, no trace")
+        .after_help(AFTER_HELP)
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            sub("run", "Supervise HAProxy; `clearway haproxy ...` and `clearway -f ...` are short for it")
+                .args(TABLE.iter().map(argument))
+                .arg(haproxy.clone())
+                .after_help(SIGNALS),
+        )
+        .subcommand(with_target(sub(
+            "reload",
+            "Take the configuration anew; waits, and says what came of it",
+        )))
+        .subcommand(with_target(sub(
+            "status",
+            "Say which generations there are and how the last reload went",
+        )))
+        .subcommand(with_target(sub(
+            "drain",
+            "Stop accepting, let the sessions finish, end; waits for the end",
+        )))
+        .subcommand(with_target(sub("cleanup", "Remove from the kernel what dead instances left behind")))
+        .subcommand(
+            sub(
+                "check",
+                "Let HAProxy check the configuration (`haproxy -c`), and say what it needs from the host",
+            )
+            .arg(haproxy.clone()),
+        )
+        .subcommand(with_target(
+            sub("doctor", "Say what this host, this kernel and these capabilities allow; changes nothing")
+                .arg(haproxy),
+        ))
+        .subcommand(sub("man", "Print the manual page (roff)").hide(true))
+        .subcommand(sub("settings", "Print the settings and the exit codes as Markdown").hide(true))
+}
+
+const AFTER_HELP: &str = "\
+clearway haproxy -f FILE...   supervises HAProxy (so do arguments that begin with `-`)
+clearway PROGRAM ...          executes any other program in place";
+
+const SIGNALS: &str = "\
+SIGHUP, SIGUSR2           reload
+SIGTERM, SIGINT, SIGUSR1  stop accepting, drain, end; SIGTERM or SIGINT once more: end at once";
+
+fn argument(row: &Setting) -> Arg {
+    let help = format!("{} [{}; default: {}]", row.help, row.variable, row.default);
+    Arg::new(row.flag).long(row.flag).value_name(row.value).help(help).allow_hyphen_values(true)
+}
+
+fn names_an_instance(row: &Setting) -> bool {
+    matches!(row.flag, "instance" | "run-directory")
+}
+
+/// A command line that cannot be followed.
+#[derive(Debug)]
+pub enum Refusal {
+    /// `--help`, `--version` or a wrong argument: clap has the words.
+    Clap(Box<clap::Error>),
+    /// A setting has a value that it does not take.
+    Setting(InvalidSetting),
+}
+
+impl Refusal {
+    /// Prints what there is to say and tells how to exit.
+    pub fn print(&self) -> ExitCode {
+        match self {
+            Self::Clap(error) => {
+                // Nothing can be done about a closed standard output.
+                let _ = error.print();
+                if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
+            }
+            Self::Setting(error) => {
+                eprintln!("clearway: {error}");
+                eprintln!("hint: `clearway run --help` lists all settings");
+                ExitCode::Usage
+            }
+        }
+    }
+}
+
+/// Reads Clearway's own command line; `variable` looks the environment up.
+pub fn parse(
+    arguments: Vec<OsString>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Order, Refusal> {
+    let argv = std::iter::once(OsString::from("clearway")).chain(arguments);
+    let matches = command().try_get_matches_from(argv).map_err(|error| Refusal::Clap(Box::new(error)))?;
+    let Some((name, matches)) = matches.subcommand() else { return Ok(Order::Manual) };
+    let settings = settings(Some(matches), variable).map_err(Refusal::Setting)?;
+    let haproxy = || matches.get_many::<OsString>("haproxy").unwrap_or_default().cloned().collect();
+    let json = || matches.get_flag("json");
+    let target = |settings| Target { settings, json: json() };
+    Ok(match name {
+        "run" => Order::Run(settings, haproxy()),
+        "reload" => Order::Reload(target(settings)),
+        "status" => Order::Status(target(settings)),
+        "drain" => Order::Drain(target(settings)),
+        "cleanup" => Order::Cleanup(target(settings)),
+        "check" => Order::Check(haproxy()),
+        "doctor" => Order::Doctor(target(settings), haproxy()),
+        "settings" => Order::Reference,
+        _ => Order::Manual,
+    })
+}
+
+/// The settings from the environment and, where there are any, from flags, which win.
+pub fn settings(
+    flags: Option<&ArgMatches>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Settings, InvalidSetting> {
+    let mut settings = Settings::default();
+    for row in TABLE {
+        let flag = flags.and_then(|flags| flags.try_get_one::<String>(row.flag).ok().flatten());
+        if let Some(value) = flag {
+            settings.set(row.key, value, &format!("--{}", row.flag))?;
+        } else if let Some(value) = variable(row.variable) {
+            settings.set(row.key, &value.to_string_lossy(), row.variable)?;
+        }
+    }
+    Ok(settings)
+}
+
+/// The settings and the exit codes as Markdown: docs/reference is made from it.
+pub fn reference() -> String {
+    let mut text = String::from(
+        "# Settings and exit codes\n\nMade by `clearway settings`; a test compares. A flag of `clearway run` wins \
+         over the variable of the same meaning, and an empty variable counts as unset.\n\n\
+         | flag | variable | default | meaning |\n|---|---|---|---|\n",
+    );
+    for row in TABLE {
+        text += &format!(
+            "| `--{} {}` | `{}` | {} | {} |\n",
+            row.flag, row.value, row.variable, row.default, row.help
+        );
+    }
+    text += "\n| exit code | meaning |\n|---|---|\n";
+    for code in ExitCode::ALL {
+        text += &format!("| {} | {} |\n", code.number(), code.meaning());
+    }
+    text +=
+        "\nHAProxy's own exit code is never passed on; a program that is executed in place has its own.\n";
+    text
+}
+
+/// The manual page in roff.
+pub fn manual() -> std::io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command()).render(&mut page)?;
+    for sub in command().get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        clap_mangen::Man::new(sub.clone()).render_synopsis_section(&mut page)?;
+        clap_mangen::Man::new(sub.clone()).render_options_section(&mut page)?;
+    }
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests;

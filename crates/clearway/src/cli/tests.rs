@@ -1,0 +1,51 @@
+use super::*;
+
+fn parse_line(line: &str, environment: &[(&str, &str)]) -> Result<Order, Refusal> {
+    parse(line.split_whitespace().map(OsString::from).collect(), |name| {
+        environment.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
+    })
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    command().debug_assert();
+}
+
+#[test]
+fn every_subcommand_is_known_to_the_entry_point() {
+    for sub in command().get_subcommands() {
+        assert!(crate::entry::SUBCOMMANDS.contains(&sub.get_name()), "{}", sub.get_name());
+    }
+}
+
+#[test]
+fn a_flag_wins_over_its_variable() {
+    let line = "run --drain-timeout 10s -- haproxy -f a.cfg";
+    let environment = [("CLEARWAY_DRAIN_TIMEOUT", "20s"), ("CLEARWAY_INSTANCE", "web")];
+    let Ok(Order::Run(settings, haproxy)) = parse_line(line, &environment) else { panic!("{line}") };
+    assert_eq!(settings.drain_timeout.as_secs(), 10);
+    assert_eq!(settings.instance.unwrap().as_str(), "web");
+    assert_eq!(haproxy, ["haproxy", "-f", "a.cfg"]);
+}
+
+#[test]
+fn every_variable_is_read_and_named_when_it_is_wrong() {
+    for row in TABLE.iter().filter(|row| row.flag != "run-directory") {
+        let Err(Refusal::Setting(error)) = parse_line("run -- haproxy", &[(row.variable, "Ä !")]) else {
+            panic!("{} took nonsense", row.variable)
+        };
+        assert!(error.to_string().starts_with(&format!("`{}` is `Ä !`: ", row.variable)), "{error}");
+    }
+}
+
+#[test]
+fn unknown_flags_are_refused_with_usage() {
+    let Err(refusal @ Refusal::Clap(_)) = parse_line("run --no-such-flag", &[]) else { panic!() };
+    assert_eq!(refusal.print(), ExitCode::Usage);
+}
+
+#[test]
+fn the_reference_is_what_the_table_says() {
+    let written = include_str!("../../../../docs/reference/settings.md");
+    assert!(written == reference(), "docs/reference/settings.md is stale: run `make reference`");
+}

@@ -1,0 +1,132 @@
+//! The subcommands other than `run`: each talks to a running Clearway, or looks at this host.
+
+use std::ffi::OsString;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::settings::Settings;
+use clearway_core::supervisor::Failure;
+use clearway_haproxy::command_line::Invocation;
+use hyper::{Method, StatusCode};
+
+use crate::admin::{api, client, find};
+use crate::cli::{self, Order, Target};
+use crate::run;
+
+mod check;
+mod cleanup;
+mod doctor;
+mod drain;
+mod status;
+
+/// Does what the command line says.
+pub fn follow(order: Order) -> ExitCode {
+    let outcome = match order {
+        Order::Run(settings, arguments) => return run::run(settings, arguments),
+        Order::Reload(target) => in_runtime(reload(target)),
+        Order::Status(target) => in_runtime(status::status(target)),
+        Order::Drain(target) => in_runtime(drain::drain(target)),
+        Order::Cleanup(target) => in_runtime(cleanup::cleanup(target)),
+        Order::Check(arguments) => check::check(arguments),
+        Order::Doctor(target, arguments) => doctor::doctor(&target, arguments),
+        Order::Reference => {
+            print!("{}", cli::reference());
+            Ok(ExitCode::Done)
+        }
+        Order::Manual => print_manual(),
+    };
+    outcome.unwrap_or_else(|failure| {
+        complain(&failure);
+        failure.code
+    })
+}
+
+/// Says what went wrong, on standard error: HAProxy's words first, what helps last.
+fn complain(failure: &Failure) {
+    for line in &failure.words {
+        eprintln!("{line}");
+    }
+    eprintln!("clearway: {}", failure.message);
+    for hint in &failure.hints {
+        eprintln!("hint: {hint}");
+    }
+}
+
+fn in_runtime(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(|error| Failure::new(ExitCode::Internal, format!("starting an event loop: {error}")))?
+        .block_on(work)
+}
+
+async fn reload(target: Target) -> Result<ExitCode, Failure> {
+    let found = find::find(&target.settings)?;
+    let (_, body) = client::request(found.stream, Method::POST, "/reload").await?;
+    let answer: api::Reloaded = understand(&body)?;
+    if target.json {
+        println!("{}", String::from_utf8_lossy(&body));
+    } else {
+        match &answer {
+            api::Reloaded::Serving { generation, worker, adopted, fresh, unclaimed } => {
+                println!("generation {generation} serves, worker {worker}: {adopted} sockets taken over");
+                list("newly bound", fresh);
+                list("no longer bound", unclaimed);
+            }
+            api::Reloaded::Refused(refused) => {
+                for line in &refused.words {
+                    eprintln!("{line}");
+                }
+                eprintln!("clearway: the reload did not take: {}", refused.message);
+                for hint in &refused.hints {
+                    eprintln!("hint: {hint}");
+                }
+            }
+            api::Reloaded::Stopping => eprintln!("clearway: it is stopping and reloads no more"),
+        }
+    }
+    Ok(code(answer.exit_code()))
+}
+
+fn list(what: &str, items: &[String]) {
+    if !items.is_empty() {
+        println!("{what}: {}", items.join(", "));
+    }
+}
+
+/// The exit code with this number.
+fn code(number: u8) -> ExitCode {
+    ExitCode::ALL.into_iter().find(|code| code.number() == number).unwrap_or(ExitCode::Internal)
+}
+
+/// Reads an answer of a running Clearway, which may be of another version.
+fn understand<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        let beginning = String::from_utf8_lossy(body).chars().take(200).collect::<String>();
+        Failure::new(
+            ExitCode::NoInstance,
+            format!("the answer of Clearway is not understood ({error}): {beginning}"),
+        )
+    })
+}
+
+async fn ask_status(settings: &Settings) -> Result<(api::Status, Vec<u8>), Failure> {
+    let found = find::find(settings)?;
+    let (status, body) = client::request(found.stream, Method::GET, "/status").await?;
+    if status == StatusCode::OK {
+        Ok((understand(&body)?, body))
+    } else {
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Err(Failure::new(ExitCode::NoInstance, format!("{} refused to answer: {status} {text}", found.name)))
+    }
+}
+
+fn print_manual() -> Result<ExitCode, Failure> {
+    let page = cli::manual()
+        .map_err(|error| Failure::new(ExitCode::Internal, format!("writing the manual page: {error}")))?;
+    print!("{}", String::from_utf8_lossy(&page));
+    Ok(ExitCode::Done)
+}
+
+/// HAProxy's arguments as a subcommand got them.
+fn invocation(arguments: Vec<OsString>) -> Result<Invocation, Failure> {
+    Invocation::parse(arguments).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))
+}

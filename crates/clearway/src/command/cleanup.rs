@@ -1,0 +1,48 @@
+//! `clearway cleanup`: removes what dead instances left behind, from a cold start. What a living instance
+//! uses, and what others made, is not touched.
+
+use clearway_core::exit::ExitCode;
+use clearway_core::supervisor::Failure;
+use clearway_kernel::capabilities::{self, Capability};
+
+use crate::admin::place;
+use crate::cli::Target;
+
+/// Sweeps the kernel and the run directory.
+pub async fn cleanup(target: Target) -> Result<ExitCode, Failure> {
+    let held =
+        capabilities::effective().map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
+    if !held.has(Capability::NetAdmin) {
+        let message = "cleaning up needs NET_ADMIN, which this process does not have";
+        return Err(Failure::new(ExitCode::Rights, message)
+            .hint("run it as root, or with --cap-add=NET_ADMIN and --network=host in a container"));
+    }
+    let mut removed = Vec::new();
+    let result = clearway_kernel::plumbing::sweep();
+    if let Ok(swept) = &result {
+        removed.extend(swept.removed.iter().cloned());
+    }
+    removed.extend(stale_sockets(&target.settings.run_directory));
+    if target.json {
+        println!("{}", serde_json::json!({ "removed": removed }));
+    } else if removed.is_empty() {
+        println!("nothing was left behind");
+    } else {
+        removed.iter().for_each(|one| println!("removed: {one}"));
+    }
+    match result {
+        Ok(_) => Ok(ExitCode::Done),
+        Err(errors) => Err(Failure::new(ExitCode::Residue, errors.to_string())),
+    }
+}
+
+/// Socket files that nobody listens on.
+fn stale_sockets(directory: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sock"))
+        .filter(|path| !place::is_alive(path) && std::fs::remove_file(path).is_ok())
+        .map(|path| path.display().to_string())
+        .collect()
+}

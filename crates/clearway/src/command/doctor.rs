@@ -1,0 +1,201 @@
+//! `clearway doctor`: what this host, this kernel and these capabilities allow. Changes nothing.
+//!
+//! Each finding says what was seen, why it matters, and what mends it. The exit code is 2 if something is
+//! found that would keep a transparent configuration from working.
+
+use std::ffi::OsString;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::supervisor::Failure;
+use clearway_haproxy::configuration::Configuration;
+use clearway_kernel::capabilities::{self, Capability};
+use clearway_kernel::plumbing;
+use clearway_kernel::transparency::{self, Family};
+use serde::Serialize;
+
+use crate::admin::find;
+use crate::cli::Target;
+use crate::shell::Program;
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    severity: Severity,
+    /// What was looked at and what was seen.
+    saw: String,
+    /// Why it matters, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matters: Option<&'static str>,
+    /// What mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Good,
+    Note,
+    Problem,
+}
+
+impl Finding {
+    fn good(saw: impl Into<String>) -> Self {
+        Self { severity: Severity::Good, saw: saw.into(), matters: None, remedy: None }
+    }
+
+    fn note(saw: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::good(saw) }
+    }
+
+    fn problem(saw: impl Into<String>, matters: &'static str, remedy: impl Into<String>) -> Self {
+        let (matters, remedy) = (Some(matters), Some(remedy.into()));
+        Self { severity: Severity::Problem, saw: saw.into(), matters, remedy }
+    }
+}
+
+/// Looks at everything and prints what it found.
+pub fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let mut findings = vec![haproxy(&arguments)?];
+    findings.extend(capabilities_found());
+    findings.extend(Family::ALL.into_iter().map(transparent_sockets));
+    findings.push(kernel());
+    findings.extend(left_behind());
+    findings.push(running(target));
+    if !arguments.is_empty() {
+        findings.extend(configuration(arguments)?);
+    }
+    if target.json {
+        println!("{}", serde_json::json!({ "findings": findings }));
+    } else {
+        findings.iter().for_each(print);
+    }
+    let problem = findings.iter().any(|finding| finding.severity == Severity::Problem);
+    Ok(if problem { ExitCode::Findings } else { ExitCode::Done })
+}
+
+fn print(finding: &Finding) {
+    let mark = match finding.severity {
+        Severity::Good => "ok  ",
+        Severity::Note => "note",
+        Severity::Problem => "BAD ",
+    };
+    println!("{mark}  {}", finding.saw);
+    if let Some(matters) = finding.matters {
+        println!("      why it matters: {matters}");
+    }
+    if let Some(remedy) = &finding.remedy {
+        println!("      what mends it: {remedy}");
+    }
+}
+
+fn haproxy(arguments: &[OsString]) -> Result<Finding, Failure> {
+    let program = super::invocation(arguments.to_vec())?.program;
+    Ok(match Program::new(program).version() {
+        Ok(version) => Finding::good(format!("HAProxy {version}")),
+        Err(failure) => {
+            Finding::problem(failure.message, "there is nothing to supervise", failure.hints.join("; "))
+        }
+    })
+}
+
+fn capabilities_found() -> Vec<Finding> {
+    let wanted = [
+        (
+            Capability::NetAdmin,
+            "only it can make the nftables table and the policy rules for transparent proxying",
+        ),
+        (Capability::NetRaw, "only with it HAProxy can use the addresses of its clients"),
+        (Capability::NetBindService, "without it HAProxy cannot listen on ports below 1024"),
+        (Capability::SetUid, "without it HAProxy cannot become the `user` of its configuration"),
+        (Capability::SetGid, "without it HAProxy cannot become the `group` of its configuration"),
+        (Capability::Kill, "without it a HAProxy under another user cannot be told to drain"),
+        (Capability::SysChroot, "without it `chroot` in the configuration fails"),
+    ];
+    let Ok(held) = capabilities::effective() else {
+        return vec![Finding::note("this process's capabilities could not be read")];
+    };
+    wanted
+        .into_iter()
+        .map(|(capability, matters)| {
+            let name = capability.name();
+            if held.has(capability) {
+                Finding::good(format!("capability {name}"))
+            } else {
+                Finding::problem(
+                    format!("capability {name} is missing"),
+                    matters,
+                    format!("--cap-add={name} with `docker run`"),
+                )
+            }
+        })
+        .collect()
+}
+
+fn transparent_sockets(family: Family) -> Finding {
+    match transparency::can_be_transparent(family) {
+        Ok(()) => Finding::good(format!("transparent sockets, {family}")),
+        Err(error) => Finding::problem(
+            error.to_string(),
+            "`usesrc` makes HAProxy open such sockets for every connection",
+            "--cap-add=NET_RAW with `docker run`",
+        ),
+    }
+}
+
+fn kernel() -> Finding {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= (5, 12) {
+        Finding::good(format!(
+            "Linux {release}: the nftables table goes with its process, also after SIGKILL"
+        ))
+    } else {
+        Finding::note(format!(
+            "Linux {release} has no owner tables (5.12 and later have): after SIGKILL the table stays until the \
+             next start or `clearway cleanup`"
+        ))
+    }
+}
+
+fn left_behind() -> Vec<Finding> {
+    match plumbing::residue() {
+        Ok(found) if found.is_empty() => vec![Finding::good("nothing of Clearway is in the kernel")],
+        Ok(found) => found
+            .into_iter()
+            .map(|one| {
+                Finding::note(format!("in the kernel, of a living instance or left by a dead one: {one}"))
+            })
+            .collect(),
+        Err(error) => vec![Finding::note(format!("what is in the kernel could not be read: {error}"))],
+    }
+}
+
+fn running(target: &Target) -> Finding {
+    let names: Vec<String> =
+        find::all(&target.settings.run_directory).into_iter().map(|one| one.name).collect();
+    if names.is_empty() {
+        Finding::note("no Clearway runs here")
+    } else {
+        Finding::good(format!("running: {}", names.join(", ")))
+    }
+}
+
+fn configuration(arguments: Vec<OsString>) -> Result<Vec<Finding>, Failure> {
+    let invocation = super::invocation(arguments)?;
+    let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
+    let configuration = match Configuration::read(&invocation, &lookup) {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            let remedy = "name the configuration with `-f`".to_owned();
+            return Ok(vec![Finding::problem(error.to_string(), "HAProxy would not start", remedy)]);
+        }
+    };
+    let notes = configuration.fighting.iter().map(|line| Finding::note(line.to_string()));
+    let transparent = configuration
+        .transparent
+        .iter()
+        .map(|line| Finding::good(format!("transparent, {}: `{}`", line.span, line.text)));
+    Ok(notes.chain(transparent).collect())
+}

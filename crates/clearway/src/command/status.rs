@@ -1,0 +1,84 @@
+//! `clearway status`: for people, or as JSON.
+
+use std::fmt::Write;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::supervisor::Failure;
+
+use crate::admin::api::Status;
+use crate::cli::Target;
+
+/// Asks the running Clearway and prints what it says.
+pub async fn status(target: Target) -> Result<ExitCode, Failure> {
+    let (status, body) = super::ask_status(&target.settings).await?;
+    if target.json {
+        println!("{}", String::from_utf8_lossy(&body));
+    } else {
+        print!("{}", in_words(&status));
+    }
+    Ok(ExitCode::Done)
+}
+
+/// The status for a person to read.
+fn in_words(status: &Status) -> String {
+    let mut text = String::new();
+    let instance = status.instance.as_deref().unwrap_or("private");
+    let haproxy = status.haproxy.as_deref().unwrap_or("unknown");
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{} (clearway {}, pid {}, instance {instance}, HAProxy {haproxy})",
+        status.state, status.version, status.pid
+    );
+    for one in &status.generations {
+        let _ = write!(text, "generation {} {}", one.generation, one.state);
+        if let Some(seconds) = one.seconds {
+            let _ = write!(text, " for {seconds} s");
+        }
+        if let Some(sessions) = one.sessions {
+            let _ = write!(text, ", {sessions} session(s)");
+        }
+        let _ = write!(text, ", master {}", one.master);
+        let _ = match one.worker {
+            Some(worker) => writeln!(text, ", worker {worker}"),
+            None => writeln!(text),
+        };
+    }
+    if let Some(last) = &status.last_attempt {
+        let _ = match &last.failure {
+            None => writeln!(text, "the last start or reload took, {} s ago", last.seconds_ago),
+            Some(refused) => writeln!(
+                text,
+                "the last start or reload DID NOT TAKE, {} s ago (generation {}): {}",
+                last.seconds_ago, last.generation, refused.message
+            ),
+        };
+        for line in last.failure.iter().flat_map(|refused| &refused.words) {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    if status.crashes_in_a_row > 0 {
+        let _ = writeln!(text, "HAProxy has died {} times in a row", status.crashes_in_a_row);
+    }
+    let _ = writeln!(text, "in custody: {}", listed(&status.custody));
+    if let Some(plumbing) = &status.plumbing {
+        let field = |name: &str| {
+            plumbing.get(name).map_or("?".to_owned(), |value| value.to_string().replace('"', ""))
+        };
+        let _ = writeln!(
+            text,
+            "plumbing: table inet {}, mark {}, route table {}",
+            field("table"),
+            field("mark"),
+            field("route_table")
+        );
+    }
+    text
+}
+
+fn listed(items: &[String]) -> String {
+    if items.is_empty() { "nothing".to_owned() } else { items.join(", ") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Clearway's own log, on standard error. Standard output belongs to HAProxy (`log stdout`).
+
+use std::sync::OnceLock;
+
+use clearway_core::settings::{LogFormat, LogLevel, LogSetting};
+use clearway_core::supervisor::{Failure, Report, Severity};
+use tracing::{error, info, warn};
+use tracing_subscriber::filter::LevelFilter;
+
+/// The text says which generation it is about; JSON has it as a field of its own besides.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Sets the log up, once.
+pub fn init(setting: LogSetting) {
+    FORMAT.get_or_init(|| setting.format);
+    let level = match setting.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
+    match setting.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+/// One line for a change of state, and what would help below it.
+pub fn report(report: &Report) {
+    let generation = report.generation().filter(|_| FORMAT.get() == Some(&LogFormat::Json));
+    let generation = generation.map(|generation| tracing::field::display(generation));
+    let line = |text: &str| match report.severity() {
+        Severity::Error => error!(generation, "{text}"),
+        Severity::Warn => warn!(generation, "{text}"),
+        Severity::Info => info!(generation, "{text}"),
+    };
+    line(&report.to_string());
+    for hint in report.hints() {
+        line(&format!("hint: {hint}"));
+    }
+}
+
+/// A failure, and what would help.
+pub fn failure(failure: &Failure) {
+    error!("{}", failure.message);
+    for hint in &failure.hints {
+        error!("hint: {hint}");
+    }
+}

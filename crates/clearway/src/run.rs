@@ -1,0 +1,232 @@
+//! `clearway run`: the supervising loop.
+//!
+//! Signals, ended children, the admin socket, the threads that prove a generation, and the clock: each
+//! becomes an event for the core, and what the core answers is carried out by the shell, in order.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clearway_core::exit::ExitCode;
+use clearway_core::settings::Settings;
+use clearway_core::supervisor::{Asker, Event, Failure, Limits, Supervisor};
+use clearway_haproxy::command_line::{Invocation, Purpose};
+use clearway_kernel::capabilities::{self, Capability};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tracing::{error, info, warn};
+
+use crate::admin::place::Place;
+use crate::admin::{self, Wish, api};
+use crate::shell::{Inner, Outcome, Shell};
+use crate::{execute, log};
+
+/// How many requests over the admin socket may wait for the loop.
+const WISHES: usize = 64;
+
+/// Supervises HAProxy until a stop; or executes HAProxy in place if it is only asked for something.
+pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
+    let invocation = match Invocation::parse(arguments) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            eprintln!("clearway: {error}");
+            return ExitCode::Usage;
+        }
+    };
+    if invocation.purpose == Purpose::AskOnly {
+        return execute::in_place(&invocation.program, &invocation.arguments);
+    }
+    log::init(settings.log);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!("starting the event loop: {error}");
+            return ExitCode::Internal;
+        }
+    };
+    runtime.block_on(supervise(settings, invocation)).unwrap_or_else(|failure| {
+        log::failure(&failure);
+        failure.code
+    })
+}
+
+async fn supervise(settings: Settings, invocation: Invocation) -> Result<ExitCode, Failure> {
+    // Before anything is started: PID 1 has no default actions, and nothing may be missed.
+    let mut signals = Signals::install()
+        .map_err(|error| Failure::new(ExitCode::Internal, format!("installing signal handlers: {error}")))?;
+    let mut place = Place::take(settings.instance.as_ref(), &settings.run_directory)?;
+    introduce(&settings, &invocation);
+    sweep();
+
+    let (wish_sender, mut wishes) = mpsc::channel(WISHES);
+    if let Some(listener) = place.listener() {
+        listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::UnixListener::from_std(listener))
+            .map(|listener| tokio::spawn(admin::serve(listener, wish_sender.clone())))
+            .map_err(|error| {
+                Failure::new(ExitCode::Internal, format!("serving the admin socket: {error}"))
+            })?;
+    }
+    let (inner_sender, mut inner) = mpsc::unbounded_channel();
+    let limits = Limits { drain: settings.drain_timeout, ready: settings.ready_timeout };
+    let mut clearway = Clearway {
+        core: Supervisor::new(limits),
+        shell: Shell::new(settings, invocation, place, inner_sender),
+        begun: Instant::now(),
+    };
+    let mut exit = clearway.take(Event::Begin);
+    while exit.is_none() {
+        let deadline = clearway.core.next_deadline().map(|at| clearway.begun + at);
+        exit = tokio::select! {
+            biased;
+            event = next_inner(&mut inner) => { let event = clearway.shell.hear(event); clearway.take(event) }
+            news = signals.next() => clearway.take_signal(news),
+            Some(wish) = wishes.recv() => clearway.take_wish(wish),
+            () = sleep_until(deadline) => clearway.take(Event::TimePassed),
+        };
+    }
+    Ok(exit.unwrap_or(ExitCode::Internal))
+}
+
+/// The core and the shell together.
+struct Clearway {
+    core: Supervisor,
+    shell: Shell,
+    begun: Instant,
+}
+
+impl Clearway {
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Tells the core, and carries out what it answers, until there is nothing more to do.
+    fn take(&mut self, event: Event) -> Option<ExitCode> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.core.step(event, self.now()) {
+                match self.shell.carry_out(action) {
+                    Outcome::Nothing => {}
+                    Outcome::Event(event) => events.push_back(event),
+                    Outcome::Exit(code) => return Some(code),
+                }
+            }
+        }
+        None
+    }
+
+    fn take_signal(&mut self, news: News) -> Option<ExitCode> {
+        match news {
+            News::Children => {
+                self.shell.reap();
+                None
+            }
+            News::Reload(name) => self.take(Event::ReloadAsked(Asker::Signal(name))),
+            News::Stop(name) => self.take(Event::StopAsked(Asker::Signal(name))),
+        }
+    }
+
+    fn take_wish(&mut self, wish: Wish) -> Option<ExitCode> {
+        match wish {
+            Wish::Status(sender) => {
+                let status = self.shell.complete(api::Status::of(self.core.status(self.now())));
+                let _ = sender.send(Box::new(status));
+                None
+            }
+            Wish::Reload(sender) => {
+                let request = self.shell.await_answer(sender);
+                self.take(Event::ReloadAsked(Asker::Admin(request)))
+            }
+            Wish::Drain => self.take(Event::StopAsked(Asker::Drain)),
+        }
+    }
+}
+
+async fn next_inner(inner: &mut UnboundedReceiver<Inner>) -> Inner {
+    match inner.recv().await {
+        Some(news) => news,
+        None => std::future::pending().await, // the shell keeps a sender: this does not happen
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a signal means.
+enum News {
+    Children,
+    Reload(&'static str),
+    Stop(&'static str),
+}
+
+struct Signals {
+    child: Signal,
+    hup: Signal,
+    usr1: Signal,
+    usr2: Signal,
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            child: signal(SignalKind::child())?,
+            hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> News {
+        tokio::select! {
+            Some(()) = self.child.recv() => News::Children,
+            Some(()) = self.term.recv() => News::Stop("SIGTERM"),
+            Some(()) = self.int.recv() => News::Stop("SIGINT"),
+            Some(()) = self.usr1.recv() => News::Stop("SIGUSR1"),
+            Some(()) = self.hup.recv() => News::Reload("SIGHUP"),
+            Some(()) = self.usr2.recv() => News::Reload("SIGUSR2"),
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// The first lines of the log: who this is, and what becomes of what it was given.
+fn introduce(settings: &Settings, invocation: &Invocation) {
+    let instance = settings.instance.as_ref().map_or("private".to_owned(), |name| format!("`{name}`"));
+    let version = env!("CARGO_PKG_VERSION");
+    info!("clearway {version} begins, pid {}, instance {instance}", std::process::id());
+    for handled in &invocation.handled {
+        warn!("{handled}");
+    }
+    // A root shell on a host has everything; SYS_MODULE without SYS_ADMIN was given on purpose.
+    let given = |held: capabilities::Set| held.has(Capability::SysModule) && !held.has(Capability::SysAdmin);
+    if capabilities::effective().is_ok_and(given) {
+        info!("SYS_MODULE is not needed: the kernel loads what nftables needs by itself");
+    }
+    if Path::new("/var/proc/sys/net/ipv4/ip_nonlocal_bind").exists() {
+        info!("the volume /var/proc/sys/net/ipv4/ip_nonlocal_bind is not needed: no sysctl is written");
+    }
+}
+
+/// What a dead predecessor left in the kernel goes now; what a living one uses stays.
+fn sweep() {
+    if !capabilities::effective().is_ok_and(|held| held.has(Capability::NetAdmin)) {
+        return;
+    }
+    match clearway_kernel::plumbing::sweep() {
+        Ok(swept) if swept.removed.is_empty() => {}
+        Ok(swept) => {
+            info!("removed what a dead predecessor left in the kernel: {}", swept.removed.join(", "))
+        }
+        Err(errors) => warn!("{errors}"),
+    }
+}

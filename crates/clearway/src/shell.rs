@@ -1,0 +1,281 @@
+//! The shell around the core: it carries out what [`Supervisor`](clearway_core::supervisor::Supervisor)
+//! decides, and tells it what happened.
+//!
+//! It owns the processes, the sockets in custody, the plumbing and whoever waits for an answer. It makes no
+//! decisions about the order of things.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::names::Generation;
+use clearway_core::settings::Settings;
+use clearway_core::supervisor::{Action, Answer, Event, Failure, How, Proof, Report, RequestId};
+use clearway_haproxy::command_line::Invocation;
+use clearway_kernel::plumbing::Plumbing;
+use rustix::process::{Pid, Signal};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use crate::admin::api;
+use crate::admin::place::Place;
+use crate::log;
+
+mod child;
+mod custody;
+mod failure;
+mod launch;
+mod prepare;
+mod program;
+pub mod reaper;
+mod words;
+
+pub use failure::unreadable;
+pub use program::Program;
+
+use custody::Custody;
+use launch::Running;
+use prepare::Prepared;
+
+/// What threads and tasks of the shell tell the loop.
+#[derive(Debug)]
+pub enum Inner {
+    /// Something for the core.
+    Event(Event),
+    /// A generation has proved itself; its sockets go into custody if the core commits it.
+    Proved {
+        /// Which.
+        generation: Generation,
+        /// For the core.
+        proof: Proof,
+        /// For the shell.
+        custody: Custody,
+    },
+}
+
+/// Everything that Clearway holds.
+#[derive(Debug)]
+pub struct Shell {
+    settings: Settings,
+    invocation: Invocation,
+    program: Program,
+    place: Place,
+    inner: UnboundedSender<Inner>,
+    custody: Arc<Custody>,
+    prepared: BTreeMap<Generation, Prepared>,
+    running: BTreeMap<Generation, Running>,
+    plumbing: Option<Plumbing>,
+    waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
+    requests: u64,
+    said: BTreeSet<String>,
+    /// Set if something could not be taken out of the kernel.
+    residue: bool,
+}
+
+impl Shell {
+    /// A shell that has done nothing yet.
+    pub fn new(
+        settings: Settings,
+        invocation: Invocation,
+        place: Place,
+        inner: UnboundedSender<Inner>,
+    ) -> Self {
+        Self {
+            program: Program::new(invocation.program.clone()),
+            settings,
+            invocation,
+            place,
+            inner,
+            custody: Arc::default(),
+            prepared: BTreeMap::new(),
+            running: BTreeMap::new(),
+            plumbing: None,
+            waiting: HashMap::new(),
+            requests: 0,
+            said: BTreeSet::new(),
+            residue: false,
+        }
+    }
+
+    /// Carries one action out. What comes of it at once is answered as an event; an exit code ends the loop.
+    pub fn carry_out(&mut self, action: Action) -> Outcome {
+        match action {
+            Action::Prepare(generation) => return Outcome::Event(self.prepare_generation(generation)),
+            Action::Launch(generation) => return Outcome::Event(self.launch_generation(generation)),
+            Action::Abandon(generation) => {
+                self.prepared.remove(&generation);
+                if let Some(running) = self.running.get_mut(&generation) {
+                    running.settle();
+                }
+            }
+            Action::Commit(generation) => {
+                if let Some(custody) = self.running.get_mut(&generation).and_then(|one| one.proved.take()) {
+                    self.custody = Arc::new(custody);
+                }
+            }
+            Action::Drain(generation) => self.signal(generation, Signal::USR1),
+            Action::End(generation, how) => self.end(generation, how),
+            Action::ReleaseCustody => {
+                self.custody = Arc::default();
+                self.running.values_mut().for_each(Running::settle);
+            }
+            Action::Unplumb => self.unplumb(),
+            Action::Answer(request, answer) => {
+                if let Some(sender) = self.waiting.remove(&request) {
+                    // Whoever asked may have gone.
+                    let _ = sender.send(answer);
+                }
+            }
+            Action::Report(report) => log::report(&report),
+            Action::Exit(code) => return Outcome::Exit(self.leave(code)),
+        }
+        Outcome::Nothing
+    }
+
+    fn prepare_generation(&mut self, generation: Generation) -> Event {
+        match self.prepare() {
+            Ok(prepared) => {
+                let plumbing = prepared.needs;
+                self.prepared.insert(generation, prepared);
+                Event::Prepared { generation, plumbing }
+            }
+            Err(failure) => Event::Failed { generation, failure },
+        }
+    }
+
+    fn launch_generation(&mut self, generation: Generation) -> Event {
+        let Some(prepared) = self.prepared.remove(&generation) else {
+            let failure = Failure::new(ExitCode::Internal, "a generation was launched that was not prepared");
+            return Event::Failed { generation, failure };
+        };
+        match self.launch(generation, prepared) {
+            Ok(running) => {
+                let pid = running.pid;
+                self.running.insert(generation, running);
+                Event::Started { generation, pid }
+            }
+            Err(failure) => Event::Failed { generation, failure },
+        }
+    }
+
+    /// What a thread or task has to say, as an event for the core.
+    pub fn hear(&mut self, inner: Inner) -> Event {
+        match inner {
+            Inner::Event(event) => event,
+            Inner::Proved { generation, proof, custody } => {
+                if let Some(running) = self.running.get_mut(&generation) {
+                    running.settle();
+                    running.worker = Some(proof.worker);
+                    running.proved = Some(custody);
+                }
+                Event::Proved { generation, proof }
+            }
+        }
+    }
+
+    /// Reaps every child that has ended. The end of a generation reaches the core when its last words have.
+    pub fn reap(&mut self) {
+        for (pid, status) in reaper::reap() {
+            let Some(generation) = self.running.iter().find(|(_, one)| one.pid == pid).map(|(g, _)| *g)
+            else {
+                continue;
+            };
+            let Some(mut running) = self.running.remove(&generation) else { continue };
+            running.settle();
+            let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
+            tokio::spawn(async move {
+                let words = running.words.all().await;
+                let how = reaper::in_words(status);
+                let failure = failure::of_an_end(&how, words, &ports);
+                let _ = inner.send(Inner::Event(Event::Exited { generation, how, failure }));
+            });
+        }
+    }
+
+    fn signal(&self, generation: Generation, signal: Signal) {
+        let Some(running) = self.running.get(&generation) else { return };
+        // The child is ours and not reaped, so its pid is right.
+        let pid = i32::try_from(running.pid).ok().and_then(Pid::from_raw);
+        if let Some(Err(error)) = pid.map(|pid| rustix::process::kill_process(pid, signal)) {
+            let advice =
+                if error == rustix::io::Errno::PERM { " (add --cap-add=KILL to `docker run`)" } else { "" };
+            let name = reaper::name(signal);
+            error!("{name} to generation {generation}, pid {}: {error}{advice}", running.pid);
+        }
+    }
+
+    fn end(&self, generation: Generation, how: How) {
+        let Some(running) = self.running.get(&generation) else { return };
+        if let Some(sessions) = launch::sessions_left(running) {
+            warn!("generation {generation}: {sessions} session(s) are cut");
+        }
+        match how {
+            How::Terminate => self.signal(generation, Signal::TERM),
+            How::Kill => self.signal(generation, Signal::KILL),
+        }
+    }
+
+    fn unplumb(&mut self) {
+        let Some(mut plumbing) = self.plumbing.take() else { return };
+        match plumbing.remove() {
+            Ok(()) => info!("the transparent plumbing is out of the kernel"),
+            Err(errors) => {
+                self.residue = true;
+                log::failure(&failure::left_behind(&errors));
+            }
+        }
+    }
+
+    fn leave(&mut self, code: ExitCode) -> ExitCode {
+        self.place.leave();
+        let code = if self.residue && code == ExitCode::Done { ExitCode::Residue } else { code };
+        log::report(&Report::Leaving(code));
+        code
+    }
+
+    /// Logs lines that were not logged before: what a file says is said once, not at every reload.
+    fn say_once(&mut self, lines: impl Iterator<Item = String>) {
+        for line in lines {
+            if !self.said.contains(&line) {
+                warn!("{line}");
+                self.said.insert(line);
+            }
+        }
+    }
+
+    /// Remembers who waits for a reload.
+    pub fn await_answer(&mut self, sender: oneshot::Sender<Answer>) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.waiting.insert(request, sender);
+        request
+    }
+
+    /// Adds what only the shell knows to the status.
+    pub fn complete(&self, mut status: api::Status) -> api::Status {
+        status.instance = self.settings.instance.as_ref().map(ToString::to_string);
+        status.haproxy = self.program.known_version().map(|version| version.to_string());
+        status.custody = self.custody.addresses();
+        status.plumbing = self.plumbing.as_ref().and_then(|one| serde_json::to_value(one.describe()).ok());
+        for one in &mut status.generations {
+            let running = self.running.iter().find(|(generation, _)| generation.number() == one.generation);
+            one.sessions = running.and_then(|(_, running)| launch::sessions_left(running));
+            if one.sessions.is_none() {
+                break; // whoever does not answer costs time: one is enough
+            }
+        }
+        status
+    }
+}
+
+/// What came of an action.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is done.
+    Nothing,
+    /// It is done, and the core has to know.
+    Event(Event),
+    /// Clearway leaves.
+    Exit(ExitCode),
+}

@@ -1,0 +1,217 @@
+//! Starting a generation and letting it prove itself.
+//!
+//! ```text
+//!   Clearway                                  HAProxy (one generation)
+//!      | fork, exec: -W -db ... -S sockpair@5 -x sockpair@6 -f /proc/self/fd/4
+//!      |                                         |
+//!      |   6  <---------- _getsocks ------------ |   before it binds, if custody has anything
+//!      |   6  ----------- sockets -------------> |
+//!      |                                         |   binds what is new, forks its worker
+//!      |   3  ---------- show info ------------> |   waits in the socket until the worker polls:
+//!      |   3  <------- the worker's pid -------- |   the answer is the proof that it accepts
+//!      |   3  ---------- _getsocks ------------> |
+//!      |   3  <---------- sockets -------------- |   whose inodes tell what was adopted
+//!      v                                         v
+//! ```
+//!
+//! | descriptor in the child | what |
+//! |---|---|
+//! | 3 | HAProxy's end of the private stats socket: a socket pair, so that there is no name to connect to |
+//! | 4 | the overlay, a sealed memfd: nothing has to be written, a read-only root will do |
+//! | 5 | HAProxy's end of the master CLI, which answers while a generation drains |
+//! | 6 | HAProxy's end of the pair over which it asks for its listening sockets, if there are any |
+//!
+//! The two conversations block, so each has a thread of its own that lives as long as the proof; if
+//! HAProxy dies, both see the end of their connection. Neither thread ever forks.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::names::Generation;
+use clearway_core::supervisor::{Event, Failure, Proof};
+use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
+use clearway_haproxy::inventory::{self, SocketIdentity};
+use clearway_haproxy::overlay::Overlay;
+use clearway_haproxy::runtime::{Channel, Command};
+use clearway_haproxy::{getsocks, sockpair};
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::net::Shutdown;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::debug;
+
+use super::custody::{Custody, Held, offered};
+use super::prepare::Prepared;
+use super::words::Words;
+use super::{Inner, Shell, child};
+
+const OVERLAY: ChildFd = ChildFd(4);
+const MASTER_CLI: ChildFd = ChildFd(5);
+const SOCKETS: ChildFd = ChildFd(6);
+
+/// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
+const HANDOVER: Duration = Duration::from_secs(5);
+
+/// A generation that has a process.
+#[derive(Debug)]
+pub struct Running {
+    /// HAProxy's master, our child.
+    pub pid: u32,
+    /// The process that accepts connections, once it has proved itself.
+    pub worker: Option<u32>,
+    /// What it says on standard error.
+    pub words: Words,
+    /// Our end of the master CLI.
+    master_cli: OwnedFd,
+    /// What it has proved to use; custody at the commit.
+    pub proved: Option<Custody>,
+    /// Our end of the `_getsocks` pair, closed as soon as the question is settled: a conversation that
+    /// never comes must not hold sockets.
+    handover: Option<OwnedFd>,
+}
+
+impl Running {
+    /// Ends the handing over of sockets, whether it was used or not.
+    pub fn settle(&mut self) {
+        if let Some(end) = self.handover.take() {
+            let _ = rustix::net::shutdown(end, Shutdown::Both);
+        }
+    }
+}
+
+impl Shell {
+    /// Starts a prepared generation; what comes of it arrives as events.
+    pub fn launch(&mut self, generation: Generation, prepared: Prepared) -> Result<Running, Failure> {
+        let cannot = |what: &str, error: &dyn std::fmt::Display| {
+            Failure::new(ExitCode::Internal, format!("starting HAProxy: {what}: {error}"))
+        };
+        let (stats, stats_child) = sockpair::pair().map_err(|error| cannot("private socket", &error))?;
+        let (master_cli, master_child) = sockpair::pair().map_err(|error| cannot("master CLI", &error))?;
+        let overlay = overlay_file(&prepared.overlay).map_err(|error| cannot("overlay", &error))?;
+        let mut descriptors = vec![stats_child, overlay, master_child];
+        let custody = Arc::clone(&self.custody);
+        let to_hand_over = custody.sockets().len() + prepared.made.len();
+        let handover = if to_hand_over > 0 {
+            let (ours, theirs) = sockpair::pair().map_err(|error| cannot("handover", &error))?;
+            descriptors.push(theirs);
+            Some(ours)
+        } else {
+            None
+        };
+        let files = GenerationFiles {
+            overlay: OVERLAY.path(),
+            master_cli: Some(MASTER_CLI),
+            sockets_from: handover.is_some().then_some(SOCKETS),
+        };
+        let arguments: Vec<OsString> = self.invocation.supervised_arguments(&files);
+        debug!("exec {} {}", self.program.name().display(), super::prepare::shown(&arguments));
+        let mut process = child::spawn(self.program.name(), arguments, descriptors)
+            .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
+        let stderr = process.stderr.take().ok_or_else(|| cannot("its standard error", &"not there"))?;
+        let words = Words::listen(stderr).map_err(|error| cannot("its standard error", &error))?;
+
+        let made = Arc::new(prepared.made);
+        if let Some(end) = &handover {
+            let end = end.try_clone().map_err(|error| cannot("handover", &error))?;
+            let (custody, made) = (Arc::clone(&custody), Arc::clone(&made));
+            let limit = self.settings.ready_timeout;
+            std::thread::spawn(move || hand_over(&end, &custody, &made, limit));
+        }
+        let (limit, inner) = (self.settings.ready_timeout, self.inner.clone());
+        std::thread::spawn(move || {
+            let outcome = prove(&stats, &custody, &made, limit);
+            tell(&inner, generation, outcome);
+        });
+        Ok(Running { pid: process.id(), worker: None, words, master_cli, proved: None, handover })
+    }
+}
+
+/// The overlay as a file that only we and the child can see, and that nobody can change any more.
+fn overlay_file(overlay: &Overlay) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = std::fs::File::from(rustix::fs::memfd_create("clearway-overlay", flags)?);
+    file.write_all(overlay.to_string().as_bytes())?;
+    rustix::fs::fcntl_add_seals(
+        &file,
+        SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
+    )?;
+    Ok(file.into())
+}
+
+fn hand_over(end: &OwnedFd, custody: &Custody, made: &[Held], limit: Duration) {
+    let sockets = offered(custody.sockets().iter().chain(made));
+    let done = sockpair::accept(end, limit).map_err(|error| error.to_string()).and_then(|connection| {
+        getsocks::serve(connection, &sockets, HANDOVER).map_err(|error| error.to_string())
+    });
+    match done {
+        Ok(()) => debug!("{} sockets were handed over", sockets.len()),
+        // A HAProxy that refuses its configuration never asks. Whether one that serves has got everything
+        // is seen by the proof.
+        Err(error) => debug!("no sockets were handed over: {error}"),
+    }
+}
+
+fn prove(
+    stats: &OwnedFd,
+    custody: &Custody,
+    made: &[Held],
+    limit: Duration,
+) -> Result<(Proof, Custody), Failure> {
+    let closed = |error: &dyn std::fmt::Display| Failure {
+        closed: true,
+        ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
+    };
+    let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
+    let info = Command::show_info()
+        .ask(&connection, Channel::Worker, limit)
+        .and_then(|answer| answer.info())
+        .map_err(|error| closed(&error))?;
+    let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
+    let answered = match getsocks::fetch(connection, HANDOVER) {
+        Ok(sockets) => sockets,
+        // It has no listening socket at all.
+        Err(getsocks::GetsocksError::Refused) => Vec::new(),
+        Err(error) => return Err(closed(&error)),
+    };
+    let answered: Vec<Held> =
+        answered.into_iter().map(Held::received).collect::<Result<_, _>>().map_err(|error| closed(&error))?;
+    let held: Vec<SocketIdentity> =
+        custody.sockets().iter().chain(made).map(|held| held.identity.clone()).collect();
+    let used: Vec<SocketIdentity> = answered.iter().map(|held| held.identity.clone()).collect();
+    let adoption = inventory::adoption(&held, &used);
+    let names = |sockets: &[SocketIdentity]| sockets.iter().map(ToString::to_string).collect();
+    let proof = Proof {
+        worker: info.pid,
+        adopted: adoption.adopted.len(),
+        fresh: names(&adoption.fresh),
+        unclaimed: names(&adoption.unclaimed),
+    };
+    Ok((proof, Custody::of(answered)))
+}
+
+fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<(Proof, Custody), Failure>) {
+    let message = match outcome {
+        Ok((proof, custody)) => Inner::Proved { generation, proof, custody },
+        Err(failure) => Inner::Event(Event::Failed { generation, failure }),
+    };
+    // The loop is gone only when Clearway is.
+    let _ = inner.send(message);
+}
+
+/// Asks the master CLI of a generation how many sessions its worker still has, also while it drains.
+pub fn sessions_left(running: &Running) -> Option<u64> {
+    const LIMIT: Duration = Duration::from_millis(300);
+    let worker = running.worker?;
+    let connection = sockpair::dial(&running.master_cli).ok()?;
+    let answer = Command::show_info().at_worker(worker).ask(&connection, Channel::Master, LIMIT);
+    match answer.and_then(|answer| answer.info()) {
+        Ok(info) => Some(info.current_connections),
+        Err(error) => {
+            debug!("the master CLI did not say how many sessions worker {worker} has: {error}");
+            None
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The HAProxy on disk: where it is, which version it is, and short questions to it.
+//!
+//! The version is asked for again only when the file has changed: a reload picks a new HAProxy up, and
+//! pays for `haproxy -v` (6 to 9 ms) only then.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use clearway_core::exit::ExitCode;
+use clearway_core::supervisor::Failure;
+use clearway_haproxy::version::Version;
+use rustix::event::{PollFd, PollFlags};
+
+/// How long a question to HAProxy may take. `-v` and `-cc` read no configuration.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// More than `haproxy -v` ever says.
+const LONGEST_ANSWER: usize = 64 << 10;
+
+/// The program that is started, and what is known about it.
+#[derive(Debug)]
+pub struct Program {
+    name: OsString,
+    known: Option<(Identity, Version)>,
+}
+
+/// What changes when a file is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity(u64, u64, i64, i64, u64);
+
+impl Program {
+    /// The program as the user named it: a name on `PATH`, or a path.
+    pub fn new(name: OsString) -> Self {
+        Self { name, known: None }
+    }
+
+    /// The program as it is given to exec.
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// The version that was found last.
+    pub fn known_version(&self) -> Option<Version> {
+        self.known.map(|(_, version)| version)
+    }
+
+    /// The version of the file that is on disk now.
+    pub fn version(&mut self) -> Result<Version, Failure> {
+        let path = self.find()?;
+        let identity = std::fs::metadata(&path)
+            .map(|m| Identity::of(&m))
+            .map_err(|error| missing(format!("looking at `{}`: {error}", path.display())))?;
+        match self.known {
+            Some((known, version)) if known == identity => Ok(version),
+            _ => {
+                let version = ask_version(&path)?;
+                self.known = Some((identity, version));
+                Ok(version)
+            }
+        }
+    }
+
+    /// Whether a condition of the configuration holds, by `haproxy -cc` (2.5 and later); unset if HAProxy
+    /// does not understand it.
+    pub fn holds(&self, condition: &str) -> Option<bool> {
+        let (status, _) = ask(Path::new(&self.name), &["-cc", condition]).ok()?;
+        match status.code() {
+            Some(0) => Some(true),
+            Some(1) => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The file, found as exec will find it.
+    pub fn find(&self) -> Result<PathBuf, Failure> {
+        let executable = |path: &PathBuf| {
+            std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+        };
+        if self.name.as_encoded_bytes().contains(&b'/') {
+            let path = PathBuf::from(&self.name);
+            return if executable(&path) {
+                Ok(path)
+            } else {
+                Err(missing(format!("`{}` is not there or cannot be executed", path.display())))
+            };
+        }
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&search)
+            .map(|directory| directory.join(&self.name))
+            .find(executable)
+            .ok_or_else(|| {
+                missing(format!("`{}` is not on PATH ({})", self.name.display(), search.display()))
+            })
+    }
+}
+
+impl Identity {
+    fn of(file: &std::fs::Metadata) -> Self {
+        Self(file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size())
+    }
+}
+
+fn missing(problem: String) -> Failure {
+    Failure::new(ExitCode::NoHaproxy, format!("looking for HAProxy: {problem}")).hint(
+        "install the package `haproxy`: `apt-get install haproxy` (Debian, Ubuntu), `apk add haproxy` (Alpine), \
+         `dnf install haproxy` (Fedora, RHEL)",
+    )
+}
+
+fn ask_version(path: &Path) -> Result<Version, Failure> {
+    let (_, answer) =
+        ask(path, &["-v"]).map_err(|error| missing(format!("asking `{} -v`: {error}", path.display())))?;
+    let version =
+        Version::parse(&answer).map_err(|error| missing(format!("`{}`: {error}", path.display())))?;
+    if version.supported() {
+        Ok(version)
+    } else {
+        let message = format!("`{}` is HAProxy {version}; Clearway needs 2.4 or later", path.display());
+        Err(Failure::new(ExitCode::NoHaproxy, message).hint(
+            "install a newer package `haproxy`: Debian 12 has 2.6, Debian 13 has 3.0, Ubuntu 22.04 has 2.4",
+        ))
+    }
+}
+
+/// Runs HAProxy for an answer on its standard output. Blocks, for [`PATIENCE`] at most; the reaper is on
+/// this same thread and does not meet the child.
+fn ask(program: &Path, arguments: &[&str]) -> std::io::Result<(ExitStatus, String)> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let deadline = Instant::now() + PATIENCE;
+    let answer = read_until(&mut child, deadline);
+    if answer.is_err() {
+        // It is still ours and not reaped: the pid is right.
+        let _ = child.kill();
+    }
+    let status = child.wait()?;
+    answer.map(|bytes| (status, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn read_until(child: &mut Child, deadline: Instant) -> std::io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    let Some(mut output) = child.stdout.take() else { return Ok(answer) };
+    let mut buffer = [0; 4096];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = rustix::event::Timespec::try_from(left).map_err(std::io::Error::other)?;
+        let mut wanted = [PollFd::new(&output, PollFlags::IN)];
+        if left.is_zero() || rustix::event::poll(&mut wanted, Some(&timeout))? == 0 {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        match output.read(&mut buffer)? {
+            0 => return Ok(answer),
+            length if answer.len() < LONGEST_ANSWER => answer.extend_from_slice(&buffer[..length]),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+use super::*;
+
+fn script(directory: &Path, text: &str) -> Program {
+    let path = directory.join("haproxy");
+    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    Program::new(path.into())
+}
+
+#[test]
+fn a_missing_haproxy_is_named_with_the_package_to_install() {
+    let failure = Program::new("no-such-haproxy-here".into()).version().unwrap_err();
+    assert_eq!(failure.code, ExitCode::NoHaproxy);
+    assert!(failure.hints[0].contains("apt-get install haproxy"));
+}
+
+#[test]
+fn an_old_haproxy_is_refused_by_its_version() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut old = script(directory.path(), "echo 'HA-Proxy version 2.2.9-2+deb11u6 2023/12/14'");
+    let failure = old.version().unwrap_err();
+    assert_eq!(failure.code, ExitCode::NoHaproxy);
+    assert!(failure.message.contains("is HAProxy 2.2.9; Clearway needs 2.4 or later"), "{}", failure.message);
+}
+
+#[test]
+fn the_version_is_asked_for_again_only_when_the_file_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = directory.path().join("count");
+    let text = format!("echo x >> {}; echo 'HAProxy version 3.0.11-1 2026/05/20'", count.display());
+    let mut program = script(directory.path(), &text);
+    for _ in 0..3 {
+        assert_eq!(program.version().unwrap(), Version::release(3, 0, 11));
+    }
+    assert_eq!(std::fs::read_to_string(&count).unwrap(), "x\n");
+    script(directory.path(), "echo 'HAProxy version 3.2.26-1 2026/10/14' # a new one");
+    assert_eq!(program.version().unwrap(), Version::release(3, 2, 26));
+}
+
+#[test]
+fn what_is_no_haproxy_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let failure = script(directory.path(), "echo hello").version().unwrap_err();
+    assert_eq!(failure.code, ExitCode::NoHaproxy);
+    let condition = script(directory.path(), "exit 1").holds("version_atleast(9)");
+    assert_eq!(condition, Some(false));
+}

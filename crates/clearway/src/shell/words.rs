@@ -1,0 +1,93 @@
+//! HAProxy's standard error: passed on byte for byte, and the last lines remembered for reports.
+//!
+//! Standard output is not touched at all: `log stdout` writes straight to the container's.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Write};
+use std::process::ChildStderr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::task::JoinHandle;
+
+/// How many lines are remembered, and how long each may be: a report is for a person to read.
+const LINES: usize = 100;
+const LINE_LENGTH: usize = 2_000;
+
+/// After the end of HAProxy's master: how long its worker may hold the pipe open.
+const REST: Duration = Duration::from_millis(500);
+
+/// What one generation said last, and the task that listens.
+#[derive(Debug)]
+pub struct Words {
+    lines: Arc<Mutex<Lines>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    complete: VecDeque<String>,
+    partial: Vec<u8>,
+}
+
+impl Words {
+    /// Listens until the last process that has the pipe is gone.
+    pub fn listen(stderr: ChildStderr) -> std::io::Result<Self> {
+        let pipe = Receiver::from_owned_fd(stderr.into())?;
+        let lines = Arc::new(Mutex::new(Lines::default()));
+        let task = tokio::spawn(pass_on(pipe, Arc::clone(&lines)));
+        Ok(Self { lines, task })
+    }
+
+    /// Everything that was said by the end; a worker that outlives its master is not waited for long.
+    pub async fn all(self) -> Vec<String> {
+        let _ = tokio::time::timeout(REST, self.task).await;
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.finish();
+        lines.complete.iter().cloned().collect()
+    }
+}
+
+async fn pass_on(mut pipe: Receiver, lines: Arc<Mutex<Lines>>) {
+    let mut buffer = vec![0; 8192];
+    loop {
+        match pipe.read(&mut buffer).await {
+            Ok(0) => return,
+            Ok(length) => {
+                let bytes = &buffer[..length];
+                // Our own standard error may be gone: HAProxy must not notice.
+                let _ = std::io::stderr().write_all(bytes);
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' => self.finish(),
+                _ if self.partial.len() < LINE_LENGTH => self.partial.push(*byte),
+                _ => {}
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        let line = String::from_utf8_lossy(&std::mem::take(&mut self.partial)).trim_end().to_owned();
+        if !line.is_empty() {
+            self.complete.push_back(line);
+        }
+        if self.complete.len() > LINES {
+            self.complete.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

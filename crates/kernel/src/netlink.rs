@@ -1,0 +1,295 @@
+//! A small synchronous netlink client: one request, its answers, done.
+//!
+//! It owns one close-on-exec socket per protocol (netlink-sys opens them with `SOCK_CLOEXEC`), connected
+//! to the kernel, so that no other process can answer. It promises that every call ends ([`PATIENCE`] per
+//! answer, [`DEADLINE`] in all), that answers to another request are skipped by their sequence number,
+//! that an interrupted or overrun dump is asked for again, and that a refusal carries the kernel's own
+//! words (extended ack, Linux 4.12). It hands out raw payloads: what they mean, the callers know; a single
+//! odd object of somebody else must not spoil a whole dump.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
+use netlink_sys::{Socket, SocketAddr};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+
+mod batch;
+mod frame;
+
+pub use batch::{BatchError, Step};
+use frame::{Answer, Frame, frames};
+
+/// How long one answer is waited for. The kernel answers within the `send` itself, so this is never
+/// reached unless something is badly wrong.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long one call may take in all, repeated dumps included.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Larger than any datagram the kernel sends to us: dumps are cut at 32 KiB.
+const BUFFER: usize = 64 * 1024;
+
+/// The netlink protocols that Clearway speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Rules, routes.
+    Route,
+    /// nftables. A kernel without `CONFIG_NETFILTER_NETLINK` answers `EPROTONOSUPPORT`.
+    Netfilter,
+    /// Sockets (`ss`).
+    SockDiag,
+}
+
+impl Protocol {
+    fn number(self) -> isize {
+        match self {
+            Self::Route => NETLINK_ROUTE,
+            Self::Netfilter => NETLINK_NETFILTER,
+            Self::SockDiag => NETLINK_SOCK_DIAG,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Route => "route",
+            Self::Netfilter => "netfilter",
+            Self::SockDiag => "sock_diag",
+        })
+    }
+}
+
+/// Why a netlink call did not succeed. `what` is what was being done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The socket could not be had: `EPROTONOSUPPORT` where the kernel lacks the protocol.
+    #[error("opening a netlink socket ({protocol}): {source}")]
+    Open {
+        /// Which one.
+        protocol: Protocol,
+        /// Why.
+        source: io::Error,
+    },
+    /// Sending or receiving failed.
+    #[error("{what}: talking to the kernel: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel said no.
+    #[error("{what}: {errno}{}", words.as_deref().map(|w| format!(" ({w})")).unwrap_or_default())]
+    Refused {
+        /// What was being done.
+        what: String,
+        /// The kernel's error number.
+        errno: Errno,
+        /// The kernel's own explanation, where it gives one.
+        words: Option<String>,
+    },
+    /// No answer within [`PATIENCE`] or [`DEADLINE`].
+    #[error("{what}: the kernel did not answer in time")]
+    Silent {
+        /// What was being done.
+        what: String,
+    },
+    /// Answers were lost (`ENOBUFS`, `NLMSG_OVERRUN`), also when asked for again.
+    #[error("{what}: answers of the kernel were lost")]
+    Overrun {
+        /// What was being done.
+        what: String,
+    },
+    /// An answer is not a netlink message.
+    #[error("{what}: the answer of the kernel cannot be read: {why}")]
+    Malformed {
+        /// What was being done.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Error {
+    /// The kernel's error number, where it refused or the socket could not be opened.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused { errno, .. } => Some(*errno),
+            Self::Open { source, .. } | Self::Io { source, .. } => Errno::from_io_error(source),
+            _ => None,
+        }
+    }
+}
+
+/// One message of an answer: its type and what follows the netlink header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// `nlmsg_type`.
+    pub kind: u16,
+    /// Family header and attributes, unchecked.
+    pub payload: Vec<u8>,
+}
+
+/// A connection to the kernel for one protocol.
+#[derive(Debug)]
+pub struct Client {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    /// Opens a socket, close-on-exec, connected to the kernel.
+    ///
+    /// The socket's netlink address is what owns an nftables table, so it is bound here and not by the
+    /// first message.
+    pub fn open(protocol: Protocol) -> Result<Self, Error> {
+        let open = || -> io::Result<Socket> {
+            let mut socket = Socket::new(protocol.number())?;
+            socket.bind(&SocketAddr::new(0, 0))?;
+            socket.connect(&SocketAddr::new(0, 0))?;
+            set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+            set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
+            Ok(socket)
+        };
+        let socket = open().map_err(|source| Error::Open { protocol, source })?;
+        // Comforts of newer kernels (4.3, 4.12, 4.20): without them we filter ourselves and say less.
+        let _ = socket.set_cap_ack(true);
+        let _ = socket.set_ext_ack(true);
+        let _ = socket.set_netlink_get_strict_chk(true);
+        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
+    }
+
+    /// Sends one request and waits for its acknowledgement.
+    pub fn request<M: NetlinkSerializable>(
+        &mut self,
+        what: &str,
+        message: M,
+        flags: u16,
+    ) -> Result<(), Error> {
+        let sequence = self.next_sequence();
+        self.send(what, &serialize(message, flags | NLM_F_REQUEST | NLM_F_ACK, sequence))?;
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            for answer in self.receive(what, deadline, RecvFlags::empty())? {
+                let (Answer::Ended(outcome), true) = (answer.answer, answer.sequence == sequence) else {
+                    continue;
+                };
+                return outcome.into_result(what);
+            }
+        }
+    }
+
+    /// Asks for a dump and returns all of it.
+    ///
+    /// A dump during which the objects changed (`NLM_F_DUMP_INTR`) or whose answers were lost is asked for
+    /// again until [`DEADLINE`]: half a truth is worse than none when rules are removed by it.
+    pub fn dump<M: NetlinkSerializable + Clone>(
+        &mut self,
+        what: &str,
+        message: &M,
+    ) -> Result<Vec<Reply>, Error> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match self.dump_once(what, message.clone(), deadline) {
+                Ok(Some(replies)) => return Ok(replies),
+                Ok(None) => {}
+                Err(Error::Overrun { .. }) if Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// `None` when the dump was interrupted.
+    fn dump_once<M: NetlinkSerializable>(
+        &mut self,
+        what: &str,
+        message: M,
+        deadline: Instant,
+    ) -> Result<Option<Vec<Reply>>, Error> {
+        let sequence = self.next_sequence();
+        self.send(what, &serialize(message, NLM_F_REQUEST | NLM_F_DUMP, sequence))?;
+        let mut replies = Vec::new();
+        let mut interrupted = false;
+        loop {
+            for answer in self.receive(what, deadline, RecvFlags::empty())? {
+                if answer.sequence != sequence {
+                    continue;
+                }
+                interrupted |= answer.interrupted;
+                match answer.answer {
+                    Answer::Data(reply) => replies.push(reply),
+                    Answer::Ended(outcome) => {
+                        outcome.into_result(what)?;
+                        return Ok((!interrupted).then_some(replies));
+                    }
+                    Answer::Overrun => return Err(Error::Overrun { what: what.to_owned() }),
+                }
+            }
+        }
+    }
+
+    fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+
+    fn send(&self, what: &str, bytes: &[u8]) -> Result<(), Error> {
+        loop {
+            match self.socket.send(bytes, 0) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(Error::Io { what: what.to_owned(), source }),
+            }
+        }
+    }
+
+    /// The messages of the next datagram.
+    fn receive(&mut self, what: &str, deadline: Instant, flags: RecvFlags) -> Result<Vec<Frame>, Error> {
+        let flags = (flags | RecvFlags::TRUNC).bits().cast_signed();
+        loop {
+            if Instant::now() >= deadline {
+                return Err(Error::Silent { what: what.to_owned() });
+            }
+            self.buffer.clear();
+            let length = match self.socket.recv(&mut self.buffer, flags) {
+                Ok(length) => length,
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(Errno::INTR) => continue,
+                    Some(Errno::AGAIN) => return Err(Error::Silent { what: what.to_owned() }),
+                    Some(Errno::NOBUFS) => return Err(Error::Overrun { what: what.to_owned() }),
+                    _ => return Err(Error::Io { what: what.to_owned(), source: error }),
+                },
+            };
+            if length > self.buffer.len() {
+                let why = format!("{length} bytes do not fit into {}", self.buffer.len());
+                return Err(Error::Malformed { what: what.to_owned(), why });
+            }
+            return frames(&self.buffer).map_err(|why| Error::Malformed { what: what.to_owned(), why });
+        }
+    }
+}
+
+/// One message as bytes, padded to the next message.
+fn serialize<M: NetlinkSerializable>(message: M, flags: u16, sequence: u32) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.flags = flags;
+    header.sequence_number = sequence;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

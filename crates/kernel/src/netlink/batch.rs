@@ -1,0 +1,96 @@
+//! nftables transactions: several messages, all or nothing.
+//!
+//! `nfnetlink` takes a batch in one datagram, applies it, and queues its answers before `send` returns:
+//! one per message that failed or asked for an acknowledgement, and one with the number of the opening
+//! message where the batch as a whole was refused (`EPERM` without `NET_ADMIN`, `EOPNOTSUPP` without
+//! `nf_tables`). The opening and closing messages must not ask for an acknowledgement: kernels before 6.10
+//! answer that in odd ways (knowledge/rust.md 1.2).
+
+use std::time::Instant;
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+use netlink_packet_netfilter::nftables::NfTablesMessage;
+use netlink_packet_netfilter::none::ControlMessage;
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+use rustix::net::RecvFlags;
+
+use super::frame::Answer;
+use super::{Client, DEADLINE, Error, serialize};
+
+/// `NFNL_SUBSYS_NFTABLES`: for which subsystem the batch is.
+const NFTABLES: u16 = 10;
+
+/// One message of a batch.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What it does, for the error message.
+    pub what: &'static str,
+    /// The message, for family `inet`.
+    pub message: NfTablesMessage,
+    /// `NLM_F_CREATE` and the like.
+    pub flags: u16,
+}
+
+/// A batch was not applied; nothing of it has happened.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct BatchError {
+    /// The place of the first message that was refused; none if it was the batch as a whole.
+    pub step: Option<usize>,
+    /// Why.
+    pub error: Error,
+}
+
+impl Client {
+    /// Sends the steps as one transaction.
+    pub fn batch(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
+        let whole = |error| BatchError { step: None, error };
+        let first = self.next_sequence();
+        let mut bytes = serialize(control(ControlMessage::BatchBegin), NLM_F_REQUEST, first);
+        for step in steps {
+            let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
+            let message = NetfilterMessage::new(header, step.message.clone());
+            let flags = step.flags | NLM_F_REQUEST | NLM_F_ACK;
+            bytes.extend(serialize(message, flags, self.next_sequence()));
+        }
+        bytes.extend(serialize(control(ControlMessage::BatchEnd), NLM_F_REQUEST, self.next_sequence()));
+        self.send(what, &bytes).map_err(whole)?;
+        self.collect(what, steps, first)
+    }
+
+    /// Reads answers until every step has its own or the whole was refused.
+    fn collect(&mut self, what: &str, steps: &[Step], first: u32) -> Result<(), BatchError> {
+        let deadline = Instant::now() + DEADLINE;
+        let mut waiting = steps.len();
+        let mut refused: Option<BatchError> = None;
+        while waiting > 0 {
+            // After a refusal the rest is already queued; what is not there will not come.
+            let flags = if refused.is_some() { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+            let answers = match self.receive(what, deadline, flags) {
+                Ok(answers) => answers,
+                Err(_) if refused.is_some() => break,
+                Err(error) => return Err(BatchError { step: None, error }),
+            };
+            for answer in answers {
+                let Answer::Ended(outcome) = answer.answer else { continue };
+                let Ok(place) = usize::try_from(answer.sequence.wrapping_sub(first)) else { continue };
+                let step = place.checked_sub(1).filter(|step| *step < steps.len());
+                if place > steps.len() {
+                    continue;
+                }
+                waiting = waiting.saturating_sub(usize::from(step.is_some()));
+                let named = step
+                    .and_then(|step| steps.get(step))
+                    .map_or_else(|| what.to_owned(), |step| format!("{what}: {}", step.what));
+                if let Err(error) = outcome.into_result(&named) {
+                    refused.get_or_insert(BatchError { step, error });
+                }
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+fn control(message: ControlMessage) -> NetfilterMessage {
+    NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, NFTABLES), message)
+}

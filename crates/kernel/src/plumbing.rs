@@ -1,0 +1,218 @@
+//! The nftables table, the rules and the routes together.
+//!
+//! **Tokens of life.** Rules and routes have no owner, the table has: it is gone when its process is, and
+//! its name says which block of rules and routes goes with it. So a block is *living* while a table names
+//! it (a plain table, before Linux 5.12: while the socket of its name is bound, see [`crate::token`]), and
+//! what is tagged in any other block is residue.
+//!
+//! **Order.** The table is made first, empty; then rules, routes, and the chains last. Removal is the
+//! reverse. So nothing is ever marked without a way, and no rule of a living process is without a table.
+//!
+//! **Two at once.** A block is chosen from a list and claimed by the table, then the list is read again. If
+//! another table has the block by then, the one that was made first keeps it: the kernel numbers tables
+//! (handles), so both see the same order, and whoever comes second sees the first for certain, because its
+//! own table was made, and the list read, later. The second gives its table up and chooses anew. Several
+//! Clearways of one *named* instance share one block on purpose (a takeover).
+//!
+//! **Sweep against install.** [`sweep`] lists rules and routes first and tables second. A rule that it saw
+//! was made after its installer's table, which it therefore sees as well, unless both are gone. What
+//! remains is a sweep or the removal by a predecessor that has decided to delete an object which a
+//! newcomer, claiming the dead block at this very moment, is about to find there or to make again. These
+//! three therefore run under one lock per network namespace ([`token::lock`]); where it cannot be had,
+//! [`Notice::Unlocked`] says so, and [`Plumbing::repair`] puts back what such a collision took.
+
+use clearway_core::names::{InstanceName, Mark, TableId};
+use serde::Serialize;
+
+use crate::netlink::{Client, Protocol};
+use crate::nft::{self, Limits, Table, TableName};
+use crate::routing::{self, Block, Family};
+use crate::token;
+
+mod choice;
+mod error;
+mod notice;
+mod sweep;
+
+pub use error::{Error, RemoveErrors};
+pub use notice::Notice;
+pub use sweep::{Swept, residue, sweep};
+
+/// How often a block is chosen anew because another Clearway was faster.
+const ATTEMPTS: usize = 16;
+
+/// What one Clearway has in the kernel. Dropping it removes an owner table and nothing else:
+/// call [`Plumbing::remove`].
+#[derive(Debug)]
+pub struct Plumbing {
+    table: Table,
+    route: Client,
+    block: Block,
+    mark: Mark,
+    families: Vec<Family>,
+}
+
+/// What is installed, for people and for the admin interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Description {
+    /// The nftables table, of family `inet`.
+    pub table: String,
+    /// The bit of the mark.
+    pub mark: Mark,
+    /// The routing table.
+    pub route_table: TableId,
+    /// The preferences of the rules: jump, look-up, target.
+    pub preferences: [u32; 3],
+    /// Whether the kernel removes the table when the process ends.
+    pub owner: bool,
+    /// Whether transparent wildcard listeners are kept from hijacking forwarded packets.
+    pub wildcard_guard: bool,
+    /// For which families there are rules and routes.
+    pub families: Vec<Family>,
+}
+
+impl Plumbing {
+    /// Makes everything, or nothing: a failure rolls back.
+    ///
+    /// Needs `NET_ADMIN`. Without a mark, bit 29 or the next one that no foreign rule uses is taken; a
+    /// living sibling's mark comes first.
+    pub fn install(
+        instance: Option<&InstanceName>,
+        mark: Option<Mark>,
+    ) -> Result<(Self, Vec<Notice>), Error> {
+        Self::install_within(instance, mark, Limits::default())
+    }
+
+    /// [`Plumbing::install`] with less than the kernel offers: for tests of the ways without.
+    #[doc(hidden)]
+    pub fn install_within(
+        instance: Option<&InstanceName>,
+        mark: Option<Mark>,
+        limits: Limits,
+    ) -> Result<(Self, Vec<Notice>), Error> {
+        let lock = token::lock();
+        let mut notices = Vec::new();
+        notices.extend(lock.is_none().then_some(Notice::Unlocked));
+        let mut plumbing = Self::claim(instance, mark, limits, &mut notices)?;
+        match plumbing.fill(&mut notices) {
+            Ok(()) => Ok((plumbing, notices)),
+            Err(cause) => Err(match plumbing.remove_locked() {
+                Ok(()) => cause,
+                Err(left) => Error::Stuck { cause: Box::new(cause), left },
+            }),
+        }
+    }
+
+    /// The empty table, with a block that is ours.
+    fn claim(
+        instance: Option<&InstanceName>,
+        mark: Option<Mark>,
+        limits: Limits,
+        notices: &mut Vec<Notice>,
+    ) -> Result<Self, Error> {
+        let mut route = Client::open(Protocol::Route).map_err(routing::Error::Netlink)?;
+        let mut lister = nft::open()?;
+        for _ in 0..ATTEMPTS {
+            let living = choice::living(&mut lister)?;
+            let rules = choice::all_rules(&mut route)?;
+            let block = choice::block(instance, &living, &rules, &mut route)?;
+            let sibling = choice::mark_of_sibling(instance, &living, &rules);
+            let (mark, moved) = choice::mark(mark, sibling, &rules)?;
+            let name = TableName { instance: instance.cloned(), block, nonce: choice::nonce() };
+            let mut table = Table::claim(name, limits)?;
+            if choice::is_beaten(table.name(), &choice::living(&mut lister)?) {
+                table.remove()?;
+                continue;
+            }
+            notices.extend(moved);
+            return Ok(Self { table, route, block, mark, families: Vec::new() });
+        }
+        Err(Error::NoPeace { attempts: ATTEMPTS })
+    }
+
+    /// Rules, routes, chains.
+    fn fill(&mut self, notices: &mut Vec<Notice>) -> Result<(), Error> {
+        if self.siblings()?.is_empty() {
+            // Whatever is tagged in our block now was left by a dead process, perhaps with another mark.
+            let (_, errors) = routing::remove(&mut self.route, self.block, &Family::ALL);
+            if let Some(error) = errors.into_iter().next() {
+                return Err(error.into());
+            }
+        }
+        for family in Family::ALL {
+            match routing::apply(&mut self.route, self.block, self.mark, family) {
+                Ok(_) => self.families.push(family),
+                Err(error) if family == Family::V6 && error.is_without_family() => {
+                    // The rules may have been accepted and the route not.
+                    let _ = routing::remove(&mut self.route, self.block, &[family]);
+                    notices.push(Notice::NoFamily { family, why: error.to_string() });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.table.apply(self.mark)?;
+        notices.extend((!self.table.is_owner()).then_some(Notice::NoOwner));
+        notices.extend((!self.table.has_wildcard_guard()).then_some(Notice::NoWildcardGuard));
+        Ok(())
+    }
+
+    /// Puts back what others have removed (systemd-networkd and `NetworkManager` flush foreign rules and
+    /// routes, `lo` going down takes the IPv6 route along), and says what that was.
+    ///
+    /// The table is not looked at: `nft flush ruleset` spares owner tables.
+    pub fn repair(&mut self) -> Result<Vec<String>, Error> {
+        let mut made = Vec::new();
+        for family in &self.families {
+            made.extend(routing::apply(&mut self.route, self.block, self.mark, *family)?);
+        }
+        Ok(made)
+    }
+
+    /// Removes everything, or as much as possible; a second time it does nothing.
+    ///
+    /// Drain first: established transparent connections die without the mark. Rules and routes stay if
+    /// another living table of the same named instance needs them.
+    pub fn remove(&mut self) -> Result<(), RemoveErrors> {
+        let _lock = token::lock();
+        self.remove_locked()
+    }
+
+    fn remove_locked(&mut self) -> Result<(), RemoveErrors> {
+        let mut errors = RemoveErrors::default();
+        errors.note(self.table.remove_chains());
+        match self.siblings() {
+            Ok(siblings) if siblings.is_empty() => {
+                let (removed, refused) = routing::remove(&mut self.route, self.block, &Family::ALL);
+                errors.removed.extend(removed);
+                errors.errors.extend(refused.into_iter().map(Error::from));
+            }
+            Ok(_) => {}
+            Err(error) => errors.errors.push(error),
+        }
+        errors.note(self.table.remove());
+        errors.into_result()
+    }
+
+    /// Other living tables of our instance.
+    fn siblings(&mut self) -> Result<Vec<TableName>, Error> {
+        let living = choice::living(self.table.client())?;
+        let own = self.table.name();
+        Ok(living.into_iter().map(|table| table.name).filter(|name| name.is_sibling_of(own)).collect())
+    }
+
+    /// What is installed.
+    pub fn describe(&self) -> Description {
+        Description {
+            table: self.table.name().to_string(),
+            mark: self.mark,
+            route_table: self.block.table(),
+            preferences: self.block.preferences(),
+            owner: self.table.is_owner(),
+            wildcard_guard: self.table.has_wildcard_guard(),
+            families: self.families.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

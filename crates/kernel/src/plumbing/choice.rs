@@ -1,0 +1,143 @@
+//! Which block, which mark, and who was first: read from the kernel, decided here.
+
+use std::hash::{BuildHasher, RandomState};
+
+use clearway_core::names::{InstanceName, Mark};
+
+use super::{Error, Notice};
+use crate::netlink::Client;
+use crate::nft::{self, Listed, TableName};
+use crate::routing::{self, Block, Family, Rule};
+use crate::token::Token;
+
+/// The bits that Clearway takes by itself, in this order: 29 and 30 are free of Kubernetes, Docker,
+/// Tailscale, AWS and Istio, the others at least of Tailscale (16 to 23) and Kubernetes (13 to 15).
+const BITS: [u8; 8] = [29, 30, 28, 27, 26, 25, 24, 31];
+
+/// The tables whose processes live.
+pub(super) fn living(client: &mut Client) -> Result<Vec<Listed>, Error> {
+    Ok(nft::list(client)?.into_iter().filter(is_alive).collect())
+}
+
+/// An owner table lives by itself; another one while its socket is bound. In doubt it lives.
+pub(super) fn is_alive(table: &Listed) -> bool {
+    table.owner || !matches!(Token::claim(&table.name.to_string()), Ok(Some(_)))
+}
+
+/// Rules of both families; those of a family that is missing are none.
+pub(super) fn all_rules(client: &mut Client) -> Result<Vec<Rule>, Error> {
+    let mut rules = Vec::new();
+    for family in Family::ALL {
+        match routing::rules(client, family) {
+            Ok(of_family) => rules.extend(of_family),
+            Err(error) if error.is_without_family() && family == Family::V6 => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(rules)
+}
+
+/// The block of a living sibling, else the first that is free: no living table names it, no foreign rule
+/// stands at its preferences or looks into its table, no foreign route is in there.
+pub(super) fn block(
+    instance: Option<&InstanceName>,
+    living: &[Listed],
+    rules: &[Rule],
+    client: &mut Client,
+) -> Result<Block, Error> {
+    if let Some(sibling) = sibling(instance, living) {
+        return Ok(sibling.name.block);
+    }
+    for block in Block::all().filter(|block| is_free(*block, living, rules)) {
+        if !has_foreign_routes(client, block)? {
+            return Ok(block);
+        }
+    }
+    Err(Error::NoFreeBlock)
+}
+
+/// The oldest living table of the instance.
+fn sibling<'a>(instance: Option<&InstanceName>, living: &'a [Listed]) -> Option<&'a Listed> {
+    let instance = instance?;
+    living
+        .iter()
+        .filter(|table| table.name.instance.as_ref() == Some(instance))
+        .min_by_key(|table| age(table))
+}
+
+pub(super) fn is_free(block: Block, living: &[Listed], rules: &[Rule]) -> bool {
+    let named = living.iter().any(|table| table.name.block == block);
+    let foreign = rules.iter().any(|rule| rule.block().is_none() && rule.occupies(block));
+    !named && !foreign
+}
+
+fn has_foreign_routes(client: &mut Client, block: Block) -> Result<bool, Error> {
+    for family in Family::ALL {
+        match routing::routes_in(client, family, block.table()) {
+            Ok(routes) if routes.iter().any(|route| route.block().is_none()) => return Ok(true),
+            Err(error) if !error.is_without_family() => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// The mark in the rules of a living sibling.
+pub(super) fn mark_of_sibling(
+    instance: Option<&InstanceName>,
+    living: &[Listed],
+    rules: &[Rule],
+) -> Option<Mark> {
+    let block = sibling(instance, living)?.name.block;
+    let (value, mask) =
+        rules.iter().filter(|rule| rule.block() == Some(block)).find_map(|rule| rule.fwmark)?;
+    let bit = u8::try_from(value.trailing_zeros()).ok().and_then(Mark::bit)?;
+    (bit.value() == value && mask == value).then_some(bit)
+}
+
+/// The mark to use, and a notice if it is not the usual one.
+pub(super) fn mark(
+    asked: Option<Mark>,
+    sibling: Option<Mark>,
+    rules: &[Rule],
+) -> Result<(Mark, Option<Notice>), Error> {
+    let user = |mark: Mark| rules.iter().find(|rule| rule.block().is_none() && rule.uses(mark));
+    match (asked, sibling) {
+        (Some(mark), Some(theirs)) if mark != theirs => Err(Error::MarkDiffers { mark, theirs }),
+        (_, Some(theirs)) => Ok((theirs, None)),
+        (Some(mark), None) => match user(mark) {
+            Some(rule) => Err(Error::MarkTaken { mark, rule: rule.to_string() }),
+            None => Ok((mark, None)),
+        },
+        (None, None) => {
+            let free = BITS.into_iter().filter_map(Mark::bit).find(|mark| user(*mark).is_none());
+            let to = free.ok_or(Error::NoFreeMark)?;
+            let moved =
+                user(Mark::DEFAULT).map(|rule| Notice::MarkMoved { to, because_of: rule.to_string() });
+            Ok((to, moved))
+        }
+    }
+}
+
+/// Whether another table was first at what `own` has claimed: the same block without being a sibling, or
+/// another block for the same instance.
+pub(super) fn is_beaten(own: &TableName, living: &[Listed]) -> bool {
+    let Some(mine) = living.iter().find(|table| table.name == *own) else {
+        return true;
+    };
+    living.iter().filter(|table| table.name != *own).any(|table| {
+        let same_block = table.name.block == own.block;
+        same_block != table.name.is_sibling_of(own) && age(table) < age(mine)
+    })
+}
+
+/// The kernel counts tables up as they are made; nonces decide on kernels that do not tell (before 4.16).
+fn age(table: &Listed) -> (Option<u64>, u32) {
+    (table.handle, table.name.nonce)
+}
+
+/// A number nobody else has, most likely: the standard library seeds its hashers from the kernel.
+pub(super) fn nonce() -> u32 {
+    let [a, b, c, d, ..] = RandomState::new().hash_one(std::process::id()).to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d])
+}

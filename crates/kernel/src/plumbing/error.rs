@@ -1,0 +1,90 @@
+//! What can go wrong with the plumbing as a whole.
+
+use std::fmt;
+
+use clearway_core::names::Mark;
+
+use crate::{nft, routing};
+
+/// Why the plumbing could not be installed, repaired or looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// nftables.
+    #[error(transparent)]
+    Nft(#[from] nft::Error),
+    /// Rules or routes.
+    #[error(transparent)]
+    Routing(#[from] routing::Error),
+    /// The mark that was asked for is somebody else's.
+    #[error(
+        "the mark {mark} is used by the foreign rule `{rule}`\nhint: ask for another bit, or leave the choice \
+         to Clearway"
+    )]
+    MarkTaken {
+        /// The mark asked for.
+        mark: Mark,
+        /// The rule, as `ip rule` shows it.
+        rule: String,
+    },
+    /// The mark that was asked for differs from that of a living Clearway of the same instance.
+    #[error("the mark {mark} differs from {theirs}, which the running Clearway of the same instance uses")]
+    MarkDiffers {
+        /// The mark asked for.
+        mark: Mark,
+        /// Theirs.
+        theirs: Mark,
+    },
+    /// Foreign rules use every bit that would do.
+    #[error("every bit of the mark that Clearway would take is used by a foreign rule (`ip rule`)")]
+    NoFreeMark,
+    /// All 64 blocks are in use.
+    #[error(
+        "every block of preferences and routing tables is in use: by other Clearways (`nft list tables`) or by \
+         foreign rules between 901 and 1218 (`ip rule`)"
+    )]
+    NoFreeBlock,
+    /// Others were faster each time.
+    #[error("other Clearways took the chosen block {attempts} times in a row")]
+    NoPeace {
+        /// How often it was tried.
+        attempts: usize,
+    },
+    /// Installing failed, and so did removing what had been installed.
+    #[error("{cause}\nwhat had been installed by then could not be removed: {left}")]
+    Stuck {
+        /// Why installing failed.
+        cause: Box<Error>,
+        /// What is left, and why.
+        left: RemoveErrors,
+    },
+}
+
+/// Everything that went wrong in a removal; whatever could be removed has been.
+#[derive(Debug, Default)]
+pub struct RemoveErrors {
+    /// One by one.
+    pub errors: Vec<Error>,
+    /// What was removed nevertheless, in `ip`'s and `nft`'s words.
+    pub removed: Vec<String>,
+}
+
+impl RemoveErrors {
+    pub(super) fn note<T, E: Into<Error>>(&mut self, outcome: Result<T, E>) -> Option<T> {
+        outcome.map_err(|error| self.errors.push(error.into())).ok()
+    }
+
+    pub(super) fn into_result(self) -> Result<(), Self> {
+        if self.errors.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for RemoveErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, error) in self.errors.iter().enumerate() {
+            write!(f, "{}{error}", if place == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for RemoveErrors {}

@@ -1,0 +1,57 @@
+//! What is less than perfect, but works.
+
+use std::fmt;
+
+use clearway_core::names::Mark;
+
+use crate::routing::Family;
+
+/// Something that the operator should know about an installation that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// No owner tables (Linux before 5.12): a killed process leaves its table to the next sweep.
+    NoOwner,
+    /// No `socket wildcard` (Linux before 5.11).
+    NoWildcardGuard,
+    /// Rules and routes of this family were left out.
+    NoFamily {
+        /// Which.
+        family: Family,
+        /// What the kernel said.
+        why: String,
+    },
+    /// The usual bit of the mark is somebody else's.
+    MarkMoved {
+        /// What is used instead.
+        to: Mark,
+        /// The foreign rule, as `ip rule` shows it.
+        because_of: String,
+    },
+    /// The lock among Clearways could not be had within two seconds; it was done without.
+    Unlocked,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoOwner => f.write_str(
+                "this kernel has no nftables owner tables (Linux 5.12): if Clearway is killed, its table stays \
+                 until the next Clearway starts or `clearway cleanup` is run",
+            ),
+            Self::NoWildcardGuard => f.write_str(
+                "this kernel lacks `socket wildcard` in nftables (Linux 5.11): a `bind *:port transparent` in \
+                 the HAProxy configuration would also catch what this host forwards to that port of others",
+            ),
+            Self::NoFamily { family, why } => {
+                write!(f, "{family} stays without transparency: {}", why.replace('\n', "; "))
+            }
+            Self::MarkMoved { to, because_of } => {
+                write!(f, "the mark is {to} and not {}, which the rule `{because_of}` uses", Mark::DEFAULT)
+            }
+            Self::Unlocked => f.write_str(
+                "another Clearway in this network namespace holds the lock `@clearway_lock` for more than two \
+                 seconds; went on without it",
+            ),
+        }
+    }
+}

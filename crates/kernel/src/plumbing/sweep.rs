@@ -1,0 +1,121 @@
+//! From a cold start: removing what dead processes left behind, and listing what there is.
+//!
+//! See [`super`] for why this cannot hurt an instance that is just installing. What does not carry the tag
+//! *and* lie in a block, or is no table of ours by name, is not even considered.
+
+use std::fmt;
+
+use super::{Error, RemoveErrors, choice};
+use crate::netlink::{Client, Protocol};
+use crate::nft::{self, Listed};
+use crate::routing::{self, Block, Family, Removal, Tagged};
+use crate::token::{self, Token};
+
+/// What a sweep has removed, in the words of `ip` and `nft`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// One line per object.
+    pub removed: Vec<String>,
+}
+
+impl fmt::Display for Swept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.removed.is_empty() {
+            return f.write_str("nothing was left behind");
+        }
+        f.write_str(&self.removed.join("\n"))
+    }
+}
+
+/// Removes every rule and route of ours whose block has no living table, and every plain table whose
+/// process is dead.
+///
+/// Needs `NET_ADMIN` unless nothing is left behind.
+pub fn sweep() -> Result<Swept, RemoveErrors> {
+    let _lock = token::lock();
+    let mut errors = RemoveErrors::default();
+    let mut removed = Vec::new();
+    let Some(mut route) = errors.note(open_route()) else {
+        return Err(errors);
+    };
+    // Objects before tables: an object that is seen here has its table, if it lives, in the list below.
+    let mut tagged = Vec::new();
+    for family in Family::ALL {
+        let of_family = errors.note(routing::tagged(&mut route, family));
+        tagged.push(of_family.unwrap_or_default());
+    }
+    let (mut client, tables) = match tables() {
+        Ok(found) => found,
+        // Without any tagged object there is no dead process of ours, and no right to look further.
+        Err(nft::Error::Denied(_)) if is_empty(&tagged) => return finish(errors, removed),
+        Err(error) => {
+            errors.errors.push(error.into());
+            return Err(errors);
+        }
+    };
+    let living: Vec<Block> =
+        tables.iter().filter(|table| choice::is_alive(table)).map(|table| table.name.block).collect();
+    let mut removal = Removal::default();
+    for of_family in tagged {
+        removal.remove(&mut route, of_family, |block| !living.contains(&block));
+    }
+    removed.extend(removal.removed);
+    errors.errors.extend(removal.errors.into_iter().map(Error::from));
+    for table in tables.iter().filter(|table| !table.owner) {
+        // Holding the dead process's name while its table goes: nobody can come to life under it.
+        let Ok(Some(_token)) = Token::claim(&table.name.to_string()) else { continue };
+        if let Some(client) = &mut client
+            && errors.note(nft::delete(client, &table.name)).is_some()
+        {
+            removed.push(format!("table inet {}", table.name));
+        }
+    }
+    finish(errors, removed)
+}
+
+fn finish(mut errors: RemoveErrors, removed: Vec<String>) -> Result<Swept, RemoveErrors> {
+    if errors.errors.is_empty() {
+        return Ok(Swept { removed });
+    }
+    errors.removed = removed;
+    Err(errors)
+}
+
+fn is_empty(tagged: &[Tagged]) -> bool {
+    tagged.iter().all(|of_family| of_family.rules.is_empty() && of_family.routes.is_empty())
+}
+
+fn open_route() -> Result<Client, Error> {
+    Ok(Client::open(Protocol::Route).map_err(routing::Error::Netlink)?)
+}
+
+/// Our tables; on a kernel without nftables there are none.
+fn tables() -> Result<(Option<Client>, Vec<Listed>), nft::Error> {
+    let listed = nft::open().and_then(|mut client| {
+        let tables = nft::list(&mut client)?;
+        Ok((Some(client), tables))
+    });
+    match listed {
+        Err(nft::Error::NoNfTables(_)) => Ok((None, Vec::new())),
+        outcome => outcome,
+    }
+}
+
+/// Everything of ours that there is, of living and dead processes, in the words of `ip` and `nft`.
+///
+/// Tables are left out without `NET_ADMIN`.
+pub fn residue() -> Result<Vec<String>, Error> {
+    let mut route = open_route()?;
+    let mut lines = Vec::new();
+    for family in Family::ALL {
+        let tagged = routing::tagged(&mut route, family)?;
+        lines.extend(tagged.rules.iter().map(|rule| format!("{family} rule {rule}")));
+        lines.extend(tagged.routes.iter().map(|route| format!("{family} route {route}")));
+    }
+    match tables() {
+        Ok((_, tables)) => lines.extend(tables.iter().map(|table| format!("table inet {}", table.name))),
+        Err(nft::Error::Denied(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(lines)
+}

@@ -1,0 +1,234 @@
+//! The rules and routes that deliver marked packets to this host, in both families.
+//!
+//! ```text
+//! 901: from all fwmark 0x20000000/0x20000000 iif lo goto 903    # not for the kernel's own look-ups
+//! 902: from all fwmark 0x20000000/0x20000000 lookup 3253338112  # a marked packet ...
+//! 903: from all nop
+//! local default dev lo table 3253338112                         # ... is for us, whatever its address
+//! ```
+//!
+//! The `goto` keeps reverse-path checks (`src_valid_mark`, firewalld's IPv6 `rpfilter`) away from the
+//! table: they ask "where would I route back to" with the mark of the packet and `iif lo`
+//! (knowledge/transparent-kernel.md f1 to f4). Without a packet that carries the mark all of it is inert.
+//!
+//! Rules and routes have no owner. They carry the protocol number [`TAG`] (`FRA_PROTOCOL`, Linux 4.17) and
+//! lie in a [`Block`]: only what has both is ours, and only that is ever removed. Which block, and whether
+//! somebody still uses it, [`crate::plumbing`] decides. No sysctl is written.
+
+use std::fmt;
+
+use clearway_core::names::{Mark, TableId};
+use rustix::io::Errno;
+
+use crate::netlink::{self, Client};
+pub use crate::transparency::Family;
+
+mod route;
+mod rule;
+
+pub use route::{Route, routes_in, routes_tagged};
+pub use rule::{Rule, rules};
+
+/// The protocol number on every rule and route of ours (`ip rule` shows `proto 179`). Not in iproute2's
+/// `rt_protos`, nor used by a routing daemon known to us.
+pub const TAG: u8 = 179;
+
+/// Above every table that people number by hand, and no multiple of anything round.
+const FIRST_TABLE: u32 = 0xC1EA_0000;
+/// Below Tailscale (5210), systemd-networkd's and wg-quick's (32764); above `local` (0).
+const FIRST_PREFERENCE: u32 = 900;
+const PREFERENCES_PER_BLOCK: u32 = 5;
+
+/// What one instance has in the routing policy: three preferences and one table, in both families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Block(u8);
+
+impl Block {
+    const COUNT: u8 = 64;
+
+    /// Block 0 to 63.
+    pub fn new(number: u8) -> Option<Self> {
+        (number < Self::COUNT).then_some(Self(number))
+    }
+
+    /// All blocks, from the first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
+    }
+
+    /// The routing table.
+    pub fn table(self) -> TableId {
+        TableId(FIRST_TABLE + u32::from(self.0))
+    }
+
+    /// The preferences of `goto`, `lookup` and `nop`.
+    pub fn preferences(self) -> [u32; 3] {
+        let base = FIRST_PREFERENCE + PREFERENCES_PER_BLOCK * u32::from(self.0);
+        [base + 1, base + 2, base + 3]
+    }
+
+    fn of_table(table: u32) -> Option<Self> {
+        u8::try_from(table.checked_sub(FIRST_TABLE)?).ok().and_then(Self::new)
+    }
+
+    fn of_preference(preference: u32) -> Option<Self> {
+        let offset = preference.checked_sub(FIRST_PREFERENCE)?;
+        let block = u8::try_from(offset / PREFERENCES_PER_BLOCK).ok().and_then(Self::new)?;
+        block.preferences().contains(&preference).then_some(block)
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Whether a call has changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It made or removed the object.
+    Done,
+    /// The object was there, or not there, already.
+    Nothing,
+}
+
+/// Why rules or routes could not be made, read or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `EPERM`.
+    #[error(
+        "{0}\nhint: changing rules and routes needs `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)"
+    )]
+    Denied(netlink::Error),
+    /// `EAFNOSUPPORT`, `EOPNOTSUPP`: a kernel without this family, or without policy routing for it.
+    #[error(
+        "{error}\nhint: this kernel runs without {family} (`ipv6.disable=1`) or without policy routing for it \
+         (CONFIG_IP_MULTIPLE_TABLES, CONFIG_IPV6_MULTIPLE_TABLES)"
+    )]
+    NoFamily {
+        /// Which family.
+        family: Family,
+        /// What the kernel said.
+        error: netlink::Error,
+    },
+    /// `EACCES` or `ENODEV` to a route: `net.ipv6.conf.lo.disable_ipv6` is 1.
+    #[error("{0}\nhint: IPv6 is switched off on `lo` (`net.ipv6.conf.lo.disable_ipv6`)")]
+    Ipv6Disabled(netlink::Error),
+    /// `ENETDOWN`.
+    #[error("{0}\nhint: the interface `lo` is down (`ip link set lo up`)")]
+    LoopbackDown(netlink::Error),
+    /// Anything else.
+    #[error(transparent)]
+    Netlink(netlink::Error),
+}
+
+impl Error {
+    fn from_netlink(family: Family, error: netlink::Error) -> Self {
+        match (error.errno(), family) {
+            (Some(Errno::PERM), _) => Self::Denied(error),
+            (Some(Errno::AFNOSUPPORT | Errno::OPNOTSUPP), _) => Self::NoFamily { family, error },
+            (Some(Errno::ACCESS | Errno::NODEV), Family::V6) => Self::Ipv6Disabled(error),
+            (Some(Errno::NETDOWN), _) => Self::LoopbackDown(error),
+            _ => Self::Netlink(error),
+        }
+    }
+
+    /// Whether the family is simply not to be had here, so that one does without.
+    pub fn is_without_family(&self) -> bool {
+        matches!(self, Self::NoFamily { .. } | Self::Ipv6Disabled(_))
+    }
+}
+
+/// Makes what is missing of a block in one family, and says what that was.
+///
+/// The jump's target comes first, then the jump, then the look-up it must skip, then the route: at no
+/// moment does a packet meet half of it. Called again it repairs.
+pub fn apply(client: &mut Client, block: Block, mark: Mark, family: Family) -> Result<Vec<String>, Error> {
+    let mut made = Vec::new();
+    for rule in Rule::wanted(block, mark, family) {
+        if rule.apply(client)? == Change::Done {
+            made.push(format!("{family} rule {rule}"));
+        }
+    }
+    let route = Route::wanted(block, family);
+    if route.apply(client)? == Change::Done {
+        made.push(format!("{family} route {route}"));
+    }
+    Ok(made)
+}
+
+/// Removes everything of ours in a block, in the reverse order; says what it was and what went wrong.
+pub fn remove(client: &mut Client, block: Block, families: &[Family]) -> (Vec<String>, Vec<Error>) {
+    let mut removal = Removal::default();
+    for family in families {
+        match tagged(client, *family) {
+            Ok(tagged) => removal.remove(client, tagged, |of| of == block),
+            Err(error) => removal.errors.push(error),
+        }
+    }
+    (removal.removed, removal.errors)
+}
+
+/// Our rules and routes of one family, of all blocks; none where the kernel lacks the family.
+pub fn tagged(client: &mut Client, family: Family) -> Result<Tagged, Error> {
+    let list = |client: &mut Client| -> Result<Tagged, Error> {
+        Ok(Tagged {
+            rules: rules(client, family)?.into_iter().filter(|rule| rule.block().is_some()).collect(),
+            routes: routes_tagged(client, family)?
+                .into_iter()
+                .filter(|route| route.block().is_some())
+                .collect(),
+        })
+    };
+    match list(client) {
+        Err(error) if error.is_without_family() => Ok(Tagged::default()),
+        outcome => outcome,
+    }
+}
+
+/// Our rules and routes as they were at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Tagged {
+    /// By preference.
+    pub rules: Vec<Rule>,
+    /// As the kernel lists them.
+    pub routes: Vec<Route>,
+}
+
+/// What a removal has done so far: it never stops at the first error.
+#[derive(Debug, Default)]
+pub struct Removal {
+    /// In `ip`'s words.
+    pub removed: Vec<String>,
+    /// What went wrong.
+    pub errors: Vec<Error>,
+}
+
+impl Removal {
+    /// Removes what lies in the chosen blocks: routes, look-ups, jumps, targets.
+    pub fn remove(&mut self, client: &mut Client, tagged: Tagged, chosen: impl Fn(Block) -> bool) {
+        for route in tagged.routes.into_iter().filter(|route| route.block().is_some_and(&chosen)) {
+            let outcome = route.remove(client);
+            self.note(format!("{} route {route}", route.family), outcome);
+        }
+        let mut rules: Vec<Rule> =
+            tagged.rules.into_iter().filter(|rule| rule.block().is_some_and(&chosen)).collect();
+        rules.sort_by_key(Rule::removal_order);
+        for rule in rules {
+            let outcome = rule.remove(client);
+            self.note(format!("{} rule {rule}", rule.family), outcome);
+        }
+    }
+
+    fn note(&mut self, object: String, outcome: Result<Change, Error>) {
+        match outcome {
+            Ok(Change::Done) => self.removed.push(object),
+            Ok(Change::Nothing) => {}
+            Err(error) => self.errors.push(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

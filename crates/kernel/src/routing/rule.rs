@@ -1,0 +1,219 @@
+//! One rule of the routing policy, ours or foreign (`ip rule`).
+//!
+//! Reading is lenient: of a foreign rule only what can collide with ours is understood, and the rest does
+//! not disturb. Making and removing is for ours only.
+
+use std::fmt;
+
+use clearway_core::names::Mark;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NlasIterator, Parseable};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rustix::io::Errno;
+
+use super::{Block, Change, Error, Family, TAG};
+use crate::netlink::{Client, Reply};
+
+/// `sizeof(struct fib_rule_hdr)`.
+const HEADER: usize = 12;
+
+/// A rule, as far as it concerns us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// In which family.
+    pub family: Family,
+    /// Its place: the lower, the earlier.
+    pub preference: u32,
+    /// What it does.
+    pub action: RuleAction,
+    /// For a look-up: in which table.
+    pub table: u32,
+    /// For a jump: to which preference.
+    pub target: Option<u32>,
+    /// The value and mask of `fwmark`, if it asks for one.
+    pub fwmark: Option<(u32, u32)>,
+    /// The interface a packet came in by.
+    pub input: Option<String>,
+    /// Who made it (`proto`).
+    pub protocol: u8,
+    /// `not`: it takes what does not match.
+    pub inverted: bool,
+}
+
+impl Rule {
+    /// The three rules of a block, in the order in which they are made: target, jump, look-up.
+    pub(super) fn wanted(block: Block, mark: Mark, family: Family) -> [Self; 3] {
+        let [first, second, third] = block.preferences();
+        let target = Self {
+            family,
+            preference: third,
+            action: RuleAction::Nop,
+            table: 0,
+            target: None,
+            fwmark: None,
+            input: None,
+            protocol: TAG,
+            inverted: false,
+        };
+        let fwmark = Some((mark.value(), mark.value()));
+        let jump = Self {
+            preference: first,
+            action: RuleAction::Goto,
+            target: Some(third),
+            fwmark,
+            input: Some("lo".to_owned()),
+            ..target.clone()
+        };
+        let look_up = Self {
+            preference: second,
+            action: RuleAction::ToTable,
+            table: block.table().0,
+            fwmark,
+            ..target.clone()
+        };
+        [target, jump, look_up]
+    }
+
+    /// The block of a rule of ours; `None` for foreign ones, tagged 179 or not.
+    pub fn block(&self) -> Option<Block> {
+        (self.protocol == TAG).then(|| Block::of_preference(self.preference)).flatten()
+    }
+
+    /// Whether the rule stands where a block's rules go, or looks into its table.
+    pub fn occupies(&self, block: Block) -> bool {
+        let looks = self.action == RuleAction::ToTable && self.table == block.table().0;
+        looks || block.preferences().contains(&self.preference)
+    }
+
+    /// Whether somebody uses this bit of the mark: a rule asks for it, or owns a field that contains it.
+    ///
+    /// A rule for a whole mark without this bit (`fwmark 0xca6c`, as wg-quick makes it; iproute2's mask is
+    /// then all ones) does not claim the other bits.
+    pub fn uses(&self, mark: Mark) -> bool {
+        self.fwmark.is_some_and(|(value, mask)| {
+            mask & mark.value() != 0 && (value & mark.value() != 0 || mask != u32::MAX)
+        })
+    }
+
+    /// Look-ups before jumps before targets: the reverse of [`Rule::wanted`].
+    pub(super) fn removal_order(&self) -> u8 {
+        match self.action {
+            RuleAction::ToTable => 0,
+            RuleAction::Goto => 1,
+            _ => 2,
+        }
+    }
+
+    /// Makes the rule; `EEXIST` means that it is there.
+    pub(super) fn apply(&self, client: &mut Client) -> Result<Change, Error> {
+        let what = format!("making the {} rule `{self}`", self.family);
+        let message = RouteNetlinkMessage::NewRule(self.message());
+        self.settle(client.request(&what, message, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST])
+    }
+
+    /// Removes the rule; `ENOENT` means that it is not there.
+    pub(super) fn remove(&self, client: &mut Client) -> Result<Change, Error> {
+        let what = format!("removing the {} rule `{self}`", self.family);
+        let message = RouteNetlinkMessage::DelRule(self.message());
+        self.settle(client.request(&what, message, 0), &[Errno::NOENT, Errno::SRCH])
+    }
+
+    fn settle(&self, outcome: Result<(), crate::netlink::Error>, fine: &[Errno]) -> Result<Change, Error> {
+        match outcome {
+            Ok(()) => Ok(Change::Done),
+            Err(error) if error.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(Change::Nothing),
+            Err(error) => Err(Error::from_netlink(self.family, error)),
+        }
+    }
+
+    fn message(&self) -> RuleMessage {
+        let mut message = RuleMessage::default();
+        message.header.family = address_family(self.family);
+        message.header.action = self.action;
+        message.attributes.push(RuleAttribute::Priority(self.preference));
+        message.attributes.push(RuleAttribute::Protocol(self.protocol.into()));
+        if self.action == RuleAction::ToTable {
+            message.attributes.push(RuleAttribute::Table(self.table));
+        }
+        message.attributes.extend(self.target.map(RuleAttribute::Goto));
+        message.attributes.extend(self.input.clone().map(RuleAttribute::Iifname));
+        if let Some((value, mask)) = self.fwmark {
+            message.attributes.extend([RuleAttribute::FwMark(value), RuleAttribute::FwMask(mask)]);
+        }
+        message
+    }
+}
+
+/// As `ip rule` shows it.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{} from all", self.preference, if self.inverted { " not" } else { "" })?;
+        match self.fwmark {
+            Some((value, u32::MAX)) => write!(f, " fwmark {value:#x}")?,
+            Some((value, mask)) => write!(f, " fwmark {value:#x}/{mask:#x}")?,
+            None => {}
+        }
+        if let Some(input) = &self.input {
+            write!(f, " iif {input}")?;
+        }
+        match (self.action, self.target) {
+            (RuleAction::ToTable, _) => write!(f, " lookup {}", self.table)?,
+            (RuleAction::Goto, Some(target)) => write!(f, " goto {target}")?,
+            (RuleAction::Nop, _) => write!(f, " nop")?,
+            (action, _) => write!(f, " action {}", u8::from(action))?,
+        }
+        write!(f, " proto {}", self.protocol)
+    }
+}
+
+/// All rules of a family.
+pub fn rules(client: &mut Client, family: Family) -> Result<Vec<Rule>, Error> {
+    let mut request = RuleMessage::default();
+    request.header.family = address_family(family);
+    let replies = client
+        .dump(&format!("listing {family} rules"), &RouteNetlinkMessage::GetRule(request))
+        .map_err(|error| Error::from_netlink(family, error))?;
+    Ok(replies.iter().filter_map(|reply| decode(reply, family)).collect())
+}
+
+/// `None` for what is no rule of this family.
+pub(super) fn decode(reply: &Reply, family: Family) -> Option<Rule> {
+    let header = RuleHeader::parse(&reply.payload).ok()?;
+    if header.family != address_family(family) {
+        return None;
+    }
+    let mut rule = Rule {
+        family,
+        preference: 0,
+        action: header.action,
+        table: u32::from(header.table),
+        target: None,
+        fwmark: None,
+        input: None,
+        protocol: 0,
+        inverted: header.flags.contains(RuleFlags::Invert),
+    };
+    let (mut value, mut mask) = (None, None);
+    for nla in NlasIterator::new(reply.payload.get(HEADER..)?).flatten() {
+        match RuleAttribute::parse(&nla) {
+            Ok(RuleAttribute::Priority(preference)) => rule.preference = preference,
+            Ok(RuleAttribute::Table(table)) => rule.table = table,
+            Ok(RuleAttribute::Goto(target)) => rule.target = Some(target),
+            Ok(RuleAttribute::FwMark(bits)) => value = Some(bits),
+            Ok(RuleAttribute::FwMask(bits)) => mask = Some(bits),
+            Ok(RuleAttribute::Iifname(name)) => rule.input = Some(name),
+            Ok(RuleAttribute::Protocol(protocol)) => rule.protocol = protocol.into(),
+            _ => {}
+        }
+    }
+    // A mark of 0 is not told (`fwmark 0/0x20000000`), a mask always where there is one.
+    rule.fwmark = value.or(mask.map(|_| 0)).map(|value| (value, mask.unwrap_or(u32::MAX)));
+    Some(rule)
+}
+
+pub(super) fn address_family(family: Family) -> AddressFamily {
+    match family {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    }
+}

@@ -1,0 +1,69 @@
+//! May this process make transparent sockets?
+//!
+//! The kernel is asked, with a socket that is thrown away: capabilities alone do not tell, because they
+//! count in the user namespace that owns the network namespace, and a seccomp filter may have a say too.
+
+use std::fmt;
+use std::io;
+
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+pub enum Family {
+    /// IPv4.
+    #[serde(rename = "ipv4")]
+    V4,
+    /// IPv6.
+    #[serde(rename = "ipv6")]
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// Why a transparent socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `EPERM`: neither `NET_RAW` (Linux 3.2) nor `NET_ADMIN` in this network namespace.
+    #[error(
+        "making an {0} socket transparent: not permitted\nhint: add the capability `NET_RAW` (`--cap-add NET_RAW`)"
+    )]
+    Denied(Family),
+    /// `EAFNOSUPPORT`: the kernel runs without this family (`ipv6.disable=1`).
+    #[error("making an {0} socket transparent: this kernel runs without {0}")]
+    NoFamily(Family),
+    /// Anything else.
+    #[error("making an {family} socket transparent: {source}")]
+    Other {
+        /// Of which family.
+        family: Family,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Tries `IP_TRANSPARENT` or `IPV6_TRANSPARENT` on a socket that is thrown away.
+pub fn can_be_transparent(family: Family) -> Result<(), Error> {
+    let attempt = || match family {
+        Family::V4 => Socket::new(Domain::IPV4, Type::STREAM, None)?.set_ip_transparent_v4(true),
+        Family::V6 => Socket::new(Domain::IPV6, Type::STREAM, None)?.set_ip_transparent_v6(true),
+    };
+    attempt().map_err(|source| match Errno::from_io_error(&source) {
+        Some(Errno::PERM) => Error::Denied(family),
+        Some(Errno::AFNOSUPPORT) => Error::NoFamily(family),
+        _ => Error::Other { family, source },
+    })
+}

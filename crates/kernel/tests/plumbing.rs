@@ -1,0 +1,414 @@
+//! What installing, removing, dying and sweeping do to a kernel, as `ip` and `nft` see it.
+
+mod lab;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clearway_core::names::{InstanceName, Mark};
+use clearway_kernel::nft::Limits;
+use clearway_kernel::plumbing::{Error, Notice, Plumbing, residue, sweep};
+use clearway_kernel::token::Token;
+use lab::{Named, helper, run, same, state};
+use serde_json::Value;
+
+const TESTS: &[Named] = &[
+    ("install_makes_what_the_documentation_shows", install_makes_what_the_documentation_shows),
+    ("remove_leaves_nothing_and_may_be_called_twice", remove_leaves_nothing_and_may_be_called_twice),
+    (
+        "a_killed_process_leaves_no_table_and_a_sweep_the_rest",
+        a_killed_process_leaves_no_table_and_a_sweep_the_rest,
+    ),
+    ("a_sweep_leaves_the_living_alone", a_sweep_leaves_the_living_alone),
+    ("two_private_instances_have_two_blocks", two_private_instances_have_two_blocks),
+    ("siblings_share_a_block_until_the_last_one_goes", siblings_share_a_block_until_the_last_one_goes),
+    ("residue_in_a_block_is_replaced", residue_in_a_block_is_replaced),
+    ("a_foreign_rule_with_the_bit_moves_the_mark", a_foreign_rule_with_the_bit_moves_the_mark),
+    ("foreign_rules_and_routes_move_the_block", foreign_rules_and_routes_move_the_block),
+    ("foreign_things_with_our_tag_are_not_ours", foreign_things_with_our_tag_are_not_ours),
+    ("without_net_admin_the_error_says_so", without_net_admin_the_error_says_so),
+    ("the_netlink_socket_is_not_inherited", the_netlink_socket_is_not_inherited),
+    ("without_owner_tables_a_socket_is_the_sign_of_life", without_owner_tables_a_socket_is_the_sign_of_life),
+    ("without_wildcard_the_guard_is_left_out", without_wildcard_the_guard_is_left_out),
+    ("without_ipv6_on_lo_ipv4_works", without_ipv6_on_lo_ipv4_works),
+    ("lo_down_is_told_and_rolled_back", lo_down_is_told_and_rolled_back),
+    ("repair_puts_back_what_others_flushed", repair_puts_back_what_others_flushed),
+    (
+        "a_lock_that_is_never_released_delays_but_does_not_stop",
+        a_lock_that_is_never_released_delays_but_does_not_stop,
+    ),
+    ("many_at_once_get_blocks_of_their_own", many_at_once_get_blocks_of_their_own),
+];
+
+const HELPERS: &[Named] = &[("hold", hold), ("hold_plain", hold_plain), ("try", try_install)];
+
+fn main() -> ExitCode {
+    lab::main(TESTS, HELPERS)
+}
+
+/// Installs, says what, and lives until it is killed or its standard input ends.
+fn hold() -> Result<()> {
+    hold_with(Limits::default())
+}
+
+fn hold_plain() -> Result<()> {
+    hold_with(Limits { owner: false, wildcard: true })
+}
+
+fn hold_with(limits: Limits) -> Result<()> {
+    let (plumbing, _) = Plumbing::install_within(None, None, limits)?;
+    println!("{}", serde_json::to_string(&plumbing.describe())?);
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn try_install() -> Result<()> {
+    Plumbing::install(None, None)?;
+    Ok(())
+}
+
+/// A process that holds plumbing; killed by its own handle.
+struct Holder {
+    child: Child,
+    described: Value,
+}
+
+impl Holder {
+    fn start(name: &str) -> Result<Self> {
+        let mut child = helper(name, &[])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
+        let described = serde_json::from_str(&line).with_context(|| format!("`{line}` is no description"))?;
+        Ok(Self { child, described })
+    }
+
+    fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    fn table(&self) -> Result<&str> {
+        self.described["table"].as_str().context("no table")
+    }
+}
+
+fn named(text: &str) -> Result<InstanceName> {
+    Ok(text.parse()?)
+}
+
+fn private() -> Result<(Plumbing, Vec<Notice>)> {
+    Ok(Plumbing::install(None, None)?)
+}
+
+fn tables() -> Result<usize> {
+    let json: Value = serde_json::from_str(&run("nft -j list tables")?)?;
+    let all = json["nftables"].as_array().context("no list")?;
+    Ok(all.iter().filter(|object| object.get("table").is_some()).count())
+}
+
+fn install_makes_what_the_documentation_shows() -> Result<()> {
+    let (plumbing, notices) = Plumbing::install(Some(&named("edge")?), None)?;
+    ensure!(notices.is_empty(), "{notices:?}");
+    let described = plumbing.describe();
+    ensure!(described.owner && described.wildcard_guard && described.families.len() == 2, "{described:?}");
+    ensure!(described.table.starts_with("clearway_edge_0_"), "{described:?}");
+    let ruleset = run("nft list ruleset")?;
+    let wanted = format!(
+        "table inet {} {{ # progname plumbing
+\tflags owner
+
+\tchain prerouting {{
+\t\ttype filter hook prerouting priority mangle; policy accept;
+\t\tiif \"lo\" return
+\t\tmeta l4proto tcp socket transparent 1 goto divert
+\t\tmeta l4proto icmp socket transparent 1 goto divert
+\t\tmeta l4proto ipv6-icmp socket transparent 1 goto divert
+\t}}
+
+\tchain divert {{
+\t\tsocket wildcard 1 return
+\t\tmeta mark set meta mark | 0x20000000 accept
+\t}}
+}}
+",
+        described.table
+    );
+    let without_owner_comment = |text: &str| -> String {
+        text.lines().map(|line| line.split(" # progname").next().unwrap_or(line).to_owned() + "\n").collect()
+    };
+    same(&without_owner_comment(&wanted), &without_owner_comment(&ruleset), "the ruleset")?;
+    for family in ["-4", "-6"] {
+        // iproute2 6.1 lists all rules whatever protocol is asked for.
+        let mut rules: Value = serde_json::from_str(&run(&format!("ip {family} -j rule"))?)?;
+        rules.as_array_mut().context("no list")?.retain(|rule| rule["protocol"] == "179");
+        let wanted = serde_json::json!([
+            {"priority": 901, "src": "all", "fwmark": "0x20000000", "fwmask": "0x20000000", "iif": "lo",
+             "goto": 903, "protocol": "179"},
+            {"priority": 902, "src": "all", "fwmark": "0x20000000", "fwmask": "0x20000000",
+             "table": "3253338112", "protocol": "179"},
+            {"priority": 903, "src": "all", "nop": null, "protocol": "179"},
+        ]);
+        ensure!(rules == wanted, "{rules:#}");
+        let routes: Value =
+            serde_json::from_str(&run(&format!("ip {family} -j route show table 3253338112"))?)?;
+        let route = &routes[0];
+        ensure!(route["type"] == "local" && route["dst"] == "default" && route["dev"] == "lo", "{routes:#}");
+        ensure!(
+            route["protocol"] == "179" && routes.as_array().is_some_and(|all| all.len() == 1),
+            "{routes:#}"
+        );
+    }
+    Ok(())
+}
+
+fn remove_leaves_nothing_and_may_be_called_twice() -> Result<()> {
+    let before = state()?;
+    let (mut plumbing, _) = private()?;
+    ensure!(residue()?.len() == 9, "{:?}", residue()?);
+    plumbing.remove()?;
+    same(&before, &state()?, "after the first removal")?;
+    plumbing.remove()?;
+    same(&before, &state()?, "after the second removal")?;
+    ensure!(residue()?.is_empty());
+    // A dropped one is no less gone, table-wise.
+    drop(private()?);
+    ensure!(tables()? == 0);
+    sweep()?;
+    same(&before, &state()?, "after a drop and a sweep")
+}
+
+fn a_killed_process_leaves_no_table_and_a_sweep_the_rest() -> Result<()> {
+    run("ip rule add pref 100 fwmark 0x1 lookup 100")?;
+    run("ip route add local default dev lo table 100")?;
+    run("nft add table inet foreign")?;
+    let before = state()?;
+    let holder = Holder::start("hold")?;
+    ensure!(tables()? == 2);
+    holder.kill()?;
+    ensure!(tables()? == 1, "the table outlived its process");
+    ensure!(residue()?.len() == 8, "{:?}", residue()?);
+    let swept = sweep()?;
+    ensure!(swept.removed.len() == 8, "{swept}");
+    same(&before, &state()?, "after the sweep")?;
+    ensure!(sweep()?.removed.is_empty());
+    Ok(())
+}
+
+fn a_sweep_leaves_the_living_alone() -> Result<()> {
+    let dead = Holder::start("hold")?;
+    let living = Holder::start("hold")?;
+    dead.kill()?;
+    let swept = sweep()?;
+    ensure!(swept.removed.len() == 8, "{swept}");
+    ensure!(swept.removed.iter().all(|line| !line.contains("905")), "{swept}");
+    let after = state()?;
+    ensure!(after.contains(living.table()?) && after.contains("907:"), "{after}");
+    ensure!(sweep()?.removed.is_empty());
+    same(&after, &state()?, "after another sweep")?;
+    living.kill()
+}
+
+fn two_private_instances_have_two_blocks() -> Result<()> {
+    let before = state()?;
+    let (mut first, _) = private()?;
+    let alone = state()?;
+    let (mut second, _) = private()?;
+    let (one, two) = (first.describe(), second.describe());
+    ensure!(one.preferences == [901, 902, 903] && two.preferences == [906, 907, 908], "{one:?} {two:?}");
+    ensure!(one.route_table != two.route_table && one.mark == two.mark);
+    second.remove()?;
+    same(&alone, &state()?, "after the second has gone")?;
+    first.remove()?;
+    same(&before, &state()?, "after both have gone")
+}
+
+fn siblings_share_a_block_until_the_last_one_goes() -> Result<()> {
+    let before = state()?;
+    let name = named("edge")?;
+    let bit = Mark::bit(27);
+    let (mut old, _) = Plumbing::install(Some(&name), bit)?;
+    let (mut new, _) = Plumbing::install(Some(&name), None)?;
+    ensure!(
+        old.describe().preferences == new.describe().preferences
+            && new.describe().mark == old.describe().mark
+    );
+    ensure!(matches!(Plumbing::install(Some(&name), Mark::bit(26)), Err(Error::MarkDiffers { .. })));
+    ensure!(residue()?.len() == 8 + 2, "{:?}", residue()?);
+    old.remove()?;
+    ensure!(residue()?.len() == 8 + 1, "{:?}", residue()?);
+    ensure!(new.repair()?.is_empty(), "the old one took something along");
+    new.remove()?;
+    same(&before, &state()?, "after both have gone")
+}
+
+fn residue_in_a_block_is_replaced() -> Result<()> {
+    let before = state()?;
+    run("ip rule add pref 902 fwmark 0x4/0x4 lookup 3253338112 protocol 179")?;
+    run("ip route add local 10.0.0.0/8 dev lo table 3253338112 proto 179")?;
+    run("ip -6 rule add pref 903 nop protocol 179")?;
+    let (mut plumbing, _) = private()?;
+    ensure!(plumbing.describe().preferences[0] == 901);
+    ensure!(residue()?.len() == 9, "{:?}", residue()?);
+    plumbing.remove()?;
+    same(&before, &state()?, "residue went along")
+}
+
+fn a_foreign_rule_with_the_bit_moves_the_mark() -> Result<()> {
+    run("ip rule add pref 100 fwmark 0x20000000/0x20000000 lookup 100")?;
+    run("ip -6 rule add pref 101 fwmark 0x40000000/0xc0000000 lookup 100")?;
+    run("ip rule add pref 32764 not fwmark 0xca6c lookup 51820")?;
+    let (plumbing, notices) = private()?;
+    ensure!(plumbing.describe().mark.value() == 0x1000_0000, "{:?}", plumbing.describe());
+    ensure!(matches!(&notices[..], [Notice::MarkMoved { .. }]), "{notices:?}");
+    let ruleset = run("nft list ruleset")?;
+    ensure!(ruleset.contains("meta mark | 0x10000000"), "{ruleset}");
+    let Err(error) = Plumbing::install(None, Some(Mark::DEFAULT)) else { bail!("the mark was taken") };
+    ensure!(error.to_string().contains("100: from all fwmark 0x20000000/0x20000000 lookup 100"), "{error}");
+    ensure!(tables()? == 1, "the refused one left something");
+    Ok(())
+}
+
+fn foreign_rules_and_routes_move_the_block() -> Result<()> {
+    run("ip rule add pref 903 from 192.0.2.1 lookup main")?;
+    run("ip -6 route add blackhole default table 3253338113")?;
+    run("ip rule add pref 5000 from 192.0.2.2 lookup 3253338114")?;
+    let before = state()?;
+    let (mut plumbing, _) = private()?;
+    ensure!(plumbing.describe().preferences == [916, 917, 918], "{:?}", plumbing.describe());
+    plumbing.remove()?;
+    same(&before, &state()?, "foreign things stay")
+}
+
+fn foreign_things_with_our_tag_are_not_ours() -> Result<()> {
+    run("ip rule add pref 2000 from 192.0.2.1 lookup main protocol 179")?;
+    run("ip route add blackhole 192.0.2.0/24 proto 179")?;
+    run("ip rule add pref 902 fwmark 0x20000000/0x20000000 lookup 3253338112 protocol 3")?;
+    let before = state()?;
+    let swept = sweep()?;
+    ensure!(swept.removed.is_empty() && residue()?.is_empty(), "{swept}");
+    let (mut plumbing, _) = Plumbing::install(None, Mark::bit(30))?;
+    ensure!(plumbing.describe().preferences[0] == 906);
+    plumbing.remove()?;
+    same(&before, &state()?, "foreign things stay")
+}
+
+fn without_net_admin_the_error_says_so() -> Result<()> {
+    let wrapper = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
+    let output = helper("try", &wrapper)?.output()?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success() && told.contains("--cap-add NET_ADMIN"), "{told}");
+    Ok(())
+}
+
+fn the_netlink_socket_is_not_inherited() -> Result<()> {
+    let (plumbing, _) = private()?;
+    let mut child = Command::new("sleep").arg("60").spawn()?;
+    // `spawn` returns from vfork before the kernel has closed what is close-on-exec: an instant later.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while sockets_of(child.id())? > 0 && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    let inherited = sockets_of(child.id());
+    drop(plumbing);
+    let left = tables();
+    child.kill()?;
+    child.wait()?;
+    ensure!(inherited? == 0, "a child has a socket of ours");
+    ensure!(left? == 0, "a child keeps the table alive");
+    Ok(())
+}
+
+fn sockets_of(pid: u32) -> Result<usize> {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))?;
+    let targets = descriptors.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    Ok(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
+}
+
+fn without_owner_tables_a_socket_is_the_sign_of_life() -> Result<()> {
+    let before = state()?;
+    let limits = Limits { owner: false, wildcard: true };
+    let (mut plumbing, notices) = Plumbing::install_within(None, None, limits)?;
+    ensure!(notices == [Notice::NoOwner] && !plumbing.describe().owner, "{notices:?}");
+    ensure!(sweep()?.removed.is_empty(), "a living one was swept");
+    let holder = Holder::start("hold_plain")?;
+    ensure!(holder.described["preferences"][0] == 906, "{}", holder.described);
+    let table = holder.table()?.to_owned();
+    holder.kill()?;
+    ensure!(tables()? == 2, "a plain table stays");
+    let swept = sweep()?;
+    ensure!(swept.removed.len() == 9 && swept.removed.contains(&format!("table inet {table}")), "{swept}");
+    plumbing.remove()?;
+    plumbing.remove()?;
+    same(&before, &state()?, "after the removal")
+}
+
+fn without_wildcard_the_guard_is_left_out() -> Result<()> {
+    let (plumbing, notices) = Plumbing::install_within(None, None, Limits { owner: true, wildcard: false })?;
+    ensure!(notices == [Notice::NoWildcardGuard] && !plumbing.describe().wildcard_guard, "{notices:?}");
+    ensure!(!run("nft list ruleset")?.contains("wildcard"));
+    Ok(())
+}
+
+fn without_ipv6_on_lo_ipv4_works() -> Result<()> {
+    // The test's own namespace: Clearway itself writes no sysctl.
+    std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
+    let before = state()?;
+    let (mut plumbing, notices) = private()?;
+    ensure!(matches!(&notices[..], [Notice::NoFamily { .. }]), "{notices:?}");
+    ensure!(plumbing.describe().families.len() == 1);
+    ensure!(!run("ip -6 rule")?.contains("proto 179"));
+    plumbing.remove()?;
+    same(&before, &state()?, "after the removal")
+}
+
+fn lo_down_is_told_and_rolled_back() -> Result<()> {
+    run("ip link set lo down")?;
+    let before = state()?;
+    let Err(error) = Plumbing::install(None, None) else { bail!("a route on an interface that is down") };
+    ensure!(error.to_string().contains("ip link set lo up"), "{error}");
+    same(&before, &state()?, "after the failure")
+}
+
+fn repair_puts_back_what_others_flushed() -> Result<()> {
+    let (mut plumbing, _) = private()?;
+    let whole = state()?;
+    run("ip rule flush protocol 179")?;
+    // Takes the IPv6 route along; the IPv4 one survives (measured on 6.18).
+    run("ip link set lo down")?;
+    run("ip link set lo up")?;
+    run("nft flush ruleset")?;
+    let made = plumbing.repair()?;
+    ensure!(made.len() == 4, "{made:?}");
+    same(&whole, &state()?, "after the repair")
+}
+
+fn a_lock_that_is_never_released_delays_but_does_not_stop() -> Result<()> {
+    let held = Token::claim("clearway_lock")?;
+    ensure!(held.is_some());
+    let begun = Instant::now();
+    let (_plumbing, notices) = private()?;
+    ensure!(notices == [Notice::Unlocked], "{notices:?}");
+    ensure!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    Ok(())
+}
+
+fn many_at_once_get_blocks_of_their_own() -> Result<()> {
+    let before = state()?;
+    let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(|| Plumbing::install(None, None))).collect();
+    let mut all = Vec::new();
+    for thread in threads {
+        let Ok(installed) = thread.join() else { bail!("a thread panicked") };
+        all.push(installed?.0);
+    }
+    let mut tables: Vec<u32> = all.iter().map(|plumbing| plumbing.describe().route_table.0).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    ensure!(tables.len() == all.len(), "{tables:?}");
+    for mut plumbing in all {
+        plumbing.remove()?;
+    }
+    same(&before, &state()?, "after all have gone")
+}

@@ -1,0 +1,252 @@
+//! The causes that are known, how each is recognised, and what helps.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+/// Why HAProxy did not start, or will not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// `user` or `uid` together with `usesrc`, which HAProxy does not take without `setcap`.
+    UserWithTransparency,
+    /// Another process has the address.
+    AddressInUse {
+        /// The address as HAProxy names it.
+        address: String,
+    },
+    /// A port below 1024 without the right to it, or a Unix socket in a directory that may not be written.
+    BindDenied {
+        /// The address as HAProxy names it.
+        address: String,
+    },
+    /// An address that the host does not have.
+    AddressNotHere {
+        /// The address as HAProxy names it.
+        address: String,
+    },
+    /// `user` or `uid` without the right to change it.
+    CannotChangeUser,
+    /// `group` or `gid` without the right to change it.
+    CannotChangeGroup,
+    /// `chroot` without the right to do so, or into a directory that is not there.
+    CannotChangeRoot {
+        /// The directory.
+        directory: String,
+    },
+    /// `setcap` names a right that the process does not have.
+    RightNotHeld,
+    /// A keyword that this HAProxy does not know.
+    UnknownKeyword {
+        /// The keyword.
+        keyword: String,
+        /// `file:line`, as far as HAProxy says it.
+        place: String,
+    },
+    /// A certificate that cannot be read.
+    Certificate {
+        /// The file.
+        file: String,
+    },
+    /// The limit of open files is too low for `maxconn` or for the number of listeners.
+    TooFewFiles {
+        /// How many HAProxy wants.
+        wanted: String,
+        /// How many it may have.
+        limit: String,
+    },
+    /// A configuration that the user of the process may not read.
+    ConfigurationDenied {
+        /// The file or directory.
+        path: String,
+    },
+    /// A configuration that is not there.
+    ConfigurationMissing {
+        /// The file or directory.
+        path: String,
+    },
+    /// The name of a server that cannot be resolved.
+    Unresolved {
+        /// The name.
+        host: String,
+    },
+    /// A user that the system does not know.
+    UnknownUser {
+        /// The name.
+        name: String,
+    },
+    /// The last line of a file does not end.
+    LastLineOpen,
+    /// The listening sockets that Clearway offered did not arrive; with `-W` HAProxy then binds for itself.
+    SocketsNotReceived,
+}
+
+impl Cause {
+    /// The cause that one line of standard error tells.
+    pub(super) fn of(line: &str) -> Option<Self> {
+        Self::of_bind(line).or_else(|| Self::of_rights(line)).or_else(|| Self::of_files(line))
+    }
+
+    fn of_bind(line: &str) -> Option<Self> {
+        let (_, rest) = line
+            .split_once("cannot bind socket (")
+            .or_else(|| line.split_once("cannot bind UNIX socket ("))?;
+        let (reason, rest) = rest.split_once(')')?;
+        // `... for [127.0.0.1:80].` since 3.0, `... for [127.0.0.1:80]` or ` [127.0.0.1:80]` before.
+        let (_, address) = rest.trim_end_matches(['.', ' ']).strip_suffix(']')?.split_once('[')?;
+        let address = address.to_owned();
+        match reason {
+            "Address already in use" => Some(Self::AddressInUse { address }),
+            "Permission denied" => Some(Self::BindDenied { address }),
+            "Cannot assign requested address" => Some(Self::AddressNotHere { address }),
+            _ => None,
+        }
+    }
+
+    fn of_rights(line: &str) -> Option<Self> {
+        let says = |text: &str| line.contains(text);
+        Some(if says("require full privileges, so global.uid cannot be changed") {
+            Self::UserWithTransparency
+        } else if says("capabilities to preserve using capset()") {
+            Self::RightNotHeld
+        } else if says("Cannot set uid ") {
+            Self::CannotChangeUser
+        } else if says("Cannot set gid ") || says("Cannot set supplementary groups") {
+            Self::CannotChangeGroup
+        } else if let Some(directory) = between(line, "Cannot chroot(", ")") {
+            Self::CannotChangeRoot { directory }
+        } else if let Some(name) = between(line, "cannot find user id for '", "'") {
+            Self::UnknownUser { name }
+        } else {
+            return None;
+        })
+    }
+
+    fn of_files(line: &str) -> Option<Self> {
+        if let Some(keyword) = between(line, "unknown keyword '", "'") {
+            return Some(Self::UnknownKeyword {
+                keyword,
+                place: between(line, "parsing [", "]").unwrap_or_default(),
+            });
+        }
+        if let Some(rest) = after(line, "Cannot raise FD limit to ") {
+            let (wanted, rest) = rest.split_once(',')?;
+            let limit = rest.trim_start_matches(" limit is ").trim_end_matches('.').to_owned();
+            return Some(Self::TooFewFiles { wanted: wanted.to_owned(), limit });
+        }
+        let certificate = ["SSL certificate from file '", "unable to load SSL private key from file '"];
+        if let Some(file) = certificate.iter().find_map(|start| between(line, start, "'")) {
+            return Some(Self::Certificate { file });
+        }
+        if let Some(rest) = after(line, "pen configuration ") {
+            // `Could not open configuration file X : Permission denied`, `Cannot open configuration directory X`
+            let rest = rest.split_once(' ').map_or(rest, |(_kind, rest)| rest);
+            let (path, reason) = rest.rsplit_once(" : ")?;
+            let path = path.to_owned();
+            return match reason {
+                "Permission denied" => Some(Self::ConfigurationDenied { path }),
+                "No such file or directory" => Some(Self::ConfigurationMissing { path }),
+                _ => None,
+            };
+        }
+        if let Some(host) = between(line, "could not resolve address '", "'") {
+            return Some(Self::Unresolved { host });
+        }
+        let says = |text: &str| line.contains(text);
+        if says("Missing LF on last line") {
+            Some(Self::LastLineOpen)
+        } else if says("Failed to get the sockets from the old process") {
+            Some(Self::SocketsNotReceived)
+        } else {
+            None
+        }
+    }
+
+    /// The socket address that it is about, if it is about one that can be read.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let (Self::AddressInUse { address }
+        | Self::BindDenied { address }
+        | Self::AddressNotHere { address }) = self
+        else {
+            return None;
+        };
+        // HAProxy writes IPv6 addresses without brackets.
+        let (host, port) = address.rsplit_once(':')?;
+        Some(SocketAddr::new(host.trim_matches(['[', ']']).parse().ok()?, port.parse().ok()?))
+    }
+
+    /// One line of help, without a period at its end.
+    pub fn remedy(&self) -> Cow<'static, str> {
+        match self {
+            Self::UserWithTransparency => "HAProxy up to 2.9 cannot change its user and use clients' addresses \
+                (`usesrc`) at once: leave `user` and `uid` out, or use HAProxy 3.0 or later"
+                .into(),
+            Self::AddressInUse { address } => {
+                format!("another process listens on {address}: stop it or bind another address").into()
+            }
+            Self::BindDenied { address } if address.starts_with('/') => {
+                format!("HAProxy may not create {address}: make its directory writable").into()
+            }
+            Self::BindDenied { .. } => "a port below 1024 needs a right: add `--cap-add=NET_BIND_SERVICE` to \
+                `docker run`, or bind a port from 1024 on"
+                .into(),
+            Self::AddressNotHere { address } if self.address().is_some_and(|a| a.is_ipv6()) => format!(
+                "this host does not have {address}: add `v6only` to the bind line, so that Clearway can make the \
+                 socket for HAProxy, or `transparent`"
+            )
+            .into(),
+            Self::AddressNotHere { address } => {
+                format!("this host does not have {address}: add the address, or `transparent` to the bind line").into()
+            }
+            Self::CannotChangeUser => {
+                "`user` and `uid` need a right: add `--cap-add=SETUID` to `docker run`, or leave them out".into()
+            }
+            Self::CannotChangeGroup => {
+                "`group` and `gid` need a right: add `--cap-add=SETGID` to `docker run`, or leave them out".into()
+            }
+            Self::CannotChangeRoot { directory } => format!(
+                "`chroot` needs a right and the directory: add `--cap-add=SYS_CHROOT` to `docker run`, and check \
+                 that {directory} exists"
+            )
+            .into(),
+            Self::RightNotHeld => "`setcap` names a right that this container does not have: add \
+                `--cap-add=NET_RAW` (and what else it names) to `docker run`"
+                .into(),
+            Self::UnknownKeyword { keyword, .. } if keyword == "setcap" => {
+                "`setcap` came with HAProxy 2.9: leave it out, or use a newer HAProxy".into()
+            }
+            Self::UnknownKeyword { keyword, place } => {
+                format!("this HAProxy does not know `{keyword}` ({place}): check the spelling and its version").into()
+            }
+            Self::Certificate { file } => {
+                format!("check that {file} exists, and is a PEM file with a certificate and its key").into()
+            }
+            Self::TooFewFiles { wanted, .. } => format!(
+                "HAProxy wants {wanted} open files: add `--ulimit nofile={wanted}` to `docker run`, or lower `maxconn`"
+            )
+            .into(),
+            Self::ConfigurationDenied { path } => {
+                format!("make {path} readable for the user that HAProxy is started as").into()
+            }
+            Self::ConfigurationMissing { path } => format!("check that {path} is mounted there").into(),
+            Self::Unresolved { host } => format!(
+                "`{host}` has no address yet: add `init-addr last,libc,none` and a `resolvers` section, so that \
+                 HAProxy starts without it"
+            )
+            .into(),
+            Self::UnknownUser { name } => {
+                format!("the image has no user `{name}`: create it, or name another").into()
+            }
+            Self::LastLineOpen => "end the last line of the file with a newline".into(),
+            Self::SocketsNotReceived => {
+                "HAProxy bound its addresses for itself: connections that waited were not handed over".into()
+            }
+        }
+    }
+}
+
+fn after<'a>(line: &'a str, start: &str) -> Option<&'a str> {
+    line.split_once(start).map(|(_, rest)| rest)
+}
+
+fn between(line: &str, start: &str, end: &str) -> Option<String> {
+    Some(after(line, start)?.split_once(end)?.0.to_owned())
+}

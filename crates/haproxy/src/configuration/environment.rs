@@ -1,0 +1,81 @@
+//! The environment that HAProxy's parser sees: the one it is started with, and what the file makes of it.
+//!
+//! A change inside an `.if` block counts only where nothing else gives the variable a value: whether the block
+//! counts is not known here.
+
+use std::collections::BTreeMap;
+
+/// What the file changes: a value, or that the variable is gone.
+pub type Changes = BTreeMap<String, Option<String>>;
+
+/// Looks variables up, changes first.
+pub(super) struct Environment<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    changes: Changes,
+    /// After `resetenv`: the only variables left of the environment at start.
+    kept: Option<Vec<String>>,
+}
+
+impl<'a> Environment<'a> {
+    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { lookup, changes: Changes::new(), kept: None }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        if let Some(change) = self.changes.get(name) {
+            return change.clone();
+        }
+        let kept = self.kept.as_ref().is_none_or(|kept| kept.iter().any(|known| known == name));
+        kept.then(|| (self.lookup)(name)).flatten()
+    }
+
+    /// Takes over a line of `global`, given as words. False: it is none of ours.
+    pub(super) fn apply(&mut self, words: &[String], guarded: bool) -> bool {
+        let (Some(keyword), values) = (words.first(), words.get(1..).unwrap_or_default()) else {
+            return false;
+        };
+        match (keyword.as_str(), values) {
+            ("setenv", [name, value, ..]) => {
+                if !guarded || self.get(name).is_none() {
+                    self.changes.insert(name.clone(), Some(value.clone()));
+                }
+            }
+            ("presetenv", [name, value, ..]) => {
+                if self.get(name).is_none() {
+                    self.changes.insert(name.clone(), Some(value.clone()));
+                }
+            }
+            ("unsetenv", names) if !guarded => {
+                self.changes.extend(names.iter().map(|name| (name.clone(), None)));
+            }
+            ("resetenv", names) if !guarded => {
+                self.changes.retain(|name, _| names.contains(name));
+                self.kept = Some(names.to_vec());
+            }
+            ("setenv" | "presetenv" | "unsetenv" | "resetenv", _) => {}
+            _ => return false,
+        }
+        true
+    }
+
+    /// `$NAME` and `${NAME}` in an address, which HAProxy expands there also outside quotes (`env_expand`).
+    /// An unknown variable is empty.
+    pub(super) fn expand(&self, text: &str) -> String {
+        let mut expanded = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            expanded.push_str(before);
+            let (brace, after) = after.strip_prefix('{').map_or((false, after), |after| (true, after));
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+            let (name, after) = after.split_at_checked(end).unwrap_or((after, ""));
+            expanded.push_str(&self.get(name).unwrap_or_default());
+            rest = if brace { after.strip_prefix('}').unwrap_or(after) } else { after };
+        }
+        expanded.push_str(rest);
+        expanded
+    }
+
+    pub(super) fn into_changes(self) -> Changes {
+        self.changes
+    }
+}

@@ -1,0 +1,136 @@
+//! The settings of `global` that concern Clearway, and those that fight with it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Guard, Span};
+
+/// One setting with its values. Where it stands several times, the last one is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Where it stands.
+    pub span: Span,
+    /// The words behind the keyword, joined by one blank.
+    pub value: String,
+    /// The conditions under which the line counts.
+    pub guards: Arc<[Guard]>,
+}
+
+/// What `global` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Global {
+    /// `user NAME`
+    pub user: Option<Setting>,
+    /// `group NAME`
+    pub group: Option<Setting>,
+    /// `uid N`
+    pub uid: Option<Setting>,
+    /// `gid N`
+    pub gid: Option<Setting>,
+    /// `chroot DIRECTORY`: the worker needs `SYS_CHROOT`.
+    pub chroot: Option<Setting>,
+    /// `pidfile FILE`, see [`FightingKeyword::PidFile`].
+    pub pid_file: Option<Setting>,
+    /// `nbproc N`: refused since 2.5. In 2.4, several processes would each have their own sockets.
+    pub nbproc: Option<Setting>,
+    /// `stats maxconn N`, 10 if unsaid: counts all stats sockets together, Clearway's private one too.
+    pub stats_maxconn: Option<Setting>,
+    /// `setcap LIST`, since 2.9. A second line is added to the first (measured with 3.0.11 and 3.2.26).
+    pub setcap: Option<Setting>,
+    /// `hard-stop-after TIME`
+    pub hard_stop_after: Option<Setting>,
+    /// `default-path`, which the overlay does not disturb (measured with all four kinds).
+    pub default_path: Option<Setting>,
+    /// `zero-warning`
+    pub zero_warning: Option<Setting>,
+}
+
+impl Global {
+    /// Whether the worker changes to another user: `user` or `uid`, other than root.
+    pub fn changes_user(&self) -> bool {
+        let other = |setting: &Option<Setting>, root: &str| {
+            setting.as_ref().is_some_and(|setting| setting.value != root)
+        };
+        other(&self.user, "root") || other(&self.uid, "0")
+    }
+
+    /// The value of `stats maxconn`, if it says a number.
+    pub fn stats_maxconn(&self) -> Option<u32> {
+        self.stats_maxconn.as_ref()?.value.parse().ok()
+    }
+
+    /// Where a keyword is kept.
+    pub(super) fn slot(&mut self, keyword: &str) -> Option<&mut Option<Setting>> {
+        Some(match keyword {
+            "user" => &mut self.user,
+            "group" => &mut self.group,
+            "uid" => &mut self.uid,
+            "gid" => &mut self.gid,
+            "chroot" => &mut self.chroot,
+            "pidfile" => &mut self.pid_file,
+            "nbproc" => &mut self.nbproc,
+            "setcap" => &mut self.setcap,
+            "hard-stop-after" => &mut self.hard_stop_after,
+            "default-path" => &mut self.default_path,
+            "zero-warning" => &mut self.zero_warning,
+            _ => return None,
+        })
+    }
+}
+
+/// A keyword that fights with supervision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FightingKeyword {
+    /// `daemon`: `-db` wins (measured with 2.6.12, 3.0.11, 3.2.26).
+    Daemon,
+    /// `pidfile`: in spite of `-db` the master writes its pid there, at each start, and never removes the file
+    /// (measured with 2.6.12, 3.0.11, 3.2.26).
+    PidFile(String),
+    /// `master-worker`: changes nothing, `no-exit-on-failure` included (measured with 2.6.12, 3.0.11, 3.2.26;
+    /// 3.5 refuses the keyword).
+    MasterWorker,
+}
+
+/// A line that fights with supervision. Its `Display` is one line for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fighting {
+    /// Where it stands.
+    pub span: Span,
+    /// What it says.
+    pub keyword: FightingKeyword,
+    /// The conditions under which it counts.
+    pub guards: Arc<[Guard]>,
+}
+
+impl Fighting {
+    /// The line as one that fights, if it does.
+    pub(super) fn new(keyword: &str, span: &Span, value: &str, guards: &Arc<[Guard]>) -> Option<Self> {
+        let keyword = match keyword {
+            "daemon" => FightingKeyword::Daemon,
+            "pidfile" => FightingKeyword::PidFile(value.to_owned()),
+            "master-worker" => FightingKeyword::MasterWorker,
+            _ => return None,
+        };
+        Some(Self { span: span.clone(), keyword, guards: Arc::clone(guards) })
+    }
+}
+
+impl fmt::Display for Fighting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = &self.span;
+        match &self.keyword {
+            FightingKeyword::Daemon => {
+                write!(f, "`daemon` ({span}) has no effect: Clearway supervises HAProxy in the foreground")
+            }
+            FightingKeyword::PidFile(file) => write!(
+                f,
+                "`pidfile {file}` ({span}): HAProxy writes the pid of its newest master there; send signals to \
+                 Clearway instead"
+            ),
+            FightingKeyword::MasterWorker => write!(
+                f,
+                "`master-worker` ({span}) has no effect: each generation is one master and one worker anyway"
+            ),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The walk through the lines: which section, which keyword, what to keep.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::environment::Environment;
+use super::guards::Blocks;
+use super::words::words;
+use super::{
+    Bind, Configuration, Endpoint, Fighting, Section, Setting, Span, StatsSocket, Transparent, Transport, V6,
+};
+
+/// The keywords that begin a section in some HAProxy from 2.4 to 3.5 (`REGISTER_CONFIG_SECTION`).
+const SECTIONS: [&str; 24] = [
+    "acme",
+    "backend",
+    "cache",
+    "crt-store",
+    "defaults",
+    "fcgi-app",
+    "frontend",
+    "global",
+    "healthcheck",
+    "http-errors",
+    "listen",
+    "log-forward",
+    "log-profile",
+    "mailers",
+    "namespace_list",
+    "peers",
+    "program",
+    "resolvers",
+    "ring",
+    "spoe-agent",
+    "spoe-group",
+    "spoe-message",
+    "traces",
+    "userlist",
+];
+
+/// Reads file after file; a section goes on in the next file until another begins.
+pub(super) struct Scanner<'a> {
+    environment: Environment<'a>,
+    blocks: Blocks,
+    section: Option<Arc<Section>>,
+    found: Configuration,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            environment: Environment::new(lookup),
+            blocks: Blocks::default(),
+            section: None,
+            found: Configuration::default(),
+        }
+    }
+
+    pub(super) fn file(&mut self, name: &Path, bytes: &[u8]) {
+        let file: Arc<PathBuf> = Arc::new(name.to_path_buf());
+        for (index, line) in bytes.split(|b| *b == b'\n').enumerate() {
+            self.line(Span { file: Arc::clone(&file), line: index + 1 }, line);
+        }
+        self.blocks.end_of_file();
+    }
+
+    pub(super) fn finish(self) -> Configuration {
+        Configuration { environment: self.environment.into_changes(), ..self.found }
+    }
+
+    fn line(&mut self, span: Span, line: &[u8]) {
+        let words = words(line, &self.environment);
+        let Some(keyword) = words.first() else { return };
+        if self.blocks.take(&words) {
+            return;
+        }
+        if SECTIONS.contains(&keyword.as_str()) {
+            let name = words.get(1).cloned().unwrap_or_default();
+            let section = Arc::new(Section { keyword: keyword.clone(), name, span });
+            self.found.sections.push(Arc::clone(&section));
+            self.section = Some(section);
+            return;
+        }
+        let Some(section) = self.section.clone() else { return };
+        match (section.keyword.as_str(), keyword.as_str()) {
+            ("global", _) => self.global(span, &words),
+            (_, "bind") => self.bind(span, section, &words, Transport::Tcp),
+            (_, "dgram-bind") => self.bind(span, section, &words, Transport::Udp),
+            (_, "source" | "server" | "server-template" | "default-server") => {
+                self.source(span, section, line, &words);
+            }
+            _ => {}
+        }
+    }
+
+    fn global(&mut self, span: Span, words: &[String]) {
+        let guards = self.blocks.current();
+        if self.environment.apply(words, !guards.is_empty()) {
+            return;
+        }
+        let word = |index: usize| words.get(index).map_or("", String::as_str);
+        let (keyword, value) = (word(0), words.get(1..).unwrap_or_default().join(" "));
+        self.found.fighting.extend(Fighting::new(keyword, &span, &value, &guards));
+        match (keyword, word(1)) {
+            ("stats", "socket") => {
+                let endpoints = Endpoint::list(&self.environment.expand(word(2)), Transport::Tcp);
+                let exposes_listeners = words.windows(2).any(|pair| pair == ["expose-fd", "listeners"]);
+                self.found.stats_sockets.push(StatsSocket { span, endpoints, exposes_listeners, guards });
+            }
+            ("stats", "maxconn") => {
+                let value = word(2).to_owned();
+                self.found.global.stats_maxconn = Some(Setting { span, value, guards });
+            }
+            _ => {
+                if let Some(slot) = self.found.global.slot(keyword) {
+                    *slot = Some(Setting { span, value, guards });
+                }
+            }
+        }
+    }
+
+    fn bind(&mut self, span: Span, section: Arc<Section>, words: &[String], usual: Transport) {
+        let address = words.get(1).map_or("", String::as_str);
+        let mut bind = Bind {
+            span,
+            section,
+            endpoints: Endpoint::list(&self.environment.expand(address), usual),
+            transparent: false,
+            v6: V6::Unsaid,
+            interface: None,
+            namespace: None,
+            guards: self.blocks.current(),
+        };
+        let mut options = words.iter().skip(2);
+        while let Some(option) = options.next() {
+            match option.as_str() {
+                "transparent" => bind.transparent = true,
+                "v6only" => bind.v6 = V6::Only,
+                "v4v6" => bind.v6 = V6::Both,
+                "interface" => bind.interface = options.next().cloned(),
+                "namespace" => bind.namespace = options.next().cloned(),
+                _ => {}
+            }
+        }
+        self.found.binds.push(bind);
+    }
+
+    /// `source ADDRESS [interface X] usesrc WHAT`, alone or among the options of a server.
+    fn source(&mut self, span: Span, section: Arc<Section>, line: &[u8], words: &[String]) {
+        // A server's name and address come first and may be any word.
+        let options = match words.first().map(String::as_str) {
+            Some("server") => 3,
+            Some("server-template") => 4,
+            Some("default-server") => 1,
+            _ => 0,
+        };
+        let options = words.get(options..).unwrap_or_default();
+        let Some(at) = options.iter().position(|word| word == "source") else { return };
+        let after = options.get(at + 1..).unwrap_or_default();
+        let Some(uses) = after.iter().position(|word| word == "usesrc") else { return };
+        self.found.transparent.push(Transparent {
+            span,
+            section,
+            text: String::from_utf8_lossy(line).trim().to_owned(),
+            source: after.first().filter(|_| uses > 0).cloned().unwrap_or_default(),
+            uses: after.get(uses + 1).cloned().unwrap_or_default(),
+            guards: self.blocks.current(),
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! The overlay: a few lines of `global` that Clearway gives HAProxy as one more `-f`, so that the user's own file
+//! is never rewritten.
+//!
+//! It adds a private stats socket (a socket pair with no name, [`crate::sockpair`]), room for it in
+//! `stats maxconn`, and, where they are needed and known, the rights that a worker keeps when it changes its user.
+//! Measured with 2.6.12, 3.0.11 and 3.2.26: it causes no warning (so `zero-warning` and `-dW` are content), it
+//! leaves all four kinds of `default-path` alone, and a second `setcap` is added to the user's. Does not write
+//! any file: the shell puts the text into a memfd.
+
+use std::fmt;
+
+use crate::command_line::ChildFd;
+use crate::configuration::Configuration;
+use crate::version::Version;
+
+/// HAProxy's own value of `stats maxconn`.
+const STATS_MAXCONN: u32 = 10;
+
+/// Connections that Clearway may have open beside the user's: status, `_getsocks`, and some to spare.
+const OURS: u32 = 16;
+
+/// A right that a HAProxy worker may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Capability {
+    /// `CAP_NET_RAW`: enough for `usesrc`.
+    NetRaw,
+    /// `CAP_NET_BIND_SERVICE`: for listeners below port 1024 that are opened later.
+    NetBindService,
+}
+
+impl Capability {
+    /// HAProxy's word for it.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::NetRaw => "cap_net_raw",
+            Self::NetBindService => "cap_net_bind_service",
+        }
+    }
+}
+
+/// The overlay of one generation. Its `Display` is the text of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlay {
+    /// HAProxy's end of the pair for the private stats socket.
+    pub stats_socket: ChildFd,
+    /// `stats maxconn`, which counts all stats sockets together (knowledge H11).
+    pub stats_maxconn: u32,
+    /// What `setcap` lists; nothing: no such line.
+    pub keeps: Vec<Capability>,
+}
+
+impl Overlay {
+    /// The overlay for a configuration.
+    ///
+    /// `held` are the rights that Clearway itself can pass on. `setcap` with a right that is not there ends the
+    /// worker (`Failed to preset the capabilities to preserve using capset(): Operation not permitted`), so only
+    /// these are listed. The line is written only where it matters: a transparent configuration whose worker
+    /// changes its user, from 2.9 on.
+    pub fn new(
+        stats_socket: ChildFd,
+        configuration: &Configuration,
+        version: Version,
+        held: &[Capability],
+    ) -> Self {
+        let matters =
+            version.has_setcap() && configuration.is_transparent() && configuration.global.changes_user();
+        let stats_maxconn =
+            configuration.global.stats_maxconn().unwrap_or(STATS_MAXCONN).saturating_add(OURS);
+        Self { stats_socket, stats_maxconn, keeps: if matters { held.to_vec() } else { Vec::new() } }
+    }
+}
+
+impl fmt::Display for Overlay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# Clearway's overlay: private, beside the user's own configuration.")?;
+        writeln!(f, "global")?;
+        writeln!(f, "    stats socket {} level admin expose-fd listeners", self.stats_socket.sockpair())?;
+        writeln!(f, "    stats maxconn {}", self.stats_maxconn)?;
+        if !self.keeps.is_empty() {
+            let list: Vec<&str> = self.keeps.iter().map(|right| right.keyword()).collect();
+            writeln!(f, "    setcap {}", list.join(","))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

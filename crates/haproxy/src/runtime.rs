@@ -1,0 +1,224 @@
+//! HAProxy's runtime API: one command, one answer, over a private connection ([`crate::sockpair::dial`]).
+//!
+//! Owns the exchange, with a limit on time and size, and the reading of the answers that Clearway needs. Two kinds
+//! of socket speak it ([`Channel`]); they differ in how an answer ends. The protocol has no status: a command that
+//! changes something succeeded if its answer is empty ([`Answer::done`]).
+//!
+//! After `SIGUSR1` a worker takes no new connection on its stats socket (one that is dialled waits until its limit
+//! ends); over the master CLI, `@!PID command` still reaches it (knowledge H2).
+//!
+//! An answer of the worker does not mean that the *master* is ready. Up to 3.0 the master executes itself once more
+//! after it has started the worker; for 20 to 40 ms a `SIGUSR1` to it is lost and a `SIGTERM` kills it (exit by
+//! signal 15, the worker goes too). Ask it `show proc` first, or signal the worker itself, whose end ends the master
+//! with status 0 (measured with 2.6.12, 3.0.11; 3.2.26 has no such gap).
+
+use std::fmt;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+use crate::deadline::Deadline;
+
+mod info;
+mod processes;
+
+pub use info::Info;
+pub use processes::{Process, ProcessKind, Processes};
+
+/// The longest answer that is read: 16 MiB, some hundred thousand lines of `show stat`.
+pub const LONGEST_ANSWER: usize = 16 << 20;
+
+/// How the master CLI says that it has no such worker. It leaves the connection open then, in spite of our having
+/// closed our side, in 3.0 and 3.2 (a race; 2.6 always closes), so that this line is an end by itself.
+const NO_SUCH_PROCESS: &[u8] = b"Can't find the target PID";
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// A worker's `stats socket`: closes after one command.
+    Worker,
+    /// The master CLI (`-S`): would wait for the next command, so our side of the connection is closed after the
+    /// first one. Neither that nor `;quit` ends it after `Can't find the target PID`, which is known as an end.
+    Master,
+}
+
+/// One command. Its `Display` is the text without the newline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command(String);
+
+/// Why a command got no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuntimeError {
+    /// A text that would be more than one command.
+    #[error("asking HAProxy `{0}`: a command is one line without `;`")]
+    NotOneCommand(String),
+    /// The connection ended without a byte.
+    #[error("asking HAProxy `{command}`: it closed the connection without an answer")]
+    Ended {
+        /// What was asked.
+        command: Command,
+    },
+    /// The limit ran out.
+    #[error("asking HAProxy `{command}`: no answer within {limit:?}")]
+    TimedOut {
+        /// What was asked.
+        command: Command,
+        /// The limit.
+        limit: Duration,
+    },
+    /// More than [`LONGEST_ANSWER`].
+    #[error("asking HAProxy `{command}`: the answer is longer than {} MiB", LONGEST_ANSWER >> 20)]
+    TooLong {
+        /// What was asked.
+        command: Command,
+    },
+    /// HAProxy answered with an error, or with something else than was asked for.
+    #[error("asking HAProxy `{command}`: it answered `{answer}`")]
+    Refused {
+        /// What was asked.
+        command: Command,
+        /// The first line of the answer.
+        answer: String,
+    },
+    /// The kernel refused a read or write.
+    #[error("asking HAProxy `{command}`: {source}")]
+    Io {
+        /// What was asked.
+        command: Command,
+        /// What it said.
+        source: Errno,
+    },
+}
+
+impl Command {
+    /// Any command of HAProxy's management guide.
+    pub fn new(text: &str) -> Result<Self, RuntimeError> {
+        if text.is_empty() || text.contains(['\n', '\r', '\0', ';']) {
+            return Err(RuntimeError::NotOneCommand(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// `show info`, read with [`Answer::info`].
+    pub fn show_info() -> Self {
+        Self("show info".to_owned())
+    }
+
+    /// `show proc`, for the master CLI only; read with [`Answer::processes`].
+    pub fn show_proc() -> Self {
+        Self("show proc".to_owned())
+    }
+
+    /// The same command for one worker, asked over the master CLI: `@!PID command`. It reaches a worker that
+    /// drains, too.
+    #[must_use]
+    pub fn at_worker(&self, pid: u32) -> Self {
+        Self(format!("@!{pid} {}", self.0))
+    }
+
+    /// Asks, and reads the whole answer. The connection is of no use afterwards.
+    pub fn ask(
+        &self,
+        connection: &UnixStream,
+        channel: Channel,
+        limit: Duration,
+    ) -> Result<Answer, RuntimeError> {
+        let deadline = Deadline::after(limit);
+        match exchange(connection, format!("{self}\n").as_bytes(), channel, deadline) {
+            Ok(answer) if answer.is_empty() => Err(RuntimeError::Ended { command: self.clone() }),
+            Ok(answer) if answer.len() > LONGEST_ANSWER => {
+                Err(RuntimeError::TooLong { command: self.clone() })
+            }
+            Ok(answer) => Ok(Answer {
+                command: self.clone(),
+                text: String::from_utf8_lossy(&answer).trim_end_matches('\n').to_owned(),
+            }),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(RuntimeError::Ended { command: self.clone() }),
+            Err(Errno::TIMEDOUT) => Err(RuntimeError::TimedOut { command: self.clone(), limit }),
+            Err(source) => Err(RuntimeError::Io { command: self.clone(), source }),
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What HAProxy answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What was asked.
+    pub command: Command,
+    /// The answer without the newlines at its end.
+    pub text: String,
+}
+
+impl Answer {
+    /// For commands that change something: fails unless the answer is empty. (HAProxy has no status; whatever it
+    /// has to say about such a command is a complaint or, rarely, a note such as `New server registered.`)
+    pub fn done(&self) -> Result<(), RuntimeError> {
+        if self.text.trim().is_empty() { Ok(()) } else { Err(self.refusal()) }
+    }
+
+    /// Reads the answer to `show info`.
+    pub fn info(&self) -> Result<Info, RuntimeError> {
+        Info::parse(&self.text).ok_or_else(|| self.refusal())
+    }
+
+    /// Reads the answer to `show proc`.
+    pub fn processes(&self) -> Result<Processes, RuntimeError> {
+        Processes::parse(&self.text).ok_or_else(|| self.refusal())
+    }
+
+    /// The answer as an error, with its first line.
+    pub fn refusal(&self) -> RuntimeError {
+        let first = self.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        RuntimeError::Refused { command: self.command.clone(), answer: first.chars().take(200).collect() }
+    }
+}
+
+/// Writes the line and reads to the end, one byte more than the limit at most.
+fn exchange(
+    connection: &UnixStream,
+    mut line: &[u8],
+    channel: Channel,
+    deadline: Deadline,
+) -> Result<Vec<u8>, Errno> {
+    let connection = connection.as_fd();
+    while !line.is_empty() {
+        deadline.writable(connection)?;
+        match send(connection, line, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Ok(sent) => line = line.get(sent..).unwrap_or_default(),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if channel == Channel::Master {
+        shutdown(connection, Shutdown::Write)?;
+    }
+    let mut answer = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    let over = |answer: &[u8]| {
+        channel == Channel::Master && answer.starts_with(NO_SUCH_PROCESS) && answer.ends_with(b"\n")
+    };
+    while answer.len() <= LONGEST_ANSWER && !over(&answer) {
+        deadline.readable(connection)?;
+        match recv(connection, buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
+            Ok((0, _)) => break,
+            Ok((read, _)) => answer.extend_from_slice(buffer.get(..read).unwrap_or_default()),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // The end, where HAProxy closed with some of our bytes unread.
+            Err(Errno::CONNRESET) if !answer.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests;

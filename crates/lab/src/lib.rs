@@ -1,1 +1,27 @@
-//! The lab.
+//! The laboratory: hosts as network namespaces, servers that say whom they saw, an open-loop load generator,
+//! one benchmark harness and the demo. Never shipped.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`wait`] | waiting for a condition with a deadline; nothing in the lab sleeps and hopes |
+//! | [`namespace`], [`topology`] | hosts; everything started in one dies with it |
+//! | [`server`], [`load`], [`session`] | the two ends of the traffic |
+//! | [`balancer`], [`process`] | the process under test, seen from outside |
+//! | [`kernel`] | what the kernel holds, read back with the kernel's own tools |
+//! | [`bench`], [`demo`] | what people run |
+//!
+//! Rules: nothing outside the namespaces that the lab made itself is touched; every wait, rate and count is
+//! bounded; no port of the host is used.
+
+pub mod balancer;
+pub mod bench;
+pub mod cli;
+pub mod demo;
+pub mod kernel;
+pub mod load;
+pub mod namespace;
+pub mod process;
+pub mod server;
+pub mod session;
+pub mod topology;
+pub mod wait;

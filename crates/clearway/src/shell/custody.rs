@@ -49,7 +49,9 @@ impl Custody {
 
     /// The addresses, for people.
     pub fn addresses(&self) -> Vec<String> {
-        self.sockets.iter().map(|held| held.identity.to_string()).collect()
+        let mut addresses: Vec<String> = self.sockets.iter().map(|held| held.identity.to_string()).collect();
+        addresses.sort();
+        addresses
     }
 }
 

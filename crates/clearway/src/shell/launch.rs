@@ -40,6 +40,7 @@ use clearway_haproxy::runtime::{Channel, Command};
 use clearway_haproxy::{getsocks, sockpair};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::Shutdown;
+use rustix::process::{Pid, PidfdFlags};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
@@ -55,13 +56,23 @@ const SOCKETS: ChildFd = ChildFd(6);
 /// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
 const HANDOVER: Duration = Duration::from_secs(5);
 
+/// The process that accepts connections: not our child, so it has a handle that no other process can
+/// come to stand behind.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its number.
+    pub pid: u32,
+    /// Its handle (pidfd, Linux 5.3).
+    pub handle: OwnedFd,
+}
+
 /// A generation that has a process.
 #[derive(Debug)]
 pub struct Running {
     /// HAProxy's master, our child.
     pub pid: u32,
     /// The process that accepts connections, once it has proved itself.
-    pub worker: Option<u32>,
+    pub worker: Option<Worker>,
     /// What it says on standard error.
     pub words: Words,
     /// Our end of the master CLI.
@@ -74,6 +85,13 @@ pub struct Running {
 }
 
 impl Running {
+    /// Takes note of the worker; one that is gone already is not worth it.
+    pub fn know_worker(&mut self, pid: u32) {
+        let named = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let handle = named.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
+        self.worker = handle.map(|handle| Worker { pid, handle });
+    }
+
     /// Ends the handing over of sockets, whether it was used or not.
     pub fn settle(&mut self) {
         if let Some(end) = self.handover.take() {
@@ -204,7 +222,7 @@ fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<
 /// Asks the master CLI of a generation how many sessions its worker still has, also while it drains.
 pub fn sessions_left(running: &Running) -> Option<u64> {
     const LIMIT: Duration = Duration::from_millis(300);
-    let worker = running.worker?;
+    let worker = running.worker.as_ref()?.pid;
     let connection = sockpair::dial(&running.master_cli).ok()?;
     let answer = Command::show_info().at_worker(worker).ask(&connection, Channel::Master, LIMIT);
     match answer.and_then(|answer| answer.info()) {

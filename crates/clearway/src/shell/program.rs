@@ -14,6 +14,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::version::Version;
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 
 /// How long a question to HAProxy may take. `-v` and `-cc` read no configuration.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -153,13 +154,18 @@ fn read_until(child: &mut Child, deadline: Instant) -> std::io::Result<Vec<u8>> 
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = rustix::event::Timespec::try_from(left).map_err(std::io::Error::other)?;
         let mut wanted = [PollFd::new(&output, PollFlags::IN)];
-        if left.is_zero() || rustix::event::poll(&mut wanted, Some(&timeout))? == 0 {
-            return Err(std::io::ErrorKind::TimedOut.into());
-        }
-        match output.read(&mut buffer)? {
-            0 => return Ok(answer),
-            length if answer.len() < LONGEST_ANSWER => answer.extend_from_slice(&buffer[..length]),
-            _ => {}
+        // A signal that comes meanwhile is for the loop, which gets it afterwards.
+        match rustix::event::poll(&mut wanted, Some(&timeout)) {
+            Err(Errno::INTR) => continue,
+            Ok(0) => return Err(std::io::ErrorKind::TimedOut.into()),
+            outcome => outcome?,
+        };
+        match output.read(&mut buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+            Ok(0) => return Ok(answer),
+            Ok(length) if answer.len() < LONGEST_ANSWER => answer.extend_from_slice(&buffer[..length]),
+            Ok(_) => {}
         }
     }
 }

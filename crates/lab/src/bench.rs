@@ -1,0 +1,92 @@
+//! The benchmarks: one harness, and rows that say what is measured on which two sides.
+//!
+//! Both sides of a row are measured in one run, interleaved (A B B A), between two looks at how noisy the machine
+//! is. What is printed are the medians of both and their ratio. Figures never fail a run; a side that does not
+//! work does. To add a row, implement [`Row`] below `rows/` and list it in [`rows::all`].
+
+mod control;
+mod harness;
+mod plot;
+mod report;
+mod rig;
+mod row;
+mod rows;
+mod statistics;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+pub use harness::{Measured, measure};
+pub use row::{About, Better, Goal, Row, Side, Timeline};
+pub use statistics::Summary;
+
+use crate::namespace;
+
+/// What can be chosen.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Fewer and shorter runs: does it work, not how fast
+    #[arg(long)]
+    quick: bool,
+    /// Only this row; may be given several times
+    #[arg(long)]
+    row: Vec<String>,
+    /// Name the rows and do nothing
+    #[arg(long)]
+    list: bool,
+    /// Where the results go [default: target/bench]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Runs the rows; success unless a side of one did not work.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let mut rows = rows::all(options.quick);
+    if options.list {
+        for row in &rows {
+            println!("{:20} {}", row.about().name, row.about().what);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    for name in &options.row {
+        ensure!(rows.iter().any(|row| row.about().name == name), "no row `{name}`: see `bench --list`");
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("the benchmarks make network namespaces and must run as root");
+    }
+    rows.retain(|row| options.row.is_empty() || options.row.iter().any(|name| name == row.about().name));
+    namespace::sweep().context("removing what a killed run has left")?;
+    let out = options
+        .out
+        .clone()
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench"));
+    std::fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
+    let pairs = if options.quick { 2 } else { 6 };
+    let (mut measured, mut broken) = (Vec::new(), false);
+    for row in &mut rows {
+        let about = row.about();
+        eprintln!("{}: {} ...", about.name, about.what);
+        match measure(row.as_mut(), pairs) {
+            Ok(result) => {
+                eprintln!("  {result}");
+                plot::runs(&out, &result)?;
+                if let Some(timeline) = row.timeline() {
+                    plot::timeline(&out, about.name, timeline)?;
+                }
+                measured.push(result);
+            }
+            Err(error) => {
+                eprintln!("  BROKEN: {error:#}");
+                broken = true;
+            }
+        }
+        drop(std::mem::replace(row, Box::new(rows::Done(about)))); // its lab goes before the next is raised
+    }
+    report::write(&out, &measured)?;
+    println!("{}", report::markdown(&measured));
+    println!("Written to {}", out.canonicalize().unwrap_or(out).display());
+    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

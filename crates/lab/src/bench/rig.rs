@@ -1,0 +1,114 @@
+//! What the rows stand on: a lab with servers, and a configuration that says which version of it is served.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::balancer::{Balancer, Kind};
+use crate::load::Ask;
+use crate::server::{Mode, Server};
+use crate::topology::{FRONT, Shape, Topology};
+
+/// Long enough for a slow machine.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Whether the servers shall see the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transparency {
+    On,
+    Off,
+}
+
+/// A lab with servers and a configuration.
+#[derive(Debug)]
+pub(super) struct Rig {
+    pub(super) lab: Topology,
+    _servers: Vec<Server>,
+    folder: TempDir,
+    version: u32,
+    transparency: Transparency,
+}
+
+impl Rig {
+    /// Raises it, with a configuration that is not transparent.
+    pub(super) fn raise() -> Result<Self> {
+        let lab = Topology::shaped("bench", Shape { clients: 8, ..Shape::default() })?;
+        let servers = lab.start_servers(80, Mode::Line)?;
+        let folder = tempfile::tempdir()?;
+        Ok(Self { lab, _servers: servers, folder, version: 0, transparency: Transparency::Off })
+    }
+
+    /// The service on both families.
+    pub(super) fn service() -> [SocketAddr; 2] {
+        FRONT.map(|address| SocketAddr::new(address, 80))
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("haproxy.cfg")
+    }
+
+    /// Writes the next version of the configuration.
+    pub(super) fn write_next(&mut self, transparency: Transparency) -> Result<()> {
+        self.version += 1;
+        self.transparency = transparency;
+        let source = |family| match (transparency, family) {
+            (Transparency::Off, _) => "",
+            (Transparency::On, 4) => " source 0.0.0.0 usesrc clientip\n",
+            (Transparency::On, _) => " source ipv6@ usesrc clientip\n",
+        };
+        let config = format!(
+            "global\n maxconn 4000\n\
+             defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n\
+             frontend f4\n bind :80\n default_backend b4\n\
+             frontend f6\n bind :::80 v6only\n default_backend b6\n\
+             backend b4\n{} server s1 10.2.0.2:80\n server s2 10.2.0.3:80\n\
+             backend b6\n{} server s1 [fd02::2]:80\n server s2 [fd02::3]:80\n\
+             frontend version\n mode http\n bind :81\n\
+             http-request return status 200 content-type text/plain string v{}\n",
+            source(4),
+            source(6),
+            self.version,
+        );
+        fs::write(self.config(), config).context("writing the configuration of the benchmark")
+    }
+
+    /// Starts a balancer on a new version of the configuration and waits until it serves.
+    pub(super) fn start(&mut self, kind: Kind, transparency: Transparency) -> Result<Balancer> {
+        self.write_next(transparency)?;
+        let mut balancer = Balancer::start(&self.lab.balancer, kind, &self.config(), &[], &[])?;
+        self.wait_for_version(&mut balancer)?;
+        Ok(balancer)
+    }
+
+    /// Waits until the version that was written last answers.
+    pub(super) fn wait_for_version(&self, balancer: &mut Balancer) -> Result<()> {
+        let version = SocketAddr::new(FRONT[0], 81);
+        let wanted = format!("v{}", self.version);
+        balancer
+            .wait_for_answer(&self.lab.client, version, Ask::Http, |answer| answer == wanted, DEADLINE)
+            .map(|_| ())
+    }
+
+    /// Writes the next version, reloads and waits for its first answer.
+    pub(super) fn reload(&mut self, balancer: &mut Balancer) -> Result<()> {
+        self.write_next(self.transparency)?;
+        balancer.reload()?;
+        self.wait_for_version(balancer)
+    }
+
+    /// Ends a balancer: a drain, which has nothing to wait for, and where it does wait, a second SIGTERM, which
+    /// means "at once". How a stop goes is for the end-to-end tests to judge, not for a timing.
+    pub(super) fn stop(mut balancer: Balancer) -> Result<()> {
+        balancer.settle()?;
+        balancer.signal(Signal::TERM)?;
+        if balancer.wait_exit(Duration::from_secs(1)).is_err() {
+            balancer.signal(Signal::TERM)?;
+        }
+        balancer.wait_exit(DEADLINE).map(|_| ())
+    }
+}

@@ -1,0 +1,41 @@
+//! All rows.
+
+mod idle;
+mod times;
+mod traffic;
+
+use anyhow::{Result, bail};
+
+use super::rig::Rig;
+use super::row::{About, Row, Side};
+
+/// Every row, in the order in which it is measured.
+pub(super) fn all(quick: bool) -> Vec<Box<dyn Row>> {
+    let mut rows: Vec<Box<dyn Row>> = Vec::new();
+    rows.push(Box::new(times::Start::default()));
+    rows.push(Box::new(times::Reload::new(quick)));
+    rows.extend(traffic::all(quick));
+    rows.extend(idle::all(quick));
+    rows
+}
+
+/// What stands in the place of a row that is done, so that its lab is gone.
+pub(super) struct Done(pub(super) About);
+
+impl Row for Done {
+    fn about(&self) -> About {
+        self.0
+    }
+
+    fn measure(&mut self, _: Side) -> Result<f64> {
+        bail!("this row is done")
+    }
+}
+
+/// The lab of a row, raised when it is first needed.
+fn rig(rig: &mut Option<Rig>) -> Result<&mut Rig> {
+    match rig {
+        Some(rig) => Ok(rig),
+        None => Ok(rig.insert(Rig::raise()?)),
+    }
+}

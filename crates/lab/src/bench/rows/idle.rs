@@ -1,0 +1,70 @@
+//! What the supervisor costs while nothing happens, beside HAProxy's master, which has the same part.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::rig;
+use crate::balancer::Kind;
+use crate::bench::rig::{Rig, Transparency};
+use crate::bench::row::{About, Better, Goal, Row, Side};
+
+/// Time to come to rest after a start.
+const REST: Duration = Duration::from_secs(1);
+
+/// The three rows.
+pub(super) fn all(quick: bool) -> Vec<Box<dyn Row>> {
+    let watch = Duration::from_secs(if quick { 2 } else { 10 });
+    let row = |what| -> Box<dyn Row> { Box::new(Idle { rig: None, what, watch }) };
+    vec![row(What::Resident), row(What::Wakeups), row(What::Processor)]
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Resident,
+    Wakeups,
+    Processor,
+}
+
+#[derive(Debug)]
+struct Idle {
+    rig: Option<Rig>,
+    what: What,
+    watch: Duration,
+}
+
+impl Row for Idle {
+    fn about(&self) -> About {
+        let (name, what, unit, goal) = match self.what {
+            What::Resident => {
+                ("resident", "Resident memory of the first process", "KiB", Goal::AtMost(4096.0))
+            }
+            What::Wakeups => ("wakeups", "Wake-ups per second while idle", "/s", Goal::AtMost(0.5)),
+            What::Processor => {
+                ("processor", "Processor time per second while idle", "ms/s", Goal::AtMost(1.0))
+            }
+        };
+        About { name, what, unit, better: Better::Lower, sides: ["haproxy -W", "clearway"], goal }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    fn measure(&mut self, side: Side) -> Result<f64> {
+        let kind = [Kind::PlainMasterWorker, Kind::Clearway][side.index()];
+        let balancer = rig(&mut self.rig)?.start(kind, Transparency::Off)?;
+        sleep(REST);
+        let before = balancer.facts()?;
+        let figure = if matches!(self.what, What::Resident) {
+            before.resident_kib as f64
+        } else {
+            sleep(self.watch);
+            let after = balancer.facts()?;
+            let (wakeups, ticks) = (after.wakeups - before.wakeups, after.cpu_ticks - before.cpu_ticks);
+            let (wakeups, millis) = (wakeups as f64, ticks as f64 * 10.0);
+            let total = if matches!(self.what, What::Wakeups) { wakeups } else { millis };
+            total / self.watch.as_secs_f64()
+        };
+        Rig::stop(balancer)?;
+        Ok(figure)
+    }
+}

@@ -1,0 +1,49 @@
+//! Waiting for a condition, never for the passage of time.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How long the lab sleeps between two looks at a condition.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Looks at `condition` until it holds something, at most for `deadline`; `what` is what the error says.
+pub fn eventually<T>(deadline: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> Result<T> {
+    let mut last = None;
+    eventually_ok(deadline, what, || condition().ok_or_else(|| anyhow::anyhow!("not yet")), &mut last)
+}
+
+/// As [`eventually`], for a condition that can say why it does not hold yet: the last reason ends up in the
+/// error.
+pub fn eventually_because<T>(
+    deadline: Duration,
+    what: &str,
+    condition: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let mut last = None;
+    let outcome = eventually_ok(deadline, what, condition, &mut last);
+    match (outcome, last) {
+        (Err(error), Some(reason)) => Err(reason.context(error.to_string())),
+        (outcome, _) => outcome,
+    }
+}
+
+fn eventually_ok<T>(
+    deadline: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> Result<T>,
+    last: &mut Option<anyhow::Error>,
+) -> Result<T> {
+    let end = Instant::now() + deadline;
+    loop {
+        match condition() {
+            Ok(value) => return Ok(value),
+            Err(reason) => *last = Some(reason),
+        }
+        if Instant::now() >= end {
+            bail!("waited {deadline:?} in vain: {what}");
+        }
+        sleep(LOOK_EVERY);
+    }
+}

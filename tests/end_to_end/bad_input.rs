@@ -1,0 +1,208 @@
+//! Bad input: each has its exit code, says what mends it, and leaves nothing.
+
+use anyhow::{Result, ensure};
+use clearway_lab::balancer::{Balancer, Kind, clearway_program};
+use rustix::process::Signal;
+
+use crate::stage::{SOON, Stage, assert_code};
+
+crate::tests![
+    a_configuration_that_is_not_there,
+    a_configuration_that_haproxy_refuses,
+    a_directory_without_configuration,
+    no_haproxy,
+    an_old_haproxy,
+    no_net_admin_for_a_transparent_configuration,
+    no_net_raw_for_a_transparent_configuration,
+    no_rights_and_nothing_transparent_works,
+    no_right_to_a_low_port,
+    a_port_that_somebody_else_holds,
+    an_instance_name_that_is_taken,
+    a_setting_that_is_wrong,
+    user_together_with_usesrc_on_an_old_haproxy,
+    a_root_that_cannot_be_written,
+];
+
+/// Starts Clearway as root with capabilities taken away (`-net_admin,-net_raw`).
+pub fn start_without(stage: &Stage, capabilities: &str) -> Result<Balancer> {
+    let (program, file) = (clearway_program()?.display().to_string(), stage.file().display().to_string());
+    let words = [
+        "setpriv",
+        "--bounding-set",
+        capabilities,
+        "--inh-caps",
+        capabilities,
+        &program,
+        "haproxy",
+        "-f",
+        &file,
+    ];
+    let directory = stage.run_directory();
+    let words = words.map(str::to_owned);
+    Balancer::start_words(
+        &stage.hosts.balancer,
+        Kind::Clearway,
+        &words,
+        &[("CLEARWAY_RUN_DIRECTORY", &directory)],
+    )
+}
+
+/// Waits for an end with this code; every text must be in what it said, and nothing may be left.
+fn assert_refused(stage: &Stage, mut balancer: Balancer, code: i32, texts: &[&str]) -> Result<()> {
+    let status = balancer.wait_exit(SOON)?;
+    let log = balancer.stderr()?;
+    ensure!(status.code() == Some(code), "{status} instead of exit code {code}:\n{log}");
+    for text in texts {
+        ensure!(log.contains(text), "`{text}` is missing in:\n{log}");
+    }
+    stage.assert_clean()
+}
+
+fn a_configuration_that_is_not_there() -> Result<()> {
+    let stage = Stage::new("nofile")?;
+    assert_refused(&stage, stage.launch(&[], &[])?, 66, &["haproxy.cfg", "No such file", "hint: "])
+}
+
+fn a_configuration_that_haproxy_refuses() -> Result<()> {
+    let stage = Stage::new("refuse")?;
+    stage.write(&stage.transparent().replace("mode tcp", "mode nonsense"))?;
+    assert_refused(&stage, stage.launch(&[], &[])?, 65, &["[ALERT]", "nonsense", "HAProxy did not start"])
+}
+
+fn a_directory_without_configuration() -> Result<()> {
+    let stage = Stage::new("nodir")?;
+    std::fs::create_dir(stage.file())?;
+    assert_refused(&stage, stage.launch(&[], &[])?, 66, &["*.cfg"])
+}
+
+fn no_haproxy() -> Result<()> {
+    let stage = Stage::new("nohap")?;
+    stage.write(&stage.plain())?;
+    let balancer = stage.launch(&[], &[("PATH", "/nowhere")])?;
+    assert_refused(&stage, balancer, 69, &["not on PATH", "apt-get install haproxy"])
+}
+
+fn an_old_haproxy() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = Stage::new("oldhap")?;
+    stage.write(&stage.plain())?;
+    let old = stage.path("haproxy");
+    std::fs::write(
+        &old,
+        "#!/bin/sh\necho 'HA-Proxy version 2.2.9-2+deb11u6 2023/12/14 - https://haproxy.org/'\n",
+    )?;
+    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:/usr/bin:/bin", stage.path("").display());
+    assert_refused(&stage, stage.launch(&[], &[("PATH", &path)])?, 69, &["HAProxy 2.2.9", "2.4 or later"])
+}
+
+fn no_net_admin_for_a_transparent_configuration() -> Result<()> {
+    let stage = Stage::new("noadm")?;
+    stage.write(&stage.transparent())?;
+    let texts = ["lacks NET_ADMIN", "--cap-add=NET_ADMIN", "usesrc clientip"];
+    assert_refused(&stage, start_without(&stage, "-net_admin")?, 77, &texts)
+}
+
+fn no_net_raw_for_a_transparent_configuration() -> Result<()> {
+    let stage = Stage::new("noraw")?;
+    stage.write(&stage.transparent())?;
+    assert_refused(&stage, start_without(&stage, "-net_raw")?, 77, &["lacks NET_RAW", "--cap-add=NET_RAW"])
+}
+
+fn no_rights_and_nothing_transparent_works() -> Result<()> {
+    let stage = Stage::new("norts")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = start_without(&stage, "-net_admin,-net_raw,-sys_admin,-setpcap")?;
+    stage.wait_ready(&mut balancer)?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    stage.wait_ready(&mut balancer)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn no_right_to_a_low_port() -> Result<()> {
+    let stage = Stage::new("low")?;
+    stage.write(&stage.plain().replace(":8080", ":80"))?;
+    let texts = ["Permission denied", "--cap-add=NET_BIND_SERVICE"];
+    assert_refused(&stage, start_without(&stage, "-net_bind_service")?, 77, &texts)
+}
+
+fn a_port_that_somebody_else_holds() -> Result<()> {
+    let stage = Stage::new("taken")?;
+    stage.write(&stage.plain())?;
+    let listen = [stage.fronts()[0]];
+    let host = &stage.hosts.balancer;
+    let holder =
+        clearway_lab::server::Server::start(host, "holder", &listen, clearway_lab::server::Mode::Line)?;
+    let mut balancer = stage.launch(&[], &[])?;
+    assert_code(balancer.wait_exit(SOON)?, 72)?;
+    let log = balancer.stderr()?;
+    let named = format!("held by clearway-lab (pid {})", holder.process.pid());
+    ensure!(
+        log.contains("Address already in use") && log.contains(&named),
+        "`{named}` is missing in:\n{log}"
+    );
+    Ok(())
+}
+
+fn an_instance_name_that_is_taken() -> Result<()> {
+    let stage = Stage::new("inst")?;
+    stage.write(&stage.plain())?;
+    let mut first = stage.start_with(&[], &[("CLEARWAY_INSTANCE", "e2e-inst")])?;
+    // Another directory, as in another container: the network namespace is what they share.
+    let other = stage.path("other").display().to_string();
+    let variables = [("CLEARWAY_INSTANCE", "e2e-inst"), ("CLEARWAY_RUN_DIRECTORY", other.as_str())];
+    let mut second = stage.launch(&[], &variables)?;
+    assert_code(second.wait_exit(SOON)?, 75)?;
+    ensure!(second.stderr()?.contains("`e2e-inst` is taken"), "{}", second.stderr()?);
+    stage.wait_ready(&mut first)?;
+    assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_setting_that_is_wrong() -> Result<()> {
+    let stage = Stage::new("wrong")?;
+    stage.write(&stage.plain())?;
+    for (name, value) in
+        [("HAPROXY_PORTS", "80,http"), ("CLEARWAY_DRAIN_TIMEOUT", "soon"), ("CLEARWAY_INSTANCE", "A b")]
+    {
+        let balancer = stage.launch(&[], &[(name, value)])?;
+        assert_refused(&stage, balancer, 64, &[name, value])?;
+    }
+    Ok(())
+}
+
+fn user_together_with_usesrc_on_an_old_haproxy() -> Result<()> {
+    let stage = Stage::new("user")?;
+    let version = stage.hosts.balancer.output("haproxy", &["-v"])?;
+    stage.write(&format!("global\n    user nobody\n{}", stage.transparent()))?;
+    if version.contains("version 2.") {
+        let texts = ["require full privileges", "hint: ", "3.0 or later"];
+        return assert_refused(&stage, stage.launch(&[], &[])?, 65, &texts);
+    }
+    let mut balancer = stage.start()?;
+    let report =
+        clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, std::time::Duration::from_secs(1)))?
+            .wait()?;
+    crate::stage::assert_nobody_lost(&report, 90)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
+}
+
+fn a_root_that_cannot_be_written() -> Result<()> {
+    let stage = Stage::new("ro")?;
+    stage.write(&stage.transparent())?;
+    let (program, file) = (clearway_program()?.display().to_string(), stage.file().display().to_string());
+    let script = "set -e; mount --make-rprivate /; \
+        for at in $(findmnt -rno TARGET | grep -E '^/(run|tmp|dev/shm)?$' | sort -r); do \
+          mount -o remount,bind,ro \"$at\"; done; \
+        if touch /run/x 2>/dev/null || touch /tmp/x 2>/dev/null; then echo 'it can be written' >&2; exit 99; fi; \
+        exec \"$@\"";
+    let words = ["unshare", "--mount", "sh", "-c", script, "sh", &program, "haproxy", "-f", &file];
+    let words = words.map(str::to_owned);
+    let mut balancer = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &[])?;
+    stage.wait_ready(&mut balancer)?;
+    let output = stage.command(&stage.hosts.balancer, &["reload"])?;
+    assert_code(output.status, 0)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}

@@ -1,0 +1,211 @@
+//! What the tests share: a stage with hosts, servers, a configuration and a balancer on it.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::{Balancer, Kind, clearway_program, haproxy_program};
+use clearway_lab::kernel::Snapshot;
+use clearway_lab::load::{Ask, Expect, LoadReport, Plan};
+use clearway_lab::namespace::Namespace;
+use clearway_lab::server::{Mode, Server};
+use clearway_lab::topology::{FRONT, Topology};
+use tempfile::TempDir;
+
+/// How long anything may take that should be quick.
+pub const SOON: Duration = Duration::from_secs(15);
+
+/// Where HAProxy listens and where the servers do.
+pub const PORT: u16 = 8080;
+
+/// Why no test can run here, if so.
+pub fn why_not() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("they need root, for network namespaces".to_owned());
+    }
+    for tool in ["ip", "nft", "ss", "nsenter", "setpriv"] {
+        if !["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|at| Path::new(at).join(tool).exists()) {
+            return Some(format!("`{tool}` is not installed (`make setup` does that)"));
+        }
+    }
+    if !Path::new(&haproxy_program()).exists() {
+        return Some(format!("{} is not there (`make setup` installs it)", haproxy_program()));
+    }
+    clearway_program().err().map(|error| format!("{error:#}"))
+}
+
+/// The beginning of every configuration.
+const BEGIN: &str = "\
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+";
+
+/// Hosts with servers, and a configuration that is about to run.
+pub struct Stage {
+    /// The hosts.
+    pub hosts: Topology,
+    _servers: Vec<Server>,
+    folder: TempDir,
+    /// What the kernel of the balancer held before anything ran.
+    pub before: Snapshot,
+}
+
+impl Stage {
+    /// Three hosts and servers that greet with the address they see.
+    pub fn new(name: &str) -> Result<Self> {
+        Self::of(Topology::three_hosts(name)?)
+    }
+
+    /// The same on other hosts.
+    pub fn of(hosts: Topology) -> Result<Self> {
+        let servers = hosts.start_servers(PORT, Mode::Line)?;
+        let folder = tempfile::Builder::new().prefix("clearway-e2e-").tempdir()?;
+        let before = Snapshot::take(&hosts.balancer)?;
+        Ok(Self { hosts, _servers: servers, folder, before })
+    }
+
+    /// A path in the folder of this test.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The configuration's file.
+    pub fn file(&self) -> PathBuf {
+        self.path("haproxy.cfg")
+    }
+
+    /// Writes the configuration.
+    pub fn write(&self, text: &str) -> Result<()> {
+        std::fs::write(self.file(), text).context("writing the configuration")
+    }
+
+    /// The frontends for both families, with the servers behind them: transparent.
+    pub fn transparent(&self) -> String {
+        self.proxies(["source 0.0.0.0 usesrc clientip", "source ipv6@ usesrc clientip"])
+    }
+
+    /// The same, with the balancer's own address towards the servers.
+    pub fn plain(&self) -> String {
+        self.proxies(["", ""])
+    }
+
+    fn proxies(&self, source: [&str; 2]) -> String {
+        let mut text = BEGIN.to_owned();
+        for (index, front) in self.fronts().into_iter().enumerate() {
+            let server = SocketAddr::new(self.servers(front)[0], PORT);
+            // `v6only`: a specific IPv6 address is never handed over without (knowledge A.6).
+            let v6only = if front.is_ipv6() { " v6only" } else { "" };
+            let _ = write!(
+                text,
+                "listen f{index}\n    bind {front}{v6only}\n    {}\n    server s {server}\n",
+                source[index]
+            );
+        }
+        text
+    }
+
+    fn servers(&self, front: SocketAddr) -> Vec<IpAddr> {
+        use clearway_lab::topology::Family;
+        self.hosts.servers(if front.is_ipv4() { Family::V4 } else { Family::V6 })
+    }
+
+    /// The balancer's addresses for clients, IPv4 and IPv6.
+    pub fn fronts(&self) -> [SocketAddr; 2] {
+        FRONT.map(|address| SocketAddr::new(address, PORT))
+    }
+
+    /// The directory for the admin socket: of this test alone.
+    pub fn run_directory(&self) -> String {
+        self.path("run").display().to_string()
+    }
+
+    /// Starts Clearway on the configuration and waits until both fronts answer.
+    pub fn start(&self) -> Result<Balancer> {
+        self.start_with(&[], &[])
+    }
+
+    /// The same with more arguments for HAProxy and more variables.
+    pub fn start_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Balancer> {
+        let mut balancer = self.launch(arguments, environment)?;
+        self.wait_ready(&mut balancer)?;
+        Ok(balancer)
+    }
+
+    /// Starts Clearway and waits for nothing.
+    pub fn launch(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Balancer> {
+        let directory = self.run_directory();
+        let mut variables = vec![("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+        variables.extend(environment);
+        Balancer::start(&self.hosts.balancer, Kind::Clearway, &self.file(), arguments, &variables)
+    }
+
+    /// Waits until both fronts answer.
+    pub fn wait_ready(&self, balancer: &mut Balancer) -> Result<()> {
+        for front in self.fronts() {
+            balancer.wait_ready(&self.hosts.client, front, Ask::Line, SOON)?;
+        }
+        Ok(())
+    }
+
+    /// Runs Clearway's command line in the balancer's host to its end.
+    pub fn clearway(&self, words: &[&str]) -> Result<Output> {
+        self.command(&self.hosts.balancer, words)
+    }
+
+    /// The same in any host.
+    pub fn command(&self, host: &Namespace, words: &[&str]) -> Result<Output> {
+        let mut command = host.command(clearway_program()?);
+        command.args(words).env("CLEARWAY_RUN_DIRECTORY", self.run_directory());
+        command.output().with_context(|| format!("running clearway {}", words.join(" ")))
+    }
+
+    /// Open-loop connections to both fronts from every client address, over IPv4 and IPv6.
+    pub fn load(&self, rate: f64, duration: Duration) -> Plan {
+        Plan::open(&self.fronts(), rate, duration)
+            .from(self.hosts.client_addresses())
+            .expecting(Expect::OwnAddress)
+    }
+
+    /// Asserts that the kernel holds what it held before anything ran, and that no process is left.
+    pub fn assert_clean(&self) -> Result<()> {
+        let now = Snapshot::take(&self.hosts.balancer)?;
+        let differences = self.before.diff(&now);
+        ensure!(differences.is_empty(), "something was left in the kernel:\n{}", differences.join("\n"));
+        let processes =
+            clearway_lab::wait::eventually(Duration::from_secs(3), "no process to be left", || {
+                clearway_lab::kernel::processes_in(&self.hosts.balancer).ok().filter(Vec::is_empty)
+            });
+        processes
+            .map(|_| ())
+            .with_context(|| format!("left: {:?}", clearway_lab::kernel::processes_in(&self.hosts.balancer)))
+    }
+}
+
+/// Asserts that every connection was answered, rightly.
+pub fn assert_nobody_lost(report: &LoadReport, at_least: u64) -> Result<()> {
+    ensure!(report.total.failed() == 0, "lost: {}; the first: {:?}", report.total, report.failures.first());
+    ensure!(report.total.ok >= at_least, "too little was tried: {}", report.total);
+    Ok(())
+}
+
+/// Asserts an exit code.
+pub fn assert_code(status: ExitStatus, code: i32) -> Result<()> {
+    ensure!(status.code() == Some(code), "ended with {status}, expected exit code {code}");
+    Ok(())
+}
+
+/// Standard output as text.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Standard error as text.
+pub fn complained(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

@@ -1,0 +1,131 @@
+//! Stopping: drained, in time, and nothing left.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use clearway_lab::load::{Ask, Class, ask_once};
+use clearway_lab::session::{Session, State};
+use rustix::process::Signal;
+
+use crate::stage::{SOON, Stage, assert_code, said};
+
+crate::tests![
+    a_stop_refuses_new_clients_and_lets_sessions_finish,
+    every_stop_signal_drains,
+    a_session_that_never_ends_is_cut_at_the_drain_timeout,
+    a_second_stop_ends_at_once,
+    drain_waits_for_the_end,
+    a_stop_while_starting_leaves_nothing,
+    a_stop_ends_former_generations_too,
+];
+
+fn a_stop_refuses_new_clients_and_lets_sessions_finish() -> Result<()> {
+    let stage = Stage::new("drain")?;
+    stage.write(&stage.transparent())?;
+    let mut balancer = stage.start()?;
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[1], None)?;
+    balancer.signal(Signal::TERM)?;
+    balancer.wait_for_log(0, "generation 1 finishes its sessions", SOON)?;
+    for front in stage.fronts() {
+        let refused = || {
+            let answer =
+                stage.hosts.client.enter(|| ask_once(front, Ask::Line, Duration::from_secs(2))).ok()?;
+            (answer == Err(Class::Refused)).then_some(())
+        };
+        clearway_lab::wait::eventually(SOON, "new clients to be refused", refused)?;
+    }
+    ensure!(session.beat() == State::Alive, "the session was cut");
+    ensure!(balancer.is_running()?, "it has left a session behind");
+    ensure!(session.close() == State::Closed, "the session was not closed properly");
+    assert_code(balancer.wait_exit(SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn every_stop_signal_drains() -> Result<()> {
+    let stage = Stage::new("sigs")?;
+    stage.write(&stage.transparent())?;
+    for signal in [Signal::TERM, Signal::INT, Signal::USR1] {
+        let mut balancer = stage.start()?;
+        assert_code(balancer.stop(signal, SOON)?, 0)?;
+        stage.assert_clean()?;
+    }
+    Ok(())
+}
+
+fn a_session_that_never_ends_is_cut_at_the_drain_timeout() -> Result<()> {
+    let stage = Stage::new("cut")?;
+    stage.write(&stage.transparent())?;
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_DRAIN_TIMEOUT", "1s")])?;
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    let begun = Instant::now();
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    ensure!(begun.elapsed() >= Duration::from_secs(1), "it did not wait for its session");
+    ensure!(session.beat() != State::Alive, "the session lives although its proxy is gone");
+    let log = balancer.stderr()?;
+    ensure!(log.contains("generation 1: 1 session(s) are cut"), "what was cut is not said:\n{log}");
+    stage.assert_clean()
+}
+
+fn a_second_stop_ends_at_once() -> Result<()> {
+    let stage = Stage::new("twice")?;
+    stage.write(&stage.transparent())?;
+    for second in [Signal::TERM, Signal::INT] {
+        let mut balancer = stage.start()?;
+        let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+        balancer.signal(Signal::TERM)?;
+        balancer.wait_for_log(0, "generation 1 finishes its sessions", SOON)?;
+        assert_code(balancer.stop(second, Duration::from_secs(5))?, 0)?;
+        drop(session);
+        stage.assert_clean()?;
+    }
+    Ok(())
+}
+
+fn drain_waits_for_the_end() -> Result<()> {
+    let stage = Stage::new("sub")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start()?;
+    let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    let closer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(700)); // the drain is to see the session for a while
+        session.close()
+    });
+    let output = stage.clearway(&["drain"])?;
+    assert_code(output.status, 0)?;
+    ensure!(said(&output).contains("draining: 1 session(s) left"), "{}", said(&output));
+    ensure!(closer.join().ok() == Some(State::Closed), "the session was not closed properly");
+    assert_code(balancer.wait_exit(SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_stop_while_starting_leaves_nothing() -> Result<()> {
+    let stage = Stage::new("early")?;
+    stage.write(&stage.transparent())?;
+    for pause in [0, 5, 20, 50, 80, 120] {
+        let mut balancer = stage.launch(&[], &[])?;
+        balancer.wait_for_log(0, "begins", SOON)?;
+        std::thread::sleep(Duration::from_millis(pause)); // the moment varies, nothing is waited for
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+        stage.assert_clean()?;
+    }
+    Ok(())
+}
+
+fn a_stop_ends_former_generations_too() -> Result<()> {
+    let stage = Stage::new("former")?;
+    stage.write(&stage.transparent())?;
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_DRAIN_TIMEOUT", "2s")])?;
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(Session::open(&stage.hosts.client, stage.fronts()[0], None)?);
+        assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    }
+    // A session may still be accepted by a generation that is about to hear that it drains.
+    ensure!(
+        balancer.haproxy_processes().len() >= 4,
+        "no former generation: {:?}",
+        balancer.haproxy_processes()
+    );
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}

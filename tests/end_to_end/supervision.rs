@@ -1,0 +1,175 @@
+//! The first process: it reaps strangers, touches nobody's output, and logs what a machine can read.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::{Balancer, Kind, clearway_program};
+use clearway_lab::wait::eventually;
+use rustix::process::Signal;
+
+use crate::stage::{SOON, Stage, assert_code, said};
+
+crate::tests![
+    as_pid_1_it_reaps_orphans_and_stops_cleanly,
+    haproxys_standard_output_is_its_own,
+    the_log_can_be_json,
+    the_status_tells_the_truth,
+    arguments_that_fight_with_supervision_are_handled,
+    several_files_and_directories_are_passed_on,
+    idle_it_sleeps_and_is_small,
+];
+
+fn as_pid_1_it_reaps_orphans_and_stops_cleanly() -> Result<()> {
+    let stage = Stage::new("pid1")?;
+    stage.write(&stage.transparent())?;
+    let clearway = clearway_program()?.display().to_string();
+    let file = stage.file().display().to_string();
+    let words =
+        ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", &clearway, "haproxy", "-f", &file];
+    let directory = stage.run_directory();
+    let mut balancer = Balancer::start_words(
+        &stage.hosts.balancer,
+        Kind::Clearway,
+        &words.map(str::to_owned),
+        &[("CLEARWAY_RUN_DIRECTORY", &directory)],
+    )?;
+    balancer.wait_for_log(0, "begins, pid 1,", SOON)?;
+    stage.wait_ready(&mut balancer)?;
+    let inside = clearway_lab::process::children(balancer.pid());
+    let pid_1 = inside.first().context("unshare has no child")?.to_string();
+    // Orphans inside its PID namespace become its children; whoever does not reap them collects zombies.
+    let nsenter = |script: &str| -> Result<String> {
+        let mut command = std::process::Command::new("nsenter");
+        command.args(["-t", &pid_1, "-p", "-m", "sh", "-c", script]);
+        Ok(String::from_utf8_lossy(&command.output()?.stdout).into_owned())
+    };
+    nsenter("for i in 1 2 3 4 5; do (sleep 0.1 &) ; done")?;
+    eventually(SOON, "no orphan and no zombie to be left", || {
+        let states = nsenter("cat /proc/[0-9]*/stat").ok()?;
+        (!states.contains("(sleep)") && !states.contains(") Z ")).then_some(())
+    })?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    let status = stage.clearway(&["drain"])?;
+    assert_code(status.status, 0)?;
+    balancer.wait_exit(SOON)?;
+    stage.assert_clean()
+}
+
+fn haproxys_standard_output_is_its_own() -> Result<()> {
+    let stage = Stage::new("stdout")?;
+    let log = "global\n    log stdout format raw local0\n";
+    let text = log.to_owned()
+        + &stage.plain().replace("defaults\n", "defaults\n    log global\n    option tcplog\n");
+    stage.write(&text)?;
+    let mut balancer = stage.start()?;
+    let line = eventually(SOON, "HAProxy's log on standard output", || {
+        balancer.stdout().ok()?.lines().find(|line| line.contains("f0/s")).map(str::to_owned)
+    })?;
+    ensure!(line.starts_with("10.1.0."), "HAProxy's line was changed: {line}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    let output = balancer.stdout()?;
+    let foreign: Vec<&str> = output.lines().filter(|line| line.contains("generation")).collect();
+    ensure!(foreign.is_empty(), "Clearway wrote to standard output: {foreign:?}");
+    ensure!(balancer.stderr()?.contains("[NOTICE]"), "HAProxy's standard error is not passed on");
+    Ok(())
+}
+
+fn the_log_can_be_json() -> Result<()> {
+    let stage = Stage::new("json")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_LOG", "json")])?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    let log = balancer.stderr()?;
+    let events: Vec<serde_json::Value> = log
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let serving =
+        events.iter().find(|event| event["message"].as_str().is_some_and(|m| m.contains(" serves, ")));
+    let serving = serving.context("no event says that generation 1 serves")?;
+    ensure!(serving["level"] == "INFO" && serving["generation"] == "1", "{serving}");
+    Ok(())
+}
+
+fn the_status_tells_the_truth() -> Result<()> {
+    let stage = Stage::new("status")?;
+    stage.write(&stage.transparent())?;
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_INSTANCE", "e2e-status")])?;
+    let output = stage.clearway(&["status", "--instance", "e2e-status", "--json"])?;
+    assert_code(output.status, 0)?;
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(status["state"] == "serving" && status["instance"] == "e2e-status", "{status}");
+    ensure!(status["custody"] == serde_json::json!(["10.1.0.1:8080", "[fd01::1]:8080"]), "{status}");
+    let table = status["plumbing"]["table"].as_str().unwrap_or_default();
+    ensure!(stage.hosts.balancer.output("nft", &["list", "tables"])?.contains(table), "{status}");
+    let known = balancer.haproxy_processes();
+    for who in ["master", "worker"] {
+        let pid = status["generations"][0][who].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        ensure!(pid.is_some_and(|pid| known.contains(&pid)), "{who}: {status}, processes {known:?}");
+    }
+    ensure!(said(&stage.clearway(&["status"])?).starts_with("serving (clearway "), "for people");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    assert_code(stage.clearway(&["status"])?.status, 68)
+}
+
+fn arguments_that_fight_with_supervision_are_handled() -> Result<()> {
+    let stage = Stage::new("fight")?;
+    let pid_file = stage.path("pid").display().to_string();
+    let global = "global\n    daemon\n    master-worker\n";
+    stage.write(&(global.to_owned() + &stage.plain()))?;
+    let words = ["-D", "-W", "-db", "-p", &pid_file, "-S", "/nowhere", "-x", "/nowhere", "-sf", "1", "2"];
+    let mut balancer = stage.start_with(&words, &[])?;
+    let log = balancer.stderr()?;
+    for flag in [
+        "`-D`",
+        "`-W`",
+        "`-db`",
+        "`-p ",
+        "`-S /nowhere`",
+        "`-x /nowhere`",
+        "`-sf 1 2`",
+        "`daemon`",
+        "`master-worker`",
+    ] {
+        let lines = log.lines().filter(|line| line.contains(flag)).count();
+        ensure!(lines == 1, "{flag} is explained by {lines} lines:\n{log}");
+    }
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn several_files_and_directories_are_passed_on() -> Result<()> {
+    let stage = Stage::new("files")?;
+    let directory = stage.path("conf.d");
+    std::fs::create_dir(&directory)?;
+    let text = stage.transparent();
+    let (first, second) = text.split_once("listen f1").context("two proxies")?;
+    stage.write(first)?;
+    std::fs::write(
+        directory.join("10-v6.cfg"),
+        format!("{}listen f1{second}", first.split("listen").next().unwrap_or_default()),
+    )?;
+    let directory = directory.display().to_string();
+    for words in [["-f", &directory], ["--", &directory]] {
+        let mut balancer = stage.start_with(&words, &[])?;
+        assert_code(stage.clearway(&["reload"])?.status, 0)?;
+        stage.wait_ready(&mut balancer)?;
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    }
+    stage.assert_clean()
+}
+
+fn idle_it_sleeps_and_is_small() -> Result<()> {
+    let stage = Stage::new("idle")?;
+    stage.write(&stage.transparent())?;
+    let mut balancer = stage.start()?;
+    eventually(SOON, "its threads to end", || (balancer.facts().ok()?.threads == 1).then_some(()))?;
+    let before = balancer.facts()?;
+    std::thread::sleep(Duration::from_secs(2)); // nothing happens, and that is what is looked at
+    let after = balancer.facts()?;
+    ensure!(after.wakeups == before.wakeups, "it woke up {} times", after.wakeups - before.wakeups);
+    ensure!(after.resident_kib < 4096, "{} KiB resident", after.resident_kib);
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
+}

@@ -11,6 +11,7 @@ crate::tests![
     no_haproxy_process_has_net_admin,
     without_setpcap_the_rights_are_given_up_too,
     no_descriptor_leaks,
+    what_clearway_was_given_keeps_its_number,
     no_variable_leaks,
 ];
 
@@ -68,31 +69,78 @@ fn no_descriptor_leaks() -> Result<()> {
     let mut balancer = stage.start()?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     balancer.wait_for_log(0, "generation 1 has ended", SOON)?;
-    // Descriptors 0 to 2 are meant to be shared.
-    let targets = |pid: u32| -> Result<Vec<String>> {
-        let entries = std::fs::read_dir(format!("/proc/{pid}/fd"))?.flatten();
-        let own = entries.filter(|entry| !matches!(entry.file_name().to_str(), Some("0" | "1" | "2")));
-        Ok(own
-            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
-            .map(|to| to.display().to_string())
-            .collect())
-    };
-    let ours = targets(balancer.pid())?;
+    let ours = descriptors(balancer.pid())?;
     let listening = clearway_lab::kernel::ss(&stage.hosts.balancer, &["-tlne"])?.join(" ");
     let in_custody = |target: &str| {
         let inode = target.trim_start_matches("socket:[").trim_end_matches(']');
         target.starts_with("socket:") && listening.contains(&format!("ino:{inode} "))
     };
     for pid in balancer.haproxy_processes() {
-        for target in targets(pid)? {
-            // `anon_inode:[eventpoll]` has the same name everywhere.
-            let shared = ours.contains(&target) && !target.starts_with("anon_inode");
-            ensure!(!shared || in_custody(&target), "HAProxy ({pid}) has Clearway's {target}");
+        for theirs in descriptors(pid)? {
+            // `anon_inode:[eventpoll]` and `/dev/null` have the same name everywhere, and what is not
+            // close-on-exec was given to Clearway by whoever started it.
+            let named = theirs.target.starts_with("anon_inode") || theirs.target == "/dev/null";
+            let same = ours.iter().find(|one| one.target == theirs.target && one.close_on_exec);
+            ensure!(
+                named || same.is_none() || in_custody(&theirs.target),
+                "HAProxy ({pid}) has Clearway's {theirs:?}"
+            );
         }
     }
     // The netlink socket that owns the table, seen from the kernel: only Clearway has one of netfilter.
     let netlink = clearway_lab::kernel::ss(&stage.hosts.balancer, &["-f", "netlink", "-p"])?;
     ensure!(!netlink.iter().any(|line| line.contains("haproxy") && line.contains("12:")), "{netlink:?}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
+}
+
+/// A descriptor beyond 0, 1 and 2, which are meant to be shared.
+#[derive(Debug)]
+struct Descriptor {
+    number: u32,
+    target: String,
+    close_on_exec: bool,
+}
+
+fn descriptors(pid: u32) -> Result<Vec<Descriptor>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let (Ok(target), Ok(info)) = (
+            std::fs::read_link(entry.path()),
+            std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")),
+        ) else {
+            continue;
+        };
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default().trim();
+        let close_on_exec = u32::from_str_radix(flags, 8)? & 0o2_000_000 != 0;
+        if number > 2 {
+            found.push(Descriptor { number, target: target.display().to_string(), close_on_exec });
+        }
+    }
+    Ok(found)
+}
+
+fn what_clearway_was_given_keeps_its_number() -> Result<()> {
+    // `bind fd@N` in a configuration means a descriptor that the user's own supervisor has opened.
+    let stage = Stage::new("given")?;
+    stage.write(&stage.plain())?;
+    let program = clearway_lab::balancer::clearway_program()?.display().to_string();
+    let file = stage.file().display().to_string();
+    let script = "exec 3</etc/hostname 5</etc/passwd; exec \"$@\"";
+    let words = ["sh", "-c", script, "sh", &program, "haproxy", "-f", &file].map(str::to_owned);
+    let directory = stage.run_directory();
+    let kind = clearway_lab::balancer::Kind::Clearway;
+    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+    let mut balancer = Balancer::start_words(&stage.hosts.balancer, kind, &words, &variables)?;
+    stage.wait_ready(&mut balancer)?;
+    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    for pid in balancer.haproxy_processes() {
+        for (number, target) in [(3, "/etc/hostname"), (5, "/etc/passwd")] {
+            let found = descriptors(pid)?.into_iter().find(|one| one.number == number);
+            ensure!(found.as_ref().is_some_and(|one| one.target == target), "{pid}: {number} is {found:?}");
+        }
+    }
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 

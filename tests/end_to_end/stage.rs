@@ -116,6 +116,7 @@ impl Stage {
     }
 
     /// The balancer's addresses for clients, IPv4 and IPv6.
+    #[expect(clippy::unused_self, reason = "the stage knows where its fronts are")]
     pub fn fronts(&self) -> [SocketAddr; 2] {
         FRONT.map(|address| SocketAddr::new(address, PORT))
     }
@@ -134,6 +135,8 @@ impl Stage {
     pub fn start_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Balancer> {
         let mut balancer = self.launch(arguments, environment)?;
         self.wait_ready(&mut balancer)?;
+        // HAProxy answers clients a moment before it has answered Clearway.
+        balancer.wait_for_log(0, " serves, worker ", SOON)?;
         Ok(balancer)
     }
 

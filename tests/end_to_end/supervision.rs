@@ -88,7 +88,7 @@ fn the_log_can_be_json() -> Result<()> {
     let serving =
         events.iter().find(|event| event["message"].as_str().is_some_and(|m| m.contains(" serves, ")));
     let serving = serving.context("no event says that generation 1 serves")?;
-    ensure!(serving["level"] == "INFO" && serving["generation"] == "1", "{serving}");
+    ensure!(serving["level"] == "INFO" && serving["generation"] == 1, "{serving}");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! the manual page cannot drift apart.
 
 use std::ffi::OsString;
+use std::fmt::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use clearway_core::exit::ExitCode;
@@ -185,15 +186,14 @@ pub fn reference() -> String {
          over the variable of the same meaning, and an empty variable counts as unset.\n\n\
          | flag | variable | default | meaning |\n|---|---|---|---|\n",
     );
+    // Writing to a String cannot fail.
     for row in TABLE {
-        text += &format!(
-            "| `--{} {}` | `{}` | {} | {} |\n",
-            row.flag, row.value, row.variable, row.default, row.help
-        );
+        let Setting { flag, value, variable, default, help, .. } = row;
+        let _ = writeln!(text, "| `--{flag} {value}` | `{variable}` | {default} | {help} |");
     }
     text += "\n| exit code | meaning |\n|---|---|\n";
     for code in ExitCode::ALL {
-        text += &format!("| {} | {} |\n", code.number(), code.meaning());
+        let _ = writeln!(text, "| {} | {} |", code.number(), code.meaning());
     }
     text +=
         "\nHAProxy's own exit code is never passed on; a program that is executed in place has its own.\n";

@@ -25,7 +25,7 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Reload(target) => in_runtime(reload(target)),
         Order::Status(target) => in_runtime(status::status(target)),
         Order::Drain(target) => in_runtime(drain::drain(target)),
-        Order::Cleanup(target) => in_runtime(cleanup::cleanup(target)),
+        Order::Cleanup(target) => cleanup::cleanup(&target),
         Order::Check(arguments) => check::check(arguments),
         Order::Doctor(target, arguments) => doctor::doctor(&target, arguments),
         Order::Reference => {

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use clearway_core::names::Generation;
 use clearway_core::settings::{LogFormat, LogLevel, LogSetting};
 use clearway_core::supervisor::{Failure, Report, Severity};
 use tracing::{error, info, warn};
@@ -33,7 +34,7 @@ pub fn init(setting: LogSetting) {
 /// One line for a change of state, and what would help below it.
 pub fn report(report: &Report) {
     let generation = report.generation().filter(|_| FORMAT.get() == Some(&LogFormat::Json));
-    let generation = generation.map(|generation| tracing::field::display(generation));
+    let generation = generation.map(Generation::number);
     let line = |text: &str| match report.severity() {
         Severity::Error => error!(generation, "{text}"),
         Severity::Warn => warn!(generation, "{text}"),

@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::place::Place;
 use crate::admin::{self, Wish, api};
-use crate::shell::{Inner, Outcome, Shell};
+use crate::shell::{Descriptors, Inner, Outcome, Shell};
 use crate::{execute, log};
 
 /// How many requests over the admin socket may wait for the loop.
@@ -37,6 +37,7 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
     if invocation.purpose == Purpose::AskOnly {
         return execute::in_place(&invocation.program, &invocation.arguments);
     }
+    let descriptors = Descriptors::beside_inherited();
     log::init(settings.log);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -45,13 +46,17 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::Internal;
         }
     };
-    runtime.block_on(supervise(settings, invocation)).unwrap_or_else(|failure| {
+    runtime.block_on(supervise(settings, invocation, descriptors)).unwrap_or_else(|failure| {
         log::failure(&failure);
         failure.code
     })
 }
 
-async fn supervise(settings: Settings, invocation: Invocation) -> Result<ExitCode, Failure> {
+async fn supervise(
+    settings: Settings,
+    invocation: Invocation,
+    descriptors: Descriptors,
+) -> Result<ExitCode, Failure> {
     // Before anything is started: PID 1 has no default actions, and nothing may be missed.
     let mut signals = Signals::install()
         .map_err(|error| Failure::new(ExitCode::Internal, format!("installing signal handlers: {error}")))?;
@@ -73,7 +78,7 @@ async fn supervise(settings: Settings, invocation: Invocation) -> Result<ExitCod
     let limits = Limits { drain: settings.drain_timeout, ready: settings.ready_timeout };
     let mut clearway = Clearway {
         core: Supervisor::new(limits),
-        shell: Shell::new(settings, invocation, place, inner_sender),
+        shell: Shell::new(settings, invocation, descriptors, place, inner_sender),
         begun: Instant::now(),
     };
     let mut exit = clearway.take(Event::Begin);
@@ -159,6 +164,7 @@ async fn sleep_until(deadline: Option<Instant>) {
 }
 
 /// What a signal means.
+#[derive(Clone, Copy)]
 enum News {
     Children,
     Reload(&'static str),
@@ -225,7 +231,7 @@ fn sweep() {
     match clearway_kernel::plumbing::sweep() {
         Ok(swept) if swept.removed.is_empty() => {}
         Ok(swept) => {
-            info!("removed what a dead predecessor left in the kernel: {}", swept.removed.join(", "))
+            info!("removed what a dead predecessor left in the kernel: {}", swept.removed.join(", "));
         }
         Err(errors) => warn!("{errors}"),
     }

@@ -32,6 +32,7 @@ mod program;
 pub mod reaper;
 mod words;
 
+pub use child::Descriptors;
 pub use failure::unreadable;
 pub use program::Program;
 
@@ -61,6 +62,7 @@ pub struct Shell {
     settings: Settings,
     invocation: Invocation,
     program: Program,
+    descriptors: Descriptors,
     place: Place,
     inner: UnboundedSender<Inner>,
     custody: Arc<Custody>,
@@ -79,6 +81,7 @@ impl Shell {
     pub fn new(
         settings: Settings,
         invocation: Invocation,
+        descriptors: Descriptors,
         place: Place,
         inner: UnboundedSender<Inner>,
     ) -> Self {
@@ -86,6 +89,7 @@ impl Shell {
             program: Program::new(invocation.program.clone()),
             settings,
             invocation,
+            descriptors,
             place,
             inner,
             custody: Arc::default(),

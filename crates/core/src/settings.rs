@@ -126,7 +126,7 @@ impl Default for Settings {
         Self {
             instance: None,
             drain_timeout: Duration::from_secs(295),
-            ready_timeout: Duration::from_secs(600),
+            ready_timeout: Duration::from_mins(10),
             log: LogSetting::default(),
             mark: None,
             run_directory: "/run/clearway".into(),

@@ -20,7 +20,7 @@
 //! - An attempt that failed is asked to finish, never killed: it may have accepted somebody.
 //! - If the serving generation dies, its sockets stay open in custody and the next start follows at
 //!   once; if that dies young again, after a pause that doubles up to [`LONGEST_PAUSE`].
-//! - A stop drains every generation; a second stop, or the end of the drain timeout, ends them with
+//! - A stop drains every generation; a second `SIGTERM` or `SIGINT`, or the end of the drain timeout, ends them with
 //!   `SIGTERM` and, [`GRACE`] later, with `SIGKILL`. The plumbing goes when the last generation that
 //!   needs it is gone, and always before Clearway leaves.
 //!

@@ -27,6 +27,8 @@ pub const ABSTRACT_PREFIX: &str = "clearway/";
 #[derive(Debug)]
 pub struct Place {
     path: Option<PathBuf>,
+    /// Whether the directory is ours to remove.
+    made_directory: bool,
     listener: Option<UnixListener>,
     /// Held until the end; for a named instance with a socket file it is nothing but a lock.
     _lock: Option<UnixListener>,
@@ -45,10 +47,11 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(taken(&name, None)),
             Err(error) => return Err(cannot(&name, &error)),
         };
+        let made_directory = std::fs::create_dir(directory).is_ok();
         match listen_at(&name, directory) {
             Ok((path, listener)) => {
                 let lock = instance.is_some().then_some(abstract_listener);
-                Ok(Self { path: Some(path), listener: Some(listener), _lock: lock })
+                Ok(Self { path: Some(path), made_directory, listener: Some(listener), _lock: lock })
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 Err(taken(&name, Some(&directory.join(format!("{name}.sock")))))
@@ -58,7 +61,7 @@ impl Place {
                     "no admin socket below {}: {error}; an abstract one serves",
                     directory.display()
                 );
-                Ok(Self { path: None, listener: Some(abstract_listener), _lock: None })
+                Ok(Self { path: None, made_directory, listener: Some(abstract_listener), _lock: None })
             }
         }
     }
@@ -68,12 +71,14 @@ impl Place {
         self.listener.take()
     }
 
-    /// Removes the socket file, and its directory after the last one.
+    /// Removes the socket file, and the directory if it was made for it and nobody else uses it.
     pub fn leave(&mut self) {
         if let Some(path) = self.path.take() {
             let _ = std::fs::remove_file(&path);
-            // Goes only if it is empty: no other instance is there, and nobody else has put anything in.
-            let _ = path.parent().map(std::fs::remove_dir);
+            if self.made_directory {
+                // Goes only if it is empty: no other instance is there.
+                let _ = path.parent().map(std::fs::remove_dir);
+            }
         }
     }
 }
@@ -98,8 +103,6 @@ fn listen_abstract(name: &str) -> io::Result<UnixListener> {
 
 /// Listens on a socket file, mode 0600 from birth; a file that nobody listens on is replaced.
 fn listen_at(name: &str, directory: &Path) -> io::Result<(PathBuf, UnixListener)> {
-    // It may exist, or not be allowed; what counts is the bind.
-    let _ = std::fs::create_dir(directory);
     let old_mask = rustix::process::umask(Mode::from_raw_mode(0o177));
     let path = directory.join(format!("{name}.sock"));
     let mut bound = UnixListener::bind(&path);
@@ -126,12 +129,11 @@ fn taken(name: &str, path: Option<&Path>) -> Failure {
 
 /// The process that holds the name, where it can be seen from here.
 fn holder(name: &str, path: Option<&Path>) -> Option<i32> {
-    let stream = match path {
-        Some(path) => UnixStream::connect(path).ok()?,
-        None => {
-            let address = SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}")).ok()?;
-            UnixStream::connect_addr(&address).ok()?
-        }
+    let stream = if let Some(path) = path {
+        UnixStream::connect(path).ok()?
+    } else {
+        let address = SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}")).ok()?;
+        UnixStream::connect_addr(&address).ok()?
     };
     peer_pid(&stream)
 }

@@ -23,7 +23,7 @@ pub fn check(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     }
     let version = Program::new(invocation.program.clone()).version()?;
     let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
-    let configuration = Configuration::read(&invocation, &lookup).map_err(unreadable)?;
+    let configuration = Configuration::read(&invocation, &lookup).map_err(|error| unreadable(&error))?;
     let status = Command::new(&invocation.program)
         .arg("-c")
         .args(&invocation.arguments)

@@ -9,7 +9,7 @@ use crate::admin::place;
 use crate::cli::Target;
 
 /// Sweeps the kernel and the run directory.
-pub async fn cleanup(target: Target) -> Result<ExitCode, Failure> {
+pub fn cleanup(target: &Target) -> Result<ExitCode, Failure> {
     let held =
         capabilities::effective().map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
     if !held.has(Capability::NetAdmin) {
@@ -28,7 +28,9 @@ pub async fn cleanup(target: Target) -> Result<ExitCode, Failure> {
     } else if removed.is_empty() {
         println!("nothing was left behind");
     } else {
-        removed.iter().for_each(|one| println!("removed: {one}"));
+        for one in &removed {
+            println!("removed: {one}");
+        }
     }
     match result {
         Ok(_) => Ok(ExitCode::Done),

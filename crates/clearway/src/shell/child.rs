@@ -4,7 +4,8 @@
 //! |---|---|
 //! | descriptors 0, 1 as they are | `log stdout` needs the container's real standard output |
 //! | descriptor 2: a pipe to us | its words are passed on unchanged, and the last ones are remembered |
-//! | descriptors 3 and up as listed by the caller | overlay, private sockets, custody; nothing else: all else is close-on-exec |
+//! | what Clearway itself was given at its start | `bind fd@N` in a configuration means just that |
+//! | [`Descriptors`] | overlay, private sockets, custody; nothing else: all that Clearway opens is close-on-exec |
 //! | its own process group | Ctrl-C at a terminal reaches Clearway alone |
 //! | `SIGKILL` at our death | the master stays root and keeps it, and it takes its worker along (knowledge H3) |
 //! | no NET_ADMIN, no SYS_MODULE | HAProxy needs at most NET_RAW to be transparent |
@@ -16,18 +17,52 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
+use clearway_haproxy::command_line::ChildFd;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::Signal;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-/// What HAProxy must not have: with host networking NET_ADMIN owns the host's network, and nothing that
+/// What HAProxy must not have: with host networking `NET_ADMIN` owns the host's network, and nothing that
 /// HAProxy does needs either of them.
 const TAKEN: CapabilitySet = CapabilitySet::NET_ADMIN.union(CapabilitySet::SYS_MODULE);
 
-/// Starts `program` with these arguments and descriptors (`descriptors[0]` becomes 3, and so on).
+/// The numbers that our descriptors have in every child: the lowest that nobody gave us. (HAProxy wants
+/// numbers below its `maxsock`, which is small if `maxconn` is.)
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptors {
+    /// HAProxy's end of the private stats socket.
+    pub stats: ChildFd,
+    /// The overlay.
+    pub overlay: ChildFd,
+    /// HAProxy's end of the master CLI.
+    pub master_cli: ChildFd,
+    /// HAProxy's end of the pair over which it asks for its listening sockets.
+    pub sockets: ChildFd,
+}
+
+impl Descriptors {
+    /// To be called before anything is opened: what is open now was given to us. Without `/proc` nothing
+    /// is known to be.
+    pub fn beside_inherited() -> Self {
+        let given: Vec<u16> = std::fs::read_dir("/proc/self/fd")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        let mut free = (3..).filter(|number| !given.contains(number)).map(ChildFd);
+        let mut next = || free.next().unwrap_or(ChildFd(u16::MAX));
+        Self { stats: next(), overlay: next(), master_cli: next(), sockets: next() }
+    }
+}
+
+/// Starts `program` with these arguments and descriptors, each with its number in the child.
 ///
 /// Must be called on the main thread: the death signal fires when the *thread* that forked ends.
-pub fn spawn(program: &OsStr, arguments: Vec<OsString>, descriptors: Vec<OwnedFd>) -> io::Result<Child> {
+pub fn spawn(
+    program: &OsStr,
+    arguments: Vec<OsString>,
+    descriptors: Vec<(ChildFd, OwnedFd)>,
+) -> io::Result<Child> {
     let mut command = Command::new(program);
     command.args(arguments).stderr(Stdio::piped()).process_group(0);
     for (name, _) in std::env::vars_os() {
@@ -35,7 +70,9 @@ pub fn spawn(program: &OsStr, arguments: Vec<OsString>, descriptors: Vec<OwnedFd
             command.env_remove(name);
         }
     }
-    let mappings = (3..).zip(descriptors).map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+    let mappings = descriptors
+        .into_iter()
+        .map(|(number, parent_fd)| FdMapping { parent_fd, child_fd: i32::from(number.0) });
     command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec the closure makes plain system calls only (capget, capset, prctl,

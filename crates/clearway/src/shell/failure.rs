@@ -8,7 +8,7 @@ use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Error, RemoveErrors};
 
 /// A configuration that cannot be read.
-pub fn unreadable(error: ConfigurationError) -> Failure {
+pub fn unreadable(error: &ConfigurationError) -> Failure {
     let failure = Failure::new(ExitCode::ConfigurationUnreadable, error.to_string());
     match error {
         ConfigurationError::Unreadable { .. } => failure

@@ -2,24 +2,24 @@
 //!
 //! ```text
 //!   Clearway                                  HAProxy (one generation)
-//!      | fork, exec: -W -db ... -S sockpair@5 -x sockpair@6 -f /proc/self/fd/4
+//!      | fork, exec: -W -db ... -S sockpair@M -x sockpair@N -f /proc/self/fd/O
 //!      |                                         |
-//!      |   6  <---------- _getsocks ------------ |   before it binds, if custody has anything
-//!      |   6  ----------- sockets -------------> |
+//!      |   N  <---------- _getsocks ------------ |   before it binds, if custody has anything
+//!      |   N  ----------- sockets -------------> |
 //!      |                                         |   binds what is new, forks its worker
-//!      |   3  ---------- show info ------------> |   waits in the socket until the worker polls:
-//!      |   3  <------- the worker's pid -------- |   the answer is the proof that it accepts
-//!      |   3  ---------- _getsocks ------------> |
-//!      |   3  <---------- sockets -------------- |   whose inodes tell what was adopted
+//!      |   S  ---------- show info ------------> |   waits in the socket until the worker polls:
+//!      |   S  <------- the worker's pid -------- |   the answer is the proof that it accepts
+//!      |   S  ---------- _getsocks ------------> |
+//!      |   S  <---------- sockets -------------- |   whose inodes tell what was adopted
 //!      v                                         v
 //! ```
 //!
 //! | descriptor in the child | what |
 //! |---|---|
-//! | 3 | HAProxy's end of the private stats socket: a socket pair, so that there is no name to connect to |
-//! | 4 | the overlay, a sealed memfd: nothing has to be written, a read-only root will do |
-//! | 5 | HAProxy's end of the master CLI, which answers while a generation drains |
-//! | 6 | HAProxy's end of the pair over which it asks for its listening sockets, if there are any |
+//! | S | HAProxy's end of the private stats socket: a socket pair, so that there is no name to connect to |
+//! | O | the overlay, a sealed memfd: nothing has to be written, a read-only root will do |
+//! | M | HAProxy's end of the master CLI, which answers while a generation drains |
+//! | N | HAProxy's end of the pair over which it asks for its listening sockets, if there are any |
 //!
 //! The two conversations block, so each has a thread of its own that lives as long as the proof; if
 //! HAProxy dies, both see the end of their connection. Neither thread ever forks.
@@ -33,7 +33,7 @@ use std::time::Duration;
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Failure, Proof};
-use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
+use clearway_haproxy::command_line::GenerationFiles;
 use clearway_haproxy::inventory::{self, SocketIdentity};
 use clearway_haproxy::overlay::Overlay;
 use clearway_haproxy::runtime::{Channel, Command};
@@ -48,10 +48,6 @@ use super::custody::{Custody, Held, offered};
 use super::prepare::Prepared;
 use super::words::Words;
 use super::{Inner, Shell, child};
-
-const OVERLAY: ChildFd = ChildFd(4);
-const MASTER_CLI: ChildFd = ChildFd(5);
-const SOCKETS: ChildFd = ChildFd(6);
 
 /// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
 const HANDOVER: Duration = Duration::from_secs(5);
@@ -109,20 +105,25 @@ impl Shell {
         let (stats, stats_child) = sockpair::pair().map_err(|error| cannot("private socket", &error))?;
         let (master_cli, master_child) = sockpair::pair().map_err(|error| cannot("master CLI", &error))?;
         let overlay = overlay_file(&prepared.overlay).map_err(|error| cannot("overlay", &error))?;
-        let mut descriptors = vec![stats_child, overlay, master_child];
+        let numbers = self.descriptors;
+        let mut descriptors = vec![
+            (numbers.stats, stats_child),
+            (numbers.overlay, overlay),
+            (numbers.master_cli, master_child),
+        ];
         let custody = Arc::clone(&self.custody);
         let to_hand_over = custody.sockets().len() + prepared.made.len();
         let handover = if to_hand_over > 0 {
             let (ours, theirs) = sockpair::pair().map_err(|error| cannot("handover", &error))?;
-            descriptors.push(theirs);
+            descriptors.push((numbers.sockets, theirs));
             Some(ours)
         } else {
             None
         };
         let files = GenerationFiles {
-            overlay: OVERLAY.path(),
-            master_cli: Some(MASTER_CLI),
-            sockets_from: handover.is_some().then_some(SOCKETS),
+            overlay: numbers.overlay.path(),
+            master_cli: Some(numbers.master_cli),
+            sockets_from: handover.is_some().then_some(numbers.sockets),
         };
         let arguments: Vec<OsString> = self.invocation.supervised_arguments(&files);
         debug!("exec {} {}", self.program.name().display(), super::prepare::shown(&arguments));
@@ -138,9 +139,12 @@ impl Shell {
             let limit = self.settings.ready_timeout;
             std::thread::spawn(move || hand_over(&end, &custody, &made, limit));
         }
+        // Only the identities: this conversation must not keep a socket open that everybody else lets go.
+        let held: Vec<SocketIdentity> =
+            custody.sockets().iter().chain(made.iter()).map(|held| held.identity.clone()).collect();
         let (limit, inner) = (self.settings.ready_timeout, self.inner.clone());
         std::thread::spawn(move || {
-            let outcome = prove(&stats, &custody, &made, limit);
+            let outcome = prove(&stats, &held, limit);
             tell(&inner, generation, outcome);
         });
         Ok(Running { pid: process.id(), worker: None, words, master_cli, proved: None, handover })
@@ -172,12 +176,7 @@ fn hand_over(end: &OwnedFd, custody: &Custody, made: &[Held], limit: Duration) {
     }
 }
 
-fn prove(
-    stats: &OwnedFd,
-    custody: &Custody,
-    made: &[Held],
-    limit: Duration,
-) -> Result<(Proof, Custody), Failure> {
+fn prove(stats: &OwnedFd, held: &[SocketIdentity], limit: Duration) -> Result<(Proof, Custody), Failure> {
     let closed = |error: &dyn std::fmt::Display| Failure {
         closed: true,
         ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
@@ -196,10 +195,8 @@ fn prove(
     };
     let answered: Vec<Held> =
         answered.into_iter().map(Held::received).collect::<Result<_, _>>().map_err(|error| closed(&error))?;
-    let held: Vec<SocketIdentity> =
-        custody.sockets().iter().chain(made).map(|held| held.identity.clone()).collect();
     let used: Vec<SocketIdentity> = answered.iter().map(|held| held.identity.clone()).collect();
-    let adoption = inventory::adoption(&held, &used);
+    let adoption = inventory::adoption(held, &used);
     let names = |sockets: &[SocketIdentity]| sockets.iter().map(ToString::to_string).collect();
     let proof = Proof {
         worker: info.pid,

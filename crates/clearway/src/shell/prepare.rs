@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::{Failure, Plumbing as Needs};
-use clearway_haproxy::command_line::ChildFd;
 use clearway_haproxy::configuration::{Bind, Configuration, Guard, Holds, Transparent, V6};
 use clearway_haproxy::inventory::LocalAddress;
 use clearway_haproxy::overlay::{Capability as Kept, Overlay};
@@ -21,9 +20,6 @@ use tracing::{info, warn};
 
 use super::custody::{Custody, Held};
 use super::{Shell, failure, program::Program};
-
-/// The overlay's number for the private stats socket in every child; see [`super::launch`].
-pub const STATS: ChildFd = ChildFd(3);
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
@@ -59,7 +55,11 @@ impl Shell {
         let kept = [(Capability::NetRaw, Kept::NetRaw), (Capability::NetBindService, Kept::NetBindService)];
         let kept: Vec<Kept> =
             kept.into_iter().filter(|(have, _)| held.has(*have)).map(|(_, keep)| keep).collect();
-        Ok(Prepared { overlay: Overlay::new(STATS, &configuration, version, &kept), made, needs })
+        Ok(Prepared {
+            overlay: Overlay::new(self.descriptors.stats, &configuration, version, &kept),
+            made,
+            needs,
+        })
     }
 
     fn plumb(&mut self) -> Result<(), Failure> {
@@ -85,7 +85,7 @@ impl Shell {
 /// Reads the files with the environment that HAProxy will have.
 fn read(shell: &Shell) -> Result<Configuration, Failure> {
     let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
-    Configuration::read(&shell.invocation, &lookup).map_err(failure::unreadable)
+    Configuration::read(&shell.invocation, &lookup).map_err(|error| failure::unreadable(&error))
 }
 
 /// The first line that makes the configuration transparent, conditions considered. A condition that

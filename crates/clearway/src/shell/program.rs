@@ -54,7 +54,7 @@ impl Program {
         let path = self.find()?;
         let identity = std::fs::metadata(&path)
             .map(|m| Identity::of(&m))
-            .map_err(|error| missing(format!("looking at `{}`: {error}", path.display())))?;
+            .map_err(|error| missing(&format!("looking at `{}`: {error}", path.display())))?;
         match self.known {
             Some((known, version)) if known == identity => Ok(version),
             _ => {
@@ -86,7 +86,7 @@ impl Program {
             return if executable(&path) {
                 Ok(path)
             } else {
-                Err(missing(format!("`{}` is not there or cannot be executed", path.display())))
+                Err(missing(&format!("`{}` is not there or cannot be executed", path.display())))
             };
         }
         let search = std::env::var_os("PATH").unwrap_or_default();
@@ -94,7 +94,7 @@ impl Program {
             .map(|directory| directory.join(&self.name))
             .find(executable)
             .ok_or_else(|| {
-                missing(format!("`{}` is not on PATH ({})", self.name.display(), search.display()))
+                missing(&format!("`{}` is not on PATH ({})", self.name.display(), search.display()))
             })
     }
 }
@@ -105,7 +105,7 @@ impl Identity {
     }
 }
 
-fn missing(problem: String) -> Failure {
+fn missing(problem: &str) -> Failure {
     Failure::new(ExitCode::NoHaproxy, format!("looking for HAProxy: {problem}")).hint(
         "install the package `haproxy`: `apt-get install haproxy` (Debian, Ubuntu), `apk add haproxy` (Alpine), \
          `dnf install haproxy` (Fedora, RHEL)",
@@ -114,9 +114,9 @@ fn missing(problem: String) -> Failure {
 
 fn ask_version(path: &Path) -> Result<Version, Failure> {
     let (_, answer) =
-        ask(path, &["-v"]).map_err(|error| missing(format!("asking `{} -v`: {error}", path.display())))?;
+        ask(path, &["-v"]).map_err(|error| missing(&format!("asking `{} -v`: {error}", path.display())))?;
     let version =
-        Version::parse(&answer).map_err(|error| missing(format!("`{}`: {error}", path.display())))?;
+        Version::parse(&answer).map_err(|error| missing(&format!("`{}`: {error}", path.display())))?;
     if version.supported() {
         Ok(version)
     } else {

@@ -24,11 +24,11 @@ fn durations_are_written_as_in_haproxys_manual() {
     for (text, expected) in [
         ("295s", Duration::from_secs(295)),
         ("295", Duration::from_secs(295)),
-        ("5m", Duration::from_secs(300)),
+        ("5m", Duration::from_mins(5)),
         ("1m30s", Duration::from_secs(90)),
         ("500ms", Duration::from_millis(500)),
         ("0", Duration::ZERO),
-        ("1d", Duration::from_secs(86_400)),
+        ("1d", Duration::from_hours(24)),
     ] {
         assert_eq!(set(Key::DrainTimeout, text).unwrap().drain_timeout, expected, "{text}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::names::Mark;
 
 /// The longest duration a setting takes: a year. More is a typing error.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+const LONGEST: Duration = Duration::from_hours(8784);
 
 /// How Clearway's own log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -55,6 +55,7 @@ impl Supervisor {
 
     pub(super) fn reload_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
         if self.stop.is_some() {
+            todo.push(Action::Report(Report::ReloadIgnored(by)));
             answer(&[by], &Answer::Stopping, todo);
         } else if self.attempt.is_some() {
             // Signals need no memory of their own: one that waits stands for all of its name.
@@ -176,18 +177,19 @@ impl Supervisor {
     ) {
         let Some(attempt) = self.attempt.take_if(|attempt| attempt.generation == generation) else { return };
         let serving = self.serving();
+        let code = failure.code;
         todo.push(Action::Report(Report::Refused { generation, failure: failure.clone(), serving }));
         todo.push(Action::Abandon(generation));
         answer(&attempt.askers, &Answer::Refused(failure.clone()), todo);
         let never_served = !matches!(self.last, Some(Attempted { ever_served: true, .. }));
-        self.last = Some(Attempted::refused(generation, failure.clone(), now, !never_served));
+        self.last = Some(Attempted::refused(generation, failure, now, !never_served));
         if self.lives.contains_key(&generation) {
             self.drain(generation, now, todo);
         }
         if self.stop.is_some() {
             self.after_an_end(todo);
         } else if serving.is_none() && never_served {
-            self.stop_with(failure.code, now, todo);
+            self.stop_with(code, now, todo);
         } else {
             if serving.is_none() {
                 self.restart_at = Some(now + self.pause());

@@ -22,6 +22,14 @@ pub enum Asker {
     Drain,
 }
 
+impl Asker {
+    /// Whether a stop asked for by this one, for the second time, means at once. Asking twice over the
+    /// admin socket, or with `SIGUSR1`, means nothing: it drains already.
+    pub(super) fn insists(self) -> bool {
+        matches!(self, Self::Signal("SIGTERM" | "SIGINT"))
+    }
+}
+
 impl fmt::Display for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -39,7 +47,7 @@ pub enum Event {
     Begin,
     /// Somebody wants the configuration to be taken anew.
     ReloadAsked(Asker),
-    /// Somebody wants Clearway to stop: the first time it drains, the second time it ends at once.
+    /// Somebody wants Clearway to stop: it drains. A second `SIGTERM` or `SIGINT` ends it at once.
     StopAsked(Asker),
     /// [`Action::Prepare`] is done.
     Prepared {

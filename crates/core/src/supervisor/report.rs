@@ -26,6 +26,8 @@ pub enum Report {
     ReloadAsked(Asker),
     /// A reload was asked for while another one runs: one more follows it.
     ReloadQueued(Asker),
+    /// A reload was asked for during a stop.
+    ReloadIgnored(Asker),
     /// HAProxy was started.
     Started(Generation, u32),
     /// A generation serves.
@@ -131,6 +133,7 @@ impl fmt::Display for Report {
             Self::ReloadQueued(by) => {
                 write!(f, "reload asked for by {by}: one more follows the one that is under way")
             }
+            Self::ReloadIgnored(by) => write!(f, "reload asked for by {by}: not any more, it is stopping"),
             Self::Started(generation, pid) => write!(f, "generation {generation} started, pid {pid}"),
             Self::Serving { generation, proof, took } => {
                 let total = proof.adopted + proof.fresh.len();

@@ -15,6 +15,8 @@ pub(super) struct Stop {
     /// What Clearway leaves with.
     pub(super) code: ExitCode,
     stage: Stage,
+    /// Whether `SIGTERM` or `SIGINT` has come: the next one means at once.
+    insisted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,23 +43,34 @@ impl Stop {
 
 impl Supervisor {
     pub(super) fn stop_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
-        match &self.stop {
+        match &mut self.stop {
             None => {
                 let generations = self.lives.len();
                 todo.push(Action::Report(Report::Stopping { by, generations, limit: self.limits.drain }));
-                self.begin_stop(ExitCode::Done, self.limits.drain, now, todo);
+                self.begin_stop(ExitCode::Done, self.limits.drain, by.insists(), now, todo);
             }
-            Some(Stop { stage: Stage::Draining { .. }, .. }) => self.cut(Cut::Asked(by), now, todo),
+            Some(Stop { stage: Stage::Draining { .. }, insisted, .. }) if by.insists() => {
+                if std::mem::replace(insisted, true) {
+                    self.cut(Cut::Asked(by), now, todo);
+                }
+            }
             Some(_) => {}
         }
     }
 
     /// The first generation came to nothing: what may be left of it gets a moment to go.
     pub(super) fn stop_with(&mut self, code: ExitCode, now: Duration, todo: &mut Vec<Action>) {
-        self.begin_stop(code, GRACE, now, todo);
+        self.begin_stop(code, GRACE, false, now, todo);
     }
 
-    fn begin_stop(&mut self, code: ExitCode, limit: Duration, now: Duration, todo: &mut Vec<Action>) {
+    fn begin_stop(
+        &mut self,
+        code: ExitCode,
+        limit: Duration,
+        insisted: bool,
+        now: Duration,
+        todo: &mut Vec<Action>,
+    ) {
         self.cancel_attempt(todo);
         // Custody first: whoever connects from now on is refused, and nobody waits in a queue that is
         // never read.
@@ -71,12 +84,13 @@ impl Supervisor {
         for generation in not_draining {
             self.drain(generation, now, todo);
         }
-        self.stop = Some(Stop { code, stage: Stage::Draining { until: now.saturating_add(limit) } });
+        self.stop =
+            Some(Stop { code, stage: Stage::Draining { until: now.saturating_add(limit) }, insisted });
         self.after_an_end(todo);
     }
 
     pub(super) fn look_at_the_stop(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        let Some(Stop { code, stage }) = self.stop else { return };
+        let Some(Stop { code, stage, .. }) = self.stop else { return };
         match stage {
             Stage::Draining { until } if until <= now => {
                 self.cut(Cut::TimedOut(self.limits.drain), now, todo);

@@ -30,11 +30,14 @@ fn private_instances_never_meet() {
 fn the_socket_file_is_ours_alone_and_goes_with_us() {
     let directory = tempfile::tempdir().unwrap();
     let name = unique("mode");
-    let place = Place::take(Some(&name), directory.path()).unwrap();
-    let path = directory.path().join(format!("{name}.sock"));
+    let own = directory.path().join("own");
+    let place = Place::take(Some(&name), &own).unwrap();
+    let path = own.join(format!("{name}.sock"));
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     drop(place);
-    assert!(!directory.path().exists(), "the directory goes after the last one");
+    assert!(!own.exists(), "the directory was made for it");
+    drop(Place::take(Some(&name), directory.path()).unwrap());
+    assert!(directory.path().exists(), "the directory was there before");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! again, also when it fails. They run as root, in parallel. A test that cannot run here is reported as
 //! ignored, by name and with the reason, never as passed.
 
+mod adversity;
 mod bad_input;
 mod crash;
 mod entry_point;
@@ -46,6 +47,7 @@ fn main() {
         foreign_address::TESTS,
         entry_point::TESTS,
         bad_input::TESTS,
+        adversity::TESTS,
     ];
     let trials = modules.into_iter().flatten().map(|(name, test)| {
         let name = name.trim_start_matches("end_to_end::");

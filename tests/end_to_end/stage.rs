@@ -13,6 +13,7 @@ use clearway_lab::load::{Ask, Expect, LoadReport, Plan};
 use clearway_lab::namespace::Namespace;
 use clearway_lab::server::{Mode, Server};
 use clearway_lab::topology::{FRONT, Topology};
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 /// How long anything may take that should be quick.
@@ -201,6 +202,12 @@ pub fn assert_nobody_lost(report: &LoadReport, at_least: u64) -> Result<()> {
 pub fn assert_code(status: ExitStatus, code: i32) -> Result<()> {
     ensure!(status.code() == Some(code), "ended with {status}, expected exit code {code}");
     Ok(())
+}
+
+/// Sends a signal to a process of this test that is not a child of ours.
+pub fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process id")?;
+    rustix::process::kill_process(pid, signal).context("sending a signal")
 }
 
 /// Standard output as text.

@@ -8,19 +8,18 @@
 //! | `GET /health` | 200 while a generation serves, else 503 |
 //!
 //! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
-//! ([`place`]). Whoever connects is known by its peer credentials: an abstract name has no file mode, and
-//! with host networking every process of the host could connect to it.
+//! ([`place`]). Whoever connects is known by its peer credentials, and sent away before a byte is read if it
+//! is not root or us: an abstract name has no file mode, and with host networking every process of the host
+//! can connect to it.
 
-use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
+use axum::serve::Listener;
 use axum::{Json, Router};
 use clearway_core::supervisor::Answer;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 pub mod api;
@@ -33,6 +32,8 @@ pub mod place;
 pub enum Wish {
     /// How is it?
     Status(oneshot::Sender<Box<api::Status>>),
+    /// Does a generation serve?
+    Health(oneshot::Sender<bool>),
     /// Reload, and tell what came of it.
     Reload(oneshot::Sender<Answer>),
     /// Stop.
@@ -41,14 +42,40 @@ pub enum Wish {
 
 type Wishes = mpsc::Sender<Wish>;
 
-/// The user at the other end.
-#[derive(Clone, Copy, Debug)]
-struct PeerUser(Option<u32>);
+/// A listener that lets root and our own user in, and nobody else.
+struct ForUs {
+    inner: UnixListener,
+    /// Said once: whoever is sent away may come back a thousand times a second.
+    said: bool,
+}
 
-impl Connected<IncomingStream<'_, UnixListener>> for PeerUser {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self(stream.io().peer_cred().map(|credentials| credentials.uid()).ok())
+impl Listener for ForUs {
+    type Io = UnixStream;
+    type Addr = tokio::net::unix::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            // axum's own listener: it waits a second where descriptors have run out.
+            let (stream, address) = Listener::accept(&mut self.inner).await;
+            match stream.peer_cred().map(|peer| peer.uid()) {
+                Ok(uid) if is_trusted(uid) => return (stream, address),
+                Ok(uid) if !self.said => {
+                    self.said = true;
+                    tracing::warn!("a process of uid {uid} was sent away from the admin socket");
+                }
+                _ => {}
+            }
+        }
     }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.inner.local_addr()
+    }
+}
+
+/// Whether a user may ask us, or be asked by us.
+pub fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
 /// Serves until the process ends.
@@ -58,40 +85,25 @@ pub async fn serve(listener: UnixListener, wishes: Wishes) {
         .route("/health", get(health))
         .route("/reload", post(reload))
         .route("/drain", post(drain))
-        .layer(middleware::from_fn(only_for_us))
         .with_state(wishes);
-    let service = router.into_make_service_with_connect_info::<PeerUser>();
-    if let Err(error) = axum::serve(listener, service).await {
+    if let Err(error) = axum::serve(ForUs { inner: listener, said: false }, router).await {
         tracing::error!("the admin socket is served no more: {error}");
     }
 }
 
-async fn only_for_us(ConnectInfo(peer): ConnectInfo<PeerUser>, request: Request, next: Next) -> Response {
-    let own = rustix::process::geteuid().as_raw();
-    match peer.0 {
-        Some(uid) if uid == 0 || uid == own => next.run(request).await,
-        Some(uid) => {
-            tracing::warn!("a process of uid {uid} was refused at the admin socket");
-            (StatusCode::FORBIDDEN, "only root and the user of this Clearway may ask").into_response()
-        }
-        None => StatusCode::FORBIDDEN.into_response(),
-    }
-}
-
-async fn ask(wishes: &Wishes) -> Result<api::Status, StatusCode> {
+async fn status(State(wishes): State<Wishes>) -> Result<Json<api::Status>, StatusCode> {
     let (sender, receiver) = oneshot::channel();
     wishes.send(Wish::Status(sender)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    receiver.await.map(|status| *status).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
-}
-
-async fn status(State(wishes): State<Wishes>) -> Result<Json<api::Status>, StatusCode> {
-    ask(&wishes).await.map(Json)
+    receiver.await.map(|status| Json(*status)).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 
 async fn health(State(wishes): State<Wishes>) -> Result<&'static str, StatusCode> {
-    let status = ask(&wishes).await?;
-    let serves = matches!(status.state.as_str(), "serving" | "reloading");
-    if serves { Ok("serving\n") } else { Err(StatusCode::SERVICE_UNAVAILABLE) }
+    let (sender, receiver) = oneshot::channel();
+    wishes.send(Wish::Health(sender)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    match receiver.await {
+        Ok(true) => Ok("serving\n"),
+        _ => Err(StatusCode::SERVICE_UNAVAILABLE),
+    }
 }
 
 async fn reload(State(wishes): State<Wishes>) -> Result<Response, StatusCode> {

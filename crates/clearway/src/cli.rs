@@ -129,8 +129,8 @@ impl Refusal {
                 if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
             }
             Self::Setting(error) => {
-                eprintln!("clearway: {error}");
-                eprintln!("hint: `clearway run --help` lists all settings");
+                crate::complain!("clearway: {error}");
+                crate::complain!("hint: `clearway run --help` lists all settings");
                 ExitCode::Usage
             }
         }
@@ -142,7 +142,7 @@ pub fn parse(
     arguments: Vec<OsString>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Order, Refusal> {
-    let argv = std::iter::once(OsString::from("clearway")).chain(arguments);
+    let argv = std::iter::once(OsString::from("clearway")).chain(separated(arguments));
     let matches = command().try_get_matches_from(argv).map_err(|error| Refusal::Clap(Box::new(error)))?;
     let Some((name, matches)) = matches.subcommand() else { return Ok(Order::Manual) };
     let settings = settings(Some(matches), variable).map_err(Refusal::Setting)?;
@@ -160,6 +160,30 @@ pub fn parse(
         "settings" => Order::Reference,
         _ => Order::Manual,
     })
+}
+
+/// Puts `--` in front of HAProxy's arguments where it was left out: `clearway check -f FILE`. What begins
+/// with two dashes is ours (HAProxy has no such options), and what follows one of ours is its value.
+fn separated(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let takes_haproxy =
+        matches!(arguments.first().and_then(|word| word.to_str()), Some("run" | "check" | "doctor"));
+    if !takes_haproxy {
+        return arguments;
+    }
+    let mut at = 1;
+    while let Some(word) = arguments.get(at).map(|word| word.to_string_lossy()) {
+        match word.strip_prefix("--") {
+            Some("") => return arguments,
+            Some(flag) if TABLE.iter().any(|row| row.flag == flag) => at += 2,
+            Some(_) => at += 1,
+            None if matches!(&*word, "-h" | "-V") => at += 1,
+            None => {
+                arguments.insert(at, "--".into());
+                return arguments;
+            }
+        }
+    }
+    arguments
 }
 
 /// The settings from the environment and, where there are any, from flags, which win.

@@ -27,9 +27,10 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Drain(target) => in_runtime(drain::drain(target)),
         Order::Cleanup(target) => cleanup::cleanup(&target),
         Order::Check(arguments) => check::check(arguments),
-        Order::Doctor(target, arguments) => doctor::doctor(&target, arguments),
+        // In a runtime, because looking at peers needs one.
+        Order::Doctor(target, arguments) => in_runtime(async move { doctor::doctor(&target, arguments) }),
         Order::Reference => {
-            print!("{}", cli::reference());
+            crate::say!("{}", cli::reference().trim_end());
             Ok(ExitCode::Done)
         }
         Order::Manual => print_manual(),
@@ -43,11 +44,11 @@ pub fn follow(order: Order) -> ExitCode {
 /// Says what went wrong, on standard error: HAProxy's words first, what helps last.
 fn complain(failure: &Failure) {
     for line in &failure.words {
-        eprintln!("{line}");
+        crate::complain!("{line}");
     }
-    eprintln!("clearway: {}", failure.message);
+    crate::complain!("clearway: {}", failure.message);
     for hint in &failure.hints {
-        eprintln!("hint: {hint}");
+        crate::complain!("hint: {hint}");
     }
 }
 
@@ -63,24 +64,28 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
     let (_, body) = client::request(found.stream, Method::POST, "/reload").await?;
     let answer: api::Reloaded = understand(&body)?;
     if target.json {
-        println!("{}", String::from_utf8_lossy(&body));
+        crate::say!("{}", String::from_utf8_lossy(&body));
     } else {
         match &answer {
             api::Reloaded::Serving { generation, worker, adopted, fresh, unclaimed } => {
-                println!("generation {generation} serves, worker {worker}: {adopted} sockets taken over");
-                list("newly bound", fresh);
-                list("no longer bound", unclaimed);
+                crate::say!("generation {generation} serves, worker {worker}: {adopted} sockets taken over");
+                let (twice, gone): (Vec<_>, Vec<_>) =
+                    unclaimed.iter().cloned().partition(|address| fresh.contains(address));
+                let new: Vec<_> = fresh.iter().filter(|address| !twice.contains(address)).cloned().collect();
+                list("newly bound", &new);
+                list("no longer bound", &gone);
+                list("bound a second time (a specific IPv6 address needs `v6only` to be taken over)", &twice);
             }
             api::Reloaded::Refused(refused) => {
                 for line in &refused.words {
-                    eprintln!("{line}");
+                    crate::complain!("{line}");
                 }
-                eprintln!("clearway: the reload did not take: {}", refused.message);
+                crate::complain!("clearway: the reload did not take: {}", refused.message);
                 for hint in &refused.hints {
-                    eprintln!("hint: {hint}");
+                    crate::complain!("hint: {hint}");
                 }
             }
-            api::Reloaded::Stopping => eprintln!("clearway: it is stopping and reloads no more"),
+            api::Reloaded::Stopping => crate::complain!("clearway: it is stopping and reloads no more"),
         }
     }
     Ok(code(answer.exit_code()))
@@ -88,7 +93,7 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
 
 fn list(what: &str, items: &[String]) {
     if !items.is_empty() {
-        println!("{what}: {}", items.join(", "));
+        crate::say!("{what}: {}", items.join(", "));
     }
 }
 
@@ -122,7 +127,7 @@ async fn ask_status(settings: &Settings) -> Result<(api::Status, Vec<u8>), Failu
 fn print_manual() -> Result<ExitCode, Failure> {
     let page = cli::manual()
         .map_err(|error| Failure::new(ExitCode::Internal, format!("writing the manual page: {error}")))?;
-    print!("{}", String::from_utf8_lossy(&page));
+    crate::say!("{}", String::from_utf8_lossy(&page).trim_end());
     Ok(ExitCode::Done)
 }
 

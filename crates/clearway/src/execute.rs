@@ -10,6 +10,13 @@ use clearway_core::exit::ExitCode;
 /// Becomes the program. Returns only if that fails, with the shell's codes for it (126 and 127).
 pub fn in_place(program: &OsStr, arguments: &[OsString]) -> ExitCode {
     let error = Command::new(program).args(arguments).exec();
-    eprintln!("clearway: executing `{}` in place: {error}", program.display());
-    if error.kind() == ErrorKind::NotFound { ExitCode::NotFound } else { ExitCode::CannotExecute }
+    crate::complain!("clearway: executing `{}` in place: {error}", program.display());
+    if error.kind() == ErrorKind::NotFound {
+        crate::complain!(
+            "hint: `clearway --help` lists Clearway's own words; `clearway haproxy ...` supervises HAProxy"
+        );
+        ExitCode::NotFound
+    } else {
+        ExitCode::CannotExecute
+    }
 }

@@ -8,6 +8,8 @@ use clearway_core::supervisor::{Failure, Report, Severity};
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::output::Stderr;
+
 /// The text says which generation it is about; JSON has it as a field of its own besides.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
@@ -24,7 +26,9 @@ pub fn init(setting: LogSetting) {
         .with_max_level(level)
         .with_target(false)
         .with_ansi(false)
-        .with_writer(std::io::stderr);
+        .with_writer(|| Stderr)
+        // What cannot be written is dropped and counted by the writer itself.
+        .log_internal_errors(false);
     match setting.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

@@ -14,6 +14,7 @@ mod command;
 mod entry;
 mod execute;
 mod log;
+mod output;
 mod run;
 mod shell;
 

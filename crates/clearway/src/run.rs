@@ -17,10 +17,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tracing::{error, info, warn};
 
-use crate::admin::place::Place;
+use crate::admin::place::{self, Place};
 use crate::admin::{self, Wish, api};
 use crate::shell::{Descriptors, Inner, Outcome, Shell};
-use crate::{execute, log};
+use crate::{execute, log, output};
+
+/// How long the last lines of the log may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How many requests over the admin socket may wait for the loop.
 const WISHES: usize = 64;
@@ -30,7 +33,7 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
     let invocation = match Invocation::parse(arguments) {
         Ok(invocation) => invocation,
         Err(error) => {
-            eprintln!("clearway: {error}");
+            crate::complain!("clearway: {error}");
             return ExitCode::Usage;
         }
     };
@@ -46,10 +49,12 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::Internal;
         }
     };
-    runtime.block_on(supervise(settings, invocation, descriptors)).unwrap_or_else(|failure| {
+    let code = runtime.block_on(supervise(settings, invocation, descriptors)).unwrap_or_else(|failure| {
         log::failure(&failure);
         failure.code
-    })
+    });
+    output::flush(LAST_WORDS);
+    code
 }
 
 async fn supervise(
@@ -62,10 +67,10 @@ async fn supervise(
         .map_err(|error| Failure::new(ExitCode::Internal, format!("installing signal handlers: {error}")))?;
     let mut place = Place::take(settings.instance.as_ref(), &settings.run_directory)?;
     introduce(&settings, &invocation);
-    sweep();
+    sweep(&settings);
 
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
-    if let Some(listener) = place.listener() {
+    for listener in place.listeners() {
         listener
             .set_nonblocking(true)
             .and_then(|()| tokio::net::UnixListener::from_std(listener))
@@ -136,8 +141,11 @@ impl Clearway {
     fn take_wish(&mut self, wish: Wish) -> Option<ExitCode> {
         match wish {
             Wish::Status(sender) => {
-                let status = self.shell.complete(api::Status::of(self.core.status(self.now())));
-                let _ = sender.send(Box::new(status));
+                self.shell.answer_status(api::Status::of(self.core.status(self.now())), sender);
+                None
+            }
+            Wish::Health(sender) => {
+                let _ = sender.send(self.core.serving().is_some());
                 None
             }
             Wish::Reload(sender) => {
@@ -224,7 +232,11 @@ fn introduce(settings: &Settings, invocation: &Invocation) {
 }
 
 /// What a dead predecessor left in the kernel goes now; what a living one uses stays.
-fn sweep() {
+fn sweep(settings: &Settings) {
+    let sockets = place::remove_dead(&settings.run_directory);
+    if !sockets.is_empty() {
+        info!("removed the admin sockets of dead predecessors: {}", sockets.join(", "));
+    }
     if !capabilities::effective().is_ok_and(|held| held.has(Capability::NetAdmin)) {
         return;
     }

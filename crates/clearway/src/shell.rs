@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
@@ -14,7 +15,7 @@ use clearway_core::supervisor::{Action, Answer, Event, Failure, How, Proof, Repo
 use clearway_haproxy::command_line::Invocation;
 use clearway_kernel::plumbing::Plumbing;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Rlimit, Signal, WaitId, WaitIdOptions};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -37,7 +38,7 @@ pub use failure::unreadable;
 pub use program::Program;
 
 use custody::Custody;
-use launch::Running;
+use launch::{Running, Sessions};
 use prepare::Prepared;
 
 /// What threads and tasks of the shell tell the loop.
@@ -72,6 +73,10 @@ pub struct Shell {
     waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
     requests: u64,
     said: BTreeSet<String>,
+    /// Until when generations that are cut may say how many sessions they have.
+    questions_until: Option<Instant>,
+    /// The limit of open files that Clearway was given, for its children.
+    open_files: Rlimit,
     /// Set if something could not be taken out of the kernel.
     residue: bool,
 }
@@ -99,6 +104,8 @@ impl Shell {
             waiting: HashMap::new(),
             requests: 0,
             said: BTreeSet::new(),
+            questions_until: None,
+            open_files: child::raise_open_files(),
             residue: false,
         }
     }
@@ -180,7 +187,19 @@ impl Shell {
     }
 
     /// Reaps every child that has ended. The end of a generation reaches the core when its last words have.
+    ///
+    /// A worker that outlives its master (it hangs in a system call and cannot hear that) would go on
+    /// accepting beside its successor: it is in the master's process group, whose number is ours as long as
+    /// the master is not reaped.
     pub fn reap(&mut self) {
+        for running in self.running.values() {
+            let Some(master) = pid(running.pid) else { continue };
+            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            if matches!(rustix::process::waitid(WaitId::Pid(master), ended), Ok(Some(_))) {
+                // An error means that nobody else is in the group.
+                let _ = rustix::process::kill_process_group(master, Signal::KILL);
+            }
+        }
         for (pid, status) in reaper::reap() {
             let Some(generation) = self.running.iter().find(|(_, one)| one.pid == pid).map(|(g, _)| *g)
             else {
@@ -191,9 +210,9 @@ impl Shell {
             let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
             tokio::spawn(async move {
                 let words = running.words.all().await;
-                let how = reaper::in_words(status);
-                let failure = failure::of_an_end(&how, words, &ports);
-                let _ = inner.send(Inner::Event(Event::Exited { generation, how, failure }));
+                let end = reaper::end(status);
+                let failure = failure::of_an_end(&end.to_string(), words, &ports);
+                let _ = inner.send(Inner::Event(Event::Exited { generation, end, failure }));
             });
         }
     }
@@ -206,7 +225,9 @@ impl Shell {
         let Some(running) = self.running.get(&generation) else { return };
         let Some(worker) = &running.worker else { return self.signal(generation, Signal::USR1) };
         match rustix::process::pidfd_send_signal(&worker.handle, Signal::USR1) {
-            Ok(()) | Err(Errno::SRCH) => {}
+            Ok(()) => {}
+            // Somebody has made the master replace its worker behind our back: the master knows the new one.
+            Err(Errno::SRCH) => self.signal(generation, Signal::USR1),
             Err(error) => cannot_signal(Signal::USR1, generation, worker.pid, error),
         }
     }
@@ -214,21 +235,24 @@ impl Shell {
     fn signal(&self, generation: Generation, signal: Signal) {
         let Some(running) = self.running.get(&generation) else { return };
         // The child is ours and not reaped, so its pid is right.
-        let pid = i32::try_from(running.pid).ok().and_then(Pid::from_raw);
-        if let Some(Err(error)) = pid.map(|pid| rustix::process::kill_process(pid, signal)) {
+        if let Some(Err(error)) = pid(running.pid).map(|pid| rustix::process::kill_process(pid, signal)) {
             cannot_signal(signal, generation, running.pid, error);
         }
     }
 
-    fn end(&self, generation: Generation, how: How) {
-        let Some(running) = self.running.get(&generation) else { return };
-        if let Some(sessions) = launch::sessions_left(running) {
-            warn!("generation {generation}: {sessions} session(s) are cut");
+    fn end(&mut self, generation: Generation, how: How) {
+        if how == How::Kill {
+            return self.signal(generation, Signal::KILL);
         }
-        match how {
-            How::Terminate => self.signal(generation, Signal::TERM),
-            How::Kill => self.signal(generation, Signal::KILL),
+        // All questions of one cut share their time: whoever hangs must not keep the others alive.
+        let deadline = *self.questions_until.get_or_insert_with(|| Instant::now() + launch::QUESTIONS);
+        let sessions = self.running.get(&generation).and_then(Running::sessions);
+        match sessions.and_then(|sessions| sessions.ask(deadline)) {
+            Some(0) => {}
+            Some(sessions) => warn!("generation {generation}: {sessions} session(s) are cut"),
+            None => warn!("generation {generation} does not say how many sessions are cut"),
         }
+        self.signal(generation, Signal::TERM);
     }
 
     fn unplumb(&mut self) {
@@ -267,21 +291,33 @@ impl Shell {
         request
     }
 
-    /// Adds what only the shell knows to the status.
-    pub fn complete(&self, mut status: api::Status) -> api::Status {
+    /// Adds what only the shell knows to the status, and sends it. How many sessions there are is asked on a
+    /// thread of its own: a HAProxy that hangs must not stop the loop.
+    pub fn answer_status(&self, mut status: api::Status, sender: oneshot::Sender<Box<api::Status>>) {
         status.instance = self.settings.instance.as_ref().map(ToString::to_string);
         status.haproxy = self.program.known_version().map(|version| version.to_string());
         status.custody = self.custody.addresses();
         status.plumbing = self.plumbing.as_ref().and_then(|one| serde_json::to_value(one.describe()).ok());
-        for one in &mut status.generations {
-            let running = self.running.iter().find(|(generation, _)| generation.number() == one.generation);
-            one.sessions = running.and_then(|(_, running)| launch::sessions_left(running));
-            if one.sessions.is_none() {
-                break; // whoever does not answer costs time: one is enough
+        let questions: Vec<(u32, Sessions)> = self
+            .running
+            .iter()
+            .filter_map(|(generation, running)| Some((generation.number(), running.sessions()?)))
+            .collect();
+        std::thread::spawn(move || {
+            let deadline = Instant::now() + launch::QUESTIONS;
+            for (generation, sessions) in questions {
+                if let Some(one) = status.generations.iter_mut().find(|one| one.generation == generation) {
+                    one.sessions = sessions.ask(deadline);
+                }
             }
-        }
-        status
+            let _ = sender.send(Box::new(status));
+        });
     }
+}
+
+/// A process id as system calls take it.
+fn pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
 }
 
 fn cannot_signal(signal: Signal, generation: Generation, pid: u32, error: Errno) {

@@ -39,8 +39,8 @@ mod report;
 mod status;
 mod stop;
 
-pub use event::{Action, Answer, Asker, Event, Failure, How, Plumbing, Proof, RequestId};
-pub use report::{Cut, Report, Severity};
+pub use event::{Action, Answer, Asker, End, Event, Failure, How, Plumbing, Proof, RequestId};
+pub use report::{Cut, Next, Report, Severity};
 pub use status::{Attempted, GenerationStatus, Status};
 
 use attempt::Attempt;
@@ -106,6 +106,8 @@ pub struct Supervisor {
     plumbed: bool,
     /// How the last attempt went, for the status.
     last: Option<Attempted>,
+    /// Whether any generation has ever served: if not, a failure is Clearway's end.
+    ever_served: bool,
     left: bool,
 }
 
@@ -123,6 +125,7 @@ impl Supervisor {
             stop: None,
             plumbed: false,
             last: None,
+            ever_served: false,
             left: false,
         }
     }
@@ -142,8 +145,8 @@ impl Supervisor {
             Event::Started { generation, pid } => self.started(generation, pid, &mut todo),
             Event::Proved { generation, proof } => self.proved(generation, proof, now, &mut todo),
             Event::Failed { generation, failure } => self.failed(generation, failure, now, &mut todo),
-            Event::Exited { generation, how, failure } => {
-                self.exited(generation, how, failure, now, &mut todo);
+            Event::Exited { generation, end, failure } => {
+                self.exited(generation, &end, failure, now, &mut todo);
             }
             Event::TimePassed => {}
         }
@@ -183,7 +186,7 @@ impl Supervisor {
     fn exited(
         &mut self,
         generation: Generation,
-        how: String,
+        end: &End,
         failure: Failure,
         now: Duration,
         todo: &mut Vec<Action>,
@@ -191,11 +194,13 @@ impl Supervisor {
         let Some(life) = self.lives.remove(&generation) else { return };
         match life.state {
             State::Proving => self.attempt_over(generation, failure, now, todo),
-            State::Draining { since } if how == "exit code 0" => {
+            State::Draining { since } if *end == End::Clean => {
                 todo.push(Action::Report(Report::Drained(generation, now.saturating_sub(since))));
             }
-            State::Draining { .. } => todo.push(Action::Report(Report::DrainedBadly(generation, how))),
-            State::Serving { since, .. } => self.crashed(generation, how, since, now, todo),
+            State::Draining { .. } => {
+                todo.push(Action::Report(Report::DrainedBadly(generation, end.to_string())));
+            }
+            State::Serving { since, .. } => self.crashed(generation, end, since, now, todo),
         }
         self.after_an_end(todo);
     }
@@ -204,7 +209,7 @@ impl Supervisor {
     fn crashed(
         &mut self,
         generation: Generation,
-        how: String,
+        end: &End,
         since: Duration,
         now: Duration,
         todo: &mut Vec<Action>,
@@ -212,11 +217,14 @@ impl Supervisor {
         if now.saturating_sub(since) >= PROVEN_AGE {
             self.young_deaths = 0;
         }
-        let again_in = self.pause();
-        todo.push(Action::Report(Report::Crashed { generation, how, again_in }));
-        if self.attempt.is_none() {
-            self.restart_at = Some(now + again_in);
-        }
+        let next = if let Some(attempt) = &self.attempt {
+            Next::Starting(attempt.generation)
+        } else {
+            let pause = self.pause();
+            self.restart_at = Some(now + pause);
+            Next::In(pause)
+        };
+        todo.push(Action::Report(Report::Crashed { generation, how: end.to_string(), next }));
     }
 
     /// How long to wait before the next start, and one more death counted: nothing, 100 ms, 200 ms, ...

@@ -2,7 +2,7 @@
 //!
 //! Both sides of a row are measured in one run, interleaved (A B B A), between two looks at how noisy the machine
 //! is. What is printed are the medians of both and their ratio. Figures never fail a run; a side that does not
-//! work does. To add a row, implement [`Row`] below `rows/` and list it in [`rows::all`].
+//! work does. To add a row, implement [`Row`] below `rows/` and list it in `rows::all`.
 
 mod control;
 mod harness;

@@ -8,7 +8,7 @@
 //! | [`server`], [`load`], [`session`] | the two ends of the traffic |
 //! | [`balancer`], [`process`] | the process under test, seen from outside |
 //! | [`kernel`] | what the kernel holds, read back with the kernel's own tools |
-//! | [`bench`], [`demo`] | what people run |
+//! | [`mod@bench`], [`demo`] | what people run |
 //!
 //! Rules: nothing outside the namespaces that the lab made itself is touched; every wait, rate and count is
 //! bounded; no port of the host is used.

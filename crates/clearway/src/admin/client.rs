@@ -1,6 +1,7 @@
 //! The client of the admin socket, for the subcommands.
 
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
@@ -12,12 +13,26 @@ use hyper_util::rt::TokioIo;
 /// The longest answer that is read. A status of 50 generations with thousands of sockets stays far below.
 const LONGEST_ANSWER: usize = 4 << 20;
 
-/// Sends one request and waits for its answer, however long a reload takes.
+/// How long a Clearway may take for anything but a reload: it answers from memory.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sends one request and waits for its answer; a reload takes as long as it takes.
 pub async fn request(
     stream: UnixStream,
     method: Method,
     path: &str,
 ) -> Result<(StatusCode, Vec<u8>), Failure> {
+    if path == "/reload" {
+        return exchange(stream, method, path).await;
+    }
+    tokio::time::timeout(PATIENCE, exchange(stream, method, path)).await.unwrap_or_else(|_| {
+        let message = format!("Clearway did not answer `{path}` within {} s", PATIENCE.as_secs());
+        Err(Failure::new(ExitCode::NoInstance, message)
+            .hint("is it stopped (SIGSTOP), or starved of processor time?"))
+    })
+}
+
+async fn exchange(stream: UnixStream, method: Method, path: &str) -> Result<(StatusCode, Vec<u8>), Failure> {
     let broken = |error: &dyn std::fmt::Display| {
         Failure::new(ExitCode::NoInstance, format!("Clearway did not answer `{path}`: {error}"))
     };

@@ -4,16 +4,15 @@
 //! from here is meant; several are listed, and none is chosen. With host networking the abstract sockets
 //! of other containers can be seen too: those whose process is not in our PID namespace are passed over.
 
-use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::Failure;
 
-use super::place::{ABSTRACT_PREFIX, peer_pid};
+use super::is_trusted;
+use super::place::{ABSTRACT_PREFIX, connect_abstract, is_our_name, is_ours, peer};
 
 /// A running Clearway: a connection to it, and what it is called.
 #[derive(Debug)]
@@ -22,6 +21,8 @@ pub struct Found {
     pub stream: UnixStream,
     /// Its place, for people.
     pub name: String,
+    /// Its process, if it is in our PID namespace.
+    pub pid: Option<i32>,
 }
 
 /// The one that is meant.
@@ -51,15 +52,15 @@ pub fn find(settings: &Settings) -> Result<Found, Failure> {
 /// Every Clearway that can be seen from here.
 pub fn all(directory: &Path) -> Vec<Found> {
     let files = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let sockets = files.filter(|path| path.extension().is_some_and(|extension| extension == "sock"));
+    let sockets = files.filter(|path| is_ours(path));
     let mut found: Vec<Found> = sockets.filter_map(|path| at_path(&path)).collect();
-    let known: Vec<i32> = found.iter().filter_map(|one| peer_pid(&one.stream)).collect();
+    let known: Vec<i32> = found.iter().filter_map(|one| one.pid).collect();
     let names = abstract_names(&std::fs::read_to_string("/proc/net/unix").unwrap_or_default());
     found.extend(
         names
             .iter()
             .filter_map(|name| at_abstract(name))
-            .filter(|one| peer_pid(&one.stream).is_some_and(|pid| !known.contains(&pid))),
+            .filter(|one| one.pid.is_some_and(|pid| !known.contains(&pid))),
     );
     found
 }
@@ -73,15 +74,22 @@ pub fn at(name: &str) -> Option<Found> {
 }
 
 fn at_path(path: &Path) -> Option<Found> {
-    let stream = UnixStream::connect(path).ok()?;
-    Some(Found { stream, name: path.display().to_string() })
+    found(UnixStream::connect(path).ok()?, path.display().to_string())
 }
 
 fn at_abstract(name: &str) -> Option<Found> {
-    let connect = || -> io::Result<UnixStream> {
-        UnixStream::connect_addr(&SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}"))?)
-    };
-    Some(Found { stream: connect().ok()?, name: format!("@{ABSTRACT_PREFIX}{name}") })
+    found(connect_abstract(name).ok()?, format!("@{ABSTRACT_PREFIX}{name}"))
+}
+
+/// What a stranger says is not believed: anybody can bind an abstract name.
+fn found(stream: UnixStream, name: String) -> Option<Found> {
+    let peer = peer(&stream)?;
+    if is_trusted(peer.uid) {
+        Some(Found { stream, name, pid: peer.pid })
+    } else {
+        crate::complain!("clearway: {name} belongs to a process of uid {}, which is not asked", peer.uid);
+        None
+    }
 }
 
 /// Our names in /proc/net/unix, where an abstract one is written with `@` for its NUL byte.
@@ -89,6 +97,7 @@ fn abstract_names(table: &str) -> Vec<String> {
     let paths = table.lines().filter_map(|line| line.split_whitespace().nth(7));
     let mut names: Vec<String> = paths
         .filter_map(|path| path.strip_prefix('@')?.strip_prefix(ABSTRACT_PREFIX))
+        .filter(|name| is_our_name(name))
         .map(str::to_owned)
         .collect();
     names.sort();

@@ -12,6 +12,7 @@
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,9 @@ use clearway_core::exit::ExitCode;
 use clearway_core::names::InstanceName;
 use clearway_core::supervisor::Failure;
 use rustix::fs::Mode;
+
+/// Made by whichever Clearway comes first, removed by whichever is last.
+const DEFAULT_DIRECTORY: &str = "/run/clearway";
 
 /// What every abstract name of ours begins with.
 pub const ABSTRACT_PREFIX: &str = "clearway/";
@@ -29,9 +33,7 @@ pub struct Place {
     path: Option<PathBuf>,
     /// Whether the directory is ours to remove.
     made_directory: bool,
-    listener: Option<UnixListener>,
-    /// Held until the end; for a named instance with a socket file it is nothing but a lock.
-    _lock: Option<UnixListener>,
+    listeners: Vec<UnixListener>,
 }
 
 impl Place {
@@ -50,8 +52,10 @@ impl Place {
         let made_directory = std::fs::create_dir(directory).is_ok();
         match listen_at(&name, directory) {
             Ok((path, listener)) => {
-                let lock = instance.is_some().then_some(abstract_listener);
-                Ok(Self { path: Some(path), made_directory, listener: Some(listener), _lock: lock })
+                // The lock of a name listens too: another container in this network namespace sees only it.
+                let listeners =
+                    if instance.is_some() { vec![listener, abstract_listener] } else { vec![listener] };
+                Ok(Self { path: Some(path), made_directory, listeners })
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 Err(taken(&name, Some(&directory.join(format!("{name}.sock")))))
@@ -61,22 +65,23 @@ impl Place {
                     "no admin socket below {}: {error}; an abstract one serves",
                     directory.display()
                 );
-                Ok(Self { path: None, made_directory, listener: Some(abstract_listener), _lock: None })
+                Ok(Self { path: None, made_directory, listeners: vec![abstract_listener] })
             }
         }
     }
 
-    /// The listening socket, once.
-    pub fn listener(&mut self) -> Option<UnixListener> {
-        self.listener.take()
+    /// The listening sockets, once. They hold the name as long as they are open.
+    pub fn listeners(&mut self) -> Vec<UnixListener> {
+        std::mem::take(&mut self.listeners)
     }
 
     /// Removes the socket file, and the directory if it was made for it and nobody else uses it.
     pub fn leave(&mut self) {
         if let Some(path) = self.path.take() {
             let _ = std::fs::remove_file(&path);
-            if self.made_directory {
-                // Goes only if it is empty: no other instance is there.
+            if self.made_directory || path.parent() == Some(Path::new(DEFAULT_DIRECTORY)) {
+                // Goes only if it is empty: no other instance is there. The default one is ours, whoever of
+                // us has made it.
                 let _ = path.parent().map(std::fs::remove_dir);
             }
         }
@@ -106,47 +111,88 @@ fn listen_at(name: &str, directory: &Path) -> io::Result<(PathBuf, UnixListener)
     let old_mask = rustix::process::umask(Mode::from_raw_mode(0o177));
     let path = directory.join(format!("{name}.sock"));
     let mut bound = UnixListener::bind(&path);
-    if matches!(&bound, Err(error) if error.kind() == io::ErrorKind::AddrInUse) && !is_alive(&path) {
+    if matches!(&bound, Err(error) if error.kind() == io::ErrorKind::AddrInUse) && is_dead(&path) {
         bound = std::fs::remove_file(&path).and_then(|()| UnixListener::bind(&path));
     }
     rustix::process::umask(old_mask);
     bound.map(|listener| (path, listener))
 }
 
-/// Whether somebody listens on a socket file.
-pub fn is_alive(path: &Path) -> bool {
-    UnixStream::connect(path).is_ok()
+/// Whether nobody listens on a socket file any more. Any doubt (no right to connect, no descriptor left, no
+/// socket at all) means that it stays.
+pub fn is_dead(path: &Path) -> bool {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    is_socket && UnixStream::connect(path).is_err_and(|error| refused(&error))
+}
+
+/// Removes the socket files of ours that nobody listens on, and says which.
+pub fn remove_dead(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| is_ours(path) && is_dead(path) && std::fs::remove_file(path).is_ok())
+        .map(|path| path.display().to_string())
+        .collect()
+}
+
+/// Whether a file may be one of ours: an instance name or `_` and eight hexadecimal digits, and `.sock`.
+pub fn is_ours(path: &Path) -> bool {
+    let stem = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".sock"));
+    stem.is_some_and(is_our_name)
+}
+
+/// Whether a name is an instance's or a private one's.
+pub fn is_our_name(name: &str) -> bool {
+    let private = |digits: &str| digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    name.parse::<InstanceName>().is_ok() || name.strip_prefix('_').is_some_and(private)
 }
 
 fn taken(name: &str, path: Option<&Path>) -> Failure {
-    let holder = holder(name, path).map_or_else(String::new, |pid| format!(" (pid {pid})"));
-    Failure::new(
-        ExitCode::InstanceTaken,
-        format!("the instance name `{name}` is taken by another Clearway that is running{holder}"),
-    )
-    .hint("stop that one first, or give this one another CLEARWAY_INSTANCE")
-}
-
-/// The process that holds the name, where it can be seen from here.
-fn holder(name: &str, path: Option<&Path>) -> Option<i32> {
-    let stream = if let Some(path) = path {
-        UnixStream::connect(path).ok()?
-    } else {
-        let address = SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}")).ok()?;
-        UnixStream::connect_addr(&address).ok()?
+    let stream = match path {
+        Some(path) => UnixStream::connect(path).ok(),
+        None => connect_abstract(name).ok(),
     };
-    peer_pid(&stream)
+    let peer = stream.as_ref().and_then(peer);
+    match peer {
+        Some(Peer { uid, .. }) if !super::is_trusted(uid) => Failure::new(
+            ExitCode::InstanceTaken,
+            format!("the instance name `{name}` is occupied by a process of uid {uid}, which is no Clearway of ours"),
+        )
+        .hint("end that process, or choose another CLEARWAY_INSTANCE"),
+        _ => {
+            let pid = peer.and_then(|peer| peer.pid).map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            Failure::new(
+                ExitCode::InstanceTaken,
+                format!("the instance name `{name}` is taken by another Clearway that is running{pid}"),
+            )
+            .hint("stop that one first, or give this one another CLEARWAY_INSTANCE")
+        }
+    }
 }
 
-/// The process at the other end of a connection, if it is in our PID namespace (the kernel says 0
-/// otherwise, which `rustix::net::sockopt::socket_peercred` has no room for; tokio's does).
-///
-/// Leaves the connection non-blocking; without a tokio runtime nothing is found.
-pub fn peer_pid(stream: &UnixStream) -> Option<i32> {
+/// Connects to an abstract name of ours.
+pub fn connect_abstract(name: &str) -> io::Result<UnixStream> {
+    UnixStream::connect_addr(&SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}"))?)
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its user.
+    pub uid: u32,
+    /// Its number, if it is in our PID namespace (the kernel says 0 otherwise, for which
+    /// `rustix::net::sockopt::socket_peercred` has no room; tokio's has).
+    pub pid: Option<i32>,
+}
+
+/// Looks at the other end. Leaves the connection non-blocking; without a tokio runtime nothing is found.
+pub fn peer(stream: &UnixStream) -> Option<Peer> {
     tokio::runtime::Handle::try_current().ok()?;
     stream.set_nonblocking(true).ok()?;
     let stream = tokio::net::UnixStream::from_std(stream.try_clone().ok()?).ok()?;
-    stream.peer_cred().ok()?.pid().filter(|pid| *pid > 0)
+    let credentials = stream.peer_cred().ok()?;
+    Some(Peer { uid: credentials.uid(), pid: credentials.pid().filter(|pid| *pid > 0) })
 }
 
 fn cannot(name: &str, error: &io::Error) -> Failure {

@@ -39,6 +39,22 @@ fn every_variable_is_read_and_named_when_it_is_wrong() {
 }
 
 #[test]
+fn haproxys_arguments_need_no_dashes_before_them() {
+    for line in [
+        "run --instance web -f a.cfg",
+        "run --instance web haproxy -f a.cfg",
+        "run --instance=web -- -f a.cfg",
+        "run --instance web -- haproxy -f a.cfg",
+    ] {
+        let Ok(Order::Run(settings, haproxy)) = parse_line(line, &[]) else { panic!("{line}") };
+        assert_eq!(settings.instance.unwrap().as_str(), "web", "{line}");
+        assert!(haproxy.ends_with(&["-f".into(), "a.cfg".into()]), "{line}: {haproxy:?}");
+    }
+    let Ok(Order::Doctor(target, haproxy)) = parse_line("doctor --json -f a.cfg", &[]) else { panic!() };
+    assert!(target.json && haproxy == ["-f", "a.cfg"]);
+}
+
+#[test]
 fn unknown_flags_are_refused_with_usage() {
     let Err(refusal @ Refusal::Clap(_)) = parse_line("run --no-such-flag", &[]) else { panic!() };
     assert_eq!(refusal.print(), ExitCode::Usage);

@@ -7,6 +7,7 @@ use std::process::Command;
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::version::{UserWithTransparency, Version};
 use clearway_kernel::capabilities::{self, Capability};
 
 use crate::shell::{Program, unreadable};
@@ -19,7 +20,7 @@ pub fn check(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
             .hint("for example `clearway check haproxy -f /usr/local/etc/haproxy/haproxy.cfg`"));
     }
     for handled in &invocation.handled {
-        println!("note: {handled}");
+        crate::say!("note: {handled}");
     }
     let version = Program::new(invocation.program.clone()).version()?;
     let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
@@ -37,23 +38,44 @@ pub fn check(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         ));
     }
     for fighting in &configuration.fighting {
-        println!("note: {fighting}");
+        crate::say!("note: {fighting}");
     }
-    println!("HAProxy {version} takes it, with {} bind line(s)", configuration.binds.len());
-    let Some(line) = configuration.transparent.first() else {
-        println!("nothing in it is transparent: no plumbing and no NET_ADMIN is needed");
-        return Ok(ExitCode::Done);
-    };
-    println!("transparent ({}): `{}`", line.span, line.text);
-    let held =
-        capabilities::effective().map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
-    let missing = held.missing(&[Capability::NetAdmin, Capability::NetRaw]);
-    if missing.is_empty() {
-        println!("NET_ADMIN and NET_RAW are there");
-        return Ok(ExitCode::Done);
+    crate::say!("HAProxy {version} takes it, with {} bind line(s)", configuration.binds.len());
+    Ok(transparency(&configuration, version))
+}
+
+/// What the transparent lines need, and whether it is there.
+fn transparency(configuration: &Configuration, version: Version) -> ExitCode {
+    if !configuration.is_transparent() {
+        crate::say!("nothing in it is transparent: no plumbing and no NET_ADMIN is needed");
+        return ExitCode::Done;
     }
-    for capability in missing {
-        println!("missing: {0}; add --cap-add={0} to `docker run`", capability.name());
+    for line in &configuration.transparent {
+        let conditions: Vec<String> = line.guards.iter().map(ToString::to_string).collect();
+        let under =
+            if conditions.is_empty() { String::new() } else { format!(", if {}", conditions.join(" and ")) };
+        crate::say!("transparent ({}): `{}`{under}", line.span, line.text);
     }
-    Ok(ExitCode::Findings)
+    let mut findings = Vec::new();
+    match capabilities::effective() {
+        Ok(held) => findings.extend(held.missing(&[Capability::NetAdmin, Capability::NetRaw]).iter().map(
+            |capability| format!("{0} is missing; add --cap-add={0} to `docker run`", capability.name()),
+        )),
+        Err(error) => findings.push(error.to_string()),
+    }
+    let refuses = version.user_with_transparency() == UserWithTransparency::Refused;
+    if refuses && configuration.global.changes_user() {
+        findings.push(format!(
+            "HAProxy {version} will not start: up to 2.9 it cannot change its `user` and use clients' addresses at \
+             once; leave `user` out, or use HAProxy 3.0 or later"
+        ));
+    }
+    if findings.is_empty() {
+        crate::say!("NET_ADMIN and NET_RAW are there");
+        return ExitCode::Done;
+    }
+    for finding in findings {
+        crate::say!("problem: {finding}");
+    }
+    ExitCode::Findings
 }

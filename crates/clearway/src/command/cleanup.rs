@@ -22,29 +22,18 @@ pub fn cleanup(target: &Target) -> Result<ExitCode, Failure> {
     if let Ok(swept) = &result {
         removed.extend(swept.removed.iter().cloned());
     }
-    removed.extend(stale_sockets(&target.settings.run_directory));
+    removed.extend(place::remove_dead(&target.settings.run_directory));
     if target.json {
-        println!("{}", serde_json::json!({ "removed": removed }));
+        crate::say!("{}", serde_json::json!({ "removed": removed }));
     } else if removed.is_empty() {
-        println!("nothing was left behind");
+        crate::say!("nothing was left behind");
     } else {
         for one in &removed {
-            println!("removed: {one}");
+            crate::say!("removed: {one}");
         }
     }
     match result {
         Ok(_) => Ok(ExitCode::Done),
         Err(errors) => Err(Failure::new(ExitCode::Residue, errors.to_string())),
     }
-}
-
-/// Socket files that nobody listens on.
-fn stale_sockets(directory: &std::path::Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sock"))
-        .filter(|path| !place::is_alive(path) && std::fs::remove_file(path).is_ok())
-        .map(|path| path.display().to_string())
-        .collect()
 }

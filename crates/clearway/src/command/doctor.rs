@@ -60,13 +60,13 @@ pub fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode, Fai
     findings.extend(capabilities_found());
     findings.extend(Family::ALL.into_iter().map(transparent_sockets));
     findings.push(kernel());
-    findings.extend(left_behind());
+    findings.push(left_behind());
     findings.push(running(target));
     if !arguments.is_empty() {
         findings.extend(configuration(arguments)?);
     }
     if target.json {
-        println!("{}", serde_json::json!({ "findings": findings }));
+        crate::say!("{}", serde_json::json!({ "findings": findings }));
     } else {
         findings.iter().for_each(print);
     }
@@ -80,12 +80,12 @@ fn print(finding: &Finding) {
         Severity::Note => "note",
         Severity::Problem => "BAD ",
     };
-    println!("{mark}  {}", finding.saw);
+    crate::say!("{mark}  {}", finding.saw);
     if let Some(matters) = finding.matters {
-        println!("      why it matters: {matters}");
+        crate::say!("      why it matters: {matters}");
     }
     if let Some(remedy) = &finding.remedy {
-        println!("      what mends it: {remedy}");
+        crate::say!("      what mends it: {remedy}");
     }
 }
 
@@ -159,16 +159,20 @@ fn kernel() -> Finding {
     }
 }
 
-fn left_behind() -> Vec<Finding> {
+fn left_behind() -> Finding {
     match plumbing::residue() {
-        Ok(found) if found.is_empty() => vec![Finding::good("nothing of Clearway is in the kernel")],
-        Ok(found) => found
-            .into_iter()
-            .map(|one| {
-                Finding::note(format!("in the kernel, of a living instance or left by a dead one: {one}"))
-            })
-            .collect(),
-        Err(error) => vec![Finding::note(format!("what is in the kernel could not be read: {error}"))],
+        Ok(found) if found.is_empty() => Finding::good("nothing of Clearway is in the kernel"),
+        Ok(found) if found.iter().any(|one| one.starts_with("table ")) => {
+            Finding::good(format!("in the kernel, of a running Clearway: {}", found.join("; ")))
+        }
+        Ok(found) => Finding {
+            remedy: Some("`clearway cleanup`, or the next start of any Clearway here".to_owned()),
+            ..Finding::note(format!(
+                "left in the kernel by a dead Clearway, without effect: {}",
+                found.join("; ")
+            ))
+        },
+        Err(error) => Finding::note(format!("what is in the kernel could not be read: {error}")),
     }
 }
 

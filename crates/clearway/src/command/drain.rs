@@ -16,25 +16,45 @@ const PACE: Duration = Duration::from_millis(500);
 pub async fn drain(target: Target) -> Result<ExitCode, Failure> {
     let found = find::find(&target.settings)?;
     let name = found.name.clone();
+    let (_, body) = client::request(found.stream, Method::GET, "/status").await?;
+    let pid = super::understand::<api::Status>(&body)?.pid;
+    let Some(found) = find::at(&name) else { return Err(gone(&name)) };
     let (status, _) = client::request(found.stream, Method::POST, "/drain").await?;
     if status != StatusCode::ACCEPTED {
         return Err(Failure::new(ExitCode::NoInstance, format!("{name} refused to drain: {status}")));
     }
     let mut said = None;
     loop {
-        // Its socket goes when it does.
+        // Its socket goes when it does; another one may come in its place.
         let Some(found) = find::at(&name) else { break };
         let Ok((_, body)) = client::request(found.stream, Method::GET, "/status").await else { break };
         let status: api::Status = super::understand(&body)?;
-        let left: u64 = status.generations.iter().filter_map(|one| one.sessions).sum();
-        if said != Some(left) && !target.json {
-            println!("draining: {left} session(s) left");
+        if status.pid != pid {
+            break;
+        }
+        let left = in_words(&status);
+        if said.as_ref() != Some(&left) && !target.json {
+            crate::say!("draining: {left}");
         }
         said = Some(left);
         tokio::time::sleep(PACE).await;
     }
     if !target.json {
-        println!("drained: {name} has ended");
+        crate::say!("drained: {name} has ended");
     }
     Ok(ExitCode::Done)
+}
+
+fn gone(name: &str) -> Failure {
+    Failure::new(ExitCode::NoInstance, format!("{name} has ended before it could be asked to drain"))
+}
+
+/// How many sessions are left, as far as they are known.
+fn in_words(status: &api::Status) -> String {
+    let known: u64 = status.generations.iter().filter_map(|one| one.sessions).sum();
+    let silent = status.generations.iter().filter(|one| one.sessions.is_none()).count();
+    match silent {
+        0 => format!("{known} session(s) left"),
+        _ => format!("{known} session(s) left, and {silent} generation(s) that do not say how many"),
+    }
 }

@@ -12,9 +12,9 @@ use crate::cli::Target;
 pub async fn status(target: Target) -> Result<ExitCode, Failure> {
     let (status, body) = super::ask_status(&target.settings).await?;
     if target.json {
-        println!("{}", String::from_utf8_lossy(&body));
+        crate::say!("{}", String::from_utf8_lossy(&body));
     } else {
-        print!("{}", in_words(&status));
+        crate::say!("{}", in_words(&status).trim_end());
     }
     Ok(ExitCode::Done)
 }
@@ -46,7 +46,7 @@ fn in_words(status: &Status) -> String {
     }
     if let Some(last) = &status.last_attempt {
         let _ = match &last.failure {
-            None => writeln!(text, "the last start or reload took, {} s ago", last.seconds_ago),
+            None => writeln!(text, "the last start or reload succeeded, {} s ago", last.seconds_ago),
             Some(refused) => writeln!(
                 text,
                 "the last start or reload DID NOT TAKE, {} s ago (generation {}): {}",
@@ -58,18 +58,18 @@ fn in_words(status: &Status) -> String {
         }
     }
     if status.crashes_in_a_row > 0 {
-        let _ = writeln!(text, "HAProxy has died {} times in a row", status.crashes_in_a_row);
+        let _ = writeln!(text, "{} deaths and failed starts of HAProxy in a row", status.crashes_in_a_row);
     }
     let _ = writeln!(text, "in custody: {}", listed(&status.custody));
     if let Some(plumbing) = &status.plumbing {
         let field = |name: &str| {
             plumbing.get(name).map_or("?".to_owned(), |value| value.to_string().replace('"', ""))
         };
+        let mark = plumbing.get("mark").and_then(serde_json::Value::as_u64).unwrap_or_default();
         let _ = writeln!(
             text,
-            "plumbing: table inet {}, mark {}, route table {}",
+            "plumbing: table inet {}, mark {mark:#010x}, route table {}",
             field("table"),
-            field("mark"),
             field("route_table")
         );
     }

@@ -8,7 +8,8 @@
 //! | [`Descriptors`] | overlay, private sockets, custody; nothing else: all that Clearway opens is close-on-exec |
 //! | its own process group | Ctrl-C at a terminal reaches Clearway alone |
 //! | `SIGKILL` at our death | the master stays root and keeps it, and it takes its worker along (knowledge H3) |
-//! | no NET_ADMIN, no SYS_MODULE | HAProxy needs at most NET_RAW to be transparent |
+//! | no capability beyond [`KEPT`] | HAProxy needs at most NET_RAW to be transparent |
+//! | the limit of open files that Clearway was given | it raises its own |
 //! | no `CLEARWAY_*` variable | they are none of its business |
 
 use std::ffi::{OsStr, OsString};
@@ -19,12 +20,44 @@ use std::process::{Child, Command, Stdio};
 
 use clearway_haproxy::command_line::ChildFd;
 use command_fds::{CommandFdExt, FdMapping};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-/// What HAProxy must not have: with host networking `NET_ADMIN` owns the host's network, and nothing that
-/// HAProxy does needs either of them.
-const TAKEN: CapabilitySet = CapabilitySet::NET_ADMIN.union(CapabilitySet::SYS_MODULE);
+/// What HAProxy may keep, as far as Clearway has it: what a root start needs for its files, its user, its
+/// ports and its limits, and `NET_RAW` to be transparent. With host networking `NET_ADMIN` would own the
+/// host's network; `SYS_ADMIN`, `SYS_PTRACE` and the like would bring it back.
+const KEPT: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::IPC_LOCK)
+    .union(CapabilitySet::SYS_CHROOT)
+    .union(CapabilitySet::SYS_NICE)
+    .union(CapabilitySet::SYS_RESOURCE);
+
+/// What a child is allowed beside [`KEPT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// Nothing.
+    Nothing,
+    /// `SYS_ADMIN`: the configuration has the keyword `namespace`, for which HAProxy calls `setns`.
+    Namespaces,
+}
+
+impl Extra {
+    fn kept(self) -> CapabilitySet {
+        match self {
+            Self::Nothing => KEPT,
+            Self::Namespaces => KEPT.union(CapabilitySet::SYS_ADMIN),
+        }
+    }
+}
 
 /// The numbers that our descriptors have in every child: the lowest that nobody gave us. (HAProxy wants
 /// numbers below its `maxsock`, which is small if `maxconn` is.)
@@ -62,6 +95,8 @@ pub fn spawn(
     program: &OsStr,
     arguments: Vec<OsString>,
     descriptors: Vec<(ChildFd, OwnedFd)>,
+    extra: Extra,
+    open_files: Rlimit,
 ) -> io::Result<Child> {
     let mut command = Command::new(program);
     command.args(arguments).stderr(Stdio::piped()).process_group(0);
@@ -76,10 +111,11 @@ pub fn spawn(
     command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec the closure makes plain system calls only (capget, capset, prctl,
-    // getppid): no allocation, no lock, nothing that another thread of the parent might have held.
+    // prlimit, getppid): no allocation, no lock, nothing that another thread of the parent might have held.
     unsafe {
         command.pre_exec(move || {
-            give_rights_up()?;
+            give_rights_up(extra.kept())?;
+            rustix::process::setrlimit(Resource::Nofile, open_files)?;
             // After the rights: a change of credentials clears it.
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             if rustix::process::getppid() == Some(parent) {
@@ -93,29 +129,42 @@ pub fn spawn(
     command.spawn()
 }
 
-/// Takes [`TAKEN`] from this process for good: also a later exec as root does not bring it back.
-fn give_rights_up() -> io::Result<()> {
+/// Takes everything but `kept` from this process for good: a later exec as root does not bring it back.
+fn give_rights_up(kept: CapabilitySet) -> io::Result<()> {
     let sets = rustix::thread::capabilities(None)?;
-    let had_any = sets.permitted.intersects(TAKEN);
+    // While SETPCAP is still there: root gets everything of the bounding set back at exec, so that is what
+    // has to shrink. Without SETPCAP `no_new_privs` has the same effect (knowledge H5), at the price that
+    // set-user-id programs which HAProxy might start (`external-check`) gain nothing either.
+    let mut shrunk = true;
+    for number in 0..u64::BITS {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        if kept.contains(one) || !rustix::thread::capability_is_in_bounding_set(one).unwrap_or(false) {
+            continue;
+        }
+        shrunk &= rustix::thread::remove_capability_from_bounding_set(one).is_ok();
+    }
+    if !shrunk {
+        rustix::thread::set_no_new_privs(true)?;
+    }
     rustix::thread::set_capabilities(
         None,
         CapabilitySets {
-            effective: sets.effective.difference(TAKEN),
-            permitted: sets.permitted.difference(TAKEN),
-            inheritable: sets.inheritable.difference(TAKEN),
+            effective: sets.effective.intersection(kept),
+            permitted: sets.permitted.intersection(kept),
+            inheritable: sets.inheritable.intersection(kept),
         },
     )?;
-    if !had_any {
-        return Ok(());
-    }
-    // Root gets everything of the bounding set back at exec. With SETPCAP the set is made smaller;
-    // without it `no_new_privs` has the same effect (knowledge H5), at the price that set-user-id
-    // programs which HAProxy might start (`external-check`) gain nothing either.
-    for capability in [CapabilitySet::NET_ADMIN, CapabilitySet::SYS_MODULE] {
-        if rustix::thread::remove_capability_from_bounding_set(capability).is_err() {
-            rustix::thread::set_no_new_privs(true)?;
-            break;
-        }
-    }
     Ok(())
+}
+
+/// The limit of open descriptors as it was given to us, and ours raised to what is allowed: every listening
+/// socket is held twice while a generation proves itself. HAProxy is started with the limit that was given,
+/// and raises it as it sees fit.
+pub fn raise_open_files() -> Rlimit {
+    let given = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: given.maximum, maximum: given.maximum };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        tracing::warn!("the limit of open files stays at {:?}: {error}", given.current);
+    }
+    given
 }

@@ -7,10 +7,18 @@ use clearway_haproxy::configuration::ConfigurationError;
 use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Error, RemoveErrors};
 
+/// `EMFILE`.
+const TOO_MANY_FILES: i32 = rustix::io::Errno::MFILE.raw_os_error();
+
 /// A configuration that cannot be read.
 pub fn unreadable(error: &ConfigurationError) -> Failure {
     let failure = Failure::new(ExitCode::ConfigurationUnreadable, error.to_string());
     match error {
+        ConfigurationError::Unreadable { source, .. } if source.raw_os_error() == Some(TOO_MANY_FILES) => {
+            failure.hint(
+                "raise the limit of open files, for example with `--ulimit nofile=65536` at `docker run`",
+            )
+        }
         ConfigurationError::Unreadable { .. } => failure
             .hint("name the configuration with `-f`, mount it where it is looked for, or make it readable"),
         ConfigurationError::NoFiles { .. } => failure.hint("HAProxy takes the files `*.cfg` of a directory"),

@@ -28,7 +28,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
@@ -42,7 +42,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::Shutdown;
 use rustix::process::{Pid, PidfdFlags};
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::custody::{Custody, Held, offered};
 use super::prepare::Prepared;
@@ -81,11 +81,17 @@ pub struct Running {
 }
 
 impl Running {
-    /// Takes note of the worker; one that is gone already is not worth it.
+    /// Takes note of the worker. It has told its number itself, so that is believed only if the process is
+    /// a child of our child: a worker that lies must not make us signal somebody else.
     pub fn know_worker(&mut self, pid: u32) {
         let named = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let handle = named.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
-        self.worker = handle.map(|handle| Worker { pid, handle });
+        // Looked at while the handle keeps the number from being used again.
+        let parent = parent_of(pid);
+        self.worker = handle.filter(|_| parent == Some(self.pid)).map(|handle| Worker { pid, handle });
+        if self.worker.is_none() {
+            warn!("process {pid} says that it is the worker of {}, which is not its parent", self.pid);
+        }
     }
 
     /// Ends the handing over of sockets, whether it was used or not.
@@ -127,8 +133,9 @@ impl Shell {
         };
         let arguments: Vec<OsString> = self.invocation.supervised_arguments(&files);
         debug!("exec {} {}", self.program.name().display(), super::prepare::shown(&arguments));
-        let mut process = child::spawn(self.program.name(), arguments, descriptors)
-            .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
+        let mut process =
+            child::spawn(self.program.name(), arguments, descriptors, prepared.extra, self.open_files)
+                .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
         let stderr = process.stderr.take().ok_or_else(|| cannot("its standard error", &"not there"))?;
         let words = Words::listen(stderr).map_err(|error| cannot("its standard error", &error))?;
 
@@ -149,6 +156,13 @@ impl Shell {
         });
         Ok(Running { pid: process.id(), worker: None, words, master_cli, proved: None, handover })
     }
+}
+
+/// The parent of a process, from `/proc/PID/stat`, whose second field may hold anything in parentheses.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after) = stat.rsplit_once(')')?;
+    after.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// The overlay as a file that only we and the child can see, and that nobody can change any more.
@@ -191,6 +205,12 @@ fn prove(stats: &OwnedFd, held: &[SocketIdentity], limit: Duration) -> Result<(P
         Ok(sockets) => sockets,
         // It has no listening socket at all.
         Err(getsocks::GetsocksError::Refused) => Vec::new(),
+        Err(error @ getsocks::GetsocksError::TooManyFiles) => {
+            return Err(Failure::new(ExitCode::NotReady, error.to_string()).hint(
+                "every listening socket is held twice during a reload: raise the hard limit, for example with \
+                 `--ulimit nofile=65536` at `docker run` or LimitNOFILE= under systemd",
+            ));
+        }
         Err(error) => return Err(closed(&error)),
     };
     let answered: Vec<Held> =
@@ -216,17 +236,36 @@ fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<
     let _ = inner.send(message);
 }
 
-/// Asks the master CLI of a generation how many sessions its worker still has, also while it drains.
-pub fn sessions_left(running: &Running) -> Option<u64> {
-    const LIMIT: Duration = Duration::from_millis(300);
-    let worker = running.worker.as_ref()?.pid;
-    let connection = sockpair::dial(&running.master_cli).ok()?;
-    let answer = Command::show_info().at_worker(worker).ask(&connection, Channel::Master, LIMIT);
-    match answer.and_then(|answer| answer.info()) {
-        Ok(info) => Some(info.current_connections),
-        Err(error) => {
-            debug!("the master CLI did not say how many sessions worker {worker} has: {error}");
-            None
+/// How long all questions about sessions together may take.
+pub const QUESTIONS: Duration = Duration::from_millis(300);
+
+/// What is needed to ask how many sessions a generation has: sent to a thread, away from the loop.
+#[derive(Debug)]
+pub struct Sessions {
+    master_cli: OwnedFd,
+    worker: u32,
+}
+
+impl Running {
+    /// The question to this generation, if it has a worker that can be asked.
+    pub fn sessions(&self) -> Option<Sessions> {
+        let worker = self.worker.as_ref()?.pid;
+        Some(Sessions { master_cli: self.master_cli.try_clone().ok()?, worker })
+    }
+}
+
+impl Sessions {
+    /// Asks the master CLI, which answers also while the worker drains. Blocks, until `deadline` at most.
+    pub fn ask(&self, deadline: Instant) -> Option<u64> {
+        let limit = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        let connection = sockpair::dial(&self.master_cli).ok()?;
+        let answer = Command::show_info().at_worker(self.worker).ask(&connection, Channel::Master, limit);
+        match answer.and_then(|answer| answer.info()) {
+            Ok(info) => Some(info.current_connections),
+            Err(error) => {
+                debug!("the master CLI did not say how many sessions worker {} has: {error}", self.worker);
+                None
+            }
         }
     }
 }

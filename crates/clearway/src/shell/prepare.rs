@@ -18,6 +18,7 @@ use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::plumbing::Plumbing;
 use tracing::{info, warn};
 
+use super::child::Extra;
 use super::custody::{Custody, Held};
 use super::{Shell, failure, program::Program};
 
@@ -33,6 +34,8 @@ pub struct Prepared {
     pub made: Vec<Held>,
     /// Whether it needs the plumbing.
     pub needs: Needs,
+    /// The rights that it needs beside the usual ones.
+    pub extra: Extra,
 }
 
 impl Shell {
@@ -59,11 +62,20 @@ impl Shell {
             overlay: Overlay::new(self.descriptors.stats, &configuration, version, &kept),
             made,
             needs,
+            extra: extra(&configuration),
         })
     }
 
     fn plumb(&mut self) -> Result<(), Failure> {
-        if self.plumbing.is_some() {
+        if let Some(plumbing) = &mut self.plumbing {
+            // Others flush rules and routes that are not theirs (systemd-networkd does when it restarts).
+            let repaired = plumbing.repair().map_err(|error| failure::plumbing(&error))?;
+            if !repaired.is_empty() {
+                warn!(
+                    "somebody had removed a part of the transparent plumbing; put back: {}",
+                    repaired.join(", ")
+                );
+            }
             return Ok(());
         }
         let settings = &self.settings;
@@ -131,6 +143,14 @@ fn check_rights(line: &Transparent, held: capabilities::Set) -> Result<(), Failu
         "add {} to `docker run` (under systemd: AmbientCapabilities=, as a person: be root)",
         flags.join(" ")
     )))
+}
+
+/// `namespace` anywhere in the files, even where it may mean something else: it is better to keep a right
+/// too many than to break a configuration.
+fn extra(configuration: &Configuration) -> Extra {
+    let mentions = |bytes: &[u8]| bytes.windows(9).any(|window| window == b"namespace");
+    let needed = configuration.files.iter().any(|file| mentions(&file.bytes));
+    if needed { Extra::Namespaces } else { Extra::Nothing }
 }
 
 /// Listening sockets for addresses that this host does not have and that no socket in custody is bound

@@ -4,6 +4,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use clearway_core::supervisor::End;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 /// Every child that has ended since the last call, with how it ended.
@@ -20,7 +21,7 @@ fn number(pid: Pid) -> u32 {
 }
 
 /// An end in words: `exit code 1`, `killed by SIGSEGV`.
-pub fn in_words(status: ExitStatus) -> String {
+fn in_words(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => match Signal::from_named_raw(signal) {
@@ -29,6 +30,11 @@ pub fn in_words(status: ExitStatus) -> String {
         },
         (None, None) => format!("{status}"),
     }
+}
+
+/// The same for the core, which wants to know whether all was well.
+pub fn end(status: ExitStatus) -> End {
+    if status.success() { End::Clean } else { End::Unclean(in_words(status)) }
 }
 
 /// `SIGTERM`, where `Debug` says `"Signal::TERM"`, and the long names of rustix as everybody knows them.

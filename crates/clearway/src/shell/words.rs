@@ -3,7 +3,7 @@
 //! Standard output is not touched at all: `log stdout` writes straight to the container's.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::process::ChildStderr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinHandle;
+
+use crate::output;
 
 /// How many lines are remembered, and how long each may be: a report is for a person to read.
 const LINES: usize = 100;
@@ -57,8 +59,7 @@ async fn pass_on(mut pipe: Receiver, lines: Arc<Mutex<Lines>>) {
             Ok(0) => return,
             Ok(length) => {
                 let bytes = &buffer[..length];
-                // Our own standard error may be gone: HAProxy must not notice.
-                let _ = std::io::stderr().write_all(bytes);
+                output::to_stderr(bytes);
                 lines.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -126,6 +126,7 @@ impl Supervisor {
         let took = now.saturating_sub(attempt.since);
         todo.push(Action::Report(Report::Serving { generation, proof: proof.clone(), took }));
         self.last = Some(Attempted::took(generation, now));
+        self.ever_served = true;
         if let Some(former) = former {
             self.drain(former, now, todo);
         }
@@ -181,14 +182,13 @@ impl Supervisor {
         todo.push(Action::Report(Report::Refused { generation, failure: failure.clone(), serving }));
         todo.push(Action::Abandon(generation));
         answer(&attempt.askers, &Answer::Refused(failure.clone()), todo);
-        let never_served = !matches!(self.last, Some(Attempted { ever_served: true, .. }));
-        self.last = Some(Attempted::refused(generation, failure, now, !never_served));
+        self.last = Some(Attempted::refused(generation, failure, now));
         if self.lives.contains_key(&generation) {
             self.drain(generation, now, todo);
         }
         if self.stop.is_some() {
             self.after_an_end(todo);
-        } else if serving.is_none() && never_served {
+        } else if serving.is_none() && !self.ever_served {
             self.stop_with(code, now, todo);
         } else {
             if serving.is_none() {

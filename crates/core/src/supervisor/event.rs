@@ -81,13 +81,31 @@ pub enum Event {
     Exited {
         /// Which generation.
         generation: Generation,
-        /// How it ended, in words: `exit code 1`, `killed by SIGSEGV`.
-        how: String,
+        /// How it ended.
+        end: End,
         /// What its last words tell about why; used if it had not proved itself.
         failure: Failure,
     },
     /// Nothing but time has passed.
     TimePassed,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With exit code 0: it had been asked to, and everything was finished.
+    Clean,
+    /// Otherwise, in words: `exit code 1`, `killed by SIGSEGV`.
+    Unclean(String),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Clean => f.write_str("exit code 0"),
+            Self::Unclean(how) => f.write_str(how),
+        }
+    }
 }
 
 /// Whether a generation needs the transparent plumbing in the kernel.
@@ -110,6 +128,14 @@ pub struct Proof {
     pub fresh: Vec<String>,
     /// The addresses in custody that it does not use.
     pub unclaimed: Vec<String>,
+}
+
+impl Proof {
+    /// Addresses that it has bound a second time beside the socket in custody: HAProxy did not recognise
+    /// that one (knowledge A.3, A.6), and whoever waits in it is not served.
+    pub fn bound_twice(&self) -> impl Iterator<Item = &str> {
+        self.unclaimed.iter().filter(|address| self.fresh.contains(address)).map(String::as_str)
+    }
 }
 
 /// Why a generation came to nothing.

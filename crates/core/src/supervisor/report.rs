@@ -58,8 +58,8 @@ pub enum Report {
         generation: Generation,
         /// Exit code or signal, in words.
         how: String,
-        /// Until the next try.
-        again_in: Duration,
+        /// Who accepts next.
+        next: Next,
     },
     /// A draining generation ended with other than code 0.
     DrainedBadly(Generation, String),
@@ -83,6 +83,15 @@ pub enum Report {
     Leaving(ExitCode),
 }
 
+/// What follows a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A start, after this pause.
+    In(Duration),
+    /// A reload was under way: its generation takes over when it is ready.
+    Starting(Generation),
+}
+
 /// Why sessions are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
@@ -100,6 +109,7 @@ impl Report {
         match self {
             Self::Refused { .. } | Self::Crashed { .. } => Severity::Error,
             Self::Cutting { .. } | Self::DrainedBadly(..) => Severity::Warn,
+            Self::Serving { proof, .. } if proof.bound_twice().next().is_some() => Severity::Warn,
             Self::Leaving(code) if *code != ExitCode::Done => Severity::Error,
             _ => Severity::Info,
         }
@@ -139,8 +149,19 @@ impl fmt::Display for Report {
                 let total = proof.adopted + proof.fresh.len();
                 let took = took.as_millis();
                 write!(f, "generation {generation} serves, worker {}: ", proof.worker)?;
-                write!(f, "{} of {total} sockets taken over, after {took} ms", proof.adopted)?;
-                list(f, "; no longer used: ", &proof.unclaimed)
+                match (proof.adopted, total) {
+                    (0, 1) => write!(f, "1 socket, after {took} ms")?,
+                    (0, _) => write!(f, "{total} sockets, after {took} ms")?,
+                    (adopted, _) => write!(f, "{adopted} of {total} sockets taken over, after {took} ms")?,
+                }
+                let (twice, gone): (Vec<_>, Vec<_>) =
+                    proof.unclaimed.iter().cloned().partition(|address| proof.fresh.contains(address));
+                list(f, "; no longer used: ", &gone)?;
+                list(
+                    f,
+                    "; bound a second time, clients that wait in the former socket may be reset: ",
+                    &twice,
+                )
             }
             Self::Refused { generation, failure, serving } => {
                 write!(f, "generation {generation} came to nothing: {}", failure.message)?;
@@ -156,13 +177,13 @@ impl fmt::Display for Report {
             Self::DrainedBadly(generation, how) => {
                 write!(f, "generation {generation} ended while draining: {how}")
             }
-            Self::Crashed { generation, how, again_in } => {
+            Self::Crashed { generation, how, next } => {
                 write!(f, "generation {generation} ended although nobody asked it to ({how}); ")?;
-                write!(f, "its listening sockets stay open, the next start follows ")?;
-                if again_in.is_zero() {
-                    f.write_str("at once")
-                } else {
-                    write!(f, "in {} ms", again_in.as_millis())
+                f.write_str("its listening sockets stay open, ")?;
+                match next {
+                    Next::In(Duration::ZERO) => f.write_str("the next start follows at once"),
+                    Next::In(pause) => write!(f, "the next start follows in {} ms", pause.as_millis()),
+                    Next::Starting(next) => write!(f, "generation {next} is already starting"),
                 }
             }
             Self::Stopping { by, generations: 0, .. } => write!(f, "stop asked for by {by}"),
@@ -181,7 +202,7 @@ impl fmt::Display for Report {
                 let names: Vec<String> = generations.iter().map(Generation::to_string).collect();
                 write!(f, "what is left of generation {} is cut", names.join(", "))
             }
-            Self::Leaving(ExitCode::Done) => f.write_str("stopped; nothing is left behind"),
+            Self::Leaving(ExitCode::Done) => f.write_str("stopped, with nothing left behind"),
             Self::Leaving(code) => write!(f, "exit code {}: {}", code.number(), code.meaning()),
         }
     }

@@ -20,17 +20,15 @@ pub struct Attempted {
     pub seconds_ago: u64,
     #[serde(skip)]
     at: Duration,
-    #[serde(skip)]
-    pub(super) ever_served: bool,
 }
 
 impl Attempted {
     pub(super) fn took(generation: Generation, at: Duration) -> Self {
-        Self { generation, failure: None, seconds_ago: 0, at, ever_served: true }
+        Self { generation, failure: None, seconds_ago: 0, at }
     }
 
-    pub(super) fn refused(generation: Generation, failure: Failure, at: Duration, ever_served: bool) -> Self {
-        Self { generation, failure: Some(failure), seconds_ago: 0, at, ever_served }
+    pub(super) fn refused(generation: Generation, failure: Failure, at: Duration) -> Self {
+        Self { generation, failure: Some(failure), seconds_ago: 0, at }
     }
 }
 
@@ -58,7 +56,7 @@ pub struct Status {
     pub generations: Vec<GenerationStatus>,
     /// How the last start or reload went.
     pub last_attempt: Option<Attempted>,
-    /// Crashes in a row.
+    /// Deaths and failed starts since it last served for a second.
     pub crashes_in_a_row: u32,
 }
 
@@ -90,12 +88,11 @@ impl Supervisor {
     }
 
     fn state_word(&self) -> &'static str {
-        let served = self.last.as_ref().is_some_and(|last| last.ever_served);
         match (self.stop.is_some(), self.serving().is_some(), self.attempt.is_some()) {
             (true, _, _) => "stopping",
             (_, true, true) => "reloading",
             (_, true, false) => "serving",
-            (_, false, _) if served => "restarting",
+            (_, false, _) if self.ever_served => "restarting",
             (_, false, _) => "starting",
         }
     }

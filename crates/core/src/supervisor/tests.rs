@@ -18,6 +18,10 @@ fn generation(number: u32) -> Generation {
     (1..number).fold(Generation::FIRST, |generation, _| generation.next())
 }
 
+fn end(how: &str) -> End {
+    if how == "exit code 0" { End::Clean } else { End::Unclean(how.to_owned()) }
+}
+
 /// A supervisor whose shell does what it is told, at once.
 struct Stage {
     supervisor: Supervisor,
@@ -51,7 +55,7 @@ impl Stage {
 
     fn exit(&mut self, number: u32, how: &str) -> Vec<Action> {
         let failure = failure(ExitCode::ConfigurationRefused);
-        self.step(Event::Exited { generation: generation(number), how: how.to_owned(), failure })
+        self.step(Event::Exited { generation: generation(number), end: end(how), failure })
     }
 
     fn serving() -> Self {
@@ -264,7 +268,7 @@ fn the_log_is_readable_on_its_own() {
         lines,
         [
             "generation 1 started, pid 10",
-            "generation 1 serves, worker 11: 0 of 1 sockets taken over, after 1000 ms",
+            "generation 1 serves, worker 11: 1 socket, after 1000 ms",
             "reload asked for by SIGHUP",
             "generation 2 came to nothing: no; generation 1 serves on",
             "stop asked for by SIGTERM: 1 generation(s) finish their sessions, for at most 295 s",

@@ -39,11 +39,11 @@ pub fn bind_foreign(address: SocketAddr, v6only: bool, interface: Option<&str>) 
 /// Whether a plain bind to the address does not say `EADDRNOTAVAIL`.
 ///
 /// So an IPv6 address still in duplicate detection is not local, every address is while
-/// `ip_nonlocal_bind` is 1, and none is of a family that the kernel runs without.
+/// `ip_nonlocal_bind` is 1. Where the kernel gives no socket to find out with, it says nothing: true.
 pub fn is_local(address: IpAddr) -> bool {
     let address = SocketAddr::new(address, 0);
     let Ok(socket) = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)) else {
-        return false;
+        return true;
     };
     let outcome = socket.bind(&SockAddr::from(address));
     outcome.map_or_else(|error| Errno::from_io_error(&error) != Some(Errno::ADDRNOTAVAIL), |()| true)

@@ -53,8 +53,28 @@ fn a_socket_file_of_the_dead_is_replaced() {
 fn where_nothing_can_be_written_an_abstract_socket_serves() {
     let name = unique("abstract");
     let mut place = Place::take(Some(&name), Path::new("/proc/no-such-place")).unwrap();
-    let listener = place.listener().unwrap();
+    let listener = place.listeners().pop().unwrap();
     let address = SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}")).unwrap();
     let _client = UnixStream::connect_addr(&address).unwrap();
     listener.accept().unwrap();
+}
+
+#[test]
+fn only_dead_sockets_of_ours_are_dead_and_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("notes.sock"), "mine").unwrap();
+    let _datagram = std::os::unix::net::UnixDatagram::bind(at("log.sock")).unwrap();
+    let _living = UnixListener::bind(at("living.sock")).unwrap();
+    drop(UnixListener::bind(at("dead.sock")).unwrap());
+    for (name, dead) in
+        [("notes.sock", false), ("log.sock", false), ("living.sock", false), ("dead.sock", true)]
+    {
+        assert_eq!(is_dead(&at(name)), dead, "{name}");
+    }
+    for (name, ours) in
+        [("web.sock", true), ("_0badcafe.sock", true), ("_x.sock", false), ("A.sock", false), ("web", false)]
+    {
+        assert_eq!(is_ours(&at(name)), ours, "{name}");
+    }
 }

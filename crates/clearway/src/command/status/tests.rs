@@ -51,6 +51,6 @@ fn a_status_can_be_read_by_a_person() {
          the last start or reload DID NOT TAKE, 5 s ago (generation 3): HAProxy refused the configuration\n  \
            [ALERT] unknown keyword\n\
          in custody: 0.0.0.0:80, [::]:443\n\
-         plumbing: table inet clearway_web_0_1, mark 536870912, route table 7\n"
+         plumbing: table inet clearway_web_0_1, mark 0x20000000, route table 7\n"
     );
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::super::*;
+use super::end;
 
 /// Seeds that once broke an invariant: they stay.
 const SEEDS_THAT_FAILED: &[u64] = &[];
@@ -112,7 +113,7 @@ impl Simulation {
         if self.committed == Some(generation) {
             self.committed = None;
         }
-        self.step(Event::Exited { generation, how: how.to_owned(), failure });
+        self.step(Event::Exited { generation, end: end(how), failure });
     }
 
     fn stop(&mut self) {

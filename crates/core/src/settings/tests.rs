@@ -20,7 +20,7 @@ fn every_row_has_its_own_flag_and_variable() {
 }
 
 #[test]
-fn durations_are_written_as_in_haproxys_manual() {
+fn durations_have_units_or_are_seconds() {
     for (text, expected) in [
         ("295s", Duration::from_secs(295)),
         ("295", Duration::from_secs(295)),
@@ -32,7 +32,7 @@ fn durations_are_written_as_in_haproxys_manual() {
     ] {
         assert_eq!(set(Key::DrainTimeout, text).unwrap().drain_timeout, expected, "{text}");
     }
-    for bad in ["s", "5x", "1 2", "-1s", "5m3", "99999999999999999999s", "9999999d", "1.5s", "ä"] {
+    for bad in ["s", "5x", "1 2", "-1s", "5m3", "99999999999999999999s", "9999999d", "ä"] {
         let error = set(Key::DrainTimeout, bad).unwrap_err();
         assert!(error.to_string().contains("such as `295s`"), "{bad}: {error}");
     }

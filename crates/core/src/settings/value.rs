@@ -65,31 +65,14 @@ impl FromStr for LogSetting {
     }
 }
 
-/// A duration as HAProxy's users write it: a number with `us`, `ms`, `s`, `m`, `h` or `d`
-/// (HAProxy's manual 2.5), several in a row, or a bare number of seconds.
+/// A duration with units (`295s`, `1m30s`, `500ms`), or a bare number of seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration of at most a year such as `295s`, `5m`, `1m30s` or `500ms`";
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: u64 = rest[..digits].parse().map_err(|_| EXPECTED.to_owned())?;
-        rest = &rest[digits..];
-        let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let part = match &rest[..letters] {
-            "us" => Some(Duration::from_micros(number)),
-            "ms" => Some(Duration::from_millis(number)),
-            "s" => Some(Duration::from_secs(number)),
-            "" if rest.is_empty() && total.is_zero() => Some(Duration::from_secs(number)),
-            "m" => number.checked_mul(60).map(Duration::from_secs),
-            "h" => number.checked_mul(3_600).map(Duration::from_secs),
-            "d" => number.checked_mul(86_400).map(Duration::from_secs),
-            _ => None,
-        };
-        rest = &rest[letters..];
-        total = part.and_then(|part| total.checked_add(part)).ok_or(EXPECTED)?;
-    }
-    if total > LONGEST { Err(EXPECTED.to_owned()) } else { Ok(total) }
+    let parsed = match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    parsed.filter(|duration| *duration <= LONGEST).ok_or_else(|| EXPECTED.to_owned())
 }
 
 /// A mark with exactly one bit, decimal or with `0x`; `VALUE/MASK` is taken where both are the same.

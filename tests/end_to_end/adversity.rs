@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clearway_lab::balancer::{Balancer, Kind, clearway_program};
+use clearway_lab::balancer::Balancer;
 use clearway_lab::load::{Ask, ask_once};
 use clearway_lab::session::{Session, State};
 use clearway_lab::wait::eventually;
@@ -24,14 +24,9 @@ crate::tests![
     a_haproxy_that_is_stopped_does_not_stop_the_status,
 ];
 
-/// Starts Clearway with standard error where a script puts it.
+/// Starts Clearway with standard error where a shell puts it.
 fn start_with_stderr(stage: &Stage, redirection: &str) -> Result<Balancer> {
-    let script = format!("exec \"$@\" {redirection}");
-    let (program, file) = (clearway_program()?.display().to_string(), stage.file().display().to_string());
-    let words = ["bash", "-c", &script, "sh", &program, "haproxy", "-f", &file].map(str::to_owned);
-    let directory = stage.run_directory();
-    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
-    Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &variables)
+    stage.launch_under(&["bash", "-c", &format!("exec \"$@\" {redirection}"), "sh"], &[])
 }
 
 /// It serves, reloads and stops, whatever becomes of its log.
@@ -52,11 +47,7 @@ fn a_log_that_nobody_reads_stops_nothing() -> Result<()> {
     let script = "exec 9> >(exec sleep 30); \
         dd if=/dev/zero of=/dev/fd/9 oflag=nonblock bs=4096 count=10000 2>/dev/null; \
         exec \"$@\" 2>&9 9>&-";
-    let (program, file) = (clearway_program()?.display().to_string(), stage.file().display().to_string());
-    let words = ["bash", "-c", script, "sh", &program, "haproxy", "-f", &file].map(str::to_owned);
-    let directory = stage.run_directory();
-    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
-    let mut balancer = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &variables)?;
+    let mut balancer = stage.launch_under(&["bash", "-c", script, "sh"], &[])?;
     stage.wait_ready(&mut balancer)?;
     for _ in 0..3 {
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
@@ -80,12 +71,8 @@ fn more_sockets_than_half_the_soft_limit_of_open_files() -> Result<()> {
     let stage = Stage::new("many")?;
     let many = "frontend many\n    bind 10.1.0.1:20000-20599\n    default_backend none\nbackend none\n";
     stage.write(&(stage.plain() + many))?;
-    let (program, file) = (clearway_program()?.display().to_string(), stage.file().display().to_string());
     let script = "ulimit -Sn 1024; exec \"$@\"";
-    let words = ["bash", "-c", script, "sh", &program, "haproxy", "-f", &file].map(str::to_owned);
-    let directory = stage.run_directory();
-    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
-    let mut balancer = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &variables)?;
+    let mut balancer = stage.launch_under(&["bash", "-c", script, "sh"], &[])?;
     stage.wait_ready(&mut balancer)?;
     let output = stage.clearway(&["reload"])?;
     ensure!(said(&output).contains("602 sockets taken over"), "{}{}", said(&output), complained(&output));
@@ -101,9 +88,10 @@ fn start_abstract(stage: &Stage, instance: &str) -> Result<Balancer> {
 fn a_stranger_is_sent_away_from_the_admin_socket() -> Result<()> {
     let stage = Stage::new("strange")?;
     let mut balancer = start_abstract(&stage, "e2e-strange")?;
+    let program = stage.open_to_strangers()?;
     let ask = |uid: &str| -> Result<std::process::Output> {
         let mut command = stage.hosts.balancer.command("setpriv");
-        command.args(["--reuid", uid, "--clear-groups"]).arg(clearway_program()?);
+        command.args(["--reuid", uid, "--clear-groups"]).arg(&program);
         command.args(["status", "--instance", "e2e-strange", "--run-directory", "/proc/nowhere"]);
         command.output().context("running clearway status")
     };
@@ -114,16 +102,13 @@ fn a_stranger_is_sent_away_from_the_admin_socket() -> Result<()> {
 }
 
 fn a_stranger_with_our_name_is_not_believed() -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     let stage = Stage::new("squat")?;
     stage.write(&stage.plain())?;
-    std::fs::set_permissions(stage.path(""), std::fs::Permissions::from_mode(0o755))?;
+    stage.open_to_strangers()?;
     // The stranger is another user's Clearway: nothing that it says is worth more than anybody's word.
-    let (program, file) = (clearway_program()?.display().to_string(), stage.file().display().to_string());
-    let words = ["setpriv", "--reuid", "65534", "--clear-groups", &program, "haproxy", "-f", &file];
-    let words = words.map(str::to_owned);
     let variables = [("CLEARWAY_INSTANCE", "e2e-squat"), ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere")];
-    let mut stranger = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &variables)?;
+    let setpriv = ["setpriv", "--reuid", "65534", "--clear-groups"];
+    let mut stranger = stage.launch_under(&setpriv, &variables)?;
     stranger.wait_for_log(0, " serves, worker ", SOON)?;
     let asked = stage.clearway(&["reload", "--instance", "e2e-squat"])?;
     assert_code(asked.status, 68)?;

@@ -1,7 +1,7 @@
 //! Bad input: each has its exit code, says what mends it, and leaves nothing.
 
 use anyhow::{Result, ensure};
-use clearway_lab::balancer::{Balancer, Kind, clearway_program};
+use clearway_lab::balancer::Balancer;
 use rustix::process::Signal;
 
 use crate::stage::{SOON, Stage, assert_code};
@@ -25,26 +25,7 @@ crate::tests![
 
 /// Starts Clearway as root with capabilities taken away (`-net_admin,-net_raw`).
 pub fn start_without(stage: &Stage, capabilities: &str) -> Result<Balancer> {
-    let (program, file) = (clearway_program()?.display().to_string(), stage.file().display().to_string());
-    let words = [
-        "setpriv",
-        "--bounding-set",
-        capabilities,
-        "--inh-caps",
-        capabilities,
-        &program,
-        "haproxy",
-        "-f",
-        &file,
-    ];
-    let directory = stage.run_directory();
-    let words = words.map(str::to_owned);
-    Balancer::start_words(
-        &stage.hosts.balancer,
-        Kind::Clearway,
-        &words,
-        &[("CLEARWAY_RUN_DIRECTORY", &directory)],
-    )
+    stage.launch_under(&["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities], &[])
 }
 
 /// Waits for an end with this code; every text must be in what it said, and nothing may be left.
@@ -191,15 +172,12 @@ fn user_together_with_usesrc_on_an_old_haproxy() -> Result<()> {
 fn a_root_that_cannot_be_written() -> Result<()> {
     let stage = Stage::new("ro")?;
     stage.write(&stage.transparent())?;
-    let (program, file) = (clearway_program()?.display().to_string(), stage.file().display().to_string());
     let script = "set -e; mount --make-rprivate /; \
         for at in $(findmnt -rno TARGET | grep -E '^/(run|tmp|dev/shm)?$' | sort -r); do \
           mount -o remount,bind,ro \"$at\"; done; \
         if touch /run/x 2>/dev/null || touch /tmp/x 2>/dev/null; then echo 'it can be written' >&2; exit 99; fi; \
         exec \"$@\"";
-    let words = ["unshare", "--mount", "sh", "-c", script, "sh", &program, "haproxy", "-f", &file];
-    let words = words.map(str::to_owned);
-    let mut balancer = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &[])?;
+    let mut balancer = stage.launch_under(&["unshare", "--mount", "sh", "-c", script, "sh"], &[])?;
     stage.wait_ready(&mut balancer)?;
     let output = stage.command(&stage.hosts.balancer, &["reload"])?;
     assert_code(output.status, 0)?;

@@ -124,14 +124,8 @@ fn what_clearway_was_given_keeps_its_number() -> Result<()> {
     // `bind fd@N` in a configuration means a descriptor that the user's own supervisor has opened.
     let stage = Stage::new("given")?;
     stage.write(&stage.plain())?;
-    let program = clearway_lab::balancer::clearway_program()?.display().to_string();
-    let file = stage.file().display().to_string();
     let script = "exec 3</etc/hostname 5</etc/passwd; exec \"$@\"";
-    let words = ["sh", "-c", script, "sh", &program, "haproxy", "-f", &file].map(str::to_owned);
-    let directory = stage.run_directory();
-    let kind = clearway_lab::balancer::Kind::Clearway;
-    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
-    let mut balancer = Balancer::start_words(&stage.hosts.balancer, kind, &words, &variables)?;
+    let mut balancer = stage.launch_under(&["sh", "-c", script, "sh"], &[])?;
     stage.wait_ready(&mut balancer)?;
     balancer.wait_for_log(0, " serves, worker ", SOON)?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;

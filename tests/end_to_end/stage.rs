@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
 use std::time::Duration;
@@ -147,6 +148,29 @@ impl Stage {
         let mut variables = vec![("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
         variables.extend(environment);
         Balancer::start(&self.hosts.balancer, Kind::Clearway, &self.file(), arguments, &variables)
+    }
+
+    /// Lets other users into the folder of this test, and puts a program there that they may execute: the
+    /// tree itself may lie where only root can go.
+    pub fn open_to_strangers(&self) -> Result<PathBuf> {
+        std::fs::set_permissions(self.folder.path(), std::fs::Permissions::from_mode(0o755))?;
+        let copy = self.path("clearway");
+        std::fs::copy(clearway_program()?, &copy).context("copying the program")?;
+        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755))?;
+        Ok(copy)
+    }
+
+    /// Starts Clearway by way of another program, such as `setpriv` or a shell that executes `"$@"`.
+    pub fn launch_under(&self, wrapper: &[&str], environment: &[(&str, &str)]) -> Result<Balancer> {
+        let copy = self.path("clearway");
+        let program = if copy.exists() { copy } else { clearway_program()? }.display().to_string();
+        let file = self.file().display().to_string();
+        let words = wrapper.iter().copied().chain([program.as_str(), "haproxy", "-f", &file]);
+        let words: Vec<String> = words.map(str::to_owned).collect();
+        let directory = self.run_directory();
+        let mut variables = vec![("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+        variables.extend(environment);
+        Balancer::start_words(&self.hosts.balancer, Kind::Clearway, &words, &variables)
     }
 
     /// Waits until both fronts answer.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clearway_lab::balancer::{Balancer, Kind, clearway_program};
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
@@ -22,17 +21,8 @@ crate::tests![
 fn as_pid_1_it_reaps_orphans_and_stops_cleanly() -> Result<()> {
     let stage = Stage::new("pid1")?;
     stage.write(&stage.transparent())?;
-    let clearway = clearway_program()?.display().to_string();
-    let file = stage.file().display().to_string();
-    let words =
-        ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", &clearway, "haproxy", "-f", &file];
-    let directory = stage.run_directory();
-    let mut balancer = Balancer::start_words(
-        &stage.hosts.balancer,
-        Kind::Clearway,
-        &words.map(str::to_owned),
-        &[("CLEARWAY_RUN_DIRECTORY", &directory)],
-    )?;
+    let unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let mut balancer = stage.launch_under(&unshare, &[])?;
     balancer.wait_for_log(0, "begins, pid 1,", SOON)?;
     stage.wait_ready(&mut balancer)?;
     let inside = clearway_lab::process::children(balancer.pid());

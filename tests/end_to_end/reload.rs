@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clearway_lab::load::{Expect, Plan};
 use clearway_lab::session::{Session, State};
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
@@ -11,6 +12,7 @@ use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained, sai
 
 crate::tests![
     twenty_reloads_under_load_lose_nobody,
+    reloads_at_the_highest_rate_lose_nobody,
     sessions_live_on_in_their_generation,
     the_next_generation_takes_the_same_sockets,
     both_signals_and_the_subcommand_reload,
@@ -41,6 +43,24 @@ fn twenty_reloads_under_load_lose_nobody() -> Result<()> {
         ensure!(session.is_alive(), "a session that was opened before the first reload has ended");
         session.finish()?;
     }
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn reloads_at_the_highest_rate_lose_nobody() -> Result<()> {
+    // A lost race between two listening sockets shows only at thousands of connections a second.
+    let stage = Stage::new("rate")?;
+    stage.write(&stage.transparent())?;
+    let mut balancer = stage.start()?;
+    let plan = Plan::closed(&stage.fronts(), 64, Duration::from_mins(1))
+        .from(stage.hosts.client_addresses())
+        .expecting(Expect::OwnAddress)
+        .patient_for(Duration::from_secs(10));
+    let load = clearway_lab::load::start(&stage.hosts.client, plan)?;
+    for _ in 0..10 {
+        assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    }
+    assert_nobody_lost(&load.finish()?, 1000)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -5,7 +5,7 @@
 //! the same file). One thread writes; what comes while its queue is full is dropped and counted, and the
 //! count is written when there is room again.
 //!
-//! The subcommands write directly, by [`say!`] and [`complain!`], which ignore a reader that is gone where
+//! The subcommands write directly, by `say!` and `complain!`, which ignore a reader that is gone where
 //! `println!` would panic.
 
 use std::io::{self, ErrorKind, Write};

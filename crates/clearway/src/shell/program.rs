@@ -113,8 +113,11 @@ fn missing(problem: &str) -> Failure {
 }
 
 fn ask_version(path: &Path) -> Result<Version, Failure> {
-    let (_, answer) =
+    let (status, answer) =
         ask(path, &["-v"]).map_err(|error| missing(&format!("asking `{} -v`: {error}", path.display())))?;
+    if answer.is_empty() {
+        return Err(missing(&format!("`{} -v` said nothing ({status})", path.display())));
+    }
     let version =
         Version::parse(&answer).map_err(|error| missing(&format!("`{}`: {error}", path.display())))?;
     if version.supported() {

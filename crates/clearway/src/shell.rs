@@ -34,7 +34,7 @@ pub mod reaper;
 mod words;
 
 pub use child::Descriptors;
-pub use failure::unreadable;
+pub use prepare::read_configuration;
 pub use program::Program;
 
 use custody::Custody;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 
 /// The moment at which a limit runs out.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,18 @@ impl Deadline {
     /// Returns once the descriptor can be read without blocking (an end counts), `ETIMEDOUT` after the deadline.
     pub(crate) fn readable(self, fd: impl AsFd) -> Result<(), Errno> {
         self.wait(&fd, PollFlags::IN)
+    }
+
+    /// Sends a few bytes: so few go whole or not at all.
+    pub(crate) fn send(self, fd: impl AsFd, bytes: &[u8]) -> Result<(), Errno> {
+        loop {
+            self.writable(&fd)?;
+            match send(&fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Returns once the descriptor can be written, `ETIMEDOUT` after the deadline.

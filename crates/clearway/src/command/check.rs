@@ -10,7 +10,7 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::version::{UserWithTransparency, Version};
 use clearway_kernel::capabilities::{self, Capability};
 
-use crate::shell::{Program, unreadable};
+use crate::shell::{Program, read_configuration};
 
 /// Runs `haproxy -c` with the user's arguments, then looks at the configuration itself.
 pub fn check(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
@@ -23,8 +23,7 @@ pub fn check(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         crate::say!("note: {handled}");
     }
     let version = Program::new(invocation.program.clone()).version()?;
-    let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
-    let configuration = Configuration::read(&invocation, &lookup).map_err(|error| unreadable(&error))?;
+    let configuration = read_configuration(&invocation)?;
     let status = Command::new(&invocation.program)
         .arg("-c")
         .args(&invocation.arguments)

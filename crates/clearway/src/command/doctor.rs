@@ -7,7 +7,6 @@ use std::ffi::OsString;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
-use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::plumbing;
 use clearway_kernel::transparency::{self, Family};
@@ -15,7 +14,7 @@ use serde::Serialize;
 
 use crate::admin::find;
 use crate::cli::Target;
-use crate::shell::Program;
+use crate::shell::{Program, read_configuration};
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -188,12 +187,11 @@ fn running(target: &Target) -> Finding {
 
 fn configuration(arguments: Vec<OsString>) -> Result<Vec<Finding>, Failure> {
     let invocation = super::invocation(arguments)?;
-    let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
-    let configuration = match Configuration::read(&invocation, &lookup) {
+    let configuration = match read_configuration(&invocation) {
         Ok(configuration) => configuration,
-        Err(error) => {
-            let remedy = "name the configuration with `-f`".to_owned();
-            return Ok(vec![Finding::problem(error.to_string(), "HAProxy would not start", remedy)]);
+        Err(failure) => {
+            let remedy = failure.hints.join("; ");
+            return Ok(vec![Finding::problem(failure.message, "HAProxy would not start", remedy)]);
         }
     };
     let notes = configuration.fighting.iter().map(|line| Finding::note(line.to_string()));

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::{Failure, Plumbing as Needs};
+use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::{Bind, Configuration, Guard, Holds, Transparent, V6};
 use clearway_haproxy::inventory::LocalAddress;
 use clearway_haproxy::overlay::{Capability as Kept, Overlay};
@@ -42,7 +43,7 @@ impl Shell {
     /// Prepares a generation, or says why there will be none.
     pub fn prepare(&mut self) -> Result<Prepared, Failure> {
         let version = self.program.version()?;
-        let configuration = read(self)?;
+        let configuration = read_configuration(&self.invocation)?;
         self.say_once(configuration.fighting.iter().map(ToString::to_string));
         let transparent = transparent_line(&configuration, &self.program, version);
         let held = capabilities::effective().map_err(|error| internal(&error))?;
@@ -94,10 +95,10 @@ impl Shell {
     }
 }
 
-/// Reads the files with the environment that HAProxy will have.
-fn read(shell: &Shell) -> Result<Configuration, Failure> {
+/// Reads the files with the environment that HAProxy will have; also what `check` and `doctor` look at.
+pub fn read_configuration(invocation: &Invocation) -> Result<Configuration, Failure> {
     let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
-    Configuration::read(&shell.invocation, &lookup).map_err(|error| failure::unreadable(&error))
+    Configuration::read(invocation, &lookup).map_err(|error| failure::unreadable(&error))
 }
 
 /// The first line that makes the configuration transparent, conditions considered. A condition that

@@ -6,9 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, send,
-};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
 use super::{GetsocksError, MOST, ReceivedSocket, Side, records};
 use crate::deadline::Deadline;
@@ -39,7 +37,7 @@ struct Message {
 
 impl<C: AsFd> Fetch<C> {
     fn run(self) -> Result<Vec<ReceivedSocket>, GetsocksError> {
-        match self.send(b"_getsocks\n") {
+        match self.deadline.send(&self.connection, b"_getsocks\n") {
             Err(Errno::PIPE | Errno::CONNRESET) => return Err(GetsocksError::Refused),
             sent => sent.map_err(|error| self.failed(error))?,
         }
@@ -58,7 +56,7 @@ impl<C: AsFd> Fetch<C> {
             if !message.fds.is_empty() {
                 fds.extend(message.fds);
                 let had = i32::try_from(had + sockets.len()).unwrap_or(i32::MAX);
-                match self.send(&had.to_ne_bytes()) {
+                match self.deadline.send(&self.connection, &had.to_ne_bytes()) {
                     // Before 3.2 HAProxy does not wait for the last one.
                     Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => {}
                     Err(error) => return Err(self.failed(error)),
@@ -119,18 +117,6 @@ impl<C: AsFd> Fetch<C> {
             return Err(GetsocksError::TooManyFiles);
         }
         Ok(Message { bytes: message.bytes, fds })
-    }
-
-    fn send(&self, bytes: &[u8]) -> Result<(), Errno> {
-        loop {
-            self.deadline.writable(&self.connection)?;
-            match send(&self.connection, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                // So few bytes go whole or not at all.
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     fn failed(&self, source: Errno) -> GetsocksError {

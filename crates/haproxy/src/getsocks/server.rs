@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, send, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 
 use super::{GetsocksError, MOST, OfferedSocket, PER_MESSAGE, Side, records};
 use crate::deadline::Deadline;
@@ -43,7 +43,7 @@ impl<C: AsFd> Serve<C> {
         let payloads =
             sockets.chunks(PER_MESSAGE).map(records::write).collect::<Result<Vec<_>, GetsocksError>>()?;
         self.request()?;
-        self.send(&count.to_ne_bytes()).map_err(|error| self.failed(error, 0))?;
+        self.deadline.send(&self.connection, &count.to_ne_bytes()).map_err(|error| self.failed(error, 0))?;
         let mut done = 0;
         for (chunk, payload) in sockets.chunks(PER_MESSAGE).zip(&payloads) {
             self.send_chunk(chunk, payload).map_err(|error| self.failed(error, done))?;
@@ -110,17 +110,6 @@ impl<C: AsFd> Serve<C> {
             match recv(&self.connection, &mut *buffer, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return Err(Errno::PIPE),
                 Ok((read, _)) => return Ok(read),
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn send(&self, bytes: &[u8]) -> Result<(), Errno> {
-        loop {
-            self.deadline.writable(&self.connection)?;
-            match send(&self.connection, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Ok(_) => return Ok(()),
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(error) => return Err(error),
             }

@@ -12,18 +12,27 @@
 //! | [`nft`] | the table that marks packets for transparent sockets |
 //! | [`routing`] | the rules and routes that deliver marked packets locally |
 //! | [`listeners`] | who listens on a port; listening on an address that is not here |
+//! | [`steering`] | which of the sockets of one address get the new clients |
+//! | [`queues`] | who waits at a listening socket, and when nobody does any more |
 //! | [`transparency`] | may this process make transparent sockets |
 //! | [`capabilities`] | what this process may do |
+//! | [`memory`] | the memory limit, and whom the kernel kills first |
+//! | [`interfaces`] | whose network namespace this is |
 //! | [`netlink`] | the client underneath |
 //! | [`token`] | abstract sockets as signs of life and as a lock |
 
 #![forbid(unsafe_code)]
 
 pub mod capabilities;
+pub mod interfaces;
 pub mod listeners;
+pub mod memory;
+mod modules;
 pub mod netlink;
 pub mod nft;
 pub mod plumbing;
+pub mod queues;
 pub mod routing;
+pub mod steering;
 pub mod token;
 pub mod transparency;

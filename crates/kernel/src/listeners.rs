@@ -1,13 +1,19 @@
 //! Listening TCP sockets: who has a port, and how to listen where this host has no address.
 //!
-//! [`holders`] answers "address in use" with a name. [`bind_foreign`] makes the socket for an address that
+//! [`holders`] answers "address in use" with a name, [`strangers`] finds who shares a port by `SO_REUSEPORT`
+//! without anybody having been told. [`bind_foreign`] makes the socket for an address that
 //! comes later (a VIP of keepalived) without the sysctl `ip_nonlocal_bind`. Nothing here accepts.
 
 mod foreign;
 mod holders;
+mod strangers;
+mod table;
 
+pub(crate) use foreign::covers;
 pub use foreign::{bind_foreign, is_local};
 pub use holders::{Error, Holder, Process, holders};
+pub use strangers::{Managed, Stranger, strangers};
+pub(crate) use table::{Row, State, rows};
 
 #[cfg(test)]
 mod tests;

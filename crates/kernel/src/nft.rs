@@ -33,6 +33,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
 use rustix::io::Errno;
 
+use crate::modules;
 use crate::netlink::{self, BatchError, Client, Protocol, Step};
 use crate::token::Token;
 
@@ -48,8 +49,8 @@ pub use name::TableName;
 pub enum Error {
     /// `EPROTONOSUPPORT`, `EOPNOTSUPP`, or `EINVAL` to a dump: no `nf_tables` in this kernel.
     #[error(
-        "the kernel lacks nftables: {0}\nhint: load the module `nf_tables` on the host (`modprobe nf_tables`), \
-         or run a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET"
+        "the kernel lacks nftables: {0}{remedy}, or run a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET",
+        remedy = modules::missing("nf_tables")
     )]
     NoNfTables(netlink::Error),
     /// `EPERM` to all of nftables.
@@ -65,9 +66,8 @@ pub enum Error {
     NoInetChains(netlink::Error),
     /// `ENOENT` to a rule: the expression `socket` (Linux 4.18) is not there and could not be loaded.
     #[error(
-        "the kernel lacks the nft `socket` expression: {0}\nhint: load the module `nft_socket` on the host \
-         (`modprobe nft_socket`; it may be in the package `kernel-modules-extra`); containers need no \
-         `SYS_MODULE` for that"
+        "the kernel lacks the nft `socket` expression: {0}{remedy}",
+        remedy = modules::missing("nft_socket")
     )]
     NoSocketExpression(netlink::Error),
     /// The sign of life of a table without owner could not be bound.
@@ -89,7 +89,7 @@ pub enum Error {
 pub struct Limits {
     /// Owner tables (Linux 5.12).
     pub owner: bool,
-    /// `socket wildcard` (Linux 5.11).
+    /// `socket wildcard` (Linux 5.10).
     pub wildcard: bool,
 }
 
@@ -146,10 +146,20 @@ impl Table {
         Ok(tables.iter().any(|table| table.name == self.name && table.owner))
     }
 
+    /// Makes a plain table again, empty, if others have removed it, and says whether they had. They cannot
+    /// remove an owner table.
+    pub fn restore(&mut self) -> Result<bool, Error> {
+        if self.is_owner() || list(&mut self.client)?.iter().any(|table| table.name == self.name) {
+            return Ok(false);
+        }
+        self.create(TableFlags::empty()).map_err(explain)?;
+        Ok(true)
+    }
+
     /// Fills the table with the chains and rules; a second time, fills it anew.
     ///
     /// One transaction. The guard against wildcard listeners is left out where the kernel does not know it
-    /// (`EOPNOTSUPP` before 5.11): see [`Table::has_wildcard_guard`].
+    /// (`EOPNOTSUPP` before 5.10): see [`Table::has_wildcard_guard`].
     pub fn apply(&mut self, mark: Mark) -> Result<(), Error> {
         let what = format!("filling the nftables table `{}`", self.name);
         let table = self.name.to_string();

@@ -159,11 +159,18 @@ impl Plumbing {
     /// Puts back what others have removed (systemd-networkd and `NetworkManager` flush foreign rules and
     /// routes, `lo` going down takes the IPv6 route along), and says what that was.
     ///
-    /// The table is not looked at: `nft flush ruleset` spares owner tables.
+    /// `nft flush ruleset` spares owner tables, and takes plain ones along (before Linux 5.12): such a table is
+    /// put back in the order of [`Plumbing::install`], and filled anew whatever is left of it.
     pub fn repair(&mut self) -> Result<Vec<String>, Error> {
         let mut made = Vec::new();
+        if self.table.restore()? {
+            made.push(format!("table inet {}", self.table.name()));
+        }
         for family in &self.families {
             made.extend(routing::apply(&mut self.route, self.block, self.mark, *family)?);
+        }
+        if !self.table.is_owner() {
+            self.table.apply(self.mark)?;
         }
         Ok(made)
     }

@@ -50,7 +50,7 @@ pub fn is_local(address: IpAddr) -> bool {
 }
 
 /// Whether a listener on `local` gets what is sent to `address`.
-pub(super) fn covers(local: IpAddr, v6only: bool, address: IpAddr) -> bool {
+pub(crate) fn covers(local: IpAddr, v6only: bool, address: IpAddr) -> bool {
     match (local, address) {
         (IpAddr::V4(local), IpAddr::V4(address)) => local == Ipv4Addr::UNSPECIFIED || local == address,
         (IpAddr::V6(local), IpAddr::V6(address)) => local.is_unspecified() || local == address,

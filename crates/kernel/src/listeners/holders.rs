@@ -9,18 +9,11 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use netlink_packet_core::{NlasIterator, Parseable};
-use netlink_packet_sock_diag::SockDiagMessage;
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, INET_DIAG_SKV6ONLY, IPPROTO_TCP};
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
-use rustix::io::Errno;
-
 use super::foreign::covers;
-use crate::netlink::{self, Client, Protocol, Reply};
+use super::table::{Row, State, rows};
+use crate::netlink;
 use crate::transparency::Family;
 
-/// `sizeof(struct inet_diag_msg)`.
-const HEADER: usize = 72;
 /// How long `/proc` is searched: a host may have a million descriptors, and this runs in an event loop.
 const PROC_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -52,7 +45,10 @@ pub struct Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.process {
-            Some(Process { pid, command }) => write!(f, "{} held by {command} (pid {pid})", self.address),
+            Some(Process { pid, command }) => {
+                // A name that a process has given itself.
+                write!(f, "{} held by {} (pid {pid})", self.address, command.escape_debug())
+            }
             None => {
                 write!(
                     f,
@@ -77,49 +73,27 @@ pub enum Error {
 
 /// The TCP sockets that listen on a port; with an address, those that get what is sent to it.
 pub fn holders(port: u16, address: Option<IpAddr>) -> Result<Vec<Holder>, Error> {
-    let mut client = Client::open(Protocol::SockDiag).map_err(Error::Netlink)?;
-    let mut holders = Vec::new();
-    for family in Family::ALL {
-        let what = format!("listing {family} sockets that listen on port {port}");
-        let replies = client.dump(&what, &request(family, port)).map_err(|error| match error.errno() {
-            Some(Errno::NOENT) => Error::NoDiag(error),
-            _ => Error::Netlink(error),
-        })?;
-        holders.extend(replies.iter().filter_map(decode).filter(|holder| {
+    let holders = rows(State::Listening, port, &Family::ALL)?.into_iter().map(Holder::from);
+    let mut holders: Vec<_> = holders
+        .filter(|holder| {
             let wanted = address.is_none_or(|address| covers(holder.address.ip(), holder.v6only, address));
             holder.address.port() == port && wanted
-        }));
-    }
+        })
+        .collect();
     name(&mut holders);
     Ok(holders)
 }
 
-fn request(family: Family, port: u16) -> SockDiagMessage {
-    let (family, socket_id) = match family {
-        Family::V4 => (AF_INET, SocketId::new_v4()),
-        Family::V6 => (AF_INET6, SocketId::new_v6()),
-    };
-    SockDiagMessage::InetRequest(InetRequest {
-        family,
-        protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::empty(),
-        states: StateFlags::LISTEN,
-        socket_id: SocketId { source_port: port, ..socket_id },
-    })
-}
-
-pub(super) fn decode(reply: &Reply) -> Option<Holder> {
-    let header = InetResponseHeader::parse(&reply.payload).ok()?;
-    let id = header.socket_id;
-    let v6only = NlasIterator::new(reply.payload.get(HEADER..)?)
-        .flatten()
-        .any(|nla| nla.kind() == INET_DIAG_SKV6ONLY && nla.value().first().is_some_and(|value| *value != 0));
-    let address = SocketAddr::new(id.source_address, id.source_port);
-    Some(Holder { address, v6only, inode: header.inode, uid: header.uid, process: None })
+impl From<Row> for Holder {
+    fn from(row: Row) -> Self {
+        // An inode of a socket has 32 bits, here and in `/proc`.
+        let inode = u32::try_from(row.inode).unwrap_or_default();
+        Self { address: row.local, v6only: row.v6only, inode, uid: row.uid, process: None }
+    }
 }
 
 /// Looks for the inodes in `/proc/*/fd`, until all are found or patience is at its end.
-fn name(holders: &mut [Holder]) {
+pub(super) fn name(holders: &mut [Holder]) {
     let mut wanted: HashMap<String, &mut Holder> =
         holders.iter_mut().map(|holder| (format!("socket:[{}]", holder.inode), holder)).collect();
     let deadline = Instant::now() + PROC_PATIENCE;

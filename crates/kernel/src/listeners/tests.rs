@@ -53,6 +53,6 @@ proptest! {
         if let Some(family) = payload.first_mut() {
             *family = if *family % 2 == 0 { 2 } else { 10 };
         }
-        let _ = holders::decode(&Reply { kind: 20, payload });
+        let _ = table::decode(&Reply { kind: 20, payload });
     }
 }

@@ -11,7 +11,7 @@ use crate::routing::Family;
 pub enum Notice {
     /// No owner tables (Linux before 5.12): a killed process leaves its table to the next sweep.
     NoOwner,
-    /// No `socket wildcard` (Linux before 5.11).
+    /// No `socket wildcard` (Linux before 5.10).
     NoWildcardGuard,
     /// Rules and routes of this family were left out.
     NoFamily {
@@ -39,7 +39,7 @@ impl fmt::Display for Notice {
                  until the next Clearway starts or `clearway cleanup` is run",
             ),
             Self::NoWildcardGuard => f.write_str(
-                "this kernel lacks `socket wildcard` in nftables (Linux 5.11): a `bind *:port transparent` in \
+                "this kernel lacks `socket wildcard` in nftables (Linux 5.10): a `bind *:port transparent` in \
                  the HAProxy configuration would also catch what this host forwards to that port of others",
             ),
             Self::NoFamily { family, why } => {

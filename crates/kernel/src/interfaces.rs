@@ -1,0 +1,41 @@
+//! What the network namespace of this process looks like, as far as it tells whether replies can come back.
+//!
+//! Read from `/proc/net` and `/proc/sys/net`, which show the reader's own namespace. It decides nothing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A setting that only the first network namespace of a machine has: its backlog is not per namespace
+/// (`net_core_table` in `net/core/sysctl_net_core.c`).
+const ONLY_ON_THE_HOST: &str = "/proc/sys/net/core/netdev_max_backlog";
+
+/// Whether this is the network namespace that the machine began with: on a host, or with host networking.
+/// Where `/proc/sys` cannot be seen it is taken for one.
+pub fn is_the_hosts() -> bool {
+    Path::new(ONLY_ON_THE_HOST).exists() || !Path::new("/proc/sys/net/core").exists()
+}
+
+/// The interfaces beside `lo` that have an IPv6 address or an IPv4 route.
+pub fn in_use() -> BTreeSet<String> {
+    let read = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
+    named(&read("/proc/net/route"), &read("/proc/net/if_inet6"))
+}
+
+fn named(ipv4: &str, ipv6: &str) -> BTreeSet<String> {
+    let routed = ipv4.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    let addressed = ipv6.lines().filter_map(|line| line.split_whitespace().nth(5));
+    routed.chain(addressed).filter(|name| *name != "lo").map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_interface_counts_once_and_lo_never() {
+        let routes = "Iface\tDestination\tGateway\neth0\t00000000\t0100\neth0\t0011\t0000\n";
+        let addresses = "fd00 02 40 20 80     eth0\n01 01 80 10 80       lo\nfe80 03 40 20 80 eth1\nbroken\n";
+        assert_eq!(named(routes, addresses), BTreeSet::from(["eth0".to_owned(), "eth1".to_owned()]));
+        assert!(named("", "").is_empty());
+    }
+}

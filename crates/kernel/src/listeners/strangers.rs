@@ -1,0 +1,69 @@
+//! Who shares a port with us without our knowing.
+//!
+//! Two programs of one user that both set `SO_REUSEPORT` may listen on the same address, and neither is told:
+//! a HAProxy that somebody forgot takes its share of the clients. A listener on a wider or narrower address
+//! takes some of them as well. Nothing is refused in either case, so somebody has to look.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+
+use super::foreign::covers;
+use super::holders::{Error, Holder, name};
+use super::table::{State, rows};
+use crate::transparency::Family;
+
+/// An address that is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Managed {
+    /// Where we listen.
+    pub address: SocketAddr,
+    /// Whether for IPv6 only; without meaning for IPv4.
+    pub v6only: bool,
+}
+
+impl Managed {
+    /// Whether some client could be meant for both.
+    fn overlaps(self, holder: &Holder) -> bool {
+        let (ours, theirs) = (self.address, holder.address);
+        let wider = covers(ours.ip(), self.v6only, theirs.ip());
+        let narrower = covers(theirs.ip(), holder.v6only, ours.ip());
+        ours.port() == theirs.port() && (wider || narrower)
+    }
+}
+
+/// A listening socket that is not ours on an address that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// The socket, and who has it as far as that can be seen.
+    pub holder: Holder,
+    /// The first of the managed addresses that it overlaps.
+    pub shares: SocketAddr,
+}
+
+/// `0.0.0.0:80 held by nginx (pid 1234) takes clients of 10.0.0.1:80`.
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} takes clients of {}", self.holder, self.shares)
+    }
+}
+
+/// The listening TCP sockets of this network namespace that share a managed address, equal or overlapping, and
+/// whose inode is not in `ours` (what we and our HAProxy hold).
+///
+/// Interfaces are not compared: of two sockets that are bound to different ones, neither takes the other's
+/// clients, but both are shown. UDP (QUIC) is not looked at.
+pub fn strangers<S: BuildHasher>(
+    managed: &[Managed],
+    ours: &HashSet<u64, S>,
+) -> Result<Vec<Stranger>, Error> {
+    let rows = rows(State::Listening, 0, &Family::ALL)?.into_iter().filter(|row| !ours.contains(&row.inode));
+    let found = rows.map(Holder::from).filter_map(|holder| {
+        let shares = managed.iter().find(|managed| managed.overlaps(&holder))?.address;
+        Some((holder, shares))
+    });
+    let (mut holders, shared): (Vec<_>, Vec<_>) = found.unzip();
+    name(&mut holders);
+    Ok(holders.into_iter().zip(shared).map(|(holder, shares)| Stranger { holder, shares }).collect())
+}

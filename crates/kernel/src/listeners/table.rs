@@ -1,0 +1,104 @@
+//! The kernel's table of TCP sockets, as `sock_diag` tells it: one dump per address family.
+
+use std::net::SocketAddr;
+
+use netlink_packet_core::{NlasIterator, Parseable};
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, INET_DIAG_SKV6ONLY, IPPROTO_TCP};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
+use rustix::io::Errno;
+
+use super::Error;
+use crate::netlink::{Client, Protocol, Reply};
+use crate::transparency::Family;
+
+/// `sizeof(struct inet_diag_msg)`.
+const HEADER: usize = 72;
+
+/// Which sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Those that listen, MPTCP's among them.
+    Listening,
+    /// Requests whose handshake is not complete, and connections of TCP Fast Open.
+    HalfOpen,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// Where it is bound.
+    pub local: SocketAddr,
+    /// Its peer; unspecified for a listener.
+    pub remote: SocketAddr,
+    /// `IPV6_V6ONLY`; `false` for IPv4.
+    pub v6only: bool,
+    /// The interface it is bound to by `SO_BINDTODEVICE`, 0 without.
+    pub device: u32,
+    /// 0 for what nobody has accepted.
+    pub inode: u64,
+    /// The user that made it.
+    pub uid: u32,
+    /// Of a listener: how many connections wait to be accepted.
+    pub waiting: u32,
+    /// Of a listener: how many may.
+    pub limit: u32,
+}
+
+/// The rows in one state, with that local port or (0) any.
+pub(crate) fn rows(state: State, port: u16, families: &[Family]) -> Result<Vec<Row>, Error> {
+    let mut client = Client::open(Protocol::SockDiag).map_err(Error::Netlink)?;
+    let mut rows = Vec::new();
+    for &family in families {
+        let doing = match state {
+            State::Listening => "that listen",
+            State::HalfOpen => "of half-open connections",
+        };
+        let what = match port {
+            0 => format!("listing {family} sockets {doing}"),
+            port => format!("listing {family} sockets {doing} on port {port}"),
+        };
+        let replies = client.dump(&what, &request(family, state, port));
+        let replies = replies.map_err(|error| match error.errno() {
+            Some(Errno::NOENT) => Error::NoDiag(error),
+            _ => Error::Netlink(error),
+        })?;
+        rows.extend(replies.iter().filter_map(decode).filter(|row| port == 0 || row.local.port() == port));
+    }
+    Ok(rows)
+}
+
+fn request(family: Family, state: State, port: u16) -> SockDiagMessage {
+    let (family, socket_id) = match family {
+        Family::V4 => (AF_INET, SocketId::new_v4()),
+        Family::V6 => (AF_INET6, SocketId::new_v6()),
+    };
+    SockDiagMessage::InetRequest(InetRequest {
+        family,
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        states: match state {
+            State::Listening => StateFlags::LISTEN,
+            State::HalfOpen => StateFlags::SYN_RECV,
+        },
+        socket_id: SocketId { source_port: port, ..socket_id },
+    })
+}
+
+pub(super) fn decode(reply: &Reply) -> Option<Row> {
+    let header = InetResponseHeader::parse(&reply.payload).ok()?;
+    let id = header.socket_id;
+    let v6only = NlasIterator::new(reply.payload.get(HEADER..)?)
+        .flatten()
+        .any(|nla| nla.kind() == INET_DIAG_SKV6ONLY && nla.value().first().is_some_and(|value| *value != 0));
+    Some(Row {
+        local: SocketAddr::new(id.source_address, id.source_port),
+        remote: SocketAddr::new(id.destination_address, id.destination_port),
+        v6only,
+        device: id.interface_id,
+        inode: header.inode.into(),
+        uid: header.uid,
+        waiting: header.recv_queue,
+        limit: header.send_queue,
+    })
+}

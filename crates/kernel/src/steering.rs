@@ -1,0 +1,283 @@
+//! Steering: new clients go to the new sockets of an address while the old ones are served to the end.
+//!
+//! Where HAProxy does not recognise a socket that it was given, it binds a second one to the same address with
+//! `SO_REUSEPORT`. The kernel then shares new clients out among the old and the new, and whoever waits at the
+//! old ones when they are closed is reset. A program attached to the group (`SO_ATTACH_REUSEPORT_CBPF`, Linux
+//! 4.5; no capability, no sysctl) chooses instead. This module makes the choice and undoes it; it owns no
+//! descriptor, waits for nothing and decides nothing.
+//!
+//! ```text
+//!   shell                                        kernel: the group, in order of listen()
+//!     | (the new HAProxy listens)                  [old old | new new]   shared out by a hash
+//!     |- groups(held, fresh): is it possible? ---- as sock_diag tells it; changes nothing
+//!     |- Group::steer(via) ---------------------->  new clients: new only
+//!     |- Waiting::begin(leaving), poll, poll, ...   the old HAProxy accepts who is left
+//!     |- Group::narrow(via) --------------------->  new only, whatever moves when the old are closed
+//!     |  (seal(each old), if Group::needs_seal)
+//!     |- old HAProxy: drain. It closes its copies;  ours keep the group as it is
+//!     |- our duplicates closed, in a row --------->  [new new]   nobody waits there: nobody is reset
+//!     |- Waiting::poll until listening == 0
+//!     '- Group::release(via) -------------------->  shared out by the hash again
+//! ```
+//!
+//! # Which index is whose
+//!
+//! A program returns an index into the group's array, which nobody can read. What is known of it (Linux 4.5 to
+//! 6.18, `net/core/sock_reuseport.c`; the tests ask the running kernel):
+//! - A socket is appended when it begins to *listen*, not when it is bound (`inet_csk_listen_start`, `inet_hash`,
+//!   `reuseport_add_sock`). What the new HAProxy binds comes behind all that was held before.
+//! - When one goes, the *last* takes its place (`reuseport_detach_sock`; with `tcp_migrate_req`, Linux 5.14, it is
+//!   kept in a second part of the array that programs cannot choose from). Going is the last copy closed, or
+//!   `listen` taken back.
+//! - An index beyond the end is no error: the hash chooses among all. So "-1" is a program that does nothing.
+//! - The group is one address, one `v6only`, one interface, one user. It is the same for both address families
+//!   of a dual-stack socket.
+//!
+//! So the old sockets are the indices below their count and the new ones those above it, whatever the order
+//! within, *provided that* the caller passes all sockets of the address that it held when the new HAProxy was
+//! started and has closed none since. [`groups`] compares with the kernel's list: anybody else in the group, and
+//! its place would be unknown: [`Reason::Stranger`]. One who comes later comes behind us and does no harm.
+//!
+//! Sockets that stay beside others that leave (fewer shards) are known by index only if the caller has seen the
+//! group from its beginning: [`Order::Known`]. HAProxy takes sockets that it was given *from the end* of the list
+//! (knowledge A.3), so whoever offers them in reverse has the first ones stay and the order known for ever.
+//!
+//! # When somebody dies
+//!
+//! | who | while steered | so |
+//! |---|---|---|
+//! | new HAProxy, no copy of its sockets left | indices are beyond the end: the hash, among the old | nothing to do but [`Group::release`] |
+//! | new HAProxy, we hold copies | new clients wait at them for nobody | [`Group::revert`], then close the copies; who waits there is reset |
+//! | old HAProxy | who waits at the old sockets is lost with them, as without steering | close them, release |
+//! | Clearway | every HAProxy ends with it, and the group with its last socket | nothing; a takeover waits for the release |
+//!
+//! # One leaves, or several
+//!
+//! Closing one old socket is exact: `[old new]` becomes `[new]`, and index 1 is beyond the end. Closing two is
+//! not: `[old old new]` becomes `[new old]`, index 2 is beyond the end, and the hash may choose the remaining old
+//! one until it is closed too.
+//!
+//! Of `n` members of which `r` leave, all removals but the last move only the `r - 1` at the end. So whoever stays
+//! below index `n - r + 1` stays where it is meanwhile, in whatever order the old are closed: [`Group::narrow`]
+//! chooses among those. There are such if there are as many new sockets as leave, or if those that stay come
+//! first. If not ([`Group::needs_seal`]: two shards become one), what remains is the time between two `close`: 5
+//! microseconds if the duplicates that we hold are the last and are closed in a row (measured), in which somebody
+//! is reset in some 3 reloads of 100 at 10,000 clients a second (computed). [`seal`] turns the reset into a delay:
+//! an old socket that drops SYNs. The client's kernel sends it again after a second and finds a new socket.
+//!
+//! # Where there is no group
+//!
+//! An address and a wildcard are two groups, and the kernel takes the more specific one (`inet_lookup_listener`:
+//! first the address, then the wildcard; in each an interface counts more, then IPv4 more than dual-stack):
+//!
+//! | held | new | new clients go to | so |
+//! |---|---|---|---|
+//! | `0.0.0.0:80` | `10.0.0.1:80` | the new, for that address, at once | [`Reason::Narrower`]: wait as above, then close |
+//! | `10.0.0.1:80` | `0.0.0.0:80` | the old, until it is closed | [`Reason::Wider`]: [`seal`], wait, close: who comes meanwhile is a second late |
+//! | `10.0.0.1:80` | nothing | the old, until it is closed | [`Reason::Nobody`]: the same, to serve those who came before |
+//!
+//! `[::]` and `[::]` with `v6only` are two groups as well; the kernel takes the older one, so that is `Wider`.
+//! Sealing is possible for every socket, also where the order is unknown or a stranger is in the group, but newer
+//! kernels want a capability for it. Where it is refused, waiting alone still serves those who can be waited for.
+//!
+//! MPTCP: `sock_diag` lists such a listener as TCP's; whether the kernel takes the two options on it is not
+//! tested. If not, it says so: [`Error`].
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+
+use crate::queues::Listener;
+
+mod look;
+mod program;
+
+pub use look::groups;
+
+/// What becomes of a socket that was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It is closed after the switch.
+    Leaves,
+    /// The new HAProxy uses it.
+    Stays,
+}
+
+/// Whether the caller passes the sockets of an address in the kernel's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// In the order in which they began to listen, and since the first of them none has gone from before another.
+    Known,
+    /// In some order. Then sockets that stay get no new clients while others leave, unless there are no others.
+    Unknown,
+}
+
+/// One address whose new clients can be steered. Plain data: all descriptors stay with the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    address: SocketAddr,
+    leaving: Vec<Listener>,
+    members: Vec<u64>,
+    held: u16,
+    targets: Vec<u16>,
+    /// Those of the targets that keep their index until the last old socket is closed.
+    firm: Vec<u16>,
+}
+
+impl Group {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The sockets that leave: whom to wait for ([`crate::queues::Waiting`]).
+    pub fn leaving(&self) -> &[Listener] {
+        &self.leaving
+    }
+
+    /// Whether a socket is one of the group, by its inode.
+    pub fn has(&self, inode: u64) -> bool {
+        self.members.contains(&inode)
+    }
+
+    /// Whether [`Self::narrow`] cannot make the closing exact, so that it takes [`seal`].
+    pub fn needs_seal(&self) -> bool {
+        self.firm.is_empty()
+    }
+
+    /// Sends new clients to the sockets that are to serve, each as many as the other. `via` is any socket of the
+    /// group. Calling it twice changes nothing.
+    pub fn steer(&self, via: BorrowedFd<'_>) -> Result<(), Error> {
+        self.attach(via, "steering new connections away from the old sockets", &self.targets)
+    }
+
+    /// Sends new clients to those of the new sockets that keep their index while the old ones are closed one after
+    /// the other, in whatever order. The last step before closing; not for long, as it may be a single one.
+    /// Without any such ([`Self::needs_seal`]) it leaves all as [`Self::steer`] made it.
+    pub fn narrow(&self, via: BorrowedFd<'_>) -> Result<(), Error> {
+        let targets = if self.needs_seal() { &self.targets } else { &self.firm };
+        self.attach(via, "steering new connections to sockets that keep their place", targets)
+    }
+
+    /// Sends new clients to the old sockets, all of them: for when the new HAProxy fails after [`Self::steer`].
+    pub fn revert(&self, via: BorrowedFd<'_>) -> Result<(), Error> {
+        let held: Vec<u16> = (0..self.held).collect();
+        self.attach(via, "steering new connections back to the old sockets", &held)
+    }
+
+    /// Leaves the choice to the kernel again. Calling it twice changes nothing.
+    ///
+    /// This attaches a program that chooses nobody instead of detaching (`SO_DETACH_REUSEPORT_BPF`, Linux 5.3):
+    /// the kernel does the same with it, on every kernel, and there is a safe function for it. It goes with the
+    /// last socket of the group.
+    pub fn release(&self, via: BorrowedFd<'_>) -> Result<(), Error> {
+        self.attach(via, "letting the kernel share out new connections again", &[])
+    }
+
+    fn attach(&self, via: BorrowedFd<'_>, doing: &'static str, indices: &[u16]) -> Result<(), Error> {
+        let failed = |source| Error { doing, address: Some(self.address), source };
+        let inode = rustix::fs::fstat(via).map_err(|errno| failed(errno.into()))?.st_ino;
+        if !self.members.contains(&inode) {
+            return Err(failed(io::Error::other("the socket given to do it with is not one of the group")));
+        }
+        program::attach(via, &program::choose(indices)).map_err(failed)
+    }
+}
+
+/// Lets a listening socket ignore whoever begins to connect; handshakes under way are completed.
+///
+/// Linux 6.18.44 wants `NET_ADMIN` for a filter on a TCP socket, in the network namespace (measured: `EPERM` with
+/// every other capability; not for UDP, and not for steering). Older kernels wanted nothing.
+///
+/// Attaches a filter (`SO_ATTACH_FILTER`) that drops SYNs. The client's kernel repeats a SYN after one second,
+/// three, seven: it connects late if somebody else listens by then. The filter acts on the socket, for every
+/// process that shares it, and a connection whose handshake ends afterwards inherits it (it gets no second SYN,
+/// so that changes nothing for it). Idempotent. A filter that somebody else attached to the socket is replaced.
+pub fn seal(listener: BorrowedFd<'_>) -> Result<(), Error> {
+    let doing = "letting a listening socket ignore new connections";
+    program::filter(listener, &program::NO_SYN).map_err(|source| Error { doing, address: None, source })
+}
+
+/// Undoes [`seal`], for when the old HAProxy is to go on after all. Idempotent.
+pub fn unseal(listener: BorrowedFd<'_>) -> Result<(), Error> {
+    let doing = "letting a listening socket take new connections again";
+    match socket2::SockRef::from(&listener).detach_filter() {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error { doing, address: None, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The kernel refused: `EPERM` (the socket's filter is locked, or seccomp; sealing without `NET_ADMIN`), `ENOMEM` (`net.core.optmem_max`),
+/// `EINVAL` (no longer listening).
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}{}: {source}", address.map(|address| format!(" of {address}")).unwrap_or_default())]
+pub struct Error {
+    /// What was being done.
+    pub doing: &'static str,
+    /// For which group.
+    pub address: Option<SocketAddr>,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+/// Why the new clients of an address cannot be steered. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {reason}", address.map_or_else(|| "a socket".to_owned(), |address| address.to_string()))]
+pub struct NotSteerable {
+    /// Where; `None` if it is bound to no address.
+    pub address: Option<SocketAddr>,
+    /// Its sockets that leave. They can still be sealed and waited for.
+    pub leaving: Vec<Listener>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why there is no [`Group`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is not a TCP socket that listens in this network namespace.
+    NotListening,
+    /// Somebody else listens on the same address, so that no index is known.
+    Stranger {
+        /// Its inode; [`crate::listeners::strangers`] tells who it is.
+        inode: u64,
+        /// The user that made it.
+        uid: u32,
+    },
+    /// The sockets were made by different users: two groups with one address.
+    SeveralUsers,
+    /// Some stay and some leave, no new one comes, and the order is not known.
+    OrderUnknown,
+    /// A new socket is more specific and gets its clients already: wait for those who were there before.
+    Narrower,
+    /// A new socket is less specific and gets nobody until this one is closed: seal, then wait.
+    Wider,
+    /// No new socket has anything to do with this address.
+    Nobody,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotListening => f.write_str("it is no TCP socket that listens in this network namespace"),
+            Self::Stranger { inode, uid } => {
+                write!(f, "another socket (inode {inode}, uid {uid}) listens on the same address")
+            }
+            Self::SeveralUsers => f.write_str("its sockets were made by different users"),
+            Self::OrderUnknown => {
+                f.write_str("some of its sockets stay, and the kernel does not tell which is which")
+            }
+            Self::Narrower => f.write_str("a new socket has a narrower address and gets the new connections"),
+            Self::Wider => {
+                f.write_str("a new socket has a wider address and gets none before this one is closed")
+            }
+            Self::Nobody => f.write_str("no new socket has this address"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Which addresses can be steered: what the caller says about its sockets beside what the kernel says.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::fstat;
+use socket2::SockRef;
+
+use super::{Fate, Group, NotSteerable, Order, Reason};
+use crate::listeners::{Error, Row, State, covers, rows};
+use crate::queues::Listener;
+use crate::transparency::Family;
+
+/// What one reuseport group has in common, as far as it can be seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    address: SocketAddr,
+    v6only: bool,
+    device: u32,
+}
+
+impl From<&Row> for Key {
+    fn from(row: &Row) -> Self {
+        Self { address: row.local, v6only: row.v6only, device: row.device }
+    }
+}
+
+impl Key {
+    /// Whether some client could be meant for both.
+    fn overlaps(self, other: Self) -> bool {
+        let (a, b) = (self.address, other.address);
+        let addresses = covers(a.ip(), self.v6only, b.ip()) || covers(b.ip(), other.v6only, a.ip());
+        let devices = self.device == other.device || self.device == 0 || other.device == 0;
+        a.port() == b.port() && addresses && devices
+    }
+
+    /// As the kernel prefers: `inet_lookup_listener` asks for the address before the wildcard, and
+    /// `compute_score` adds one for an interface and one for IPv4.
+    fn rank(self) -> (bool, u8) {
+        let score = u8::from(self.device != 0) + u8::from(self.address.is_ipv4());
+        (!self.address.ip().is_unspecified(), score)
+    }
+}
+
+/// A socket of the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub inode: u64,
+    /// `None` for one that the new HAProxy brought.
+    pub fate: Option<Fate>,
+}
+
+/// Looks which addresses have sockets that leave, and whether their new clients can be steered to the others.
+///
+/// `held`: all sockets that were held when the new HAProxy was started; none may have been closed since. `fresh`:
+/// those that it answered to have (`_getsocks`) and that are not held. Sockets of other kinds among either (UDP,
+/// Unix) are left out. The answer has one entry for each address with a socket that leaves; several addresses
+/// are independent. An `Err` inside is no failure: that address is as HAProxy alone would have it.
+pub fn groups(
+    held: &[(BorrowedFd<'_>, Fate)],
+    fresh: &[BorrowedFd<'_>],
+    order: Order,
+) -> Result<Vec<Result<Group, NotSteerable>>, Error> {
+    let table = rows(State::Listening, 0, &Family::ALL)?;
+    let mut outcomes = Vec::new();
+    let mut known: Vec<Known> = Vec::new();
+    let all = held.iter().map(|(fd, fate)| (*fd, Some(*fate))).chain(fresh.iter().map(|fd| (*fd, None)));
+    for (fd, fate) in all {
+        let Some(address) = tcp_address(fd) else { continue };
+        let inode = fstat(fd).map(|stat| stat.st_ino).unwrap_or_default();
+        if !table.iter().any(|row| row.inode == inode) {
+            let reason = Reason::NotListening;
+            outcomes.push(Err(NotSteerable { address: Some(address), leaving: Vec::new(), reason }));
+        } else if !known.iter().any(|other| other.inode == inode) {
+            known.push(Known { inode, fate });
+        }
+    }
+    outcomes.extend(sort(&table, &known, order));
+    Ok(outcomes)
+}
+
+/// Where a TCP (or MPTCP) socket is bound.
+fn tcp_address(fd: BorrowedFd<'_>) -> Option<SocketAddr> {
+    let socket = SockRef::from(&fd);
+    let stream = socket.r#type().ok()? == socket2::Type::STREAM;
+    socket.local_addr().ok()?.as_socket().filter(|_| stream)
+}
+
+/// The same on plain data. What is known is in the table.
+pub(super) fn sort(table: &[Row], known: &[Known], order: Order) -> Vec<Result<Group, NotSteerable>> {
+    let by_inode: HashMap<u64, &Row> = table.iter().map(|row| (row.inode, row)).collect();
+    let mut sets: Vec<(Key, Vec<(Known, &Row)>)> = Vec::new();
+    for known in known {
+        let Some(row) = by_inode.get(&known.inode) else { continue };
+        let key = Key::from(*row);
+        match sets.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, members)) => members.push((*known, row)),
+            None => sets.push((key, vec![(*known, row)])),
+        }
+    }
+    let fresh: Vec<Key> = sets
+        .iter()
+        .filter(|(_, members)| members.iter().any(|(known, _)| known.fate.is_none()))
+        .map(|(key, _)| *key)
+        .collect();
+    let leaves = |(_, members): &&(Key, Vec<(Known, &Row)>)| {
+        members.iter().any(|(known, _)| known.fate == Some(Fate::Leaves))
+    };
+    let strangers = |key: Key| {
+        table.iter().find(|row| Key::from(*row) == key && !known.iter().any(|k| k.inode == row.inode))
+    };
+    sets.iter()
+        .filter(leaves)
+        .map(|(key, members)| group(*key, members, &fresh, strangers(*key), order))
+        .collect()
+}
+
+fn group(
+    key: Key,
+    members: &[(Known, &Row)],
+    fresh: &[Key],
+    stranger: Option<&Row>,
+    order: Order,
+) -> Result<Group, NotSteerable> {
+    let address = key.address;
+    let of = |fate| members.iter().filter(move |(known, _)| known.fate == fate);
+    let leaving: Vec<Listener> = of(Some(Fate::Leaves))
+        .map(|(known, _)| Listener { inode: known.inode, address, v6only: key.v6only })
+        .collect();
+    let refuse = |reason| NotSteerable { address: Some(address), leaving: leaving.clone(), reason };
+    if let Some(row) = stranger {
+        return Err(refuse(Reason::Stranger { inode: row.inode, uid: row.uid }));
+    }
+    if members.iter().any(|(_, row)| members.iter().any(|(_, other)| row.uid != other.uid)) {
+        return Err(refuse(Reason::SeveralUsers));
+    }
+    let indexed = (0_u16..).zip(members);
+    let targets: Vec<u16> = indexed
+        .filter(|(_, (known, _))| match known.fate {
+            None => true,
+            Some(Fate::Stays) => order == Order::Known,
+            Some(Fate::Leaves) => false,
+        })
+        .map(|(index, _)| index)
+        .collect();
+    if targets.is_empty() {
+        let stays = of(Some(Fate::Stays)).next().is_some();
+        return Err(refuse(if stays { Reason::OrderUnknown } else { successor(key, fresh) }));
+    }
+    // Every removal but the last moves one from the end; after the last nobody is left that leaves.
+    let moved = leaving.len().saturating_sub(1);
+    let below = members.len().saturating_sub(moved);
+    let firm = targets.iter().copied().filter(|index| usize::from(*index) < below).collect();
+    let held = members.iter().filter(|(known, _)| known.fate.is_some()).count();
+    let held = u16::try_from(held).unwrap_or(u16::MAX);
+    let members = members.iter().map(|(known, _)| known.inode).collect();
+    Ok(Group { address, leaving, members, held, targets, firm })
+}
+
+/// Who gets the clients of an address that no new socket has.
+fn successor(key: Key, fresh: &[Key]) -> Reason {
+    let mut overlapping = fresh.iter().filter(|other| key.overlaps(**other)).peekable();
+    if overlapping.peek().is_none() {
+        Reason::Nobody
+    } else if overlapping.all(|other| other.rank() > key.rank()) {
+        Reason::Narrower
+    } else {
+        Reason::Wider
+    }
+}

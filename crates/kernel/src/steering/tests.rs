@@ -1,0 +1,190 @@
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+
+use proptest::prelude::*;
+
+use super::look::{Known, sort};
+use super::program::{Instruction, NO_SYN, choose};
+use super::*;
+use crate::listeners::Row;
+
+/// What the kernel does with a program, as far as ours go.
+fn run(program: &[Instruction], random: u32, packet: &[u8]) -> u32 {
+    let (mut accumulator, mut at) = (0, 0);
+    loop {
+        let step = program[at];
+        at += 1;
+        match step.code {
+            0x20 => accumulator = random,
+            0x30 => accumulator = packet[step.k as usize].into(),
+            0x94 => accumulator %= step.k,
+            0x15 | 0x45 => {
+                let met = if step.code == 0x15 { accumulator == step.k } else { accumulator & step.k != 0 };
+                at += usize::from(if met { step.if_true } else { step.if_false });
+            }
+            0x06 => return step.k,
+            other => panic!("{other:#x}"),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_index_is_chosen_and_no_other(indices in proptest::collection::vec(any::<u16>(), 1..40)) {
+        let program = choose(&indices);
+        for (random, index) in (0_u32..).zip(&indices) {
+            prop_assert_eq!(run(&program, random, &[]), u32::from(*index));
+            let next_round = random + u32::try_from(indices.len()).unwrap();
+            prop_assert_eq!(run(&program, next_round, &[]), u32::from(*index));
+        }
+    }
+
+    #[test]
+    fn only_what_begins_a_connection_is_dropped(flags: u8) {
+        let mut packet = [0; 20];
+        packet[13] = flags;
+        prop_assert_eq!(run(&NO_SYN, 0, &packet) == 0, flags & 2 != 0);
+    }
+}
+
+#[test]
+fn without_an_index_the_kernel_chooses() {
+    assert_eq!(run(&choose(&[]), 7, &[]), u32::MAX);
+}
+
+fn row(inode: u64, local: &str) -> Row {
+    let local: SocketAddr = local.parse().unwrap();
+    let remote = SocketAddr::new(local.ip(), 0);
+    Row { local, remote, v6only: false, device: 0, inode, uid: 0, waiting: 0, limit: 0 }
+}
+
+const LEAVES: Option<Fate> = Some(Fate::Leaves);
+const STAYS: Option<Fate> = Some(Fate::Stays);
+
+/// One address with these sockets, inodes counted from 1.
+fn one(fates: &[Option<Fate>], order: Order) -> Result<Group, NotSteerable> {
+    let known: Vec<_> = (1..).zip(fates).map(|(inode, fate)| Known { inode, fate: *fate }).collect();
+    let table: Vec<_> = known.iter().map(|known| row(known.inode, "10.0.0.1:80")).collect();
+    sort(&table, &known, order).pop().unwrap()
+}
+
+#[test]
+fn new_sockets_come_behind_the_old_ones() {
+    let group = one(&[LEAVES, LEAVES, None, None], Order::Unknown).unwrap();
+    assert_eq!((group.targets, group.held), (vec![2, 3], 2));
+    assert!(one(&[LEAVES, LEAVES, None], Order::Unknown).unwrap().needs_seal());
+    assert!(!one(&[LEAVES, None], Order::Unknown).unwrap().needs_seal());
+}
+
+/// The kernel's array while those that leave are closed in some order, after each `close`.
+fn closing(fates: &[Option<Fate>], order: &[prop::sample::Index]) -> Vec<Vec<Option<Fate>>> {
+    let mut array = fates.to_vec();
+    let mut states = Vec::new();
+    for pick in order {
+        let leaving: Vec<_> = (0..array.len()).filter(|index| array[*index] == LEAVES).collect();
+        if leaving.is_empty() {
+            break;
+        }
+        array.swap_remove(*pick.get(&leaving));
+        states.push(array.clone());
+    }
+    states
+}
+
+proptest! {
+    #[test]
+    fn a_firm_index_is_never_one_that_leaves(
+        held in proptest::collection::vec(any::<bool>(), 1..8),
+        fresh in 0_usize..8,
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 8),
+    ) {
+        let held = held.iter().map(|stays| if *stays { STAYS } else { LEAVES });
+        let fates: Vec<_> = held.chain(std::iter::repeat_n(None, fresh)).collect();
+        if fates.contains(&LEAVES) && let Ok(group) = one(&fates, Order::Known) {
+            for state in closing(&fates, &order).iter().filter(|state| state.contains(&LEAVES)) {
+                for index in &group.firm {
+                    prop_assert!(state.get(usize::from(*index)).is_some_and(|fate| *fate != LEAVES));
+                }
+            }
+            let leave = group.leaving.len();
+            prop_assert!(fresh < leave || !group.needs_seal());
+        }
+    }
+}
+
+#[test]
+fn who_stays_is_chosen_only_in_a_known_order() {
+    assert_eq!(one(&[LEAVES, STAYS, None], Order::Known).unwrap().targets, [1, 2]);
+    assert_eq!(one(&[LEAVES, STAYS, None], Order::Unknown).unwrap().targets, [2]);
+    assert_eq!(one(&[LEAVES, STAYS], Order::Known).unwrap().targets, [1]);
+    assert_eq!(one(&[LEAVES, STAYS], Order::Unknown).unwrap_err().reason, Reason::OrderUnknown);
+}
+
+/// What is said about a held socket beside a new one.
+fn beside(held: Row, new: Row) -> Reason {
+    let (old, fresh) = (Known { inode: held.inode, fate: LEAVES }, Known { inode: new.inode, fate: None });
+    let mut outcomes = sort(&[held, new], &[old, fresh], Order::Unknown);
+    assert_eq!(outcomes.len(), 1);
+    outcomes.remove(0).unwrap_err().reason
+}
+
+#[test]
+fn another_address_is_narrower_wider_or_nothing() {
+    let cases = [
+        ("0.0.0.0:80", "10.0.0.1:80", Reason::Narrower),
+        ("10.0.0.1:80", "0.0.0.0:80", Reason::Wider),
+        ("10.0.0.1:80", "[::]:80", Reason::Wider),
+        ("[::]:80", "0.0.0.0:80", Reason::Narrower),
+        ("10.0.0.1:80", "10.0.0.2:80", Reason::Nobody),
+        ("10.0.0.1:80", "0.0.0.0:81", Reason::Nobody),
+    ];
+    for (held, new, reason) in cases {
+        assert_eq!(beside(row(1, held), row(2, new)), reason, "{held} {new}");
+    }
+    let device = Row { device: 3, ..row(2, "0.0.0.0:80") };
+    assert_eq!(beside(row(1, "0.0.0.0:80"), device.clone()), Reason::Narrower);
+    assert_eq!(beside(device, row(1, "0.0.0.0:80")), Reason::Wider);
+    assert_eq!(beside(row(1, "[::]:80"), Row { v6only: true, ..row(2, "[::]:80") }), Reason::Wider);
+}
+
+#[test]
+fn strangers_and_other_users_make_it_impossible() {
+    let known = [Known { inode: 1, fate: LEAVES }, Known { inode: 2, fate: None }];
+    let mut table = vec![row(1, "10.0.0.1:80"), row(2, "10.0.0.1:80"), row(3, "10.0.0.1:81")];
+    assert!(sort(&table, &known, Order::Unknown)[0].is_ok());
+    table[2] = Row { uid: 33, ..row(3, "10.0.0.1:80") };
+    let refused = sort(&table, &known, Order::Unknown).remove(0).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "10.0.0.1:80: another socket (inode 3, uid 33) listens on the same address"
+    );
+    assert_eq!(refused.leaving.len(), 1);
+    table.pop();
+    table[1].uid = 33;
+    let refused = sort(&table, &known, Order::Unknown).remove(0).unwrap_err();
+    assert_eq!(refused.reason, Reason::SeveralUsers);
+}
+
+#[test]
+fn what_does_not_listen_is_told_and_other_kinds_are_left_out() {
+    let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    bound.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (unix, _) = std::os::unix::net::UnixStream::pair().unwrap();
+    let held = [bound.as_fd(), udp.as_fd(), unix.as_fd()].map(|fd| (fd, Fate::Leaves));
+    let outcomes = groups(&held, &[], Order::Unknown).unwrap();
+    assert_eq!(outcomes.len(), 1);
+    assert_eq!(outcomes[0].as_ref().unwrap_err().reason, Reason::NotListening);
+}
+
+#[test]
+fn a_socket_of_another_group_cannot_be_used() {
+    let group = one(&[LEAVES, None], Order::Unknown).unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let error = group.steer(other.as_fd()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "steering new connections away from the old sockets of 10.0.0.1:80: the socket given to do it with is not \
+         one of the group"
+    );
+}

@@ -57,6 +57,12 @@ impl Complaint {
         if essential.is_empty() { self.lines.iter().map(String::as_str).collect() } else { essential }
     }
 
+    /// The line that tells most, for a message of one line: the first alert, else the first line that matters.
+    pub fn headline(&self) -> Option<&str> {
+        let essence = self.essence();
+        essence.iter().find(|line| line.contains("[ALERT]")).or(essence.first()).copied()
+    }
+
     /// One line of help for each known cause.
     pub fn remedies(&self) -> impl Iterator<Item = Cow<'static, str>> {
         self.causes.iter().map(Cause::remedy)

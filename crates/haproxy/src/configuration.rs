@@ -18,6 +18,7 @@ mod address;
 mod environment;
 mod global;
 mod guards;
+pub mod references;
 mod scan;
 mod sources;
 mod words;
@@ -26,7 +27,8 @@ pub use address::{Endpoint, Transport};
 pub use environment::Changes;
 pub use global::{Fighting, FightingKeyword, Global, Setting};
 pub use guards::{Guard, Holds};
-pub use sources::{ConfigurationError, LIMIT, SourceFile};
+pub use references::{Need, Reference, ReferenceKind};
+pub use sources::{ConfigurationError, LIMIT, SourceFile, is_source_name};
 
 /// Where a line stands. Displays as `file:line`, the way HAProxy names it in its messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +142,9 @@ pub struct Configuration {
     pub global: Global,
     /// The settings that fight with supervision.
     pub fighting: Vec<Fighting>,
+    /// The files that the lines name, by path. Those that a `crt-list` names in its turn are found by
+    /// [`Configuration::all_references`].
+    pub references: Vec<Reference>,
     /// What `setenv`, `presetenv`, `unsetenv` and `resetenv` change for whatever HAProxy runs.
     pub environment: Changes,
 }

@@ -4,10 +4,11 @@
 //! It adds a private stats socket (a socket pair with no name, [`crate::sockpair`]), room for it in
 //! `stats maxconn`, and, where they are needed and known, the rights that a worker keeps when it changes its user.
 //! Measured with 2.6.12, 3.0.11 and 3.2.26: it causes no warning (so `zero-warning` and `-dW` are content), it
-//! leaves all four kinds of `default-path` alone, and a second `setcap` is added to the user's. Does not write
-//! any file: the shell puts the text into a memfd.
+//! leaves all four kinds of `default-path` alone as far as files are read with the configuration, and a second
+//! `setcap` is added to the user's. Does not write any file: the shell puts the text into a memfd.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::command_line::ChildFd;
 use crate::configuration::Configuration;
@@ -47,6 +48,10 @@ pub struct Overlay {
     pub stats_maxconn: u32,
     /// What `setcap` lists; nothing: no such line.
     pub keeps: Vec<Capability>,
+    /// What `default-path origin` says. 3.0 and later read some files (the certificates of servers) when all of the
+    /// configuration is read, and with `default-path config` or `parent` look for them beside the *last* file:
+    /// that would be the overlay (measured with 3.0.11), so it says where the user's last file is.
+    pub default_path: Option<PathBuf>,
 }
 
 impl Overlay {
@@ -66,7 +71,8 @@ impl Overlay {
             version.has_setcap() && configuration.is_transparent() && configuration.global.changes_user();
         let stats_maxconn =
             configuration.global.stats_maxconn().unwrap_or(STATS_MAXCONN).saturating_add(OURS);
-        Self { stats_socket, stats_maxconn, keeps: if matters { held.to_vec() } else { Vec::new() } }
+        let keeps = if matters { held.to_vec() } else { Vec::new() };
+        Self { stats_socket, stats_maxconn, keeps, default_path: last_directory(configuration) }
     }
 }
 
@@ -80,8 +86,36 @@ impl fmt::Display for Overlay {
             let list: Vec<&str> = self.keeps.iter().map(|right| right.keyword()).collect();
             writeln!(f, "    setcap {}", list.join(","))?;
         }
+        if let Some(path) = &self.default_path {
+            writeln!(f, "    default-path origin {}", quoted(path))?;
+        }
         Ok(())
     }
+}
+
+/// Where `default-path config` or `parent` has led with the user's last file.
+fn last_directory(configuration: &Configuration) -> Option<PathBuf> {
+    // Under a condition it may not count: then it stays as HAProxy has it.
+    let setting = configuration.global.default_path.as_ref().filter(|setting| setting.guards.is_empty())?;
+    let kind = setting.value.as_str();
+    let last = std::path::absolute(&configuration.files.last()?.path).ok()?;
+    match kind {
+        "config" => last.parent().map(Path::to_path_buf),
+        "parent" => Some(last.parent()?.join("..")),
+        _ => None,
+    }
+}
+
+/// A path as one word of a configuration (configuration manual 2.2): quotes, escapes and blanks are escaped.
+fn quoted(path: &Path) -> String {
+    path.display()
+        .to_string()
+        .chars()
+        .flat_map(|c| {
+            let special = matches!(c, ' ' | '\\' | '#' | '"' | '\'' | '$' | '\t');
+            special.then_some('\\').into_iter().chain([c])
+        })
+        .collect()
 }
 
 #[cfg(test)]

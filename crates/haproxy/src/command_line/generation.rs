@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::Invocation;
@@ -46,20 +47,28 @@ pub struct GenerationFiles {
     /// that fails or is missing for one second is only a line on stderr: HAProxy then binds for itself
     /// (measured with 2.6.12, 3.0.11, 3.2.26), so prove the adoption ([`crate::inventory::adoption`]).
     pub sockets_from: Option<ChildFd>,
+    /// Files to be read instead of those that the user named, in their order: copies of what they said before.
+    pub copies: Option<Vec<PathBuf>>,
 }
 
 impl Invocation {
     /// The arguments (without the program) with which one generation is started.
     pub fn supervised_arguments(&self, files: &GenerationFiles) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["-W".into(), "-db".into()];
-        arguments.extend(self.passed.iter().cloned());
+        match &files.copies {
+            None => arguments.extend(self.passed.iter().cloned()),
+            Some(copies) => {
+                arguments.extend(self.passed_without_files());
+                arguments.extend(copies.iter().flat_map(|copy| ["-f".into(), copy.clone().into_os_string()]));
+            }
+        }
         if let Some(fd) = files.master_cli {
             arguments.extend(["-S".into(), fd.sockpair().into()]);
         }
         if let Some(fd) = files.sockets_from {
             arguments.extend(["-x".into(), fd.sockpair().into()]);
         }
-        if let Some(after) = &self.after_dashes {
+        if let Some(after) = self.after_dashes.as_ref().filter(|_| files.copies.is_none()) {
             arguments.push("--".into());
             arguments.extend(after.iter().cloned());
         } else {
@@ -67,5 +76,24 @@ impl Invocation {
         }
         arguments.push(files.overlay.clone().into_os_string());
         arguments
+    }
+
+    /// What is passed on, but for `-f` and its values.
+    fn passed_without_files(&self) -> Vec<OsString> {
+        let mut words = self.passed.iter();
+        let mut kept = Vec::new();
+        while let Some(word) = words.next() {
+            match word.as_bytes() {
+                [b'-', b'f', ..] => {
+                    words.next();
+                }
+                [b'-', b'C' | b'L' | b'n' | b'm' | b'N', ..] => {
+                    kept.push(word.clone());
+                    kept.extend(words.next().cloned());
+                }
+                _ => kept.push(word.clone()),
+            }
+        }
+        kept
     }
 }

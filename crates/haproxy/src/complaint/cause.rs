@@ -32,7 +32,8 @@ pub enum Cause {
         /// The directory.
         directory: String,
     },
-    /// `setcap` names a right that the process does not have.
+    /// `user` with `setcap`, and either the right to change the user or one that `setcap` names is missing: 3.0
+    /// to 3.2 do not say which.
     RightNotHeld,
     /// A keyword that this HAProxy does not know.
     UnknownKeyword {
@@ -207,8 +208,8 @@ impl Cause {
                  that {directory} exists"
             )
             .into(),
-            Self::RightNotHeld => "`setcap` names a right that this container does not have: add \
-                `--cap-add=NET_RAW` (and what else it names) to `docker run`"
+            Self::RightNotHeld => "HAProxy may not change its user and keep what `setcap` names: add \
+                `--cap-add=SETUID` to `docker run`, and what it names (`--cap-add=NET_RAW`)"
                 .into(),
             Self::UnknownKeyword { keyword, .. } if keyword == "setcap" => {
                 "`setcap` came with HAProxy 2.9: leave it out, or use a newer HAProxy".into()

@@ -39,7 +39,8 @@ pub struct Global {
     pub setcap: Option<Setting>,
     /// `hard-stop-after TIME`
     pub hard_stop_after: Option<Setting>,
-    /// `default-path`, which the overlay does not disturb (measured with all four kinds).
+    /// `default-path`. What is read with the configuration the overlay does not disturb (measured with all four
+    /// kinds); for what is read afterwards see [`crate::overlay::Overlay::default_path`].
     pub default_path: Option<Setting>,
     /// `zero-warning`
     pub zero_warning: Option<Setting>,
@@ -48,10 +49,13 @@ pub struct Global {
 impl Global {
     /// Whether the worker changes to another user: `user` or `uid`, other than root.
     pub fn changes_user(&self) -> bool {
-        let other = |setting: &Option<Setting>, root: &str| {
-            setting.as_ref().is_some_and(|setting| setting.value != root)
-        };
-        other(&self.user, "root") || other(&self.uid, "0")
+        self.other_users().next().is_some()
+    }
+
+    /// The lines that make the worker change to another user, guarded or not.
+    pub fn other_users(&self) -> impl Iterator<Item = &Setting> {
+        let user = self.user.iter().filter(|user| user.value != "root");
+        user.chain(self.uid.iter().filter(|uid| uid.value != "0"))
     }
 
     /// The value of `stats maxconn`, if it says a number.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::environment::Environment;
 use super::guards::Blocks;
+use super::references::Finder;
 use super::words::words;
 use super::{
     Bind, Configuration, Endpoint, Fighting, Section, Setting, Span, StatsSocket, Transparent, Transport, V6,
@@ -43,21 +44,25 @@ pub(super) struct Scanner<'a> {
     environment: Environment<'a>,
     blocks: Blocks,
     section: Option<Arc<Section>>,
+    references: Finder,
     found: Configuration,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    /// `start`: where HAProxy is started, if it is not where we are.
+    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>, start: Option<&Path>) -> Self {
         Self {
             environment: Environment::new(lookup),
             blocks: Blocks::default(),
             section: None,
+            references: Finder::new(start),
             found: Configuration::default(),
         }
     }
 
     pub(super) fn file(&mut self, name: &Path, bytes: &[u8]) {
         let file: Arc<PathBuf> = Arc::new(name.to_path_buf());
+        self.references.file(name);
         for (index, line) in bytes.split(|b| *b == b'\n').enumerate() {
             self.line(Span { file: Arc::clone(&file), line: index + 1 }, line);
         }
@@ -65,7 +70,8 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn finish(self) -> Configuration {
-        Configuration { environment: self.environment.into_changes(), ..self.found }
+        let (environment, references) = (self.environment.into_changes(), self.references.into_references());
+        Configuration { references, environment, ..self.found }
     }
 
     fn line(&mut self, span: Span, line: &[u8]) {
@@ -79,9 +85,11 @@ impl<'a> Scanner<'a> {
             let section = Arc::new(Section { keyword: keyword.clone(), name, span });
             self.found.sections.push(Arc::clone(&section));
             self.section = Some(section);
+            self.references.section();
             return;
         }
         let Some(section) = self.section.clone() else { return };
+        self.references.line(&span, &section.keyword, &words);
         match (section.keyword.as_str(), keyword.as_str()) {
             ("global", _) => self.global(span, &words),
             (_, "bind") => self.bind(span, section, &words, Transport::Tcp),

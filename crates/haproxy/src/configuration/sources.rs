@@ -1,9 +1,10 @@
-//! Reading the files of a configuration, never anything else.
+//! Reading the files of a configuration, never anything else (but for a `crt-list`, when it is asked for).
 //!
 //! Order and choice are HAProxy's (`cfgfiles_expand_directories`): files as given; of a directory the regular
 //! files `*.cfg` that do not begin with a dot, in byte order, not recursively. Never blocks: a FIFO or device is
 //! refused by name, because Clearway reads the configuration and HAProxy reads it again at each reload.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -71,14 +72,26 @@ impl Configuration {
         invocation: &Invocation,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigurationError> {
-        let base = invocation.working_directory.as_deref();
-        let files = read_files(&invocation.configuration, base)?;
-        Ok(Self::scan(files, lookup))
+        let files = Self::sources(invocation)?;
+        Ok(Self::scan_from(files, invocation.working_directory.as_deref(), lookup))
+    }
+
+    /// Reads the files without looking into them.
+    pub fn sources(invocation: &Invocation) -> Result<Vec<SourceFile>, ConfigurationError> {
+        read_files(&invocation.configuration, invocation.working_directory.as_deref())
     }
 
     /// Scans files that were read before, for example the copy of a former generation.
     pub fn scan(files: Vec<SourceFile>, lookup: &dyn Fn(&str) -> Option<String>) -> Self {
-        let mut scanner = Scanner::new(lookup);
+        Self::scan_from(files, None, lookup)
+    }
+
+    fn scan_from(
+        files: Vec<SourceFile>,
+        start: Option<&Path>,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Self {
+        let mut scanner = Scanner::new(lookup, start);
         for file in &files {
             scanner.file(&file.name, &file.bytes);
         }
@@ -115,10 +128,7 @@ fn entries(directory: &Path) -> Result<Vec<std::ffi::OsString>, ConfigurationErr
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).map_err(|source| unreadable(directory, source))? {
         let name = entry.map_err(|source| unreadable(directory, source))?.file_name();
-        // HAProxy looks at the first `.cfg` in the name: `a.cfg.cfg` is none of its files.
-        let bytes = name.as_bytes();
-        let first = bytes.windows(4).position(|window| window == b".cfg");
-        if bytes.first() == Some(&b'.') || first.is_none_or(|at| at + 4 != bytes.len()) {
+        if !is_source_name(&name) {
             continue;
         }
         let path = directory.join(&name);
@@ -128,6 +138,14 @@ fn entries(directory: &Path) -> Result<Vec<std::ffi::OsString>, ConfigurationErr
     }
     names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
     Ok(names)
+}
+
+/// Whether a file of this name counts in a directory that is given with `-f`.
+pub fn is_source_name(name: &OsStr) -> bool {
+    // HAProxy looks at the first `.cfg` in the name: `a.cfg.cfg` is none of its files.
+    let bytes = name.as_bytes();
+    let first = bytes.windows(4).position(|window| window == b".cfg");
+    bytes.first() != Some(&b'.') && first.is_some_and(|at| at + 4 == bytes.len())
 }
 
 fn read_file(name: PathBuf, path: PathBuf, room: &mut u64) -> Result<SourceFile, ConfigurationError> {
@@ -148,6 +166,11 @@ fn read_file(name: PathBuf, path: PathBuf, room: &mut u64) -> Result<SourceFile,
     }
     *room -= length;
     Ok(SourceFile { name, path, bytes })
+}
+
+/// Reads a file that is no part of the configuration but named by it, by the same rules.
+pub(super) fn read_aside(path: &Path) -> Result<Vec<u8>, ConfigurationError> {
+    read_file(path.to_path_buf(), path.to_path_buf(), &mut LIMIT.clone()).map(|file| file.bytes)
 }
 
 fn refuse_special(path: &Path, metadata: &Metadata) -> Result<(), ConfigurationError> {

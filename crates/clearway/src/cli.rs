@@ -26,6 +26,8 @@ pub enum Order {
     Reload(Target),
     /// Tell how the running instance is.
     Status(Target),
+    /// Tell by the exit code whether the running instance serves.
+    Health(Target),
     /// Stop the running instance and wait until it has drained.
     Drain(Target),
     /// Remove what dead instances left behind.
@@ -72,6 +74,10 @@ pub fn command() -> Command {
         .subcommand(with_target(sub(
             "status",
             "Say which generations there are and how the last reload went",
+        )))
+        .subcommand(with_target(sub(
+            "health",
+            "Exit with 0 while HAProxy serves: for HEALTHCHECK and probes",
         )))
         .subcommand(with_target(sub(
             "drain",
@@ -153,6 +159,7 @@ pub fn parse(
         "run" => Order::Run(settings, haproxy()),
         "reload" => Order::Reload(target(settings)),
         "status" => Order::Status(target(settings)),
+        "health" => Order::Health(target(settings)),
         "drain" => Order::Drain(target(settings)),
         "cleanup" => Order::Cleanup(target(settings)),
         "check" => Order::Check(haproxy()),

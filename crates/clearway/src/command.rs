@@ -8,7 +8,8 @@ use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::Invocation;
 use hyper::{Method, StatusCode};
 
-use crate::admin::{api, client, find};
+use crate::admin::client::{self, Wait};
+use crate::admin::{api, find};
 use crate::cli::{self, Order, Target};
 use crate::run;
 
@@ -24,6 +25,7 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Run(settings, arguments) => return run::run(settings, arguments),
         Order::Reload(target) => in_runtime(reload(target)),
         Order::Status(target) => in_runtime(status::status(target)),
+        Order::Health(target) => in_runtime(health(target)),
         Order::Drain(target) => in_runtime(drain::drain(target)),
         Order::Cleanup(target) => cleanup::cleanup(&target),
         Order::Check(arguments) => check::check(arguments),
@@ -61,7 +63,7 @@ fn in_runtime(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<E
 
 async fn reload(target: Target) -> Result<ExitCode, Failure> {
     let found = find::find(&target.settings)?;
-    let (_, body) = client::request(found.stream, Method::POST, "/reload").await?;
+    let (_, body) = client::request(found.stream, Method::POST, "/reload", Wait::AsLongAsItTakes).await?;
     let answer: api::Reloaded = understand(&body)?;
     if target.json {
         crate::say!("{}", String::from_utf8_lossy(&body));
@@ -91,6 +93,19 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
     Ok(code(answer.exit_code()))
 }
 
+/// Whether a generation serves, which is all that a probe wants to know.
+async fn health(target: Target) -> Result<ExitCode, Failure> {
+    let found = find::find(&target.settings)?;
+    let (status, _) = client::request(found.stream, Method::GET, "/health", Wait::Briefly).await?;
+    let serves = status == StatusCode::OK;
+    if target.json {
+        crate::say!("{}", serde_json::json!({ "serving": serves }));
+    } else {
+        crate::say!("{}", if serves { "serving" } else { "not serving" });
+    }
+    Ok(if serves { ExitCode::Done } else { ExitCode::NotServing })
+}
+
 fn list(what: &str, items: &[String]) {
     if !items.is_empty() {
         crate::say!("{what}: {}", items.join(", "));
@@ -115,7 +130,7 @@ fn understand<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure>
 
 async fn ask_status(settings: &Settings) -> Result<(api::Status, Vec<u8>), Failure> {
     let found = find::find(settings)?;
-    let (status, body) = client::request(found.stream, Method::GET, "/status").await?;
+    let (status, body) = client::request(found.stream, Method::GET, "/status", Wait::Briefly).await?;
     if status == StatusCode::OK {
         Ok((understand(&body)?, body))
     } else {

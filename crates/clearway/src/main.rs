@@ -17,6 +17,7 @@ mod log;
 mod output;
 mod run;
 mod shell;
+mod watch;
 
 fn main() -> std::process::ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

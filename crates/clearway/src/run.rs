@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use crate::admin::place::{self, Place};
 use crate::admin::{self, Wish, api};
 use crate::shell::{Descriptors, Inner, Outcome, Shell};
-use crate::{execute, log, output};
+use crate::{execute, log, output, watch};
 
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -80,7 +80,12 @@ async fn supervise(
             })?;
     }
     let (inner_sender, mut inner) = mpsc::unbounded_channel();
-    let limits = Limits { drain: settings.drain_timeout, ready: settings.ready_timeout };
+    let limits = Limits {
+        drain: settings.drain_timeout,
+        ready: settings.ready_timeout,
+        settle: settings.settle,
+        old: settings.old,
+    };
     let mut clearway = Clearway {
         core: Supervisor::new(limits),
         shell: Shell::new(settings, invocation, descriptors, place, inner_sender),
@@ -94,6 +99,7 @@ async fn supervise(
             event = next_inner(&mut inner) => { let event = clearway.shell.hear(event); clearway.take(event) }
             news = signals.next() => clearway.take_signal(news),
             Some(wish) = wishes.recv() => clearway.take_wish(wish),
+            changed = clearway.shell.watch.changed() => clearway.take_changes(&changed),
             () = sleep_until(deadline) => clearway.take(Event::TimePassed),
         };
     }
@@ -136,6 +142,11 @@ impl Clearway {
             News::Reload(name) => self.take(Event::ReloadAsked(Asker::Signal(name))),
             News::Stop(name) => self.take(Event::StopAsked(Asker::Signal(name))),
         }
+    }
+
+    fn take_changes(&mut self, changed: &[PathBuf]) -> Option<ExitCode> {
+        info!("changed: {}", watch::listed(changed));
+        self.take(Event::ReloadAsked(Asker::Watch))
     }
 
     fn take_wish(&mut self, wish: Wish) -> Option<ExitCode> {

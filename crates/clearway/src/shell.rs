@@ -6,13 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
-use clearway_core::supervisor::{Action, Answer, Event, Failure, How, Proof, Report, RequestId};
+use clearway_core::supervisor::{
+    Action, Answer, Event, Failure, How, Proof, Report, RequestId, Source, Survey,
+};
 use clearway_haproxy::command_line::Invocation;
+use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::drift::{Files as OnDisk, Imprint};
 use clearway_kernel::plumbing::Plumbing;
 use rustix::io::Errno;
 use rustix::process::{Pid, Rlimit, Signal, WaitId, WaitIdOptions};
@@ -23,14 +27,19 @@ use tracing::{error, info, warn};
 use crate::admin::api;
 use crate::admin::place::Place;
 use crate::log;
+use crate::watch::Watch;
 
 mod child;
 mod custody;
 mod failure;
 mod launch;
+mod memory;
+mod neighbours;
 mod prepare;
 mod program;
 pub mod reaper;
+mod steer;
+mod thread;
 mod words;
 
 pub use child::Descriptors;
@@ -39,13 +48,25 @@ pub use program::Program;
 
 use custody::Custody;
 use launch::{Running, Sessions};
+use memory::Memory;
+use neighbours::Ours;
 use prepare::Prepared;
+use steer::Steered;
 
 /// What threads and tasks of the shell tell the loop.
 #[derive(Debug)]
 pub enum Inner {
     /// Something for the core.
     Event(Event),
+    /// The worker of a generation has said its number.
+    Answered {
+        /// Which.
+        generation: Generation,
+        /// The number.
+        worker: u32,
+    },
+    /// A generation that was told to drain by way of its master may not have heard it.
+    DrainAgain(Generation),
     /// A generation has proved itself; its sockets go into custody if the core commits it.
     Proved {
         /// Which.
@@ -55,6 +76,10 @@ pub enum Inner {
         /// For the shell.
         custody: Custody,
     },
+    /// What [`Action::Steer`] has come to.
+    Steered(Steered),
+    /// Lines for the log, each once.
+    Notices(Vec<String>),
 }
 
 /// Everything that Clearway holds.
@@ -68,6 +93,8 @@ pub struct Shell {
     inner: UnboundedSender<Inner>,
     custody: Arc<Custody>,
     prepared: BTreeMap<Generation, Prepared>,
+    /// What generations were started from that serve, or that served before.
+    configurations: BTreeMap<Generation, Arc<Configuration>>,
     running: BTreeMap<Generation, Running>,
     plumbing: Option<Plumbing>,
     waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
@@ -77,8 +104,16 @@ pub struct Shell {
     questions_until: Option<Instant>,
     /// The limit of open files that Clearway was given, for its children.
     open_files: Rlimit,
+    /// The memory limit, and whether somebody was killed for it.
+    memory: Memory,
+    /// What the serving generation was started from.
+    imprint: Option<Arc<Imprint>>,
+    /// Whose clients are steered, until it is committed or not.
+    steered: Option<Steered>,
     /// Set if something could not be taken out of the kernel.
     residue: bool,
+    /// The files of the last generation that was prepared.
+    pub watch: Watch,
 }
 
 impl Shell {
@@ -92,6 +127,7 @@ impl Shell {
     ) -> Self {
         Self {
             program: Program::new(invocation.program.clone()),
+            watch: Watch::new(settings.watch, settings.watch_quiet),
             settings,
             invocation,
             descriptors,
@@ -99,6 +135,7 @@ impl Shell {
             inner,
             custody: Arc::default(),
             prepared: BTreeMap::new(),
+            configurations: BTreeMap::new(),
             running: BTreeMap::new(),
             plumbing: None,
             waiting: HashMap::new(),
@@ -106,6 +143,9 @@ impl Shell {
             said: BTreeSet::new(),
             questions_until: None,
             open_files: child::raise_open_files(),
+            memory: Memory::watch(),
+            imprint: None,
+            steered: None,
             residue: false,
         }
     }
@@ -113,24 +153,30 @@ impl Shell {
     /// Carries one action out. What comes of it at once is answered as an event; an exit code ends the loop.
     pub fn carry_out(&mut self, action: Action) -> Outcome {
         match action {
-            Action::Prepare(generation) => return Outcome::Event(self.prepare_generation(generation)),
+            Action::Prepare(generation, source) => {
+                return Outcome::Event(self.prepare_generation(generation, source));
+            }
             Action::Launch(generation) => return Outcome::Event(self.launch_generation(generation)),
             Action::Abandon(generation) => {
                 self.prepared.remove(&generation);
+                // Its configuration has never served.
+                self.configurations.remove(&generation);
                 if let Some(running) = self.running.get_mut(&generation) {
-                    running.settle();
+                    running.give_up();
+                }
+                if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
+                    steered.abandoned();
                 }
             }
-            Action::Commit(generation) => {
-                if let Some(custody) = self.running.get_mut(&generation).and_then(|one| one.proved.take()) {
-                    self.custody = Arc::new(custody);
-                }
-            }
+            Action::Commit(generation) => self.commit(generation),
+            Action::RememberOnly(wanted) => self.configurations.retain(|one, _| wanted.contains(one)),
+            Action::Steer(generation) => return self.steer(generation),
+            Action::Survey(generations) => self.survey(&generations),
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.end(generation, how),
             Action::ReleaseCustody => {
                 self.custody = Arc::default();
-                self.running.values_mut().for_each(Running::settle);
+                self.running.values_mut().for_each(Running::give_up);
             }
             Action::Unplumb => self.unplumb(),
             Action::Answer(request, answer) => {
@@ -145,8 +191,40 @@ impl Shell {
         Outcome::Nothing
     }
 
-    fn prepare_generation(&mut self, generation: Generation) -> Event {
-        match self.prepare() {
+    /// The generation serves: what it uses is what custody holds.
+    fn commit(&mut self, generation: Generation) {
+        let Some(running) = self.running.get_mut(&generation) else { return };
+        running.keep();
+        self.imprint = Some(Arc::clone(&running.imprint));
+        if let Some(custody) = running.proved.take() {
+            let former = std::mem::replace(&mut self.custody, custody);
+            self.ours().and(&former).look(self.inner.clone());
+        }
+        if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
+            steered.committed();
+        }
+    }
+
+    /// What is ours, also what a generation uses that has not been committed.
+    fn ours(&self) -> Ours {
+        let own = std::iter::once(std::process::id());
+        let processes = own.chain(self.running.values().flat_map(Running::processes)).collect();
+        let settling = self.running.values().filter_map(|running| running.proved.as_deref());
+        settling.fold(Ours::of(&self.custody, processes), Ours::and)
+    }
+
+    fn steer(&self, generation: Generation) -> Outcome {
+        match self.running.get(&generation).and_then(|running| running.proved.as_ref()) {
+            Some(new) => {
+                steer::begin(generation, &self.custody, new, self.inner.clone());
+                Outcome::Nothing
+            }
+            None => Outcome::Event(Event::Steered(generation)),
+        }
+    }
+
+    fn prepare_generation(&mut self, generation: Generation, source: Source) -> Event {
+        match self.prepare(generation, source) {
             Ok(prepared) => {
                 let plumbing = prepared.needs;
                 self.prepared.insert(generation, prepared);
@@ -175,11 +253,40 @@ impl Shell {
     pub fn hear(&mut self, inner: Inner) -> Event {
         match inner {
             Inner::Event(event) => event,
+            Inner::Answered { generation, worker } => {
+                if let Some(running) = self.running.get_mut(&generation) {
+                    running.know_worker(worker);
+                }
+                Event::TimePassed
+            }
+            Inner::DrainAgain(generation) => {
+                self.signal_drain(generation);
+                Event::TimePassed
+            }
+            Inner::Notices(lines) => {
+                self.say_once(lines.into_iter());
+                Event::TimePassed
+            }
+            Inner::Steered(steered) => {
+                let event = steered.event();
+                // It may have ended meanwhile, or was committed without waiting any longer.
+                match self.running.get(&steered.generation) {
+                    Some(running) if running.proved.is_some() => self.steered = Some(steered),
+                    Some(_) => steered.committed(),
+                    None => steered.abandoned(),
+                }
+                event
+            }
             Inner::Proved { generation, proof, custody } => {
                 if let Some(running) = self.running.get_mut(&generation) {
                     running.settle();
-                    running.know_worker(proof.worker);
-                    running.proved = Some(custody);
+                    running.needed =
+                        running.processes().map(clearway_kernel::memory::resident).sum::<Option<u64>>();
+                    running.proved = Some(Arc::new(custody));
+                    // Wanted for this only: old generations do not keep what they were started from.
+                    let configuration = running.configuration.take();
+                    let lines = configuration.map(|one| neighbours::bound_twice(&one, &proof));
+                    self.say_once(lines.into_iter().flatten());
                 }
                 Event::Proved { generation, proof }
             }
@@ -208,11 +315,27 @@ impl Shell {
             let Some(mut running) = self.running.remove(&generation) else { continue };
             running.settle();
             let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
+            let memory = self.memory.look();
             tokio::spawn(async move {
                 let words = running.words.all().await;
-                let end = reaper::end(status);
+                let end = memory.explain(reaper::end(status));
                 let failure = failure::of_an_end(&end.to_string(), words, &ports);
+                let failure = memory.blame(&end, failure);
                 let _ = inner.send(Inner::Event(Event::Exited { generation, end, failure }));
+            });
+        }
+    }
+
+    /// Tells a generation to drain. Where only the master is known, again and again: it may not have heard.
+    fn drain(&self, generation: Generation) {
+        self.signal_drain(generation);
+        if self.running.get(&generation).is_some_and(|running| running.worker.is_none()) {
+            let inner = self.inner.clone();
+            tokio::spawn(async move {
+                for pause in DRAIN_AGAIN {
+                    tokio::time::sleep(pause).await;
+                    let _ = inner.send(Inner::DrainAgain(generation));
+                }
             });
         }
     }
@@ -221,7 +344,7 @@ impl Shell {
     /// up to 3.0 that one executes itself anew just after its worker has begun to answer, and loses every
     /// signal of those 20 to 40 ms. A generation that has not proved itself has no known worker yet; the
     /// core drains it once more when it has.
-    fn drain(&self, generation: Generation) {
+    fn signal_drain(&self, generation: Generation) {
         let Some(running) = self.running.get(&generation) else { return };
         let Some(worker) = &running.worker else { return self.signal(generation, Signal::USR1) };
         match rustix::process::pidfd_send_signal(&worker.handle, Signal::USR1) {
@@ -245,7 +368,12 @@ impl Shell {
             return self.signal(generation, Signal::KILL);
         }
         // All questions of one cut share their time: whoever hangs must not keep the others alive.
-        let deadline = *self.questions_until.get_or_insert_with(|| Instant::now() + launch::QUESTIONS);
+        let now = Instant::now();
+        let deadline = match self.questions_until {
+            // Of the same cut.
+            Some(until) if now < until + launch::QUESTIONS => until,
+            _ => *self.questions_until.insert(now + launch::QUESTIONS),
+        };
         let sessions = self.running.get(&generation).and_then(Running::sessions);
         match sessions.and_then(|sessions| sessions.ask(deadline)) {
             Some(0) => {}
@@ -253,6 +381,32 @@ impl Shell {
             None => warn!("generation {generation} does not say how many sessions are cut"),
         }
         self.signal(generation, Signal::TERM);
+    }
+
+    /// Asks draining generations what they have, on a thread of its own: one that hangs must not stop the loop.
+    fn survey(&self, generations: &[Generation]) {
+        let questions: Vec<_> = generations
+            .iter()
+            .filter_map(|generation| {
+                let running = self.running.get(generation)?;
+                Some((*generation, running.processes().collect::<Vec<_>>(), running.sessions()))
+            })
+            .collect();
+        let (inner, failed) = (self.inner.clone(), self.inner.clone());
+        let begun = thread::spawn("asking old generations for their sessions", move || {
+            let deadline = Instant::now() + launch::SURVEY;
+            let surveys = questions.into_iter().map(|(generation, processes, sessions)| Survey {
+                generation,
+                // One that hangs must not hide what the others have.
+                sessions: sessions
+                    .and_then(|sessions| sessions.ask(deadline.min(Instant::now() + launch::QUESTIONS))),
+                memory: processes.into_iter().map(clearway_kernel::memory::resident).sum(),
+            });
+            let _ = inner.send(Inner::Event(Event::Surveyed(surveys.collect())));
+        });
+        if !begun {
+            let _ = failed.send(Inner::Event(Event::Surveyed(Vec::new())));
+        }
     }
 
     fn unplumb(&mut self) {
@@ -303,7 +457,15 @@ impl Shell {
             .iter()
             .filter_map(|(generation, running)| Some((generation.number(), running.sessions()?)))
             .collect();
-        std::thread::spawn(move || {
+        let (imprint, invocation) = (self.imprint.clone(), self.invocation.clone());
+        let ours = self.ours();
+        thread::spawn("answering for the status", move || {
+            let drift = imprint.map(|imprint| imprint.drift(&invocation));
+            status.configuration = drift.map(|drift| api::OnDisk {
+                same: drift.files == OnDisk::Same && drift.replaced.is_empty(),
+                words: drift.to_string(),
+            });
+            status.strangers = ours.strangers();
             let deadline = Instant::now() + launch::QUESTIONS;
             for (generation, sessions) in questions {
                 if let Some(one) = status.generations.iter_mut().find(|one| one.generation == generation) {
@@ -314,6 +476,15 @@ impl Shell {
         });
     }
 }
+
+/// When a master is told again that it is to drain: it is deaf for some 40 ms, on a slow machine for longer.
+const DRAIN_AGAIN: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(10),
+];
 
 /// A process id as system calls take it.
 fn pid(number: u32) -> Option<Pid> {

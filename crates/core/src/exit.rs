@@ -12,6 +12,8 @@ pub enum ExitCode {
     Done = 0,
     /// A finding of `check` or `doctor` needs attention, although everything was examined.
     Findings = 2,
+    /// `health`: no generation serves.
+    NotServing = 3,
     /// A flag, a setting or an argument is wrong.
     Usage = 64,
     /// HAProxy refused the configuration, in its own words.
@@ -44,9 +46,10 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, in the order of their numbers: the documentation and the tests walk through it.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Done,
         Self::Findings,
+        Self::NotServing,
         Self::Usage,
         Self::ConfigurationRefused,
         Self::ConfigurationUnreadable,
@@ -73,6 +76,7 @@ impl ExitCode {
         match self {
             Self::Done => "done; for `run`: stopped as asked, and nothing is left behind",
             Self::Findings => "`check` or `doctor` found something that needs attention",
+            Self::NotServing => "`health`: HAProxy does not serve at the moment",
             Self::Usage => "a flag, a setting or an argument is wrong",
             Self::ConfigurationRefused => "HAProxy refused the configuration",
             Self::ConfigurationUnreadable => "the configuration is missing or cannot be read",

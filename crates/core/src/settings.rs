@@ -7,10 +7,11 @@
 use std::time::Duration;
 
 use crate::names::{InstanceName, Mark};
+use crate::supervisor::Budget;
 
 mod value;
 
-pub use value::{LogFormat, LogLevel, LogSetting};
+pub use value::{LogFormat, LogLevel, LogSetting, WatchMode};
 
 /// One row of the table.
 #[derive(Debug)]
@@ -36,10 +37,16 @@ pub enum Key {
     Instance,
     DrainTimeout,
     ReadyTimeout,
+    Settle,
+    OldGenerations,
+    OldAge,
+    OldMemory,
     Log,
     Mark,
     RunDirectory,
     Ports,
+    Watch,
+    WatchQuiet,
 }
 
 /// All settings of `clearway run`.
@@ -67,6 +74,39 @@ pub const TABLE: &[Setting] = &[
         value: "DURATION",
         default: "10m",
         help: "How long a new HAProxy may take to prove that it is ready, before it is given up",
+    },
+    Setting {
+        key: Key::Settle,
+        flag: "settle",
+        variable: "CLEARWAY_SETTLE",
+        value: "DURATION",
+        default: "200ms",
+        help: "How long a new HAProxy that is ready must live beside the one that serves, before it replaces it",
+    },
+    Setting {
+        key: Key::OldGenerations,
+        flag: "old-generations",
+        variable: "CLEARWAY_OLD_GENERATIONS",
+        value: "NUMBER",
+        default: "50",
+        help: "How many old generations may be finishing their sessions; above, those with the fewest are cut",
+    },
+    Setting {
+        key: Key::OldAge,
+        flag: "old-age",
+        variable: "CLEARWAY_OLD_AGE",
+        value: "DURATION",
+        default: "as long as its last session",
+        help: "How long an old generation may finish its sessions, before they are cut",
+    },
+    Setting {
+        key: Key::OldMemory,
+        flag: "old-memory",
+        variable: "CLEARWAY_OLD_MEMORY",
+        value: "SIZE",
+        default: "as much as there is",
+        help: "How much memory all old generations may have together (`512M`); above, those with the fewest \
+               sessions are cut",
     },
     Setting {
         key: Key::Log,
@@ -100,6 +140,22 @@ pub const TABLE: &[Setting] = &[
         default: "the ports are found in the configuration",
         help: "Ports in addition to those found in the configuration, as the shell-script images took them",
     },
+    Setting {
+        key: Key::Watch,
+        flag: "watch",
+        variable: "CLEARWAY_WATCH",
+        value: "MODE",
+        default: "off",
+        help: "Reload by itself when the configuration or a file that it names changes: `off`, `on` (the kernel tells), `poll` (looks every 5 s)",
+    },
+    Setting {
+        key: Key::WatchQuiet,
+        flag: "watch-quiet",
+        variable: "CLEARWAY_WATCH_QUIET",
+        value: "DURATION",
+        default: "500ms",
+        help: "How long watched files must be left alone before they are looked at, so that many changes are one reload",
+    },
 ];
 
 /// The settings, resolved: no option is left open.
@@ -111,6 +167,10 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// From the start of a HAProxy to its answer over the private socket.
     pub ready_timeout: Duration,
+    /// From the proof of a new generation to its commit.
+    pub settle: Duration,
+    /// What old generations may take.
+    pub old: Budget,
     /// Format and level of Clearway's own log.
     pub log: LogSetting,
     /// Unset: chosen among the bits that nobody tests.
@@ -119,6 +179,10 @@ pub struct Settings {
     pub run_directory: std::path::PathBuf,
     /// In addition to those that the configuration names.
     pub ports: Vec<u16>,
+    /// Whether files are watched, and how.
+    pub watch: WatchMode,
+    /// From the last change to a look.
+    pub watch_quiet: Duration,
 }
 
 impl Default for Settings {
@@ -127,10 +191,14 @@ impl Default for Settings {
             instance: None,
             drain_timeout: Duration::from_secs(295),
             ready_timeout: Duration::from_mins(10),
+            settle: Duration::from_millis(200),
+            old: Budget { generations: 50, age: None, memory: None },
             log: LogSetting::default(),
             mark: None,
             run_directory: "/run/clearway".into(),
             ports: Vec::new(),
+            watch: WatchMode::Off,
+            watch_quiet: Duration::from_millis(500),
         }
     }
 }
@@ -163,10 +231,16 @@ impl Settings {
             Key::Instance => self.instance = Some(text.parse().map_err(|e| wrong(format!("{e}")))?),
             Key::DrainTimeout => self.drain_timeout = value::duration(text).map_err(wrong)?,
             Key::ReadyTimeout => self.ready_timeout = value::duration(text).map_err(wrong)?,
+            Key::Settle => self.settle = value::duration(text).map_err(wrong)?,
+            Key::OldGenerations => self.old.generations = value::number(text).map_err(wrong)?,
+            Key::OldAge => self.old.age = Some(value::duration(text).map_err(wrong)?),
+            Key::OldMemory => self.old.memory = Some(value::size(text).map_err(wrong)?),
             Key::Log => self.log = text.parse().map_err(wrong)?,
             Key::Mark => self.mark = Some(value::mark(text).map_err(wrong)?),
             Key::RunDirectory => self.run_directory = text.into(),
             Key::Ports => self.ports = value::ports(text).map_err(wrong)?,
+            Key::Watch => self.watch = text.parse().map_err(wrong)?,
+            Key::WatchQuiet => self.watch_quiet = value::duration(text).map_err(wrong)?,
         }
         Ok(())
     }

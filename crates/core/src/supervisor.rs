@@ -4,11 +4,11 @@
 //!                 Begin, ReloadAsked, a crash
 //!                            |
 //!                            v
-//!   Prepare ---> Launch ---> proof ---> Commit        an attempt; at most one at a time
-//!      |           |           |           |
-//!      +-----------+-----------+           +--> the former generation: Drain ---> gone
-//!                  v
-//!         Refused: nothing has changed
+//!   Prepare ---> Launch ---> proof ---> settling ---> Commit        an attempt; at most one at a time
+//!      |           |           |           |            |
+//!      +-----------+-----------+-----------+            +--> the former generation: Drain ---> gone
+//!                       v
+//!              Refused: nothing has changed
 //! ```
 //!
 //! The contract:
@@ -17,9 +17,14 @@
 //!   generation only finishes its sessions.
 //! - Requests that arrive while an attempt is under way become one more attempt after it: what they
 //!   wanted may have been written after the running attempt had read the files.
+//! - Between proof and commit both generations accept, for as long as [`Limits::settle`] says. Meanwhile
+//!   the clients of sockets that could not be handed over are steered to the new generation. If that dies, nothing
+//!   has changed. If the former one dies, the commit comes at once.
 //! - An attempt that failed is asked to finish, never killed: it may have accepted somebody.
 //! - If the serving generation dies, its sockets stay open in custody and the next start follows at
-//!   once; if that dies young again, after a pause that doubles up to [`LONGEST_PAUSE`].
+//!   once, with the configuration that served; if that dies young again, after a pause that doubles up to
+//!   [`LONGEST_PAUSE`]. If it dies within [`PROBATION`] of its commit, its configuration is not trusted: the
+//!   one that served before is started, until somebody asks for another reload.
 //! - A stop drains every generation; a second `SIGTERM` or `SIGINT`, or the end of the drain timeout, ends them with
 //!   `SIGTERM` and, [`GRACE`] later, with `SIGKILL`. The plumbing goes when the last generation that
 //!   needs it is gone, and always before Clearway leaves.
@@ -34,16 +39,21 @@ use crate::exit::ExitCode;
 use crate::names::Generation;
 
 mod attempt;
+mod budget;
 mod event;
 mod report;
 mod status;
 mod stop;
 
-pub use event::{Action, Answer, Asker, End, Event, Failure, How, Plumbing, Proof, RequestId};
-pub use report::{Cut, Next, Report, Severity};
+pub use budget::{Budget, WARNING};
+pub use event::{
+    Action, Answer, Asker, End, Event, Failure, How, Plumbing, Proof, RequestId, Source, Survey,
+};
+pub use report::{Cut, Next, Over, Report, Severity};
 pub use status::{Attempted, GenerationStatus, Status};
 
 use attempt::Attempt;
+use budget::Cuts;
 use stop::Stop;
 
 /// After `SIGTERM`, before `SIGKILL`; after HAProxy closed its private socket, before its end is no
@@ -56,6 +66,12 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A generation that served at least so long did not die of its own start.
 const PROVEN_AGE: Duration = Duration::from_secs(1);
 
+/// A configuration whose generation dies so soon after its commit gives way to the one that served before.
+pub const PROBATION: Duration = Duration::from_secs(5);
+
+/// How long clients may be steered away from the former generation's sockets before the commit comes anyway.
+pub const STEERING: Duration = Duration::from_secs(2);
+
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -63,19 +79,25 @@ pub struct Limits {
     pub drain: Duration,
     /// From the launch of a generation to its proof.
     pub ready: Duration,
+    /// From the proof of a generation to its commit, if another one serves meanwhile.
+    pub settle: Duration,
+    /// What old generations may take.
+    pub old: Budget,
 }
 
 /// A generation that has a process.
 #[derive(Clone, Debug)]
 struct Life {
     pid: u32,
+    /// The generation for which its configuration was read.
+    configuration: Generation,
     plumbing: Plumbing,
     state: State,
 }
 
 #[derive(Clone, Debug)]
 enum State {
-    /// Launched, has not proved itself yet; belongs to the attempt.
+    /// Launched, not committed yet; belongs to the attempt.
     Proving,
     Serving {
         since: Duration,
@@ -84,6 +106,13 @@ enum State {
     Draining {
         since: Duration,
     },
+}
+
+/// A start that is due after a crash.
+#[derive(Clone, Copy, Debug)]
+struct Restart {
+    at: Duration,
+    source: Source,
 }
 
 /// The state machine. It owns no process and no socket, only what is known about them.
@@ -97,8 +126,13 @@ pub struct Supervisor {
     attempt: Option<Attempt>,
     /// Who asked for a reload while an attempt was under way.
     waiting: Vec<Asker>,
-    /// When to start again after a crash.
-    restart_at: Option<Duration>,
+    /// When to start again after a crash, and with what.
+    restart: Option<Restart>,
+    /// The configuration of whatever served last; while nothing ever has, a failure is Clearway's end.
+    served: Option<Generation>,
+    /// The configuration that served before that, or long enough to be trusted.
+    good: Option<Generation>,
+    cuts: Cuts,
     /// Crashes in a row, each before [`PROVEN_AGE`].
     young_deaths: u32,
     stop: Option<Stop>,
@@ -106,8 +140,6 @@ pub struct Supervisor {
     plumbed: bool,
     /// How the last attempt went, for the status.
     last: Option<Attempted>,
-    /// Whether any generation has ever served: if not, a failure is Clearway's end.
-    ever_served: bool,
     left: bool,
 }
 
@@ -120,12 +152,14 @@ impl Supervisor {
             next: Generation::FIRST,
             attempt: None,
             waiting: Vec::new(),
-            restart_at: None,
+            restart: None,
+            served: None,
+            good: None,
+            cuts: Cuts::default(),
             young_deaths: 0,
             stop: None,
             plumbed: false,
             last: None,
-            ever_served: false,
             left: false,
         }
     }
@@ -138,12 +172,14 @@ impl Supervisor {
             return todo;
         }
         match event {
-            Event::Begin => self.begin_attempt(Vec::new(), now, &mut todo),
+            Event::Begin => self.begin_attempt(Source::Disk, Vec::new(), now, &mut todo),
             Event::ReloadAsked(by) => self.reload_asked(by, now, &mut todo),
             Event::StopAsked(by) => self.stop_asked(by, now, &mut todo),
             Event::Prepared { generation, plumbing } => self.prepared(generation, plumbing, now, &mut todo),
             Event::Started { generation, pid } => self.started(generation, pid, &mut todo),
             Event::Proved { generation, proof } => self.proved(generation, proof, now, &mut todo),
+            Event::Steered(generation) => self.steered(generation, now, &mut todo),
+            Event::Surveyed(surveys) => self.surveyed(&surveys, now, &mut todo),
             Event::Failed { generation, failure } => self.failed(generation, failure, now, &mut todo),
             Event::Exited { generation, end, failure } => {
                 self.exited(generation, &end, failure, now, &mut todo);
@@ -161,7 +197,8 @@ impl Supervisor {
         }
         let attempt = self.attempt.as_ref().and_then(Attempt::deadline);
         let stop = self.stop.as_ref().map(Stop::deadline);
-        [attempt, stop, self.restart_at].into_iter().flatten().min()
+        let restart = self.restart.map(|restart| restart.at);
+        [attempt, stop, restart, self.cuts.deadline()].into_iter().flatten().min()
     }
 
     /// The generation that accepts connections.
@@ -173,11 +210,14 @@ impl Supervisor {
         if self.attempt.as_ref().and_then(Attempt::deadline).is_some_and(|at| at <= now) {
             self.attempt_timed_out(now, todo);
         }
-        if self.restart_at.is_some_and(|at| at <= now) {
+        if let Some(restart) = self.restart.filter(|restart| restart.at <= now) {
             let askers = std::mem::take(&mut self.waiting);
-            self.begin_attempt(askers, now, todo);
+            // Whoever asked for a reload wants what is on the disk.
+            let source = if askers.is_empty() { restart.source } else { Source::Disk };
+            self.begin_attempt(source, askers, now, todo);
         }
         if !self.left {
+            self.look_at_the_old(now, todo);
             self.look_at_the_stop(now, todo);
         }
     }
@@ -193,14 +233,19 @@ impl Supervisor {
     ) {
         let Some(life) = self.lives.remove(&generation) else { return };
         match life.state {
-            State::Proving => self.attempt_over(generation, failure, now, todo),
+            State::Proving => {
+                let failure = self.died_settling(generation, end, failure);
+                self.attempt_over(generation, failure, now, todo);
+            }
             State::Draining { since } if *end == End::Clean => {
                 todo.push(Action::Report(Report::Drained(generation, now.saturating_sub(since))));
             }
             State::Draining { .. } => {
                 todo.push(Action::Report(Report::DrainedBadly(generation, end.to_string())));
             }
-            State::Serving { since, .. } => self.crashed(generation, end, since, now, todo),
+            State::Serving { since, .. } => {
+                self.crashed(generation, life.configuration, end, since, now, todo);
+            }
         }
         self.after_an_end(todo);
     }
@@ -209,22 +254,33 @@ impl Supervisor {
     fn crashed(
         &mut self,
         generation: Generation,
+        configuration: Generation,
         end: &End,
         since: Duration,
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
-        if now.saturating_sub(since) >= PROVEN_AGE {
+        let age = now.saturating_sub(since);
+        if age >= PROVEN_AGE {
             self.young_deaths = 0;
         }
-        let next = if let Some(attempt) = &self.attempt {
-            Next::Starting(attempt.generation)
-        } else {
-            let pause = self.pause();
-            self.restart_at = Some(now + pause);
-            Next::In(pause)
-        };
-        todo.push(Action::Report(Report::Crashed { generation, how: end.to_string(), next }));
+        if age >= PROBATION {
+            self.good = Some(configuration);
+        }
+        let how = end.to_string();
+        if let Some(attempt) = &self.attempt {
+            let next = Next::Starting(attempt.generation);
+            todo.push(Action::Report(Report::Crashed { generation, how, next }));
+            // One that has proved itself already need not wait any longer.
+            self.commit_settled(now, todo);
+            return;
+        }
+        let former = self.good.filter(|good| *good != configuration);
+        let pause = self.pause();
+        let source = Source::Served(former.unwrap_or(configuration));
+        self.restart = Some(Restart { at: now + pause, source });
+        let next = Next::In { pause, back_to: former };
+        todo.push(Action::Report(Report::Crashed { generation, how, next }));
     }
 
     /// How long to wait before the next start, and one more death counted: nothing, 100 ms, 200 ms, ...
@@ -246,7 +302,7 @@ impl Supervisor {
             self.leave(code, todo);
         } else if self.plumbed
             && self.attempt.is_none()
-            && self.restart_at.is_none()
+            && self.restart.is_none()
             && self.lives.values().all(|life| life.plumbing == Plumbing::NotNeeded)
         {
             self.plumbed = false;

@@ -27,6 +27,21 @@ pub struct Status {
     pub custody: Vec<String>,
     /// What is in the kernel for transparent proxying.
     pub plumbing: Option<serde_json::Value>,
+    /// Whether the configuration on disk is the one that serves; unset while none does.
+    #[serde(default)]
+    pub configuration: Option<OnDisk>,
+    /// Sockets of others that take clients of ours.
+    #[serde(default)]
+    pub strangers: Vec<String>,
+}
+
+/// The configuration on disk, beside the one that serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnDisk {
+    /// Whether they are the same.
+    pub same: bool,
+    /// What is different, for people.
+    pub words: String,
 }
 
 /// One generation.
@@ -153,6 +168,8 @@ impl Status {
             crashes_in_a_row: core.crashes_in_a_row,
             custody: Vec::new(),
             plumbing: None,
+            configuration: None,
+            strangers: Vec::new(),
         }
     }
 }

@@ -16,13 +16,23 @@ const LONGEST_ANSWER: usize = 4 << 20;
 /// How long a Clearway may take for anything but a reload: it answers from memory.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Sends one request and waits for its answer; a reload takes as long as it takes.
+/// How long an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// As long as Clearway may take to answer from memory.
+    Briefly,
+    /// As long as it takes: a reload.
+    AsLongAsItTakes,
+}
+
+/// Sends one request and waits for its answer.
 pub async fn request(
     stream: UnixStream,
     method: Method,
     path: &str,
+    wait: Wait,
 ) -> Result<(StatusCode, Vec<u8>), Failure> {
-    if path == "/reload" {
+    if wait == Wait::AsLongAsItTakes {
         return exchange(stream, method, path).await;
     }
     tokio::time::timeout(PATIENCE, exchange(stream, method, path)).await.unwrap_or_else(|_| {

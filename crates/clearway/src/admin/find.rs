@@ -2,10 +2,11 @@
 //!
 //! With an instance name there is one place for it. Without one, the only Clearway that can be seen
 //! from here is meant; several are listed, and none is chosen. With host networking the abstract sockets
-//! of other containers can be seen too: those whose process is not in our PID namespace are passed over.
+//! of other containers can be seen too: those whose process is not in our PID namespace are passed over, and so
+//! are (with `--pid=host`) those with other files than ours, if one with ours is there.
 
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::Settings;
@@ -35,7 +36,7 @@ pub fn find(settings: &Settings) -> Result<Found, Failure> {
                 .take(1)
                 .collect()
         }
-        None => all(&settings.run_directory),
+        None => nearest(all(&settings.run_directory)),
     };
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
@@ -63,6 +64,20 @@ pub fn all(directory: &Path) -> Vec<Found> {
             .filter(|one| one.pid.is_some_and(|pid| !known.contains(&pid))),
     );
     found
+}
+
+/// Those in our mount namespace; if there is none, or that cannot be seen, all.
+fn nearest(found: Vec<Found>) -> Vec<Found> {
+    let ours = mount_namespace("self");
+    let is_ours =
+        |one: &Found| ours.is_some() && one.pid.is_some_and(|pid| mount_namespace(&pid.to_string()) == ours);
+    let (near, far): (Vec<Found>, Vec<Found>) = found.into_iter().partition(is_ours);
+    if near.is_empty() { far } else { near }
+}
+
+/// What names a process's mount namespace; to be read, it must not have more rights than we.
+fn mount_namespace(pid: &str) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
 }
 
 /// The one with this name, if it is still there.

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
+use clearway_haproxy::drift::FileMount;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::plumbing;
 use clearway_kernel::transparency::{self, Family};
@@ -199,5 +200,9 @@ fn configuration(arguments: Vec<OsString>) -> Result<Vec<Finding>, Failure> {
         .transparent
         .iter()
         .map(|line| Finding::good(format!("transparent, {}: `{}`", line.span, line.text)));
-    Ok(notes.chain(transparent).collect())
+    let mounts = FileMount::of(configuration.files.iter().map(|file| &*file.path));
+    let mounts = mounts.iter().map(|mount| {
+        if mount.deleted { Finding::note(mount.replaced()) } else { Finding::note(mount.note()) }
+    });
+    Ok(notes.chain(transparent).chain(mounts).collect())
 }

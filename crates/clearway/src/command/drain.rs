@@ -6,7 +6,8 @@ use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
 use hyper::{Method, StatusCode};
 
-use crate::admin::{api, client, find};
+use crate::admin::client::{self, Wait};
+use crate::admin::{api, find};
 use crate::cli::Target;
 
 /// How often it is looked whether Clearway has ended.
@@ -16,10 +17,10 @@ const PACE: Duration = Duration::from_millis(500);
 pub async fn drain(target: Target) -> Result<ExitCode, Failure> {
     let found = find::find(&target.settings)?;
     let name = found.name.clone();
-    let (_, body) = client::request(found.stream, Method::GET, "/status").await?;
+    let (_, body) = client::request(found.stream, Method::GET, "/status", Wait::Briefly).await?;
     let pid = super::understand::<api::Status>(&body)?.pid;
     let Some(found) = find::at(&name) else { return Err(gone(&name)) };
-    let (status, _) = client::request(found.stream, Method::POST, "/drain").await?;
+    let (status, _) = client::request(found.stream, Method::POST, "/drain", Wait::Briefly).await?;
     if status != StatusCode::ACCEPTED {
         return Err(Failure::new(ExitCode::NoInstance, format!("{name} refused to drain: {status}")));
     }
@@ -27,7 +28,11 @@ pub async fn drain(target: Target) -> Result<ExitCode, Failure> {
     loop {
         // Its socket goes when it does; another one may come in its place.
         let Some(found) = find::at(&name) else { break };
-        let Ok((_, body)) = client::request(found.stream, Method::GET, "/status").await else { break };
+        let Ok((_, body)) = client::request(found.stream, Method::GET, "/status", Wait::Briefly).await else {
+            // One that is slow has not ended; whether it has, its socket tells.
+            tokio::time::sleep(PACE).await;
+            continue;
+        };
         let status: api::Status = super::understand(&body)?;
         if status.pid != pid {
             break;

@@ -57,6 +57,12 @@ fn in_words(status: &Status) -> String {
             let _ = writeln!(text, "  {line}");
         }
     }
+    if let Some(configuration) = &status.configuration {
+        let _ = writeln!(text, "configuration: {}", configuration.words);
+    }
+    for stranger in &status.strangers {
+        let _ = writeln!(text, "STRANGER: {stranger}");
+    }
     if status.crashes_in_a_row > 0 {
         let _ = writeln!(text, "{} deaths and failed starts of HAProxy in a row", status.crashes_in_a_row);
     }

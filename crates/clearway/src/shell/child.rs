@@ -8,10 +8,11 @@
 //! | [`Descriptors`] | overlay, private sockets, custody; nothing else: all that Clearway opens is close-on-exec |
 //! | its own process group | Ctrl-C at a terminal reaches Clearway alone |
 //! | `SIGKILL` at our death | the master stays root and keeps it, and it takes its worker along (knowledge H3) |
-//! | no capability beyond [`KEPT`] | HAProxy needs at most NET_RAW to be transparent |
+//! | no capability beyond its [`Rights`] | HAProxy needs at most NET_RAW to be transparent |
 //! | the limit of open files that Clearway was given | it raises its own |
 //! | no `CLEARWAY_*` variable | they are none of its business |
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,39 +24,48 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-/// What HAProxy may keep, as far as Clearway has it: what a root start needs for its files, its user, its
-/// ports and its limits, and `NET_RAW` to be transparent. With host networking `NET_ADMIN` would own the
-/// host's network; `SYS_ADMIN`, `SYS_PTRACE` and the like would bring it back.
-const KEPT: CapabilitySet = CapabilitySet::CHOWN
+/// What HAProxy may keep whatever its files say, as far as Clearway has it: what a root start needs for its
+/// files, its ports and its limits, and `NET_RAW` to be transparent. With host networking `NET_ADMIN` would own
+/// the host's network; `SYS_ADMIN`, `SYS_PTRACE` and the like would bring it back.
+const ALWAYS: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
-    .union(CapabilitySet::KILL)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETUID)
     .union(CapabilitySet::NET_BIND_SERVICE)
     .union(CapabilitySet::NET_RAW)
     .union(CapabilitySet::IPC_LOCK)
-    .union(CapabilitySet::SYS_CHROOT)
     .union(CapabilitySet::SYS_NICE)
     .union(CapabilitySet::SYS_RESOURCE);
 
-/// What a child is allowed beside [`KEPT`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extra {
-    /// Nothing.
-    Nothing,
-    /// `SYS_ADMIN`: the configuration has the keyword `namespace`, for which HAProxy calls `setns`.
-    Namespaces,
-}
+/// What it may keep beside that if one of these words stands anywhere in its files, even where it means
+/// something else: it is better to keep a right too many than to break a configuration.
+const FOR_WORDS: [(&[&str], CapabilitySet); 3] = [
+    // The master signals its worker, which has another user then.
+    (
+        // Programs and checks may change their user themselves.
+        &["user", "uid", "group", "gid", "program", "external"],
+        CapabilitySet::SETUID.union(CapabilitySet::SETGID).union(CapabilitySet::KILL),
+    ),
+    (&["chroot"], CapabilitySet::SYS_CHROOT),
+    // `bind ... namespace`: HAProxy calls `setns`.
+    (&["namespace"], CapabilitySet::SYS_ADMIN),
+];
 
-impl Extra {
-    fn kept(self) -> CapabilitySet {
-        match self {
-            Self::Nothing => KEPT,
-            Self::Namespaces => KEPT.union(CapabilitySet::SYS_ADMIN),
-        }
+/// What a child may keep of the capabilities that Clearway has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights(CapabilitySet);
+
+impl Rights {
+    /// What a HAProxy with these files needs at most.
+    pub fn for_files<'a>(files: impl Iterator<Item = &'a [u8]>) -> Self {
+        let words: HashSet<&[u8]> =
+            files.flat_map(|bytes| bytes.split(|byte| !byte.is_ascii_alphanumeric())).collect();
+        let kept = FOR_WORDS
+            .iter()
+            .filter(|(names, _)| names.iter().any(|name| words.contains(name.as_bytes())))
+            .fold(ALWAYS, |kept, (_, more)| kept.union(*more));
+        Self(kept)
     }
 }
 
@@ -71,6 +81,8 @@ pub struct Descriptors {
     pub master_cli: ChildFd,
     /// HAProxy's end of the pair over which it asks for its listening sockets.
     pub sockets: ChildFd,
+    /// The first copy of a configuration file, if there are any; from here on all are free.
+    pub copies: ChildFd,
 }
 
 impl Descriptors {
@@ -84,7 +96,10 @@ impl Descriptors {
             .collect();
         let mut free = (3..).filter(|number| !given.contains(number)).map(ChildFd);
         let mut next = || free.next().unwrap_or(ChildFd(u16::MAX));
-        Self { stats: next(), overlay: next(), master_cli: next(), sockets: next() }
+        let (stats, overlay, master_cli, sockets) = (next(), next(), next(), next());
+        // Behind everything that was given, so that they follow one another.
+        let last = given.into_iter().max().unwrap_or_default().max(sockets.0);
+        Self { stats, overlay, master_cli, sockets, copies: ChildFd(last.saturating_add(1)) }
     }
 }
 
@@ -95,7 +110,7 @@ pub fn spawn(
     program: &OsStr,
     arguments: Vec<OsString>,
     descriptors: Vec<(ChildFd, OwnedFd)>,
-    extra: Extra,
+    rights: Rights,
     open_files: Rlimit,
 ) -> io::Result<Child> {
     let mut command = Command::new(program);
@@ -114,7 +129,7 @@ pub fn spawn(
     // prlimit, getppid): no allocation, no lock, nothing that another thread of the parent might have held.
     unsafe {
         command.pre_exec(move || {
-            give_rights_up(extra.kept())?;
+            give_rights_up(rights.0)?;
             rustix::process::setrlimit(Resource::Nofile, open_files)?;
             // After the rights: a change of credentials clears it.
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -167,4 +182,29 @@ pub fn raise_open_files() -> Rlimit {
         tracing::warn!("the limit of open files stays at {:?}: {error}", given.current);
     }
     given
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rights(file: &str) -> CapabilitySet {
+        Rights::for_files(std::iter::once(file.as_bytes())).0
+    }
+
+    #[test]
+    fn what_the_files_do_not_mention_is_given_up() {
+        let plain = rights("listen a\n bind :80\n source 0.0.0.0 usesrc clientip\n default_backend users\n");
+        assert_eq!(plain, ALWAYS);
+        let other_user = rights("global\n\tuser haproxy\n");
+        assert!(other_user.contains(CapabilitySet::SETUID | CapabilitySet::KILL));
+        assert!(!other_user.contains(CapabilitySet::SYS_CHROOT));
+        assert!(rights("global\n chroot /var/lib/haproxy").contains(CapabilitySet::SYS_CHROOT));
+        assert!(rights(" bind :80 namespace blue").contains(CapabilitySet::SYS_ADMIN));
+    }
+
+    #[test]
+    fn nothing_brings_net_admin_in() {
+        assert!(!rights("user uid group gid chroot namespace net_admin").contains(CapabilitySet::NET_ADMIN));
+    }
 }

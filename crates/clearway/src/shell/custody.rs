@@ -4,7 +4,8 @@
 //! custody. They go to the next generation over `-x sockpair@N`. What is held is a duplicate: the socket
 //! lives as long as any of its holders, and connections wait in its queue meanwhile.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::{InventoryError, SocketIdentity};
@@ -18,6 +19,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// Its descriptor.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.fd.as_fd()
+    }
+
     /// A socket that HAProxy answered with.
     pub fn received(socket: ReceivedSocket) -> Result<Self, InventoryError> {
         Ok(Self { identity: SocketIdentity::of(socket.fd.as_fd())?, socket })
@@ -37,14 +43,26 @@ pub struct Custody {
 }
 
 impl Custody {
-    /// These sockets from now on.
-    pub fn of(sockets: Vec<Held>) -> Self {
+    /// These sockets from now on: those that were held before in the order in which they were, then the others.
+    ///
+    /// So they stay in the order in which they began to listen, which is the kernel's within one address
+    /// ([`clearway_kernel::steering`]): HAProxy answers in the order of its descriptors, and makes a socket and
+    /// listens on it before it makes the next.
+    pub fn of(mut sockets: Vec<Held>, before: &[SocketIdentity]) -> Self {
+        let places: HashMap<_, _> =
+            before.iter().enumerate().map(|(place, held)| (held.inode, place)).collect();
+        sockets.sort_by_key(|held| places.get(&held.identity.inode).copied().unwrap_or(usize::MAX));
         Self { sockets }
     }
 
     /// What is held.
     pub fn sockets(&self) -> &[Held] {
         &self.sockets
+    }
+
+    /// Their inodes.
+    pub fn inodes(&self) -> HashSet<u64> {
+        self.sockets.iter().map(|held| held.identity.inode.0).collect()
     }
 
     /// The addresses, for people.
@@ -55,7 +73,8 @@ impl Custody {
     }
 }
 
-/// The form in which sockets are offered to HAProxy.
-pub fn offered<'a>(sockets: impl Iterator<Item = &'a Held>) -> Vec<OfferedSocket<'a>> {
-    sockets.map(|held| OfferedSocket::from(&held.socket)).collect()
+/// The form in which sockets are offered to HAProxy, which takes them from the end (knowledge A.3): in reverse, so
+/// that of several with one address the first ones stay if it needs fewer.
+pub fn offered<'a>(sockets: impl DoubleEndedIterator<Item = &'a Held>) -> Vec<OfferedSocket<'a>> {
+    sockets.rev().map(|held| OfferedSocket::from(&held.socket)).collect()
 }

@@ -1,5 +1,7 @@
 //! What went wrong, in words for people, with its exit code.
 
+use std::io::ErrorKind;
+
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::complaint::{Cause, Complaint};
@@ -10,6 +12,18 @@ use clearway_kernel::plumbing::{Error, RemoveErrors};
 /// `EMFILE`.
 const TOO_MANY_FILES: i32 = rustix::io::Errno::MFILE.raw_os_error();
 
+/// How a missing capability is given, by its flag at `docker run`.
+pub fn rights_remedy(flags: &str) -> String {
+    if rustix::process::geteuid().is_root() {
+        format!("add {flags} to `docker run` (under systemd: AmbientCapabilities=, as a person: be root)")
+    } else {
+        format!(
+            "leave `--user` out of `docker run` and add {flags}: Docker gives capabilities to root only, and \
+             HAProxy becomes the `user` of its configuration (under systemd: AmbientCapabilities=)"
+        )
+    }
+}
+
 /// A configuration that cannot be read.
 pub fn unreadable(error: &ConfigurationError) -> Failure {
     let failure = Failure::new(ExitCode::ConfigurationUnreadable, error.to_string());
@@ -19,9 +33,20 @@ pub fn unreadable(error: &ConfigurationError) -> Failure {
                 "raise the limit of open files, for example with `--ulimit nofile=65536` at `docker run`",
             )
         }
-        ConfigurationError::Unreadable { .. } => failure
-            .hint("name the configuration with `-f`, mount it where it is looked for, or make it readable"),
-        ConfigurationError::NoFiles { .. } => failure.hint("HAProxy takes the files `*.cfg` of a directory"),
+        ConfigurationError::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            failure.hint(format!(
+                "make it readable for the user {} that Clearway runs as, or for everybody; root needs \
+                 `--cap-add=DAC_READ_SEARCH` for files of others where all capabilities are dropped",
+                rustix::process::geteuid().as_raw()
+            ))
+        }
+        ConfigurationError::Unreadable { .. } => failure.hint(
+            "mount it there, for example with `--volume=DIRECTORY:/usr/local/etc/haproxy:ro` at `docker run`, \
+             or name another with `-f`",
+        ),
+        ConfigurationError::NoFiles { .. } => failure
+            .hint("HAProxy takes the files `*.cfg` of a directory")
+            .hint("was it meant to be a file? Docker makes an empty directory where a volume's source is missing"),
         _ => failure,
     }
 }
@@ -49,14 +74,18 @@ fn split(code: ExitCode, doing: &str, text: &str) -> Failure {
     failure
 }
 
-/// A HAProxy that ended before it had proved itself: its words, and what helps.
+/// A HAProxy that ended before it had proved itself: how, its words, and what helps.
 pub fn of_an_end(how: &str, words: Vec<String>, ports: &[u16]) -> Failure {
     let complaint = Complaint::read(words.join("\n").as_bytes());
     let code = complaint.causes.iter().map(code_of).next().unwrap_or(ExitCode::ConfigurationRefused);
-    let said =
-        complaint.essence().first().map_or(String::new(), |line| format!(": {}", without_origin(line)));
+    let said = complaint.headline().map_or(String::new(), |line| format!(": {}", without_origin(line)));
     let mut failure = Failure::new(code, format!("HAProxy did not start ({how}){said}"));
-    failure.hints.extend(complaint.remedies().map(std::borrow::Cow::into_owned));
+    for remedy in complaint.remedies() {
+        // Two ports without the right to them need it once.
+        if !failure.hints.iter().any(|hint| *hint == remedy) {
+            failure.hints.push(remedy.into_owned());
+        }
+    }
     if code == ExitCode::AddressInUse {
         failure.hints.extend(holders(&complaint, ports));
     }

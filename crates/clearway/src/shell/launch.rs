@@ -25,29 +25,34 @@
 //! HAProxy dies, both see the end of their connection. Neither thread ever forks.
 
 use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Failure, Proof};
-use clearway_haproxy::command_line::GenerationFiles;
+use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
+use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::{self, SocketIdentity};
-use clearway_haproxy::overlay::Overlay;
 use clearway_haproxy::runtime::{Channel, Command};
 use clearway_haproxy::{getsocks, sockpair};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::Shutdown;
 use rustix::process::{Pid, PidfdFlags};
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held, offered};
-use super::prepare::Prepared;
+use super::memory::FirstToGo;
+use super::prepare::{Files, Prepared};
 use super::words::Words;
-use super::{Inner, Shell, child};
+use super::{Inner, Shell, child, thread};
 
 /// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
 const HANDOVER: Duration = Duration::from_secs(5);
@@ -71,13 +76,21 @@ pub struct Running {
     pub worker: Option<Worker>,
     /// What it says on standard error.
     pub words: Words,
+    /// What it was started from, until it has proved itself.
+    pub configuration: Option<Arc<Configuration>>,
+    /// What tells whether the files on disk still say that.
+    pub imprint: Arc<Imprint>,
     /// Our end of the master CLI.
     master_cli: OwnedFd,
     /// What it has proved to use; custody at the commit.
-    pub proved: Option<Custody>,
+    pub proved: Option<Arc<Custody>>,
     /// Our end of the `_getsocks` pair, closed as soon as the question is settled: a conversation that
     /// never comes must not hold sockets.
     handover: Option<OwnedFd>,
+    /// How many bytes it had when it had just proved itself.
+    pub needed: Option<u64>,
+    /// Set as long as the kernel shall kill it before any other, if memory runs out.
+    first_to_go: Option<FirstToGo>,
 }
 
 impl Running {
@@ -92,6 +105,24 @@ impl Running {
         if self.worker.is_none() {
             warn!("process {pid} says that it is the worker of {}, which is not its parent", self.pid);
         }
+    }
+
+    /// Its master and its worker.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        [Some(self.pid), self.worker.as_ref().map(|worker| worker.pid)].into_iter().flatten()
+    }
+
+    /// It serves: from now on it is as dear as any other.
+    pub fn keep(&mut self) {
+        if let Some(mark) = self.first_to_go.take() {
+            mark.take_back(self.processes());
+        }
+    }
+
+    /// It will not be committed: it keeps no socket open that nobody will accept on.
+    pub fn give_up(&mut self) {
+        self.settle();
+        self.proved = None;
     }
 
     /// Ends the handing over of sockets, whether it was used or not.
@@ -110,7 +141,8 @@ impl Shell {
         };
         let (stats, stats_child) = sockpair::pair().map_err(|error| cannot("private socket", &error))?;
         let (master_cli, master_child) = sockpair::pair().map_err(|error| cannot("master CLI", &error))?;
-        let overlay = overlay_file(&prepared.overlay).map_err(|error| cannot("overlay", &error))?;
+        let overlay = memory_file("clearway-overlay", prepared.overlay.to_string().as_bytes())
+            .map_err(|error| cannot("overlay", &error))?;
         let numbers = self.descriptors;
         let mut descriptors = vec![
             (numbers.stats, stats_child),
@@ -130,12 +162,15 @@ impl Shell {
             overlay: numbers.overlay.path(),
             master_cli: Some(numbers.master_cli),
             sockets_from: handover.is_some().then_some(numbers.sockets),
+            copies: self.copies(&prepared.files, &mut descriptors).map_err(|error| cannot("copy", &error))?,
         };
         let arguments: Vec<OsString> = self.invocation.supervised_arguments(&files);
         debug!("exec {} {}", self.program.name().display(), super::prepare::shown(&arguments));
         let mut process =
-            child::spawn(self.program.name(), arguments, descriptors, prepared.extra, self.open_files)
+            child::spawn(self.program.name(), arguments, descriptors, prepared.rights, self.open_files)
                 .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
+        // Before anything that can fail: whoever is not to serve yet shall not push out who does.
+        let first_to_go = FirstToGo::make(process.id(), self.running.is_empty());
         let stderr = process.stderr.take().ok_or_else(|| cannot("its standard error", &"not there"))?;
         let words = Words::listen(stderr).map_err(|error| cannot("its standard error", &error))?;
 
@@ -144,17 +179,58 @@ impl Shell {
             let end = end.try_clone().map_err(|error| cannot("handover", &error))?;
             let (custody, made) = (Arc::clone(&custody), Arc::clone(&made));
             let limit = self.settings.ready_timeout;
-            std::thread::spawn(move || hand_over(&end, &custody, &made, limit));
+            thread::spawn("handing the listening sockets over", move || {
+                hand_over(&end, &custody, &made, limit);
+            });
         }
         // Only the identities: this conversation must not keep a socket open that everybody else lets go.
         let held: Vec<SocketIdentity> =
             custody.sockets().iter().chain(made.iter()).map(|held| held.identity.clone()).collect();
-        let (limit, inner) = (self.settings.ready_timeout, self.inner.clone());
-        std::thread::spawn(move || {
-            let outcome = prove(&stats, &held, limit);
+        let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
+        let begun = thread::spawn("letting a generation prove itself", move || {
+            let outcome = prove(&stats, &held, limit, &|worker| {
+                let _ = inner.send(Inner::Answered { generation, worker });
+            });
             tell(&inner, generation, outcome);
         });
-        Ok(Running { pid: process.id(), worker: None, words, master_cli, proved: None, handover })
+        if !begun {
+            let failure = Failure::new(
+                ExitCode::Internal,
+                "HAProxy was started, and cannot be asked whether it is ready",
+            );
+            tell(&failed, generation, Err(failure));
+        }
+        Ok(Running {
+            pid: process.id(),
+            worker: None,
+            words,
+            configuration: Some(prepared.configuration),
+            imprint: Arc::new(prepared.imprint),
+            master_cli,
+            proved: None,
+            handover,
+            needed: None,
+            first_to_go,
+        })
+    }
+}
+
+impl Shell {
+    /// Copies of the configuration files as descriptors of the child, and their paths there.
+    fn copies(
+        &self,
+        files: &Files,
+        descriptors: &mut Vec<(ChildFd, OwnedFd)>,
+    ) -> io::Result<Option<Vec<PathBuf>>> {
+        let Files::Copies(configuration) = files else { return Ok(None) };
+        let numbers = (self.descriptors.copies.0..).map(ChildFd);
+        let mut paths = Vec::new();
+        for (file, number) in configuration.files.iter().zip(numbers) {
+            info!("the copy of {} is {}", file.name.display(), number.path().display());
+            descriptors.push((number, memory_file("clearway-configuration", &file.bytes)?));
+            paths.push(number.path());
+        }
+        Ok(Some(paths))
     }
 }
 
@@ -165,11 +241,13 @@ fn parent_of(pid: u32) -> Option<u32> {
     after.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// The overlay as a file that only we and the child can see, and that nobody can change any more.
-fn overlay_file(overlay: &Overlay) -> io::Result<OwnedFd> {
+/// A file that only we and the child can see, and that nobody can change any more.
+fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let mut file = std::fs::File::from(rustix::fs::memfd_create("clearway-overlay", flags)?);
-    file.write_all(overlay.to_string().as_bytes())?;
+    let mut file = std::fs::File::from(rustix::fs::memfd_create(name, flags)?);
+    // It may hold passwords.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(bytes)?;
     rustix::fs::fcntl_add_seals(
         &file,
         SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
@@ -190,7 +268,14 @@ fn hand_over(end: &OwnedFd, custody: &Custody, made: &[Held], limit: Duration) {
     }
 }
 
-fn prove(stats: &OwnedFd, held: &[SocketIdentity], limit: Duration) -> Result<(Proof, Custody), Failure> {
+/// `answered` hears the worker's number as soon as it is known: what follows may fail, and whoever accepts has to be
+/// told to drain then.
+fn prove(
+    stats: &OwnedFd,
+    held: &[SocketIdentity],
+    limit: Duration,
+    answered: &dyn Fn(u32),
+) -> Result<(Proof, Custody), Failure> {
     let closed = |error: &dyn std::fmt::Display| Failure {
         closed: true,
         ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
@@ -200,8 +285,9 @@ fn prove(stats: &OwnedFd, held: &[SocketIdentity], limit: Duration) -> Result<(P
         .ask(&connection, Channel::Worker, limit)
         .and_then(|answer| answer.info())
         .map_err(|error| closed(&error))?;
+    answered(info.pid);
     let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
-    let answered = match getsocks::fetch(connection, HANDOVER) {
+    let sockets = match getsocks::fetch(connection, HANDOVER) {
         Ok(sockets) => sockets,
         // It has no listening socket at all.
         Err(getsocks::GetsocksError::Refused) => Vec::new(),
@@ -213,9 +299,9 @@ fn prove(stats: &OwnedFd, held: &[SocketIdentity], limit: Duration) -> Result<(P
         }
         Err(error) => return Err(closed(&error)),
     };
-    let answered: Vec<Held> =
-        answered.into_iter().map(Held::received).collect::<Result<_, _>>().map_err(|error| closed(&error))?;
-    let used: Vec<SocketIdentity> = answered.iter().map(|held| held.identity.clone()).collect();
+    let sockets: Vec<Held> =
+        sockets.into_iter().map(Held::received).collect::<Result<_, _>>().map_err(|error| closed(&error))?;
+    let used: Vec<SocketIdentity> = sockets.iter().map(|held| held.identity.clone()).collect();
     let adoption = inventory::adoption(held, &used);
     let names = |sockets: &[SocketIdentity]| sockets.iter().map(ToString::to_string).collect();
     let proof = Proof {
@@ -224,7 +310,7 @@ fn prove(stats: &OwnedFd, held: &[SocketIdentity], limit: Duration) -> Result<(P
         fresh: names(&adoption.fresh),
         unclaimed: names(&adoption.unclaimed),
     };
-    Ok((proof, Custody::of(answered)))
+    Ok((proof, Custody::of(sockets, held)))
 }
 
 fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<(Proof, Custody), Failure>) {
@@ -238,6 +324,9 @@ fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<
 
 /// How long all questions about sessions together may take.
 pub const QUESTIONS: Duration = Duration::from_millis(300);
+
+/// The same for a survey, which nothing waits for.
+pub const SURVEY: Duration = Duration::from_secs(2);
 
 /// What is needed to ask how many sessions a generation has: sent to a thread, away from the loop.
 #[derive(Debug)]

@@ -7,47 +7,79 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::{Failure, Plumbing as Needs};
+use clearway_core::names::Generation;
+use clearway_core::supervisor::{Failure, Plumbing as Needs, Source};
 use clearway_haproxy::command_line::Invocation;
-use clearway_haproxy::configuration::{Bind, Configuration, Guard, Holds, Transparent, V6};
+use clearway_haproxy::configuration::{Bind, Configuration, Guard, Holds, Setting, Transparent, V6};
+use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::LocalAddress;
 use clearway_haproxy::overlay::{Capability as Kept, Overlay};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
+use clearway_kernel::interfaces;
 use clearway_kernel::plumbing::Plumbing;
 use tracing::{info, warn};
 
-use super::child::Extra;
+use super::child::Rights;
 use super::custody::{Custody, Held};
 use super::{Shell, failure, program::Program};
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
 
+/// Which files HAProxy reads.
+#[derive(Debug)]
+pub enum Files {
+    /// Those that the user named.
+    AsNamed,
+    /// Copies of what they said when they were read before.
+    Copies(Arc<Configuration>),
+}
+
 /// A generation that could be launched.
 #[derive(Debug)]
 pub struct Prepared {
+    /// What it will read.
+    pub files: Files,
+    /// What that says.
+    pub configuration: Arc<Configuration>,
+    /// What tells later whether the files have changed.
+    pub imprint: Imprint,
     /// The overlay's text.
     pub overlay: Overlay,
     /// Sockets made for addresses that this host does not have.
     pub made: Vec<Held>,
     /// Whether it needs the plumbing.
     pub needs: Needs,
-    /// The rights that it needs beside the usual ones.
-    pub extra: Extra,
+    /// The rights that it may keep.
+    pub rights: Rights,
 }
 
 impl Shell {
     /// Prepares a generation, or says why there will be none.
-    pub fn prepare(&mut self) -> Result<Prepared, Failure> {
+    pub fn prepare(&mut self, generation: Generation, source: Source) -> Result<Prepared, Failure> {
         let version = self.program.version()?;
-        let configuration = read_configuration(&self.invocation)?;
+        let (configuration, files) = self.configuration(generation, source)?;
+        let imprint = Imprint::of(&configuration.files);
+        self.check_memory(&imprint)?;
+        // While a copy runs, the files stay as they were seen: that they differ is known, and nobody asked for them.
+        if matches!(files, Files::AsNamed) {
+            self.watch.follow(&configuration, &self.invocation);
+        }
         self.say_once(configuration.fighting.iter().map(ToString::to_string));
-        let transparent = transparent_line(&configuration, &self.program, version);
+        let mut conditions = Conditions::asked(&self.program, version);
+        let transparent =
+            configuration.transparent.iter().find(|line| conditions.all_hold(line.guards.as_ref()));
+        let other_user =
+            configuration.global.other_users().find(|user| conditions.all_hold(user.guards.as_ref()));
         let held = capabilities::effective().map_err(|error| internal(&error))?;
-        let needs = match &transparent {
+        if let Some(user) = other_user {
+            check_signals(user, held)?;
+        }
+        let needs = match transparent {
             Some(line) => {
                 check_rights(line, held)?;
                 self.plumb()?;
@@ -60,11 +92,64 @@ impl Shell {
         let kept: Vec<Kept> =
             kept.into_iter().filter(|(have, _)| held.has(*have)).map(|(_, keep)| keep).collect();
         Ok(Prepared {
+            files,
+            imprint,
             overlay: Overlay::new(self.descriptors.stats, &configuration, version, &kept),
             made,
             needs,
-            extra: extra(&configuration),
+            rights: Rights::for_files(configuration.files.iter().map(|file| &*file.bytes)),
+            configuration,
         })
+    }
+
+    /// The same files need what they needed before. Others may need less: what is too tight for them is only said.
+    fn check_memory(&self, imprint: &Imprint) -> Result<(), Failure> {
+        // What it had when it was new: by now it may have a million connections.
+        let Some(needed) = self.running.values().filter_map(|running| running.needed).max() else {
+            return Ok(());
+        };
+        match self.memory.room_for(needed) {
+            Err(failure) if self.running.values().any(|running| running.imprint.is_same(imprint)) => {
+                Err(failure)
+            }
+            Err(failure) => {
+                warn!("memory is short; the same files as before would be {}", failure.message);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// The configuration, and where HAProxy is to read it. What it says now is remembered for the day when the
+    /// files say something else and HAProxy dies.
+    fn configuration(
+        &mut self,
+        generation: Generation,
+        source: Source,
+    ) -> Result<(Arc<Configuration>, Files), Failure> {
+        let now = read_configuration(&self.invocation);
+        let Source::Served(former) = source else {
+            let configuration = Arc::new(now?);
+            self.configurations.insert(generation, Arc::clone(&configuration));
+            return Ok((configuration, Files::AsNamed));
+        };
+        let Some(served) = self.configurations.get(&former).cloned() else {
+            let message = format!("the configuration of generation {former} is forgotten");
+            return Err(Failure::new(ExitCode::Internal, message));
+        };
+        match now {
+            Ok(now) if now.files == served.files => return Ok((served, Files::AsNamed)),
+            Ok(_) => warn!(
+                "the configuration on disk is not the one that served: generation {generation} is started from \
+                 a copy of that of generation {former}; reload to take what is on disk"
+            ),
+            Err(failure) => warn!(
+                "the configuration on disk cannot be read ({}): generation {generation} is started from a copy \
+                 of that of generation {former}",
+                failure.message
+            ),
+        }
+        Ok((Arc::clone(&served), Files::Copies(served)))
     }
 
     fn plumb(&mut self) -> Result<(), Failure> {
@@ -91,6 +176,7 @@ impl Shell {
             description.table, description.mark, description.route_table
         );
         self.plumbing = Some(plumbing);
+        self.say_once(no_way_back().into_iter());
         Ok(())
     }
 }
@@ -101,26 +187,53 @@ pub fn read_configuration(invocation: &Invocation) -> Result<Configuration, Fail
     Configuration::read(invocation, &lookup).map_err(|error| failure::unreadable(&error))
 }
 
-/// The first line that makes the configuration transparent, conditions considered. A condition that
-/// HAProxy does not understand (or before 2.5 cannot be asked about) counts as true.
-fn transparent_line<'a>(
-    configuration: &'a Configuration,
-    program: &Program,
-    version: Version,
-) -> Option<&'a Transparent> {
-    let mut known: BTreeMap<String, bool> = BTreeMap::new();
-    let can_ask = version >= Version::release(2, 5, 0);
-    let mut holds = |guard: &Guard| {
+/// The conditions of `.if` blocks, which HAProxy answers (`haproxy -cc`), each asked about once. One that it
+/// does not understand, or before 2.5 cannot be asked about, counts as fulfilled.
+struct Conditions<'a> {
+    program: &'a Program,
+    can_ask: bool,
+    known: BTreeMap<String, bool>,
+}
+
+impl<'a> Conditions<'a> {
+    fn asked(program: &'a Program, version: Version) -> Self {
+        Self { program, can_ask: version >= Version::release(2, 5, 0), known: BTreeMap::new() }
+    }
+
+    /// Whether a line with these guards counts.
+    fn all_hold(&mut self, guards: &[Guard]) -> bool {
+        guards.iter().all(|guard| self.holds(guard))
+    }
+
+    fn holds(&mut self, guard: &Guard) -> bool {
         let question = guard.argument();
-        if !can_ask || (known.len() >= MOST_QUESTIONS && !known.contains_key(&question)) {
+        if !self.can_ask || (self.known.len() >= MOST_QUESTIONS && !self.known.contains_key(&question)) {
             return true;
         }
-        let answer = *known
+        let program = self.program;
+        let answer = *self
+            .known
             .entry(question)
             .or_insert_with_key(|question| program.holds(question).unwrap_or(guard.holds == Holds::True));
         answer == (guard.holds == Holds::True)
-    };
-    configuration.transparent.iter().find(|line| line.guards.iter().all(&mut holds))
+    }
+}
+
+/// Without KILL a worker of another user cannot be told to drain: it would go on accepting clients, with the
+/// old configuration, beside its successor, and a stop would end in a cut.
+fn check_signals(user: &Setting, held: capabilities::Set) -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() || held.has(Capability::Kill) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ExitCode::Rights,
+        format!(
+            "HAProxy becomes the user `{}` ({}), and without KILL nobody can tell it to drain at a reload or \
+             a stop",
+            user.value, user.span
+        ),
+    )
+    .hint("add `--cap-add=KILL` to `docker run`, or leave `user` and `uid` out"))
 }
 
 /// Transparent without the rights would mean: starts, and every connection fails (knowledge C).
@@ -140,18 +253,20 @@ fn check_rights(line: &Transparent, held: capabilities::Set) -> Result<(), Failu
             names.join(" and ")
         ),
     )
-    .hint(format!(
-        "add {} to `docker run` (under systemd: AmbientCapabilities=, as a person: be root)",
-        flags.join(" ")
-    )))
+    .hint(failure::rights_remedy(&flags.join(" "))))
 }
 
-/// `namespace` anywhere in the files, even where it may mean something else: it is better to keep a right
-/// too many than to break a configuration.
-fn extra(configuration: &Configuration) -> Extra {
-    let mentions = |bytes: &[u8]| bytes.windows(9).any(|window| window == b"namespace");
-    let needed = configuration.files.iter().any(|file| mentions(&file.bytes));
-    if needed { Extra::Namespaces } else { Extra::Nothing }
+/// A warning where the servers' answers will hardly come back: in a container's own network.
+fn no_way_back() -> Option<String> {
+    let interfaces = interfaces::in_use();
+    if interfaces::is_the_hosts() || interfaces.len() > 1 {
+        return None;
+    }
+    let only = interfaces.first().map_or("none", String::as_str);
+    Some(format!(
+        "this is not the host's network: it has a single interface ({only}). Transparent connections time out \
+         unless the servers' default gateway is this container; with `--network=host` it can be the host"
+    ))
 }
 
 /// Listening sockets for addresses that this host does not have and that no socket in custody is bound

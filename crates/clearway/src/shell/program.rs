@@ -112,9 +112,19 @@ fn missing(problem: &str) -> Failure {
     )
 }
 
+/// It is there and could not be asked.
+fn unanswered(path: &Path, error: &std::io::Error) -> Failure {
+    let problem = format!("asking `{} -v`: {error}", path.display());
+    if error.kind() != std::io::ErrorKind::TimedOut {
+        return missing(&problem);
+    }
+    let message = format!("looking for HAProxy: {problem} after {} s", PATIENCE.as_secs());
+    Failure::new(ExitCode::NoHaproxy, message)
+        .hint("HAProxy answers within milliseconds: is this host starved of processor time, or is it another program?")
+}
+
 fn ask_version(path: &Path) -> Result<Version, Failure> {
-    let (status, answer) =
-        ask(path, &["-v"]).map_err(|error| missing(&format!("asking `{} -v`: {error}", path.display())))?;
+    let (status, answer) = ask(path, &["-v"]).map_err(|error| unanswered(path, &error))?;
     if answer.is_empty() {
         return Err(missing(&format!("`{} -v` said nothing ({status})", path.display())));
     }

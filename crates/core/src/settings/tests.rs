@@ -70,6 +70,16 @@ fn log_takes_format_and_level_in_any_order() {
 }
 
 #[test]
+fn watching_is_off_unless_asked_for() {
+    assert_eq!(Settings::default().watch, WatchMode::Off);
+    assert_eq!(set(Key::Watch, "on").unwrap().watch, WatchMode::On);
+    assert_eq!(set(Key::Watch, "poll").unwrap().watch, WatchMode::Poll);
+    assert_eq!(set(Key::WatchQuiet, "2s").unwrap().watch_quiet, Duration::from_secs(2));
+    let error = set(Key::Watch, "yes").unwrap_err().to_string();
+    assert_eq!(error, "`--flag` is `yes`: expected `off`, `on` or `poll`");
+}
+
+#[test]
 fn an_empty_variable_is_an_unset_one() {
     for row in TABLE {
         assert_eq!(set(row.key, "").unwrap(), Settings::default());

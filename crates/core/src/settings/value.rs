@@ -65,6 +65,31 @@ impl FromStr for LogSetting {
     }
 }
 
+/// `CLEARWAY_WATCH`: how changes of the files become known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WatchMode {
+    /// Not at all: somebody asks for a reload.
+    #[default]
+    Off,
+    /// The kernel tells.
+    On,
+    /// By looking: for filesystems whose changes the kernel is not told of (network, some virtual machines).
+    Poll,
+}
+
+impl FromStr for WatchMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "on" => Ok(Self::On),
+            "poll" => Ok(Self::Poll),
+            _ => Err("expected `off`, `on` or `poll`".to_owned()),
+        }
+    }
+}
+
 /// A duration with units (`295s`, `1m30s`, `500ms`), or a bare number of seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration of at most a year such as `295s`, `5m`, `1m30s` or `500ms`";
@@ -73,6 +98,26 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Err(_) => humantime::parse_duration(text).ok(),
     };
     parsed.filter(|duration| *duration <= LONGEST).ok_or_else(|| EXPECTED.to_owned())
+}
+
+/// A plain number.
+pub(super) fn number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a number such as `50`".to_owned())
+}
+
+/// A number of bytes, with `K`, `M` or `G` for the powers of 1024 as Docker takes them.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (text.get(..at), 10),
+        Some((at, 'm' | 'M')) => (text.get(..at), 20),
+        Some((at, 'g' | 'G')) => (text.get(..at), 30),
+        _ => (Some(text), 0),
+    };
+    let number = digits.and_then(|digits| digits.parse::<u64>().ok());
+    number
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "expected a size such as `512M` or `2G`".to_owned())
 }
 
 /// A mark with exactly one bit, decimal or with `0x`; `VALUE/MASK` is taken where both are the same.

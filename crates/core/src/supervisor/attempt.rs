@@ -5,15 +5,16 @@ use std::time::Duration;
 use crate::exit::ExitCode;
 use crate::names::Generation;
 
-use super::event::{Action, Answer, Asker, Failure, Plumbing, Proof};
+use super::event::{Action, Answer, Asker, End, Failure, Plumbing, Proof, Source};
 use super::report::Report;
 use super::status::Attempted;
-use super::{GRACE, Life, State, Supervisor};
+use super::{GRACE, Life, PROBATION, PROVEN_AGE, STEERING, State, Supervisor};
 
 /// An attempt under way. At most one exists.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) generation: Generation,
+    source: Source,
     askers: Vec<Asker>,
     since: Duration,
     stage: Stage,
@@ -27,6 +28,13 @@ enum Stage {
         plumbing: Plumbing,
         until: Duration,
     },
+    /// It has proved itself, and accepts beside the one that serves.
+    Settling {
+        proof: Proof,
+        until: Duration,
+        /// Whether clients still have to be steered away from the one that serves, and until when at most.
+        steering: Option<Duration>,
+    },
     /// HAProxy closed its private socket: its end will tell why.
     Ending {
         until: Duration,
@@ -38,6 +46,7 @@ impl Attempt {
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.stage {
             Stage::Preparing => None,
+            Stage::Settling { until, steering, .. } => Some(until.max(steering.unwrap_or_default())),
             Stage::Proving { until, .. } | Stage::Ending { until, .. } => Some(until),
         }
     }
@@ -45,12 +54,19 @@ impl Attempt {
 
 impl Supervisor {
     /// A new generation is wanted, by nobody in particular at the start and after a crash.
-    pub(super) fn begin_attempt(&mut self, askers: Vec<Asker>, now: Duration, todo: &mut Vec<Action>) {
+    pub(super) fn begin_attempt(
+        &mut self,
+        source: Source,
+        askers: Vec<Asker>,
+        now: Duration,
+        todo: &mut Vec<Action>,
+    ) {
         let generation = self.next;
         self.next = generation.next();
-        self.restart_at = None;
-        self.attempt = Some(Attempt { generation, askers, since: now, stage: Stage::Preparing });
-        todo.push(Action::Prepare(generation));
+        self.restart = None;
+        let stage = Stage::Preparing;
+        self.attempt = Some(Attempt { generation, source, askers, since: now, stage });
+        todo.push(Action::Prepare(generation, source));
     }
 
     pub(super) fn reload_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
@@ -65,7 +81,7 @@ impl Supervisor {
             }
         } else {
             todo.push(Action::Report(Report::ReloadAsked(by)));
-            self.begin_attempt(vec![by], now, todo);
+            self.begin_attempt(Source::Disk, vec![by], now, todo);
         }
     }
 
@@ -91,19 +107,25 @@ impl Supervisor {
     }
 
     pub(super) fn started(&mut self, generation: Generation, pid: u32, todo: &mut Vec<Action>) {
-        let plumbing = match &self.attempt {
-            Some(Attempt { generation: current, stage: Stage::Proving { plumbing, .. }, .. })
-                if *current == generation =>
-            {
-                *plumbing
-            }
-            _ => return,
+        let Some(Attempt { generation: current, source, stage: Stage::Proving { plumbing, .. }, .. }) =
+            &self.attempt
+        else {
+            return;
         };
-        self.lives.insert(generation, Life { pid, plumbing, state: State::Proving });
+        if *current != generation {
+            return;
+        }
+        let life = Life {
+            pid,
+            configuration: source.read_for(generation),
+            plumbing: *plumbing,
+            state: State::Proving,
+        };
+        self.lives.insert(generation, life);
         todo.push(Action::Report(Report::Started(generation, pid)));
     }
 
-    /// The commit: from here on the new generation serves.
+    /// It answers. While another one serves, it has to show that it lives on.
     pub(super) fn proved(
         &mut self,
         generation: Generation,
@@ -111,27 +133,97 @@ impl Supervisor {
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
-        let mine = self.attempt.take_if(|attempt| attempt.generation == generation);
-        let Some(attempt) = mine else {
+        let serving = self.serving();
+        let settle = self.limits.settle;
+        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             // Too late: it was told to finish, perhaps before it could hear that.
             if self.lives.contains_key(&generation) {
+                todo.push(Action::Abandon(generation));
                 todo.push(Action::Drain(generation));
             }
+            return;
+        };
+        if !self.lives.contains_key(&generation) || matches!(attempt.stage, Stage::Settling { .. }) {
+            return;
+        }
+        let steer = serving.is_some() && !proof.unclaimed.is_empty();
+        let steering = steer.then_some(now + STEERING);
+        attempt.stage = Stage::Settling { proof, until: now + settle, steering };
+        if steer {
+            todo.push(Action::Steer(generation));
+        } else if serving.is_none() || settle.is_zero() {
+            self.commit_settled(now, todo);
+        }
+    }
+
+    /// Nobody waits any more in a socket that the commit closes.
+    pub(super) fn steered(&mut self, generation: Generation, now: Duration, todo: &mut Vec<Action>) {
+        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
+            return;
+        };
+        if let Stage::Settling { until, steering, .. } = &mut attempt.stage {
+            *steering = None;
+            if *until <= now {
+                self.commit_settled(now, todo);
+            }
+        }
+    }
+
+    /// The commit, if there is somebody to commit: from here on the new generation serves.
+    pub(super) fn commit_settled(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        let settled = |attempt: &mut Attempt| matches!(attempt.stage, Stage::Settling { .. });
+        let Some(Attempt { generation, askers, since, stage: Stage::Settling { proof, .. }, .. }) =
+            self.attempt.take_if(settled)
+        else {
             return;
         };
         let former = self.serving();
         let Some(life) = self.lives.get_mut(&generation) else { return };
         life.state = State::Serving { since: now, proof: proof.clone() };
+        let configuration = life.configuration;
         todo.push(Action::Commit(generation));
-        let took = now.saturating_sub(attempt.since);
+        let took = now.saturating_sub(since);
         todo.push(Action::Report(Report::Serving { generation, proof: proof.clone(), took }));
         self.last = Some(Attempted::took(generation, now));
-        self.ever_served = true;
+        self.served = Some(configuration);
         if let Some(former) = former {
+            self.served_until_now(former, now);
             self.drain(former, now, todo);
         }
-        answer(&attempt.askers, &Answer::Serving(generation, proof), todo);
+        todo.push(Action::RememberOnly(std::iter::once(configuration).chain(self.good).collect()));
+        answer(&askers, &Answer::Serving(generation, proof), todo);
         self.after_an_attempt(now, todo);
+    }
+
+    /// A generation gives way to its successor: what can be said of it and of its configuration.
+    fn served_until_now(&mut self, generation: Generation, now: Duration) {
+        let Some(Life { configuration, state: State::Serving { since, .. }, .. }) =
+            self.lives.get(&generation)
+        else {
+            return;
+        };
+        let age = now.saturating_sub(*since);
+        if age >= PROVEN_AGE {
+            self.young_deaths = 0;
+        }
+        // One that was replaced in a hurry is not trusted more than one that served for long.
+        if age >= PROBATION || self.good.is_none() {
+            self.good = Some(*configuration);
+        }
+    }
+
+    /// The failure of a generation that died: if it had proved itself already, that is what there is to say.
+    pub(super) fn died_settling(&self, generation: Generation, end: &End, failure: Failure) -> Failure {
+        match &self.attempt {
+            Some(Attempt { generation: current, stage: Stage::Settling { .. }, .. })
+                if *current == generation =>
+            {
+                let message =
+                    format!("HAProxy was ready, and then ended although nobody asked it to ({end})");
+                Failure { message, code: ExitCode::NotReady, ..failure }
+            }
+            _ => failure,
+        }
     }
 
     /// The shell says that preparing, launching or proving failed.
@@ -157,6 +249,7 @@ impl Supervisor {
     pub(super) fn attempt_timed_out(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = &self.attempt else { return };
         let failure = match &attempt.stage {
+            Stage::Settling { .. } => return self.commit_settled(now, todo),
             Stage::Ending { failure, .. } => failure.clone(),
             _ => Failure::new(
                 ExitCode::NotReady,
@@ -188,22 +281,35 @@ impl Supervisor {
         }
         if self.stop.is_some() {
             self.after_an_end(todo);
-        } else if serving.is_none() && !self.ever_served {
+        } else if serving.is_none() && self.served.is_none() {
             self.stop_with(code, now, todo);
         } else {
             if serving.is_none() {
-                self.restart_at = Some(now + self.pause());
+                self.restart_after_a_refusal(attempt.source, now);
             }
             self.after_an_attempt(now, todo);
             self.after_an_end(todo);
         }
     }
 
+    /// Nobody serves, and the attempt came to nothing. What was trusted, what served last and what is on the disk
+    /// are tried in turns: the one may not start any more (its certificate is gone), the other may not live, and
+    /// with nobody to disturb even a file that nobody has asked for is better than none.
+    fn restart_after_a_refusal(&mut self, tried: Source, now: Duration) {
+        let at = now + self.pause();
+        let mut turns: Vec<Source> = self.good.into_iter().chain(self.served).map(Source::Served).collect();
+        turns.dedup();
+        turns.push(Source::Disk);
+        let next = turns.iter().position(|turn| *turn == tried).map_or(0, |place| place + 1);
+        let source = turns.get(next).or(turns.first()).copied().unwrap_or(Source::Disk);
+        self.restart = Some(super::Restart { at, source });
+    }
+
     /// Requests that came meanwhile become one more attempt.
     fn after_an_attempt(&mut self, now: Duration, todo: &mut Vec<Action>) {
         if !self.waiting.is_empty() {
             let askers = std::mem::take(&mut self.waiting);
-            self.begin_attempt(askers, now, todo);
+            self.begin_attempt(Source::Disk, askers, now, todo);
         }
     }
 
@@ -217,7 +323,7 @@ impl Supervisor {
 
     /// A stop ends the attempt: nothing new begins, whoever waits is told.
     pub(super) fn cancel_attempt(&mut self, todo: &mut Vec<Action>) {
-        self.restart_at = None;
+        self.restart = None;
         if let Some(attempt) = self.attempt.take() {
             answer(&attempt.askers, &Answer::Stopping, todo);
             todo.push(Action::Abandon(attempt.generation));
@@ -230,6 +336,6 @@ impl Supervisor {
 fn answer(askers: &[Asker], answer: &Answer, todo: &mut Vec<Action>) {
     todo.extend(askers.iter().filter_map(|asker| match asker {
         Asker::Admin(request) => Some(Action::Answer(*request, answer.clone())),
-        Asker::Signal(_) | Asker::Drain => None,
+        Asker::Signal(_) | Asker::Drain | Asker::Watch => None,
     }));
 }

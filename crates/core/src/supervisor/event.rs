@@ -20,6 +20,8 @@ pub enum Asker {
     Admin(RequestId),
     /// `clearway drain`, which looks for itself when Clearway is gone.
     Drain,
+    /// Files that are watched (`CLEARWAY_WATCH`): nobody waits for an answer.
+    Watch,
 }
 
 impl Asker {
@@ -36,6 +38,7 @@ impl fmt::Display for Asker {
             Self::Signal(name) => f.write_str(name),
             Self::Admin(_) => f.write_str("the admin socket"),
             Self::Drain => f.write_str("`clearway drain`"),
+            Self::Watch => f.write_str("a changed file"),
         }
     }
 }
@@ -70,6 +73,11 @@ pub enum Event {
         /// What it proved.
         proof: Proof,
     },
+    /// [`Action::Steer`] is done, or cannot be: nobody waits in a socket that will be closed, as far as that
+    /// can be had.
+    Steered(Generation),
+    /// What came of [`Action::Survey`].
+    Surveyed(Vec<Survey>),
     /// Preparing, launching or proving came to nothing.
     Failed {
         /// Which generation.
@@ -108,6 +116,36 @@ impl fmt::Display for End {
     }
 }
 
+/// What was seen of a draining generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Which one.
+    pub generation: Generation,
+    /// How many sessions it has; unset if it did not say.
+    pub sessions: Option<u64>,
+    /// How many bytes its processes have resident; unset if that could not be read.
+    pub memory: Option<u64>,
+}
+
+/// Where a generation's configuration comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// What the files say now.
+    Disk,
+    /// What they said when this generation read them; it has served.
+    Served(Generation),
+}
+
+impl Source {
+    /// The generation for which the configuration of this one is read: itself, or a former one.
+    pub(super) fn read_for(self, generation: Generation) -> Generation {
+        match self {
+            Self::Disk => generation,
+            Self::Served(former) => former,
+        }
+    }
+}
+
 /// Whether a generation needs the transparent plumbing in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plumbing {
@@ -131,6 +169,11 @@ pub struct Proof {
 }
 
 impl Proof {
+    /// Whether it has no listening socket at all: an empty configuration is one that HAProxy accepts.
+    pub fn listens_nowhere(&self) -> bool {
+        self.adopted == 0 && self.fresh.is_empty()
+    }
+
     /// Addresses that it has bound a second time beside the socket in custody: HAProxy did not recognise
     /// that one (knowledge A.3, A.6), and whoever waits in it is not served.
     pub fn bound_twice(&self) -> impl Iterator<Item = &str> {
@@ -172,17 +215,24 @@ impl Failure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Read the configuration, look at the HAProxy there is, set up the plumbing if it is needed.
-    Prepare(Generation),
+    Prepare(Generation, Source),
     /// Start HAProxy with what is in custody, and let it prove itself.
     Launch(Generation),
-    /// Forget what was prepared for a generation that will never run.
+    /// Let all new clients go to this generation where it has bound an address beside the serving one, until
+    /// nobody waits in the serving one's socket.
+    Steer(Generation),
+    /// Forget what was prepared for a generation that will never serve.
     Abandon(Generation),
     /// The generation serves from now on: its sockets are what custody holds.
     Commit(Generation),
+    /// No other configuration than these will ever be wanted as [`Source::Served`].
+    RememberOnly(Vec<Generation>),
     /// `SIGUSR1`: accept nothing more, finish what is there.
     Drain(Generation),
     /// End it although it has sessions.
     End(Generation, How),
+    /// Look how many sessions and how much memory these have.
+    Survey(Vec<Generation>),
     /// Close every socket in custody: new connections are refused from now on.
     ReleaseCustody,
     /// Take the plumbing out of the kernel.

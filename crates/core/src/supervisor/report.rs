@@ -36,7 +36,7 @@ pub enum Report {
         generation: Generation,
         /// What it proved.
         proof: Proof,
-        /// From the beginning of the attempt to the proof.
+        /// From the beginning of the attempt to the commit.
         took: Duration,
     },
     /// A start, a reload or a restart came to nothing.
@@ -63,6 +63,19 @@ pub enum Report {
     },
     /// A draining generation ended with other than code 0.
     DrainedBadly(Generation, String),
+    /// An old generation is over the budget.
+    AboutToCut {
+        /// Which.
+        generation: Generation,
+        /// How many sessions it has, if it said so.
+        sessions: Option<u64>,
+        /// How long it has been draining: no session is younger.
+        age: Duration,
+        /// Over what.
+        over: Over,
+        /// When it will be cut.
+        after: Duration,
+    },
     /// A stop was asked for.
     Stopping {
         /// By whom.
@@ -86,10 +99,26 @@ pub enum Report {
 /// What follows a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// A start, after this pause.
-    In(Duration),
+    /// A start.
+    In {
+        /// After this pause.
+        pause: Duration,
+        /// With the configuration of this generation, because the one that has died cannot be trusted.
+        back_to: Option<Generation>,
+    },
     /// A reload was under way: its generation takes over when it is ready.
     Starting(Generation),
+}
+
+/// What an old generation is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// More drain than may.
+    Number(usize),
+    /// It has been draining for too long.
+    Age(Duration),
+    /// Together they have more bytes than they may.
+    Memory(u64),
 }
 
 /// Why sessions are cut.
@@ -108,8 +137,8 @@ impl Report {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Refused { .. } | Self::Crashed { .. } => Severity::Error,
-            Self::Cutting { .. } | Self::DrainedBadly(..) => Severity::Warn,
-            Self::Serving { proof, .. } if proof.bound_twice().next().is_some() => Severity::Warn,
+            Self::Cutting { .. } | Self::AboutToCut { .. } | Self::DrainedBadly(..) => Severity::Warn,
+            Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
             Self::Leaving(code) if *code != ExitCode::Done => Severity::Error,
             _ => Severity::Info,
         }
@@ -124,6 +153,7 @@ impl Report {
             | Self::Draining(generation)
             | Self::Drained(generation, _)
             | Self::DrainedBadly(generation, _)
+            | Self::AboutToCut { generation, .. }
             | Self::Crashed { generation, .. } => Some(*generation),
             _ => None,
         }
@@ -150,6 +180,7 @@ impl fmt::Display for Report {
                 let took = took.as_millis();
                 write!(f, "generation {generation} serves, worker {}: ", proof.worker)?;
                 match (proof.adopted, total) {
+                    (0, 0) => write!(f, "it listens nowhere, after {took} ms")?,
                     (0, 1) => write!(f, "1 socket, after {took} ms")?,
                     (0, _) => write!(f, "{total} sockets, after {took} ms")?,
                     (adopted, _) => write!(f, "{adopted} of {total} sockets taken over, after {took} ms")?,
@@ -157,11 +188,7 @@ impl fmt::Display for Report {
                 let (twice, gone): (Vec<_>, Vec<_>) =
                     proof.unclaimed.iter().cloned().partition(|address| proof.fresh.contains(address));
                 list(f, "; no longer used: ", &gone)?;
-                list(
-                    f,
-                    "; bound a second time, clients that wait in the former socket may be reset: ",
-                    &twice,
-                )
+                list(f, "; bound a second time, its clients were steered there: ", &twice)
             }
             Self::Refused { generation, failure, serving } => {
                 write!(f, "generation {generation} came to nothing: {}", failure.message)?;
@@ -181,10 +208,35 @@ impl fmt::Display for Report {
                 write!(f, "generation {generation} ended although nobody asked it to ({how}); ")?;
                 f.write_str("its listening sockets stay open, ")?;
                 match next {
-                    Next::In(Duration::ZERO) => f.write_str("the next start follows at once"),
-                    Next::In(pause) => write!(f, "the next start follows in {} ms", pause.as_millis()),
+                    Next::In { pause: Duration::ZERO, .. } => f.write_str("the next start follows at once"),
+                    Next::In { pause, .. } => {
+                        write!(f, "the next start follows in {} ms", pause.as_millis())
+                    }
                     Next::Starting(next) => write!(f, "generation {next} is already starting"),
+                }?;
+                match next {
+                    Next::In { back_to: Some(former), .. } => {
+                        write!(f, ", with the configuration of generation {former}, which served before")
+                    }
+                    _ => Ok(()),
                 }
+            }
+            Self::AboutToCut { generation, sessions, age, over, after } => {
+                let sessions =
+                    sessions.map_or("an unknown number of".to_owned(), |number| number.to_string());
+                let age = age.as_secs();
+                write!(
+                    f,
+                    "generation {generation} has {sessions} session(s), none younger than {age} s, and "
+                )?;
+                match over {
+                    Over::Number(most) => write!(f, "more than {most} old generations are draining")?,
+                    Over::Age(limit) => write!(f, "may drain for {} s", limit.as_secs())?,
+                    Over::Memory(limit) => {
+                        write!(f, "old generations have more than {} MiB of memory", limit >> 20)?;
+                    }
+                }
+                write!(f, ": it is cut in {} s", after.as_secs())
             }
             Self::Stopping { by, generations: 0, .. } => write!(f, "stop asked for by {by}"),
             Self::Stopping { by, generations, limit } => {

@@ -92,7 +92,7 @@ impl Supervisor {
             (true, _, _) => "stopping",
             (_, true, true) => "reloading",
             (_, true, false) => "serving",
-            (_, false, _) if self.ever_served => "restarting",
+            (_, false, _) if self.served.is_some() => "restarting",
             (_, false, _) => "starting",
         }
     }

@@ -4,7 +4,12 @@ use super::*;
 
 mod simulation;
 
-const LIMITS: Limits = Limits { drain: Duration::from_secs(295), ready: Duration::from_mins(10) };
+const LIMITS: Limits = Limits {
+    drain: Duration::from_secs(295),
+    ready: Duration::from_mins(10),
+    settle: Duration::ZERO,
+    old: Budget { generations: 50, age: None, memory: None },
+};
 
 fn proof(worker: u32) -> Proof {
     Proof { worker, adopted: 0, fresh: vec!["127.0.0.1:80".into()], unclaimed: Vec::new() }
@@ -35,7 +40,10 @@ impl Stage {
 
     fn step(&mut self, event: Event) -> Vec<Action> {
         let actions = self.supervisor.step(event, self.now);
-        actions.into_iter().filter(|action| !matches!(action, Action::Report(_))).collect()
+        actions
+            .into_iter()
+            .filter(|action| !matches!(action, Action::Report(_) | Action::RememberOnly(_)))
+            .collect()
     }
 
     fn later(&mut self, duration: Duration) -> Vec<Action> {
@@ -60,7 +68,7 @@ impl Stage {
 
     fn serving() -> Self {
         let mut stage = Self::new();
-        assert_eq!(stage.step(Event::Begin), [Action::Prepare(generation(1))]);
+        assert_eq!(stage.step(Event::Begin), [Action::Prepare(generation(1), Source::Disk)]);
         stage.launch(1, Plumbing::NotNeeded);
         assert_eq!(stage.prove(1), [Action::Commit(generation(1))]);
         stage
@@ -85,7 +93,7 @@ fn a_first_start_that_fails_leaves_with_its_code_and_a_clean_kernel() {
 fn a_reload_commits_before_it_drains_and_answers_last() {
     let mut stage = Stage::serving();
     let asker = Asker::Admin(RequestId(7));
-    assert_eq!(stage.step(Event::ReloadAsked(asker)), [Action::Prepare(generation(2))]);
+    assert_eq!(stage.step(Event::ReloadAsked(asker)), [Action::Prepare(generation(2), Source::Disk)]);
     stage.launch(2, Plumbing::NotNeeded);
     assert_eq!(
         stage.prove(2),
@@ -121,7 +129,7 @@ fn requests_during_a_reload_become_one_more() {
     }
     assert_eq!(stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1)))), []);
     stage.launch(2, Plumbing::NotNeeded);
-    assert!(stage.prove(2).ends_with(&[Action::Prepare(generation(3))]));
+    assert!(stage.prove(2).ends_with(&[Action::Prepare(generation(3), Source::Disk)]));
     stage.launch(3, Plumbing::NotNeeded);
     let end = stage.prove(3);
     assert_eq!(end.last(), Some(&Action::Answer(RequestId(1), Answer::Serving(generation(3), proof(31)))));
@@ -135,7 +143,7 @@ fn an_attempt_that_times_out_is_asked_to_finish_and_asked_again_if_it_proves_its
     stage.launch(2, Plumbing::NotNeeded);
     let actions = stage.later(LIMITS.ready);
     assert_eq!(actions, [Action::Abandon(generation(2)), Action::Drain(generation(2))]);
-    assert_eq!(stage.prove(2), [Action::Drain(generation(2))]);
+    assert_eq!(stage.prove(2), [Action::Abandon(generation(2)), Action::Drain(generation(2))]);
     assert_eq!(stage.supervisor.serving(), Some(generation(1)));
 }
 
@@ -154,7 +162,8 @@ fn the_end_of_a_process_tells_more_than_its_closed_socket() {
 fn a_crash_restarts_at_once_and_a_crash_loop_pauses_longer_and_longer() {
     let mut stage = Stage::serving();
     stage.now += PROVEN_AGE;
-    assert_eq!(stage.exit(1, "killed by SIGSEGV"), [Action::Prepare(generation(2))]);
+    let again = Source::Served(generation(1));
+    assert_eq!(stage.exit(1, "killed by SIGSEGV"), [Action::Prepare(generation(2), again)]);
     let mut pauses = Vec::new();
     for number in 2..14 {
         stage.launch(number, Plumbing::NotNeeded);
@@ -162,7 +171,10 @@ fn a_crash_restarts_at_once_and_a_crash_loop_pauses_longer_and_longer() {
         assert_eq!(stage.exit(number, "killed by SIGSEGV"), [], "not at once");
         let pause = stage.supervisor.next_deadline().unwrap().checked_sub(stage.now).unwrap();
         pauses.push(pause.as_millis());
-        assert_eq!(stage.later(pause), [Action::Prepare(generation(number + 1))]);
+        assert_eq!(
+            stage.later(pause),
+            [Action::Prepare(generation(number + 1), Source::Served(generation(1)))]
+        );
     }
     assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000, 10000, 10000, 10000]);
 }
@@ -174,7 +186,10 @@ fn a_reload_asked_for_in_a_pause_does_not_wait_for_its_end() {
     stage.launch(2, Plumbing::NotNeeded);
     stage.exit(2, "exit code 1");
     assert!(stage.supervisor.next_deadline().is_some());
-    assert_eq!(stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))), [Action::Prepare(generation(3))]);
+    assert_eq!(
+        stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))),
+        [Action::Prepare(generation(3), Source::Disk)]
+    );
     assert_eq!(stage.supervisor.next_deadline(), None);
 }
 
@@ -275,4 +290,158 @@ fn the_log_is_readable_on_its_own() {
             "generation 1 finishes its sessions",
         ]
     );
+}
+
+/// The same with a time to settle, and a budget.
+fn settling() -> Stage {
+    let old = Budget { generations: 1, age: None, memory: None };
+    let mut stage = Stage::serving();
+    stage.supervisor.limits = Limits { settle: Duration::from_millis(200), old, ..LIMITS };
+    stage
+}
+
+fn reload_and_prove(stage: &mut Stage, number: u32) {
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(number, Plumbing::NotNeeded);
+    assert_eq!(stage.prove(number), [], "it has to live on for a while");
+}
+
+#[test]
+fn a_generation_is_committed_when_it_has_lived_for_a_while() {
+    let mut stage = settling();
+    reload_and_prove(&mut stage, 2);
+    assert_eq!(stage.later(Duration::from_millis(199)), []);
+    let committed = stage.later(Duration::from_millis(1));
+    assert_eq!(committed, [Action::Commit(generation(2)), Action::Drain(generation(1))]);
+}
+
+#[test]
+fn one_that_dies_before_that_has_changed_nothing() {
+    let mut stage = settling();
+    stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1))));
+    stage.launch(2, Plumbing::NotNeeded);
+    stage.prove(2);
+    let answers = stage.exit(2, "killed by SIGSEGV");
+    let [Action::Abandon(_), Action::Answer(RequestId(1), Answer::Refused(failure))] = answers.as_slice()
+    else {
+        panic!("{answers:?}")
+    };
+    assert!(failure.message.contains("was ready, and then ended") && failure.message.contains("SIGSEGV"));
+    assert_eq!(stage.supervisor.serving(), Some(generation(1)));
+}
+
+#[test]
+fn if_the_serving_one_dies_meanwhile_the_commit_comes_at_once() {
+    let mut stage = settling();
+    reload_and_prove(&mut stage, 2);
+    assert_eq!(stage.exit(1, "killed by SIGKILL"), [Action::Commit(generation(2))]);
+}
+
+#[test]
+fn clients_are_steered_first_where_an_address_was_bound_twice() {
+    let mut stage = settling();
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(2, Plumbing::NotNeeded);
+    let proof = Proof { unclaimed: proof(2).fresh, ..proof(2) };
+    let steer = stage.step(Event::Proved { generation: generation(2), proof: proof.clone() });
+    assert_eq!(steer, [Action::Steer(generation(2))]);
+    assert_eq!(stage.later(Duration::from_secs(1)), [], "it is not done yet");
+    assert_eq!(
+        stage.step(Event::Steered(generation(2))),
+        [Action::Commit(generation(2)), Action::Drain(generation(1))]
+    );
+    // One that is never done does not hold the reload up for ever.
+    stage.exit(1, "exit code 0");
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(3, Plumbing::NotNeeded);
+    stage.step(Event::Proved { generation: generation(3), proof });
+    assert!(stage.later(STEERING).contains(&Action::Commit(generation(3))));
+}
+
+#[test]
+fn a_configuration_that_dies_young_gives_way_to_the_one_that_served_before() {
+    let mut stage = settling();
+    reload_and_prove(&mut stage, 2);
+    stage.later(Duration::from_millis(200));
+    stage.later(PROBATION.checked_sub(Duration::from_millis(1)).unwrap());
+    let back = stage.exit(2, "killed by SIGSEGV");
+    assert_eq!(back, [Action::Prepare(generation(3), Source::Served(generation(1)))]);
+    // It does not start any more: the other one is tried, in turns.
+    stage.launch(3, Plumbing::NotNeeded);
+    stage.exit(3, "exit code 1");
+    let pause = Duration::from_millis(100);
+    assert_eq!(stage.later(pause), [Action::Prepare(generation(4), Source::Served(generation(2)))]);
+    stage.launch(4, Plumbing::NotNeeded);
+    stage.exit(4, "exit code 1");
+    let next = stage.later(pause * 2);
+    assert_eq!(next, [Action::Prepare(generation(5), Source::Disk)], "better than nobody");
+    // Whoever asks gets what is on the disk.
+    stage.launch(5, Plumbing::NotNeeded);
+    stage.prove(5);
+    let asked = stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    assert_eq!(asked, [Action::Prepare(generation(6), Source::Disk)]);
+}
+
+#[test]
+fn one_that_served_for_long_is_started_again_as_it_was() {
+    let mut stage = settling();
+    reload_and_prove(&mut stage, 2);
+    stage.later(Duration::from_millis(200));
+    stage.later(PROBATION);
+    let again = stage.exit(2, "killed by SIGSEGV");
+    assert_eq!(again, [Action::Prepare(generation(3), Source::Served(generation(2)))]);
+}
+
+#[test]
+fn old_generations_over_the_budget_are_warned_about_and_the_idlest_goes_first() {
+    let mut stage = settling();
+    stage.supervisor.limits.settle = Duration::ZERO;
+    for number in 2..4 {
+        stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+        stage.launch(number, Plumbing::NotNeeded);
+        let committed = stage.prove(number);
+        let survey = Action::Survey(vec![generation(1), generation(2)]);
+        assert_eq!(committed.contains(&survey), number == 3, "{committed:?}");
+    }
+    let survey = |number, sessions| Survey { generation: generation(number), sessions, memory: None };
+    let surveyed = Event::Surveyed(vec![survey(1, Some(7)), survey(2, Some(3))]);
+    let warnings = stage.supervisor.step(surveyed, stage.now);
+    let [Action::Report(report)] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert_eq!(
+        report.to_string(),
+        "generation 2 has 3 session(s), none younger than 0 s, and more than 1 old generations are draining: it \
+         is cut in 10 s"
+    );
+    assert_eq!(stage.later(WARNING), [Action::End(generation(2), How::Terminate)]);
+    assert_eq!(stage.later(GRACE), [Action::End(generation(2), How::Kill)]);
+    stage.exit(2, "killed by SIGKILL");
+    assert_eq!(stage.supervisor.next_deadline(), None, "nothing more to look at");
+}
+
+#[test]
+fn age_and_memory_count_if_they_are_limited() {
+    let mut stage = settling();
+    let old = Budget { generations: 9, age: Some(Duration::from_mins(1)), memory: Some(100) };
+    stage.supervisor.limits = Limits { old, ..LIMITS };
+    for number in 2..5 {
+        stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+        stage.launch(number, Plumbing::NotNeeded);
+        stage.prove(number);
+    }
+    let all = [generation(1), generation(2), generation(3)];
+    assert_eq!(stage.later(Duration::from_secs(10)), [Action::Survey(all.to_vec())]);
+    let survey = |number, sessions| Survey { generation: generation(number), sessions, memory: Some(50) };
+    let surveys = vec![survey(1, Some(1)), survey(2, None), survey(3, Some(9))];
+    // 150 of 100 bytes: one has to go, and it is the one that does not say what it has.
+    stage.step(Event::Surveyed(surveys));
+    assert_eq!(
+        stage.later(WARNING),
+        [Action::End(generation(2), How::Terminate), Action::Survey(all.to_vec())]
+    );
+    stage.exit(2, "exit code 0");
+    stage.step(Event::Surveyed(vec![survey(1, Some(1)), survey(3, Some(9))]));
+    stage.later(Duration::from_secs(30));
+    stage.step(Event::Surveyed(vec![survey(1, Some(1)), survey(3, Some(9))]));
+    let cut = stage.later(Duration::from_secs(10));
+    assert!(cut.contains(&Action::End(generation(1), How::Terminate)), "{cut:?}");
 }

@@ -42,6 +42,11 @@ fn a_status_can_be_read_by_a_person() {
         plumbing: Some(
             serde_json::json!({"table": "clearway_web_0_1", "mark": 536_870_912, "route_table": 7}),
         ),
+        configuration: Some(crate::admin::api::OnDisk {
+            same: false,
+            words: "haproxy.cfg has changed".into(),
+        }),
+        strangers: vec!["0.0.0.0:80 held by nginx (pid 9) takes clients of 0.0.0.0:80".into()],
     };
     assert_eq!(
         in_words(&status),
@@ -50,6 +55,8 @@ fn a_status_can_be_read_by_a_person() {
          generation 2 serving for 12 s, master 17, worker 18\n\
          the last start or reload DID NOT TAKE, 5 s ago (generation 3): HAProxy refused the configuration\n  \
            [ALERT] unknown keyword\n\
+         configuration: haproxy.cfg has changed\n\
+         STRANGER: 0.0.0.0:80 held by nginx (pid 9) takes clients of 0.0.0.0:80\n\
          in custody: 0.0.0.0:80, [::]:443\n\
          plumbing: table inet clearway_web_0_1, mark 0x20000000, route table 7\n"
     );

@@ -45,3 +45,13 @@ fn what_is_no_haproxy_is_said() {
     let condition = script(directory.path(), "exit 1").holds("version_atleast(9)");
     assert_eq!(condition, Some(false));
 }
+
+#[test]
+fn one_that_does_not_answer_is_not_said_to_be_missing() {
+    let failure = unanswered(Path::new("/usr/sbin/haproxy"), &std::io::ErrorKind::TimedOut.into());
+    assert_eq!(failure.code, ExitCode::NoHaproxy);
+    assert!(failure.message.ends_with("timed out after 5 s"), "{}", failure.message);
+    assert!(failure.hints[0].contains("starved of processor time"), "{:?}", failure.hints);
+    let failure = unanswered(Path::new("/usr/sbin/haproxy"), &std::io::ErrorKind::PermissionDenied.into());
+    assert!(failure.hints[0].contains("apt-get install haproxy"), "{:?}", failure.hints);
+}

@@ -2,7 +2,7 @@
 //!
 //! A failure prints its seed; put it into [`SEEDS_THAT_FAILED`] and mend the rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::*;
 use super::end;
@@ -10,7 +10,12 @@ use super::end;
 /// Seeds that once broke an invariant: they stay.
 const SEEDS_THAT_FAILED: &[u64] = &[];
 
-const LIMITS: Limits = Limits { drain: Duration::from_secs(20), ready: Duration::from_secs(10) };
+const LIMITS: Limits = Limits {
+    drain: Duration::from_secs(20),
+    ready: Duration::from_secs(10),
+    settle: Duration::from_millis(200),
+    old: Budget { generations: 3, age: Some(Duration::from_mins(10)), memory: Some(1000) },
+};
 
 /// What the imagined shell knows of a process.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -25,12 +30,22 @@ struct Simulation {
     now: Duration,
     processes: BTreeMap<Generation, Process>,
     committed: Option<Generation>,
+    /// Who had proved itself.
+    proved: BTreeSet<Generation>,
+    /// The configurations that the shell still has, and those that have served.
+    remembered: BTreeSet<Generation>,
+    configuration: BTreeMap<Generation, Generation>,
+    /// Who was warned about.
+    warned: BTreeSet<Generation>,
     custody: bool,
     plumbed: bool,
     asked: u64,
     answered: u64,
     exit: Option<ExitCode>,
     stopping_since: Option<Duration>,
+    /// What the shell will answer when it comes to it.
+    steer_done: Option<Generation>,
+    surveys: Option<Vec<Survey>>,
 }
 
 impl Simulation {
@@ -41,12 +56,18 @@ impl Simulation {
             now: Duration::ZERO,
             processes: BTreeMap::new(),
             committed: None,
+            proved: BTreeSet::new(),
+            remembered: BTreeSet::new(),
+            configuration: BTreeMap::new(),
+            warned: BTreeSet::new(),
             custody: false,
             plumbed: false,
             asked: 0,
             answered: 0,
             exit: None,
             stopping_since: None,
+            steer_done: None,
+            surveys: None,
         };
         it.step(Event::Begin);
         for _ in 0..300 {
@@ -68,7 +89,16 @@ impl Simulation {
             Failure { closed: self.random.bool(), ..Failure::new(ExitCode::ConfigurationRefused, "made up") };
         let (long, short) = (self.random.u64(0..15_000), self.random.u64(0..50));
         match (self.random.u8(0..20), target) {
-            (0 | 1, _) => self.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))),
+            (1, _) if self.steer_done.is_some() => {
+                let generation = self.steer_done.take().unwrap();
+                self.step(Event::Steered(generation));
+            }
+            (2..=4, _) if self.surveys.is_some() => {
+                let surveys = self.surveys.take().unwrap();
+                self.step(Event::Surveyed(surveys));
+            }
+            (0, _) => self.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))),
+            (1, _) => self.step(Event::ReloadAsked(Asker::Watch)),
             (2, _) => {
                 self.asked += 1;
                 self.step(Event::ReloadAsked(Asker::Admin(RequestId(self.asked))));
@@ -91,6 +121,7 @@ impl Simulation {
             (17, Some((generation, Process::Running { .. }))) => {
                 self.exited(generation, "killed by SIGSEGV", failure);
             }
+            (19, Some((generation, _))) => self.step(Event::Steered(generation)),
             // Events about what never was: a shell in confusion.
             (18, _) => self.step(Event::Started { generation: Generation::FIRST, pid: 1 }),
             _ => {}
@@ -104,7 +135,12 @@ impl Simulation {
     }
 
     fn proved(&mut self, generation: Generation) {
-        let proof = Proof { worker: 1, adopted: 1, fresh: Vec::new(), unclaimed: Vec::new() };
+        // Now and then an address is bound a second time.
+        let twice = if self.random.u8(0..4) == 0 { vec!["[fd00::1]:80".to_owned()] } else { Vec::new() };
+        let proof = Proof { worker: 1, adopted: 1, fresh: twice.clone(), unclaimed: twice };
+        if self.supervisor.attempt.as_ref().is_some_and(|attempt| attempt.generation == generation) {
+            self.proved.insert(generation);
+        }
         self.step(Event::Proved { generation, proof });
     }
 
@@ -161,8 +197,17 @@ impl Simulation {
 
     fn carry_out(&mut self, action: Action) {
         assert!(self.exit.is_none(), "{action:?} after the exit");
+        let cuts = matches!(action, Action::End(..));
         match action {
-            Action::Prepare(generation) => {
+            Action::Prepare(generation, source) => {
+                let configuration = match source {
+                    Source::Disk => generation,
+                    Source::Served(former) => {
+                        assert!(self.remembered.contains(&former), "generation {former} was forgotten");
+                        former
+                    }
+                };
+                self.configuration.insert(generation, configuration);
                 assert_eq!(self.processes.insert(generation, Process::Preparing), None);
             }
             Action::Launch(generation) => {
@@ -178,10 +223,33 @@ impl Simulation {
             }
             Action::Commit(generation) => {
                 assert!(self.stopping_since.is_none(), "a commit during a stop");
+                assert!(self.proved.contains(&generation), "a commit without a proof");
+                self.remembered.extend(self.configuration.get(&generation));
                 self.committed = Some(generation);
                 self.custody = true;
             }
+            Action::Steer(generation) => {
+                assert!(self.committed.is_some() && self.committed != Some(generation));
+                if self.random.bool() {
+                    self.steer_done = Some(generation);
+                }
+            }
+            Action::RememberOnly(wanted) => {
+                assert!(wanted.iter().all(|one| self.remembered.contains(one)), "{wanted:?} was forgotten");
+                self.remembered.retain(|one| wanted.contains(one));
+            }
+            Action::Survey(generations) => {
+                let surveys = generations.into_iter().map(|generation| Survey {
+                    generation,
+                    sessions: self.random.bool().then(|| self.random.u64(0..5)),
+                    memory: Some(self.random.u64(0..600)),
+                });
+                self.surveys = Some(surveys.collect());
+            }
             Action::Drain(generation) | Action::End(generation, _) => {
+                if cuts && self.supervisor.stop.is_none() {
+                    assert!(self.warned.contains(&generation), "generation {generation} was cut in silence");
+                }
                 if let Some(Process::Running { told_to_finish }) = self.processes.get_mut(&generation) {
                     *told_to_finish = true;
                 }
@@ -191,7 +259,12 @@ impl Simulation {
                 self.plumbed = false;
             }
             Action::Answer(..) => self.answered += 1,
-            Action::Report(report) => assert!(!report.to_string().is_empty()),
+            Action::Report(report) => {
+                assert!(!report.to_string().is_empty());
+                if let Report::AboutToCut { generation, .. } = report {
+                    self.warned.insert(generation);
+                }
+            }
             Action::Exit(code) => self.exit = Some(code),
         }
     }
@@ -212,7 +285,7 @@ impl Simulation {
         assert!(untold.count() <= serving + proving, "a process that nobody ends: {:?}", self.processes);
         // Sockets in custody are always accepted on, or a start is under way or due.
         if self.custody && self.stopping_since.is_none() {
-            let due = self.supervisor.attempt.is_some() || self.supervisor.restart_at.is_some();
+            let due = self.supervisor.attempt.is_some() || self.supervisor.restart.is_some();
             assert!(serving == 1 || due, "sockets are held and nobody will accept: {status:?}");
         }
         if let Some(since) = self.stopping_since {

@@ -1,0 +1,91 @@
+//! What shares an address with us: sockets that could not be handed over, and sockets of strangers.
+
+use std::collections::HashSet;
+
+use clearway_core::supervisor::Proof;
+use clearway_haproxy::configuration::{Bind, Configuration, V6};
+use clearway_haproxy::inventory::{LocalAddress, SocketKind};
+use clearway_kernel::listeners::{self, Managed, Stranger};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::custody::Custody;
+use super::{Inner, thread};
+
+/// A line for each address that HAProxy has bound a second time, with the `bind` line and what mends it.
+pub fn bound_twice(configuration: &Configuration, proof: &Proof) -> Vec<String> {
+    let line = |address: &str| {
+        let bind = configuration.tcp_addresses().find(|(_, known)| known.to_string() == address);
+        let place = bind.map_or(String::new(), |(bind, _)| format!(" ({})", bind.span));
+        let remedy = match bind {
+            Some((bind, address)) if lacks_v6only(bind, address) => {
+                "the line lacks `v6only`, without which HAProxy does not recognise the socket of a specific IPv6 \
+                 address: add it, it changes nothing else"
+            }
+            _ => "the line has changed (`transparent`, `interface`, `v6only`), or was bound twice before",
+        };
+        format!(
+            "HAProxy could not take the socket of {address}{place} over and has bound a second one: {remedy}. New \
+             clients are steered to it, so a reload loses nobody; a crash of HAProxy may"
+        )
+    };
+    proof.bound_twice().map(line).collect()
+}
+
+fn lacks_v6only(bind: &Bind, address: std::net::SocketAddr) -> bool {
+    address.is_ipv6() && !address.ip().is_unspecified() && bind.v6 == V6::Unsaid
+}
+
+/// What is ours: plain data, so that looking for others keeps no socket open.
+#[derive(Debug)]
+pub struct Ours {
+    managed: Vec<Managed>,
+    inodes: HashSet<u64>,
+    processes: Vec<u32>,
+}
+
+impl Ours {
+    /// The sockets in custody, and the processes of all generations.
+    pub fn of(custody: &Custody, processes: Vec<u32>) -> Self {
+        let managed =
+            custody.sockets().iter().filter(|held| held.identity.kind != SocketKind::Datagram).filter_map(
+                |held| match held.identity.address {
+                    LocalAddress::Ip(address) => Some(Managed { address, v6only: held.identity.v6only }),
+                    _ => None,
+                },
+            );
+        Self { managed: managed.collect(), inodes: custody.inodes(), processes }
+    }
+
+    /// Also these: the former generation closes them in a moment, or a new one is about to be committed.
+    pub fn and(mut self, former: &Custody) -> Self {
+        self.inodes.extend(former.inodes());
+        self
+    }
+
+    /// Who else listens on an address of ours, a line for each.
+    pub fn strangers(&self) -> Vec<String> {
+        match listeners::strangers(&self.managed, &self.inodes) {
+            Ok(found) => {
+                let is_ours = |one: &Stranger| {
+                    one.holder.process.as_ref().is_some_and(|process| self.processes.contains(&process.pid))
+                };
+                found.iter().filter(|one| !is_ours(one)).map(ToString::to_string).collect()
+            }
+            Err(error) => {
+                tracing::debug!("looking for strangers: {error}");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Looks on a thread of its own; what is found is logged.
+    pub fn look(self, inner: UnboundedSender<Inner>) {
+        thread::spawn("looking for strangers", move || {
+            let found = self.strangers();
+            if !found.is_empty() {
+                let lines = found.into_iter().map(|line| format!("a stranger listens where we do: {line}"));
+                let _ = inner.send(Inner::Notices(lines.collect()));
+            }
+        });
+    }
+}

@@ -1,0 +1,180 @@
+use super::*;
+use std::ffi::OsString;
+use std::future::Future;
+
+const QUIET: Duration = Duration::from_millis(50);
+
+/// Long enough for any machine.
+const SOON: Duration = Duration::from_secs(20);
+
+struct Stage {
+    folder: tempfile::TempDir,
+    invocation: Invocation,
+    watch: Watch,
+}
+
+impl Stage {
+    /// With `h.cfg`, which names `a.lua`.
+    fn new(mode: WatchMode) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!("haproxy -C {} -f h.cfg", folder.path().display());
+        let invocation = Invocation::parse(line.split(' ').map(OsString::from)).unwrap();
+        let mut stage = Self { folder, invocation, watch: Watch::new(mode, QUIET) };
+        stage.write("h.cfg", "global\n lua-load a.lua\n");
+        stage.write("a.lua", "");
+        stage.follow();
+        stage
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.at(name), text).unwrap();
+    }
+
+    fn follow(&mut self) {
+        let configuration = Configuration::read(&self.invocation, &|_| None).unwrap();
+        self.watch.follow(&configuration, &self.invocation);
+    }
+
+    /// What has changed.
+    async fn changed(&mut self) -> Vec<String> {
+        let changed = tokio::time::timeout(SOON, self.watch.changed()).await.expect("nothing has changed");
+        changed.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    /// Until nothing is to be looked at any more.
+    async fn settle(&mut self) {
+        while self.watch.due().is_some() {
+            let _ = tokio::time::timeout(QUIET, self.watch.changed()).await;
+        }
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+#[test]
+fn tells_what_has_changed_and_then_is_idle() {
+    run(async {
+        let mut stage = Stage::new(WatchMode::On);
+        stage.settle().await;
+        stage.write("a.lua", "1");
+        assert_eq!(stage.changed().await, ["a.lua"]);
+        stage.settle().await;
+        assert!(stage.watch.due().is_none(), "nothing is due while nothing happens");
+        stage.write("other", "1");
+        stage.write("new", "global\n");
+        std::fs::rename(stage.at("new"), stage.at("h.cfg")).unwrap();
+        assert_eq!(stage.changed().await, ["h.cfg"]);
+    });
+}
+
+#[test]
+fn names_that_do_not_matter_are_no_hint() {
+    run(async {
+        let mut stage = Stage::new(WatchMode::On);
+        stage.settle().await;
+        stage.write("other", "1");
+        assert!(tokio::time::timeout(QUIET, stage.watch.changed()).await.is_err());
+        assert!(stage.watch.due().is_none(), "nobody has to look because of another file");
+    });
+}
+
+#[test]
+fn a_directory_that_is_replaced_is_followed() {
+    run(async {
+        let mut stage = Stage::new(WatchMode::On);
+        stage.settle().await;
+        let (now, away) = (stage.folder.path().to_path_buf(), stage.folder.path().with_extension("away"));
+        std::fs::rename(&now, &away).unwrap();
+        std::fs::create_dir(&now).unwrap();
+        stage.write("h.cfg", "global\n lua-load a.lua\n");
+        stage.write("a.lua", "");
+        while !stage.watch.said.is_empty() || stage.watch.due().is_some() {
+            let _ = tokio::time::timeout(QUIET, stage.watch.changed()).await;
+        }
+        stage.write("a.lua", "1");
+        assert_eq!(stage.changed().await, ["a.lua"]);
+        std::fs::remove_dir_all(away).unwrap();
+    });
+}
+
+#[test]
+fn the_files_of_a_new_configuration_are_followed() {
+    run(async {
+        let mut stage = Stage::new(WatchMode::On);
+        stage.write("h.cfg", "global\n lua-load b.lua\n");
+        assert_eq!(stage.changed().await, ["h.cfg"]);
+        stage.follow();
+        stage.settle().await;
+        stage.write("a.lua", "nobody reads it");
+        stage.write("b.lua", "1");
+        assert_eq!(stage.changed().await, ["b.lua"]);
+    });
+}
+
+#[test]
+fn what_changes_between_reading_and_following_is_seen() {
+    run(async {
+        let mut stage = Stage::new(WatchMode::On);
+        let configuration = Configuration::read(&stage.invocation, &|_| None).unwrap();
+        stage.write("h.cfg", "global\n");
+        stage.watch.follow(&configuration, &stage.invocation);
+        assert_eq!(stage.changed().await, ["h.cfg"]);
+    });
+}
+
+#[test]
+fn a_constant_stream_of_events_is_no_excuse() {
+    let mut watch = Watch::new(WatchMode::On, QUIET);
+    let begun = Instant::now();
+    watch.hinted = Some((begun, begun + Duration::from_mins(1)));
+    assert_eq!(watch.due(), Some(begun + LONGEST));
+    watch.quiet = Duration::from_secs(10);
+    assert_eq!(watch.due(), Some(begun + Duration::from_secs(10)), "as long as was asked for, at least");
+    watch.hinted = None;
+    assert_eq!(watch.due(), None);
+}
+
+#[test]
+fn polling_looks_again_before_it_asks() {
+    run(async {
+        let mut stage = Stage::new(WatchMode::Poll);
+        stage.settle_once().await;
+        stage.write("a.lua", "half");
+        stage.watch.poll_at = Some(Instant::now());
+        assert!(stage.watch.look().is_empty() && stage.watch.hinted.is_some());
+        assert_eq!(stage.changed().await, ["a.lua"]);
+        assert!(stage.watch.poll_at.is_some(), "it goes on");
+    });
+}
+
+impl Stage {
+    /// The look that follows each start.
+    async fn settle_once(&mut self) {
+        while self.watch.hinted.is_some() {
+            let _ = tokio::time::timeout(QUIET, self.watch.changed()).await;
+        }
+    }
+}
+
+#[test]
+fn off_is_off() {
+    run(async {
+        let mut stage = Stage::new(WatchMode::Off);
+        stage.write("a.lua", "1");
+        assert!(tokio::time::timeout(QUIET * 2, stage.watch.changed()).await.is_err());
+        assert!(stage.watch.due().is_none() && stage.watch.seen.paths().next().is_none());
+    });
+}
+
+#[test]
+fn a_log_line_does_not_name_thousands() {
+    let paths: Vec<PathBuf> = (0..5).map(|number| PathBuf::from(format!("/{number}"))).collect();
+    assert_eq!(listed(&paths), "/0, /1, /2 and 2 more");
+    assert_eq!(listed(&paths[..1]), "/0");
+}

@@ -1,0 +1,155 @@
+//! The budget of old generations: how many may drain, how long, and with how much memory.
+//!
+//! Whoever is over it has sessions, so nothing is cut in silence: the shell is asked how many sessions each has
+//! ([`Action::Survey`]), those with the fewest go first, and [`WARNING`] before a cut the log says so. Sessions
+//! of a draining generation are at least as old as its drain: it accepts nobody new.
+//!
+//! ```text
+//!   over the budget ---> Survey ---> Surveyed: the fewest sessions are condemned ---> WARNING ---> End
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::names::Generation;
+
+use super::event::{Action, How, Survey};
+use super::report::{Over, Report};
+use super::{GRACE, State, Supervisor};
+
+/// From the warning to the cut. Where twice as many drain as may, there is none.
+pub const WARNING: Duration = Duration::from_secs(10);
+
+/// How often old generations are looked at, if their memory or their age counts.
+const PACE: Duration = Duration::from_secs(10);
+
+/// What old generations may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// How many may drain.
+    pub generations: usize,
+    /// How long each may drain; unset: as long as it takes.
+    pub age: Option<Duration>,
+    /// How many bytes all of them may have resident together; unset: as many as there are.
+    pub memory: Option<u64>,
+}
+
+/// What is known about cuts to come.
+#[derive(Debug, Default)]
+pub(super) struct Cuts {
+    /// When to look again; unset: when something changes.
+    look_at: Option<Duration>,
+    /// Whether the shell was asked and has not answered.
+    asked: bool,
+    condemned: BTreeMap<Generation, Condemned>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Condemned {
+    at: Duration,
+    how: How,
+    over: Over,
+}
+
+impl Cuts {
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.condemned.values().map(|one| one.at).chain(self.look_at).min()
+    }
+}
+
+impl Supervisor {
+    /// Generations that drain, with how long they have done so, the oldest first. None during a stop, which has
+    /// its own limit.
+    fn draining(&self, now: Duration) -> Vec<(Generation, Duration)> {
+        let old = self.lives.iter().filter_map(|(generation, life)| match life.state {
+            State::Draining { since } => Some((*generation, now.saturating_sub(since))),
+            _ => None,
+        });
+        if self.stop.is_some() { Vec::new() } else { old.collect() }
+    }
+
+    /// Cuts who is due, and asks the shell for numbers if somebody may be over the budget.
+    pub(super) fn look_at_the_old(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        let draining = self.draining(now);
+        // Whoever is gone, and whoever is one too many no longer, because others have ended meanwhile.
+        self.cuts.condemned.retain(|generation, condemned| {
+            let pardoned = matches!(condemned.over, Over::Number(most) if draining.len() <= most);
+            draining.iter().any(|(one, _)| one == generation)
+                && !(pardoned && condemned.how == How::Terminate)
+        });
+        for (generation, condemned) in &mut self.cuts.condemned {
+            if condemned.at <= now {
+                todo.push(Action::End(*generation, condemned.how));
+                // Whoever does not follow is killed.
+                *condemned = Condemned { at: now + GRACE, how: How::Kill, ..*condemned };
+            }
+        }
+        let due = self.cuts.look_at.is_some_and(|at| at <= now);
+        if due {
+            self.cuts.look_at = None;
+            self.cuts.asked = false;
+        }
+        if self.cuts.asked || !(due || self.too_many(&draining) || self.cuts.look_at.is_none()) {
+            return;
+        }
+        let Budget { age, memory, .. } = self.limits.old;
+        let nearly = |limit: Duration, age: Duration| age + WARNING + PACE >= limit;
+        let somebody = draining.iter().any(|(generation, their_age)| {
+            let old = age.is_some_and(|limit| nearly(limit, *their_age));
+            (old || memory.is_some()) && !self.cuts.condemned.contains_key(generation)
+        });
+        if self.too_many(&draining) || (due && somebody) {
+            self.cuts.asked = true;
+            todo.push(Action::Survey(draining.iter().map(|(generation, _)| *generation).collect()));
+        }
+        let watched = !draining.is_empty() && (age.is_some() || memory.is_some());
+        self.cuts.look_at = (watched || self.cuts.asked).then_some(now + PACE);
+    }
+
+    fn too_many(&self, draining: &[(Generation, Duration)]) -> bool {
+        draining.len() > self.limits.old.generations + self.cuts.condemned.len()
+    }
+
+    /// The shell has looked: condemns those who are over the budget.
+    pub(super) fn surveyed(&mut self, surveys: &[Survey], now: Duration, todo: &mut Vec<Action>) {
+        self.cuts.asked = false;
+        let draining = self.draining(now);
+        let Budget { generations, age: longest, memory } = self.limits.old;
+        // A generation that does not say how many sessions it has goes before one that does.
+        let mut left: Vec<(&Survey, Duration)> = surveys
+            .iter()
+            .filter_map(|survey| {
+                let (_, age) = draining.iter().find(|(generation, _)| *generation == survey.generation)?;
+                (!self.cuts.condemned.contains_key(&survey.generation)).then_some((survey, *age))
+            })
+            .collect();
+        left.sort_by_key(|(survey, age)| (survey.sessions, std::cmp::Reverse(*age)));
+        let mut condemned = Vec::new();
+        left.retain(|(survey, age)| match longest.filter(|limit| *age + WARNING + PACE >= *limit) {
+            Some(limit) => {
+                condemned.push((*survey, *age, Over::Age(limit), limit.saturating_sub(*age).max(WARNING)));
+                false
+            }
+            None => true,
+        });
+        let hurry = generations > 0 && draining.len() > generations.saturating_mul(2);
+        let warning = if hurry { Duration::ZERO } else { WARNING };
+        while left.len() > generations {
+            let (survey, age) = left.remove(0);
+            condemned.push((survey, age, Over::Number(generations), warning));
+        }
+        while let Some(limit) = memory
+            && !left.is_empty()
+            && left.iter().filter_map(|(survey, _)| survey.memory).sum::<u64>() > limit
+        {
+            let (survey, age) = left.remove(0);
+            condemned.push((survey, age, Over::Memory(limit), WARNING));
+        }
+        for (survey, age, over, after) in condemned {
+            let generation = survey.generation;
+            self.cuts.condemned.insert(generation, Condemned { at: now + after, how: How::Terminate, over });
+            let sessions = survey.sessions;
+            todo.push(Action::Report(Report::AboutToCut { generation, sessions, age, over, after }));
+        }
+    }
+}

@@ -11,6 +11,7 @@ mod report;
 mod rig;
 mod row;
 mod rows;
+pub mod soak;
 mod statistics;
 
 use std::path::{Path, PathBuf};

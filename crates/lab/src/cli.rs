@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
+use crate::container::Engine;
 use crate::load::{self, Ask, Expect, Pace, Plan};
 use crate::server::{self, Mode};
 use crate::{bench, demo, namespace};
@@ -40,7 +41,9 @@ enum Command {
     Demo(demo::Options),
     /// Clearway and what it is compared with, interleaved
     Bench(bench::Options),
-    /// Removes the namespaces of lab runs that were killed
+    /// Millions of connections while reloading all the time
+    Soak(bench::soak::Options),
+    /// Removes the namespaces and containers of lab runs that were killed
     Sweep,
 }
 
@@ -98,9 +101,17 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Load(args) => return load(args),
         Command::Demo(options) => return demo::run(&options),
         Command::Bench(options) => return bench::run(&options),
-        Command::Sweep => namespace::sweep()?.iter().for_each(|name| println!("removed {name}")),
+        Command::Soak(options) => return bench::soak::run(&options),
+        Command::Sweep => sweep()?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn sweep() -> Result<()> {
+    // Containers first: they may still use what the namespaces are wired to.
+    let containers = Engine::find().and_then(|engine| engine.sweep()).unwrap_or_default();
+    containers.iter().chain(&namespace::sweep()?).for_each(|name| println!("removed {name}"));
+    Ok(())
 }
 
 /// Exit code 0 when every connection ended well, 2 when not.
@@ -123,6 +134,7 @@ fn load(args: LoadArgs) -> Result<ExitCode> {
         timeout: args.timeout,
         ask: args.ask,
         expect,
+        at_most: None,
     })?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

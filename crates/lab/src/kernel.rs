@@ -82,6 +82,13 @@ fn differing_lines(before: &str, after: &str) -> Vec<String> {
     changed.map(|(line, count)| format!("{} {}", if count < 0 { '-' } else { '+' }, line.trim())).collect()
 }
 
+/// Whether this kernel knows tables that it removes with their owner (Linux 5.12).
+pub fn has_owner_tables() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-', '+']).map_while(|word| word.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(12))
+}
+
 /// The processes inside a namespace: pid and command line.
 pub fn processes_in(host: &Namespace) -> Result<Vec<(u32, String)>> {
     let pids = process::in_namespace(host.inode()?);

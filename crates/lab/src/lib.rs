@@ -7,15 +7,18 @@
 //! | [`namespace`], [`topology`] | hosts; everything started in one dies with it |
 //! | [`server`], [`load`], [`session`] | the two ends of the traffic |
 //! | [`balancer`], [`process`] | the process under test, seen from outside |
+//! | [`container`] | the same in a container of a real engine |
 //! | [`kernel`] | what the kernel holds, read back with the kernel's own tools |
 //! | [`mod@bench`], [`demo`] | what people run |
 //!
-//! Rules: nothing outside the namespaces that the lab made itself is touched; every wait, rate and count is
-//! bounded; no port of the host is used.
+//! Rules: nothing outside the namespaces that the lab made itself is touched, but for the two interfaces that
+//! [`topology::Topology::wired_to_host`] adds to the machine and takes away; every wait, rate and count is
+//! bounded; no port of the host is used that is not free.
 
 pub mod balancer;
 pub mod bench;
 pub mod cli;
+pub mod container;
 pub mod demo;
 pub mod kernel;
 pub mod load;

@@ -31,6 +31,7 @@ pub use connection::{Class, ask_once};
 pub use report::{Bucket, Failure, LoadReport, Quantiles, Tally};
 
 use crate::namespace::Namespace;
+use crate::wait::patience;
 use engine::Control;
 
 /// When connections begin.
@@ -87,7 +88,13 @@ pub struct Plan {
     pub ask: Ask,
     /// What must come back.
     pub expect: Expect,
+    /// How many may be under way before the schedule of an open loop waits for them: it is no open loop then.
+    pub at_most: Option<u64>,
 }
+
+/// How many connections a load may have under way where the machine is slow (see [`patience`]). More would wait
+/// in line there, and time out, which says nothing about the balancer.
+const FEW: u64 = 16;
 
 impl Plan {
     /// A line from `targets`, `rate` new connections per second, three seconds of patience.
@@ -100,6 +107,7 @@ impl Plan {
             timeout: Duration::from_secs(3),
             ask: Ask::Line,
             expect: Expect::Anything,
+            at_most: None,
         }
     }
 
@@ -132,6 +140,18 @@ impl Plan {
         Self { timeout, ..self }
     }
 
+    /// The same load, slower and longer, where the machine is slow (see [`patience`]).
+    fn patiently(self) -> Self {
+        let pace = match self.pace {
+            Pace::Open { rate } => Pace::Open { rate: rate / f64::from(patience()) },
+            closed @ Pace::Closed { .. } => closed,
+        };
+        let longest = Duration::from_mins(1).max(self.timeout);
+        let timeout = (self.timeout * patience()).min(longest);
+        let at_most = if patience() > 1 { Some(FEW) } else { self.at_most };
+        Self { pace, duration: self.duration * patience(), timeout, at_most, ..self }
+    }
+
     fn check(&self) -> Result<()> {
         ensure!(!self.targets.is_empty(), "no target: give at least one address and port");
         match self.pace {
@@ -142,7 +162,7 @@ impl Plan {
                 ensure!((1..=10_000).contains(&connections), "1 to 10000 connections at a time, please");
             }
         }
-        ensure!(self.duration <= Duration::from_hours(1), "a run lasts an hour at most");
+        ensure!(self.duration <= Duration::from_hours(12), "a run lasts twelve hours at most");
         let patience = Duration::from_millis(1)..=Duration::from_mins(1);
         ensure!(patience.contains(&self.timeout), "a timeout is between 1 ms and 60 s");
         Ok(())
@@ -151,11 +171,12 @@ impl Plan {
 
 /// Runs a plan to its end in the namespace of the calling thread.
 pub fn run(plan: Plan) -> Result<LoadReport> {
-    engine::run(plan, &Control::new())
+    engine::run(plan.patiently(), &Control::new())
 }
 
 /// Starts a plan inside a namespace, on a thread of its own.
 pub fn start(host: &Namespace, plan: Plan) -> Result<RunningLoad> {
+    let plan = plan.patiently();
     plan.check()?;
     let control = Control::new();
     let inside = Arc::clone(&control);

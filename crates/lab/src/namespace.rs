@@ -5,20 +5,27 @@
 //! shows the namespace of whoever looks.
 //!
 //! Names are `cw<pid of the maker>-<n>-<role>`: unique on the machine, and [`sweep`] knows whose maker is dead.
+//!
+//! One value stands for a namespace that is not ours: [`Namespace::host`]. It changes no setting there, kills
+//! nobody, and leaves everything as it is when it is dropped.
 
 mod enter;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+pub(crate) use sweep::is_orphan;
 pub use sweep::sweep;
 
 use crate::process::{self, Process};
@@ -27,31 +34,56 @@ use crate::wait::eventually;
 /// Where `ip netns` keeps its names.
 const NAMED: &str = "/run/netns";
 
-/// A network namespace of our own. Dropping it kills, by pid, every process inside and removes the name.
+/// A network namespace. One of our own kills, by pid, every process inside and removes the name when it is
+/// dropped.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
     handle: Arc<File>,
+    owner: Owner,
+}
+
+/// Whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Made by [`Namespace::create`], and taken away by us.
+    Lab,
+    /// The one that we were started in: we are a guest.
+    Host,
+}
+
+/// A name of ours that nobody else has: `cw<pid>-<n>`.
+pub(crate) fn unique_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("cw{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Namespace {
     /// Makes a namespace for `role` with its loopback up, and quiet: no duplicate address detection.
     pub fn create(role: &str) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("cw{}-{count}-{role}", std::process::id());
+        let name = format!("{}-{role}", unique_name());
         ip(&["netns", "add", &name])?;
         let path = format!("{NAMED}/{name}");
         let handle = File::open(&path).with_context(|| format!("opening the namespace {path}"))?;
-        let namespace = Self { name, handle: Arc::new(handle) };
-        for family in ["all", "default"] {
-            namespace.sysctl(&format!("net/ipv6/conf/{family}/accept_dad"), "0")?;
+        let namespace = Self { name, handle: Arc::new(handle), owner: Owner::Lab };
+        // A kernel may run without IPv6.
+        let families = ["all", "default"].map(|family| format!("net/ipv6/conf/{family}/accept_dad"));
+        for name in families.iter().filter(|name| Path::new("/proc/sys").join(name).exists()) {
+            namespace.sysctl(name, "0")?;
         }
         namespace.ip(&["link", "set", "lo", "up"])?;
         Ok(namespace)
     }
 
-    /// The name under `/run/netns`.
+    /// The namespace that this process was started in, where `--network=host` is. Nothing happens to it when
+    /// the value is dropped.
+    pub fn host() -> Result<Self> {
+        // Of the process, not of the thread: only threads of ours go elsewhere.
+        let handle = File::open("/proc/self/ns/net").context("opening the namespace of this process")?;
+        Ok(Self { name: "the host".to_owned(), handle: Arc::new(handle), owner: Owner::Host })
+    }
+
+    /// The name under `/run/netns`, if it is one of our own.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -98,6 +130,7 @@ impl Namespace {
 
     /// Writes a setting of this namespace, such as `net/ipv4/ip_forward`.
     pub fn sysctl(&self, name: &str, value: &str) -> Result<()> {
+        ensure!(self.owner == Owner::Lab, "{name} of the host is not ours to set");
         self.enter(|| std::fs::write(format!("/proc/sys/{name}"), value))?
             .with_context(|| format!("setting {name} to {value} in {}", self.name))
     }
@@ -126,6 +159,9 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        if self.owner == Owner::Host {
+            return;
+        }
         let Ok(inode) = self.inode() else { return };
         let gone = eventually(Duration::from_secs(5), "the processes of the namespace to end", || {
             let left = process::in_namespace(inode);
@@ -139,8 +175,8 @@ impl Drop for Namespace {
     }
 }
 
-/// Runs `ip` outside: only for what makes and removes namespaces.
-fn ip(args: &[&str]) -> Result<String> {
+/// Runs `ip` outside: only for what makes and removes namespaces and their cables.
+pub(crate) fn ip(args: &[&str]) -> Result<String> {
     checked(Command::new("ip").args(args).stdin(Stdio::null()).output(), "ip", args)
 }
 

@@ -69,9 +69,10 @@ impl Server {
 
 fn wait_for_ready(process: &mut Process) -> Result<()> {
     let Some(mut stdout) = process.take_stdout() else { bail!("the standard output was not piped") };
-    let timeout = Timespec::try_from(Duration::from_secs(10)).context("a timeout")?;
+    let timeout = Duration::from_secs(10) * crate::wait::patience();
+    let timeout = Timespec::try_from(timeout).context("a timeout")?;
     let waiting = poll(&mut [PollFd::new(&stdout, PollFlags::IN)], Some(&timeout)).context("polling")?;
-    ensure!(waiting == 1, "it did not say `ready` within ten seconds");
+    ensure!(waiting == 1, "it did not say `ready` in time");
     let mut word = [0; 16];
     let read = stdout.read(&mut word).context("reading its output")?;
     ensure!(word.get(..read).is_some_and(|said| said.starts_with(b"ready")), "it ended without `ready`");

@@ -38,7 +38,7 @@ pub struct Session {
 impl Session {
     /// Connects from inside `host` (from `source`, where given) and reads the greeting.
     pub fn open(host: &Namespace, to: SocketAddr, source: Option<IpAddr>) -> Result<Self> {
-        let timeout = Duration::from_secs(5);
+        let timeout = Duration::from_secs(5) * crate::wait::patience();
         let stream = host
             .enter(|| connect(to, source, timeout))?
             .with_context(|| format!("opening a session to {to} from {}", host.name()))?;

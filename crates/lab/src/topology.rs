@@ -8,21 +8,38 @@
 //!
 //! Both ends have their default route through the balancer. A host with several addresses stands for several
 //! clients or servers: what counts for a transparent proxy is the address.
+//!
+//! In a network that is [wired to the host](Topology::wired_to_host) the balancer is the machine itself, for
+//! containers in the host's network, and the addresses are others.
+
+mod net;
+mod wired;
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+
+pub use net::Family;
+use net::Net;
+use wired::Cable;
 
 use crate::namespace::Namespace;
 use crate::server::{Mode, Server};
 use crate::wait::eventually_because;
 
-/// The balancer as clients see it.
-pub const FRONT: [IpAddr; 2] = [v4(1, 1), v6(1, 1)];
-/// The balancer as servers see it.
-pub const BACK: [IpAddr; 2] = [v4(2, 1), v6(2, 1)];
+/// The nets of the clients and of the servers, where all three hosts are our own.
+const NETS: [Net; 2] = [Net::new([10, 1, 0], [0xfd01, 0, 0, 0]), Net::new([10, 2, 0], [0xfd02, 0, 0, 0])];
+
+/// The balancer as clients see it, where all three hosts are our own.
+pub const FRONT: [IpAddr; 2] = NETS[0].balancer();
+/// The balancer as servers see it, likewise.
+pub const BACK: [IpAddr; 2] = NETS[1].balancer();
+
+/// The end of a cable in a client or server, and what the balancer calls the other ends of those.
+const LAN: &str = "lan";
+const BALANCER_SIDES: [&str; 2] = ["clients", "servers"];
 
 /// How many there are of what.
 #[derive(Debug, Clone, Copy)]
@@ -46,10 +63,13 @@ impl Default for Shape {
 pub struct Topology {
     /// Where HAProxy runs.
     pub balancer: Namespace,
+    /// What has to be taken out of a balancer that is not ours.
+    _cables: Vec<Cable>,
     /// Where connections come from.
     pub client: Namespace,
     /// Where they end.
     pub server: Namespace,
+    nets: [Net; 2],
     shape: Shape,
 }
 
@@ -64,20 +84,36 @@ impl Topology {
         ensure!((1..=200).contains(&shape.clients), "a lab has 1 to 200 clients");
         ensure!((1..=200).contains(&shape.servers), "a lab has 1 to 200 servers");
         let host = |role| Namespace::create(&format!("{prefix}-{role}"));
-        let topology =
-            Self { client: host("client")?, balancer: host("lb")?, server: host("server")?, shape };
-        topology.link(&topology.client, "clients", 1, shape.clients)?;
-        topology.link(&topology.server, "servers", 2, shape.servers)?;
-        for namespace in [&topology.client, &topology.balancer, &topology.server] {
-            // Many short connections from few addresses: use every port, and those in TIME_WAIT again.
-            namespace.sysctl("net/ipv4/tcp_tw_reuse", "1")?;
-            namespace.sysctl("net/ipv4/ip_local_port_range", "1024 65000")?;
-        }
+        let topology = Self {
+            client: host("client")?,
+            balancer: host("lb")?,
+            server: host("server")?,
+            _cables: Vec::new(),
+            nets: NETS,
+            shape,
+        };
+        topology.connect(&BALANCER_SIDES.map(str::to_owned))?;
+        allow_many_connections(&topology.balancer)?;
         let forwarding = if shape.forwarding { "1" } else { "0" };
         topology.balancer.sysctl("net/ipv4/ip_forward", forwarding)?;
         topology.balancer.sysctl("net/ipv6/conf/all/forwarding", forwarding)?;
         topology.wait_for_neighbours()?;
         Ok(topology)
+    }
+
+    /// Lays the cables; these are the names of their ends at the balancer.
+    fn connect(&self, balancer_sides: &[String; 2]) -> Result<()> {
+        let hosts = [(&self.client, self.shape.clients), (&self.server, self.shape.servers)];
+        for ((side, net), (host, count)) in balancer_sides.iter().zip(self.nets).zip(hosts) {
+            self.link(host, side, net, count)?;
+            allow_many_connections(host)?;
+        }
+        Ok(())
+    }
+
+    /// The balancer as clients see it, IPv4 and IPv6.
+    pub fn front(&self) -> [IpAddr; 2] {
+        self.nets[0].balancer()
     }
 
     /// The client addresses, IPv4 first, then IPv6.
@@ -87,12 +123,12 @@ impl Topology {
 
     /// The client addresses of one family.
     pub fn clients(&self, family: Family) -> Vec<IpAddr> {
-        (0..self.shape.clients).map(|index| family.address(1, index + 2)).collect()
+        (0..self.shape.clients).map(|index| self.nets[0].host(family, index)).collect()
     }
 
     /// The server addresses of one family.
     pub fn servers(&self, family: Family) -> Vec<IpAddr> {
-        (0..self.shape.servers).map(|index| family.address(2, index + 2)).collect()
+        (0..self.shape.servers).map(|index| self.nets[1].host(family, index)).collect()
     }
 
     /// Starts one server per server address pair (`s1`, `s2`, ...), on both families.
@@ -108,31 +144,21 @@ impl Topology {
     }
 
     /// A cable between the balancer and a host, with the addresses of both ends.
-    fn link(&self, host: &Namespace, balancer_side: &str, net: u8, hosts: u8) -> Result<()> {
+    fn link(&self, host: &Namespace, side: &str, net: Net, hosts: u8) -> Result<()> {
         let balancer = &self.balancer;
-        balancer.ip(&[
-            "link",
-            "add",
-            balancer_side,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "lan",
-            "netns",
-            host.name(),
-        ])?;
-        for family in Family::BOTH {
+        balancer.ip(&["link", "add", side, "type", "veth", "peer", "name", LAN, "netns", host.name()])?;
+        for (family, gateway) in Family::BOTH.into_iter().zip(net.balancer()) {
             let length = family.prefix_length();
-            add_address(balancer, balancer_side, family.address(net, 1), length)?;
+            add_address(balancer, side, gateway, length)?;
             for index in 0..hosts {
-                add_address(host, "lan", family.address(net, index + 2), length)?;
+                add_address(host, LAN, net.host(family, index), length)?;
             }
         }
-        balancer.ip(&["link", "set", balancer_side, "up"])?;
-        host.ip(&["link", "set", "lan", "up"])?;
-        for family in Family::BOTH {
-            host.ip(&[family.flag(), "route", "add", "default", "via", &family.address(net, 1).to_string()])?;
+        // Without a link-local address of its own, whose routes would come some time later.
+        balancer.ip(&["link", "set", side, "addrgenmode", "none", "up"])?;
+        host.ip(&["link", "set", LAN, "up"])?;
+        for (family, gateway) in Family::BOTH.into_iter().zip(net.balancer()) {
+            host.ip(&[family.flag(), "route", "add", "default", "via", &gateway.to_string()])?;
         }
         Ok(())
     }
@@ -140,10 +166,9 @@ impl Topology {
     /// Right after an interface comes up, IPv6 neighbour discovery delays the first connections by a second or
     /// two. Nobody may measure before every pair has answered once, be it with a refusal.
     fn wait_for_neighbours(&self) -> Result<()> {
-        for (host, net) in [(&self.client, 1), (&self.server, 2)] {
-            for family in Family::BOTH {
-                let balancer = SocketAddr::new(family.address(net, 1), 9);
-                host.enter(|| wait_for_answer(balancer))??;
+        for (host, net) in [(&self.client, self.nets[0]), (&self.server, self.nets[1])] {
+            for balancer in net.balancer() {
+                host.enter(|| wait_for_answer(SocketAddr::new(balancer, 9)))??;
             }
         }
         for family in Family::BOTH {
@@ -154,6 +179,12 @@ impl Topology {
         }
         Ok(())
     }
+}
+
+/// Many short connections from few addresses: use every port, and those in `TIME_WAIT` again.
+fn allow_many_connections(host: &Namespace) -> Result<()> {
+    host.sysctl("net/ipv4/tcp_tw_reuse", "1")?;
+    host.sysctl("net/ipv4/ip_local_port_range", "1024 65000")
 }
 
 fn add_address(host: &Namespace, interface: &str, address: IpAddr, length: u8) -> Result<()> {
@@ -170,52 +201,8 @@ fn wait_for_answer(to: SocketAddr) -> Result<()> {
     eventually_because(Duration::from_secs(10), &what, || {
         match TcpStream::connect_timeout(&to, Duration::from_millis(500)) {
             Err(error) if error.kind() != ErrorKind::ConnectionRefused => Err(error).context("connecting"),
-            Ok(_) => bail!("somebody listens there already"),
-            Err(_) => Ok(()),
+            // Refused, or accepted by a server of the machine that we are wired to.
+            Ok(_) | Err(_) => Ok(()),
         }
     })
-}
-
-/// IPv4 or IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4: 10.0.0.0/8.
-    V4,
-    /// IPv6: `fd00::/8`.
-    V6,
-}
-
-impl Family {
-    /// Both of them.
-    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
-
-    /// Host number `host` of net 1 (clients) or 2 (servers).
-    const fn address(self, net: u8, host: u8) -> IpAddr {
-        match self {
-            Self::V4 => v4(net, host),
-            Self::V6 => v6(net, host),
-        }
-    }
-
-    const fn prefix_length(self) -> u8 {
-        match self {
-            Self::V4 => 24,
-            Self::V6 => 64,
-        }
-    }
-
-    const fn flag(self) -> &'static str {
-        match self {
-            Self::V4 => "-4",
-            Self::V6 => "-6",
-        }
-    }
-}
-
-const fn v4(net: u8, host: u8) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(10, net, 0, host))
-}
-
-const fn v6(net: u8, host: u8) -> IpAddr {
-    IpAddr::V6(Ipv6Addr::new(0xfd00 + net as u16, 0, 0, 0, 0, 0, 0, host as u16))
 }

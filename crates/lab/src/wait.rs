@@ -1,5 +1,6 @@
 //! Waiting for a condition, never for the passage of time.
 
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,16 @@ use anyhow::{Result, bail};
 
 /// How long the lab sleeps between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// How many times more time than usual everything gets: `CLEARWAY_TEST_PATIENCE`, a whole number, for machines
+/// as slow as an emulated one. Every deadline of the lab is so much longer, every load so much slower.
+pub fn patience() -> u32 {
+    static PATIENCE: OnceLock<u32> = OnceLock::new();
+    *PATIENCE.get_or_init(|| {
+        let given = std::env::var("CLEARWAY_TEST_PATIENCE").ok();
+        given.and_then(|times| times.parse().ok()).unwrap_or(1).clamp(1, 20)
+    })
+}
 
 /// Looks at `condition` until it holds something, at most for `deadline`; `what` is what the error says.
 pub fn eventually<T>(deadline: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> Result<T> {
@@ -35,6 +46,7 @@ fn eventually_ok<T>(
     mut condition: impl FnMut() -> Result<T>,
     last: &mut Option<anyhow::Error>,
 ) -> Result<T> {
+    let deadline = deadline * patience();
     let end = Instant::now() + deadline;
     loop {
         match condition() {

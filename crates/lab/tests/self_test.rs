@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clearway_lab::balancer::{Balancer, Kind};
 use clearway_lab::kernel::{self, Snapshot};
 use clearway_lab::load::{self, Ask, Expect, LoadReport, Plan};
@@ -24,7 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let root = rustix::process::geteuid().is_root();
-    let tests: [(&str, Test); 12] = [
+    let tests: [(&str, Test); 13] = [
         ("good_answers_are_ok_on_both_families", good_answers_are_ok_on_both_families),
         ("a_wrong_address_is_a_wrong_answer", a_wrong_address_is_a_wrong_answer),
         ("a_dead_port_is_refused", a_dead_port_is_refused),
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         ("a_session_sees_how_it_ends", a_session_sees_how_it_ends),
         ("a_snapshot_sees_rules_routes_and_tables", a_snapshot_sees_rules_routes_and_tables),
         ("a_namespace_leaves_nothing", a_namespace_leaves_nothing),
+        ("a_network_wired_to_the_host_leaves_nothing", a_network_wired_to_the_host_leaves_nothing),
     ];
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || test().map_err(|error| format!("{error:#}").into());
@@ -232,5 +233,28 @@ fn a_namespace_leaves_nothing() -> Result<()> {
     drop((host, process));
     ensure!(!fs::exists(format!("/run/netns/{name}"))?);
     ensure!(inside.into_iter().all(|pid| !clearway_lab::process::is_alive(pid)));
+    Ok(())
+}
+
+fn a_network_wired_to_the_host_leaves_nothing() -> Result<()> {
+    let host = Namespace::host()?;
+    let interfaces = || host.ip(&["-oneline", "link"]).map(|lines| lines.matches(": cw").count());
+    let before = Snapshot::take(&host)?;
+    let work = || -> Result<()> {
+        let lab = Topology::wired_to_host("wired")?;
+        ensure!(interfaces()? == 2, "two cables");
+        let _servers = lab.start_servers(80, Mode::Line)?;
+        let targets: Vec<_> =
+            Family::BOTH.map(|family| SocketAddr::new(lab.servers(family)[0], 80)).into_iter().collect();
+        // From the host itself, which is what a proxy on it is.
+        let report = load::start(&host, Plan::open(&targets, 100.0, RUN))?.wait()?;
+        ensure!(report.total.failed() == 0 && report.total.ok > 0, "{}", report.total);
+        bail!("a test that fails at its end")
+    };
+    let error = work().map_or_else(|error| error.to_string(), |()| String::new());
+    ensure!(error.contains("at its end"), "{error}");
+    ensure!(interfaces()? == 0, "a cable is left");
+    let differences = before.diff(&Snapshot::take(&host)?);
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
     Ok(())
 }

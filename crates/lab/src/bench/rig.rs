@@ -79,8 +79,18 @@ impl Rig {
 
     /// Starts a balancer on a new version of the configuration and waits until it serves.
     pub(super) fn start(&mut self, kind: Kind, transparency: Transparency) -> Result<Balancer> {
+        self.start_with(kind, transparency, &[])
+    }
+
+    /// The same with variables.
+    pub(super) fn start_with(
+        &mut self,
+        kind: Kind,
+        transparency: Transparency,
+        variables: &[(&str, &str)],
+    ) -> Result<Balancer> {
         self.write_next(transparency)?;
-        let mut balancer = Balancer::start(&self.lab.balancer, kind, &self.config(), &[], &[])?;
+        let mut balancer = Balancer::start(&self.lab.balancer, kind, &self.config(), &[], variables)?;
         self.wait_for_version(&mut balancer)?;
         Ok(balancer)
     }

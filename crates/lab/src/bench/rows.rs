@@ -14,6 +14,7 @@ pub(super) fn all(quick: bool) -> Vec<Box<dyn Row>> {
     let mut rows: Vec<Box<dyn Row>> = Vec::new();
     rows.push(Box::new(times::Start::default()));
     rows.push(Box::new(times::Reload::new(quick)));
+    rows.push(Box::new(times::Crash::default()));
     rows.extend(traffic::all(quick));
     rows.extend(idle::all(quick));
     rows

@@ -205,6 +205,7 @@ pub fn ask_once(to: SocketAddr, ask: Ask, timeout: Duration) -> Result<String, C
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Class::of(&error))?;
     let attempt = Attempt { target: 0, to, from: Vec::new(), intended: Instant::now() };
+    let timeout = timeout * crate::wait::patience();
     let outcome = runtime.block_on(attempt.run(ask, &Expect::Anything, timeout));
     if outcome.class == Class::Ok { Ok(outcome.answer) } else { Err(outcome.class) }
 }

@@ -83,9 +83,12 @@ async fn open_loop(plan: &Arc<Plan>, rate: f64, control: &Control, collector: &m
             ready = timer.readable(), if beginning => {
                 let mut ready = ready?;
                 let _ = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0_u8; 8])?));
-                let due = schedule.due(start.elapsed());
+                let due = schedule.due(start.elapsed()).min(plan.at_most.map_or(u64::MAX, |most| ended + most));
                 while begun < due {
-                    begin(plan, &mut sources, begun, start + schedule.offset(begun), &report);
+                    // A schedule that waits for others is none: each connection has its time from its own begin.
+                    let on_time = start + schedule.offset(begun);
+                    let intended = if plan.at_most.is_some() { Instant::now() } else { on_time };
+                    begin(plan, &mut sources, begun, intended, &report);
                     begun += 1;
                 }
                 beginning = begun < schedule.total();

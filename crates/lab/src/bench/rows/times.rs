@@ -1,9 +1,9 @@
-//! How long a start and a reload take, beside HAProxy's own master and worker on the same file.
+//! How long a start, a reload and a crash take, beside HAProxy's own master and worker on the same file.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::rig;
 use crate::balancer::Kind;
@@ -82,5 +82,45 @@ impl Row for Reload {
         }
         Rig::stop(balancer)?;
         Ok(Summary::of(&took).median)
+    }
+}
+
+/// How long nobody answers after `kill -9` of HAProxy's worker; beside a start of HAProxy alone on the same file,
+/// which is the least that it can take.
+#[derive(Debug, Default)]
+pub(super) struct Crash {
+    rig: Option<Rig>,
+}
+
+/// A generation that served for so long did not die of its own start: the next one follows without a pause.
+const SERVED: Duration = Duration::from_millis(1200);
+
+impl Row for Crash {
+    fn about(&self) -> About {
+        About {
+            name: "crash",
+            what: "From `kill -9` of the worker to the next answer",
+            unit: "ms",
+            better: Better::Lower,
+            sides: ["a start of haproxy -W", "clearway, after kill -9"],
+            goal: Goal::Ratio(1.5),
+        }
+    }
+
+    fn measure(&mut self, side: Side) -> Result<f64> {
+        let rig = rig(&mut self.rig)?;
+        let begun = Instant::now();
+        let mut balancer = rig.start(KINDS[side.index()], Transparency::Off)?;
+        let mut took = begun.elapsed();
+        if side == Side::B {
+            sleep(SERVED);
+            let worker = balancer.haproxy_processes().last().copied().context("a worker")?;
+            let begun = Instant::now();
+            balancer.kill_descendant(worker)?;
+            rig.wait_for_version(&mut balancer)?;
+            took = begun.elapsed();
+        }
+        Rig::stop(balancer)?;
+        Ok(took.as_secs_f64() * 1e3)
     }
 }

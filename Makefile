@@ -8,9 +8,11 @@ LAB    := cargo run --profile lab --locked -p clearway-lab --
 
 # The binary under test, also where CARGO_TARGET_DIR points elsewhere.
 export CLEARWAY_BIN := $(BINARY)
+# The image under test. Another one is tested as it is: `make test CLEARWAY_IMAGE=...`.
+export CLEARWAY_IMAGE ?= clearway:test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench bench-quick check reference man clean
+.PHONY: help setup build image test test-image test-haproxy test-kernels demo bench bench-quick bench-soak check reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -21,8 +23,20 @@ setup: ## install by apt what is missing for the tests and the demo (needs root 
 build: ## build a static target/release/clearway, for any Linux of this architecture
 	scripts/build-static.sh
 
-test: setup build ## run all tests; without root those that need it are reported as ignored
+image: build ## build the container image: clearway:VERSION; BASE=, IMAGE=, ENGINE= (scripts/image.sh)
+	scripts/image.sh
+
+test: setup build test-image ## run all tests; without root, or without Docker, those that need it are reported as ignored
 	cargo test --workspace --locked --no-fail-fast $(ARGS)
+
+test-image: build ## build the image that the tests use, clearway:test, where Docker runs or can be started
+	scripts/test-image.sh
+
+test-haproxy: build ## run what deals with HAProxy against 2.6, 3.0 and 3.2 (needs root, and Debian's archive)
+	scripts/test-haproxy.sh $(ARGS)
+
+test-kernels: build ## run what deals with the kernel on 5.10, 6.1, 6.12 and the newest, in virtual machines (the same)
+	scripts/test-kernels.sh $(ARGS)
 
 demo: setup build ## show every claim on real traffic, in about a minute once built (needs root)
 	$(LAB) demo $(ARGS)
@@ -33,11 +47,15 @@ bench: setup build ## measure Clearway beside plain HAProxy; results in target/b
 bench-quick: setup build ## the same with fewer and shorter runs: does it work, not how fast
 	$(LAB) bench --quick $(ARGS)
 
-check: ## formatting, clippy, rustdoc, licences and sources of the dependencies
+bench-soak: setup build ## N million connections (1) against ten reloads a second: losses, percentiles, memory
+	$(LAB) soak --millions $(or $(N),1) $(ARGS)
+
+check: ## formatting, clippy, rustdoc, licences and sources of the dependencies, workflows
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	scripts/deny.sh
+	scripts/workflows.sh
 
 reference: build ## write docs/reference/settings.md anew from the settings table
 	$(BINARY) settings > $(TARGET)/settings.md

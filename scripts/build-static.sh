@@ -1,23 +1,9 @@
 #!/usr/bin/env bash
-# Builds target/release/clearway as a static binary: with musl where the target can be had, else with glibc and
-# crt-static. No crate of the tree has C code, so neither way needs a C compiler beyond the linker.
+# Builds target/release/clearway as a static binary: with musl where the target can be had, else with glibc.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-machine=$(uname -m)
-case "$machine" in
-  x86_64 | aarch64) ;;
-  *) echo "build-static: $machine was never tried; only x86_64 and aarch64 are known" >&2; exit 1 ;;
-esac
-
-target="$machine-unknown-linux-musl"
-has_musl() { rustup target list --installed 2>/dev/null | grep -qx "$target"; }
-if ! has_musl && ! rustup target add "$target" >/dev/null 2>&1; then
-  # `--target` although it is the host's own: without it, RUSTFLAGS would reach the procedural macros, which
-  # are shared libraries and cannot be made with crt-static.
-  target="$machine-unknown-linux-gnu"
-  export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
-fi
+. scripts/static-target.sh
 echo "build-static: $target"
 cargo build --release --locked -p clearway --target "$target"
 

@@ -2,6 +2,11 @@
 # Installs by apt what the build, the tests and the demo call and this machine lacks. Says what it installs;
 # changes nothing, and needs no root, where everything is there. Leaves no HAProxy service running that was not
 # running before, and touches none that was.
+#
+#   setup.sh            what the build, the tests and the demo call
+#   setup.sh image      and what `make image` calls where no registry can be reached
+#   setup.sh roots      and what `make test-haproxy` calls: roots of other Debian releases
+#   setup.sh vm         and what `make test-kernels` calls: virtual machines
 set -euo pipefail
 
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
@@ -10,7 +15,7 @@ fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
 PATH="$PATH:/usr/sbin:/sbin"
 
 command -v cargo >/dev/null || fail "cargo is not in PATH" \
-  'install Rust from https://rustup.rs; under sudo keep the path: sudo env "PATH=$PATH" make ...'
+  'install Rust from https://rustup.rs; under sudo keep path and home: sudo env "PATH=$PATH" "HOME=$HOME" make ...'
 
 # What is called, and the package that has it (Debian and Ubuntu).
 missing=()
@@ -21,10 +26,27 @@ need ss iproute2
 need nsenter util-linux
 need unshare util-linux
 need setpriv util-linux
+need prlimit util-linux
+need openssl openssl
 need findmnt util-linux
 need mount mount
 need cc gcc
 [ -x /usr/sbin/haproxy ] || [ -n "${HAPROXY_BIN:-}" ] || missing+=(haproxy)
+case ${1:-} in
+  image | roots | vm)
+    need mmdebstrap mmdebstrap
+    ;;&
+  roots | vm)
+    need patchelf patchelf
+    # Ubuntu has it as a package, too.
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
+    ;;&
+  vm)
+    need qemu-system-x86_64 qemu-system-x86
+    need cpio cpio
+    need depmod kmod
+    ;;
+esac
 # The linker needs the C library's start files; gcc only recommends them.
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 [ "${#missing[@]}" -gt 0 ] || exit 0
@@ -32,7 +54,7 @@ need cc gcc
 mapfile -t packages < <(printf '%s\n' "${missing[@]}" | sort -u)
 command -v apt-get >/dev/null ||
   fail "missing: ${packages[*]}" "this machine has no apt-get: install what these Debian packages are called here"
-[ "$(id -u)" -eq 0 ] || fail "missing: ${packages[*]}" 'installing needs root: sudo env "PATH=$PATH" make setup'
+[ "$(id -u)" -eq 0 ] || fail "missing: ${packages[*]}" 'installing needs root: sudo env "PATH=$PATH" "HOME=$HOME" make setup'
 
 echo "setup: installing ${packages[*]}"
 

@@ -1,0 +1,19 @@
+# Sourced, not run: `$target` for a static binary of this machine, with RUSTFLAGS where it needs them. musl where
+# the target can be had, else glibc with crt-static. No crate of the tree has C code, so neither way needs a C
+# compiler beyond the linker.
+# shellcheck shell=bash
+
+machine=$(uname -m)
+case "$machine" in
+  x86_64 | aarch64) ;;
+  *) echo "static-target: $machine was never tried; only x86_64 and aarch64 are known" >&2; exit 1 ;;
+esac
+
+target="$machine-unknown-linux-musl"
+has_musl() { rustup target list --installed 2>/dev/null | grep -qx "$target"; }
+if ! has_musl && ! rustup target add "$target" >/dev/null 2>&1; then
+  # `--target` although it is the host's own: without it, RUSTFLAGS would reach the procedural macros, which
+  # are shared libraries and cannot be made with crt-static.
+  target="$machine-unknown-linux-gnu"
+  export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
+fi

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Runs what deals with HAProxy against the HAProxys of three Debian releases, without containers: each is taken
+# out of its packages with its own libraries. Ends with a table, also in target/matrix/haproxy.md.
+#
+#   test-haproxy.sh [SUITE...]        bookworm trixie testing, unless told otherwise
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+suites=("$@")
+[ $# -gt 0 ] || suites=(bookworm trixie testing)
+scripts/setup.sh roots
+matrix=${CARGO_TARGET_DIR:-target}/matrix
+mkdir -p "$matrix"
+table=$matrix/haproxy.md
+. scripts/results.sh
+
+# A place that every user can reach: a test runs Clearway as nobody.
+bench=$(mktemp -d /tmp/clearway-haproxy-XXXXXX)
+chmod 755 "$bench"
+trap 'rm -rf "$bench"' EXIT
+
+# Puts HAProxy and its libraries into a directory, as one executable that starts by itself. Started through its
+# root's dynamic loader it would not know its own name: /proc/self/exe would be the loader, and a master that
+# executes itself anew would not find itself. So the loader is written into a copy.
+take_out() { # root, into
+  local root=$1 into=$2 loader places
+  mkdir -p "$into/lib"
+  loader=$(find "$root" -type f -name 'ld-linux-*.so.*' -print -quit)
+  # Links in such a root may be absolute, to where this machine has its own: libraries are looked for by place.
+  places=$(find "$root" -path '*/lib/*.so*' -printf '%h\n' | sort -u | paste -sd:)
+  cp "$loader" "$into/lib/loader"
+  # Lines such as `libz.so.1 => /path/libz.so.1 (0x...)`.
+  "$loader" --library-path "$places" --list "$root/usr/sbin/haproxy" | awk '$2 == "=>" { print $3 }' |
+    while read -r library; do
+      case $library in
+        "$root"/*) cp -L "$library" "$into/lib/" ;;
+        *ld-linux*) ;;
+        *) echo "test-haproxy: $root has no ${library##*/}" >&2; exit 1 ;;
+      esac
+    done
+  cp "$root/usr/sbin/haproxy" "$into/haproxy"
+  patchelf --set-interpreter "$into/lib/loader" --force-rpath --set-rpath "$into/lib" "$into/haproxy"
+}
+
+# Built beforehand: the times in the table are those of the tests.
+cargo test --locked --no-run -p clearway-lab --test end_to_end
+cargo test --locked --no-run -p clearway-haproxy --test real_haproxy
+
+failed=0
+{
+  echo '| HAProxy | Debian | tests | passed | failed | ignored | took |'
+  echo '|---|---|---|---|---|---|---|'
+} >"$table"
+
+for suite in "${suites[@]}"; do
+  root=$(scripts/debian-root.sh "haproxy-$suite" extract "$suite" haproxy)
+  take_out "$root" "$bench/$suite"
+  export HAPROXY_BIN=$bench/$suite/haproxy
+  # Clearway itself takes `haproxy` from PATH; a test (`the_haproxy_under_test_serves`) compares.
+  version=$(PATH="$bench/$suite:$PATH" haproxy -v)
+  version=${version%%$'\n'*}
+  echo "== $suite: $version"
+  for test in 'clearway-lab end_to_end' 'clearway-haproxy real_haproxy'; do
+    read -r package name <<<"$test"
+    log=$matrix/haproxy-$suite-$name.log
+    begun=$SECONDS code=0
+    # An image brings its own HAProxy.
+    PATH="$bench/$suite:$PATH" CLEARWAY_TEST_HAPROXY=$HAPROXY_BIN \
+      cargo test --locked -p "$package" --test "$name" -- --skip container:: 2>&1 | tee "$log" || code=$?
+    results <"$log" >"$log.results"
+    # Tests that did not end with a result have failed.
+    [ "$code" -ne 0 ] || complete "$log" || code=incomplete
+    [ "$code" = 0 ] || failed=1
+    number=$(awk '{ print $3 }' <<<"$version")
+    echo "| $number | $suite | \`$name\` | $(counts "$log.results" "$code") | $((SECONDS - begun)) s |" >>"$table"
+    notable "$log.results" | sed "s/^/$suite: /"
+  done
+done
+
+echo
+cat "$table"
+exit "$failed"

@@ -15,11 +15,11 @@ crate::tests![
     no_variable_leaks,
 ];
 
-const NET_ADMIN: u64 = 1 << 12;
-const NET_RAW: u64 = 1 << 13;
+pub const NET_ADMIN: u64 = 1 << 12;
+pub const NET_RAW: u64 = 1 << 13;
 
 /// A capability set of a process: `CapEff`, `CapPrm`, `CapBnd`.
-fn set(pid: u32, name: &str) -> Result<u64> {
+pub fn set(pid: u32, name: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
     Ok(u64::from_str_radix(line.unwrap_or_default().trim(), 16)?)
@@ -129,6 +129,8 @@ fn what_clearway_was_given_keeps_its_number() -> Result<()> {
     stage.wait_ready(&mut balancer)?;
     balancer.wait_for_log(0, " serves, worker ", SOON)?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    // One that is just ending has no descriptors any more.
+    balancer.wait_for_log(0, "generation 1 has ended", SOON)?;
     for pid in balancer.haproxy_processes() {
         for (number, target) in [(3, "/etc/hostname"), (5, "/etc/passwd")] {
             let found = descriptors(pid)?.into_iter().find(|one| one.number == number);

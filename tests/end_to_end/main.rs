@@ -6,18 +6,26 @@
 
 mod adversity;
 mod bad_input;
+mod container;
 mod crash;
 mod entry_point;
 mod foreign_address;
 mod isolation;
+mod modules;
+mod parity;
 mod reload;
 mod residue;
+mod scale;
 mod stage;
+mod steering;
 mod stop;
 mod supervision;
+mod transaction;
 mod transparent;
+mod truth;
+mod watch;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// A test: its name, and what it does.
 type Test = (&'static str, fn() -> anyhow::Result<()>);
@@ -31,7 +39,7 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
     let why_not = stage::why_not();
     if let Some(reason) = &why_not {
         eprintln!("the end-to-end tests are ignored here: {reason}");
@@ -39,8 +47,11 @@ fn main() {
     let modules = [
         transparent::TESTS,
         reload::TESTS,
+        transaction::TESTS,
         stop::TESTS,
+        steering::TESTS,
         crash::TESTS,
+        parity::TESTS,
         residue::TESTS,
         supervision::TESTS,
         isolation::TESTS,
@@ -48,11 +59,38 @@ fn main() {
         entry_point::TESTS,
         bad_input::TESTS,
         adversity::TESTS,
+        modules::TESTS,
+        watch::TESTS,
+        truth::TESTS,
+        scale::TESTS,
     ];
-    let trials = modules.into_iter().flatten().map(|(name, test)| {
+    // Those that use the machine's own network wait for each other: one thread more, and they are no neighbours.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads = arguments.test_threads.or(Some(cores + 1));
+    let containers = container::TESTS.into_iter().flatten().collect();
+    let trials = spread(containers, modules.into_iter().flatten().collect());
+    let trials = trials.into_iter().map(|(name, test)| {
         let name = name.trim_start_matches("end_to_end::");
-        Trial::test(name, move || test().map_err(|error| format!("{error:?}").into()))
-            .with_ignored_flag(why_not.is_some())
+        Trial::ignorable_test(name, move || completion(test())).with_ignored_flag(why_not.is_some())
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// How a test ended. One that finds out that it cannot run here is ignored, with its reason.
+fn completion(outcome: anyhow::Result<()>) -> Result<Completion, Failed> {
+    match outcome.map_err(anyhow::Error::downcast::<stage::CannotRun>) {
+        Ok(()) => Ok(Completion::Completed),
+        Err(Ok(stage::CannotRun(reason))) => Ok(Completion::ignored_with(reason)),
+        Err(Err(error)) => Err(format!("{error:?}").into()),
+    }
+}
+
+/// Both in one row, evenly mixed.
+fn spread<T>(few: Vec<T>, many: Vec<T>) -> Vec<T> {
+    let (few_count, many_count) = (few.len(), many.len());
+    let few = few.into_iter().enumerate().map(|(index, one)| ((2 * index + 1) * many_count, one));
+    let many = many.into_iter().enumerate().map(|(index, one)| ((2 * index + 1) * few_count, one));
+    let mut row: Vec<_> = few.chain(many).collect();
+    row.sort_by_key(|(place, _)| *place);
+    row.into_iter().map(|(_, one)| one).collect()
 }

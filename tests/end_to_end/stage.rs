@@ -13,14 +13,14 @@ use clearway_lab::kernel::Snapshot;
 use clearway_lab::load::{Ask, Expect, LoadReport, Plan};
 use clearway_lab::namespace::Namespace;
 use clearway_lab::server::{Mode, Server};
-use clearway_lab::topology::{FRONT, Topology};
+use clearway_lab::topology::Topology;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 /// How long anything may take that should be quick.
 pub const SOON: Duration = Duration::from_secs(15);
 
-/// Where HAProxy listens and where the servers do.
+/// Where HAProxy listens, unless a test wants it elsewhere, and where the servers do.
 pub const PORT: u16 = 8080;
 
 /// Why no test can run here, if so.
@@ -39,6 +39,18 @@ pub fn why_not() -> Option<String> {
     clearway_program().err().map(|error| format!("{error:#}"))
 }
 
+/// What a test gives back that cannot run here: why.
+#[derive(Debug)]
+pub struct CannotRun(pub String);
+
+impl std::fmt::Display for CannotRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "it cannot run here: {}", self.0)
+    }
+}
+
+impl std::error::Error for CannotRun {}
+
 /// The beginning of every configuration.
 const BEGIN: &str = "\
 defaults
@@ -53,6 +65,7 @@ pub struct Stage {
     /// The hosts.
     pub hosts: Topology,
     _servers: Vec<Server>,
+    port: u16,
     folder: TempDir,
     /// What the kernel of the balancer held before anything ran.
     pub before: Snapshot,
@@ -66,10 +79,15 @@ impl Stage {
 
     /// The same on other hosts.
     pub fn of(hosts: Topology) -> Result<Self> {
+        Self::on_port(hosts, PORT)
+    }
+
+    /// The same with another port for HAProxy.
+    pub fn on_port(hosts: Topology, port: u16) -> Result<Self> {
         let servers = hosts.start_servers(PORT, Mode::Line)?;
         let folder = tempfile::Builder::new().prefix("clearway-e2e-").tempdir()?;
         let before = Snapshot::take(&hosts.balancer)?;
-        Ok(Self { hosts, _servers: servers, folder, before })
+        Ok(Self { hosts, _servers: servers, port, folder, before })
     }
 
     /// A path in the folder of this test.
@@ -118,9 +136,8 @@ impl Stage {
     }
 
     /// The balancer's addresses for clients, IPv4 and IPv6.
-    #[expect(clippy::unused_self, reason = "the stage knows where its fronts are")]
     pub fn fronts(&self) -> [SocketAddr; 2] {
-        FRONT.map(|address| SocketAddr::new(address, PORT))
+        self.hosts.front().map(|address| SocketAddr::new(address, self.port))
     }
 
     /// The directory for the admin socket: of this test alone.
@@ -200,11 +217,16 @@ impl Stage {
             .expecting(Expect::OwnAddress)
     }
 
+    /// Asserts that the kernel holds what it held before anything ran.
+    pub fn assert_kernel_clean(&self) -> Result<()> {
+        let differences = self.before.diff(&Snapshot::take(&self.hosts.balancer)?);
+        ensure!(differences.is_empty(), "something was left in the kernel:\n{}", differences.join("\n"));
+        Ok(())
+    }
+
     /// Asserts that the kernel holds what it held before anything ran, and that no process is left.
     pub fn assert_clean(&self) -> Result<()> {
-        let now = Snapshot::take(&self.hosts.balancer)?;
-        let differences = self.before.diff(&now);
-        ensure!(differences.is_empty(), "something was left in the kernel:\n{}", differences.join("\n"));
+        self.assert_kernel_clean()?;
         let processes =
             clearway_lab::wait::eventually(Duration::from_secs(3), "no process to be left", || {
                 clearway_lab::kernel::processes_in(&self.hosts.balancer).ok().filter(Vec::is_empty)
@@ -219,6 +241,19 @@ impl Stage {
 pub fn assert_nobody_lost(report: &LoadReport, at_least: u64) -> Result<()> {
     ensure!(report.total.failed() == 0, "lost: {}; the first: {:?}", report.total, report.failures.first());
     ensure!(report.total.ok >= at_least, "too little was tried: {}", report.total);
+    Ok(())
+}
+
+/// Nobody may be refused or time out; what the killed process had accepted is lost, and only that.
+pub fn assert_only_accepted_ones_lost(report: &LoadReport, kills: u64, at_least: u64) -> Result<()> {
+    let total = &report.total;
+    ensure!(
+        total.refused == 0 && total.timeout == 0,
+        "new clients were lost: {total}; {:?}",
+        report.failures.first()
+    );
+    ensure!(total.failed() <= kills * 20, "more was lost than could have been accepted: {total}");
+    ensure!(total.ok >= at_least, "too little was tried: {total}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clearway_lab::load::{Ask, Class, ask_once};
 use clearway_lab::session::{Session, State};
+use clearway_lab::wait::patience;
 use rustix::process::Signal;
 
 use crate::stage::{SOON, Stage, assert_code, said};
@@ -55,11 +56,13 @@ fn every_stop_signal_drains() -> Result<()> {
 fn a_session_that_never_ends_is_cut_at_the_drain_timeout() -> Result<()> {
     let stage = Stage::new("cut")?;
     stage.write(&stage.transparent())?;
-    let mut balancer = stage.start_with(&[], &[("CLEARWAY_DRAIN_TIMEOUT", "1s")])?;
+    let timeout = Duration::from_secs(1) * patience();
+    let variables = [("CLEARWAY_DRAIN_TIMEOUT", &*format!("{}s", timeout.as_secs()))];
+    let mut balancer = stage.start_with(&[], &variables)?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let begun = Instant::now();
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    ensure!(begun.elapsed() >= Duration::from_secs(1), "it did not wait for its session");
+    ensure!(begun.elapsed() >= timeout, "it did not wait for its session");
     ensure!(session.beat() != State::Alive, "the session lives although its proxy is gone");
     let log = balancer.stderr()?;
     ensure!(log.contains("generation 1: 1 session(s) are cut"), "what was cut is not said:\n{log}");
@@ -87,7 +90,7 @@ fn drain_waits_for_the_end() -> Result<()> {
     let mut balancer = stage.start()?;
     let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let closer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(700)); // the drain is to see the session for a while
+        std::thread::sleep(Duration::from_millis(700) * patience()); // the drain is to see the session for a while
         session.close()
     });
     let output = stage.clearway(&["drain"])?;

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use crate::stage::{SOON, Stage, assert_code, said};
 
 crate::tests![
+    the_haproxy_under_test_serves,
     as_pid_1_it_reaps_orphans_and_stops_cleanly,
     haproxys_standard_output_is_its_own,
     the_log_can_be_json,
@@ -17,6 +18,21 @@ crate::tests![
     several_files_and_directories_are_passed_on,
     idle_it_sleeps_and_is_small,
 ];
+
+fn the_haproxy_under_test_serves() -> Result<()> {
+    // Clearway takes `haproxy` from PATH, the lab `$HAPROXY_BIN`: a suite that tests another one proves nothing.
+    let stage = Stage::new("which")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start()?;
+    let wanted = std::fs::canonicalize(clearway_lab::balancer::haproxy_program())?;
+    let processes = balancer.haproxy_processes();
+    ensure!(processes.len() == 2, "a master and a worker: {processes:?}");
+    for pid in processes {
+        let running = std::fs::read_link(format!("/proc/{pid}/exe"))?;
+        ensure!(running == wanted, "{} runs, {} is under test", running.display(), wanted.display());
+    }
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
+}
 
 fn as_pid_1_it_reaps_orphans_and_stops_cleanly() -> Result<()> {
     let stage = Stage::new("pid1")?;

@@ -1,0 +1,27 @@
+//! The container image under the real engine, in the network of the machine and in one of its own.
+//!
+//! Clients and servers are in namespaces of the lab that are wired to the machine. What these tests may change of
+//! it for a while: two interfaces with their routes, the containers, and what Clearway itself puts into the
+//! kernel. Each reads back that everything is as it was before.
+
+mod bad_input;
+mod bridge;
+mod capabilities;
+mod death;
+mod documented;
+mod drop_in;
+mod engine;
+mod image;
+mod memory;
+mod rig;
+
+/// The tests of all parts.
+pub const TESTS: [&[crate::Test]; 7] = [
+    documented::TESTS,
+    capabilities::TESTS,
+    drop_in::TESTS,
+    death::TESTS,
+    bad_input::TESTS,
+    memory::TESTS,
+    image::TESTS,
+];

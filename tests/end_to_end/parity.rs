@@ -1,0 +1,165 @@
+//! As good as `haproxy -W`: what survives its reload (SIGUSR2) survives Clearway's. Each test runs both, so that a
+//! difference is a finding.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::{Balancer, Kind};
+use clearway_lab::load::Ask;
+use clearway_lab::wait::{eventually, eventually_because};
+use rustix::process::Signal;
+
+use crate::stage::{SOON, Stage, assert_code};
+
+crate::tests![
+    stick_tables_pass_through_the_local_peer,
+    server_states_pass_through_their_file,
+    unix_sockets_keep_their_modes_and_owners,
+    haproxys_own_log_goes_on_over_standard_output,
+];
+
+/// Does the same with both, each on hosts of its own.
+fn with_both(name: &str, test: impl Fn(&Stage, Kind) -> Result<()>) -> Result<()> {
+    for kind in [Kind::PlainMasterWorker, Kind::Clearway] {
+        let stage = Stage::new(&format!("{name}{}", if kind == Kind::Clearway { "c" } else { "p" }))?;
+        test(&stage, kind).with_context(|| format!("with {kind:?}"))?;
+    }
+    Ok(())
+}
+
+fn start(stage: &Stage, kind: Kind) -> Result<Balancer> {
+    let directory = stage.run_directory();
+    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+    let mut balancer =
+        Balancer::start(&stage.hosts.balancer, kind, &stage.file(), &["-L", "me"], &variables)?;
+    stage.wait_ready(&mut balancer)?;
+    Ok(balancer)
+}
+
+/// Asks HAProxy's own stats socket.
+fn ask(socket: &Path, command: &str) -> Result<String> {
+    let mut stream = UnixStream::connect(socket).context("connecting to the stats socket")?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.write_all(format!("{command}\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Reloads, and waits until another worker answers on the stats socket and the former one is gone.
+fn reload(balancer: &mut Balancer, socket: &Path) -> Result<()> {
+    let worker = |answer: &str| answer.lines().find(|line| line.starts_with("Pid:")).map(str::to_owned);
+    let before = worker(&ask(socket, "show info")?).context("a worker")?;
+    let former = balancer.haproxy_processes().last().copied().context("a worker")?;
+    balancer.reload()?;
+    eventually(SOON, "another worker to answer", || {
+        let now = worker(&ask(socket, "show info").ok()?)?;
+        (now != before).then_some(())
+    })?;
+    eventually(SOON, "the former worker to end", || {
+        (!balancer.haproxy_processes().contains(&former)).then_some(())
+    })
+}
+
+fn with_socket(stage: &Stage, text: &str) -> Result<std::path::PathBuf> {
+    let socket = stage.path("stats.sock");
+    stage.write(&format!("global\n    stats socket {} level admin\n{text}", socket.display()))?;
+    Ok(socket)
+}
+
+fn end(balancer: &mut Balancer) -> Result<()> {
+    match balancer.kind() {
+        Kind::Clearway => assert_code(balancer.stop(Signal::TERM, SOON)?, 0),
+        Kind::PlainMasterWorker => balancer.stop(Signal::TERM, SOON).map(|_| ()),
+    }
+}
+
+fn stick_tables_pass_through_the_local_peer() -> Result<()> {
+    with_both("peer", |stage, kind| {
+        let table = "    stick-table type string size 1k expire 1h store gpc0 peers mates\n";
+        let text = stage.plain() + "peers mates\n    peer me 127.0.0.1:10000\nbackend counts\n" + table;
+        let socket = with_socket(stage, &text)?;
+        let mut balancer = start(stage, kind)?;
+        for round in 0..2 {
+            // HAProxy teaches nobody before it has given up to be taught itself, which takes it five seconds.
+            eventually(SOON, "HAProxy to know that it is alone", || {
+                ask(&socket, "show peers").ok()?.contains("resync_timeout=<PAST>").then_some(())
+            })?;
+            if round == 0 {
+                ask(&socket, "set table counts key somebody data.gpc0 42")?;
+            }
+            reload(&mut balancer, &socket)?;
+            eventually_because(SOON, "the entry to be there", || {
+                let answer = ask(&socket, "show table counts")?;
+                ensure!(answer.contains("key=somebody") && answer.contains("gpc0=42"), "{answer}");
+                Ok(())
+            })?;
+        }
+        end(&mut balancer)
+    })
+}
+
+fn server_states_pass_through_their_file() -> Result<()> {
+    with_both("state", |stage, kind| {
+        let states = stage.path("states");
+        let text = format!(
+            "    server-state-file {}\n{}",
+            states.display(),
+            stage.plain().replace("defaults\n", "defaults\n    load-server-state-from-file global\n")
+        );
+        let socket = with_socket(stage, &text)?;
+        let mut balancer = start(stage, kind)?;
+        ask(&socket, "set server f0/s weight 7")?;
+        std::fs::write(&states, ask(&socket, "show servers state")?)?;
+        reload(&mut balancer, &socket)?;
+        let weight = ask(&socket, "get weight f0/s")?;
+        ensure!(weight.starts_with("7 "), "{weight}");
+        end(&mut balancer)
+    })
+}
+
+fn unix_sockets_keep_their_modes_and_owners() -> Result<()> {
+    with_both("modes", |stage, kind| {
+        let front = stage.path("front.sock");
+        let text = stage.plain().replace(
+            "listen f0\n",
+            &format!("listen f0\n    bind unix@{} mode 640 uid 1234 gid 2345\n", front.display()),
+        );
+        let socket = with_socket(stage, &text)?;
+        let mut balancer = start(stage, kind)?;
+        let look = || -> Result<(u32, u32, u32)> {
+            let file = std::fs::metadata(&front)?;
+            Ok((file.mode() & 0o777, file.uid(), file.gid()))
+        };
+        ensure!(look()? == (0o640, 1234, 2345), "{:?}", look()?);
+        for _ in 0..2 {
+            reload(&mut balancer, &socket)?;
+            ensure!(look()? == (0o640, 1234, 2345), "after a reload: {:?}", look()?);
+            let mut greeting = [0; 4];
+            let mut stream = UnixStream::connect(&front).context("connecting after a reload")?;
+            stream.set_read_timeout(Some(SOON))?;
+            stream.read_exact(&mut greeting).context("a greeting after a reload")?;
+        }
+        end(&mut balancer)
+    })
+}
+
+fn haproxys_own_log_goes_on_over_standard_output() -> Result<()> {
+    with_both("stdout", |stage, kind| {
+        let text = stage.plain().replace("defaults\n", "defaults\n    log global\n    option tcplog\n");
+        let socket = with_socket(stage, &format!("    log stdout format raw local0\n{text}"))?;
+        let mut balancer = start(stage, kind)?;
+        for round in 1..3 {
+            balancer.wait_ready(&stage.hosts.client, stage.fronts()[0], Ask::Line, SOON)?;
+            eventually(SOON, "a line of this round in the log", || {
+                (balancer.stdout().ok()?.matches(" f0/s ").count() >= round).then_some(())
+            })?;
+            reload(&mut balancer, &socket)?;
+        }
+        end(&mut balancer)
+    })
+}

@@ -27,7 +27,7 @@ image: build ## build the container image: clearway:VERSION; BASE=, IMAGE=, ENGI
 	scripts/image.sh
 
 test: setup build test-image ## run all tests; without root, or without Docker, those that need it are reported as ignored
-	cargo test --workspace --locked --no-fail-fast $(ARGS)
+	scripts/test.sh $(ARGS)
 
 test-image: build ## build the image that the tests use, clearway:test, where Docker runs or can be started
 	scripts/test-image.sh

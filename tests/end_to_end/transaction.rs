@@ -244,8 +244,19 @@ fn a_directory_of_files_is_brought_back_too() -> Result<()> {
     brings_back(&stage, &["-f", &name], || Ok(std::fs::remove_dir_all(&directory)?))
 }
 
+/// Waits until the workers before the newest have closed their listening sockets: they do so when they have seen
+/// the signal, which may be a moment after the reload's answer, and accept until then.
+fn only_the_newest_listens(stage: &Stage, balancer: &Balancer) -> Result<()> {
+    eventually(SOON, "only one process of HAProxy to listen", || {
+        let listening = clearway_lab::kernel::ss(&stage.hosts.balancer, &["-tlnp"]).ok()?;
+        let listens = |pid: &u32| listening.iter().any(|line| line.contains(&format!("pid={pid},")));
+        (balancer.haproxy_processes().iter().filter(|pid| listens(pid)).count() == 1).then_some(())
+    })
+}
+
 /// A generation with so many sessions, and a reload after it.
-fn hold(stage: &Stage, sessions: usize) -> Result<Vec<Session>> {
+fn hold(stage: &Stage, balancer: &Balancer, sessions: usize) -> Result<Vec<Session>> {
+    only_the_newest_listens(stage, balancer)?;
     let held = (0..sessions).map(|_| Session::open(&stage.hosts.client, stage.fronts()[0], None)).collect();
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     held
@@ -255,9 +266,9 @@ fn too_many_old_generations_are_warned_about_and_the_idlest_is_cut() -> Result<(
     let stage = Stage::new("many")?;
     stage.write(&stage.plain())?;
     let mut balancer = stage.start_with(&[], &[("CLEARWAY_OLD_GENERATIONS", "2")])?;
-    let mut first = hold(&stage, 3)?;
-    let mut second = hold(&stage, 1)?;
-    let mut third = hold(&stage, 2)?;
+    let mut first = hold(&stage, &balancer, 3)?;
+    let mut second = hold(&stage, &balancer, 1)?;
+    let mut third = hold(&stage, &balancer, 2)?;
     let warning = balancer.wait_for_log(0, "more than 2 old generations are draining", SOON)?;
     ensure!(warning.contains("generation 2 has 1 session(s)") && warning.contains("WARN"), "{warning}");
     ensure!(second[0].beat() == State::Alive, "it was cut without a moment to act");
@@ -275,7 +286,7 @@ fn an_old_generation_may_have_an_age() -> Result<()> {
     let stage = Stage::new("age")?;
     stage.write(&stage.plain())?;
     let mut balancer = stage.start_with(&[], &[("CLEARWAY_OLD_AGE", "11s")])?;
-    let mut session = hold(&stage, 1)?;
+    let mut session = hold(&stage, &balancer, 1)?;
     let warning = balancer.wait_for_log(0, "may drain for 11 s", SOON)?;
     ensure!(warning.contains("generation 1 has 1 session(s)"), "{warning}");
     ensure!(session[0].beat() == State::Alive, "it was cut without a moment to act");

@@ -399,7 +399,7 @@ impl Shell {
                 generation,
                 // One that hangs must not hide what the others have.
                 sessions: sessions
-                    .and_then(|sessions| sessions.ask(deadline.min(Instant::now() + launch::QUESTIONS))),
+                    .and_then(|sessions| sessions.ask(deadline.min(Instant::now() + launch::SURVEY_OF_ONE))),
                 memory: processes.into_iter().map(clearway_kernel::memory::resident).sum(),
             });
             let _ = inner.send(Inner::Event(Event::Surveyed(surveys.collect())));

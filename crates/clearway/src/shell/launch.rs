@@ -326,7 +326,10 @@ fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<
 pub const QUESTIONS: Duration = Duration::from_millis(300);
 
 /// The same for a survey, which nothing waits for.
-pub const SURVEY: Duration = Duration::from_secs(2);
+pub const SURVEY: Duration = Duration::from_secs(5);
+
+/// And for one generation of a survey. Whoever does not answer is cut first, so a busy machine must be no reason.
+pub const SURVEY_OF_ONE: Duration = Duration::from_secs(1);
 
 /// What is needed to ask how many sessions a generation has: sent to a thread, away from the loop.
 #[derive(Debug)]

@@ -36,6 +36,9 @@ pub struct Setting {
 pub enum Key {
     Instance,
     DrainTimeout,
+    TakeoverDrain,
+    TakeoverBack,
+    TakeoverDirectory,
     ReadyTimeout,
     Settle,
     OldGenerations,
@@ -66,6 +69,30 @@ pub const TABLE: &[Setting] = &[
         value: "DURATION",
         default: "295s",
         help: "How long sessions may take to finish after a stop was asked for, before they are cut",
+    },
+    Setting {
+        key: Key::TakeoverDrain,
+        flag: "takeover-drain",
+        variable: "CLEARWAY_TAKEOVER_DRAIN",
+        value: "DURATION",
+        default: "24h",
+        help: "How long sessions may take to finish after another Clearway of this name took over, before they are cut",
+    },
+    Setting {
+        key: Key::TakeoverBack,
+        flag: "takeover-back",
+        variable: "CLEARWAY_TAKEOVER_BACK",
+        value: "DURATION",
+        default: "10m",
+        help: "How long a container that was superseded does not get the sockets back when it is started again; each try counts anew",
+    },
+    Setting {
+        key: Key::TakeoverDirectory,
+        flag: "takeover-directory",
+        variable: "CLEARWAY_TAKEOVER_DIRECTORY",
+        value: "DIRECTORY",
+        default: "abstract sockets, which all containers of one network namespace see",
+        help: "A directory on a volume that Clearways of one name share, for the sockets over which they take over",
     },
     Setting {
         key: Key::ReadyTimeout,
@@ -165,6 +192,12 @@ pub struct Settings {
     pub instance: Option<InstanceName>,
     /// From a stop to the cut of what is left.
     pub drain_timeout: Duration,
+    /// The same after a takeover.
+    pub takeover_drain: Duration,
+    /// How long whoever was superseded does not take over back.
+    pub takeover_back: Duration,
+    /// Unset: abstract sockets.
+    pub takeover_directory: Option<std::path::PathBuf>,
     /// From the start of a HAProxy to its answer over the private socket.
     pub ready_timeout: Duration,
     /// From the proof of a new generation to its commit.
@@ -190,6 +223,9 @@ impl Default for Settings {
         Self {
             instance: None,
             drain_timeout: Duration::from_secs(295),
+            takeover_drain: Duration::from_hours(24),
+            takeover_back: Duration::from_mins(10),
+            takeover_directory: None,
             ready_timeout: Duration::from_mins(10),
             settle: Duration::from_millis(200),
             old: Budget { generations: 50, age: None, memory: None },
@@ -230,6 +266,9 @@ impl Settings {
         match key {
             Key::Instance => self.instance = Some(text.parse().map_err(|e| wrong(format!("{e}")))?),
             Key::DrainTimeout => self.drain_timeout = value::duration(text).map_err(wrong)?,
+            Key::TakeoverDrain => self.takeover_drain = value::duration(text).map_err(wrong)?,
+            Key::TakeoverBack => self.takeover_back = value::duration(text).map_err(wrong)?,
+            Key::TakeoverDirectory => self.takeover_directory = Some(text.into()),
             Key::ReadyTimeout => self.ready_timeout = value::duration(text).map_err(wrong)?,
             Key::Settle => self.settle = value::duration(text).map_err(wrong)?,
             Key::OldGenerations => self.old.generations = value::number(text).map_err(wrong)?,

@@ -44,10 +44,12 @@ mod event;
 mod report;
 mod status;
 mod stop;
+mod takeover;
 
 pub use budget::{Budget, WARNING};
 pub use event::{
-    Action, Answer, Asker, End, Event, Failure, How, Plumbing, Proof, RequestId, Source, Survey,
+    Action, Answer, Asker, Declined, End, Event, Failure, How, Peer, Plumbing, Proof, RequestId, Source,
+    Survey,
 };
 pub use report::{Cut, Next, Over, Report, Severity};
 pub use status::{Attempted, GenerationStatus, Status};
@@ -55,6 +57,7 @@ pub use status::{Attempted, GenerationStatus, Status};
 use attempt::Attempt;
 use budget::Cuts;
 use stop::Stop;
+use takeover::Role;
 
 /// After `SIGTERM`, before `SIGKILL`; after HAProxy closed its private socket, before its end is no
 /// longer waited for.
@@ -77,6 +80,8 @@ pub const STEERING: Duration = Duration::from_secs(2);
 pub struct Limits {
     /// From a stop to the cut of what is left.
     pub drain: Duration,
+    /// The same after a takeover: whoever waits for sessions to end waits for no client.
+    pub takeover_drain: Duration,
     /// From the launch of a generation to its proof.
     pub ready: Duration,
     /// From the proof of a generation to its commit, if another one serves meanwhile.
@@ -136,6 +141,9 @@ pub struct Supervisor {
     /// Crashes in a row, each before [`PROVEN_AGE`].
     young_deaths: u32,
     stop: Option<Stop>,
+    role: Role,
+    /// Whether the sockets in custody are those of a predecessor that is gone: nobody else has them.
+    inherited: bool,
     /// Whether there is plumbing in the kernel, as far as is known.
     plumbed: bool,
     /// How the last attempt went, for the status.
@@ -158,6 +166,8 @@ impl Supervisor {
             cuts: Cuts::default(),
             young_deaths: 0,
             stop: None,
+            role: Role::Alone,
+            inherited: false,
             plumbed: false,
             last: None,
             left: false,
@@ -184,6 +194,12 @@ impl Supervisor {
             Event::Exited { generation, end, failure } => {
                 self.exited(generation, &end, failure, now, &mut todo);
             }
+            Event::TakeoverAsked(peer) => self.takeover_asked(peer, now, &mut todo),
+            Event::Superseded(peer) => self.superseded(peer, now, &mut todo),
+            Event::SuccessorSettled(peer) => self.successor_settled(peer, now, &mut todo),
+            Event::PeerGone(peer) => self.peer_gone(peer, now, &mut todo),
+            Event::PredecessorGone => self.predecessor_gone(now, &mut todo),
+            Event::Withdrawn(failure) => self.withdrawn(failure, now, &mut todo),
             Event::TimePassed => {}
         }
         self.look_at_the_clock(now, &mut todo);
@@ -198,7 +214,7 @@ impl Supervisor {
         let attempt = self.attempt.as_ref().and_then(Attempt::deadline);
         let stop = self.stop.as_ref().map(Stop::deadline);
         let restart = self.restart.map(|restart| restart.at);
-        [attempt, stop, restart, self.cuts.deadline()].into_iter().flatten().min()
+        [attempt, stop, restart, self.cuts.deadline(), self.role.deadline()].into_iter().flatten().min()
     }
 
     /// The generation that accepts connections.
@@ -217,6 +233,8 @@ impl Supervisor {
             self.begin_attempt(source, askers, now, todo);
         }
         if !self.left {
+            self.look_at_the_asking(now, todo);
+            self.look_at_the_other(now, todo);
             self.look_at_the_old(now, todo);
             self.look_at_the_stop(now, todo);
         }
@@ -273,6 +291,9 @@ impl Supervisor {
             todo.push(Action::Report(Report::Crashed { generation, how, next }));
             // One that has proved itself already need not wait any longer.
             self.commit_settled(now, todo);
+            return;
+        }
+        if self.give_back(now, todo) {
             return;
         }
         let former = self.good.filter(|good| *good != configuration);

@@ -70,10 +70,10 @@ impl Supervisor {
     }
 
     pub(super) fn reload_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
-        if self.stop.is_some() {
+        if self.stop.is_some() || self.is_superseded() {
             todo.push(Action::Report(Report::ReloadIgnored(by)));
             answer(&[by], &Answer::Stopping, todo);
-        } else if self.attempt.is_some() {
+        } else if self.attempt.is_some() || self.role.lets_nobody_reload() {
             // Signals need no memory of their own: one that waits stands for all of its name.
             if matches!(by, Asker::Admin(_)) || !self.waiting.contains(&by) {
                 self.waiting.push(by);
@@ -133,7 +133,7 @@ impl Supervisor {
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
-        let serving = self.serving();
+        let beside = self.serving().is_some() || self.somebody_else_serves();
         let settle = self.limits.settle;
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             // Too late: it was told to finish, perhaps before it could hear that.
@@ -146,12 +146,12 @@ impl Supervisor {
         if !self.lives.contains_key(&generation) || matches!(attempt.stage, Stage::Settling { .. }) {
             return;
         }
-        let steer = serving.is_some() && !proof.unclaimed.is_empty();
+        let steer = beside && !proof.unclaimed.is_empty();
         let steering = steer.then_some(now + STEERING);
         attempt.stage = Stage::Settling { proof, until: now + settle, steering };
         if steer {
             todo.push(Action::Steer(generation));
-        } else if serving.is_none() || settle.is_zero() {
+        } else if !beside || settle.is_zero() {
             self.commit_settled(now, todo);
         }
     }
@@ -186,6 +186,7 @@ impl Supervisor {
         todo.push(Action::Report(Report::Serving { generation, proof: proof.clone(), took }));
         self.last = Some(Attempted::took(generation, now));
         self.served = Some(configuration);
+        self.supersede(now, todo);
         if let Some(former) = former {
             self.served_until_now(former, now);
             self.drain(former, now, todo);
@@ -281,7 +282,7 @@ impl Supervisor {
         }
         if self.stop.is_some() {
             self.after_an_end(todo);
-        } else if serving.is_none() && self.served.is_none() {
+        } else if serving.is_none() && self.served.is_none() && !self.inherited {
             self.stop_with(code, now, todo);
         } else {
             if serving.is_none() {
@@ -306,8 +307,9 @@ impl Supervisor {
     }
 
     /// Requests that came meanwhile become one more attempt.
-    fn after_an_attempt(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        if !self.waiting.is_empty() {
+    pub(super) fn after_an_attempt(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        let free = self.attempt.is_none() && !self.role.lets_nobody_reload();
+        if !self.waiting.is_empty() && free {
             let askers = std::mem::take(&mut self.waiting);
             self.begin_attempt(Source::Disk, askers, now, todo);
         }

@@ -63,7 +63,7 @@ impl Supervisor {
         self.begin_stop(code, GRACE, false, now, todo);
     }
 
-    fn begin_stop(
+    pub(super) fn begin_stop(
         &mut self,
         code: ExitCode,
         limit: Duration,
@@ -72,9 +72,18 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         self.cancel_attempt(todo);
+        self.part(todo);
         // Custody first: whoever connects from now on is refused, and nobody waits in a queue that is
         // never read.
         todo.push(Action::ReleaseCustody);
+        self.drain_all(now, todo);
+        self.stop =
+            Some(Stop { code, stage: Stage::Draining { until: now.saturating_add(limit) }, insisted });
+        self.after_an_end(todo);
+    }
+
+    /// Lets every generation finish that does not do so already.
+    pub(super) fn drain_all(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let not_draining: Vec<Generation> = self
             .lives
             .iter()
@@ -84,13 +93,10 @@ impl Supervisor {
         for generation in not_draining {
             self.drain(generation, now, todo);
         }
-        self.stop =
-            Some(Stop { code, stage: Stage::Draining { until: now.saturating_add(limit) }, insisted });
-        self.after_an_end(todo);
     }
 
     pub(super) fn look_at_the_stop(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        let Some(Stop { code, stage, .. }) = self.stop else { return };
+        let Some(Stop { code, stage, .. }) = self.stop.filter(|_| !self.left) else { return };
         match stage {
             Stage::Draining { until } if until <= now => {
                 self.cut(Cut::TimedOut(self.limits.drain), now, todo);

@@ -20,6 +20,7 @@ mod stage;
 mod steering;
 mod stop;
 mod supervision;
+mod takeover;
 mod transaction;
 mod transparent;
 mod truth;
@@ -50,6 +51,7 @@ fn main() {
         transaction::TESTS,
         stop::TESTS,
         steering::TESTS,
+        takeover::TESTS,
         crash::TESTS,
         parity::TESTS,
         residue::TESTS,

@@ -18,8 +18,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tracing::{error, info, warn};
 
 use crate::admin::place::{self, Place};
-use crate::admin::{self, Wish, api};
-use crate::shell::{Descriptors, Inner, Outcome, Shell};
+use crate::admin::{Wish, api};
+use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
+use crate::takeover::{self, Inheritance, NotGiven};
 use crate::{execute, log, output, watch};
 
 /// How long the last lines of the log may take to be written.
@@ -65,32 +66,36 @@ async fn supervise(
     // Before anything is started: PID 1 has no default actions, and nothing may be missed.
     let mut signals = Signals::install()
         .map_err(|error| Failure::new(ExitCode::Internal, format!("installing signal handlers: {error}")))?;
-    let mut place = Place::take(settings.instance.as_ref(), &settings.run_directory)?;
     introduce(&settings, &invocation);
+    let begun = tokio::select! {
+        biased;
+        code = stopped(&mut signals) => return Ok(code),
+        begun = begin(&settings) => begun?,
+    };
+    let (mut place, inheritance) = begun;
     sweep(&settings);
 
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
-    for listener in place.listeners() {
-        listener
-            .set_nonblocking(true)
-            .and_then(|()| tokio::net::UnixListener::from_std(listener))
-            .map(|listener| tokio::spawn(admin::serve(listener, wish_sender.clone())))
-            .map_err(|error| {
-                Failure::new(ExitCode::Internal, format!("serving the admin socket: {error}"))
-            })?;
-    }
     let (inner_sender, mut inner) = mpsc::unbounded_channel();
+    let mut succession = Succession::new(&settings, wish_sender, inner_sender.clone());
+    place.file().into_iter().for_each(|file| succession.serve_file(file));
+    place.lock().into_iter().for_each(|lock| succession.hold_the_name(lock));
     let limits = Limits {
         drain: settings.drain_timeout,
+        takeover_drain: settings.takeover_drain,
         ready: settings.ready_timeout,
         settle: settings.settle,
         old: settings.old,
     };
     let mut clearway = Clearway {
         core: Supervisor::new(limits),
-        shell: Shell::new(settings, invocation, descriptors, place, inner_sender),
+        shell: Shell::new(settings, invocation, descriptors, place, inner_sender, succession),
         begun: Instant::now(),
     };
+    if let Some(inheritance) = inheritance {
+        clearway.shell.inherit(inheritance)?;
+        clearway.core = clearway.core.succeeding();
+    }
     let mut exit = clearway.take(Event::Begin);
     while exit.is_none() {
         let deadline = clearway.core.next_deadline().map(|at| clearway.begun + at);
@@ -104,6 +109,54 @@ async fn supervise(
         };
     }
     Ok(exit.unwrap_or(ExitCode::Internal))
+}
+
+/// Takes the name, or the sockets of whoever has it: whoever dies meanwhile leaves it to us.
+async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Failure> {
+    let (instance, directory) = (settings.instance.as_ref(), &settings.run_directory);
+    let since = Instant::now();
+    loop {
+        let taken = match Place::take(instance, directory) {
+            Ok(place) => return Ok((place, None)),
+            Err(failure) => failure,
+        };
+        let Some(name) = instance.filter(|_| taken.code == ExitCode::InstanceTaken) else {
+            return Err(taken);
+        };
+        let door = shell::door(name.as_str(), settings);
+        let failure = match takeover::knock(&door) {
+            Ok(Some(wire)) => {
+                // It may be busy with a reload, which may take long.
+                let limit = settings.ready_timeout;
+                let asked = tokio::task::spawn_blocking(move || takeover::ask(wire, &door, limit)).await;
+                match asked {
+                    Ok(Ok(inheritance)) => return Ok((Place::beside(name, directory), Some(inheritance))),
+                    Ok(Err(NotGiven::Gone(failure))) => failure,
+                    Ok(Err(NotGiven::Refused(failure))) => return Err(failure),
+                    Err(error) => {
+                        return Err(Failure::new(ExitCode::Internal, format!("taking over: {error}")));
+                    }
+                }
+            }
+            // Whoever has just taken the name opens its door in a moment.
+            Ok(None) => taken,
+            Err(failure) => return Err(failure),
+        };
+        if since.elapsed() > takeover::PROMPT {
+            return Err(failure);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A stop before anything has begun.
+async fn stopped(signals: &mut Signals) -> ExitCode {
+    loop {
+        if let News::Stop(name) = signals.next().await {
+            info!("stop asked for by {name}, before anything was started");
+            return ExitCode::Done;
+        }
+    }
 }
 
 /// The core and the shell together.

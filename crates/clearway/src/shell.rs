@@ -26,11 +26,11 @@ use tracing::{error, info, warn};
 
 use crate::admin::api;
 use crate::admin::place::Place;
-use crate::log;
 use crate::watch::Watch;
+use crate::{log, takeover};
 
 mod child;
-mod custody;
+pub mod custody;
 mod failure;
 mod launch;
 mod memory;
@@ -39,12 +39,14 @@ mod prepare;
 mod program;
 pub mod reaper;
 mod steer;
-mod thread;
+mod succession;
+pub mod thread;
 mod words;
 
 pub use child::Descriptors;
 pub use prepare::read_configuration;
 pub use program::Program;
+pub use succession::{Succession, door};
 
 use custody::Custody;
 use launch::{Running, Sessions};
@@ -78,6 +80,8 @@ pub enum Inner {
     },
     /// What [`Action::Steer`] has come to.
     Steered(Steered),
+    /// Another Clearway says something.
+    Takeover(takeover::News),
     /// Lines for the log, each once.
     Notices(Vec<String>),
 }
@@ -112,6 +116,8 @@ pub struct Shell {
     steered: Option<Steered>,
     /// Set if something could not be taken out of the kernel.
     residue: bool,
+    /// Other Clearways of this name.
+    pub succession: Succession,
     /// The files of the last generation that was prepared.
     pub watch: Watch,
 }
@@ -124,6 +130,7 @@ impl Shell {
         descriptors: Descriptors,
         place: Place,
         inner: UnboundedSender<Inner>,
+        succession: Succession,
     ) -> Self {
         Self {
             program: Program::new(invocation.program.clone()),
@@ -147,6 +154,7 @@ impl Shell {
             imprint: None,
             steered: None,
             residue: false,
+            succession,
         }
     }
 
@@ -178,6 +186,13 @@ impl Shell {
                 self.custody = Arc::default();
                 self.running.values_mut().for_each(Running::give_up);
             }
+            Action::HandOver(peer) => self.succession.hand_over(peer, Arc::clone(&self.custody)),
+            Action::Decline(peer, why) => self.succession.decline(peer, why),
+            Action::Relieve(peer) => self.succession.relieve(peer),
+            Action::TakeBack => self.succession.take_back(),
+            Action::Supersede => self.succession.supersede(),
+            Action::Settled => self.succession.settled(),
+            Action::GiveBack => self.succession.give_back(),
             Action::Unplumb => self.unplumb(),
             Action::Answer(request, answer) => {
                 if let Some(sender) = self.waiting.remove(&request) {
@@ -263,6 +278,7 @@ impl Shell {
                 self.signal_drain(generation);
                 Event::TimePassed
             }
+            Inner::Takeover(news) => self.hear_of_a_takeover(news),
             Inner::Notices(lines) => {
                 self.say_once(lines.into_iter());
                 Event::TimePassed
@@ -291,6 +307,29 @@ impl Shell {
                 Event::Proved { generation, proof }
             }
         }
+    }
+
+    fn hear_of_a_takeover(&mut self, news: takeover::News) -> Event {
+        let had_the_name = self.succession.has_the_name();
+        let event = self.succession.hear(news);
+        if self.succession.has_no_name() {
+            match self.place.take_the_name() {
+                Ok(Some(lock)) => self.succession.hold_the_name(lock),
+                Ok(None) => {}
+                Err(failure) => log::failure(&failure),
+            }
+        }
+        if self.succession.has_the_name() && !had_the_name {
+            let file = self.place.replace_file(&self.settings.run_directory);
+            file.into_iter().for_each(|file| self.succession.serve_file(file));
+        }
+        event
+    }
+
+    /// Begins with the sockets of a predecessor.
+    pub fn inherit(&mut self, inheritance: takeover::Inheritance) -> Result<(), Failure> {
+        self.custody = Arc::new(self.succession.inherit(inheritance)?);
+        Ok(())
     }
 
     /// Reaps every child that has ended. The end of a generation reaches the core when its last words have.

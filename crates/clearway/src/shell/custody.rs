@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::{InventoryError, SocketIdentity};
 
+use crate::takeover::message::Names;
+
 /// One socket in custody.
 #[derive(Debug)]
 pub struct Held {
@@ -19,6 +21,17 @@ pub struct Held {
 }
 
 impl Held {
+    /// What its `bind` line calls its network namespace and interface.
+    pub fn names(&self) -> Names {
+        let ReceivedSocket { namespace, interface, .. } = &self.socket;
+        Names { namespace: namespace.clone(), interface: interface.clone() }
+    }
+
+    /// Whether it is of another network namespace, which its `bind` line names.
+    pub fn has_namespace(&self) -> bool {
+        !self.socket.namespace.is_empty()
+    }
+
     /// Its descriptor.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.fd.as_fd()

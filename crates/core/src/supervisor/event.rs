@@ -50,8 +50,6 @@ pub struct Peer(pub u64);
 /// Why another Clearway does not get the sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Declined {
-    /// This one stops: it has let go of them.
-    Stopping,
     /// A third one has them already, and starts from them.
     Busy,
     /// A third one serves by now.

@@ -276,7 +276,10 @@ impl fmt::Display for Report {
                 write!(f, "what is left of generation {} is cut", names.join(", "))
             }
             Self::HandingOver(Peer(peer)) => {
-                write!(f, "another Clearway of this name gets the sockets (takeover {peer}); reloads wait for it")
+                write!(
+                    f,
+                    "another Clearway of this name gets the sockets (takeover {peer}); reloads wait for it"
+                )
             }
             Self::NotTakenOver(Peer(peer)) => {
                 write!(f, "takeover {peer} came to nothing: this one serves on")
@@ -286,10 +289,16 @@ impl fmt::Display for Report {
                 write!(f, "{} s, this one serves again", PROBATION.as_secs())
             }
             Self::SuccessorGone(Peer(peer)) => {
-                write!(f, "the Clearway of takeover {peer} is gone soon after it began: this one serves again")
+                write!(
+                    f,
+                    "the Clearway of takeover {peer} is gone soon after it began: this one serves again"
+                )
             }
             Self::TakenOver { generations, limit } => {
-                write!(f, "the other Clearway does well: {generations} generation(s) finish their sessions here, ")?;
+                write!(
+                    f,
+                    "the other Clearway does well: {generations} generation(s) finish their sessions here, "
+                )?;
                 write!(f, "for at most {} s", limit.as_secs_f32())
             }
             Self::PredecessorGone => {

@@ -72,7 +72,7 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         self.cancel_attempt(todo);
-        self.part(todo);
+        self.part(now, todo);
         // Custody first: whoever connects from now on is refused, and nobody waits in a queue that is
         // never read.
         todo.push(Action::ReleaseCustody);

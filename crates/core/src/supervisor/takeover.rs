@@ -24,6 +24,7 @@
 //! - Until the successor has committed, nothing has changed for the predecessor; if the successor goes, it serves on.
 //! - For [`PROBATION`] after it the predecessor keeps its sockets: if the successor goes without a word, or gives up,
 //!   it starts again what served. So a new image that dies young gives way to the old one.
+//! - One that stops gives what it has left, which may be nothing but its name.
 //! - A predecessor that goes before the commit leaves its sockets to the successor, which commits as soon as it can,
 //!   and tries again if it cannot: nobody else is there.
 
@@ -87,9 +88,8 @@ impl Supervisor {
 
     pub(super) fn takeover_asked(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
         let declined = match self.role {
-            _ if self.stop.is_some() => Declined::Stopping,
             Role::Superseded { .. } => Declined::Superseded,
-            Role::Alone | Role::OnProbation { .. } if self.attempt.is_none() => {
+            Role::Alone | Role::OnProbation { .. } if self.attempt.is_none() || self.stop.is_some() => {
                 return self.hand_over(peer, now, todo);
             }
             Role::Alone | Role::OnProbation { .. } => {
@@ -219,12 +219,13 @@ impl Supervisor {
         true
     }
 
-    /// A stop begins: whoever waits for this one need not wait any longer.
-    pub(super) fn part(&mut self, todo: &mut Vec<Action>) {
+    /// A stop begins: whoever waits for this one need not wait any longer. What it holds is the other's before it
+    /// is let go.
+    pub(super) fn part(&mut self, now: Duration, todo: &mut Vec<Action>) {
         match self.role {
             Role::Asked(peer) => {
                 self.role = Role::Alone;
-                todo.push(Action::Decline(peer, Declined::Stopping));
+                self.hand_over(peer, now, todo);
             }
             Role::OnProbation { .. } | Role::Succeeding => {
                 self.role = Role::Alone;

@@ -333,7 +333,10 @@ impl Simulation {
                 self.plumbed = false;
             }
             Action::HandOver(peer) => {
-                assert!(self.custody && self.peer.is_none(), "there is nothing to hand over");
+                assert!(
+                    (self.custody || self.supervisor.stop.is_some()) && self.peer.is_none(),
+                    "there is nothing to hand over"
+                );
                 self.peer = Some((peer, false));
             }
             Action::Decline(peer, _) => {

@@ -10,6 +10,7 @@ mod container;
 mod crash;
 mod entry_point;
 mod foreign_address;
+mod holder;
 mod isolation;
 mod modules;
 mod parity;
@@ -52,6 +53,7 @@ fn main() {
         stop::TESTS,
         steering::TESTS,
         takeover::TESTS,
+        holder::TESTS,
         crash::TESTS,
         parity::TESTS,
         residue::TESTS,

@@ -5,6 +5,7 @@
 //! | `GET /status` | [`api::Status`] |
 //! | `POST /reload` | waits for the reload, then [`api::Reloaded`]; 409 if it did not take |
 //! | `POST /drain` | 202: Clearway stops accepting, drains and ends |
+//! | `POST /release` | the same, and a holder lets go of the listening sockets at once |
 //! | `GET /health` | 200 while a generation serves, else 503 |
 //!
 //! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
@@ -37,7 +38,10 @@ pub enum Wish {
     /// Reload, and tell what came of it.
     Reload(oneshot::Sender<Answer>),
     /// Stop.
-    Drain,
+    Drain {
+        /// A holder lets go at once.
+        release: bool,
+    },
 }
 
 /// Where wishes go.
@@ -101,6 +105,7 @@ pub async fn serve(listener: UnixListener, gate: Option<watch::Receiver<bool>>, 
         .route("/health", get(health))
         .route("/reload", post(reload))
         .route("/drain", post(drain))
+        .route("/release", post(release))
         .with_state(wishes);
     if let Err(error) = axum::serve(ForUs { inner: listener, gate, said: false }, router).await {
         tracing::error!("the admin socket is served no more: {error}");
@@ -131,6 +136,14 @@ async fn reload(State(wishes): State<Wishes>) -> Result<Response, StatusCode> {
 }
 
 async fn drain(State(wishes): State<Wishes>) -> Result<StatusCode, StatusCode> {
-    wishes.send(Wish::Drain).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    stop(&wishes, false).await
+}
+
+async fn release(State(wishes): State<Wishes>) -> Result<StatusCode, StatusCode> {
+    stop(&wishes, true).await
+}
+
+async fn stop(wishes: &Wishes, release: bool) -> Result<StatusCode, StatusCode> {
+    wishes.send(Wish::Drain { release }).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(StatusCode::ACCEPTED)
 }

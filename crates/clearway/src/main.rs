@@ -13,6 +13,7 @@ mod cli;
 mod command;
 mod entry;
 mod execute;
+mod hold;
 mod log;
 mod output;
 mod run;

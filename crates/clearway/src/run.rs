@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::{Asker, Event, Failure, Limits, Supervisor};
 use clearway_haproxy::command_line::{Invocation, Purpose};
+use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::capabilities::{self, Capability};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -20,8 +22,9 @@ use tracing::{error, info, warn};
 use crate::admin::place::{self, Place};
 use crate::admin::{Wish, api};
 use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
+use crate::takeover::wire::Wire;
 use crate::takeover::{self, Inheritance, NotGiven};
-use crate::{execute, log, output, watch};
+use crate::{execute, hold, log, output, watch};
 
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -74,6 +77,7 @@ async fn supervise(
     };
     let (mut place, inheritance) = begun;
     sweep(&settings);
+    let holder = ask_holder(&settings).await;
 
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
     let (inner_sender, mut inner) = mpsc::unbounded_channel();
@@ -81,6 +85,7 @@ async fn supervise(
     place.file().into_iter().for_each(|file| succession.serve_file(file));
     place.lock().into_iter().for_each(|lock| succession.hold_the_name(lock));
     let limits = Limits {
+        stop_delay: settings.stop_delay,
         drain: settings.drain_timeout,
         takeover_drain: settings.takeover_drain,
         ready: settings.ready_timeout,
@@ -95,6 +100,9 @@ async fn supervise(
     if let Some(inheritance) = inheritance {
         clearway.shell.inherit(inheritance)?;
         clearway.core = clearway.core.succeeding();
+    }
+    if let Some((wire, sockets)) = holder {
+        clearway.shell.begin_with(wire, sockets);
     }
     let mut exit = clearway.take(Event::Begin);
     while exit.is_none() {
@@ -146,6 +154,23 @@ async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Fail
             return Err(failure);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The holder of this instance, and what it has. Whatever is wrong with it, we begin without.
+async fn ask_holder(settings: &Settings) -> Option<(Arc<Wire>, Vec<ReceivedSocket>)> {
+    let name = settings.instance.as_ref()?;
+    let door = hold::door(name.as_str(), settings);
+    match tokio::task::spawn_blocking(move || takeover::ask_holder(&door)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(failure)) => {
+            warn!("{}", failure.message);
+            None
+        }
+        Err(error) => {
+            warn!("asking the holder: {error}");
+            None
+        }
     }
 }
 
@@ -209,14 +234,17 @@ impl Clearway {
                 None
             }
             Wish::Health(sender) => {
-                let _ = sender.send(self.core.serving().is_some());
+                let _ = sender.send(self.core.is_ready());
                 None
             }
             Wish::Reload(sender) => {
                 let request = self.shell.await_answer(sender);
                 self.take(Event::ReloadAsked(Asker::Admin(request)))
             }
-            Wish::Drain => self.take(Event::StopAsked(Asker::Drain)),
+            Wish::Drain { release } => {
+                self.shell.succession.release_at_once |= release;
+                self.take(Event::StopAsked(Asker::Drain))
+            }
         }
     }
 }

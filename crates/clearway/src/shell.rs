@@ -17,6 +17,7 @@ use clearway_core::supervisor::{
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::{Files as OnDisk, Imprint};
+use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::plumbing::Plumbing;
 use rustix::io::Errno;
 use rustix::process::{Pid, Rlimit, Signal, WaitId, WaitIdOptions};
@@ -26,12 +27,14 @@ use tracing::{error, info, warn};
 
 use crate::admin::api;
 use crate::admin::place::Place;
+use crate::takeover::wire::Wire;
 use crate::watch::Watch;
 use crate::{log, takeover};
 
 mod child;
 pub mod custody;
 mod failure;
+mod keeper;
 mod launch;
 mod memory;
 mod neighbours;
@@ -43,7 +46,7 @@ mod succession;
 pub mod thread;
 mod words;
 
-pub use child::Descriptors;
+pub use child::{Descriptors, raise_open_files};
 pub use prepare::read_configuration;
 pub use program::Program;
 pub use succession::{Succession, door};
@@ -183,6 +186,7 @@ impl Shell {
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.end(generation, how),
             Action::ReleaseCustody => {
+                self.succession.release();
                 self.custody = Arc::default();
                 self.running.values_mut().for_each(Running::give_up);
             }
@@ -213,6 +217,7 @@ impl Shell {
         self.imprint = Some(Arc::clone(&running.imprint));
         if let Some(custody) = running.proved.take() {
             let former = std::mem::replace(&mut self.custody, custody);
+            self.succession.keep(&self.custody);
             self.ours().and(&former).look(self.inner.clone());
         }
         if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
@@ -330,6 +335,14 @@ impl Shell {
     pub fn inherit(&mut self, inheritance: takeover::Inheritance) -> Result<(), Failure> {
         self.custody = Arc::new(self.succession.inherit(inheritance)?);
         Ok(())
+    }
+
+    /// Begins with what a holder has, if nobody else gave any.
+    pub fn begin_with(&mut self, wire: Arc<Wire>, sockets: Vec<ReceivedSocket>) {
+        let custody = self.succession.know_holder(wire, sockets);
+        if self.custody.sockets().is_empty() {
+            self.custody = Arc::new(custody);
+        }
     }
 
     /// Reaps every child that has ended. The end of a generation reaches the core when its last words have.

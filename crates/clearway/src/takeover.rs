@@ -133,6 +133,26 @@ pub enum NotGiven {
     Gone(Failure),
 }
 
+/// Asks the holder of an instance what it holds. Unset if there is none.
+pub fn ask_holder(door: &Door) -> Result<Option<(Arc<Wire>, Vec<ReceivedSocket>)>, Failure> {
+    let Some(wire) = knock(door)? else { return Ok(None) };
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::new(ExitCode::Internal, format!("asking the holder at {door} for its sockets: {error}"))
+    };
+    wire.send(&Message::hello(Role::Balancer), &[], PROMPT).map_err(|error| wrong(&error))?;
+    loop {
+        match wire.hear(Some(PROMPT)).map_err(|error| wrong(&error))?.0 {
+            Message::Welcome { protocol, sockets, .. } => {
+                message::agree(protocol, protocol).map_err(|error| wrong(&error))?;
+                let sockets = wire.hear_sockets(sockets, PROMPT).map_err(|error| wrong(&error))?;
+                return Ok(Some((Arc::new(wire), sockets)));
+            }
+            Message::Refused { reason, hints } => return Err(Failure { hints, ..wrong(&reason) }),
+            _ => {}
+        }
+    }
+}
+
 /// Hears what the predecessor says after it has given its sockets.
 pub fn listen_to_predecessor(wire: Arc<Wire>, inner: UnboundedSender<Inner>) -> bool {
     thread::spawn("listening to the Clearway before this one", move || {

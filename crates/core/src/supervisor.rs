@@ -78,6 +78,8 @@ pub const STEERING: Duration = Duration::from_secs(2);
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// From the asking for a stop to its beginning: probes see it coming.
+    pub stop_delay: Duration,
     /// From a stop to the cut of what is left.
     pub drain: Duration,
     /// The same after a takeover: whoever waits for sessions to end waits for no client.
@@ -141,6 +143,8 @@ pub struct Supervisor {
     /// Crashes in a row, each before [`PROVEN_AGE`].
     young_deaths: u32,
     stop: Option<Stop>,
+    /// Who has asked for a stop, and when it begins: until then everything goes on, but probes are told no.
+    announced: Option<(Asker, Duration)>,
     role: Role,
     /// Whether the sockets in custody are those of a predecessor that is gone: nobody else has them.
     inherited: bool,
@@ -166,6 +170,7 @@ impl Supervisor {
             cuts: Cuts::default(),
             young_deaths: 0,
             stop: None,
+            announced: None,
             role: Role::Alone,
             inherited: false,
             plumbed: false,
@@ -214,7 +219,11 @@ impl Supervisor {
         let attempt = self.attempt.as_ref().and_then(Attempt::deadline);
         let stop = self.stop.as_ref().map(Stop::deadline);
         let restart = self.restart.map(|restart| restart.at);
-        [attempt, stop, restart, self.cuts.deadline(), self.role.deadline()].into_iter().flatten().min()
+        let announced = self.announced.map(|(_, at)| at);
+        [attempt, stop, announced, restart, self.cuts.deadline(), self.role.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The generation that accepts connections.
@@ -235,6 +244,7 @@ impl Supervisor {
         if !self.left {
             self.look_at_the_asking(now, todo);
             self.look_at_the_other(now, todo);
+            self.look_at_the_announced(now, todo);
             self.look_at_the_old(now, todo);
             self.look_at_the_stop(now, todo);
         }

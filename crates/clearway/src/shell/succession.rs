@@ -15,11 +15,13 @@ use clearway_core::exit::ExitCode;
 use clearway_core::fence::Fence;
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::{Declined, Event, Failure, Peer};
+use clearway_haproxy::getsocks::ReceivedSocket;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held};
+use super::keeper::Keeper;
 use super::{Inner, thread};
 use crate::admin::{self, Wishes};
 use crate::takeover::message::{Former, Message, PROTOCOL};
@@ -45,6 +47,11 @@ pub struct Succession {
     own_origin: Option<String>,
     peers: HashMap<Peer, Conversation>,
     predecessor: Option<Arc<Wire>>,
+    holder: Option<Keeper>,
+    /// What a holder would hold.
+    last: Option<Arc<Custody>>,
+    /// Whether the holder shall let go at once at the stop.
+    pub release_at_once: bool,
     /// Whom the predecessor knew to be superseded, itself included.
     inherited: Vec<Former>,
 }
@@ -70,6 +77,9 @@ impl Succession {
             own_origin: origin::of_this_container(),
             peers: HashMap::new(),
             predecessor: None,
+            holder: None,
+            last: None,
+            release_at_once: false,
             inherited: Vec::new(),
         }
     }
@@ -136,6 +146,48 @@ impl Succession {
         Ok(Custody::of(here, &[]))
     }
 
+    /// A holder is there, and what it has.
+    pub fn know_holder(&mut self, wire: Arc<Wire>, sockets: Vec<ReceivedSocket>) -> Custody {
+        self.talk_to(wire);
+        if sockets.is_empty() {
+            return Custody::default();
+        }
+        let held = sockets.into_iter().map(Held::received).collect::<Result<Vec<_>, _>>();
+        match held.map_err(|error| error.to_string()).and_then(takeover::here::usable) {
+            Ok(here) => {
+                info!("beginning with the {} listening sockets that a holder has kept", here.len());
+                Custody::of(here, &[])
+            }
+            Err(what) => {
+                warn!("what the holder has is of no use here: {what}");
+                Custody::default()
+            }
+        }
+    }
+
+    fn talk_to(&mut self, wire: Arc<Wire>) {
+        self.holder = Keeper::of(wire);
+        if let (Some(holder), Some(custody)) = (&self.holder, &self.last) {
+            holder.keep(custody);
+        }
+    }
+
+    /// We serve from these: the holder holds them.
+    pub fn keep(&mut self, custody: &Arc<Custody>) {
+        if let Some(holder) = &self.holder {
+            holder.keep(custody);
+        }
+        self.last = Some(Arc::clone(custody));
+    }
+
+    /// A stop: the holder lets go in a while.
+    pub fn release(&mut self) {
+        self.last = None;
+        if let Some(holder) = &self.holder {
+            holder.release(self.release_at_once);
+        }
+    }
+
     fn now(&self) -> Duration {
         self.begun.elapsed()
     }
@@ -160,7 +212,11 @@ impl Succession {
                 self.peers.remove(&peer);
                 Event::PeerGone(peer)
             }
-            News::Holder(_) => Event::TimePassed,
+            News::Holder(wire) => {
+                info!("a holder has come: it keeps the listening sockets open when nobody else does");
+                self.talk_to(wire);
+                Event::TimePassed
+            }
             News::Relieved(sockets) => {
                 self.take_the_name(sockets);
                 Event::TimePassed

@@ -3,8 +3,6 @@
 //! A field that is not known is passed over, and so is a message: whoever comes later may say more. What an older
 //! one could not understand needs a new number of the protocol.
 
-use std::time::Duration;
-
 use clearway_core::supervisor::Failure;
 use serde::{Deserialize, Serialize};
 
@@ -104,10 +102,11 @@ pub enum Message {
         /// How many.
         sockets: usize,
     },
-    /// To a holder, before a planned end: let go after so long.
+    /// To a holder, before a planned end: let go.
     Release {
-        /// Milliseconds; 0 is now.
-        after_ms: u64,
+        /// Not in a while, as the holder is set to, but now.
+        #[serde(default)]
+        at_once: bool,
     },
     /// Something that a later version knows.
     #[serde(other)]
@@ -124,11 +123,6 @@ impl Message {
             role,
             origin: super::origin::of_this_container(),
         }
-    }
-
-    /// The end of a hold, so long after a planned stop.
-    pub fn release(after: Duration) -> Self {
-        Self::Release { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
     }
 
     /// A failure as a refusal.

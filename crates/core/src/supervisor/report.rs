@@ -86,6 +86,13 @@ pub enum Report {
         /// How long they may take.
         limit: Duration,
     },
+    /// The same, for later: probes see it coming.
+    StopAnnounced {
+        /// By whom.
+        by: Asker,
+        /// How long everything goes on.
+        delay: Duration,
+    },
     /// Sessions are cut: asked for a second time, or the drain timeout is over.
     Cutting {
         /// Why.
@@ -258,6 +265,10 @@ impl fmt::Display for Report {
                     }
                 }
                 write!(f, ": it is cut in {} s", after.as_secs())
+            }
+            Self::StopAnnounced { by, delay } => {
+                write!(f, "stop asked for by {by}: not ready from now on, and it begins in ")?;
+                write!(f, "{} s", delay.as_secs_f32())
             }
             Self::Stopping { by, generations: 0, .. } => write!(f, "stop asked for by {by}"),
             Self::Stopping { by, generations, limit } => {

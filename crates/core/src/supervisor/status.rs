@@ -90,6 +90,7 @@ impl Supervisor {
     fn state_word(&self) -> &'static str {
         match (self.stop.is_some(), self.serving().is_some(), self.attempt.is_some()) {
             (true, _, _) => "stopping",
+            _ if self.announced.is_some() => "stopping",
             _ if self.is_superseded() => "superseded",
             (_, true, true) => "reloading",
             (_, true, false) => "serving",

@@ -42,7 +42,33 @@ impl Stop {
 }
 
 impl Supervisor {
+    /// Whether new clients should still be sent here: what a probe wants to know.
+    pub fn is_ready(&self) -> bool {
+        self.serving().is_some() && self.stop.is_none() && self.announced.is_none()
+    }
+
+    pub(super) fn look_at_the_announced(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        if let Some((by, at)) = self.announced
+            && at <= now
+        {
+            self.stop_asked(by, now, todo);
+        }
+    }
+
+    /// The first time it is announced, if there is to be a delay and somebody serves; the second time, or after the
+    /// delay, it begins.
     pub(super) fn stop_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
+        let delay = self.limits.stop_delay;
+        let announce = !delay.is_zero() && self.stop.is_none() && self.serving().is_some();
+        match self.announced {
+            None if announce => {
+                self.announced = Some((by, now + delay));
+                return todo.push(Action::Report(Report::StopAnnounced { by, delay }));
+            }
+            // Asking twice in another way than by an insisting signal means nothing.
+            Some((_, at)) if at > now && !by.insists() => return,
+            _ => self.announced = None,
+        }
         match &mut self.stop {
             None => {
                 let generations = self.lives.len();

@@ -103,6 +103,10 @@ impl Supervisor {
     }
 
     fn hand_over(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
+        if let Role::OnProbation { .. } = self.role {
+            // From now on this one is whom the next would come back to.
+            todo.push(Action::Settled);
+        }
         let until = now + self.limits.ready + self.limits.settle + PROBATION;
         self.role = Role::Handing { to: peer, until };
         todo.push(Action::HandOver(peer));

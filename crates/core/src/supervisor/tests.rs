@@ -5,6 +5,7 @@ use super::*;
 mod simulation;
 
 const LIMITS: Limits = Limits {
+    stop_delay: Duration::ZERO,
     takeover_drain: Duration::from_secs(60),
     drain: Duration::from_secs(295),
     ready: Duration::from_mins(10),

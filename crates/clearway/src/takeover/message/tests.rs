@@ -19,7 +19,7 @@ fn a_message_comes_back_as_it_went() {
     for message in [
         Message::hello(Role::Successor),
         Message::Sockets { names },
-        Message::release(Duration::from_secs(10)),
+        Message::Release { at_once: true },
         Message::Relieved,
     ] {
         let text = serde_json::to_string(&message).unwrap();

@@ -12,6 +12,7 @@ const SEEDS_THAT_FAILED: &[u64] = &[];
 
 const LIMITS: Limits = Limits {
     drain: Duration::from_secs(20),
+    stop_delay: Duration::from_secs(1),
     takeover_drain: Duration::from_secs(40),
     ready: Duration::from_secs(10),
     settle: Duration::from_millis(200),
@@ -218,8 +219,10 @@ impl Simulation {
     }
 
     fn stop(&mut self) {
-        self.stopping_since.get_or_insert(self.now);
         self.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+        if self.random.bool() {
+            self.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+        }
     }
 
     fn time_passes(&mut self, duration: Duration) {
@@ -360,7 +363,10 @@ impl Simulation {
         }
     }
 
-    fn check_invariants(&self) {
+    fn check_invariants(&mut self) {
+        if self.supervisor.stop.is_some() {
+            self.stopping_since.get_or_insert(self.now);
+        }
         let status = self.supervisor.status(self.now);
         let serving = status.generations.iter().filter(|one| one.state == "serving").count();
         assert!(serving <= 1, "two serving generations: {status:?}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, Kind, clearway_program};
 use clearway_lab::load::{Ask, Class, Expect, RunningLoad, ask_once};
 use clearway_lab::wait::eventually;
@@ -38,7 +38,7 @@ fn holder(stage: &Stage, more: &[(&str, &str)]) -> Result<Balancer> {
 
 /// Waits until it holds the sockets of both fronts.
 fn wait_until_it_holds(holder: &Balancer, from: u64) -> Result<()> {
-    holder.wait_for_log(from, "2 listening sockets are held", SOON).map(|_| ())
+    holder.wait_for_log(from, "keeping 2 listening sockets", SOON).map(|_| ())
 }
 
 fn patient_load(stage: &Stage, rate: f64) -> Result<RunningLoad> {
@@ -247,7 +247,9 @@ fn a_stranger_gets_nothing_from_a_holder() -> Result<()> {
     first.wait_exit(SOON)?;
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     let mut thief = stage.launch_under(&nobody, &[NAMED])?;
-    holder.wait_for_log(0, "a process of uid 65534 was sent away", SOON)?;
+    holder
+        .wait_for_log(0, "a process of uid 65534 was sent away", SOON)
+        .with_context(|| thief.stderr().unwrap_or_default())?;
     let log = thief.stderr()?;
     ensure!(!log.contains("that a holder has kept"), "it got the sockets: {log}");
     thief.signal(Signal::KILL)?;

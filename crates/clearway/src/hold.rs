@@ -160,7 +160,7 @@ fn hear(news: News, store: &mut Store, now: Duration) {
             let held: Result<Vec<Held>, _> = sockets.into_iter().map(Held::received).collect();
             match held {
                 Ok(held) => {
-                    debug!("{} listening sockets are held", held.len());
+                    debug!("keeping {} listening sockets of a balancer that serves", held.len());
                     store.keep(balancer, held);
                 }
                 Err(error) => warn!("what a balancer sent is not held: {error}"),

@@ -213,10 +213,7 @@ impl Clearway {
 
     fn take_signal(&mut self, news: News) -> Option<ExitCode> {
         match news {
-            News::Children => {
-                self.shell.reap();
-                None
-            }
+            News::Children => self.shell.reap().into_iter().find_map(|event| self.take(event)),
             News::Reload(name) => self.take(Event::ReloadAsked(Asker::Signal(name))),
             News::Stop(name) => self.take(Event::StopAsked(Asker::Signal(name))),
         }

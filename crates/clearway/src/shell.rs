@@ -345,12 +345,14 @@ impl Shell {
         }
     }
 
-    /// Reaps every child that has ended. The end of a generation reaches the core when its last words have.
+    /// Reaps every child that has ended; what that is for the core, which must not commit who is gone, and which is
+    /// therefore told of the latest generation first. Their last words follow: somebody who is not reaped yet, or
+    /// not ours, may have their standard error.
     ///
     /// A worker that outlives its master (it hangs in a system call and cannot hear that) would go on
     /// accepting beside its successor: it is in the master's process group, whose number is ours as long as
     /// the master is not reaped.
-    pub fn reap(&mut self) {
+    pub fn reap(&mut self) -> Vec<Event> {
         for running in self.running.values() {
             let Some(master) = pid(running.pid) else { continue };
             let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -359,6 +361,7 @@ impl Shell {
                 let _ = rustix::process::kill_process_group(master, Signal::KILL);
             }
         }
+        let mut gone = BTreeMap::new();
         for (pid, status) in reaper::reap() {
             let Some(generation) = self.running.iter().find(|(_, one)| one.pid == pid).map(|(g, _)| *g)
             else {
@@ -368,14 +371,15 @@ impl Shell {
             running.settle();
             let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
             let memory = self.memory.look();
+            let end = memory.explain(reaper::end(status));
+            gone.insert(generation, end.clone());
             tokio::spawn(async move {
                 let words = running.words.all().await;
-                let end = memory.explain(reaper::end(status));
-                let failure = failure::of_an_end(&end.to_string(), words, &ports);
-                let failure = memory.blame(&end, failure);
-                let _ = inner.send(Inner::Event(Event::Exited { generation, end, failure }));
+                let failure = memory.blame(&end, failure::of_an_end(&end.to_string(), words, &ports));
+                let _ = inner.send(Inner::Event(Event::LastWords { generation, failure }));
             });
         }
+        gone.into_iter().rev().map(|(generation, end)| Event::Exited { generation, end }).collect()
     }
 
     /// Tells a generation to drain. Where only the master is known, again and again: it may not have heard.

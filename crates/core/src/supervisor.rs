@@ -32,7 +32,7 @@
 //! Time is a duration since Clearway began; the shell calls [`Supervisor::step`] with
 //! [`Event::TimePassed`] no later than [`Supervisor::next_deadline`] says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::exit::ExitCode;
@@ -128,6 +128,8 @@ pub struct Supervisor {
     limits: Limits,
     /// Every generation that has a process.
     lives: BTreeMap<Generation, Life>,
+    /// Those that are gone, and whose last words have not been heard.
+    unheard: BTreeSet<Generation>,
     /// The number that the next attempt gets.
     next: Generation,
     attempt: Option<Attempt>,
@@ -161,6 +163,7 @@ impl Supervisor {
         Self {
             limits,
             lives: BTreeMap::new(),
+            unheard: BTreeSet::new(),
             next: Generation::FIRST,
             attempt: None,
             waiting: Vec::new(),
@@ -196,9 +199,8 @@ impl Supervisor {
             Event::Steered(generation) => self.steered(generation, now, &mut todo),
             Event::Surveyed(surveys) => self.surveyed(&surveys, now, &mut todo),
             Event::Failed { generation, failure } => self.failed(generation, failure, now, &mut todo),
-            Event::Exited { generation, end, failure } => {
-                self.exited(generation, &end, failure, now, &mut todo);
-            }
+            Event::Exited { generation, end } => self.exited(generation, &end, now, &mut todo),
+            Event::LastWords { generation, failure } => self.heard(generation, failure, now, &mut todo),
             Event::TakeoverAsked(peer) => self.takeover_asked(peer, now, &mut todo),
             Event::Superseded(peer) => self.superseded(peer, now, &mut todo),
             Event::SuccessorSettled(peer) => self.successor_settled(peer, now, &mut todo),
@@ -250,21 +252,12 @@ impl Supervisor {
         }
     }
 
-    /// A process has ended, and it was known why or not.
-    fn exited(
-        &mut self,
-        generation: Generation,
-        end: &End,
-        failure: Failure,
-        now: Duration,
-        todo: &mut Vec<Action>,
-    ) {
+    /// A process has ended; why it did is heard later, and nothing waits for that but a report, and a leave.
+    fn exited(&mut self, generation: Generation, end: &End, now: Duration, todo: &mut Vec<Action>) {
         let Some(life) = self.lives.remove(&generation) else { return };
+        self.unheard.insert(generation);
         match life.state {
-            State::Proving => {
-                let failure = self.died_settling(generation, end, failure);
-                self.attempt_over(generation, failure, now, todo);
-            }
+            State::Proving => self.attempt_gone(generation, end, now),
             State::Draining { since } if *end == End::Clean => {
                 todo.push(Action::Report(Report::Drained(generation, now.saturating_sub(since))));
             }
@@ -276,6 +269,14 @@ impl Supervisor {
             }
         }
         self.after_an_end(todo);
+    }
+
+    /// A process that has ended was heard to the end.
+    fn heard(&mut self, generation: Generation, failure: Failure, now: Duration, todo: &mut Vec<Action>) {
+        if self.unheard.remove(&generation) {
+            self.attempt_explained(generation, failure, now, todo);
+            self.after_an_end(todo);
+        }
     }
 
     /// The serving generation is gone. Its sockets are in custody: whoever connects waits in their queue.
@@ -328,6 +329,7 @@ impl Supervisor {
     fn after_an_end(&mut self, todo: &mut Vec<Action>) {
         if let Some(stop) = &self.stop
             && self.lives.is_empty()
+            && self.unheard.is_empty()
         {
             let code = stop.code;
             self.leave(code, todo);

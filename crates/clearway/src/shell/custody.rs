@@ -5,10 +5,12 @@
 //! lives as long as any of its holders, and connections wait in its queue meanwhile.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
-use clearway_haproxy::inventory::{InventoryError, SocketIdentity};
+use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity};
+use clearway_kernel::steering::{self, Fate};
 
 use crate::takeover::message::Names;
 
@@ -53,6 +55,8 @@ impl Held {
 #[derive(Debug, Default)]
 pub struct Custody {
     sockets: Vec<Held>,
+    /// Those (by inode) of which it is only known that they are before the others of their address.
+    shuffled: HashSet<u64>,
 }
 
 impl Custody {
@@ -60,12 +64,25 @@ impl Custody {
     ///
     /// So they stay in the order in which they began to listen, which is the kernel's within one address
     /// ([`clearway_kernel::steering`]): HAProxy answers in the order of its descriptors, and makes a socket and
-    /// listens on it before it makes the next.
-    pub fn of(mut sockets: Vec<Held>, before: &[SocketIdentity]) -> Self {
+    /// listens on it before it makes the next. Where others leave than the last ones, the kernel changes that
+    /// order, and those that remain are [`Self::shuffled`] from then on.
+    pub fn of(mut sockets: Vec<Held>, before: &[SocketIdentity], shuffled: &HashSet<u64>) -> Self {
         let places: HashMap<_, _> =
             before.iter().enumerate().map(|(place, held)| (held.inode, place)).collect();
         sockets.sort_by_key(|held| places.get(&held.identity.inode).copied().unwrap_or(usize::MAX));
-        Self { sockets }
+        let shuffled = shuffle(&sockets, before, shuffled);
+        Self { sockets, shuffled }
+    }
+
+    /// What another Clearway gave: of several with one address nobody says in which order they are.
+    pub fn inherited(sockets: Vec<Held>) -> Self {
+        let shuffled = sockets.iter().map(|held| held.identity.inode.0).collect();
+        Self { sockets, shuffled }
+    }
+
+    /// The sockets (by inode) that are the first ones of their address, in some order.
+    pub fn shuffled(&self) -> &HashSet<u64> {
+        &self.shuffled
     }
 
     /// What is held.
@@ -91,3 +108,29 @@ impl Custody {
 pub fn offered<'a>(sockets: impl DoubleEndedIterator<Item = &'a Held>) -> Vec<OfferedSocket<'a>> {
     sockets.rev().map(|held| OfferedSocket::from(&held.socket)).collect()
 }
+
+/// Which of the sockets are in some order when those of `before` that are not among them are closed. Sockets of one
+/// address that are of several groups (interfaces) are taken for one: that is not wrong, only careful.
+fn shuffle(sockets: &[Held], before: &[SocketIdentity], already: &HashSet<u64>) -> HashSet<u64> {
+    let remain: HashSet<_> = sockets.iter().map(|held| held.identity.inode).collect();
+    let known: HashSet<_> = before.iter().map(|identity| identity.inode).collect();
+    let fresh = sockets.iter().map(|held| &held.identity).filter(|identity| !known.contains(&identity.inode));
+    let mut addresses: HashMap<SocketAddr, Vec<(u64, Fate)>> = HashMap::new();
+    for identity in before.iter().chain(fresh) {
+        if let LocalAddress::Ip(address) = identity.address {
+            let fate = if remain.contains(&identity.inode) { Fate::Stays } else { Fate::Leaves };
+            addresses.entry(address).or_default().push((identity.inode.0, fate));
+        }
+    }
+    let mut shuffled = HashSet::new();
+    for members in addresses.values() {
+        let fates: Vec<Fate> = members.iter().map(|(_, fate)| *fate).collect();
+        let is_kept = steering::order_is_kept(&fates);
+        let stay = members.iter().filter(|(_, fate)| *fate == Fate::Stays).map(|(inode, _)| *inode);
+        shuffled.extend(stay.filter(|inode| !is_kept || already.contains(inode)));
+    }
+    shuffled
+}
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,7 @@
 //! The two conversations block, so each has a thread of its own that lives as long as the proof; if
 //! HAProxy dies, both see the end of their connection. Neither thread ever forks.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -186,9 +187,10 @@ impl Shell {
         // Only the identities: this conversation must not keep a socket open that everybody else lets go.
         let held: Vec<SocketIdentity> =
             custody.sockets().iter().chain(made.iter()).map(|held| held.identity.clone()).collect();
+        let shuffled = custody.shuffled().clone();
         let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
         let begun = thread::spawn("letting a generation prove itself", move || {
-            let outcome = prove(&stats, &held, limit, &|worker| {
+            let outcome = prove(&stats, &held, &shuffled, limit, &|worker| {
                 let _ = inner.send(Inner::Answered { generation, worker });
             });
             tell(&inner, generation, outcome);
@@ -273,6 +275,7 @@ fn hand_over(end: &OwnedFd, custody: &Custody, made: &[Held], limit: Duration) {
 fn prove(
     stats: &OwnedFd,
     held: &[SocketIdentity],
+    shuffled: &HashSet<u64>,
     limit: Duration,
     answered: &dyn Fn(u32),
 ) -> Result<(Proof, Custody), Failure> {
@@ -310,7 +313,7 @@ fn prove(
         fresh: names(&adoption.fresh),
         unclaimed: names(&adoption.unclaimed),
     };
-    Ok((proof, Custody::of(sockets, held)))
+    Ok((proof, Custody::of(sockets, held, shuffled)))
 }
 
 fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<(Proof, Custody), Failure>) {

@@ -143,7 +143,7 @@ impl Succession {
         }
         self.predecessor = Some(wire);
         self.inherited = superseded;
-        Ok(Custody::of(here, &[]))
+        Ok(Custody::inherited(here))
     }
 
     /// A holder is there, and what it has.

@@ -102,13 +102,19 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
-    /// The master of a generation is gone (and with it its worker).
+    /// The master of a generation is gone (and with it its worker). [`Event::LastWords`] follow.
     Exited {
         /// Which generation.
         generation: Generation,
         /// How it ended.
         end: End,
-        /// What its last words tell about why; used if it had not proved itself.
+    },
+    /// A generation that is gone has been heard to the end, or as long as is worth waiting for: somebody else may
+    /// hold its standard error open.
+    LastWords {
+        /// Which generation.
+        generation: Generation,
+        /// What they tell about why it ended; used if it had not been committed.
         failure: Failure,
     },
     /// Another Clearway of this name asks for the sockets.

@@ -31,6 +31,8 @@ struct Simulation {
     supervisor: Supervisor,
     now: Duration,
     processes: BTreeMap<Generation, Process>,
+    /// Who is gone and has not been heard to the end.
+    speaking: Vec<(Generation, Failure)>,
     committed: Option<Generation>,
     /// Who had proved itself.
     proved: BTreeSet<Generation>,
@@ -65,6 +67,7 @@ impl Simulation {
             supervisor: Supervisor::new(LIMITS),
             now: Duration::ZERO,
             processes: BTreeMap::new(),
+            speaking: Vec::new(),
             committed: None,
             proved: BTreeSet::new(),
             remembered: BTreeSet::new(),
@@ -131,6 +134,7 @@ impl Simulation {
                 let surveys = self.surveys.take().unwrap();
                 self.step(Event::Surveyed(surveys));
             }
+            (5..=7, _) if !self.speaking.is_empty() => self.last_words(),
             (0, _) => self.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))),
             (1, _) => self.step(Event::ReloadAsked(Asker::Watch)),
             (2, _) => {
@@ -215,7 +219,19 @@ impl Simulation {
         if self.committed == Some(generation) {
             self.committed = None;
         }
-        self.step(Event::Exited { generation, end: end(how), failure });
+        self.step(Event::Exited { generation, end: end(how) });
+        if self.random.bool() {
+            self.speaking.push((generation, failure));
+        } else {
+            self.step(Event::LastWords { generation, failure });
+        }
+    }
+
+    /// Somebody else had held the standard error of a process that was gone.
+    fn last_words(&mut self) {
+        let some = self.random.usize(0..self.speaking.len());
+        let (generation, failure) = self.speaking.swap_remove(some);
+        self.step(Event::LastWords { generation, failure });
     }
 
     fn stop(&mut self) {
@@ -248,6 +264,7 @@ impl Simulation {
                 _ => None,
             });
             match gone {
+                _ if !self.speaking.is_empty() && self.random.bool() => self.last_words(),
                 Some(generation) if self.random.bool() => {
                     self.exited(generation, "exit code 0", Failure::new(ExitCode::Internal, "made up"));
                 }
@@ -300,6 +317,7 @@ impl Simulation {
             Action::Commit(generation) => {
                 assert!(self.stopping_since.is_none(), "a commit during a stop");
                 assert!(self.proved.contains(&generation), "a commit without a proof");
+                assert!(self.processes.contains_key(&generation), "a commit of one that is gone");
                 self.remembered.extend(self.configuration.get(&generation));
                 self.committed = Some(generation);
                 self.custody = true;

@@ -5,6 +5,7 @@
 //! ignored, by name and with the reason, never as passed.
 
 mod adversity;
+mod backlog;
 mod bad_input;
 mod container;
 mod crash;
@@ -50,6 +51,7 @@ fn main() {
         transaction::TESTS,
         stop::TESTS,
         steering::TESTS,
+        backlog::TESTS,
         crash::TESTS,
         parity::TESTS,
         residue::TESTS,

@@ -29,6 +29,7 @@ use crate::admin::place::Place;
 use crate::log;
 use crate::watch::Watch;
 
+mod backlog;
 mod child;
 mod custody;
 mod failure;
@@ -75,6 +76,8 @@ pub enum Inner {
         proof: Proof,
         /// For the shell.
         custody: Custody,
+        /// For the log, each line once.
+        notices: Vec<String>,
     },
     /// What [`Action::Steer`] has come to.
     Steered(Steered),
@@ -198,6 +201,7 @@ impl Shell {
         self.imprint = Some(Arc::clone(&running.imprint));
         if let Some(custody) = running.proved.take() {
             let former = std::mem::replace(&mut self.custody, custody);
+            backlog::apply(&self.custody);
             self.ours().and(&former).look(self.inner.clone());
         }
         if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
@@ -277,16 +281,13 @@ impl Shell {
                 }
                 event
             }
-            Inner::Proved { generation, proof, custody } => {
+            Inner::Proved { generation, proof, custody, notices } => {
                 if let Some(running) = self.running.get_mut(&generation) {
                     running.settle();
                     running.needed =
                         running.processes().map(clearway_kernel::memory::resident).sum::<Option<u64>>();
                     running.proved = Some(Arc::new(custody));
-                    // Wanted for this only: old generations do not keep what they were started from.
-                    let configuration = running.configuration.take();
-                    let lines = configuration.map(|one| neighbours::bound_twice(&one, &proof));
-                    self.say_once(lines.into_iter().flatten());
+                    self.say_once(notices.into_iter());
                 }
                 Event::Proved { generation, proof }
             }

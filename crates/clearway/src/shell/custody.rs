@@ -10,12 +10,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::{InventoryError, SocketIdentity};
 
+use super::backlog::Change;
+
 /// One socket in custody.
 #[derive(Debug)]
 pub struct Held {
     socket: ReceivedSocket,
     /// What the socket is, asked of the kernel once.
     pub identity: SocketIdentity,
+    /// What the commit changes at its queue.
+    pub limit: Option<Change>,
 }
 
 impl Held {
@@ -26,7 +30,7 @@ impl Held {
 
     /// A socket that HAProxy answered with.
     pub fn received(socket: ReceivedSocket) -> Result<Self, InventoryError> {
-        Ok(Self { identity: SocketIdentity::of(socket.fd.as_fd())?, socket })
+        Ok(Self { identity: SocketIdentity::of(socket.fd.as_fd())?, limit: None, socket })
     }
 
     /// A socket that Clearway made itself.

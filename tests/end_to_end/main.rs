@@ -12,6 +12,7 @@ mod crash;
 mod entry_point;
 mod foreign_address;
 mod isolation;
+mod kinds;
 mod modules;
 mod parity;
 mod reload;
@@ -53,6 +54,7 @@ fn main() {
         steering::TESTS,
         backlog::TESTS,
         crash::TESTS,
+        kinds::TESTS,
         parity::TESTS,
         residue::TESTS,
         supervision::TESTS,

@@ -318,12 +318,14 @@ fn prove(
         }
         Err(error) => return Err(closed(&error)),
     };
-    let mut sockets: Vec<Held> =
+    let sockets: Vec<Held> =
         sockets.into_iter().map(Held::received).collect::<Result<_, _>>().map_err(|error| closed(&error))?;
-    let used: Vec<SocketIdentity> = sockets.iter().map(|held| held.identity.clone()).collect();
+    let mut custody = Custody::of(sockets, held);
+    custody.sockets_mut().iter_mut().for_each(|held| held.complete(lines));
+    let used: Vec<SocketIdentity> = custody.sockets().iter().map(|held| held.identity.clone()).collect();
     let adoption = inventory::adoption(held, &used);
     let default = frontend_maxconn.or_else(|| info.get("Hard_maxconn")?.parse().ok());
-    backlog::note(&mut sockets, &adoption.adopted, lines, default);
+    backlog::note(custody.sockets_mut(), &adoption.adopted, lines, default);
     let names = |sockets: &[SocketIdentity]| sockets.iter().map(ToString::to_string).collect();
     let proof = Proof {
         worker: info.pid,
@@ -332,7 +334,7 @@ fn prove(
         unclaimed: names(&adoption.unclaimed),
     };
     let notices = neighbours::bound_twice(lines, &adoption);
-    Ok(Proven { proof, custody: Custody::of(sockets, held), notices })
+    Ok(Proven { proof, custody, notices })
 }
 
 fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<Proven, Failure>) {

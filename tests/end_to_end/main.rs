@@ -5,6 +5,7 @@
 //! ignored, by name and with the reason, never as passed.
 
 mod adversity;
+mod backlog;
 mod bad_input;
 mod container;
 mod crash;
@@ -12,6 +13,7 @@ mod entry_point;
 mod foreign_address;
 mod holder;
 mod isolation;
+mod kinds;
 mod modules;
 mod parity;
 mod reload;
@@ -54,7 +56,9 @@ fn main() {
         steering::TESTS,
         takeover::TESTS,
         holder::TESTS,
+        backlog::TESTS,
         crash::TESTS,
+        kinds::TESTS,
         parity::TESTS,
         residue::TESTS,
         supervision::TESTS,

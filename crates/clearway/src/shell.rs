@@ -31,6 +31,7 @@ use crate::takeover::wire::Wire;
 use crate::watch::Watch;
 use crate::{log, takeover};
 
+mod backlog;
 mod child;
 pub mod custody;
 mod failure;
@@ -80,6 +81,8 @@ pub enum Inner {
         proof: Proof,
         /// For the shell.
         custody: Custody,
+        /// For the log, each line once.
+        notices: Vec<String>,
     },
     /// What [`Action::Steer`] has come to.
     Steered(Steered),
@@ -217,6 +220,7 @@ impl Shell {
         self.imprint = Some(Arc::clone(&running.imprint));
         if let Some(custody) = running.proved.take() {
             let former = std::mem::replace(&mut self.custody, custody);
+            backlog::apply(&self.custody);
             self.succession.keep(&self.custody);
             self.ours().and(&former).look(self.inner.clone());
         }
@@ -298,16 +302,13 @@ impl Shell {
                 }
                 event
             }
-            Inner::Proved { generation, proof, custody } => {
+            Inner::Proved { generation, proof, custody, notices } => {
                 if let Some(running) = self.running.get_mut(&generation) {
                     running.settle();
                     running.needed =
                         running.processes().map(clearway_kernel::memory::resident).sum::<Option<u64>>();
                     running.proved = Some(Arc::new(custody));
-                    // Wanted for this only: old generations do not keep what they were started from.
-                    let configuration = running.configuration.take();
-                    let lines = configuration.map(|one| neighbours::bound_twice(&one, &proof));
-                    self.say_once(lines.into_iter().flatten());
+                    self.say_once(notices.into_iter());
                 }
                 Event::Proved { generation, proof }
             }

@@ -8,18 +8,22 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
-use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity};
+use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::steering::{self, Fate};
 
+use super::backlog::Change;
 use crate::takeover::message::Names;
 
 /// One socket in custody.
 #[derive(Debug)]
 pub struct Held {
     socket: ReceivedSocket,
-    /// What the socket is, asked of the kernel once.
+    /// What the socket is, asked of the kernel once. The interface as the `bind` line names it, if HAProxy said so.
     pub identity: SocketIdentity,
+    /// What the commit changes at its queue.
+    pub limit: Option<Change>,
 }
 
 impl Held {
@@ -41,7 +45,26 @@ impl Held {
 
     /// A socket that HAProxy answered with.
     pub fn received(socket: ReceivedSocket) -> Result<Self, InventoryError> {
-        Ok(Self { identity: SocketIdentity::of(socket.fd.as_fd())?, socket })
+        let mut identity = SocketIdentity::of(socket.fd.as_fd())?;
+        if !socket.interface.is_empty() {
+            identity.device = Some(socket.interface.clone());
+        }
+        Ok(Self { identity, limit: None, socket })
+    }
+
+    /// Adds what HAProxy leaves out for UDP sockets (QUIC, `dgram-bind`) and compares all the same when it is offered
+    /// one (knowledge A.2): the interface and the namespace, as the line has them that made the socket. Where lines
+    /// disagree nothing is added, and HAProxy will not recognise the socket.
+    pub fn complete(&mut self, lines: &Lines<'_>) {
+        if self.identity.kind != SocketKind::Datagram {
+            return;
+        }
+        let mut said = lines.that_make(&self.identity).map(|bind| (&bind.interface, &bind.namespace));
+        let Some(first) = said.next() else { return };
+        if said.all(|other| other == first) {
+            self.socket.interface = first.0.clone().unwrap_or_default();
+            self.socket.namespace = first.1.clone().unwrap_or_default();
+        }
     }
 
     /// A socket that Clearway made itself.
@@ -65,11 +88,17 @@ impl Custody {
     /// So they stay in the order in which they began to listen, which is the kernel's within one address
     /// ([`clearway_kernel::steering`]): HAProxy answers in the order of its descriptors, and makes a socket and
     /// listens on it before it makes the next. Where others leave than the last ones, the kernel changes that
-    /// order, and those that remain are [`Self::shuffled`] from then on.
+    /// order, and those that remain are [`Self::shuffled`] from then on. And the name of an interface that has gone
+    /// meanwhile, which the kernel does not tell any more, is known from before.
     pub fn of(mut sockets: Vec<Held>, before: &[SocketIdentity], shuffled: &HashSet<u64>) -> Self {
-        let places: HashMap<_, _> =
-            before.iter().enumerate().map(|(place, held)| (held.inode, place)).collect();
-        sockets.sort_by_key(|held| places.get(&held.identity.inode).copied().unwrap_or(usize::MAX));
+        let known: HashMap<_, _> =
+            before.iter().enumerate().map(|(place, held)| (held.inode, (place, held))).collect();
+        for Held { identity, .. } in &mut sockets {
+            if let (None, Some((_, before))) = (&identity.device, known.get(&identity.inode)) {
+                identity.device.clone_from(&before.device);
+            }
+        }
+        sockets.sort_by_key(|held| known.get(&held.identity.inode).map_or(usize::MAX, |(place, _)| *place));
         let shuffled = shuffle(&sockets, before, shuffled);
         Self { sockets, shuffled }
     }
@@ -88,6 +117,11 @@ impl Custody {
     /// What is held.
     pub fn sockets(&self) -> &[Held] {
         &self.sockets
+    }
+
+    /// The same, to add to what is known of them.
+    pub fn sockets_mut(&mut self) -> &mut [Held] {
+        &mut self.sockets
     }
 
     /// Their inodes.

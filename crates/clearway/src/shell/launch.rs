@@ -38,7 +38,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Failure, Proof};
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
-use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::{self, SocketIdentity};
 use clearway_haproxy::runtime::{Channel, Command};
@@ -53,7 +53,7 @@ use super::custody::{Custody, Held, offered};
 use super::memory::FirstToGo;
 use super::prepare::{Files, Prepared};
 use super::words::Words;
-use super::{Inner, Shell, child, thread};
+use super::{Inner, Shell, backlog, child, neighbours, thread};
 
 /// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
 const HANDOVER: Duration = Duration::from_secs(5);
@@ -77,8 +77,6 @@ pub struct Running {
     pub worker: Option<Worker>,
     /// What it says on standard error.
     pub words: Words,
-    /// What it was started from, until it has proved itself.
-    pub configuration: Option<Arc<Configuration>>,
     /// What tells whether the files on disk still say that.
     pub imprint: Arc<Imprint>,
     /// Our end of the master CLI.
@@ -189,8 +187,12 @@ impl Shell {
             custody.sockets().iter().chain(made.iter()).map(|held| held.identity.clone()).collect();
         let shuffled = custody.shuffled().clone();
         let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
+        let configuration = prepared.configuration;
+        let frontend_maxconn = self.invocation.frontend_maxconn.filter(|number| *number > 0);
         let begun = thread::spawn("letting a generation prove itself", move || {
-            let outcome = prove(&stats, &held, &shuffled, limit, &|worker| {
+            let lines = Lines::of(&configuration);
+            let expected = Expected { held: &held, shuffled: &shuffled, lines: &lines, frontend_maxconn };
+            let outcome = prove(&stats, &expected, limit, &|worker| {
                 let _ = inner.send(Inner::Answered { generation, worker });
             });
             tell(&inner, generation, outcome);
@@ -206,7 +208,6 @@ impl Shell {
             pid: process.id(),
             worker: None,
             words,
-            configuration: Some(prepared.configuration),
             imprint: Arc::new(prepared.imprint),
             master_cli,
             proved: None,
@@ -270,15 +271,34 @@ fn hand_over(end: &OwnedFd, custody: &Custody, made: &[Held], limit: Duration) {
     }
 }
 
+/// What a generation has shown.
+struct Proven {
+    proof: Proof,
+    custody: Custody,
+    notices: Vec<String>,
+}
+
+/// What it is compared with.
+struct Expected<'a> {
+    /// What it was offered.
+    held: &'a [SocketIdentity],
+    /// Those of them whose order is not known.
+    shuffled: &'a HashSet<u64>,
+    /// What it was started from.
+    lines: &'a Lines<'a>,
+    /// `-N`.
+    frontend_maxconn: Option<u32>,
+}
+
 /// `answered` hears the worker's number as soon as it is known: what follows may fail, and whoever accepts has to be
 /// told to drain then.
 fn prove(
     stats: &OwnedFd,
-    held: &[SocketIdentity],
-    shuffled: &HashSet<u64>,
+    expected: &Expected<'_>,
     limit: Duration,
     answered: &dyn Fn(u32),
-) -> Result<(Proof, Custody), Failure> {
+) -> Result<Proven, Failure> {
+    let Expected { held, shuffled, lines, frontend_maxconn } = *expected;
     let closed = |error: &dyn std::fmt::Display| Failure {
         closed: true,
         ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
@@ -304,8 +324,12 @@ fn prove(
     };
     let sockets: Vec<Held> =
         sockets.into_iter().map(Held::received).collect::<Result<_, _>>().map_err(|error| closed(&error))?;
-    let used: Vec<SocketIdentity> = sockets.iter().map(|held| held.identity.clone()).collect();
+    let mut custody = Custody::of(sockets, held, shuffled);
+    custody.sockets_mut().iter_mut().for_each(|held| held.complete(lines));
+    let used: Vec<SocketIdentity> = custody.sockets().iter().map(|held| held.identity.clone()).collect();
     let adoption = inventory::adoption(held, &used);
+    let default = frontend_maxconn.or_else(|| info.get("Hard_maxconn")?.parse().ok());
+    backlog::note(custody.sockets_mut(), &adoption.adopted, lines, default);
     let names = |sockets: &[SocketIdentity]| sockets.iter().map(ToString::to_string).collect();
     let proof = Proof {
         worker: info.pid,
@@ -313,12 +337,13 @@ fn prove(
         fresh: names(&adoption.fresh),
         unclaimed: names(&adoption.unclaimed),
     };
-    Ok((proof, Custody::of(sockets, held, shuffled)))
+    let notices = neighbours::bound_twice(lines, &adoption);
+    Ok(Proven { proof, custody, notices })
 }
 
-fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<(Proof, Custody), Failure>) {
+fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<Proven, Failure>) {
     let message = match outcome {
-        Ok((proof, custody)) => Inner::Proved { generation, proof, custody },
+        Ok(Proven { proof, custody, notices }) => Inner::Proved { generation, proof, custody, notices },
         Err(failure) => Inner::Event(Event::Failed { generation, failure }),
     };
     // The loop is gone only when Clearway is.

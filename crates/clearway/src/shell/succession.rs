@@ -156,7 +156,7 @@ impl Succession {
         match held.map_err(|error| error.to_string()).and_then(takeover::here::usable) {
             Ok(here) => {
                 info!("beginning with the {} listening sockets that a holder has kept", here.len());
-                Custody::of(here, &[])
+                Custody::inherited(here)
             }
             Err(what) => {
                 warn!("what the holder has is of no use here: {what}");

@@ -216,7 +216,7 @@ impl fmt::Display for Report {
                 let (twice, gone): (Vec<_>, Vec<_>) =
                     proof.unclaimed.iter().cloned().partition(|address| proof.fresh.contains(address));
                 list(f, "; no longer used: ", &gone)?;
-                list(f, "; bound a second time, its clients were steered there: ", &twice)
+                list(f, "; bound a second time: ", &twice)
             }
             Self::Refused { generation, failure, serving } => {
                 write!(f, "generation {generation} came to nothing: {}", failure.message)?;

@@ -1,4 +1,6 @@
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+
+use clearway_haproxy::configuration::{Configuration, SourceFile};
 
 use super::*;
 
@@ -73,4 +75,64 @@ fn other_addresses_have_nothing_to_do_with_it() {
 fn what_was_inherited_is_in_no_known_order() {
     let custody = Custody::inherited(sockets(2));
     assert_eq!(custody.shuffled(), &custody.inodes());
+}
+
+/// As HAProxy answers: of a UDP socket it says nothing.
+fn received(socket: impl Into<OwnedFd>) -> Held {
+    let (namespace, interface) = (String::new(), String::new());
+    Held::received(ReceivedSocket { fd: socket.into(), namespace, interface }).unwrap()
+}
+
+fn completed(socket: impl Into<OwnedFd>, text: &str) -> (String, String) {
+    let file = SourceFile { name: "h.cfg".into(), path: "/h.cfg".into(), bytes: text.as_bytes().to_vec() };
+    let configuration = Configuration::scan(vec![file], &|_| None);
+    let mut held = received(socket);
+    held.complete(&Lines::of(&configuration));
+    (held.socket.namespace, held.socket.interface)
+}
+
+#[test]
+fn a_udp_socket_gets_the_names_of_its_line() {
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = udp.local_addr().unwrap().port();
+    for (words, want) in [
+        (vec![""], ("", "")),
+        (vec!["interface eth0"], ("", "eth0")),
+        (vec!["interface eth0 namespace blue"], ("blue", "eth0")),
+        (vec!["interface eth0", "interface eth0"], ("", "eth0")),
+        // Nobody can tell which one made it.
+        (vec!["interface eth0", "interface eth1"], ("", "")),
+        (vec!["transparent interface eth0"], ("", "")),
+        (vec![], ("", "")),
+    ] {
+        let lines = words.iter().map(|words| format!(" dgram-bind 127.0.0.1:{port} {words}\n"));
+        let text = format!("log-forward l\n{}", lines.collect::<String>());
+        let found = completed(udp.try_clone().unwrap(), &text);
+        assert_eq!(found, (want.0.to_owned(), want.1.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn of_a_tcp_socket_haproxy_has_said_everything() {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!("listen a\n bind {} interface eth0\n", tcp.local_addr().unwrap());
+    assert_eq!(completed(tcp, &text), (String::new(), String::new()));
+}
+
+#[test]
+fn what_was_held_before_comes_first_and_keeps_its_interface() {
+    let all: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let [a, b, c] = [0, 1, 2].map(|index: usize| received(all[index].try_clone().unwrap()));
+    let before = [
+        SocketIdentity { device: Some("gone0".to_owned()), ..b.identity.clone() },
+        SocketIdentity { device: Some("other0".to_owned()), ..a.identity.clone() },
+    ];
+    let wanted = [b.identity.inode, a.identity.inode, c.identity.inode];
+    let mut a = a;
+    a.identity.device = Some("eth0".to_owned());
+    let custody = Custody::of(vec![c, a, b], &before, &HashSet::new());
+    let inodes: Vec<_> = custody.sockets().iter().map(|held| held.identity.inode).collect();
+    assert_eq!(inodes, wanted);
+    let devices: Vec<_> = custody.sockets().iter().map(|held| held.identity.device.as_deref()).collect();
+    assert_eq!(devices, [Some("gone0"), Some("eth0"), None]);
 }

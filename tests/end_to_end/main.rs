@@ -11,6 +11,7 @@ mod crash;
 mod entry_point;
 mod foreign_address;
 mod isolation;
+mod kill;
 mod modules;
 mod parity;
 mod reload;
@@ -18,6 +19,7 @@ mod residue;
 mod scale;
 mod stage;
 mod steering;
+mod steps;
 mod stop;
 mod supervision;
 mod transaction;
@@ -48,6 +50,8 @@ fn main() {
         transparent::TESTS,
         reload::TESTS,
         transaction::TESTS,
+        kill::TESTS,
+        steps::TESTS,
         stop::TESTS,
         steering::TESTS,
         crash::TESTS,

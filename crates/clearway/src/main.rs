@@ -17,6 +17,7 @@ mod log;
 mod output;
 mod run;
 mod shell;
+mod steps;
 mod watch;
 
 fn main() -> std::process::ExitCode {

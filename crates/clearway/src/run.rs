@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use crate::admin::place::{self, Place};
 use crate::admin::{self, Wish, api};
 use crate::shell::{Descriptors, Inner, Outcome, Shell};
-use crate::{execute, log, output, watch};
+use crate::{execute, log, output, steps, watch};
 
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ async fn supervise(
         let deadline = clearway.core.next_deadline().map(|at| clearway.begun + at);
         exit = tokio::select! {
             biased;
-            event = next_inner(&mut inner) => { let event = clearway.shell.hear(event); clearway.take(event) }
+            inner = next_inner(&mut inner) => clearway.take_inner(inner),
             news = signals.next() => clearway.take_signal(news),
             Some(wish) = wishes.recv() => clearway.take_wish(wish),
             changed = clearway.shell.watch.changed() => clearway.take_changes(&changed),
@@ -122,7 +122,9 @@ impl Clearway {
     fn take(&mut self, event: Event) -> Option<ExitCode> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            steps::at("takes", &event);
             for action in self.core.step(event, self.now()) {
+                steps::at("does", &action);
                 match self.shell.carry_out(action) {
                     Outcome::Nothing => {}
                     Outcome::Event(event) => events.push_back(event),
@@ -131,6 +133,12 @@ impl Clearway {
             }
         }
         None
+    }
+
+    fn take_inner(&mut self, inner: Inner) -> Option<ExitCode> {
+        steps::at("hears", &inner);
+        let event = self.shell.hear(inner);
+        self.take(event)
     }
 
     fn take_signal(&mut self, news: News) -> Option<ExitCode> {

@@ -53,6 +53,7 @@ use super::memory::FirstToGo;
 use super::prepare::{Files, Prepared};
 use super::words::Words;
 use super::{Inner, Shell, child, thread};
+use crate::steps;
 
 /// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
 const HANDOVER: Duration = Duration::from_secs(5);
@@ -287,6 +288,7 @@ fn prove(
     };
     let info = ask()?;
     answered(info.pid);
+    steps::at("asks", &"Sockets");
     let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
     let sockets = match getsocks::fetch(connection, HANDOVER) {
         Ok(sockets) => sockets,

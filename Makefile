@@ -8,11 +8,13 @@ LAB    := cargo run --profile lab --locked -p clearway-lab --
 
 # The binary under test, also where CARGO_TARGET_DIR points elsewhere.
 export CLEARWAY_BIN := $(BINARY)
+# The same with a hook for the tests, see `test-steps`.
+export CLEARWAY_STEPS_BIN := $(TARGET)/debug/clearway-steps
 # The image under test. Another one is tested as it is: `make test CLEARWAY_IMAGE=...`.
 export CLEARWAY_IMAGE ?= clearway:test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build image test test-image test-haproxy test-kernels demo bench bench-quick bench-soak check reference man clean
+.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels demo bench bench-quick bench-soak check reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -26,13 +28,18 @@ build: ## build a static target/release/clearway, for any Linux of this architec
 image: build ## build the container image: clearway:VERSION; BASE=, IMAGE=, ENGINE= (scripts/image.sh)
 	scripts/image.sh
 
-test: setup build test-image ## run all tests; without root, or without Docker, those that need it are reported as ignored
+test: setup build test-image test-steps ## run all tests; without root, or without Docker, those that need it are reported as ignored
 	scripts/test.sh $(ARGS)
 
 test-image: build ## build the image that the tests use, clearway:test, where Docker runs or can be started
 	scripts/test-image.sh
 
-test-haproxy: build ## run what deals with HAProxy against 2.6, 3.0 and 3.2 (needs root, and Debian's archive)
+# All members, so that what was built for `cargo test` will do; and a name of its own, so that nothing replaces it.
+test-steps: ## build a Clearway that tells tests each step of a reload: target/debug/clearway-steps
+	cargo build --workspace --locked --bin clearway --features clearway/test-steps
+	cp --remove-destination $(TARGET)/debug/clearway $(CLEARWAY_STEPS_BIN)
+
+test-haproxy: build test-steps ## run what deals with HAProxy against 2.6, 3.0 and 3.2 (needs root, and Debian's archive)
 	scripts/test-haproxy.sh $(ARGS)
 
 test-kernels: build ## run what deals with the kernel on 5.10, 6.1, 6.12 and the newest, in virtual machines (the same)
@@ -53,6 +60,7 @@ bench-soak: setup build ## N million connections (1) against ten reloads a secon
 check: ## formatting, clippy, rustdoc, licences and sources of the dependencies, workflows
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --bin clearway --features clearway/test-steps --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	scripts/deny.sh
 	scripts/workflows.sh

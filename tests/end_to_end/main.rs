@@ -13,6 +13,7 @@ mod entry_point;
 mod foreign_address;
 mod holder;
 mod isolation;
+mod kill;
 mod kinds;
 mod modules;
 mod parity;
@@ -21,6 +22,7 @@ mod residue;
 mod scale;
 mod stage;
 mod steering;
+mod steps;
 mod stop;
 mod supervision;
 mod takeover;
@@ -52,6 +54,8 @@ fn main() {
         transparent::TESTS,
         reload::TESTS,
         transaction::TESTS,
+        kill::TESTS,
+        steps::TESTS,
         stop::TESTS,
         steering::TESTS,
         takeover::TESTS,

@@ -34,7 +34,7 @@ crate::tests![
 ];
 
 /// The plain configuration with another server: `s2` instead of `s1`.
-fn other(stage: &Stage) -> String {
+pub fn other(stage: &Stage) -> String {
     let mut text = stage.plain();
     for family in Family::BOTH {
         let servers = stage.hosts.servers(family);
@@ -45,7 +45,7 @@ fn other(stage: &Stage) -> String {
 }
 
 /// Waits until both fronts are answered by this server.
-fn wait_for_server(stage: &Stage, balancer: &mut Balancer, name: &str) -> Result<()> {
+pub fn wait_for_server(stage: &Stage, balancer: &mut Balancer, name: &str) -> Result<()> {
     for front in stage.fronts() {
         let host = &stage.hosts.client;
         balancer.wait_for_answer(host, front, Ask::Line, |answer| answer.ends_with(name), SOON)?;

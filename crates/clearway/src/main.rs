@@ -18,6 +18,7 @@ mod log;
 mod output;
 mod run;
 mod shell;
+mod steps;
 mod takeover;
 mod watch;
 

@@ -24,7 +24,7 @@ use crate::admin::{Wish, api};
 use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
 use crate::takeover::wire::Wire;
 use crate::takeover::{self, Inheritance, NotGiven};
-use crate::{execute, hold, log, output, watch};
+use crate::{execute, hold, log, output, steps, watch};
 
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -109,7 +109,7 @@ async fn supervise(
         let deadline = clearway.core.next_deadline().map(|at| clearway.begun + at);
         exit = tokio::select! {
             biased;
-            event = next_inner(&mut inner) => { let event = clearway.shell.hear(event); clearway.take(event) }
+            inner = next_inner(&mut inner) => clearway.take_inner(inner),
             news = signals.next() => clearway.take_signal(news),
             Some(wish) = wishes.recv() => clearway.take_wish(wish),
             changed = clearway.shell.watch.changed() => clearway.take_changes(&changed),
@@ -200,7 +200,9 @@ impl Clearway {
     fn take(&mut self, event: Event) -> Option<ExitCode> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            steps::at("takes", &event);
             for action in self.core.step(event, self.now()) {
+                steps::at("does", &action);
                 match self.shell.carry_out(action) {
                     Outcome::Nothing => {}
                     Outcome::Event(event) => events.push_back(event),
@@ -209,6 +211,12 @@ impl Clearway {
             }
         }
         None
+    }
+
+    fn take_inner(&mut self, inner: Inner) -> Option<ExitCode> {
+        steps::at("hears", &inner);
+        let event = self.shell.hear(inner);
+        self.take(event)
     }
 
     fn take_signal(&mut self, news: News) -> Option<ExitCode> {

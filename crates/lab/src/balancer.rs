@@ -194,6 +194,11 @@ impl Balancer {
         self.read("stderr", 0)
     }
 
+    /// What it has written to standard error since `position`.
+    pub fn stderr_since(&self, position: u64) -> Result<String> {
+        self.read("stderr", position)
+    }
+
     /// Where standard error ends now, for [`Balancer::wait_for_log`].
     pub fn log_position(&self) -> Result<u64> {
         Ok(self.logs.path().join("stderr").metadata()?.len())

@@ -54,6 +54,7 @@ use super::memory::FirstToGo;
 use super::prepare::{Files, Prepared};
 use super::words::Words;
 use super::{Inner, Shell, backlog, child, neighbours, thread};
+use crate::steps;
 
 /// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
 const HANDOVER: Duration = Duration::from_secs(5);
@@ -303,17 +304,20 @@ fn prove(
         closed: true,
         ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
     };
-    let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
-    let info = Command::show_info()
-        .ask(&connection, Channel::Worker, limit)
-        .and_then(|answer| answer.info())
-        .map_err(|error| closed(&error))?;
+    let ask = || {
+        let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
+        let answer = Command::show_info().ask(&connection, Channel::Worker, limit);
+        answer.and_then(|answer| answer.info()).map_err(|error| closed(&error))
+    };
+    let info = ask()?;
     answered(info.pid);
+    steps::at("asks", &"Sockets");
     let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
     let sockets = match getsocks::fetch(connection, HANDOVER) {
         Ok(sockets) => sockets,
-        // It has no listening socket at all.
-        Err(getsocks::GetsocksError::Refused) => Vec::new(),
+        // It has no listening socket at all; or it has just died, which looks the same. Were that taken for an
+        // answer, the commit would close every socket in custody.
+        Err(getsocks::GetsocksError::Refused) => ask().map(|_| Vec::new())?,
         Err(error @ getsocks::GetsocksError::TooManyFiles) => {
             return Err(Failure::new(ExitCode::NotReady, error.to_string()).hint(
                 "every listening socket is held twice during a reload: raise the hard limit, for example with \

@@ -1,0 +1,286 @@
+//! HAProxy is killed at every step of a reload, whichever of its processes: nobody new is refused, one generation
+//! serves afterwards, and a reload works.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::Balancer;
+use clearway_lab::load::{Expect, RunningLoad};
+use clearway_lab::process::{children, is_alive};
+use clearway_lab::session::{Session, State};
+use clearway_lab::wait::eventually;
+use rustix::process::Signal;
+
+use crate::stage::{SOON, Stage, assert_code, assert_only_accepted_ones_lost, complained, said, signal};
+use crate::steps::Steps;
+use crate::transaction::{other, wait_for_server};
+
+crate::tests![
+    the_old_worker_at_every_step,
+    the_old_master_at_every_step,
+    the_new_worker_at_every_step,
+    the_new_master_at_every_step,
+    the_new_one_while_clients_are_steered,
+    the_old_one_while_clients_are_steered,
+    one_that_dies_before_it_has_shown_its_sockets_has_proved_nothing,
+    one_that_dies_soon_after_it_was_ready_gives_way,
+    the_steps_are_all_known,
+];
+
+/// Which process of HAProxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    OldWorker,
+    OldMaster,
+    NewWorker,
+    NewMaster,
+}
+
+use Victim::{NewMaster, NewWorker, OldMaster, OldWorker};
+
+/// Nobody but the generation that serves.
+const OLD: &[Victim] = &[OldWorker, OldMaster];
+/// The new one is loading its configuration.
+const LOADING: &[Victim] = &[OldWorker, OldMaster, NewMaster];
+/// Both accept; after the commit, the old one has a session.
+const BOTH: &[Victim] = &[OldWorker, OldMaster, NewWorker, NewMaster];
+/// The old one has gone.
+const NEW: &[Victim] = &[NewWorker, NewMaster];
+
+/// The steps of a reload by SIGHUP, and who is there to be killed before each. A reload with a step that is not in
+/// this list fails `the_steps_are_all_known`; one that lacks a step fails every test that wants to kill there.
+const STEPS: [(&str, &[Victim]); 18] = [
+    ("takes ReloadAsked", OLD),
+    ("does Report ReloadAsked", OLD),
+    ("does Prepare", OLD),
+    ("takes Prepared", OLD),
+    ("does Launch", OLD),
+    ("takes Started", LOADING),
+    ("does Report Started", LOADING),
+    ("hears Answered", BOTH),
+    ("asks Sockets", BOTH),
+    ("hears Proved", BOTH),
+    ("takes Proved", BOTH),
+    // 200 ms in which the new one settles: what is killed before `takes Proved` is found out then.
+    ("does Commit", BOTH),
+    ("does Report Serving", BOTH),
+    ("does Drain", BOTH),
+    ("does Report Draining", BOTH),
+    ("does RememberOnly", BOTH),
+    ("takes Exited", NEW),
+    ("does Report Drained", NEW),
+];
+
+/// The steps that come between `takes Proved` and the commit where HAProxy does not recognise a socket.
+const STEERED: [&str; 3] = ["does Steer", "hears Steered", "takes Steered"];
+
+/// What may come at any time and has no place in a reload: the clock, the lines of a thread, and what the tests
+/// themselves ask for.
+const BESIDE: [&str; 5] =
+    ["takes TimePassed", "hears Notices", "hears Event Exited", "hears DrainAgain", "does Answer"];
+
+/// IPv4 and IPv6, whatever they are answered.
+fn load(stage: &Stage) -> Result<RunningLoad> {
+    let plan = stage.load(200.0, Duration::from_mins(10)).expecting(Expect::Anything);
+    clearway_lab::load::start(&stage.hosts.client, plan.patient_for(Duration::from_secs(15)))
+}
+
+/// Those of the two generations, where the processes of the former one are known.
+fn find(balancer: &Balancer, former: &[u32], victim: Victim) -> Option<u32> {
+    match victim {
+        OldMaster => former.first().copied(),
+        OldWorker => former.get(1).copied(),
+        NewMaster | NewWorker => {
+            let master = children(balancer.pid()).into_iter().find(|pid| !former.contains(pid))?;
+            if victim == NewMaster { Some(master) } else { children(master).first().copied() }
+        }
+    }
+}
+
+/// Master and worker of the only generation.
+fn the_only_generation(stage: &Stage, balancer: &Balancer) -> Result<Vec<u32>> {
+    eventually(SOON, "one generation to serve, alone", || {
+        let status = said(&stage.clearway(&["status"]).ok()?);
+        let masters = children(balancer.pid());
+        let [master] = masters[..] else { return None };
+        let processes: Vec<u32> = std::iter::once(master).chain(children(master)).collect();
+        (status.starts_with("serving") && !status.contains("draining") && processes.len() == 2)
+            .then_some(processes)
+    })
+}
+
+/// Kills this one, and waits until it is dead.
+fn kill(balancer: &Balancer, pid: u32) -> Result<()> {
+    balancer.kill_descendant(pid)?;
+    eventually(SOON, "it to be dead", || (!is_alive(pid)).then_some(()))
+}
+
+/// Reloads once for each step, kills the process before it, and sees that all is well again.
+fn at_every_step(name: &str, victim: Victim) -> Result<()> {
+    let stage = Stage::new(name)?;
+    stage.write(&stage.transparent())?;
+    let (steps, mut balancer) = Steps::start(&stage, &[])?;
+    let load = load(&stage)?;
+    let mut kills = 0;
+    for (step, _) in STEPS.into_iter().filter(|(_, victims)| victims.contains(&victim)) {
+        round(&stage, &steps, &mut balancer, step, victim)
+            .with_context(|| format!("{victim:?} before `{step}`"))?;
+        kills += 1;
+    }
+    assert_only_accepted_ones_lost(&load.finish()?, kills, 100)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn round(stage: &Stage, steps: &Steps, balancer: &mut Balancer, step: &str, victim: Victim) -> Result<()> {
+    let former = the_only_generation(stage, balancer)?;
+    // It keeps the old generation there, and lives on if somebody else is killed.
+    let ends_alone = matches!(step, "takes Exited" | "does Report Drained");
+    let open = || Session::open(&stage.hosts.client, stage.fronts()[0], None);
+    let mut session = (!ends_alone).then(open).transpose()?;
+    steps.stop_at(step);
+    balancer.signal(Signal::HUP)?;
+    steps.wait()?;
+    let pid = find(balancer, &former, victim).context("nobody is there to be killed")?;
+    kill(balancer, pid)?;
+    steps.go_on();
+    if let Some(session) = session.as_mut().filter(|_| matches!(victim, NewWorker | NewMaster)) {
+        let heard = session.beat();
+        ensure!(heard == State::Alive, "the session of the old generation is {heard:?}");
+    }
+    drop(session);
+    let output = stage.clearway(&["reload"])?;
+    assert_code(output.status, 0).with_context(|| complained(&output))
+}
+
+fn the_old_worker_at_every_step() -> Result<()> {
+    at_every_step("oldw", OldWorker)
+}
+
+fn the_old_master_at_every_step() -> Result<()> {
+    at_every_step("oldm", OldMaster)
+}
+
+fn the_new_worker_at_every_step() -> Result<()> {
+    at_every_step("neww", NewWorker)
+}
+
+fn the_new_master_at_every_step() -> Result<()> {
+    at_every_step("newm", NewMaster)
+}
+
+/// A specific IPv6 address without `v6only`, which HAProxy binds a second time: whoever waits in a socket that nobody
+/// will accept on is reset, as the log has said. Nobody is refused or left waiting, and IPv4 is not affected.
+fn while_steered(name: &str, victims: [Victim; 2]) -> Result<()> {
+    let stage = Stage::new(name)?;
+    stage.write(&stage.plain().replace(" v6only", ""))?;
+    let (steps, mut balancer) = Steps::start(&stage, &[])?;
+    let load = load(&stage)?;
+    let mut kills = 0;
+    for step in STEERED {
+        for victim in victims {
+            round(&stage, &steps, &mut balancer, step, victim)
+                .with_context(|| format!("{victim:?} before `{step}`"))?;
+            kills += 1;
+        }
+    }
+    let report = load.finish()?;
+    let v4 = report.targets.get(&stage.fronts()[0].to_string()).context("connections over IPv4")?;
+    ensure!(v4.failed() <= kills * 20, "more was lost than could have been accepted: {v4}");
+    ensure!(report.total.refused == 0 && report.total.timeout == 0, "new clients were lost: {report}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn the_new_one_while_clients_are_steered() -> Result<()> {
+    while_steered("newst", [NewWorker, NewMaster])
+}
+
+fn the_old_one_while_clients_are_steered() -> Result<()> {
+    while_steered("oldst", [OldWorker, OldMaster])
+}
+
+/// HAProxy without a listening socket closes the connection when it is asked for them, and so does a dead one. Taken
+/// for the former, it could be committed, and every socket would be closed.
+fn one_that_dies_before_it_has_shown_its_sockets_has_proved_nothing() -> Result<()> {
+    let stage = Stage::new("shown")?;
+    stage.write(&stage.plain())?;
+    let (steps, mut balancer) = Steps::start(&stage, &[])?;
+    let former = the_only_generation(&stage, &balancer)?;
+    steps.take_seen();
+    steps.stop_at("asks Sockets");
+    balancer.signal(Signal::HUP)?;
+    steps.wait()?;
+    let [master, worker] = [NewMaster, NewWorker].map(|victim| find(&balancer, &former, victim));
+    let (master, worker) = (master.context("a new master")?, worker.context("a new worker")?);
+    // As long as the master is there, so is the other end of the question.
+    signal(master, Signal::STOP)?;
+    kill(&balancer, worker)?;
+    steps.go_on();
+    std::thread::sleep(Duration::from_millis(300)); // the question is to be on its way
+    kill(&balancer, master)?;
+    balancer.wait_for_log(0, " came to nothing", SOON)?;
+    let seen = steps.take_seen();
+    ensure!(!seen.contains("takes Proved"), "it was dead, and has proved something: {seen:?}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// Whoever has died soon after it had answered: before the commit nothing has changed, after it the configuration
+/// before is started again. `s1` is the server of the good one, `s2` that of the one that dies.
+fn one_that_dies_soon_after_it_was_ready_gives_way() -> Result<()> {
+    let stage = Stage::new("soon")?;
+    stage.write(&stage.plain())?;
+    let (steps, mut balancer) = Steps::start(&stage, &[])?;
+    let load = load(&stage)?;
+    for after in [0, 10, 100, 2000].map(Duration::from_millis) {
+        let former = the_only_generation(&stage, &balancer)?;
+        let position = balancer.log_position()?;
+        stage.write(&other(&stage))?;
+        steps.stop_at("hears Answered");
+        balancer.signal(Signal::HUP)?;
+        steps.wait()?;
+        let worker = find(&balancer, &former, NewWorker).context("a new worker")?;
+        if after.is_zero() {
+            kill(&balancer, worker)?;
+        }
+        steps.go_on();
+        if !after.is_zero() {
+            std::thread::sleep(after); // the moment that is tried
+            kill(&balancer, worker)?;
+        }
+        // It settles for 200 ms. A busy machine may be late with the kill, so that it has served.
+        eventually(SOON, "the death to be noticed", || {
+            let log = balancer.stderr_since(position).ok()?;
+            let noticed = ["came to nothing", "with the configuration of generation"];
+            noticed.iter().any(|words| log.contains(words)).then_some(())
+        })?;
+        the_only_generation(&stage, &balancer)?;
+        wait_for_server(&stage, &mut balancer, "s1").with_context(|| format!("dead after {after:?}"))?;
+        // Whoever asks gets what is on the disk.
+        stage.write(&stage.plain())?;
+        assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    }
+    let log = balancer.stderr()?;
+    ensure!(log.contains(" came to nothing"), "none died before it was committed");
+    ensure!(log.contains("with the configuration of generation"), "none died after it was committed");
+    assert_only_accepted_ones_lost(&load.finish()?, 4, 100)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn the_steps_are_all_known() -> Result<()> {
+    let stage = Stage::new("known")?;
+    stage.write(&stage.plain())?;
+    let (steps, mut balancer) = Steps::start(&stage, &[])?;
+    steps.take_seen();
+    balancer.signal(Signal::HUP)?;
+    balancer.wait_for_log(0, "generation 1 has ended after draining", SOON)?;
+    let mut seen = steps.take_seen();
+    let missing: Vec<&str> = STEPS.iter().map(|(step, _)| *step).filter(|step| !seen.remove(*step)).collect();
+    ensure!(missing.is_empty(), "a reload went without {missing:?}");
+    seen.retain(|step| !BESIDE.contains(&step.as_str()));
+    ensure!(seen.is_empty(), "steps at which nothing is killed, so add them to `STEPS`: {seen:?}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}

@@ -82,6 +82,9 @@ pub struct Running {
     pub imprint: Arc<Imprint>,
     /// Our end of the master CLI.
     master_cli: OwnedFd,
+    /// Our end of the private stats socket, which nobody uses after the proof. If it were closed, HAProxy would find
+    /// its own always ready to accept from, and spin (docs/decisions/0001).
+    _stats: OwnedFd,
     /// What it has proved to use; custody at the commit.
     pub proved: Option<Arc<Custody>>,
     /// Our end of the `_getsocks` pair, closed as soon as the question is settled: a conversation that
@@ -140,6 +143,7 @@ impl Shell {
             Failure::new(ExitCode::Internal, format!("starting HAProxy: {what}: {error}"))
         };
         let (stats, stats_child) = sockpair::pair().map_err(|error| cannot("private socket", &error))?;
+        let to_prove = stats.try_clone().map_err(|error| cannot("private socket", &error))?;
         let (master_cli, master_child) = sockpair::pair().map_err(|error| cannot("master CLI", &error))?;
         let overlay = memory_file("clearway-overlay", prepared.overlay.to_string().as_bytes())
             .map_err(|error| cannot("overlay", &error))?;
@@ -193,7 +197,7 @@ impl Shell {
         let begun = thread::spawn("letting a generation prove itself", move || {
             let lines = Lines::of(&configuration);
             let expected = Expected { held: &held, shuffled: &shuffled, lines: &lines, frontend_maxconn };
-            let outcome = prove(&stats, &expected, limit, &|worker| {
+            let outcome = prove(&to_prove, &expected, limit, &|worker| {
                 let _ = inner.send(Inner::Answered { generation, worker });
             });
             tell(&inner, generation, outcome);
@@ -211,6 +215,7 @@ impl Shell {
             words,
             imprint: Arc::new(prepared.imprint),
             master_cli,
+            _stats: stats,
             proved: None,
             handover,
             needed: None,

@@ -3,6 +3,7 @@
 use super::*;
 
 mod simulation;
+mod takeover;
 
 const LIMITS: Limits = Limits {
     stop_delay: Duration::ZERO,

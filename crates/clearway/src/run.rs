@@ -29,6 +29,9 @@ use crate::{execute, hold, log, output, steps, watch};
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How long a name may be taken with nobody at its door: whoever has it has just begun, or is about to leave.
+const NAME_IN_BETWEEN: Duration = Duration::from_secs(2);
+
 /// How many requests over the admin socket may wait for the loop.
 const WISHES: usize = 64;
 
@@ -150,7 +153,7 @@ async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Fail
             Ok(None) => taken,
             Err(failure) => return Err(failure),
         };
-        if since.elapsed() > takeover::PROMPT {
+        if since.elapsed() > NAME_IN_BETWEEN {
             return Err(failure);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

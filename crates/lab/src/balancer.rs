@@ -124,6 +124,24 @@ impl Balancer {
         }
     }
 
+    /// Waits until nothing of a start or a reload is under way any more: the new generation is committed, and the
+    /// processes of the former one have ended. For loads that leave no session behind, and reloads that were not
+    /// asked for while another one was under way.
+    pub fn wait_for_rest(&self, deadline: Duration) -> Result<()> {
+        self.settle()?;
+        // Below the first process: a master and its worker, or a worker alone.
+        let (serving, processes) = match self.kind {
+            Kind::Clearway => (" serves, worker ", 2),
+            Kind::PlainMasterWorker => ("Loading success.", 1),
+        };
+        let rest = eventually(deadline, "the reload to be over", || {
+            let over = self.stderr().ok()?.matches(serving).count() > self.reloads
+                && self.haproxy_processes().len() == processes;
+            over.then_some(())
+        });
+        rest.with_context(|| self.log_for_people())
+    }
+
     fn wait_for_master(&self) -> Result<()> {
         let loaded = eventually(Duration::from_secs(5), "the master to have loaded", || {
             let log = self.stderr().ok()?;

@@ -135,6 +135,7 @@ fn load(args: LoadArgs) -> Result<ExitCode> {
         ask: args.ask,
         expect,
         at_most: None,
+        each: false,
     })?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

@@ -28,7 +28,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 pub use bulk::download;
 pub use connection::{Class, ask_once};
-pub use report::{Bucket, Failure, LoadReport, Quantiles, Tally};
+pub use report::{Answered, Bucket, Failure, LoadReport, Quantiles, Tally};
 
 use crate::namespace::Namespace;
 use crate::wait::patience;
@@ -90,6 +90,8 @@ pub struct Plan {
     pub expect: Expect,
     /// How many may be under way before the schedule of an open loop waits for them: it is no open loop then.
     pub at_most: Option<u64>,
+    /// Whether the report lists each good connection: for short loads only.
+    pub each: bool,
 }
 
 /// How many connections a load may have under way where the machine is slow (see [`patience`]). More would wait
@@ -108,6 +110,7 @@ impl Plan {
             ask: Ask::Line,
             expect: Expect::Anything,
             at_most: None,
+            each: false,
         }
     }
 
@@ -138,6 +141,12 @@ impl Plan {
     #[must_use]
     pub fn patient_for(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// The same, and the report lists each good connection with its moment.
+    #[must_use]
+    pub fn listing_each(self) -> Self {
+        Self { each: true, ..self }
     }
 
     /// The same load, slower and longer, where the machine is slow (see [`patience`]).

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
@@ -16,6 +17,9 @@ use crate::topology::{FRONT, Shape, Topology};
 
 /// Long enough for a slow machine.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What the machine gets to come to rest between two reloads.
+const REST: Duration = Duration::from_millis(200);
 
 /// Whether the servers shall see the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub(super) struct Rig {
     pub(super) lab: Topology,
     _servers: Vec<Server>,
     folder: TempDir,
+    /// What stands behind the usual configuration.
+    more: String,
     version: u32,
     transparency: Transparency,
 }
@@ -40,7 +46,18 @@ impl Rig {
         let lab = Topology::shaped("bench", Shape { clients: 8, ..Shape::default() })?;
         let servers = lab.start_servers(80, Mode::Line)?;
         let folder = tempfile::tempdir()?;
-        Ok(Self { lab, _servers: servers, folder, version: 0, transparency: Transparency::Off })
+        let (more, transparency) = (String::new(), Transparency::Off);
+        Ok(Self { lab, _servers: servers, folder, more, version: 0, transparency })
+    }
+
+    /// From the next version on, these lines stand behind the usual configuration.
+    pub(super) fn add(&mut self, more: String) {
+        self.more = more;
+    }
+
+    /// Where files for the configuration may be.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The service on both families.
@@ -69,10 +86,11 @@ impl Rig {
              backend b4\n{} server s1 10.2.0.2:80\n server s2 10.2.0.3:80\n\
              backend b6\n{} server s1 [fd02::2]:80\n server s2 [fd02::3]:80\n\
              frontend version\n mode http\n bind :81\n\
-             http-request return status 200 content-type text/plain string v{}\n",
+             http-request return status 200 content-type text/plain string v{}\n{}",
             source(4),
             source(6),
             self.version,
+            self.more,
         );
         fs::write(self.config(), config).context("writing the configuration of the benchmark")
     }
@@ -104,11 +122,27 @@ impl Rig {
             .map(|_| ())
     }
 
-    /// Writes the next version, reloads and waits for its first answer.
-    pub(super) fn reload(&mut self, balancer: &mut Balancer) -> Result<()> {
+    /// Writes the next version and reloads. Gives the moment of the signal.
+    pub(super) fn begin_reload(&mut self, balancer: &mut Balancer) -> Result<Instant> {
         self.write_next(self.transparency)?;
+        balancer.settle()?;
+        let begun = Instant::now();
         balancer.reload()?;
-        self.wait_for_version(balancer)
+        Ok(begun)
+    }
+
+    /// Writes the next version, reloads and waits for its first answer. Gives the time from the signal until then.
+    pub(super) fn reload(&mut self, balancer: &mut Balancer) -> Result<Duration> {
+        let begun = self.begin_reload(balancer)?;
+        self.wait_for_version(balancer)?;
+        Ok(begun.elapsed())
+    }
+
+    /// Waits until neither side is busy with the reload before, nor with the end of the former generation.
+    pub(super) fn rest(balancer: &Balancer) -> Result<()> {
+        balancer.wait_for_rest(DEADLINE)?;
+        sleep(REST);
+        Ok(())
     }
 
     /// Ends a balancer: a drain, which has nothing to wait for, and where it does wait, a second SIGTERM, which

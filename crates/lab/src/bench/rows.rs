@@ -1,6 +1,7 @@
 //! All rows.
 
 mod idle;
+mod large;
 mod times;
 mod traffic;
 
@@ -13,7 +14,7 @@ use super::row::{About, Row, Side};
 pub(super) fn all(quick: bool) -> Vec<Box<dyn Row>> {
     let mut rows: Vec<Box<dyn Row>> = Vec::new();
     rows.push(Box::new(times::Start::default()));
-    rows.push(Box::new(times::Reload::new(quick)));
+    rows.extend(times::reloads(quick));
     rows.push(Box::new(times::Crash::default()));
     rows.extend(traffic::all(quick));
     rows.extend(idle::all(quick));

@@ -8,7 +8,7 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 
 use super::connection::{Class, Outcome};
-use super::report::{BUCKET, Bucket, Failure, LoadReport, Quantiles, Tally};
+use super::report::{Answered, BUCKET, Bucket, Failure, LoadReport, Quantiles, Tally};
 
 /// A connection that took longer than this to open has lost its first SYN (the kernel repeats it after one
 /// second).
@@ -27,6 +27,7 @@ pub(super) struct Collector {
     slip: Histogram<u64>,
     series: Vec<Bucket>,
     failures: Vec<Failure>,
+    each: Option<Vec<Answered>>,
     last_end: Duration,
 }
 
@@ -38,7 +39,7 @@ struct Side {
 }
 
 impl Collector {
-    pub(super) fn new(targets: &[SocketAddr], start: Instant) -> Result<Self> {
+    pub(super) fn new(targets: &[SocketAddr], each: bool, start: Instant) -> Result<Self> {
         let sides = targets.iter().map(|target| Ok((target.to_string(), Side::new()?)));
         Ok(Self {
             start,
@@ -47,6 +48,7 @@ impl Collector {
             slip: microseconds()?,
             series: Vec::new(),
             failures: Vec::new(),
+            each: each.then(Vec::new),
             last_end: Duration::ZERO,
         })
     }
@@ -57,6 +59,9 @@ impl Collector {
         self.slip.saturating_record(micros(outcome.slip));
         self.bucket(at, &outcome);
         self.total.add(&outcome);
+        if let (Some(each), Class::Ok) = (&mut self.each, &outcome.class) {
+            each.push(Answered { intended: outcome.intended, latency: outcome.latency });
+        }
         let Some((target, side)) = self.targets.get_mut(outcome.target) else { return };
         side.add(&outcome);
         if outcome.class != Class::Ok && self.failures.len() < FAILURES {
@@ -94,6 +99,7 @@ impl Collector {
             slip: quantiles(&self.slip),
             series: self.series,
             failures: self.failures,
+            each: self.each.unwrap_or_default(),
         }
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn run(plan: Plan, control: &Control) -> Result<LoadReport> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let plan = Arc::new(plan);
-        let mut collector = Collector::new(&plan.targets, Instant::now())?;
+        let mut collector = Collector::new(&plan.targets, plan.each, Instant::now())?;
         match plan.pace {
             Pace::Open { rate } => open_loop(&plan, rate, control, &mut collector).await?,
             Pace::Closed { connections } => closed_loop(&plan, connections, control, &mut collector).await,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,15 @@ pub struct Failure {
     pub answer: String,
 }
 
+/// One good connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// When it was to begin.
+    pub intended: Instant,
+    /// From then to the answer.
+    pub latency: Duration,
+}
+
 /// What a load has seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoadReport {
@@ -103,6 +112,9 @@ pub struct LoadReport {
     pub series: Vec<Bucket>,
     /// The first failures, word for word.
     pub failures: Vec<Failure>,
+    /// Each good connection in the order in which they ended, if the plan asked for that.
+    #[serde(skip)]
+    pub each: Vec<Answered>,
 }
 
 impl LoadReport {

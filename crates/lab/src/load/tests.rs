@@ -73,17 +73,18 @@ fn sources_take_turns_within_a_family_and_walk_through_their_ports() {
 
 #[test]
 fn outcomes_add_up() {
+    let millis = Duration::from_millis;
     let start = Instant::now();
-    let mut collector = Collector::new(&[target(V4), target(V6)], start).expect("a collector");
-    let mut add = |target, at, class, millis, connecting| {
+    let mut collector = Collector::new(&[target(V4), target(V6)], true, start).expect("a collector");
+    let mut add = |target, at, class, took, connecting| {
         collector.add(Outcome {
             target,
-            intended: start + Duration::from_millis(at),
+            intended: start + millis(at),
             slip: Duration::ZERO,
             class,
             answer: "10.1.0.2 s1".into(),
-            latency: Duration::from_millis(millis),
-            connecting: Some(Duration::from_millis(connecting)),
+            latency: millis(took),
+            connecting: Some(millis(connecting)),
         });
     };
     add(0, 0, Class::Ok, 2, 1);
@@ -98,7 +99,10 @@ fn outcomes_add_up() {
     assert_eq!(report.series.iter().map(|bucket| bucket.count).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(report.failures.len(), 2);
     assert!((report.total.latency.max - 1030.0).abs() < 2.0, "{:?}", report.total.latency);
+    let each: Vec<_> = report.each.iter().map(|one| (one.intended - start, one.latency)).collect();
+    assert_eq!(each, [(0, 2), (150, 1030)].map(|pair| (millis(pair.0), millis(pair.1))));
     let json = serde_json::to_string(&report).expect("JSON");
+    let report = super::LoadReport { each: Vec::new(), ..report };
     assert_eq!(serde_json::from_str::<super::LoadReport>(&json).expect("the same again"), report);
 }
 

@@ -9,15 +9,16 @@ use super::rig;
 use crate::balancer::Kind;
 use crate::bench::rig::{Rig, Transparency};
 use crate::bench::row::{About, Better, Goal, Row, Side};
+use crate::process::Facts;
 
 /// Time to come to rest after a start.
 const REST: Duration = Duration::from_secs(1);
 
-/// The three rows.
+/// The four rows.
 pub(super) fn all(quick: bool) -> Vec<Box<dyn Row>> {
     let watch = Duration::from_secs(if quick { 2 } else { 10 });
     let row = |what| -> Box<dyn Row> { Box::new(Idle { rig: None, what, watch }) };
-    vec![row(What::Resident), row(What::Wakeups), row(What::Processor)]
+    vec![row(What::Resident), row(What::Wakeups), row(What::Processor), row(What::Haproxy)]
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,8 @@ enum What {
     Resident,
     Wakeups,
     Processor,
+    /// What HAProxy itself costs: the way in which it was started must not make a difference.
+    Haproxy,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,9 @@ impl Row for Idle {
             What::Processor => {
                 ("processor", "Processor time per second while idle", "ms/s", Goal::AtMost(1.0))
             }
+            What::Haproxy => {
+                ("haproxy", "The same of the HAProxy processes below it", "ms/s", Goal::AtMost(1.0))
+            }
         };
         About { name, what, unit, better: Better::Lower, sides: ["haproxy -W", "clearway"], goal }
     }
@@ -53,16 +59,28 @@ impl Row for Idle {
         let kind = [Kind::PlainMasterWorker, Kind::Clearway][side.index()];
         let balancer = rig(&mut self.rig)?.start(kind, Transparency::Off)?;
         sleep(REST);
-        let before = balancer.facts()?;
+        let watched = match self.what {
+            What::Haproxy => balancer.haproxy_processes(),
+            _ => vec![balancer.pid()],
+        };
+        // Of the processor, a tick is 10 ms.
+        let count = || -> Result<u64> {
+            let facts: Vec<Facts> = watched.iter().map(|pid| Facts::of(*pid)).collect::<Result<_>>()?;
+            Ok(facts
+                .iter()
+                .map(|facts| match self.what {
+                    What::Resident => facts.resident_kib,
+                    What::Wakeups => facts.wakeups,
+                    What::Processor | What::Haproxy => facts.cpu_ticks * 10,
+                })
+                .sum())
+        };
+        let before = count()?;
         let figure = if matches!(self.what, What::Resident) {
-            before.resident_kib as f64
+            before as f64
         } else {
             sleep(self.watch);
-            let after = balancer.facts()?;
-            let (wakeups, ticks) = (after.wakeups - before.wakeups, after.cpu_ticks - before.cpu_ticks);
-            let (wakeups, millis) = (wakeups as f64, ticks as f64 * 10.0);
-            let total = if matches!(self.what, What::Wakeups) { wakeups } else { millis };
-            total / self.watch.as_secs_f64()
+            (count()? - before) as f64 / self.watch.as_secs_f64()
         };
         Rig::stop(balancer)?;
         Ok(figure)

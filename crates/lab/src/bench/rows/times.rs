@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::large::File;
 use super::rig;
 use crate::balancer::Kind;
 use crate::bench::rig::{Rig, Transparency};
@@ -12,8 +13,6 @@ use crate::bench::row::{About, Better, Goal, Row, Side};
 use crate::bench::statistics::Summary;
 
 const SIDES: [&str; 2] = ["haproxy -W", "clearway"];
-/// Each reload begins from rest: neither side may still be busy with the end of the one before.
-const REST: Duration = Duration::from_millis(300);
 const KINDS: [Kind; 2] = [Kind::PlainMasterWorker, Kind::Clearway];
 
 /// From `exec` to the first answer.
@@ -48,37 +47,41 @@ impl Row for Start {
 #[derive(Debug)]
 pub(super) struct Reload {
     rig: Option<Rig>,
+    file: File,
     reloads: usize,
 }
 
-impl Reload {
-    pub(super) fn new(quick: bool) -> Self {
-        Self { rig: None, reloads: if quick { 2 } else { 7 } }
-    }
+/// The rows of reloads: of a small file, and of large ones.
+pub(super) fn reloads(quick: bool) -> impl Iterator<Item = Box<dyn Row>> {
+    File::ALL.into_iter().map(move |file| -> Box<dyn Row> {
+        let reloads = match file {
+            File::Small => 7,
+            _ => 3,
+        };
+        Box::new(Reload { rig: None, file, reloads: if quick { 2 } else { reloads } })
+    })
 }
 
 impl Row for Reload {
     fn about(&self) -> About {
-        About {
-            name: "reload",
-            what: "Reload: signal to first answer of the new configuration",
-            unit: "ms",
-            better: Better::Lower,
-            sides: SIDES,
-            goal: Goal::RatioOrAbove(1.1, 20.0),
-        }
+        let (name, what) = self.file.words();
+        let goal = match self.file {
+            File::Small => Goal::RatioOrAbove(1.1, 20.0),
+            _ => Goal::Ratio(1.1),
+        };
+        About { name, what, unit: "ms", better: Better::Lower, sides: SIDES, goal }
     }
 
     fn measure(&mut self, side: Side) -> Result<f64> {
-        let rig = rig(&mut self.rig)?;
+        let rig = match &mut self.rig {
+            Some(rig) => rig,
+            None => self.rig.insert(self.file.raise()?),
+        };
         let mut balancer = rig.start(KINDS[side.index()], Transparency::Off)?;
         let mut took = Vec::new();
         for _ in 0..self.reloads {
-            sleep(REST);
-            balancer.settle()?;
-            let begun = Instant::now();
-            rig.reload(&mut balancer)?;
-            took.push(begun.elapsed().as_secs_f64() * 1e3);
+            Rig::rest(&balancer)?;
+            took.push(rig.reload(&mut balancer)?.as_secs_f64() * 1e3);
         }
         Rig::stop(balancer)?;
         Ok(Summary::of(&took).median)

@@ -28,6 +28,9 @@ use crate::takeover::message::{Former, Message, PROTOCOL};
 use crate::takeover::wire::{Door, Wire};
 use crate::takeover::{self, Inheritance, News, PROMPT, origin};
 
+/// How long the loop waits at most until another Clearway has room for a word; its queue is empty, so it never does.
+const SHORT: Duration = Duration::from_secs(1);
+
 /// How many conversations may wait to be accepted; the same as at the beginning.
 const BACKLOG: i32 = 128;
 
@@ -355,8 +358,8 @@ impl Succession {
     }
 
     fn tell_predecessor(&self, message: &Message) {
-        if let Some(Err(error)) = self.predecessor.as_ref().map(|wire| wire.say(message, &[])) {
-            debug!("telling the Clearway before this one: {error}");
+        if let Some(Err(error)) = self.predecessor.as_ref().map(|wire| wire.send(message, &[], SHORT)) {
+            warn!("telling the Clearway before this one: {error}");
         }
     }
 }

@@ -117,6 +117,8 @@ pub enum Report {
     },
     /// The other way round: the predecessor has gone before this one served.
     PredecessorGone,
+    /// The predecessor serves on although this one has begun to: this one ends.
+    Withdrawn(String),
     /// This one has died young: the predecessor serves again.
     GivingBack,
     /// Clearway leaves.
@@ -163,7 +165,9 @@ impl Report {
     /// How urgent the line is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Refused { .. } | Self::Crashed { .. } | Self::GivingBack => Severity::Error,
+            Self::Refused { .. } | Self::Crashed { .. } | Self::GivingBack | Self::Withdrawn(_) => {
+                Severity::Error
+            }
             Self::NotTakenOver(_) | Self::SuccessorGone(_) | Self::PredecessorGone => Severity::Warn,
             Self::Cutting { .. } | Self::AboutToCut { .. } | Self::DrainedBadly(..) => Severity::Warn,
             Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
@@ -314,6 +318,12 @@ impl fmt::Display for Report {
             }
             Self::PredecessorGone => {
                 f.write_str("the Clearway that served is gone before this one does: its sockets are here")
+            }
+            Self::Withdrawn(why) => {
+                write!(
+                    f,
+                    "the Clearway before this one serves on ({why}): this one finishes its sessions and ends"
+                )
             }
             Self::GivingBack => {
                 f.write_str("HAProxy died soon after the takeover: the Clearway before this one serves again")

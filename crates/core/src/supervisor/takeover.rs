@@ -197,10 +197,14 @@ impl Supervisor {
 
     /// The predecessor does not give way after all: it has waited for too long.
     pub(super) fn withdrawn(&mut self, failure: Failure, now: Duration, todo: &mut Vec<Action>) {
-        if self.role == Role::Succeeding
-            && let Some(attempt) = &self.attempt
-        {
-            self.attempt_over(attempt.generation, failure, now, todo);
+        match (self.role, &self.attempt) {
+            (Role::Succeeding, Some(attempt)) => self.attempt_over(attempt.generation, failure, now, todo),
+            // Its word and our commit have crossed: it serves on, so this one must not.
+            (Role::OnProbation { .. }, _) if self.stop.is_none() => {
+                todo.push(Action::Report(Report::Withdrawn(failure.message)));
+                self.begin_stop(failure.code, self.limits.drain, false, now, todo);
+            }
+            _ => {}
         }
     }
 

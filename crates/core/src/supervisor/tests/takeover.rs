@@ -159,6 +159,14 @@ fn a_predecessor_that_withdraws_is_obeyed() {
 }
 
 #[test]
+fn a_withdrawal_that_crosses_the_commit_ends_the_successor() {
+    let mut stage = on_probation();
+    let leaving = stage.step(Event::Withdrawn(failure(ExitCode::InstanceTaken)));
+    assert_eq!(leaving, [Action::GiveBack, Action::ReleaseCustody, Action::Drain(generation(1))]);
+    assert_eq!(stage.exit(1, "exit code 0").last(), Some(&Action::Exit(ExitCode::InstanceTaken)));
+}
+
+#[test]
 fn a_third_one_frees_the_first() {
     let mut stage = on_probation();
     assert_eq!(stage.step(Event::TakeoverAsked(PEER)), [Action::Settled, Action::HandOver(PEER)]);

@@ -8,6 +8,7 @@ mod adversity;
 mod bad_input;
 mod container;
 mod crash;
+mod draining;
 mod entry_point;
 mod foreign_address;
 mod isolation;
@@ -49,6 +50,7 @@ fn main() {
     let modules = [
         transparent::TESTS,
         reload::TESTS,
+        draining::TESTS,
         transaction::TESTS,
         kill::TESTS,
         steps::TESTS,

@@ -83,6 +83,10 @@ pub struct Running {
     pub imprint: Arc<Imprint>,
     /// Our end of the master CLI.
     master_cli: OwnedFd,
+    /// Our end of the private stats socket. Nobody asks anything there after the proof, but HAProxy would see it closed:
+    /// while it serves it accepts again and again, and where it has closed its own end without taking it out of its
+    /// poller (3.2), it spins until it has drained.
+    _stats: Arc<OwnedFd>,
     /// What it has proved to use; custody at the commit.
     pub proved: Option<Arc<Custody>>,
     /// Our end of the `_getsocks` pair, closed as soon as the question is settled: a conversation that
@@ -188,8 +192,10 @@ impl Shell {
         let held: Vec<SocketIdentity> =
             custody.sockets().iter().chain(made.iter()).map(|held| held.identity.clone()).collect();
         let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
+        let stats = Arc::new(stats);
+        let asked = Arc::clone(&stats);
         let begun = thread::spawn("letting a generation prove itself", move || {
-            let outcome = prove(&stats, &held, limit, &|worker| {
+            let outcome = prove(&asked, &held, limit, &|worker| {
                 let _ = inner.send(Inner::Answered { generation, worker });
             });
             tell(&inner, generation, outcome);
@@ -208,6 +214,7 @@ impl Shell {
             configuration: Some(prepared.configuration),
             imprint: Arc::new(prepared.imprint),
             master_cli,
+            _stats: stats,
             proved: None,
             handover,
             needed: None,

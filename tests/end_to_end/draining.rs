@@ -1,17 +1,74 @@
-//! An old generation that drains: what it costs.
+//! An old generation that drains: what it costs, and what its clients see.
 
+use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use clearway_lab::keep_alive::{Asking, Heard, KeepAlive};
 use clearway_lab::load::{Expect, Plan};
 use clearway_lab::process::Facts;
+use clearway_lab::server::{Mode, Server};
 use clearway_lab::session::{Session, State};
+use clearway_lab::topology::Family;
+use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost};
 use crate::transaction::only_the_newest_listens;
 
-crate::tests![a_generation_that_nobody_talks_to_burns_nothing, it_burns_nothing_while_others_connect,];
+crate::tests![
+    a_generation_that_nobody_talks_to_burns_nothing,
+    it_burns_nothing_while_others_connect,
+    every_request_on_a_kept_connection_is_answered,
+    it_answers_once_more_where_idle_connections_may_stay,
+    it_closes_idle_connections_properly,
+];
+
+/// HTTP beside what a stage has: servers, and the addresses where HAProxy listens for them.
+pub struct Http {
+    /// IPv4 and IPv6.
+    pub fronts: [SocketAddr; 2],
+    /// What belongs into the configuration.
+    pub text: String,
+    _servers: Vec<Server>,
+}
+
+/// Where idle connections may stay until their next answer: what the manual calls for, so that no request meets the
+/// end of its connection.
+pub const MAY_STAY: &str = "option idle-close-on-response";
+
+/// Where HAProxy and the servers speak HTTP.
+const PORT: u16 = 8081;
+
+impl Http {
+    /// Frontends for both families, with this option or none.
+    pub fn beside(stage: &Stage, option: &str) -> Result<Self> {
+        let servers = stage.hosts.start_servers(PORT, Mode::Http)?;
+        let fronts = stage.fronts().map(|front| SocketAddr::new(front.ip(), PORT));
+        let mut text = String::new();
+        for (index, (front, family)) in fronts.into_iter().zip(Family::BOTH).enumerate() {
+            let server = SocketAddr::new(stage.hosts.servers(family)[0], PORT);
+            let v6only = if front.is_ipv6() { " v6only" } else { "" };
+            write!(
+                text,
+                "listen h{index}\n    mode http\n    {option}\n    bind {front}{v6only}\n    server s {server}\n"
+            )?;
+        }
+        Ok(Self { fronts, text, _servers: servers })
+    }
+
+    /// A connection to each frontend, each with an answer behind it.
+    pub fn connections(&self, stage: &Stage) -> Result<Vec<KeepAlive>> {
+        let open = |front: &SocketAddr| {
+            let mut connection = KeepAlive::open(&stage.hosts.client, *front)?;
+            let heard = connection.ask();
+            ensure!(heard == Heard::Answered, "the first answer of {front}: {heard:?}");
+            Ok(connection)
+        };
+        self.fronts.iter().map(open).collect()
+    }
+}
 
 /// The time of processors that these have used.
 fn processor_time(processes: &[u32]) -> Result<Duration> {
@@ -79,6 +136,70 @@ fn it_burns_nothing_while_others_connect() -> Result<()> {
     assert_nobody_lost(&report, 200)?;
     ensure!(session.beat() == State::Alive, "it was not there any more");
     drop(session);
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn every_request_on_a_kept_connection_is_answered() -> Result<()> {
+    let stage = Stage::new("asking")?;
+    let http = Http::beside(&stage, MAY_STAY)?;
+    stage.write(&(stage.plain() + &http.text))?;
+    let mut balancer = stage.start()?;
+    let asking = Asking::start(&stage.hosts.client, &http.fronts, 8, Duration::from_millis(2));
+    for _ in 0..10 {
+        assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    }
+    let report = asking.finish()?;
+    ensure!(report.lost.is_empty(), "lost: {report:?}");
+    ensure!(report.closed_before == 0, "an idle connection did not stay: {report:?}");
+    // Each of the 16 clients met several of the reloads.
+    ensure!(report.answered > 100 && report.last >= 32, "too little was tried: {report:?}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn it_answers_once_more_where_idle_connections_may_stay() -> Result<()> {
+    let stage = Stage::new("stay")?;
+    let http = Http::beside(&stage, MAY_STAY)?;
+    stage.write(&(stage.plain() + &http.text))?;
+    let mut balancer = stage.start()?;
+    let (mut idle, mut asking) = (http.connections(&stage)?, http.connections(&stage)?);
+    asking.iter_mut().try_for_each(KeepAlive::begin)?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    only_the_newest_listens(&stage, &balancer)?;
+    for connection in idle.iter_mut().chain(&mut asking) {
+        let heard = connection.ask();
+        ensure!(heard == Heard::Last, "{heard:?}");
+    }
+    // Nothing else kept it.
+    balancer.wait_for_log(0, "generation 1 has ended after draining", SOON)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// As HAProxy does by itself. A request that is on its way at that moment is lost, also under `haproxy -W`: that is
+/// what the option is for.
+fn it_closes_idle_connections_properly() -> Result<()> {
+    let stage = Stage::new("idleclose")?;
+    let http = Http::beside(&stage, "")?;
+    stage.write(&(stage.plain() + &http.text))?;
+    let mut balancer = stage.start()?;
+    let mut idle = http.connections(&stage)?;
+    let mut asking = http.connections(&stage)?;
+    asking.iter_mut().try_for_each(KeepAlive::begin)?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    only_the_newest_listens(&stage, &balancer)?;
+    // A request that has begun to arrive is answered all the same.
+    for connection in &mut asking {
+        let heard = connection.ask();
+        ensure!(heard == Heard::Last, "{heard:?}");
+    }
+    balancer.wait_for_log(0, "generation 1 has ended after draining", SOON)?;
+    for connection in &mut idle {
+        eventually(SOON, "the end to arrive", || connection.is_closed().ok()?.then_some(()))?;
+        let heard = connection.ask();
+        ensure!(heard == Heard::ClosedBefore, "{heard:?}");
+    }
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

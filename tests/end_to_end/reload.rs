@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use crate::draining::{Http, MAY_STAY};
 use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained, said};
+use crate::transaction::only_the_newest_listens;
 
 crate::tests![
     twenty_reloads_under_load_lose_nobody,
@@ -200,6 +201,7 @@ fn plumbing_follows_the_configuration() -> Result<()> {
     stage.write(&stage.transparent())?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     ensure!(tables()? == 1, "no plumbing although the configuration has become transparent");
+    only_the_newest_listens(&stage, &balancer)?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     ensure!(session.peer_seen() == session.local_address()?.ip().to_string(), "the client is hidden");
     stage.write(&stage.plain())?;

@@ -17,7 +17,6 @@ crate::tests![
     no_rights_and_nothing_transparent_works,
     no_right_to_a_low_port,
     a_port_that_somebody_else_holds,
-    an_instance_name_that_is_taken,
     a_setting_that_is_wrong,
     user_together_with_usesrc_on_an_old_haproxy,
     a_root_that_cannot_be_written,
@@ -124,21 +123,6 @@ fn a_port_that_somebody_else_holds() -> Result<()> {
         "`{named}` is missing in:\n{log}"
     );
     Ok(())
-}
-
-fn an_instance_name_that_is_taken() -> Result<()> {
-    let stage = Stage::new("inst")?;
-    stage.write(&stage.plain())?;
-    let mut first = stage.start_with(&[], &[("CLEARWAY_INSTANCE", "e2e-inst")])?;
-    // Another directory, as in another container: the network namespace is what they share.
-    let other = stage.path("other").display().to_string();
-    let variables = [("CLEARWAY_INSTANCE", "e2e-inst"), ("CLEARWAY_RUN_DIRECTORY", other.as_str())];
-    let mut second = stage.launch(&[], &variables)?;
-    assert_code(second.wait_exit(SOON)?, 75)?;
-    ensure!(second.stderr()?.contains("`e2e-inst` is taken"), "{}", second.stderr()?);
-    stage.wait_ready(&mut first)?;
-    assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
-    stage.assert_clean()
 }
 
 fn a_setting_that_is_wrong() -> Result<()> {

@@ -5,14 +5,17 @@
 //! ignored, by name and with the reason, never as passed.
 
 mod adversity;
+mod backlog;
 mod bad_input;
 mod container;
 mod crash;
 mod draining;
 mod entry_point;
 mod foreign_address;
+mod holder;
 mod isolation;
 mod kill;
+mod kinds;
 mod modules;
 mod parity;
 mod reload;
@@ -23,6 +26,7 @@ mod steering;
 mod steps;
 mod stop;
 mod supervision;
+mod takeover;
 mod transaction;
 mod transparent;
 mod truth;
@@ -56,7 +60,11 @@ fn main() {
         steps::TESTS,
         stop::TESTS,
         steering::TESTS,
+        takeover::TESTS,
+        holder::TESTS,
+        backlog::TESTS,
         crash::TESTS,
+        kinds::TESTS,
         parity::TESTS,
         residue::TESTS,
         supervision::TESTS,

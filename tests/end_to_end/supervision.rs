@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clearway_lab::load::Expect;
+use clearway_lab::process::Facts;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, said};
+use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, said};
 
 crate::tests![
     the_haproxy_under_test_serves,
@@ -17,6 +19,7 @@ crate::tests![
     arguments_that_fight_with_supervision_are_handled,
     several_files_and_directories_are_passed_on,
     idle_it_sleeps_and_is_small,
+    idle_haproxy_sleeps_as_well,
 ];
 
 fn the_haproxy_under_test_serves() -> Result<()> {
@@ -178,5 +181,35 @@ fn idle_it_sleeps_and_is_small() -> Result<()> {
     let after = balancer.facts()?;
     ensure!(after.wakeups == before.wakeups, "it woke up {} times", after.wakeups - before.wakeups);
     ensure!(after.resident_kib < 4096, "{} KiB resident", after.resident_kib);
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
+}
+
+/// What a HAProxy without clients may do in two seconds: it wakes up once a second and thread. One that polls a
+/// descriptor whose other end is closed wakes up all the time, or does not even sleep.
+const WAKEUPS_OF_A_THREAD: u64 = 10;
+const TICKS: u64 = 20;
+
+fn idle_haproxy_sleeps_as_well() -> Result<()> {
+    let stage = Stage::new("rest")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start()?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    eventually(SOON, "the former generation to end", || {
+        (balancer.haproxy_processes().len() == 2).then_some(())
+    })?;
+    let plan = stage.load(200.0, Duration::from_millis(500)).expecting(Expect::Anything);
+    assert_nobody_lost(&clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?, 50)?;
+    let facts =
+        || -> Result<Vec<Facts>> { balancer.haproxy_processes().into_iter().map(Facts::of).collect() };
+    let before = facts()?;
+    std::thread::sleep(Duration::from_secs(2)); // nothing happens, and that is what is looked at
+    for (before, after) in before.iter().zip(facts()?) {
+        let (woken, ticks) = (after.wakeups - before.wakeups, after.cpu_ticks - before.cpu_ticks);
+        let sleeps = woken <= WAKEUPS_OF_A_THREAD * after.threads && ticks <= TICKS;
+        ensure!(
+            sleeps,
+            "without a client HAProxy woke up {woken} times and used {ticks} ticks in two seconds"
+        );
+    }
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }

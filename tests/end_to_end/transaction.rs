@@ -1,6 +1,8 @@
 //! A reload that goes wrong at any step leaves the old generation serving; a crash brings back what served.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,11 +14,13 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::stage::{
-    PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
+    CannotRun, PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost,
+    complained, said, signal,
 };
 
 crate::tests![
     one_that_dies_while_it_settles_changes_nothing,
+    one_that_died_is_not_committed_while_another_holds_its_standard_error,
     if_the_serving_one_dies_meanwhile_the_new_one_takes_over,
     a_kill_at_any_moment_of_a_reload_refuses_nobody,
     a_configuration_that_dies_young_gives_way_to_the_one_before,
@@ -99,6 +103,58 @@ fn one_that_dies_while_it_settles_changes_nothing() -> Result<()> {
     assert_only_accepted_ones_lost(&load.finish()?, 1, 0)?;
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("generation 1 serving") && status.contains("DID NOT TAKE"), "{status}");
+    drop(session);
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn one_that_died_is_not_committed_while_another_holds_its_standard_error() -> Result<()> {
+    let stage = Stage::new("held-stderr")?;
+    stage.write(&stage.plain())?;
+    // Shorter than the time for which Clearway waits for last words.
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_SETTLE", "400ms")])?;
+    let (holder, script) = (stage.path("holder"), stage.path("check"));
+    // In a session of its own, it is not killed with the group of the master. The check is repeated, this is not.
+    let text = format!(
+        "#!/bin/sh\nPATH=/usr/bin:/bin\n[ -e {0}.once ] && exit\n: > {0}.once\nsetsid sleep 300 &\n\
+         echo $! > {0}.new\nmv {0}.new {0}\n",
+        holder.display()
+    );
+    std::fs::write(&script, text)?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    let checks = format!(
+        "listen checks\n    bind 127.0.0.1:8999\n    option external-check\n    external-check command {}\n    \
+         server s 127.0.0.1:1 check inter 100ms\n",
+        script.display()
+    );
+    let text = format!("global\n    external-check\n    insecure-fork-wanted\n{}{checks}", stage.plain());
+    stage.write(&text)?;
+    let load = load(&stage)?;
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    let former = balancer.haproxy_processes();
+    balancer.signal(Signal::HUP)?;
+    let pid = eventually(SOON, "an external check", || std::fs::read_to_string(&holder).ok())?;
+    let holder = pid.trim().parse()?;
+    std::thread::sleep(Duration::from_millis(50)); // it is to be ready
+    let master = newest(&balancer, &former)?[0];
+    balancer.kill_descendant(master)?;
+    eventually(SOON, "it to be reaped", || (!Path::new(&format!("/proc/{master}")).exists()).then_some(()))?;
+    let too_late = balancer.stderr()?.contains("generation 2 serves");
+    let patience = if too_late { Duration::ZERO } else { SOON };
+    let outcome = balancer.wait_for_log(0, "generation 2 came to nothing", patience);
+    let held = std::fs::read_link(format!("/proc/{holder}/fd/2"));
+    signal(holder, Signal::KILL)?;
+    ensure!(held.is_ok_and(|at| at.to_string_lossy().starts_with("pipe:")), "nobody held it");
+    if too_late {
+        return Err(
+            CannotRun("the machine is too slow: it was committed before it was killed".to_owned()).into()
+        );
+    }
+    let log = balancer.stderr()?;
+    outcome.with_context(|| log.clone())?;
+    ensure!(!log.contains("generation 2 serves"), "it was committed when it was gone:\n{log}");
+    ensure!(session.beat() == State::Alive, "the session of the old generation was lost");
+    assert_only_accepted_ones_lost(&load.finish()?, 1, 0)?;
     drop(session);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()

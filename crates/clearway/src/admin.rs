@@ -5,6 +5,7 @@
 //! | `GET /status` | [`api::Status`] |
 //! | `POST /reload` | waits for the reload, then [`api::Reloaded`]; 409 if it did not take |
 //! | `POST /drain` | 202: Clearway stops accepting, drains and ends |
+//! | `POST /release` | the same, and a holder lets go of the listening sockets at once |
 //! | `GET /health` | 200 while a generation serves, else 503 |
 //!
 //! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
@@ -20,7 +21,7 @@ use axum::serve::Listener;
 use axum::{Json, Router};
 use clearway_core::supervisor::Answer;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub mod api;
 pub mod client;
@@ -37,14 +38,20 @@ pub enum Wish {
     /// Reload, and tell what came of it.
     Reload(oneshot::Sender<Answer>),
     /// Stop.
-    Drain,
+    Drain {
+        /// A holder lets go at once.
+        release: bool,
+    },
 }
 
-type Wishes = mpsc::Sender<Wish>;
+/// Where wishes go.
+pub type Wishes = mpsc::Sender<Wish>;
 
 /// A listener that lets root and our own user in, and nobody else.
 struct ForUs {
     inner: UnixListener,
+    /// Closed where another process accepts from the same socket: a name that was handed over. Unset: always open.
+    gate: Option<watch::Receiver<bool>>,
     /// Said once: whoever is sent away may come back a thousand times a second.
     said: bool,
 }
@@ -55,8 +62,21 @@ impl Listener for ForUs {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
+            if let Some(gate) = &mut self.gate
+                && gate.wait_for(|open| *open).await.is_err()
+            {
+                std::future::pending::<()>().await;
+            }
             // axum's own listener: it waits a second where descriptors have run out.
-            let (stream, address) = Listener::accept(&mut self.inner).await;
+            let accepted = Listener::accept(&mut self.inner);
+            let (stream, address) = match &mut self.gate {
+                None => accepted.await,
+                Some(gate) => tokio::select! {
+                    biased;
+                    _closed = gate.wait_for(|open| !*open) => continue,
+                    accepted = accepted => accepted,
+                },
+            };
             match stream.peer_cred().map(|peer| peer.uid()) {
                 Ok(uid) if is_trusted(uid) => return (stream, address),
                 Ok(uid) if !self.said => {
@@ -78,15 +98,16 @@ pub fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-/// Serves until the process ends.
-pub async fn serve(listener: UnixListener, wishes: Wishes) {
+/// Serves until the process ends, as long as the gate is open.
+pub async fn serve(listener: UnixListener, gate: Option<watch::Receiver<bool>>, wishes: Wishes) {
     let router = Router::new()
         .route("/status", get(status))
         .route("/health", get(health))
         .route("/reload", post(reload))
         .route("/drain", post(drain))
+        .route("/release", post(release))
         .with_state(wishes);
-    if let Err(error) = axum::serve(ForUs { inner: listener, said: false }, router).await {
+    if let Err(error) = axum::serve(ForUs { inner: listener, gate, said: false }, router).await {
         tracing::error!("the admin socket is served no more: {error}");
     }
 }
@@ -115,6 +136,14 @@ async fn reload(State(wishes): State<Wishes>) -> Result<Response, StatusCode> {
 }
 
 async fn drain(State(wishes): State<Wishes>) -> Result<StatusCode, StatusCode> {
-    wishes.send(Wish::Drain).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    stop(&wishes, false).await
+}
+
+async fn release(State(wishes): State<Wishes>) -> Result<StatusCode, StatusCode> {
+    stop(&wishes, true).await
+}
+
+async fn stop(wishes: &Wishes, release: bool) -> Result<StatusCode, StatusCode> {
+    wishes.send(Wish::Drain { release }).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -17,6 +17,15 @@ pub struct Target {
     pub json: bool,
 }
 
+/// What becomes of the listening sockets that a holder has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// They stay open for as long as the holder is set to.
+    Later,
+    /// They are closed with the balancer's.
+    AtOnce,
+}
+
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub enum Order {
@@ -28,8 +37,10 @@ pub enum Order {
     Status(Target),
     /// Tell by the exit code whether the running instance serves.
     Health(Target),
-    /// Stop the running instance and wait until it has drained.
-    Drain(Target),
+    /// Stop the running instance and wait until it has drained; a holder lets go in a while, or at once.
+    Drain(Target, Release),
+    /// Keep the listening sockets of an instance open while no balancer of it runs.
+    Hold(Target),
     /// Remove what dead instances left behind.
     Cleanup(Target),
     /// Let HAProxy check the configuration, and say what it would need.
@@ -45,6 +56,10 @@ pub enum Order {
 /// The command line as clap sees it.
 pub fn command() -> Command {
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON instead of text");
+    let release = Arg::new("release")
+        .long("release")
+        .action(ArgAction::SetTrue)
+        .help("A holder (`clearway hold`) closes the listening sockets at once, too");
     let haproxy = Arg::new("haproxy")
         .value_name("HAPROXY ARGUMENTS")
         .num_args(0..)
@@ -63,7 +78,7 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(
             sub("run", "Supervise HAProxy; `clearway haproxy ...` and `clearway -f ...` are short for it")
-                .args(TABLE.iter().map(argument))
+                .args(TABLE.iter().filter(|row| !row.flag.starts_with("hold-")).map(argument))
                 .arg(haproxy.clone())
                 .after_help(SIGNALS),
         )
@@ -79,10 +94,16 @@ pub fn command() -> Command {
             "health",
             "Exit with 0 while HAProxy serves: for HEALTHCHECK and probes",
         )))
-        .subcommand(with_target(sub(
-            "drain",
-            "Stop accepting, let the sessions finish, end; waits for the end",
-        )))
+        .subcommand(
+            with_target(sub("drain", "Stop accepting, let the sessions finish, end; waits for the end"))
+                .visible_alias("stop")
+                .arg(release),
+        )
+        .subcommand(
+            sub("hold", "Keep the listening sockets of an instance open while no balancer of that name runs")
+                .args(TABLE.iter().filter(|row| is_of_a_holder(row)).map(argument))
+                .arg(json.clone().hide(true)),
+        )
         .subcommand(with_target(sub("cleanup", "Remove from the kernel what dead instances left behind")))
         .subcommand(
             sub(
@@ -114,6 +135,10 @@ fn argument(row: &Setting) -> Arg {
 
 fn names_an_instance(row: &Setting) -> bool {
     matches!(row.flag, "instance" | "run-directory")
+}
+
+fn is_of_a_holder(row: &Setting) -> bool {
+    matches!(row.flag, "instance" | "takeover-directory" | "log") || row.flag.starts_with("hold-")
 }
 
 /// A command line that cannot be followed.
@@ -160,7 +185,9 @@ pub fn parse(
         "reload" => Order::Reload(target(settings)),
         "status" => Order::Status(target(settings)),
         "health" => Order::Health(target(settings)),
-        "drain" => Order::Drain(target(settings)),
+        "drain" if matches.get_flag("release") => Order::Drain(target(settings), Release::AtOnce),
+        "drain" => Order::Drain(target(settings), Release::Later),
+        "hold" => Order::Hold(target(settings)),
         "cleanup" => Order::Cleanup(target(settings)),
         "check" => Order::Check(haproxy()),
         "doctor" => Order::Doctor(target(settings), haproxy()),

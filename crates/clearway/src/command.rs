@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode};
 use crate::admin::client::{self, Wait};
 use crate::admin::{api, find};
 use crate::cli::{self, Order, Target};
-use crate::run;
+use crate::{hold, run};
 
 mod check;
 mod cleanup;
@@ -26,7 +26,8 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Reload(target) => in_runtime(reload(target)),
         Order::Status(target) => in_runtime(status::status(target)),
         Order::Health(target) => in_runtime(health(target)),
-        Order::Drain(target) => in_runtime(drain::drain(target)),
+        Order::Drain(target, release) => in_runtime(drain::drain(target, release)),
+        Order::Hold(target) => hold::hold(&target.settings),
         Order::Cleanup(target) => cleanup::cleanup(&target),
         Order::Check(arguments) => check::check(arguments),
         // In a runtime, because looking at peers needs one.

@@ -14,8 +14,10 @@
 use std::ffi::OsString;
 
 /// Clearway's subcommands; everything else that is not for HAProxy is executed in place.
-pub const SUBCOMMANDS: [&str; 11] =
-    ["run", "reload", "status", "health", "drain", "cleanup", "check", "doctor", "man", "settings", "help"];
+pub const SUBCOMMANDS: [&str; 13] = [
+    "run", "hold", "reload", "status", "health", "drain", "stop", "cleanup", "check", "doctor", "man",
+    "settings", "help",
+];
 
 /// What is to be done with a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]

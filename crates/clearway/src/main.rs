@@ -13,11 +13,13 @@ mod cli;
 mod command;
 mod entry;
 mod execute;
+mod hold;
 mod log;
 mod output;
 mod run;
 mod shell;
 mod steps;
+mod takeover;
 mod watch;
 
 fn main() -> std::process::ExitCode {

@@ -6,24 +6,31 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::{Asker, Event, Failure, Limits, Supervisor};
 use clearway_haproxy::command_line::{Invocation, Purpose};
+use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::capabilities::{self, Capability};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tracing::{error, info, warn};
 
 use crate::admin::place::{self, Place};
-use crate::admin::{self, Wish, api};
-use crate::shell::{Descriptors, Inner, Outcome, Shell};
-use crate::{execute, log, output, steps, watch};
+use crate::admin::{Wish, api};
+use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
+use crate::takeover::wire::Wire;
+use crate::takeover::{self, Inheritance, NotGiven};
+use crate::{execute, hold, log, output, steps, watch};
 
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a name may be taken with nobody at its door: whoever has it has just begun, or is about to leave.
+const NAME_IN_BETWEEN: Duration = Duration::from_secs(2);
 
 /// How many requests over the admin socket may wait for the loop.
 const WISHES: usize = 64;
@@ -65,32 +72,41 @@ async fn supervise(
     // Before anything is started: PID 1 has no default actions, and nothing may be missed.
     let mut signals = Signals::install()
         .map_err(|error| Failure::new(ExitCode::Internal, format!("installing signal handlers: {error}")))?;
-    let mut place = Place::take(settings.instance.as_ref(), &settings.run_directory)?;
     introduce(&settings, &invocation);
+    let begun = tokio::select! {
+        biased;
+        code = stopped(&mut signals) => return Ok(code),
+        begun = begin(&settings) => begun?,
+    };
+    let (mut place, inheritance) = begun;
     sweep(&settings);
+    let holder = ask_holder(&settings).await;
 
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
-    for listener in place.listeners() {
-        listener
-            .set_nonblocking(true)
-            .and_then(|()| tokio::net::UnixListener::from_std(listener))
-            .map(|listener| tokio::spawn(admin::serve(listener, wish_sender.clone())))
-            .map_err(|error| {
-                Failure::new(ExitCode::Internal, format!("serving the admin socket: {error}"))
-            })?;
-    }
     let (inner_sender, mut inner) = mpsc::unbounded_channel();
+    let mut succession = Succession::new(&settings, wish_sender, inner_sender.clone());
+    place.file().into_iter().for_each(|file| succession.serve_file(file));
+    place.lock().into_iter().for_each(|lock| succession.hold_the_name(lock));
     let limits = Limits {
+        stop_delay: settings.stop_delay,
         drain: settings.drain_timeout,
+        takeover_drain: settings.takeover_drain,
         ready: settings.ready_timeout,
         settle: settings.settle,
         old: settings.old,
     };
     let mut clearway = Clearway {
         core: Supervisor::new(limits),
-        shell: Shell::new(settings, invocation, descriptors, place, inner_sender),
+        shell: Shell::new(settings, invocation, descriptors, place, inner_sender, succession),
         begun: Instant::now(),
     };
+    if let Some(inheritance) = inheritance {
+        clearway.shell.inherit(inheritance)?;
+        clearway.core = clearway.core.succeeding();
+    }
+    if let Some((wire, sockets)) = holder {
+        clearway.shell.begin_with(wire, sockets);
+    }
     let mut exit = clearway.take(Event::Begin);
     while exit.is_none() {
         let deadline = clearway.core.next_deadline().map(|at| clearway.begun + at);
@@ -104,6 +120,71 @@ async fn supervise(
         };
     }
     Ok(exit.unwrap_or(ExitCode::Internal))
+}
+
+/// Takes the name, or the sockets of whoever has it: whoever dies meanwhile leaves it to us.
+async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Failure> {
+    let (instance, directory) = (settings.instance.as_ref(), &settings.run_directory);
+    let since = Instant::now();
+    loop {
+        let taken = match Place::take(instance, directory) {
+            Ok(place) => return Ok((place, None)),
+            Err(failure) => failure,
+        };
+        let Some(name) = instance.filter(|_| taken.code == ExitCode::InstanceTaken) else {
+            return Err(taken);
+        };
+        let door = shell::door(name.as_str(), settings);
+        let failure = match takeover::knock(&door) {
+            Ok(Some(wire)) => {
+                // It may be busy with a reload, which may take long.
+                let limit = settings.ready_timeout;
+                let asked = tokio::task::spawn_blocking(move || takeover::ask(wire, &door, limit)).await;
+                match asked {
+                    Ok(Ok(inheritance)) => return Ok((Place::beside(name, directory), Some(inheritance))),
+                    Ok(Err(NotGiven::Gone(failure))) => failure,
+                    Ok(Err(NotGiven::Refused(failure))) => return Err(failure),
+                    Err(error) => {
+                        return Err(Failure::new(ExitCode::Internal, format!("taking over: {error}")));
+                    }
+                }
+            }
+            // Whoever has just taken the name opens its door in a moment.
+            Ok(None) => taken,
+            Err(failure) => return Err(failure),
+        };
+        if since.elapsed() > NAME_IN_BETWEEN {
+            return Err(failure);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The holder of this instance, and what it has. Whatever is wrong with it, we begin without.
+async fn ask_holder(settings: &Settings) -> Option<(Arc<Wire>, Vec<ReceivedSocket>)> {
+    let name = settings.instance.as_ref()?;
+    let door = hold::door(name.as_str(), settings);
+    match tokio::task::spawn_blocking(move || takeover::ask_holder(&door)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(failure)) => {
+            warn!("{}", failure.message);
+            None
+        }
+        Err(error) => {
+            warn!("asking the holder: {error}");
+            None
+        }
+    }
+}
+
+/// A stop before anything has begun.
+async fn stopped(signals: &mut Signals) -> ExitCode {
+    loop {
+        if let News::Stop(name) = signals.next().await {
+            info!("stop asked for by {name}, before anything was started");
+            return ExitCode::Done;
+        }
+    }
 }
 
 /// The core and the shell together.
@@ -143,10 +224,7 @@ impl Clearway {
 
     fn take_signal(&mut self, news: News) -> Option<ExitCode> {
         match news {
-            News::Children => {
-                self.shell.reap();
-                None
-            }
+            News::Children => self.shell.reap().into_iter().find_map(|event| self.take(event)),
             News::Reload(name) => self.take(Event::ReloadAsked(Asker::Signal(name))),
             News::Stop(name) => self.take(Event::StopAsked(Asker::Signal(name))),
         }
@@ -164,14 +242,17 @@ impl Clearway {
                 None
             }
             Wish::Health(sender) => {
-                let _ = sender.send(self.core.serving().is_some());
+                let _ = sender.send(self.core.is_ready());
                 None
             }
             Wish::Reload(sender) => {
                 let request = self.shell.await_answer(sender);
                 self.take(Event::ReloadAsked(Asker::Admin(request)))
             }
-            Wish::Drain => self.take(Event::StopAsked(Asker::Drain)),
+            Wish::Drain { release } => {
+                self.shell.succession.release_at_once |= release;
+                self.take(Event::StopAsked(Asker::Drain))
+            }
         }
     }
 }

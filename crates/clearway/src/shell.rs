@@ -17,6 +17,7 @@ use clearway_core::supervisor::{
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::{Files as OnDisk, Imprint};
+use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::plumbing::Plumbing;
 use rustix::io::Errno;
 use rustix::process::{Pid, Rlimit, Signal, WaitId, WaitIdOptions};
@@ -26,12 +27,15 @@ use tracing::{error, info, warn};
 
 use crate::admin::api;
 use crate::admin::place::Place;
-use crate::log;
+use crate::takeover::wire::Wire;
 use crate::watch::Watch;
+use crate::{log, takeover};
 
+mod backlog;
 mod child;
-mod custody;
+pub mod custody;
 mod failure;
+mod keeper;
 mod launch;
 mod memory;
 mod neighbours;
@@ -39,12 +43,14 @@ mod prepare;
 mod program;
 pub mod reaper;
 mod steer;
-mod thread;
+mod succession;
+pub mod thread;
 mod words;
 
-pub use child::Descriptors;
+pub use child::{Descriptors, raise_open_files};
 pub use prepare::read_configuration;
 pub use program::Program;
+pub use succession::{Succession, door};
 
 use custody::Custody;
 use launch::{Running, Sessions};
@@ -75,9 +81,13 @@ pub enum Inner {
         proof: Proof,
         /// For the shell.
         custody: Custody,
+        /// For the log, each line once.
+        notices: Vec<String>,
     },
     /// What [`Action::Steer`] has come to.
     Steered(Steered),
+    /// Another Clearway says something.
+    Takeover(takeover::News),
     /// Lines for the log, each once.
     Notices(Vec<String>),
 }
@@ -112,6 +122,8 @@ pub struct Shell {
     steered: Option<Steered>,
     /// Set if something could not be taken out of the kernel.
     residue: bool,
+    /// Other Clearways of this name.
+    pub succession: Succession,
     /// The files of the last generation that was prepared.
     pub watch: Watch,
 }
@@ -124,6 +136,7 @@ impl Shell {
         descriptors: Descriptors,
         place: Place,
         inner: UnboundedSender<Inner>,
+        succession: Succession,
     ) -> Self {
         Self {
             program: Program::new(invocation.program.clone()),
@@ -147,6 +160,7 @@ impl Shell {
             imprint: None,
             steered: None,
             residue: false,
+            succession,
         }
     }
 
@@ -175,9 +189,17 @@ impl Shell {
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.end(generation, how),
             Action::ReleaseCustody => {
+                self.succession.release();
                 self.custody = Arc::default();
                 self.running.values_mut().for_each(Running::give_up);
             }
+            Action::HandOver(peer) => self.succession.hand_over(peer, Arc::clone(&self.custody)),
+            Action::Decline(peer, why) => self.succession.decline(peer, why),
+            Action::Relieve(peer) => self.succession.relieve(peer),
+            Action::TakeBack => self.succession.take_back(),
+            Action::Supersede => self.succession.supersede(),
+            Action::Settled => self.succession.settled(),
+            Action::GiveBack => self.succession.give_back(),
             Action::Unplumb => self.unplumb(),
             Action::Answer(request, answer) => {
                 if let Some(sender) = self.waiting.remove(&request) {
@@ -198,6 +220,8 @@ impl Shell {
         self.imprint = Some(Arc::clone(&running.imprint));
         if let Some(custody) = running.proved.take() {
             let former = std::mem::replace(&mut self.custody, custody);
+            backlog::apply(&self.custody);
+            self.succession.keep(&self.custody);
             self.ours().and(&former).look(self.inner.clone());
         }
         if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
@@ -263,6 +287,7 @@ impl Shell {
                 self.signal_drain(generation);
                 Event::TimePassed
             }
+            Inner::Takeover(news) => self.hear_of_a_takeover(news),
             Inner::Notices(lines) => {
                 self.say_once(lines.into_iter());
                 Event::TimePassed
@@ -277,28 +302,58 @@ impl Shell {
                 }
                 event
             }
-            Inner::Proved { generation, proof, custody } => {
+            Inner::Proved { generation, proof, custody, notices } => {
                 if let Some(running) = self.running.get_mut(&generation) {
                     running.settle();
                     running.needed =
                         running.processes().map(clearway_kernel::memory::resident).sum::<Option<u64>>();
                     running.proved = Some(Arc::new(custody));
-                    // Wanted for this only: old generations do not keep what they were started from.
-                    let configuration = running.configuration.take();
-                    let lines = configuration.map(|one| neighbours::bound_twice(&one, &proof));
-                    self.say_once(lines.into_iter().flatten());
+                    self.say_once(notices.into_iter());
                 }
                 Event::Proved { generation, proof }
             }
         }
     }
 
-    /// Reaps every child that has ended. The end of a generation reaches the core when its last words have.
+    fn hear_of_a_takeover(&mut self, news: takeover::News) -> Event {
+        let had_the_name = self.succession.has_the_name();
+        let event = self.succession.hear(news);
+        if self.succession.has_no_name() {
+            match self.place.take_the_name() {
+                Ok(Some(lock)) => self.succession.hold_the_name(lock),
+                Ok(None) => {}
+                Err(failure) => log::failure(&failure),
+            }
+        }
+        if self.succession.has_the_name() && !had_the_name {
+            let file = self.place.replace_file(&self.settings.run_directory);
+            file.into_iter().for_each(|file| self.succession.serve_file(file));
+        }
+        event
+    }
+
+    /// Begins with the sockets of a predecessor.
+    pub fn inherit(&mut self, inheritance: takeover::Inheritance) -> Result<(), Failure> {
+        self.custody = Arc::new(self.succession.inherit(inheritance)?);
+        Ok(())
+    }
+
+    /// Begins with what a holder has, if nobody else gave any.
+    pub fn begin_with(&mut self, wire: Arc<Wire>, sockets: Vec<ReceivedSocket>) {
+        let custody = self.succession.know_holder(wire, sockets);
+        if self.custody.sockets().is_empty() {
+            self.custody = Arc::new(custody);
+        }
+    }
+
+    /// Reaps every child that has ended; what that is for the core, which must not commit who is gone, and which is
+    /// therefore told of the latest generation first. Their last words follow: somebody who is not reaped yet, or
+    /// not ours, may have their standard error.
     ///
     /// A worker that outlives its master (it hangs in a system call and cannot hear that) would go on
     /// accepting beside its successor: it is in the master's process group, whose number is ours as long as
     /// the master is not reaped.
-    pub fn reap(&mut self) {
+    pub fn reap(&mut self) -> Vec<Event> {
         for running in self.running.values() {
             let Some(master) = pid(running.pid) else { continue };
             let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -307,6 +362,7 @@ impl Shell {
                 let _ = rustix::process::kill_process_group(master, Signal::KILL);
             }
         }
+        let mut gone = BTreeMap::new();
         for (pid, status) in reaper::reap() {
             let Some(generation) = self.running.iter().find(|(_, one)| one.pid == pid).map(|(g, _)| *g)
             else {
@@ -316,14 +372,15 @@ impl Shell {
             running.settle();
             let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
             let memory = self.memory.look();
+            let end = memory.explain(reaper::end(status));
+            gone.insert(generation, end.clone());
             tokio::spawn(async move {
                 let words = running.words.all().await;
-                let end = memory.explain(reaper::end(status));
-                let failure = failure::of_an_end(&end.to_string(), words, &ports);
-                let failure = memory.blame(&end, failure);
-                let _ = inner.send(Inner::Event(Event::Exited { generation, end, failure }));
+                let failure = memory.blame(&end, failure::of_an_end(&end.to_string(), words, &ports));
+                let _ = inner.send(Inner::Event(Event::LastWords { generation, failure }));
             });
         }
+        gone.into_iter().rev().map(|(generation, end)| Event::Exited { generation, end }).collect()
     }
 
     /// Tells a generation to drain. Where only the master is known, again and again: it may not have heard.

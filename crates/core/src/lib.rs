@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod exit;
+pub mod fence;
 pub mod names;
 pub mod settings;
 pub mod supervisor;

@@ -36,6 +36,12 @@ pub struct Setting {
 pub enum Key {
     Instance,
     DrainTimeout,
+    StopDelay,
+    TakeoverDrain,
+    TakeoverBack,
+    TakeoverDirectory,
+    HoldAfterStop,
+    HoldAfterLoss,
     ReadyTimeout,
     Settle,
     OldGenerations,
@@ -49,7 +55,7 @@ pub enum Key {
     WatchQuiet,
 }
 
-/// All settings of `clearway run`.
+/// All settings, of `clearway run` and of `clearway hold`.
 pub const TABLE: &[Setting] = &[
     Setting {
         key: Key::Instance,
@@ -66,6 +72,54 @@ pub const TABLE: &[Setting] = &[
         value: "DURATION",
         default: "295s",
         help: "How long sessions may take to finish after a stop was asked for, before they are cut",
+    },
+    Setting {
+        key: Key::StopDelay,
+        flag: "stop-delay",
+        variable: "CLEARWAY_STOP_DELAY",
+        value: "DURATION",
+        default: "0s",
+        help: "How long after a stop was asked for everything goes on but the health check, so that balancers in front see it coming",
+    },
+    Setting {
+        key: Key::TakeoverDrain,
+        flag: "takeover-drain",
+        variable: "CLEARWAY_TAKEOVER_DRAIN",
+        value: "DURATION",
+        default: "24h",
+        help: "How long sessions may take to finish after another Clearway of this name took over, before they are cut",
+    },
+    Setting {
+        key: Key::TakeoverBack,
+        flag: "takeover-back",
+        variable: "CLEARWAY_TAKEOVER_BACK",
+        value: "DURATION",
+        default: "10m",
+        help: "How long a container that was superseded does not get the sockets back when it is started again; each try counts anew",
+    },
+    Setting {
+        key: Key::TakeoverDirectory,
+        flag: "takeover-directory",
+        variable: "CLEARWAY_TAKEOVER_DIRECTORY",
+        value: "DIRECTORY",
+        default: "abstract sockets, which all containers of one network namespace see",
+        help: "A directory on a volume that Clearways of one name share, for the sockets over which they take over",
+    },
+    Setting {
+        key: Key::HoldAfterStop,
+        flag: "hold-after-stop",
+        variable: "CLEARWAY_HOLD_AFTER_STOP",
+        value: "DURATION",
+        default: "10s",
+        help: "`clearway hold`: how long the sockets stay open after the balancer was stopped as planned",
+    },
+    Setting {
+        key: Key::HoldAfterLoss,
+        flag: "hold-after-loss",
+        variable: "CLEARWAY_HOLD_AFTER_LOSS",
+        value: "DURATION",
+        default: "5m",
+        help: "`clearway hold`: how long the sockets stay open after the balancer was lost",
     },
     Setting {
         key: Key::ReadyTimeout,
@@ -165,6 +219,18 @@ pub struct Settings {
     pub instance: Option<InstanceName>,
     /// From a stop to the cut of what is left.
     pub drain_timeout: Duration,
+    /// From the asking for a stop to its beginning.
+    pub stop_delay: Duration,
+    /// The same after a takeover.
+    pub takeover_drain: Duration,
+    /// How long whoever was superseded does not take over back.
+    pub takeover_back: Duration,
+    /// Unset: abstract sockets.
+    pub takeover_directory: Option<std::path::PathBuf>,
+    /// How long a holder holds after a planned stop.
+    pub hold_after_stop: Duration,
+    /// How long a holder holds after a loss.
+    pub hold_after_loss: Duration,
     /// From the start of a HAProxy to its answer over the private socket.
     pub ready_timeout: Duration,
     /// From the proof of a new generation to its commit.
@@ -190,6 +256,12 @@ impl Default for Settings {
         Self {
             instance: None,
             drain_timeout: Duration::from_secs(295),
+            stop_delay: Duration::ZERO,
+            takeover_drain: Duration::from_hours(24),
+            takeover_back: Duration::from_mins(10),
+            takeover_directory: None,
+            hold_after_stop: Duration::from_secs(10),
+            hold_after_loss: Duration::from_mins(5),
             ready_timeout: Duration::from_mins(10),
             settle: Duration::from_millis(200),
             old: Budget { generations: 50, age: None, memory: None },
@@ -230,6 +302,12 @@ impl Settings {
         match key {
             Key::Instance => self.instance = Some(text.parse().map_err(|e| wrong(format!("{e}")))?),
             Key::DrainTimeout => self.drain_timeout = value::duration(text).map_err(wrong)?,
+            Key::StopDelay => self.stop_delay = value::duration(text).map_err(wrong)?,
+            Key::TakeoverDrain => self.takeover_drain = value::duration(text).map_err(wrong)?,
+            Key::TakeoverBack => self.takeover_back = value::duration(text).map_err(wrong)?,
+            Key::TakeoverDirectory => self.takeover_directory = Some(text.into()),
+            Key::HoldAfterStop => self.hold_after_stop = value::duration(text).map_err(wrong)?,
+            Key::HoldAfterLoss => self.hold_after_loss = value::duration(text).map_err(wrong)?,
             Key::ReadyTimeout => self.ready_timeout = value::duration(text).map_err(wrong)?,
             Key::Settle => self.settle = value::duration(text).map_err(wrong)?,
             Key::OldGenerations => self.old.generations = value::number(text).map_err(wrong)?,

@@ -32,7 +32,7 @@
 //! Time is a duration since Clearway began; the shell calls [`Supervisor::step`] with
 //! [`Event::TimePassed`] no later than [`Supervisor::next_deadline`] says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::exit::ExitCode;
@@ -44,10 +44,12 @@ mod event;
 mod report;
 mod status;
 mod stop;
+mod takeover;
 
 pub use budget::{Budget, WARNING};
 pub use event::{
-    Action, Answer, Asker, End, Event, Failure, How, Plumbing, Proof, RequestId, Source, Survey,
+    Action, Answer, Asker, Declined, End, Event, Failure, How, Peer, Plumbing, Proof, RequestId, Source,
+    Survey,
 };
 pub use report::{Cut, Next, Over, Report, Severity};
 pub use status::{Attempted, GenerationStatus, Status};
@@ -55,6 +57,7 @@ pub use status::{Attempted, GenerationStatus, Status};
 use attempt::Attempt;
 use budget::Cuts;
 use stop::Stop;
+use takeover::Role;
 
 /// After `SIGTERM`, before `SIGKILL`; after HAProxy closed its private socket, before its end is no
 /// longer waited for.
@@ -75,8 +78,12 @@ pub const STEERING: Duration = Duration::from_secs(2);
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// From the asking for a stop to its beginning: probes see it coming.
+    pub stop_delay: Duration,
     /// From a stop to the cut of what is left.
     pub drain: Duration,
+    /// The same after a takeover: whoever waits for sessions to end waits for no client.
+    pub takeover_drain: Duration,
     /// From the launch of a generation to its proof.
     pub ready: Duration,
     /// From the proof of a generation to its commit, if another one serves meanwhile.
@@ -121,6 +128,8 @@ pub struct Supervisor {
     limits: Limits,
     /// Every generation that has a process.
     lives: BTreeMap<Generation, Life>,
+    /// Those that are gone, and whose last words have not been heard.
+    unheard: BTreeSet<Generation>,
     /// The number that the next attempt gets.
     next: Generation,
     attempt: Option<Attempt>,
@@ -136,6 +145,11 @@ pub struct Supervisor {
     /// Crashes in a row, each before [`PROVEN_AGE`].
     young_deaths: u32,
     stop: Option<Stop>,
+    /// Who has asked for a stop, and when it begins: until then everything goes on, but probes are told no.
+    announced: Option<(Asker, Duration)>,
+    role: Role,
+    /// Whether the sockets in custody are those of a predecessor that is gone: nobody else has them.
+    inherited: bool,
     /// Whether there is plumbing in the kernel, as far as is known.
     plumbed: bool,
     /// How the last attempt went, for the status.
@@ -149,6 +163,7 @@ impl Supervisor {
         Self {
             limits,
             lives: BTreeMap::new(),
+            unheard: BTreeSet::new(),
             next: Generation::FIRST,
             attempt: None,
             waiting: Vec::new(),
@@ -158,6 +173,9 @@ impl Supervisor {
             cuts: Cuts::default(),
             young_deaths: 0,
             stop: None,
+            announced: None,
+            role: Role::Alone,
+            inherited: false,
             plumbed: false,
             last: None,
             left: false,
@@ -181,9 +199,14 @@ impl Supervisor {
             Event::Steered(generation) => self.steered(generation, now, &mut todo),
             Event::Surveyed(surveys) => self.surveyed(&surveys, now, &mut todo),
             Event::Failed { generation, failure } => self.failed(generation, failure, now, &mut todo),
-            Event::Exited { generation, end, failure } => {
-                self.exited(generation, &end, failure, now, &mut todo);
-            }
+            Event::Exited { generation, end } => self.exited(generation, &end, now, &mut todo),
+            Event::LastWords { generation, failure } => self.heard(generation, failure, now, &mut todo),
+            Event::TakeoverAsked(peer) => self.takeover_asked(peer, now, &mut todo),
+            Event::Superseded(peer) => self.superseded(peer, now, &mut todo),
+            Event::SuccessorSettled(peer) => self.successor_settled(peer, now, &mut todo),
+            Event::PeerGone(peer) => self.peer_gone(peer, now, &mut todo),
+            Event::PredecessorGone => self.predecessor_gone(now, &mut todo),
+            Event::Withdrawn(failure) => self.withdrawn(failure, now, &mut todo),
             Event::TimePassed => {}
         }
         self.look_at_the_clock(now, &mut todo);
@@ -198,7 +221,11 @@ impl Supervisor {
         let attempt = self.attempt.as_ref().and_then(Attempt::deadline);
         let stop = self.stop.as_ref().map(Stop::deadline);
         let restart = self.restart.map(|restart| restart.at);
-        [attempt, stop, restart, self.cuts.deadline()].into_iter().flatten().min()
+        let announced = self.announced.map(|(_, at)| at);
+        [attempt, stop, announced, restart, self.cuts.deadline(), self.role.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The generation that accepts connections.
@@ -217,26 +244,20 @@ impl Supervisor {
             self.begin_attempt(source, askers, now, todo);
         }
         if !self.left {
+            self.look_at_the_asking(now, todo);
+            self.look_at_the_other(now, todo);
+            self.look_at_the_announced(now, todo);
             self.look_at_the_old(now, todo);
             self.look_at_the_stop(now, todo);
         }
     }
 
-    /// A process has ended, and it was known why or not.
-    fn exited(
-        &mut self,
-        generation: Generation,
-        end: &End,
-        failure: Failure,
-        now: Duration,
-        todo: &mut Vec<Action>,
-    ) {
+    /// A process has ended; why it did is heard later, and nothing waits for that but a report, and a leave.
+    fn exited(&mut self, generation: Generation, end: &End, now: Duration, todo: &mut Vec<Action>) {
         let Some(life) = self.lives.remove(&generation) else { return };
+        self.unheard.insert(generation);
         match life.state {
-            State::Proving => {
-                let failure = self.died_settling(generation, end, failure);
-                self.attempt_over(generation, failure, now, todo);
-            }
+            State::Proving => self.attempt_gone(generation, end, now),
             State::Draining { since } if *end == End::Clean => {
                 todo.push(Action::Report(Report::Drained(generation, now.saturating_sub(since))));
             }
@@ -248,6 +269,14 @@ impl Supervisor {
             }
         }
         self.after_an_end(todo);
+    }
+
+    /// A process that has ended was heard to the end.
+    fn heard(&mut self, generation: Generation, failure: Failure, now: Duration, todo: &mut Vec<Action>) {
+        if self.unheard.remove(&generation) {
+            self.attempt_explained(generation, failure, now, todo);
+            self.after_an_end(todo);
+        }
     }
 
     /// The serving generation is gone. Its sockets are in custody: whoever connects waits in their queue.
@@ -275,6 +304,9 @@ impl Supervisor {
             self.commit_settled(now, todo);
             return;
         }
+        if self.give_back(now, todo) {
+            return;
+        }
         let former = self.good.filter(|good| *good != configuration);
         let pause = self.pause();
         let source = Source::Served(former.unwrap_or(configuration));
@@ -297,6 +329,7 @@ impl Supervisor {
     fn after_an_end(&mut self, todo: &mut Vec<Action>) {
         if let Some(stop) = &self.stop
             && self.lives.is_empty()
+            && self.unheard.is_empty()
         {
             let code = stop.code;
             self.leave(code, todo);

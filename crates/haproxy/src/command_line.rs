@@ -69,6 +69,8 @@ pub struct Invocation {
     pub working_directory: Option<PathBuf>,
     /// `-L`: the name of the local peer, which is the hostname otherwise.
     pub local_peer: Option<OsString>,
+    /// `-N`: the `maxconn` of frontends that have none, unless it is 0.
+    pub frontend_maxconn: Option<u32>,
     /// The options that were taken out or are given anyway, in order, for one log line each.
     pub handled: Vec<Handled>,
     /// What to do with it all.
@@ -89,6 +91,7 @@ impl Invocation {
             configuration: Vec::new(),
             working_directory: None,
             local_peer: None,
+            frontend_maxconn: None,
             handled: Vec::new(),
             purpose: Purpose::Supervise,
         };
@@ -146,6 +149,7 @@ impl Invocation {
                     b'f' => self.configuration.push(PathBuf::from(&value)),
                     b'C' => self.working_directory = Some(PathBuf::from(&value)),
                     b'L' => self.local_peer = Some(value.clone()),
+                    b'N' => self.frontend_maxconn = value.to_str().and_then(|number| number.parse().ok()),
                     _ => {}
                 }
                 self.passed.extend([option, value]);

@@ -15,18 +15,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod address;
+mod backlog;
 mod environment;
 mod global;
 mod guards;
+mod lines;
 pub mod references;
 mod scan;
 mod sources;
 mod words;
 
 pub use address::{Endpoint, Transport};
+pub use backlog::Backlog;
 pub use environment::Changes;
 pub use global::{Fighting, FightingKeyword, Global, Setting};
 pub use guards::{Guard, Holds};
+pub use lines::Lines;
 pub use references::{Need, Reference, ReferenceKind};
 pub use sources::{ConfigurationError, LIMIT, SourceFile, is_source_name};
 
@@ -96,6 +100,8 @@ pub struct Bind {
     pub interface: Option<String>,
     /// `namespace X`: the socket is made in a named network namespace.
     pub namespace: Option<String>,
+    /// How many clients may wait.
+    pub backlog: Backlog,
     /// The conditions under which the line counts.
     pub guards: Arc<[Guard]>,
 }

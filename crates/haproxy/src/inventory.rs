@@ -59,6 +59,9 @@ pub struct SocketIdentity {
     pub kind: SocketKind,
     /// Where it is bound.
     pub address: LocalAddress,
+    /// The interface that it is bound to (`SO_BINDTODEVICE`). The kernel tells no name any more once the interface
+    /// is gone, and never again for this socket.
+    pub device: Option<String>,
     /// `IPV6_V6ONLY`. The kernel sets it by itself on a socket bound to a specific IPv6 address, upon which
     /// HAProxy does not recognise it without `v6only` on the bind line (knowledge A.6).
     pub v6only: bool,
@@ -102,6 +105,7 @@ impl SocketIdentity {
             inode: Inode(fstat(fd)?.st_ino),
             kind,
             address: local(&socket.local_addr()?),
+            device: socket.device().ok().flatten().and_then(|name| String::from_utf8(name).ok()),
             v6only,
             foreign,
             listening: socket.is_listener()?,
@@ -118,7 +122,8 @@ impl fmt::Display for SocketIdentity {
                 match kind {
                     SocketKind::Stream => {}
                     SocketKind::Mptcp => write!(f, "mptcp{family}@")?,
-                    SocketKind::Datagram => write!(f, "quic{family}@")?,
+                    // Nothing tells QUIC from other users of UDP.
+                    SocketKind::Datagram => write!(f, "udp{family}@")?,
                 }
                 write!(f, "{address}")
             }

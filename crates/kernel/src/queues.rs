@@ -42,6 +42,10 @@ use rustix::thread::{MembarrierCommand, membarrier};
 use crate::listeners::{Error, Row, State, covers, rows};
 use crate::transparency::Family;
 
+mod limits;
+
+pub use limits::{limits, most, set_limit};
+
 /// A listening socket, by what tells it from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Listener {

@@ -40,7 +40,10 @@
 //!
 //! Sockets that stay beside others that leave (fewer shards) are known by index only if the caller has seen the
 //! group from its beginning: [`Order::Known`]. HAProxy takes sockets that it was given *from the end* of the list
-//! (knowledge A.3), so whoever offers them in reverse has the first ones stay and the order known for ever.
+//! (knowledge A.3), so whoever offers them in reverse has the first ones stay and the order known as long as only
+//! the last ones leave. When others do (two sockets give way to two new ones), the last move into the gaps, and who
+//! goes first is HAProxy's affair: [`order_is_kept`] says when the order of those that remain is lost. They are the
+//! first of their group all the same, and what comes later is behind them: [`Order::KnownBehind`].
 //!
 //! # When somebody dies
 //!
@@ -83,6 +86,7 @@
 //! MPTCP: `sock_diag` lists such a listener as TCP's; whether the kernel takes the two options on it is not
 //! tested. If not, it says so: [`Error`].
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -105,12 +109,22 @@ pub enum Fate {
 }
 
 /// Whether the caller passes the sockets of an address in the kernel's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+#[derive(Clone, Copy, Debug)]
+pub enum Order<'a> {
     /// In the order in which they began to listen, and since the first of them none has gone from before another.
     Known,
+    /// The same, but these (by inode) are the first of their group in some order ([`order_is_kept`]). Sockets that
+    /// stay get new clients unless some of these leave and some stay.
+    KnownBehind(&'a HashSet<u64>),
     /// In some order. Then sockets that stay get no new clients while others leave, unless there are no others.
     Unknown,
+}
+
+/// Whether the sockets of a group that stay are in the same order when all that leave are closed, in whatever order
+/// those are. `fates` are in the kernel's order; a new socket stays.
+pub fn order_is_kept(fates: &[Fate]) -> bool {
+    let remaining = fates.iter().filter(|fate| **fate == Fate::Stays).count();
+    remaining < 2 || fates.iter().take(remaining).all(|fate| *fate == Fate::Stays)
 }
 
 /// One address whose new clients can be steered. Plain data: all descriptors stay with the caller.

@@ -17,7 +17,9 @@ use anyhow::{Context, Result, ensure};
 use clearway_kernel::capabilities::{Capability, effective};
 use clearway_kernel::listeners::{Managed, strangers};
 use clearway_kernel::queues::{Listener, Waiting, half_open, queues};
-use clearway_kernel::steering::{Fate, Group, NotSteerable, Order, Reason, groups, seal, unseal};
+use clearway_kernel::steering::{
+    Fate, Group, NotSteerable, Order, Reason, groups, order_is_kept, seal, unseal,
+};
 use lab::{Named, helper, run};
 use traffic::{
     Seen, begin, bind, clients, connect, connected, drain, fds, inode, listen, serve, shares, take, until,
@@ -39,6 +41,7 @@ const TESTS: &[Named] = tests![
     many_are_chosen_evenly,
     who_stays_is_chosen_by_its_rank,
     ranks_are_by_listening_and_the_last_fills_the_gap,
+    two_that_leave_first_leave_the_order_unknown,
     a_new_generation_that_dies_leaves_the_old_ones_serving,
     a_new_generation_that_dies_while_held_is_reverted,
     from_closing_to_release_nobody_is_refused,
@@ -62,7 +65,7 @@ fn all_leave<'a>(old: &'a [&'a TcpListener]) -> Vec<(BorrowedFd<'a>, Fate)> {
 }
 
 /// The one group of these sockets.
-fn group(held: &[(BorrowedFd<'_>, Fate)], new: &[&TcpListener], order: Order) -> Result<Group> {
+fn group(held: &[(BorrowedFd<'_>, Fate)], new: &[&TcpListener], order: Order<'_>) -> Result<Group> {
     let mut outcomes = groups(held, &fds(new), order)?;
     ensure!(outcomes.len() == 1, "{outcomes:?}");
     Ok(outcomes.remove(0)?)
@@ -264,6 +267,39 @@ fn ranks_are_by_listening_and_the_last_fills_the_gap() -> Result<()> {
     let held = [(last.as_fd(), Fate::Stays), (late.as_fd(), Fate::Leaves)];
     group(&held, &[], Order::Known)?.steer(late.as_fd())?;
     ensure!(shares("127.0.0.1:8000", &[&late, &last])? == [0, 40]);
+    Ok(())
+}
+
+fn two_that_leave_first_leave_the_order_unknown() -> Result<()> {
+    const ADDRESS: &str = "127.0.0.1:8000";
+    let mut as_they_came = Vec::new();
+    for closing in [[0, 1], [1, 0]] {
+        let mut old = [Some(listen(ADDRESS, false)?), Some(listen(ADDRESS, false)?)];
+        let new = [listen(ADDRESS, false)?, listen(ADDRESS, false)?];
+        for which in closing {
+            old[which] = None;
+        }
+        let one_leaves = [(new[0].as_fd(), Fate::Stays), (new[1].as_fd(), Fate::Leaves)];
+        group(&one_leaves, &[], Order::Known)?.steer(new[0].as_fd())?;
+        as_they_came.push(shares(ADDRESS, &new.each_ref())? == [40, 0]);
+
+        let first = new.iter().map(|socket| inode(socket.as_fd())).collect::<Result<HashSet<_>>>()?;
+        let order = Order::KnownBehind(&first);
+        let refused = groups(&one_leaves, &[], order)?.remove(0);
+        ensure!(refused.is_err_and(|error| error.reason == Reason::OrderUnknown));
+        // Whoever comes later is behind both.
+        let later = listen(ADDRESS, false)?;
+        let held = [&new[0], &new[1], &later].map(TcpListener::as_fd);
+        let fates = [Fate::Stays, Fate::Stays, Fate::Leaves];
+        let held: Vec<_> = held.into_iter().zip(fates).collect();
+        group(&held, &[], order)?.steer(later.as_fd())?;
+        let shares = shares(ADDRESS, &[&new[0], &new[1], &later])?;
+        ensure!(shares[0] > 0 && shares[1] > 0 && shares[2] == 0, "{shares:?}");
+    }
+    let fates = [Fate::Leaves, Fate::Leaves, Fate::Stays, Fate::Stays];
+    ensure!(!order_is_kept(&fates));
+    // It depends on which of the two was closed first.
+    ensure!(as_they_came == [false, true], "{as_they_came:?}");
     Ok(())
 }
 

@@ -12,7 +12,7 @@
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -30,55 +30,109 @@ pub const ABSTRACT_PREFIX: &str = "clearway/";
 /// The admin socket of this process, and the lock of its name.
 #[derive(Debug)]
 pub struct Place {
-    path: Option<PathBuf>,
+    name: Option<InstanceName>,
+    /// The socket file, and its number: somebody may have put another one there.
+    path: Option<(PathBuf, u64)>,
     /// Whether the directory is ours to remove.
     made_directory: bool,
-    listeners: Vec<UnixListener>,
+    file: Option<UnixListener>,
+    lock: Option<UnixListener>,
 }
 
 impl Place {
     /// Takes the name, and makes the socket in `directory` or, where that cannot be written, an
     /// abstract one.
     pub fn take(instance: Option<&InstanceName>, directory: &Path) -> Result<Self, Failure> {
-        let name = match instance {
-            Some(name) => name.to_string(),
-            None => format!("_{:08x}", nonce()),
-        };
-        let abstract_listener = match listen_abstract(&name) {
+        let name = instance.map_or_else(|| format!("_{:08x}", nonce()), ToString::to_string);
+        let lock = match listen_abstract(&name) {
             Ok(listener) => listener,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(taken(&name, None)),
             Err(error) => return Err(cannot(&name, &error)),
         };
-        let made_directory = std::fs::create_dir(directory).is_ok();
-        match listen_at(&name, directory) {
-            Ok((path, listener)) => {
-                // The lock of a name listens too: another container in this network namespace sees only it.
-                let listeners =
-                    if instance.is_some() { vec![listener, abstract_listener] } else { vec![listener] };
-                Ok(Self { path: Some(path), made_directory, listeners })
-            }
+        let mut place = Self::nowhere(instance);
+        match place.make_file(&name, directory) {
+            // The lock of a private name is needed by nobody.
+            Ok(()) => place.lock = instance.map(|_| lock),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                Err(taken(&name, Some(&directory.join(format!("{name}.sock")))))
+                return Err(taken(&name, Some(&directory.join(format!("{name}.sock")))));
             }
             Err(error) => {
                 tracing::debug!(
                     "no admin socket below {}: {error}; an abstract one serves",
                     directory.display()
                 );
-                Ok(Self { path: None, made_directory, listeners: vec![abstract_listener] })
+                place.lock = Some(lock);
             }
+        }
+        Ok(place)
+    }
+
+    /// Beside a Clearway that has the name and will give it: a socket file where it has none, or where it is not
+    /// seen from here.
+    pub fn beside(instance: &InstanceName, directory: &Path) -> Self {
+        let mut place = Self::nowhere(Some(instance));
+        if let Err(error) = place.make_file(instance.as_str(), directory) {
+            tracing::debug!("no admin socket below {} yet: {error}", directory.display());
+        }
+        place
+    }
+
+    fn nowhere(instance: Option<&InstanceName>) -> Self {
+        Self { name: instance.cloned(), path: None, made_directory: false, file: None, lock: None }
+    }
+
+    fn make_file(&mut self, name: &str, directory: &Path) -> io::Result<()> {
+        self.made_directory = std::fs::create_dir(directory).is_ok();
+        let (path, listener) = listen_at(name, directory)?;
+        let number = std::fs::symlink_metadata(&path)?.ino();
+        (self.path, self.file) = (Some((path, number)), Some(listener));
+        Ok(())
+    }
+
+    /// The predecessor has left the name without giving it: takes it, if nobody was faster. Unset for a private
+    /// instance.
+    pub fn take_the_name(&mut self) -> Result<Option<UnixListener>, Failure> {
+        let Some(name) = &self.name else { return Ok(None) };
+        match listen_abstract(name.as_str()) {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(taken(name.as_str(), None)),
+            Err(error) => Err(cannot(name.as_str(), &error)),
         }
     }
 
-    /// The listening sockets, once. They hold the name as long as they are open.
-    pub fn listeners(&mut self) -> Vec<UnixListener> {
-        std::mem::take(&mut self.listeners)
+    /// The name is ours: puts a socket file in the place of a predecessor's, if there is none of ours yet.
+    pub fn replace_file(&mut self, directory: &Path) -> Option<UnixListener> {
+        let name = self.name.clone().filter(|_| self.path.is_none())?;
+        let aside = format!("_{:08x}", nonce());
+        let (path, listener) = listen_at(&aside, directory).ok()?;
+        let number = std::fs::symlink_metadata(&path).ok()?.ino();
+        let final_path = directory.join(format!("{name}.sock"));
+        if std::fs::rename(&path, &final_path).is_err() {
+            let _ = std::fs::remove_file(&path);
+            return None;
+        }
+        self.path = Some((final_path, number));
+        Some(listener)
+    }
+
+    /// The socket file, once. It is open as long as it is served.
+    pub fn file(&mut self) -> Option<UnixListener> {
+        self.file.take()
+    }
+
+    /// The lock of the name, once, which is an admin socket too: another container in this network namespace sees
+    /// only it. It holds the name as long as it is open.
+    pub fn lock(&mut self) -> Option<UnixListener> {
+        self.lock.take()
     }
 
     /// Removes the socket file, and the directory if it was made for it and nobody else uses it.
     pub fn leave(&mut self) {
-        if let Some(path) = self.path.take() {
-            let _ = std::fs::remove_file(&path);
+        if let Some((path, number)) = self.path.take() {
+            // A successor may have put its own there.
+            if std::fs::symlink_metadata(&path).is_ok_and(|file| file.ino() == number) {
+                let _ = std::fs::remove_file(&path);
+            }
             if self.made_directory || path.parent() == Some(Path::new(DEFAULT_DIRECTORY)) {
                 // Goes only if it is empty: no other instance is there. The default one is ours, whoever of
                 // us has made it.

@@ -30,7 +30,7 @@ fn a_flag_wins_over_its_variable() {
 
 #[test]
 fn every_variable_is_read_and_named_when_it_is_wrong() {
-    for row in TABLE.iter().filter(|row| row.flag != "run-directory") {
+    for row in TABLE.iter().filter(|row| !row.flag.ends_with("-directory")) {
         let Err(Refusal::Setting(error)) = parse_line("run -- haproxy", &[(row.variable, "Ä !")]) else {
             panic!("{} took nonsense", row.variable)
         };

@@ -8,19 +8,20 @@ use hyper::{Method, StatusCode};
 
 use crate::admin::client::{self, Wait};
 use crate::admin::{api, find};
-use crate::cli::Target;
+use crate::cli::{Release, Target};
 
 /// How often it is looked whether Clearway has ended.
 const PACE: Duration = Duration::from_millis(500);
 
 /// Asks for the stop; says what is left whenever that changes.
-pub async fn drain(target: Target) -> Result<ExitCode, Failure> {
+pub async fn drain(target: Target, release: Release) -> Result<ExitCode, Failure> {
     let found = find::find(&target.settings)?;
     let name = found.name.clone();
     let (_, body) = client::request(found.stream, Method::GET, "/status", Wait::Briefly).await?;
     let pid = super::understand::<api::Status>(&body)?.pid;
     let Some(found) = find::at(&name) else { return Err(gone(&name)) };
-    let (status, _) = client::request(found.stream, Method::POST, "/drain", Wait::Briefly).await?;
+    let path = if release == Release::AtOnce { "/release" } else { "/drain" };
+    let (status, _) = client::request(found.stream, Method::POST, path, Wait::Briefly).await?;
     if status != StatusCode::ACCEPTED {
         return Err(Failure::new(ExitCode::NoInstance, format!("{name} refused to drain: {status}")));
     }

@@ -5,20 +5,39 @@
 //! lives as long as any of its holders, and connections wait in its queue meanwhile.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
-use clearway_haproxy::inventory::{InventoryError, SocketIdentity};
+use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, SocketKind};
+use clearway_kernel::steering::{self, Fate};
+
+use super::backlog::Change;
+use crate::takeover::message::Names;
 
 /// One socket in custody.
 #[derive(Debug)]
 pub struct Held {
     socket: ReceivedSocket,
-    /// What the socket is, asked of the kernel once.
+    /// What the socket is, asked of the kernel once. The interface as the `bind` line names it, if HAProxy said so.
     pub identity: SocketIdentity,
+    /// What the commit changes at its queue.
+    pub limit: Option<Change>,
 }
 
 impl Held {
+    /// What its `bind` line calls its network namespace and interface.
+    pub fn names(&self) -> Names {
+        let ReceivedSocket { namespace, interface, .. } = &self.socket;
+        Names { namespace: namespace.clone(), interface: interface.clone() }
+    }
+
+    /// Whether it is of another network namespace, which its `bind` line names.
+    pub fn has_namespace(&self) -> bool {
+        !self.socket.namespace.is_empty()
+    }
+
     /// Its descriptor.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.fd.as_fd()
@@ -26,7 +45,26 @@ impl Held {
 
     /// A socket that HAProxy answered with.
     pub fn received(socket: ReceivedSocket) -> Result<Self, InventoryError> {
-        Ok(Self { identity: SocketIdentity::of(socket.fd.as_fd())?, socket })
+        let mut identity = SocketIdentity::of(socket.fd.as_fd())?;
+        if !socket.interface.is_empty() {
+            identity.device = Some(socket.interface.clone());
+        }
+        Ok(Self { identity, limit: None, socket })
+    }
+
+    /// Adds what HAProxy leaves out for UDP sockets (QUIC, `dgram-bind`) and compares all the same when it is offered
+    /// one (knowledge A.2): the interface and the namespace, as the line has them that made the socket. Where lines
+    /// disagree nothing is added, and HAProxy will not recognise the socket.
+    pub fn complete(&mut self, lines: &Lines<'_>) {
+        if self.identity.kind != SocketKind::Datagram {
+            return;
+        }
+        let mut said = lines.that_make(&self.identity).map(|bind| (&bind.interface, &bind.namespace));
+        let Some(first) = said.next() else { return };
+        if said.all(|other| other == first) {
+            self.socket.interface = first.0.clone().unwrap_or_default();
+            self.socket.namespace = first.1.clone().unwrap_or_default();
+        }
     }
 
     /// A socket that Clearway made itself.
@@ -40,6 +78,8 @@ impl Held {
 #[derive(Debug, Default)]
 pub struct Custody {
     sockets: Vec<Held>,
+    /// Those (by inode) of which it is only known that they are before the others of their address.
+    shuffled: HashSet<u64>,
 }
 
 impl Custody {
@@ -47,17 +87,41 @@ impl Custody {
     ///
     /// So they stay in the order in which they began to listen, which is the kernel's within one address
     /// ([`clearway_kernel::steering`]): HAProxy answers in the order of its descriptors, and makes a socket and
-    /// listens on it before it makes the next.
-    pub fn of(mut sockets: Vec<Held>, before: &[SocketIdentity]) -> Self {
-        let places: HashMap<_, _> =
-            before.iter().enumerate().map(|(place, held)| (held.inode, place)).collect();
-        sockets.sort_by_key(|held| places.get(&held.identity.inode).copied().unwrap_or(usize::MAX));
-        Self { sockets }
+    /// listens on it before it makes the next. Where others leave than the last ones, the kernel changes that
+    /// order, and those that remain are [`Self::shuffled`] from then on. And the name of an interface that has gone
+    /// meanwhile, which the kernel does not tell any more, is known from before.
+    pub fn of(mut sockets: Vec<Held>, before: &[SocketIdentity], shuffled: &HashSet<u64>) -> Self {
+        let known: HashMap<_, _> =
+            before.iter().enumerate().map(|(place, held)| (held.inode, (place, held))).collect();
+        for Held { identity, .. } in &mut sockets {
+            if let (None, Some((_, before))) = (&identity.device, known.get(&identity.inode)) {
+                identity.device.clone_from(&before.device);
+            }
+        }
+        sockets.sort_by_key(|held| known.get(&held.identity.inode).map_or(usize::MAX, |(place, _)| *place));
+        let shuffled = shuffle(&sockets, before, shuffled);
+        Self { sockets, shuffled }
+    }
+
+    /// What another Clearway gave: of several with one address nobody says in which order they are.
+    pub fn inherited(sockets: Vec<Held>) -> Self {
+        let shuffled = sockets.iter().map(|held| held.identity.inode.0).collect();
+        Self { sockets, shuffled }
+    }
+
+    /// The sockets (by inode) that are the first ones of their address, in some order.
+    pub fn shuffled(&self) -> &HashSet<u64> {
+        &self.shuffled
     }
 
     /// What is held.
     pub fn sockets(&self) -> &[Held] {
         &self.sockets
+    }
+
+    /// The same, to add to what is known of them.
+    pub fn sockets_mut(&mut self) -> &mut [Held] {
+        &mut self.sockets
     }
 
     /// Their inodes.
@@ -78,3 +142,29 @@ impl Custody {
 pub fn offered<'a>(sockets: impl DoubleEndedIterator<Item = &'a Held>) -> Vec<OfferedSocket<'a>> {
     sockets.rev().map(|held| OfferedSocket::from(&held.socket)).collect()
 }
+
+/// Which of the sockets are in some order when those of `before` that are not among them are closed. Sockets of one
+/// address that are of several groups (interfaces) are taken for one: that is not wrong, only careful.
+fn shuffle(sockets: &[Held], before: &[SocketIdentity], already: &HashSet<u64>) -> HashSet<u64> {
+    let remain: HashSet<_> = sockets.iter().map(|held| held.identity.inode).collect();
+    let known: HashSet<_> = before.iter().map(|identity| identity.inode).collect();
+    let fresh = sockets.iter().map(|held| &held.identity).filter(|identity| !known.contains(&identity.inode));
+    let mut addresses: HashMap<SocketAddr, Vec<(u64, Fate)>> = HashMap::new();
+    for identity in before.iter().chain(fresh) {
+        if let LocalAddress::Ip(address) = identity.address {
+            let fate = if remain.contains(&identity.inode) { Fate::Stays } else { Fate::Leaves };
+            addresses.entry(address).or_default().push((identity.inode.0, fate));
+        }
+    }
+    let mut shuffled = HashSet::new();
+    for members in addresses.values() {
+        let fates: Vec<Fate> = members.iter().map(|(_, fate)| *fate).collect();
+        let is_kept = steering::order_is_kept(&fates);
+        let stay = members.iter().filter(|(_, fate)| *fate == Fate::Stays).map(|(inode, _)| *inode);
+        shuffled.extend(stay.filter(|inode| !is_kept || already.contains(inode)));
+    }
+    shuffled
+}
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,7 @@
 //! The two conversations block, so each has a thread of its own that lives as long as the proof; if
 //! HAProxy dies, both see the end of their connection. Neither thread ever forks.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -37,7 +38,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Failure, Proof};
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
-use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::{self, SocketIdentity};
 use clearway_haproxy::runtime::{Channel, Command};
@@ -52,7 +53,7 @@ use super::custody::{Custody, Held, offered};
 use super::memory::FirstToGo;
 use super::prepare::{Files, Prepared};
 use super::words::Words;
-use super::{Inner, Shell, child, thread};
+use super::{Inner, Shell, backlog, child, neighbours, thread};
 use crate::steps;
 
 /// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
@@ -77,16 +78,13 @@ pub struct Running {
     pub worker: Option<Worker>,
     /// What it says on standard error.
     pub words: Words,
-    /// What it was started from, until it has proved itself.
-    pub configuration: Option<Arc<Configuration>>,
     /// What tells whether the files on disk still say that.
     pub imprint: Arc<Imprint>,
     /// Our end of the master CLI.
     master_cli: OwnedFd,
-    /// Our end of the private stats socket. Nobody asks anything there after the proof, but HAProxy would see it closed:
-    /// while it serves it accepts again and again, and where it has closed its own end without taking it out of its
-    /// poller (3.2), it spins until it has drained.
-    _stats: Arc<OwnedFd>,
+    /// Our end of the private stats socket, which nobody uses after the proof. If it were closed, HAProxy would find
+    /// its own always ready to accept from, and spin (docs/decisions/0001).
+    _stats: OwnedFd,
     /// What it has proved to use; custody at the commit.
     pub proved: Option<Arc<Custody>>,
     /// Our end of the `_getsocks` pair, closed as soon as the question is settled: a conversation that
@@ -145,6 +143,7 @@ impl Shell {
             Failure::new(ExitCode::Internal, format!("starting HAProxy: {what}: {error}"))
         };
         let (stats, stats_child) = sockpair::pair().map_err(|error| cannot("private socket", &error))?;
+        let to_prove = stats.try_clone().map_err(|error| cannot("private socket", &error))?;
         let (master_cli, master_child) = sockpair::pair().map_err(|error| cannot("master CLI", &error))?;
         let overlay = memory_file("clearway-overlay", prepared.overlay.to_string().as_bytes())
             .map_err(|error| cannot("overlay", &error))?;
@@ -191,11 +190,14 @@ impl Shell {
         // Only the identities: this conversation must not keep a socket open that everybody else lets go.
         let held: Vec<SocketIdentity> =
             custody.sockets().iter().chain(made.iter()).map(|held| held.identity.clone()).collect();
+        let shuffled = custody.shuffled().clone();
         let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
-        let stats = Arc::new(stats);
-        let asked = Arc::clone(&stats);
+        let configuration = prepared.configuration;
+        let frontend_maxconn = self.invocation.frontend_maxconn.filter(|number| *number > 0);
         let begun = thread::spawn("letting a generation prove itself", move || {
-            let outcome = prove(&asked, &held, limit, &|worker| {
+            let lines = Lines::of(&configuration);
+            let expected = Expected { held: &held, shuffled: &shuffled, lines: &lines, frontend_maxconn };
+            let outcome = prove(&to_prove, &expected, limit, &|worker| {
                 let _ = inner.send(Inner::Answered { generation, worker });
             });
             tell(&inner, generation, outcome);
@@ -211,7 +213,6 @@ impl Shell {
             pid: process.id(),
             worker: None,
             words,
-            configuration: Some(prepared.configuration),
             imprint: Arc::new(prepared.imprint),
             master_cli,
             _stats: stats,
@@ -276,14 +277,34 @@ fn hand_over(end: &OwnedFd, custody: &Custody, made: &[Held], limit: Duration) {
     }
 }
 
+/// What a generation has shown.
+struct Proven {
+    proof: Proof,
+    custody: Custody,
+    notices: Vec<String>,
+}
+
+/// What it is compared with.
+struct Expected<'a> {
+    /// What it was offered.
+    held: &'a [SocketIdentity],
+    /// Those of them whose order is not known.
+    shuffled: &'a HashSet<u64>,
+    /// What it was started from.
+    lines: &'a Lines<'a>,
+    /// `-N`.
+    frontend_maxconn: Option<u32>,
+}
+
 /// `answered` hears the worker's number as soon as it is known: what follows may fail, and whoever accepts has to be
 /// told to drain then.
 fn prove(
     stats: &OwnedFd,
-    held: &[SocketIdentity],
+    expected: &Expected<'_>,
     limit: Duration,
     answered: &dyn Fn(u32),
-) -> Result<(Proof, Custody), Failure> {
+) -> Result<Proven, Failure> {
+    let Expected { held, shuffled, lines, frontend_maxconn } = *expected;
     let closed = |error: &dyn std::fmt::Display| Failure {
         closed: true,
         ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
@@ -312,8 +333,12 @@ fn prove(
     };
     let sockets: Vec<Held> =
         sockets.into_iter().map(Held::received).collect::<Result<_, _>>().map_err(|error| closed(&error))?;
-    let used: Vec<SocketIdentity> = sockets.iter().map(|held| held.identity.clone()).collect();
+    let mut custody = Custody::of(sockets, held, shuffled);
+    custody.sockets_mut().iter_mut().for_each(|held| held.complete(lines));
+    let used: Vec<SocketIdentity> = custody.sockets().iter().map(|held| held.identity.clone()).collect();
     let adoption = inventory::adoption(held, &used);
+    let default = frontend_maxconn.or_else(|| info.get("Hard_maxconn")?.parse().ok());
+    backlog::note(custody.sockets_mut(), &adoption.adopted, lines, default);
     let names = |sockets: &[SocketIdentity]| sockets.iter().map(ToString::to_string).collect();
     let proof = Proof {
         worker: info.pid,
@@ -321,12 +346,13 @@ fn prove(
         fresh: names(&adoption.fresh),
         unclaimed: names(&adoption.unclaimed),
     };
-    Ok((proof, Custody::of(sockets, held)))
+    let notices = neighbours::bound_twice(lines, &adoption);
+    Ok(Proven { proof, custody, notices })
 }
 
-fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<(Proof, Custody), Failure>) {
+fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<Proven, Failure>) {
     let message = match outcome {
-        Ok((proof, custody)) => Inner::Proved { generation, proof, custody },
+        Ok(Proven { proof, custody, notices }) => Inner::Proved { generation, proof, custody, notices },
         Err(failure) => Inner::Event(Event::Failed { generation, failure }),
     };
     // The loop is gone only when Clearway is.

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use clearway_core::supervisor::Proof;
-use clearway_haproxy::configuration::{Bind, Configuration, V6};
-use clearway_haproxy::inventory::{LocalAddress, SocketKind};
+use clearway_haproxy::configuration::{Bind, Lines, V6};
+use clearway_haproxy::inventory::{Adoption, LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::listeners::{self, Managed, Stranger};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -12,27 +11,38 @@ use super::custody::Custody;
 use super::{Inner, thread};
 
 /// A line for each address that HAProxy has bound a second time, with the `bind` line and what mends it.
-pub fn bound_twice(configuration: &Configuration, proof: &Proof) -> Vec<String> {
-    let line = |address: &str| {
-        let bind = configuration.tcp_addresses().find(|(_, known)| known.to_string() == address);
-        let place = bind.map_or(String::new(), |(bind, _)| format!(" ({})", bind.span));
-        let remedy = match bind {
-            Some((bind, address)) if lacks_v6only(bind, address) => {
-                "the line lacks `v6only`, without which HAProxy does not recognise the socket of a specific IPv6 \
-                 address: add it, it changes nothing else"
-            }
-            _ => "the line has changed (`transparent`, `interface`, `v6only`), or was bound twice before",
-        };
-        format!(
-            "HAProxy could not take the socket of {address}{place} over and has bound a second one: {remedy}. New \
-             clients are steered to it, so a reload loses nobody; a crash of HAProxy may"
-        )
-    };
-    proof.bound_twice().map(line).collect()
+pub fn bound_twice(lines: &Lines<'_>, adoption: &Adoption) -> Vec<String> {
+    let unclaimed: HashSet<String> = adoption.unclaimed.iter().map(ToString::to_string).collect();
+    let twice = adoption.fresh.iter().filter(|fresh| unclaimed.contains(&fresh.to_string()));
+    let mut said: Vec<String> = twice.map(|fresh| words(fresh, lines.that_make(fresh).next())).collect();
+    // Shards have one address.
+    said.dedup();
+    said
 }
 
-fn lacks_v6only(bind: &Bind, address: std::net::SocketAddr) -> bool {
-    address.is_ipv6() && !address.ip().is_unspecified() && bind.v6 == V6::Unsaid
+fn words(fresh: &SocketIdentity, bind: Option<&Bind>) -> String {
+    let place = bind.map_or(String::new(), |bind| format!(" ({})", bind.span));
+    let remedy = match bind {
+        Some(bind) if lacks_v6only(bind, &fresh.address) => {
+            "the line lacks `v6only`, without which HAProxy does not recognise the socket of a specific IPv6 \
+             address: add it, it changes nothing else"
+        }
+        _ => "the line has changed (`transparent`, `interface`, `v6only`), or was bound twice before",
+    };
+    let consequence = if fresh.kind == SocketKind::Datagram {
+        "The former one is closed when generations change, at a reload and after a crash; datagrams that wait in it \
+         are lost"
+    } else {
+        "New clients are steered to it, so a reload loses nobody; a crash of HAProxy may"
+    };
+    format!(
+        "HAProxy could not take the socket of {fresh}{place} over and has bound a second one: {remedy}. {consequence}"
+    )
+}
+
+fn lacks_v6only(bind: &Bind, address: &LocalAddress) -> bool {
+    let specific = matches!(address, LocalAddress::Ip(ip) if ip.is_ipv6() && !ip.ip().is_unspecified());
+    specific && bind.v6 == V6::Unsaid
 }
 
 /// What is ours: plain data, so that looking for others keeps no socket open.

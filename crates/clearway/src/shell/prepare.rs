@@ -4,9 +4,9 @@
 //! Nothing here disturbs the generation that serves. Every refusal names what is missing and the flag
 //! that adds it; in particular a transparent configuration never starts where its connections would fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
@@ -273,9 +273,20 @@ fn no_way_back() -> Option<String> {
 /// to. HAProxy could not make them without the sysctl `ip_nonlocal_bind` (knowledge H12).
 fn make_foreign(configuration: &Configuration, custody: &Custody) -> Vec<Held> {
     let mut made: Vec<Held> = Vec::new();
+    let mut known: HashSet<SocketAddr> = custody
+        .sockets()
+        .iter()
+        .filter_map(|held| match held.identity.address {
+            LocalAddress::Ip(address) => Some(address),
+            _ => None,
+        })
+        .collect();
+    // The kernel is asked once about an address: a range of thousands of ports has one.
+    let mut local: HashMap<IpAddr, bool> = HashMap::new();
+    let mut is_local =
+        |address| *local.entry(address).or_insert_with(|| clearway_kernel::listeners::is_local(address));
     for (bind, address) in configuration.tcp_addresses().take(MOST_ADDRESSES) {
-        let known = |held: &Held| held.identity.address == LocalAddress::Ip(address);
-        if !wants_foreign(bind, address) || custody.sockets().iter().any(known) || made.iter().any(known) {
+        if known.contains(&address) || !may_be_foreign(bind, address) || is_local(address.ip()) {
             continue;
         }
         match make(bind, address) {
@@ -284,6 +295,7 @@ fn make_foreign(configuration: &Configuration, custody: &Custody) -> Vec<Held> {
                     "{address} ({}) is not an address of this host: Clearway listens there for HAProxy",
                     bind.span
                 );
+                known.insert(address);
                 made.push(held);
             }
             Err(error) => warn!("{address} ({}) is not an address of this host: {error}", bind.span),
@@ -295,11 +307,12 @@ fn make_foreign(configuration: &Configuration, custody: &Custody) -> Vec<Held> {
 /// More addresses than anybody binds; a hostile file may name millions.
 const MOST_ADDRESSES: usize = 10_000;
 
-fn wants_foreign(bind: &Bind, address: SocketAddr) -> bool {
+/// Whether HAProxy would take the socket from us, if the address turned out not to be one of this host.
+fn may_be_foreign(bind: &Bind, address: SocketAddr) -> bool {
     let adoptable = address.is_ipv4() || bind.v6 == V6::Only;
     let plain = !bind.transparent && bind.namespace.is_none() && bind.guards.is_empty();
     let specific = !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0;
-    adoptable && plain && specific && !clearway_kernel::listeners::is_local(address.ip())
+    adoptable && plain && specific
 }
 
 fn make(bind: &Bind, address: SocketAddr) -> Result<Held, Box<dyn std::error::Error>> {

@@ -125,7 +125,7 @@ impl Steered {
             .filter(|held| !known.contains(&held.identity.inode.0))
             .map(Held::descriptor)
             .collect();
-        let outcomes = match steering::groups(&held, &fresh, Order::Known) {
+        let outcomes = match steering::groups(&held, &fresh, Order::KnownBehind(former.shuffled())) {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 warn!("clients are not steered away from sockets that are about to be closed: {error}");

@@ -18,7 +18,8 @@ use crate::output;
 const LINES: usize = 100;
 const LINE_LENGTH: usize = 2_000;
 
-/// After the end of HAProxy's master: how long its worker may hold the pipe open.
+/// After the end of HAProxy's master: how long its worker, or a program that HAProxy has started, may hold the pipe
+/// open. Only a report and a leave wait for it.
 const REST: Duration = Duration::from_millis(500);
 
 /// What one generation said last, and the task that listens.
@@ -43,7 +44,7 @@ impl Words {
         Ok(Self { lines, task })
     }
 
-    /// Everything that was said by the end; a worker that outlives its master is not waited for long.
+    /// Everything that was said by the end; somebody else who has the pipe is not waited for long.
     pub async fn all(self) -> Vec<String> {
         let _ = tokio::time::timeout(REST, self.task).await;
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

@@ -40,6 +40,14 @@ enum Stage {
         until: Duration,
         failure: Failure,
     },
+    /// Its process is gone: its last words will tell why.
+    Gone {
+        until: Duration,
+        /// What there is to say without them.
+        failure: Failure,
+        /// Whether that counts more than what they tell: it was ready, and no start was refused.
+        was_ready: bool,
+    },
 }
 
 impl Attempt {
@@ -47,7 +55,9 @@ impl Attempt {
         match self.stage {
             Stage::Preparing => None,
             Stage::Settling { until, steering, .. } => Some(until.max(steering.unwrap_or_default())),
-            Stage::Proving { until, .. } | Stage::Ending { until, .. } => Some(until),
+            Stage::Proving { until, .. } | Stage::Ending { until, .. } | Stage::Gone { until, .. } => {
+                Some(until)
+            }
         }
     }
 }
@@ -70,10 +80,10 @@ impl Supervisor {
     }
 
     pub(super) fn reload_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
-        if self.stop.is_some() {
+        if self.stop.is_some() || self.is_superseded() {
             todo.push(Action::Report(Report::ReloadIgnored(by)));
             answer(&[by], &Answer::Stopping, todo);
-        } else if self.attempt.is_some() {
+        } else if self.attempt.is_some() || self.role.lets_nobody_reload() {
             // Signals need no memory of their own: one that waits stands for all of its name.
             if matches!(by, Asker::Admin(_)) || !self.waiting.contains(&by) {
                 self.waiting.push(by);
@@ -133,7 +143,7 @@ impl Supervisor {
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
-        let serving = self.serving();
+        let beside = self.serving().is_some() || self.somebody_else_serves();
         let settle = self.limits.settle;
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             // Too late: it was told to finish, perhaps before it could hear that.
@@ -146,12 +156,12 @@ impl Supervisor {
         if !self.lives.contains_key(&generation) || matches!(attempt.stage, Stage::Settling { .. }) {
             return;
         }
-        let steer = serving.is_some() && !proof.unclaimed.is_empty();
+        let steer = beside && !proof.unclaimed.is_empty();
         let steering = steer.then_some(now + STEERING);
         attempt.stage = Stage::Settling { proof, until: now + settle, steering };
         if steer {
             todo.push(Action::Steer(generation));
-        } else if serving.is_none() || settle.is_zero() {
+        } else if !beside || settle.is_zero() {
             self.commit_settled(now, todo);
         }
     }
@@ -186,6 +196,7 @@ impl Supervisor {
         todo.push(Action::Report(Report::Serving { generation, proof: proof.clone(), took }));
         self.last = Some(Attempted::took(generation, now));
         self.served = Some(configuration);
+        self.supersede(now, todo);
         if let Some(former) = former {
             self.served_until_now(former, now);
             self.drain(former, now, todo);
@@ -212,18 +223,42 @@ impl Supervisor {
         }
     }
 
-    /// The failure of a generation that died: if it had proved itself already, that is what there is to say.
-    pub(super) fn died_settling(&self, generation: Generation, end: &End, failure: Failure) -> Failure {
-        match &self.attempt {
-            Some(Attempt { generation: current, stage: Stage::Settling { .. }, .. })
+    /// The process of the attempt is gone, so nothing is committed any more. Its last words are waited for.
+    pub(super) fn attempt_gone(&mut self, generation: Generation, end: &End, now: Duration) {
+        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
+            return;
+        };
+        let was_ready = matches!(attempt.stage, Stage::Settling { .. });
+        let message = if was_ready {
+            format!("HAProxy was ready, and then ended although nobody asked it to ({end})")
+        } else {
+            format!("HAProxy ended before it was ready ({end})")
+        };
+        let failure = Failure::new(ExitCode::NotReady, message);
+        attempt.stage = Stage::Gone { until: now + GRACE, failure, was_ready };
+    }
+
+    /// The last words of a process that is gone: if it was the attempt's, they tell why that came to nothing.
+    pub(super) fn attempt_explained(
+        &mut self,
+        generation: Generation,
+        told: Failure,
+        now: Duration,
+        todo: &mut Vec<Action>,
+    ) {
+        let failure = match &self.attempt {
+            Some(Attempt { generation: current, stage: Stage::Gone { failure, was_ready, .. }, .. })
                 if *current == generation =>
             {
-                let message =
-                    format!("HAProxy was ready, and then ended although nobody asked it to ({end})");
-                Failure { message, code: ExitCode::NotReady, ..failure }
+                if *was_ready {
+                    Failure { message: failure.message.clone(), code: failure.code, ..told }
+                } else {
+                    told
+                }
             }
-            _ => failure,
-        }
+            _ => return,
+        };
+        self.attempt_over(generation, failure, now, todo);
     }
 
     /// The shell says that preparing, launching or proving failed.
@@ -235,6 +270,8 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         match &mut self.attempt {
+            // That it does not answer is no news when it is gone.
+            Some(attempt) if matches!(attempt.stage, Stage::Gone { .. }) => {}
             Some(attempt) if attempt.generation == generation => {
                 if failure.closed && self.lives.contains_key(&generation) {
                     attempt.stage = Stage::Ending { until: now + GRACE, failure };
@@ -250,7 +287,7 @@ impl Supervisor {
         let Some(attempt) = &self.attempt else { return };
         let failure = match &attempt.stage {
             Stage::Settling { .. } => return self.commit_settled(now, todo),
-            Stage::Ending { failure, .. } => failure.clone(),
+            Stage::Ending { failure, .. } | Stage::Gone { failure, .. } => failure.clone(),
             _ => Failure::new(
                 ExitCode::NotReady,
                 format!("HAProxy did not answer within {} s", self.limits.ready.as_secs_f32()),
@@ -281,7 +318,7 @@ impl Supervisor {
         }
         if self.stop.is_some() {
             self.after_an_end(todo);
-        } else if serving.is_none() && self.served.is_none() {
+        } else if serving.is_none() && self.served.is_none() && !self.inherited {
             self.stop_with(code, now, todo);
         } else {
             if serving.is_none() {
@@ -306,8 +343,9 @@ impl Supervisor {
     }
 
     /// Requests that came meanwhile become one more attempt.
-    fn after_an_attempt(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        if !self.waiting.is_empty() {
+    pub(super) fn after_an_attempt(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        let free = self.attempt.is_none() && !self.role.lets_nobody_reload();
+        if !self.waiting.is_empty() && free {
             let askers = std::mem::take(&mut self.waiting);
             self.begin_attempt(Source::Disk, askers, now, todo);
         }

@@ -43,6 +43,23 @@ impl fmt::Display for Asker {
     }
 }
 
+/// Another Clearway of the same name that wants to serve instead of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer(pub u64);
+
+/// Why another Clearway does not get the sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declined {
+    /// A third one has them already, and starts from them.
+    Busy,
+    /// A third one serves by now.
+    Superseded,
+    /// This one has not served yet.
+    NotServing,
+    /// It has had them for too long without serving.
+    TooLate,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -85,15 +102,33 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
-    /// The master of a generation is gone (and with it its worker).
+    /// The master of a generation is gone (and with it its worker). [`Event::LastWords`] follow.
     Exited {
         /// Which generation.
         generation: Generation,
         /// How it ended.
         end: End,
-        /// What its last words tell about why; used if it had not proved itself.
+    },
+    /// A generation that is gone has been heard to the end, or as long as is worth waiting for: somebody else may
+    /// hold its standard error open.
+    LastWords {
+        /// Which generation.
+        generation: Generation,
+        /// What they tell about why it ended; used if it had not been committed.
         failure: Failure,
     },
+    /// Another Clearway of this name asks for the sockets.
+    TakeoverAsked(Peer),
+    /// It serves from them.
+    Superseded(Peer),
+    /// It has served long enough not to need this one any more.
+    SuccessorSettled(Peer),
+    /// It is gone without a word, or has given up.
+    PeerGone(Peer),
+    /// The Clearway whose sockets this one has is gone.
+    PredecessorGone,
+    /// It does not wait any longer, and serves on.
+    Withdrawn(Failure),
     /// Nothing but time has passed.
     TimePassed,
 }
@@ -237,6 +272,20 @@ pub enum Action {
     ReleaseCustody,
     /// Take the plumbing out of the kernel.
     Unplumb,
+    /// Give the sockets in custody to another Clearway.
+    HandOver(Peer),
+    /// Tell it that it does not get them, or may not use them any more.
+    Decline(Peer, Declined),
+    /// Tell it that it serves alone from now on; the name is its own.
+    Relieve(Peer),
+    /// The name is ours again: the successor came to nothing.
+    TakeBack,
+    /// Tell the predecessor that this one serves.
+    Supersede,
+    /// Tell the predecessor that this one serves well: it need not wait any longer.
+    Settled,
+    /// Part from the predecessor, so that it serves again.
+    GiveBack,
     /// Tell somebody who waits how it went.
     Answer(RequestId, Answer),
     /// Write a line into the log.

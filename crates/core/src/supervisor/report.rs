@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::exit::ExitCode;
 use crate::names::Generation;
 
-use super::event::{Asker, Failure, Proof};
+use super::PROBATION;
+use super::event::{Asker, Failure, Peer, Proof};
 
 /// How urgent a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +86,13 @@ pub enum Report {
         /// How long they may take.
         limit: Duration,
     },
+    /// The same, for later: probes see it coming.
+    StopAnnounced {
+        /// By whom.
+        by: Asker,
+        /// How long everything goes on.
+        delay: Duration,
+    },
     /// Sessions are cut: asked for a second time, or the drain timeout is over.
     Cutting {
         /// Why.
@@ -92,6 +100,25 @@ pub enum Report {
         /// Which generations are ended.
         generations: Vec<Generation>,
     },
+    /// Another Clearway of this name gets the sockets.
+    HandingOver(Peer),
+    /// It has gone before it served.
+    NotTakenOver(Peer),
+    /// It serves.
+    Superseded(Peer),
+    /// It has gone soon after: this one serves again.
+    SuccessorGone(Peer),
+    /// It serves well: this one finishes what it has, and leaves.
+    TakenOver {
+        /// How many generations have sessions.
+        generations: usize,
+        /// How long they may take.
+        limit: Duration,
+    },
+    /// The other way round: the predecessor has gone before this one served.
+    PredecessorGone,
+    /// This one has died young: the predecessor serves again.
+    GivingBack,
     /// Clearway leaves.
     Leaving(ExitCode),
 }
@@ -136,7 +163,8 @@ impl Report {
     /// How urgent the line is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Refused { .. } | Self::Crashed { .. } => Severity::Error,
+            Self::Refused { .. } | Self::Crashed { .. } | Self::GivingBack => Severity::Error,
+            Self::NotTakenOver(_) | Self::SuccessorGone(_) | Self::PredecessorGone => Severity::Warn,
             Self::Cutting { .. } | Self::AboutToCut { .. } | Self::DrainedBadly(..) => Severity::Warn,
             Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
             Self::Leaving(code) if *code != ExitCode::Done => Severity::Error,
@@ -188,7 +216,7 @@ impl fmt::Display for Report {
                 let (twice, gone): (Vec<_>, Vec<_>) =
                     proof.unclaimed.iter().cloned().partition(|address| proof.fresh.contains(address));
                 list(f, "; no longer used: ", &gone)?;
-                list(f, "; bound a second time, its clients were steered there: ", &twice)
+                list(f, "; bound a second time: ", &twice)
             }
             Self::Refused { generation, failure, serving } => {
                 write!(f, "generation {generation} came to nothing: {}", failure.message)?;
@@ -238,6 +266,10 @@ impl fmt::Display for Report {
                 }
                 write!(f, ": it is cut in {} s", after.as_secs())
             }
+            Self::StopAnnounced { by, delay } => {
+                write!(f, "stop asked for by {by}: not ready from now on, and it begins in ")?;
+                write!(f, "{} s", delay.as_secs_f32())
+            }
             Self::Stopping { by, generations: 0, .. } => write!(f, "stop asked for by {by}"),
             Self::Stopping { by, generations, limit } => {
                 write!(f, "stop asked for by {by}: {generations} generation(s) finish their sessions, ")?;
@@ -253,6 +285,38 @@ impl fmt::Display for Report {
                 }
                 let names: Vec<String> = generations.iter().map(Generation::to_string).collect();
                 write!(f, "what is left of generation {} is cut", names.join(", "))
+            }
+            Self::HandingOver(Peer(peer)) => {
+                write!(
+                    f,
+                    "another Clearway of this name gets the sockets (takeover {peer}); reloads wait for it"
+                )
+            }
+            Self::NotTakenOver(Peer(peer)) => {
+                write!(f, "takeover {peer} came to nothing: this one serves on")
+            }
+            Self::Superseded(Peer(peer)) => {
+                write!(f, "takeover {peer} is done, another Clearway serves; if it dies within ")?;
+                write!(f, "{} s, this one serves again", PROBATION.as_secs())
+            }
+            Self::SuccessorGone(Peer(peer)) => {
+                write!(
+                    f,
+                    "the Clearway of takeover {peer} is gone soon after it began: this one serves again"
+                )
+            }
+            Self::TakenOver { generations, limit } => {
+                write!(
+                    f,
+                    "the other Clearway does well: {generations} generation(s) finish their sessions here, "
+                )?;
+                write!(f, "for at most {} s", limit.as_secs_f32())
+            }
+            Self::PredecessorGone => {
+                f.write_str("the Clearway that served is gone before this one does: its sockets are here")
+            }
+            Self::GivingBack => {
+                f.write_str("HAProxy died soon after the takeover: the Clearway before this one serves again")
             }
             Self::Leaving(ExitCode::Done) => f.write_str("stopped, with nothing left behind"),
             Self::Leaving(code) => write!(f, "exit code {}: {}", code.number(), code.meaning()),

@@ -50,7 +50,7 @@ pub struct GenerationStatus {
 /// The state of the whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// `starting`, `serving`, `reloading`, `restarting` or `stopping`.
+    /// `starting`, `serving`, `reloading`, `restarting`, `superseded` or `stopping`.
     pub state: &'static str,
     /// Every generation that has a process, by number.
     pub generations: Vec<GenerationStatus>,
@@ -90,6 +90,8 @@ impl Supervisor {
     fn state_word(&self) -> &'static str {
         match (self.stop.is_some(), self.serving().is_some(), self.attempt.is_some()) {
             (true, _, _) => "stopping",
+            _ if self.announced.is_some() => "stopping",
+            _ if self.is_superseded() => "superseded",
             (_, true, true) => "reloading",
             (_, true, false) => "serving",
             (_, false, _) if self.served.is_some() => "restarting",

@@ -42,7 +42,33 @@ impl Stop {
 }
 
 impl Supervisor {
+    /// Whether new clients should still be sent here: what a probe wants to know.
+    pub fn is_ready(&self) -> bool {
+        self.serving().is_some() && self.stop.is_none() && self.announced.is_none()
+    }
+
+    pub(super) fn look_at_the_announced(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        if let Some((by, at)) = self.announced
+            && at <= now
+        {
+            self.stop_asked(by, now, todo);
+        }
+    }
+
+    /// The first time it is announced, if there is to be a delay and somebody serves; the second time, or after the
+    /// delay, it begins.
     pub(super) fn stop_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
+        let delay = self.limits.stop_delay;
+        let announce = !delay.is_zero() && self.stop.is_none() && self.serving().is_some();
+        match self.announced {
+            None if announce => {
+                self.announced = Some((by, now + delay));
+                return todo.push(Action::Report(Report::StopAnnounced { by, delay }));
+            }
+            // Asking twice in another way than by an insisting signal means nothing.
+            Some((_, at)) if at > now && !by.insists() => return,
+            _ => self.announced = None,
+        }
         match &mut self.stop {
             None => {
                 let generations = self.lives.len();
@@ -63,7 +89,7 @@ impl Supervisor {
         self.begin_stop(code, GRACE, false, now, todo);
     }
 
-    fn begin_stop(
+    pub(super) fn begin_stop(
         &mut self,
         code: ExitCode,
         limit: Duration,
@@ -72,9 +98,18 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         self.cancel_attempt(todo);
+        self.part(now, todo);
         // Custody first: whoever connects from now on is refused, and nobody waits in a queue that is
         // never read.
         todo.push(Action::ReleaseCustody);
+        self.drain_all(now, todo);
+        self.stop =
+            Some(Stop { code, stage: Stage::Draining { until: now.saturating_add(limit) }, insisted });
+        self.after_an_end(todo);
+    }
+
+    /// Lets every generation finish that does not do so already.
+    pub(super) fn drain_all(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let not_draining: Vec<Generation> = self
             .lives
             .iter()
@@ -84,13 +119,10 @@ impl Supervisor {
         for generation in not_draining {
             self.drain(generation, now, todo);
         }
-        self.stop =
-            Some(Stop { code, stage: Stage::Draining { until: now.saturating_add(limit) }, insisted });
-        self.after_an_end(todo);
     }
 
     pub(super) fn look_at_the_stop(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        let Some(Stop { code, stage, .. }) = self.stop else { return };
+        let Some(Stop { code, stage, .. }) = self.stop.filter(|_| !self.left) else { return };
         match stage {
             Stage::Draining { until } if until <= now => {
                 self.cut(Cut::TimedOut(self.limits.drain), now, todo);

@@ -3,8 +3,11 @@
 use super::*;
 
 mod simulation;
+mod takeover;
 
 const LIMITS: Limits = Limits {
+    stop_delay: Duration::ZERO,
+    takeover_drain: Duration::from_secs(60),
     drain: Duration::from_secs(295),
     ready: Duration::from_mins(10),
     settle: Duration::ZERO,
@@ -61,9 +64,20 @@ impl Stage {
         self.step(Event::Proved { generation: generation(number), proof: proof(number * 10 + 1) })
     }
 
+    /// It ends, and its last words are heard at once.
     fn exit(&mut self, number: u32, how: &str) -> Vec<Action> {
+        let mut actions = self.gone(number, how);
+        actions.extend(self.words(number));
+        actions
+    }
+
+    fn gone(&mut self, number: u32, how: &str) -> Vec<Action> {
+        self.step(Event::Exited { generation: generation(number), end: end(how) })
+    }
+
+    fn words(&mut self, number: u32) -> Vec<Action> {
         let failure = failure(ExitCode::ConfigurationRefused);
-        self.step(Event::Exited { generation: generation(number), end: end(how), failure })
+        self.step(Event::LastWords { generation: generation(number), failure })
     }
 
     fn serving() -> Self {
@@ -328,6 +342,38 @@ fn one_that_dies_before_that_has_changed_nothing() {
     };
     assert!(failure.message.contains("was ready, and then ended") && failure.message.contains("SIGSEGV"));
     assert_eq!(stage.supervisor.serving(), Some(generation(1)));
+}
+
+#[test]
+fn one_that_is_gone_is_not_committed_while_its_last_words_are_awaited() {
+    let mut stage = settling();
+    reload_and_prove(&mut stage, 2);
+    assert_eq!(stage.gone(2, "killed by SIGSEGV"), []);
+    assert_eq!(stage.later(Duration::from_millis(200)), [], "it would have settled by now");
+    assert_eq!(stage.step(Event::Steered(generation(2))), []);
+    assert_eq!(stage.prove(2), [], "said before it died");
+    let closed = Failure { closed: true, ..failure(ExitCode::NotReady) };
+    assert_eq!(stage.step(Event::Failed { generation: generation(2), failure: closed }), []);
+    assert_eq!(stage.words(2), [Action::Abandon(generation(2))]);
+    assert_eq!(stage.supervisor.serving(), Some(generation(1)));
+    // Who never hears them goes on all the same.
+    reload_and_prove(&mut stage, 3);
+    stage.gone(3, "killed by SIGSEGV");
+    assert_eq!(stage.later(GRACE), [Action::Abandon(generation(3))]);
+    assert_eq!(stage.words(3), []);
+}
+
+#[test]
+fn last_words_are_waited_for_by_a_leave_and_not_by_a_restart() {
+    let mut stage = Stage::serving();
+    let again = Source::Served(generation(1));
+    assert_eq!(stage.gone(1, "killed by SIGSEGV"), [Action::Prepare(generation(2), again)]);
+    assert_eq!(stage.words(1), []);
+    stage.launch(2, Plumbing::NotNeeded);
+    stage.prove(2);
+    stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    assert_eq!(stage.gone(2, "exit code 0"), []);
+    assert!(stage.words(2).ends_with(&[Action::Exit(ExitCode::Done)]));
 }
 
 #[test]

@@ -111,6 +111,11 @@ fn reads_letters_as_haproxy_does() {
     // `-f` takes the next word even if it looks like an option.
     assert_eq!(parse("-f -c").unwrap().configuration, [PathBuf::from("-c")]);
     assert_eq!(parse("-f a -dt quic:level=3 -q").unwrap().passed, ["-f", "a", "-dt", "quic:level=3", "-q"]);
+    let limited = parse("-f a -N 50").unwrap();
+    assert_eq!(
+        (limited.frontend_maxconn, limited.passed),
+        (Some(50), ["-f", "a", "-N", "50"].map(OsString::from).to_vec())
+    );
     // An option of some future HAProxy goes through with its words.
     assert_eq!(parse("-f a -Y 3 -q").unwrap().passed, ["-f", "a", "-Y", "3", "-q"]);
 }

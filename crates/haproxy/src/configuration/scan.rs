@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::backlog::{Finder as Backlogs, Limits};
 use super::environment::Environment;
 use super::guards::Blocks;
 use super::references::Finder;
 use super::words::words;
 use super::{
-    Bind, Configuration, Endpoint, Fighting, Section, Setting, Span, StatsSocket, Transparent, Transport, V6,
+    Backlog, Bind, Configuration, Endpoint, Fighting, Section, Setting, Span, StatsSocket, Transparent,
+    Transport, V6,
 };
 
 /// The keywords that begin a section in some HAProxy from 2.4 to 3.5 (`REGISTER_CONFIG_SECTION`).
@@ -45,6 +47,7 @@ pub(super) struct Scanner<'a> {
     blocks: Blocks,
     section: Option<Arc<Section>>,
     references: Finder,
+    backlogs: Backlogs,
     found: Configuration,
 }
 
@@ -56,6 +59,7 @@ impl<'a> Scanner<'a> {
             blocks: Blocks::default(),
             section: None,
             references: Finder::new(start),
+            backlogs: Backlogs::default(),
             found: Configuration::default(),
         }
     }
@@ -71,7 +75,11 @@ impl<'a> Scanner<'a> {
 
     pub(super) fn finish(self) -> Configuration {
         let (environment, references) = (self.environment.into_changes(), self.references.into_references());
-        Configuration { references, environment, ..self.found }
+        let mut found = self.found;
+        for (bind, backlog) in found.binds.iter_mut().zip(self.backlogs.into_backlogs()) {
+            bind.backlog = backlog;
+        }
+        Configuration { references, environment, ..found }
     }
 
     fn line(&mut self, span: Span, line: &[u8]) {
@@ -86,10 +94,12 @@ impl<'a> Scanner<'a> {
             self.found.sections.push(Arc::clone(&section));
             self.section = Some(section);
             self.references.section();
+            self.backlogs.section(&words, self.blocks.current());
             return;
         }
         let Some(section) = self.section.clone() else { return };
         self.references.line(&span, &section.keyword, &words);
+        self.backlogs.line(&words, &self.blocks.current());
         match (section.keyword.as_str(), keyword.as_str()) {
             ("global", _) => self.global(span, &words),
             (_, "bind") => self.bind(span, section, &words, Transport::Tcp),
@@ -137,8 +147,10 @@ impl<'a> Scanner<'a> {
             v6: V6::Unsaid,
             interface: None,
             namespace: None,
+            backlog: Backlog::Unknown,
             guards: self.blocks.current(),
         };
+        let mut limits = Limits::default();
         let mut options = words.iter().skip(2);
         while let Some(option) = options.next() {
             match option.as_str() {
@@ -147,9 +159,17 @@ impl<'a> Scanner<'a> {
                 "v4v6" => bind.v6 = V6::Both,
                 "interface" => bind.interface = options.next().cloned(),
                 "namespace" => bind.namespace = options.next().cloned(),
+                word @ ("backlog" | "maxconn") => {
+                    limits.take(word, options.next().map_or("", String::as_str));
+                }
+                // Its value may be any word.
+                "name" => {
+                    options.next();
+                }
                 _ => {}
             }
         }
+        self.backlogs.bind(limits);
         self.found.binds.push(bind);
     }
 

@@ -21,7 +21,7 @@ fn tells_what_a_socket_is() {
 
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let found = SocketIdentity::of(&udp).unwrap();
-    assert_eq!(found.to_string(), format!("quic4@{}", udp.local_addr().unwrap()));
+    assert_eq!(found.to_string(), format!("udp4@{}", udp.local_addr().unwrap()));
 
     socket2::SockRef::from(&tcp).set_freebind_v4(true).unwrap();
     assert!(SocketIdentity::of(&tcp).unwrap().foreign);

@@ -15,7 +15,7 @@ use crate::netlink;
 use crate::transparency::Family;
 
 /// How long `/proc` is searched: a host may have a million descriptors, and this runs in an event loop.
-const PROC_PATIENCE: Duration = Duration::from_millis(500);
+const PROC_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A process that has a socket open.
 #[derive(Clone, Debug, PartialEq, Eq)]

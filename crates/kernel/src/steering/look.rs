@@ -60,7 +60,7 @@ pub(super) struct Known {
 pub fn groups(
     held: &[(BorrowedFd<'_>, Fate)],
     fresh: &[BorrowedFd<'_>],
-    order: Order,
+    order: Order<'_>,
 ) -> Result<Vec<Result<Group, NotSteerable>>, Error> {
     let table = rows(State::Listening, 0, &Family::ALL)?;
     let mut outcomes = Vec::new();
@@ -88,7 +88,7 @@ fn tcp_address(fd: BorrowedFd<'_>) -> Option<SocketAddr> {
 }
 
 /// The same on plain data. What is known is in the table.
-pub(super) fn sort(table: &[Row], known: &[Known], order: Order) -> Vec<Result<Group, NotSteerable>> {
+pub(super) fn sort(table: &[Row], known: &[Known], order: Order<'_>) -> Vec<Result<Group, NotSteerable>> {
     let by_inode: HashMap<u64, &Row> = table.iter().map(|row| (row.inode, row)).collect();
     let mut sets: Vec<(Key, Vec<(Known, &Row)>)> = Vec::new();
     for known in known {
@@ -121,7 +121,7 @@ fn group(
     members: &[(Known, &Row)],
     fresh: &[Key],
     stranger: Option<&Row>,
-    order: Order,
+    order: Order<'_>,
 ) -> Result<Group, NotSteerable> {
     let address = key.address;
     let of = |fate| members.iter().filter(move |(known, _)| known.fate == fate);
@@ -135,11 +135,12 @@ fn group(
     if members.iter().any(|(_, row)| members.iter().any(|(_, other)| row.uid != other.uid)) {
         return Err(refuse(Reason::SeveralUsers));
     }
+    let order_is_known = is_known(order, members);
     let indexed = (0_u16..).zip(members);
     let targets: Vec<u16> = indexed
         .filter(|(_, (known, _))| match known.fate {
             None => true,
-            Some(Fate::Stays) => order == Order::Known,
+            Some(Fate::Stays) => order_is_known,
             Some(Fate::Leaves) => false,
         })
         .map(|(index, _)| index)
@@ -156,6 +157,22 @@ fn group(
     let held = u16::try_from(held).unwrap_or(u16::MAX);
     let members = members.iter().map(|(known, _)| known.inode).collect();
     Ok(Group { address, leaving, members, held, targets, firm })
+}
+
+/// Whether it is known which indices are those of the sockets that stay.
+fn is_known(order: Order<'_>, members: &[(Known, &Row)]) -> bool {
+    match order {
+        Order::Known => true,
+        Order::KnownBehind(first) => {
+            let has = |fate| {
+                let of =
+                    |(known, _): &(Known, &Row)| known.fate == Some(fate) && first.contains(&known.inode);
+                members.iter().any(of)
+            };
+            !(has(Fate::Leaves) && has(Fate::Stays))
+        }
+        Order::Unknown => false,
+    }
 }
 
 /// Who gets the clients of an address that no new socket has.

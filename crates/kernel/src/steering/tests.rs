@@ -112,6 +112,47 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Beside the kernel's rule: the last one fills the gap.
+    #[test]
+    fn the_order_is_kept_if_no_way_of_closing_changes_it(
+        stays in proptest::collection::vec(any::<bool>(), 1..8),
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 8),
+    ) {
+        let fates: Vec<Fate> = stays.iter().map(|s| if *s { Fate::Stays } else { Fate::Leaves }).collect();
+        let mut array: Vec<usize> = (0..fates.len()).collect();
+        for pick in &order {
+            let leaving: Vec<_> = (0..array.len()).filter(|at| fates[array[*at]] == Fate::Leaves).collect();
+            if leaving.is_empty() {
+                break;
+            }
+            array.swap_remove(*pick.get(&leaving));
+        }
+        prop_assert!(!order_is_kept(&fates) || array.is_sorted(), "{:?}", array);
+    }
+}
+
+#[test]
+fn the_order_is_kept_if_the_last_leave_or_hardly_anybody_stays() {
+    let (stays, leaves) = (Fate::Stays, Fate::Leaves);
+    for kept in [&[stays, stays, leaves, leaves][..], &[leaves, leaves, stays], &[stays, stays], &[leaves]] {
+        assert!(order_is_kept(kept), "{kept:?}");
+    }
+    for lost in [&[leaves, leaves, stays, stays][..], &[leaves, stays, stays], &[stays, leaves, stays]] {
+        assert!(!order_is_kept(lost), "{lost:?}");
+    }
+}
+
+#[test]
+fn who_comes_first_in_some_order_is_steered_as_a_whole() {
+    let first = HashSet::from([1, 2]);
+    let order = Order::KnownBehind(&first);
+    assert_eq!(one(&[STAYS, STAYS, LEAVES, STAYS, None], order).unwrap().targets, [0, 1, 3, 4]);
+    assert_eq!(one(&[LEAVES, LEAVES, LEAVES, STAYS], order).unwrap().targets, [3]);
+    assert_eq!(one(&[STAYS, LEAVES, STAYS, None], order).unwrap().targets, [3]);
+    assert_eq!(one(&[STAYS, LEAVES, STAYS], order).unwrap_err().reason, Reason::OrderUnknown);
+}
+
 #[test]
 fn who_stays_is_chosen_only_in_a_known_order() {
     assert_eq!(one(&[LEAVES, STAYS, None], Order::Known).unwrap().targets, [1, 2]);

@@ -53,7 +53,7 @@ fn a_socket_file_of_the_dead_is_replaced() {
 fn where_nothing_can_be_written_an_abstract_socket_serves() {
     let name = unique("abstract");
     let mut place = Place::take(Some(&name), Path::new("/proc/no-such-place")).unwrap();
-    let listener = place.listeners().pop().unwrap();
+    let listener = place.lock().unwrap();
     let address = SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}")).unwrap();
     let _client = UnixStream::connect_addr(&address).unwrap();
     listener.accept().unwrap();

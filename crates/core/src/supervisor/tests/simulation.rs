@@ -2,7 +2,7 @@
 //!
 //! A failure prints its seed; put it into [`SEEDS_THAT_FAILED`] and mend the rule.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::*;
 use super::end;
@@ -12,6 +12,8 @@ const SEEDS_THAT_FAILED: &[u64] = &[];
 
 const LIMITS: Limits = Limits {
     drain: Duration::from_secs(20),
+    stop_delay: Duration::from_secs(1),
+    takeover_drain: Duration::from_secs(40),
     ready: Duration::from_secs(10),
     settle: Duration::from_millis(200),
     old: Budget { generations: 3, age: Some(Duration::from_mins(10)), memory: Some(1000) },
@@ -29,6 +31,8 @@ struct Simulation {
     supervisor: Supervisor,
     now: Duration,
     processes: BTreeMap<Generation, Process>,
+    /// Who is gone and has not been heard to the end.
+    speaking: Vec<(Generation, Failure)>,
     committed: Option<Generation>,
     /// Who had proved itself.
     proved: BTreeSet<Generation>,
@@ -46,6 +50,14 @@ struct Simulation {
     /// What the shell will answer when it comes to it.
     steer_done: Option<Generation>,
     surveys: Option<Vec<Survey>>,
+    /// Who has the sockets beside us: a successor that starts, or that serves.
+    peer: Option<(Peer, bool)>,
+    peers: u64,
+    /// Whether the sockets are a predecessor's, which serves.
+    predecessor: bool,
+    /// How late the shell was woken: the machine had been suspended.
+    late: Duration,
+    events: VecDeque<Event>,
 }
 
 impl Simulation {
@@ -55,6 +67,7 @@ impl Simulation {
             supervisor: Supervisor::new(LIMITS),
             now: Duration::ZERO,
             processes: BTreeMap::new(),
+            speaking: Vec::new(),
             committed: None,
             proved: BTreeSet::new(),
             remembered: BTreeSet::new(),
@@ -68,7 +81,16 @@ impl Simulation {
             stopping_since: None,
             steer_done: None,
             surveys: None,
+            peer: None,
+            peers: 0,
+            predecessor: false,
+            late: Duration::ZERO,
+            events: VecDeque::new(),
         };
+        if it.random.u8(0..4) == 0 {
+            it.supervisor = it.supervisor.succeeding();
+            (it.predecessor, it.custody) = (true, true);
+        }
         it.step(Event::Begin);
         for _ in 0..300 {
             if it.exit.is_some() {
@@ -88,7 +110,22 @@ impl Simulation {
         let failure =
             Failure { closed: self.random.bool(), ..Failure::new(ExitCode::ConfigurationRefused, "made up") };
         let (long, short) = (self.random.u64(0..15_000), self.random.u64(0..50));
-        match (self.random.u8(0..20), target) {
+        match (self.random.u8(0..23), target) {
+            (20, _) => self.the_other_one_does_something(),
+            (21, _) if self.predecessor => {
+                self.predecessor = false;
+                match self.random.u8(0..4) {
+                    0 => self.step(Event::Withdrawn(failure)),
+                    _ => self.step(Event::PredecessorGone),
+                }
+            }
+            // The machine was suspended, for long: nobody woke in time.
+            (22, _) if self.random.u8(0..5) == 0 => {
+                let slept = Duration::from_secs(self.random.u64(0..100_000));
+                self.now += slept;
+                self.late += slept;
+                self.step(Event::TimePassed);
+            }
             (1, _) if self.steer_done.is_some() => {
                 let generation = self.steer_done.take().unwrap();
                 self.step(Event::Steered(generation));
@@ -97,6 +134,7 @@ impl Simulation {
                 let surveys = self.surveys.take().unwrap();
                 self.step(Event::Surveyed(surveys));
             }
+            (5..=7, _) if !self.speaking.is_empty() => self.last_words(),
             (0, _) => self.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))),
             (1, _) => self.step(Event::ReloadAsked(Asker::Watch)),
             (2, _) => {
@@ -128,6 +166,38 @@ impl Simulation {
         }
     }
 
+    /// A successor, or somebody who says that he is one.
+    fn the_other_one_does_something(&mut self) {
+        match self.peer {
+            None if self.random.u8(0..4) == 0 => self.step(Event::PeerGone(Peer(self.peers))),
+            None => {
+                self.peers += 1;
+                self.step(Event::TakeoverAsked(Peer(self.peers)));
+            }
+            Some((peer, false)) => match self.random.u8(0..3) {
+                0 => {
+                    self.peer = Some((peer, true));
+                    self.step(Event::Superseded(peer));
+                }
+                1 => self.the_other_one_goes(),
+                _ => self.step(Event::SuccessorSettled(peer)), // not true
+            },
+            Some((peer, true)) => match self.random.u8(0..3) {
+                0 => {
+                    self.step(Event::SuccessorSettled(peer));
+                }
+                1 => self.the_other_one_goes(),
+                _ => self.step(Event::Superseded(peer)), // a second time
+            },
+        }
+    }
+
+    fn the_other_one_goes(&mut self) {
+        if let Some((peer, _)) = self.peer.take() {
+            self.step(Event::PeerGone(peer));
+        }
+    }
+
     fn prepared(&mut self, generation: Generation) {
         let plumbing = if self.random.bool() { Plumbing::Needed } else { Plumbing::NotNeeded };
         self.plumbed |= plumbing == Plumbing::Needed;
@@ -149,12 +219,26 @@ impl Simulation {
         if self.committed == Some(generation) {
             self.committed = None;
         }
-        self.step(Event::Exited { generation, end: end(how), failure });
+        self.step(Event::Exited { generation, end: end(how) });
+        if self.random.bool() {
+            self.speaking.push((generation, failure));
+        } else {
+            self.step(Event::LastWords { generation, failure });
+        }
+    }
+
+    /// Somebody else had held the standard error of a process that was gone.
+    fn last_words(&mut self) {
+        let some = self.random.usize(0..self.speaking.len());
+        let (generation, failure) = self.speaking.swap_remove(some);
+        self.step(Event::LastWords { generation, failure });
     }
 
     fn stop(&mut self) {
-        self.stopping_since.get_or_insert(self.now);
         self.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+        if self.random.bool() {
+            self.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+        }
     }
 
     fn time_passes(&mut self, duration: Duration) {
@@ -180,6 +264,7 @@ impl Simulation {
                 _ => None,
             });
             match gone {
+                _ if !self.speaking.is_empty() && self.random.bool() => self.last_words(),
                 Some(generation) if self.random.bool() => {
                     self.exited(generation, "exit code 0", Failure::new(ExitCode::Internal, "made up"));
                 }
@@ -189,8 +274,12 @@ impl Simulation {
     }
 
     fn step(&mut self, event: Event) {
-        for action in self.supervisor.step(event, self.now) {
-            self.carry_out(action);
+        // As the real shell does it: what comes of an action at once is an event after the others of its step.
+        self.events.push_back(event);
+        while let Some(event) = self.events.pop_front() {
+            for action in self.supervisor.step(event, self.now) {
+                self.carry_out(action);
+            }
         }
         self.check_invariants();
     }
@@ -210,11 +299,15 @@ impl Simulation {
                 self.configuration.insert(generation, configuration);
                 assert_eq!(self.processes.insert(generation, Process::Preparing), None);
             }
+            // The disk is full, or there are no descriptors left.
+            Action::Launch(generation) if self.random.u8(0..10) == 0 => {
+                self.processes.remove(&generation);
+                let failure = Failure::new(ExitCode::Internal, "no space left on device");
+                self.events.push_back(Event::Failed { generation, failure });
+            }
             Action::Launch(generation) => {
                 self.processes.insert(generation, Process::Running { told_to_finish: false });
-                for action in self.supervisor.step(Event::Started { generation, pid: 1 }, self.now) {
-                    self.carry_out(action);
-                }
+                self.events.push_back(Event::Started { generation, pid: 1 });
             }
             Action::Abandon(generation) => {
                 if self.processes.get(&generation) == Some(&Process::Preparing) {
@@ -224,12 +317,14 @@ impl Simulation {
             Action::Commit(generation) => {
                 assert!(self.stopping_since.is_none(), "a commit during a stop");
                 assert!(self.proved.contains(&generation), "a commit without a proof");
+                assert!(self.processes.contains_key(&generation), "a commit of one that is gone");
                 self.remembered.extend(self.configuration.get(&generation));
                 self.committed = Some(generation);
                 self.custody = true;
             }
             Action::Steer(generation) => {
-                assert!(self.committed.is_some() && self.committed != Some(generation));
+                assert!(self.predecessor || self.committed.is_some());
+                assert!(self.committed != Some(generation));
                 if self.random.bool() {
                     self.steer_done = Some(generation);
                 }
@@ -258,6 +353,23 @@ impl Simulation {
             Action::Unplumb => {
                 self.plumbed = false;
             }
+            Action::HandOver(peer) => {
+                assert!(
+                    (self.custody || self.supervisor.stop.is_some()) && self.peer.is_none(),
+                    "there is nothing to hand over"
+                );
+                self.peer = Some((peer, false));
+            }
+            Action::Decline(peer, _) => {
+                self.peer.take_if(|(one, _)| *one == peer);
+            }
+            Action::Relieve(peer) => {
+                assert_eq!(self.peer, Some((peer, true)), "relieved by nobody");
+                self.committed = None;
+            }
+            Action::TakeBack => assert!(self.custody, "the sockets are gone, and are to be taken back"),
+            Action::Supersede => assert!(self.committed.is_some(), "nothing serves that could supersede"),
+            Action::Settled | Action::GiveBack => self.predecessor = false,
             Action::Answer(..) => self.answered += 1,
             Action::Report(report) => {
                 assert!(!report.to_string().is_empty());
@@ -269,7 +381,10 @@ impl Simulation {
         }
     }
 
-    fn check_invariants(&self) {
+    fn check_invariants(&mut self) {
+        if self.supervisor.stop.is_some() {
+            self.stopping_since.get_or_insert(self.now);
+        }
         let status = self.supervisor.status(self.now);
         let serving = status.generations.iter().filter(|one| one.state == "serving").count();
         assert!(serving <= 1, "two serving generations: {status:?}");
@@ -285,11 +400,15 @@ impl Simulation {
         assert!(untold.count() <= serving + proving, "a process that nobody ends: {:?}", self.processes);
         // Sockets in custody are always accepted on, or a start is under way or due.
         if self.custody && self.stopping_since.is_none() {
-            let due = self.supervisor.attempt.is_some() || self.supervisor.restart.is_some();
+            let elsewhere = matches!(self.peer, Some((_, true)))
+                || self.predecessor
+                || self.supervisor.role.deadline().is_some();
+            let due = elsewhere || self.supervisor.attempt.is_some() || self.supervisor.restart.is_some();
             assert!(serving == 1 || due, "sockets are held and nobody will accept: {status:?}");
         }
         if let Some(since) = self.stopping_since {
-            assert!(self.now <= since + LIMITS.drain + GRACE * 2, "the stop takes too long");
+            let limit = LIMITS.drain.max(LIMITS.takeover_drain) + GRACE * 2 + self.late;
+            assert!(self.now <= since + limit, "the stop takes too long");
             assert!(!self.custody, "custody during a stop");
         }
     }

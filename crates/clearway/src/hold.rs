@@ -1,0 +1,274 @@
+//! `clearway hold`: keeps duplicates of an instance's listening sockets while no balancer runs at all.
+//!
+//! Whoever connects meanwhile waits in the kernel's queue; the next balancer of that name begins with these sockets.
+//! The holder starts nothing, serves nothing and accepts nobody. A socket that is held completes handshakes, so the
+//! TCP checks of a balancer in front stay green although nobody answers: the hold ends by itself ([`store`]).
+//!
+//! Balancer and holder find each other whichever comes first: the balancer knocks at the holder's door when it
+//! begins, the holder at the balancer's. After each commit the balancer sends all that it listens on.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use clearway_core::exit::ExitCode;
+use clearway_core::names::InstanceName;
+use clearway_core::settings::Settings;
+use clearway_core::supervisor::Failure;
+use clearway_haproxy::getsocks::ReceivedSocket;
+use clearway_kernel::capabilities::{self, Capability};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tracing::{debug, info, warn};
+
+use crate::admin::is_trusted;
+use crate::shell::custody::Held;
+use crate::shell::{raise_open_files, thread};
+use crate::takeover::message::{self, Message, PROTOCOL, Role};
+use crate::takeover::wire::{Door, Wire, WireError};
+use crate::takeover::{PROMPT, knock};
+use crate::{log, output};
+
+mod store;
+
+use store::{Balancer, Store};
+
+/// How often a balancer is looked for that was there before the holder.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long the last lines of the log may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Where the holder of an instance is.
+pub fn door(name: &str, settings: &Settings) -> Door {
+    Door::of(name, "hold", settings.takeover_directory.as_deref())
+}
+
+/// What the threads that listen to balancers tell.
+enum News {
+    /// A balancer is there.
+    Hello(Balancer, Arc<Wire>),
+    /// All that it listens on from now on.
+    Keep(Balancer, Vec<ReceivedSocket>),
+    /// It stops as planned; let go in a while, or now.
+    Release(Balancer, bool),
+    /// It is gone.
+    Gone(Balancer),
+}
+
+/// Holds until it is told to end.
+pub fn hold(settings: &Settings) -> Result<ExitCode, Failure> {
+    let Some(name) = settings.instance.clone() else {
+        return Err(Failure::new(ExitCode::Usage, "a holder serves one instance only, and was told none")
+            .hint("give it and its balancer the same CLEARWAY_INSTANCE, or `--instance NAME`"));
+    };
+    log::init(settings.log);
+    let _ = raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime
+        .map_err(|error| Failure::new(ExitCode::Internal, format!("starting the event loop: {error}")))
+        .and_then(|runtime| runtime.block_on(serve(settings, &name)));
+    output::flush(LAST_WORDS);
+    outcome
+}
+
+async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Failure> {
+    let internal = |what: &str, error: &dyn std::fmt::Display| {
+        Failure::new(ExitCode::Internal, format!("{what}: {error}"))
+    };
+    let mut term = signal(SignalKind::terminate()).map_err(|error| internal("signals", &error))?;
+    let mut int = signal(SignalKind::interrupt()).map_err(|error| internal("signals", &error))?;
+    let door = door(name.as_str(), settings);
+    let socket = door.listen().map_err(|error| {
+        let message = format!("listening as the holder of `{name}` at {door}: {error}");
+        Failure::new(ExitCode::InstanceTaken, message)
+            .hint("one holder is enough for an instance; end the other one")
+    })?;
+    let listener =
+        UnixListener::from_std(socket.into()).map_err(|error| internal("listening as a holder", &error))?;
+    info!(
+        "holding for the instance `{name}`: for {} s after a stop, for {} s after a loss",
+        settings.hold_after_stop.as_secs(),
+        settings.hold_after_loss.as_secs()
+    );
+    let (sender, mut news) = mpsc::unbounded_channel();
+    let mut store = Store::new(settings.hold_after_stop, settings.hold_after_loss);
+    let begun = Instant::now();
+    loop {
+        if !store.knows_somebody() {
+            look_for_a_balancer(settings, name, &sender);
+        }
+        let due = store.until().map(|until| begun + until);
+        let look = (!store.knows_somebody()).then(|| Instant::now() + LOOK);
+        let wake = [due, look].into_iter().flatten().min();
+        tokio::select! {
+            biased;
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            Some(news) = news.recv() => hear(news, &mut store, begun.elapsed()),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => admit(&stream, &sender),
+                Err(error) => {
+                    warn!("accepting a balancer: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            () = sleep_until(wake) => {}
+        }
+        if let Some(count) = store.look_at_the_clock(begun.elapsed()) {
+            info!(
+                "the hold is over: {count} listening sockets are closed, who connects from now on is refused"
+            );
+            sweep();
+        }
+    }
+    info!("stopped: {} listening sockets are no longer held", store.sockets().len());
+    Ok(ExitCode::Done)
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn hear(news: News, store: &mut Store, now: Duration) {
+    match news {
+        News::Hello(balancer, wire) => {
+            store.hello(balancer);
+            let sockets = Arc::clone(store.sockets());
+            thread::spawn("giving the listening sockets to a balancer", move || {
+                let welcome = Message::Welcome {
+                    protocol: PROTOCOL,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    sockets: sockets.len(),
+                    origin: None,
+                    superseded: Vec::new(),
+                };
+                let sent = wire.send(&welcome, &[], PROMPT);
+                match sent.and_then(|()| wire.send_sockets(&sockets, PROMPT)) {
+                    Ok(()) if sockets.is_empty() => {}
+                    Ok(()) => info!("a balancer has begun with the {} listening sockets", sockets.len()),
+                    Err(error) => warn!("giving the listening sockets to a balancer: {error}"),
+                }
+            });
+        }
+        News::Keep(balancer, sockets) => {
+            let held: Result<Vec<Held>, _> = sockets.into_iter().map(Held::received).collect();
+            match held {
+                Ok(held) => {
+                    debug!("keeping {} listening sockets of a balancer that serves", held.len());
+                    store.keep(balancer, held);
+                }
+                Err(error) => warn!("what a balancer sent is not held: {error}"),
+            }
+        }
+        News::Release(balancer, at_once) => {
+            if store.release(balancer, at_once, now) && !at_once {
+                info!("the balancer stops: its listening sockets are held a while longer");
+            }
+        }
+        News::Gone(balancer) => {
+            if store.gone(balancer, now) {
+                warn!(
+                    "the balancer is gone: {} listening sockets are held, who connects waits for the next one",
+                    store.sockets().len()
+                );
+                sweep();
+            }
+        }
+    }
+}
+
+/// A balancer that was there first is told that somebody holds.
+fn look_for_a_balancer(settings: &Settings, name: &InstanceName, sender: &UnboundedSender<News>) {
+    let wire = match knock(&crate::shell::door(name.as_str(), settings)) {
+        Ok(Some(wire)) => wire,
+        Ok(None) => return,
+        Err(failure) => return debug!("{}", failure.message),
+    };
+    if wire.say(&Message::hello(Role::Holder), &[]).is_ok() {
+        listen_to(Arc::new(wire), sender.clone(), false);
+    }
+}
+
+fn admit(stream: &UnixStream, sender: &UnboundedSender<News>) {
+    match stream.peer_cred().map(|peer| peer.uid()) {
+        Ok(uid) if is_trusted(uid) => {}
+        Ok(uid) => return warn!("a process of uid {uid} was sent away: it asked for the listening sockets"),
+        Err(error) => return warn!("somebody asked for the listening sockets, nobody knows who: {error}"),
+    }
+    match stream.as_fd().try_clone_to_owned() {
+        Ok(socket) => listen_to(Arc::new(Wire::of(socket)), sender.clone(), true),
+        Err(error) => warn!("a balancer was not heard: {error}"),
+    }
+}
+
+/// Hears a balancer to its end; one that came by itself greets first.
+fn listen_to(wire: Arc<Wire>, sender: UnboundedSender<News>, greets: bool) {
+    static BALANCERS: AtomicU64 = AtomicU64::new(1);
+    let balancer = Balancer(BALANCERS.fetch_add(1, Ordering::Relaxed));
+    thread::spawn("listening to a balancer", move || {
+        if greets && let Err(reason) = greet(&wire) {
+            warn!("somebody was sent away: {reason}");
+            let _ = wire.say(&Message::Refused { reason, hints: Vec::new() }, &[]);
+            return;
+        }
+        if greets {
+            let _ = sender.send(News::Hello(balancer, Arc::clone(&wire)));
+        }
+        loop {
+            let news = match wire.hear(None) {
+                Ok((Message::Keep { sockets }, _)) => match wire.hear_sockets(sockets, PROMPT) {
+                    Ok(sockets) => News::Keep(balancer, sockets),
+                    Err(error) => {
+                        warn!("a balancer did not send what it announced: {error}");
+                        wire.hang_up();
+                        News::Gone(balancer)
+                    }
+                },
+                Ok((Message::Release { at_once }, _)) => News::Release(balancer, at_once),
+                Ok((Message::Refused { reason, .. }, _)) => {
+                    debug!("a balancer wants no holder: {reason}");
+                    News::Gone(balancer)
+                }
+                Ok(_) => continue,
+                Err(error) => {
+                    if error != WireError::Closed {
+                        warn!("the conversation with a balancer: {error}");
+                    }
+                    News::Gone(balancer)
+                }
+            };
+            let over = matches!(news, News::Gone(_));
+            if sender.send(news).is_err() || over {
+                return;
+            }
+        }
+    });
+}
+
+fn greet(wire: &Wire) -> Result<(), String> {
+    match wire.hear(Some(PROMPT)) {
+        Ok((Message::Hello { protocol, lowest, role: Role::Balancer, .. }, _)) => {
+            message::agree(protocol, lowest).map(|_| ())
+        }
+        Ok(_) => Err("it did not greet as a balancer".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What a balancer that was killed left in the kernel goes, if we may.
+fn sweep() {
+    if !capabilities::effective().is_ok_and(|held| held.has(Capability::NetAdmin)) {
+        return;
+    }
+    match clearway_kernel::plumbing::sweep() {
+        Ok(swept) if swept.removed.is_empty() => {}
+        Ok(swept) => info!("removed what it left in the kernel: {}", swept.removed.join(", ")),
+        Err(errors) => warn!("{errors}"),
+    }
+}

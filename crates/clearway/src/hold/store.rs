@@ -1,0 +1,108 @@
+//! What is held, for whom, and until when.
+//!
+//! ```text
+//!            Keep                    Gone (a crash, `docker rm -f`)
+//!   empty ---------> a balancer's ----------------------------------> until AFTER LOSS ---+
+//!     ^                |    ^                                                             |
+//!     |                |    +--- Keep, by the next balancer ----------------------------- +
+//!     |                +-- Release (a planned stop) --> until AFTER STOP, or at once      |
+//!     +------------------------------------------------------------------------------------
+//! ```
+//!
+//! Whoever has sent sockets last owns the hold; what another balancer says about an end counts for nothing: one that
+//! was superseded may leave. Time is a duration since the holder began.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::shell::custody::Held;
+
+/// A conversation with a balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Balancer(pub u64);
+
+/// The sockets, and whose they are.
+#[derive(Debug)]
+pub struct Store {
+    after_stop: Duration,
+    after_loss: Duration,
+    sockets: Arc<Vec<Held>>,
+    owner: Option<Balancer>,
+    until: Option<Duration>,
+    known: BTreeSet<Balancer>,
+}
+
+impl Store {
+    /// Nothing yet.
+    pub fn new(after_stop: Duration, after_loss: Duration) -> Self {
+        Self {
+            after_stop,
+            after_loss,
+            sockets: Arc::default(),
+            owner: None,
+            until: None,
+            known: BTreeSet::new(),
+        }
+    }
+
+    /// What is held.
+    pub fn sockets(&self) -> &Arc<Vec<Held>> {
+        &self.sockets
+    }
+
+    /// When the hold ends by itself.
+    pub fn until(&self) -> Option<Duration> {
+        self.until
+    }
+
+    /// Whether any balancer is there.
+    pub fn knows_somebody(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// A balancer is there, and has not served yet.
+    pub fn hello(&mut self, balancer: Balancer) {
+        self.known.insert(balancer);
+    }
+
+    /// A balancer serves from these.
+    pub fn keep(&mut self, balancer: Balancer, sockets: Vec<Held>) {
+        self.known.insert(balancer);
+        self.sockets = Arc::new(sockets);
+        self.owner = Some(balancer);
+        self.until = None;
+    }
+
+    /// The owner stops as planned. Says whether it was the owner.
+    pub fn release(&mut self, balancer: Balancer, at_once: bool, now: Duration) -> bool {
+        if self.owner != Some(balancer) {
+            return false;
+        }
+        self.owner = None;
+        self.until = Some(if at_once { now } else { now.saturating_add(self.after_stop) });
+        true
+    }
+
+    /// A balancer is gone. Says whether it was the owner, and had not said that it would go.
+    pub fn gone(&mut self, balancer: Balancer, now: Duration) -> bool {
+        self.known.remove(&balancer);
+        if self.owner != Some(balancer) {
+            return false;
+        }
+        self.owner = None;
+        self.until = Some(now.saturating_add(self.after_loss));
+        true
+    }
+
+    /// Lets go if it is time to. Says of how many.
+    pub fn look_at_the_clock(&mut self, now: Duration) -> Option<usize> {
+        self.until.filter(|until| *until <= now)?;
+        self.until = None;
+        let sockets = std::mem::take(&mut self.sockets);
+        Some(sockets.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,372 @@
+//! The shell's side of a takeover: whom this Clearway talks to, and the name that it holds.
+//!
+//! The name is two listening sockets: the lock, which is the admin socket that everybody in the network namespace
+//! sees, and the door, where the next Clearway knocks. They are handed over like the listening sockets of HAProxy,
+//! so that no moment is left in which somebody else could take the name. A Clearway that was relieved keeps
+//! duplicates while it might come back, and accepts nobody: its *gate* is closed.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clearway_core::exit::ExitCode;
+use clearway_core::fence::Fence;
+use clearway_core::settings::Settings;
+use clearway_core::supervisor::{Declined, Event, Failure, Peer};
+use clearway_haproxy::getsocks::ReceivedSocket;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use super::custody::{Custody, Held};
+use super::keeper::Keeper;
+use super::{Inner, thread};
+use crate::admin::{self, Wishes};
+use crate::takeover::message::{Former, Message, PROTOCOL};
+use crate::takeover::wire::{Door, Wire};
+use crate::takeover::{self, Inheritance, News, PROMPT, origin};
+
+/// How many conversations may wait to be accepted; the same as at the beginning.
+const BACKLOG: i32 = 128;
+
+/// Whom we talk to, and what our name is.
+#[derive(Debug)]
+pub struct Succession {
+    begun: Instant,
+    inner: UnboundedSender<Inner>,
+    wishes: Wishes,
+    /// Where the next one knocks; unset for a private instance.
+    door: Option<Door>,
+    /// Duplicates of the lock and of the door, in this order.
+    name: Vec<OwnedFd>,
+    /// Whether whoever knocks is let in.
+    gate: watch::Sender<bool>,
+    fence: Fence,
+    own_origin: Option<String>,
+    peers: HashMap<Peer, Conversation>,
+    predecessor: Option<Arc<Wire>>,
+    holder: Option<Keeper>,
+    /// What a holder would hold.
+    last: Option<Arc<Custody>>,
+    /// Whether the holder shall let go at once at the stop.
+    pub release_at_once: bool,
+    /// Whom the predecessor knew to be superseded, itself included.
+    inherited: Vec<Former>,
+}
+
+#[derive(Debug)]
+struct Conversation {
+    wire: Arc<Wire>,
+    origin: Option<String>,
+}
+
+impl Succession {
+    /// Nobody is there yet.
+    pub fn new(settings: &Settings, wishes: Wishes, inner: UnboundedSender<Inner>) -> Self {
+        let door = settings.instance.as_ref().map(|name| door(name.as_str(), settings));
+        Self {
+            begun: Instant::now(),
+            inner,
+            wishes,
+            door,
+            name: Vec::new(),
+            gate: watch::Sender::new(true),
+            fence: Fence::new(settings.takeover_back),
+            own_origin: origin::of_this_container(),
+            peers: HashMap::new(),
+            predecessor: None,
+            holder: None,
+            last: None,
+            release_at_once: false,
+            inherited: Vec::new(),
+        }
+    }
+
+    /// The name is ours: whoever knocks is let in. Without a lock (a private instance) there is nothing to knock at.
+    pub fn hold_the_name(&mut self, lock: UnixListener) {
+        let mut name = vec![lock.into()];
+        match self.door.as_ref().map(|door| (door, door.listen())) {
+            Some((_, Ok(socket))) => name.push(socket),
+            Some((door, Err(error))) => {
+                warn!("no other Clearway can take over from this one: listening at {door}: {error}");
+            }
+            None => {}
+        }
+        self.take_the_name(name);
+    }
+
+    /// Lock and door, made or handed over.
+    fn take_the_name(&mut self, sockets: Vec<OwnedFd>) {
+        self.name = sockets;
+        self.listen_anew();
+        let mut duplicates = self.name.iter().map(OwnedFd::try_clone).map(Result::ok);
+        let (lock, door) = (duplicates.next().flatten(), duplicates.next().flatten());
+        match lock.and_then(|lock| unblocked(lock.into()).ok()) {
+            Some(listener) => {
+                tokio::spawn(admin::serve(listener, Some(self.gate.subscribe()), self.wishes.clone()));
+            }
+            None => warn!("the abstract admin socket cannot be served"),
+        }
+        if let Some(door) = door {
+            tokio::spawn(takeover::serve(door, self.gate.subscribe(), self.inner.clone()));
+        }
+    }
+
+    /// Who listened last is who a client sees at the other end (`SO_PEERCRED`, unix(7)).
+    fn listen_anew(&self) {
+        for socket in &self.name {
+            if let Err(error) = rustix::net::listen(socket, BACKLOG) {
+                warn!("listening under the name of this instance: {error}");
+            }
+        }
+    }
+
+    /// Begins with what a predecessor gave, and listens to it.
+    pub fn inherit(&mut self, inheritance: Inheritance) -> Result<Custody, Failure> {
+        let Inheritance { wire, sockets, superseded, version } = inheritance;
+        let wrong = |what: String| Failure::new(ExitCode::Internal, format!("taking over: {what}"));
+        let mut held = Vec::new();
+        for socket in sockets {
+            held.push(Held::received(socket).map_err(|error| wrong(error.to_string()))?);
+        }
+        let here = crate::takeover::here::usable(held).map_err(|what| {
+            wrong(what).hint("both need the same network namespace: --network host, or the same pod")
+        })?;
+        info!(
+            "taking over from the Clearway {version} that serves under this name: {} listening sockets",
+            here.len()
+        );
+        if !takeover::listen_to_predecessor(Arc::clone(&wire), self.inner.clone()) {
+            return Err(wrong("it cannot be listened to".to_owned()));
+        }
+        self.predecessor = Some(wire);
+        self.inherited = superseded;
+        Ok(Custody::inherited(here))
+    }
+
+    /// A holder is there, and what it has.
+    pub fn know_holder(&mut self, wire: Arc<Wire>, sockets: Vec<ReceivedSocket>) -> Custody {
+        self.talk_to(wire);
+        if sockets.is_empty() {
+            return Custody::default();
+        }
+        let held = sockets.into_iter().map(Held::received).collect::<Result<Vec<_>, _>>();
+        match held.map_err(|error| error.to_string()).and_then(takeover::here::usable) {
+            Ok(here) => {
+                info!("beginning with the {} listening sockets that a holder has kept", here.len());
+                Custody::inherited(here)
+            }
+            Err(what) => {
+                warn!("what the holder has is of no use here: {what}");
+                Custody::default()
+            }
+        }
+    }
+
+    fn talk_to(&mut self, wire: Arc<Wire>) {
+        self.holder = Keeper::of(wire);
+        if let (Some(holder), Some(custody)) = (&self.holder, &self.last) {
+            holder.keep(custody);
+        }
+    }
+
+    /// We serve from these: the holder holds them.
+    pub fn keep(&mut self, custody: &Arc<Custody>) {
+        if let Some(holder) = &self.holder {
+            holder.keep(custody);
+        }
+        self.last = Some(Arc::clone(custody));
+    }
+
+    /// A stop: the holder lets go in a while.
+    pub fn release(&mut self) {
+        self.last = None;
+        if let Some(holder) = &self.holder {
+            holder.release(self.release_at_once);
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// What was heard, as an event for the core.
+    pub fn hear(&mut self, news: News) -> Event {
+        match news {
+            News::Asked { peer, wire, version, origin } => {
+                if let Some(refusal) = self.turn_away(origin.as_deref()) {
+                    warn!("a takeover was refused: {}", refusal.message);
+                    let _ = wire.say(&Message::refused(&refusal), &[]);
+                    wire.hang_up();
+                    return Event::TimePassed;
+                }
+                info!("takeover {} was asked for by a Clearway {version}", peer.0);
+                self.peers.insert(peer, Conversation { wire, origin });
+                Event::TakeoverAsked(peer)
+            }
+            News::Serving(peer) => Event::Superseded(peer),
+            News::Settled(peer) => Event::SuccessorSettled(peer),
+            News::Gone(peer) => {
+                self.peers.remove(&peer);
+                Event::PeerGone(peer)
+            }
+            News::Holder(wire) => {
+                info!("a holder has come: it keeps the listening sockets open when nobody else does");
+                self.talk_to(wire);
+                Event::TimePassed
+            }
+            News::Relieved(sockets) => {
+                self.take_the_name(sockets);
+                Event::TimePassed
+            }
+            News::Withdrawn(failure) => Event::Withdrawn(failure),
+            News::PredecessorGone => {
+                self.predecessor = None;
+                Event::PredecessorGone
+            }
+        }
+    }
+
+    /// Serves the admin socket's file.
+    pub fn serve_file(&self, listener: UnixListener) {
+        match unblocked(listener) {
+            Ok(listener) => {
+                tokio::spawn(admin::serve(listener, None, self.wishes.clone()));
+            }
+            Err(error) => warn!("the admin socket cannot be served: {error}"),
+        }
+    }
+
+    /// Whether we hold the name.
+    pub fn has_the_name(&self) -> bool {
+        !self.name.is_empty()
+    }
+
+    /// Whether the name is held by nobody that we know of: the predecessor has died before it could hand it over.
+    pub fn has_no_name(&self) -> bool {
+        self.door.is_some() && self.name.is_empty() && self.predecessor.is_none()
+    }
+
+    /// A container that was superseded a short while ago stays away.
+    fn turn_away(&mut self, origin: Option<&str>) -> Option<Failure> {
+        // Nothing tells them apart: two processes of one host, outside of containers and units.
+        let origin = origin.filter(|origin| Some(*origin) != self.own_origin.as_deref())?;
+        let now = self.now();
+        let wait = self.fence.ask(origin, now)?;
+        let wait = wait.as_secs();
+        let message = format!(
+            "this container was superseded by the one that serves, and does not take over back by itself for {wait} s"
+        );
+        Some(Failure::new(ExitCode::InstanceTaken, message).hint(
+            "to go back to its image now, start a new container of that image; a shorter CLEARWAY_TAKEOVER_BACK of the \
+             one that serves lets this one in sooner",
+        ))
+    }
+
+    /// Gives the sockets in custody to a successor, on a thread: it may read slowly.
+    pub fn hand_over(&self, peer: Peer, custody: Arc<Custody>) {
+        let Some(conversation) = self.peers.get(&peer) else { return };
+        let wire = Arc::clone(&conversation.wire);
+        let former = self.fence.list(self.now()).into_iter().map(|(origin, ago)| Former {
+            origin,
+            ago_ms: u64::try_from(ago.as_millis()).unwrap_or(u64::MAX),
+        });
+        let welcome = Message::Welcome {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            sockets: custody.sockets().len(),
+            origin: self.own_origin.clone(),
+            superseded: former.collect(),
+        };
+        let hang_up = Arc::clone(&wire);
+        let begun = thread::spawn("handing the listening sockets over to another Clearway", move || {
+            let sent =
+                wire.send(&welcome, &[], PROMPT).and_then(|()| wire.send_sockets(custody.sockets(), PROMPT));
+            if let Err(error) = sent {
+                warn!("handing the listening sockets over to another Clearway: {error}");
+                wire.hang_up();
+            }
+        });
+        if !begun {
+            hang_up.hang_up();
+        }
+    }
+
+    /// A successor does not get the sockets, or may not use them any longer.
+    pub fn decline(&mut self, peer: Peer, why: Declined) {
+        let Some(conversation) = self.peers.remove(&peer) else { return };
+        let reason = match why {
+            Declined::Busy => "another takeover is under way",
+            Declined::Superseded => {
+                "another Clearway serves by now; it is asked when this one is started again"
+            }
+            Declined::NotServing => "this one has not taken over itself yet",
+            Declined::TooLate => "it took too long: this one serves on",
+        };
+        info!("takeover {} was declined: {reason}", peer.0);
+        let refused = Message::Refused { reason: reason.to_owned(), hints: Vec::new() };
+        let _ = conversation.wire.say(&refused, &[]);
+        conversation.wire.hang_up();
+    }
+
+    /// A successor serves: the name is its own.
+    pub fn relieve(&mut self, peer: Peer) {
+        self.gate.send_replace(false);
+        let now = self.now();
+        let Some(conversation) = self.peers.get(&peer) else { return };
+        if let Some(origin) = &conversation.origin {
+            debug!("superseded by the container {origin} at {} s", now.as_secs());
+        }
+        let name: Vec<BorrowedFd<'_>> = self.name.iter().map(AsFd::as_fd).collect();
+        if let Err(error) = conversation.wire.say(&Message::Relieved, &name) {
+            warn!("handing the name over to another Clearway: {error}");
+        }
+    }
+
+    /// The successor has come to nothing: the name is ours again.
+    pub fn take_back(&mut self) {
+        self.listen_anew();
+        self.gate.send_replace(true);
+    }
+
+    /// We serve: the predecessor may drain.
+    pub fn supersede(&mut self) {
+        let now = self.now();
+        for Former { origin, ago_ms } in std::mem::take(&mut self.inherited) {
+            self.fence.keep_out(origin, Duration::from_millis(ago_ms), now);
+        }
+        self.tell_predecessor(&Message::Serving);
+    }
+
+    /// We serve well: the predecessor may forget us.
+    pub fn settled(&mut self) {
+        self.tell_predecessor(&Message::Settled);
+        // What was said is heard before the end.
+        self.give_back();
+    }
+
+    /// Ends the conversation with the predecessor, which serves again if it has not heard that we have settled.
+    pub fn give_back(&mut self) {
+        if let Some(wire) = self.predecessor.take() {
+            wire.hang_up();
+        }
+    }
+
+    fn tell_predecessor(&self, message: &Message) {
+        if let Some(Err(error)) = self.predecessor.as_ref().map(|wire| wire.say(message, &[])) {
+            debug!("telling the Clearway before this one: {error}");
+        }
+    }
+}
+
+fn unblocked(listener: UnixListener) -> std::io::Result<tokio::net::UnixListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::UnixListener::from_std(listener)
+}
+
+/// Where a Clearway of this name is asked to give way.
+pub fn door(name: &str, settings: &Settings) -> Door {
+    Door::of(name, "takeover", settings.takeover_directory.as_deref())
+}

@@ -1,0 +1,29 @@
+use super::of;
+
+const HOST: &str = "22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n23 22 0:5 / /dev rw - devtmpfs udev rw\n";
+
+fn overlay(name: &str) -> String {
+    format!(
+        "901 800 0:77 / / rw,relatime - overlay overlay rw,lowerdir=/a:/b,upperdir=/var/lib/docker/overlay2/{name}/diff\n"
+    )
+}
+
+#[test]
+fn a_container_is_known_again_and_told_from_others() {
+    assert_eq!(of(&overlay("one"), "0::/\n"), of(&overlay("one"), "0::/\n"));
+    assert_ne!(of(&overlay("one"), "0::/\n"), of(&overlay("two"), "0::/\n"));
+}
+
+#[test]
+fn so_is_a_unit() {
+    let (blue, green) =
+        ("0::/system.slice/clearway@blue.service\n", "0::/system.slice/clearway@green.service\n");
+    assert_eq!(of(HOST, blue), of(HOST, blue));
+    assert_ne!(of(HOST, blue), of(HOST, green));
+}
+
+#[test]
+fn what_cannot_be_read_is_nobody() {
+    assert_eq!(of("", "0::/\n"), None);
+    assert_eq!(of("nonsense\n", ""), None);
+}

@@ -1,0 +1,257 @@
+//! The takeover: another Clearway of the same name, often another container, comes to serve instead of this one.
+//!
+//! ```text
+//!   predecessor                                     successor
+//!
+//!   serving                                         Begin, with the sockets that it was handed
+//!      | TakeoverAsked: HandOver                       |
+//!      v                                               v
+//!   handing: reloads wait                           proof, settling: as in a reload
+//!      |                                               |
+//!      | Superseded: Drain, Relieve      <--------- Commit: Supersede
+//!      v                                               |
+//!   superseded, for PROBATION: it keeps                | its generation dies: it leaves,
+//!   the sockets and would come back                    | and the predecessor comes back
+//!      |                                               v
+//!      | SuccessorSettled: an ordinary   <--------- PROBATION is over: Settled
+//!      v stop begins, custody is released
+//!   gone when its last session is
+//! ```
+//!
+//! The contract:
+//!
+//! - Sockets are handed over between attempts only: what the successor gets is what serves.
+//! - Until the successor has committed, nothing has changed for the predecessor; if the successor goes, it serves on.
+//! - For [`PROBATION`] after it the predecessor keeps its sockets: if the successor goes without a word, or gives up,
+//!   it starts again what served. So a new image that dies young gives way to the old one.
+//! - One that stops gives what it has left, which may be nothing but its name.
+//! - A predecessor that goes before the commit leaves its sockets to the successor, which commits as soon as it can,
+//!   and tries again if it cannot: nobody else is there.
+
+use std::time::Duration;
+
+use crate::exit::ExitCode;
+
+use super::event::{Action, Declined, Failure, Peer, Source};
+use super::report::Report;
+use super::{PROBATION, Restart, Supervisor};
+
+/// What this Clearway is to another one of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// There is no other one.
+    Alone,
+    /// Somebody wants the sockets, as soon as the attempt is over that is under way.
+    Asked(Peer),
+    /// Somebody has the sockets, and has until then to serve from them.
+    Handing { to: Peer, until: Duration },
+    /// Somebody serves from them. Until then it may come to nothing, and this one would come back.
+    Superseded { by: Peer, since: Duration, until: Duration },
+    /// The other way round: the sockets are those of a predecessor that serves.
+    Succeeding,
+    /// The predecessor drains, and would come back until then.
+    OnProbation { until: Duration },
+}
+
+impl Role {
+    pub(super) fn deadline(self) -> Option<Duration> {
+        match self {
+            Self::Handing { until, .. } | Self::Superseded { until, .. } | Self::OnProbation { until } => {
+                Some(until)
+            }
+            Self::Alone | Self::Asked(_) | Self::Succeeding => None,
+        }
+    }
+
+    /// Whether no attempt may begin because somebody asks for it.
+    pub(super) fn lets_nobody_reload(self) -> bool {
+        matches!(self, Self::Handing { .. } | Self::Superseded { .. })
+    }
+}
+
+impl Supervisor {
+    /// The same, beginning with the sockets of a predecessor that serves.
+    #[must_use]
+    pub fn succeeding(self) -> Self {
+        Self { role: Role::Succeeding, ..self }
+    }
+
+    /// Whether a successor serves, and this one only waits whether it does well.
+    pub(super) fn is_superseded(&self) -> bool {
+        matches!(self.role, Role::Superseded { .. })
+    }
+
+    /// Another Clearway accepts connections from the sockets that this one has.
+    pub(super) fn somebody_else_serves(&self) -> bool {
+        self.role == Role::Succeeding
+    }
+
+    pub(super) fn takeover_asked(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
+        let declined = match self.role {
+            Role::Superseded { .. } => Declined::Superseded,
+            Role::Alone | Role::OnProbation { .. } if self.attempt.is_none() || self.stop.is_some() => {
+                return self.hand_over(peer, now, todo);
+            }
+            Role::Alone | Role::OnProbation { .. } => {
+                self.role = Role::Asked(peer);
+                return;
+            }
+            Role::Asked(_) | Role::Handing { .. } => Declined::Busy,
+            Role::Succeeding => Declined::NotServing,
+        };
+        todo.push(Action::Decline(peer, declined));
+    }
+
+    fn hand_over(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
+        if let Role::OnProbation { .. } = self.role {
+            // From now on this one is whom the next would come back to.
+            todo.push(Action::Settled);
+        }
+        let until = now + self.limits.ready + self.limits.settle + PROBATION;
+        self.role = Role::Handing { to: peer, until };
+        todo.push(Action::HandOver(peer));
+        todo.push(Action::Report(Report::HandingOver(peer)));
+    }
+
+    /// An attempt is over: whoever asked for the sockets meanwhile gets them.
+    pub(super) fn look_at_the_asking(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        if let Role::Asked(peer) = self.role
+            && self.attempt.is_none()
+        {
+            self.hand_over(peer, now, todo);
+        }
+    }
+
+    /// The successor serves.
+    pub(super) fn superseded(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
+        let Role::Handing { to, .. } = self.role else { return };
+        if to != peer {
+            return;
+        }
+        todo.push(Action::Relieve(peer));
+        if self.stop.is_some() {
+            // It drains already, and has let go of the sockets.
+            self.role = Role::Alone;
+            return;
+        }
+        // Twice as long as the successor takes to say that it has settled.
+        self.role = Role::Superseded { by: peer, since: now, until: now + PROBATION * 2 };
+        todo.push(Action::Report(Report::Superseded(peer)));
+        self.cancel_attempt(todo);
+        self.drain_all(now, todo);
+    }
+
+    /// The other Clearway is gone without a word, or has given up.
+    pub(super) fn peer_gone(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
+        match self.role {
+            Role::Asked(other) if other == peer => self.role = Role::Alone,
+            Role::Handing { to, .. } if to == peer => {
+                self.role = Role::Alone;
+                if self.stop.is_none() {
+                    todo.push(Action::Report(Report::NotTakenOver(peer)));
+                    self.after_an_attempt(now, todo);
+                }
+            }
+            Role::Superseded { by, .. } if by == peer => {
+                self.role = Role::Alone;
+                if self.stop.is_none() {
+                    todo.push(Action::Report(Report::SuccessorGone(peer)));
+                    let source = self.served.map_or(Source::Disk, Source::Served);
+                    self.restart = Some(Restart { at: now, source });
+                    todo.push(Action::TakeBack);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The successor has served long enough: this one is not needed any more.
+    pub(super) fn successor_settled(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
+        let Role::Superseded { by, since, .. } = self.role else { return };
+        if by != peer {
+            return;
+        }
+        self.role = Role::Alone;
+        if self.stop.is_none() {
+            let limit = self.limits.takeover_drain.saturating_sub(now.saturating_sub(since));
+            todo.push(Action::Report(Report::TakenOver { generations: self.lives.len(), limit }));
+            self.begin_stop(ExitCode::Done, limit, false, now, todo);
+        }
+    }
+
+    /// The predecessor has died, or stops: whoever waits in its sockets is served by this one or by nobody.
+    pub(super) fn predecessor_gone(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        match self.role {
+            Role::Succeeding => {
+                self.role = Role::Alone;
+                self.inherited = true;
+                if self.stop.is_none() {
+                    todo.push(Action::Report(Report::PredecessorGone));
+                    self.commit_settled(now, todo);
+                }
+            }
+            Role::OnProbation { .. } => self.role = Role::Alone,
+            _ => {}
+        }
+    }
+
+    /// The predecessor does not give way after all: it has waited for too long.
+    pub(super) fn withdrawn(&mut self, failure: Failure, now: Duration, todo: &mut Vec<Action>) {
+        if self.role == Role::Succeeding
+            && let Some(attempt) = &self.attempt
+        {
+            self.attempt_over(attempt.generation, failure, now, todo);
+        }
+    }
+
+    /// The commit of a successor: the predecessor hears of it.
+    pub(super) fn supersede(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        if self.role == Role::Succeeding {
+            self.role = Role::OnProbation { until: now + PROBATION };
+            todo.push(Action::Supersede);
+        }
+    }
+
+    /// A successor whose generation has died young leaves: the predecessor comes back. Says whether it did.
+    pub(super) fn give_back(&mut self, now: Duration, todo: &mut Vec<Action>) -> bool {
+        let Role::OnProbation { .. } = self.role else { return false };
+        if self.stop.is_some() {
+            return false;
+        }
+        todo.push(Action::Report(Report::GivingBack));
+        self.stop_with(ExitCode::NotReady, now, todo);
+        true
+    }
+
+    /// A stop begins: whoever waits for this one need not wait any longer. What it holds is the other's before it
+    /// is let go.
+    pub(super) fn part(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        match self.role {
+            Role::Asked(peer) => {
+                self.role = Role::Alone;
+                self.hand_over(peer, now, todo);
+            }
+            Role::OnProbation { .. } | Role::Succeeding => {
+                self.role = Role::Alone;
+                todo.push(Action::GiveBack);
+            }
+            // It drains: the successor is told so when it asks for that.
+            Role::Handing { .. } | Role::Superseded { .. } | Role::Alone => {}
+        }
+    }
+
+    pub(super) fn look_at_the_other(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        match self.role {
+            Role::Handing { to, until } if until <= now => {
+                todo.push(Action::Decline(to, Declined::TooLate));
+                self.peer_gone(to, now, todo);
+            }
+            Role::Superseded { by, until, .. } if until <= now => self.successor_settled(by, now, todo),
+            Role::OnProbation { until } if until <= now => {
+                self.role = Role::Alone;
+                todo.push(Action::Settled);
+            }
+            _ => {}
+        }
+    }
+}

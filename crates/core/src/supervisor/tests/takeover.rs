@@ -1,0 +1,182 @@
+//! Both sides of a takeover, step by step.
+
+use super::super::*;
+use super::{LIMITS, Stage, failure, generation};
+
+const PEER: Peer = Peer(3);
+
+/// One that serves and has given its sockets to a successor.
+fn handing() -> Stage {
+    let mut stage = Stage::serving();
+    assert_eq!(stage.step(Event::TakeoverAsked(PEER)), [Action::HandOver(PEER)]);
+    stage
+}
+
+/// The same, and the successor serves.
+fn superseded() -> Stage {
+    let mut stage = handing();
+    assert_eq!(stage.step(Event::Superseded(PEER)), [Action::Relieve(PEER), Action::Drain(generation(1))]);
+    stage
+}
+
+/// A successor whose first generation has started.
+fn succeeding() -> Stage {
+    let supervisor = Supervisor::new(Limits { settle: Duration::from_millis(200), ..LIMITS }).succeeding();
+    let mut stage = Stage { supervisor, now: Duration::ZERO };
+    assert_eq!(stage.step(Event::Begin), [Action::Prepare(generation(1), Source::Disk)]);
+    stage.launch(1, Plumbing::NotNeeded);
+    stage
+}
+
+/// The same, and it serves.
+fn on_probation() -> Stage {
+    let mut stage = succeeding();
+    assert_eq!(stage.prove(1), [], "it settles beside the predecessor");
+    let commit = stage.later(Duration::from_millis(200));
+    assert_eq!(commit, [Action::Commit(generation(1)), Action::Supersede]);
+    stage
+}
+
+#[test]
+fn sockets_are_handed_over_between_attempts_only() {
+    let mut stage = Stage::serving();
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    assert_eq!(stage.step(Event::TakeoverAsked(PEER)), []);
+    stage.launch(2, Plumbing::NotNeeded);
+    let commit = stage.prove(2);
+    assert_eq!(commit.last(), Some(&Action::HandOver(PEER)), "{commit:?}");
+    assert_eq!(stage.step(Event::TakeoverAsked(Peer(4))), [Action::Decline(Peer(4), Declined::Busy)]);
+}
+
+#[test]
+fn a_reload_waits_for_a_takeover_that_comes_to_nothing() {
+    let mut stage = handing();
+    assert_eq!(stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))), []);
+    assert_eq!(stage.step(Event::PeerGone(Peer(9))), [], "somebody else");
+    assert_eq!(stage.step(Event::PeerGone(PEER)), [Action::Prepare(generation(2), Source::Disk)]);
+}
+
+#[test]
+fn a_successor_that_takes_too_long_is_given_up() {
+    let mut stage = handing();
+    let late = stage.later(LIMITS.ready + LIMITS.settle + PROBATION);
+    assert_eq!(late, [Action::Decline(PEER, Declined::TooLate)]);
+    // Too late.
+    assert_eq!(stage.step(Event::Superseded(PEER)), []);
+    assert_eq!(stage.supervisor.serving(), Some(generation(1)));
+}
+
+#[test]
+fn a_successor_that_dies_young_is_replaced_by_what_served() {
+    let mut stage = superseded();
+    assert_eq!(stage.exit(1, "exit code 0"), [], "it waits, although nothing runs");
+    let back = stage.step(Event::PeerGone(PEER));
+    assert_eq!(back, [Action::TakeBack, Action::Prepare(generation(2), Source::Served(generation(1)))]);
+}
+
+#[test]
+fn a_successor_that_has_settled_lets_it_go() {
+    let mut stage = superseded();
+    stage.now += Duration::from_secs(5);
+    assert_eq!(stage.step(Event::SuccessorSettled(PEER)), [Action::ReleaseCustody]);
+    assert_eq!(
+        stage.step(Event::PeerGone(PEER)),
+        [],
+        "it has settled: whatever comes, this one does not come back"
+    );
+    // Counted from the takeover.
+    let rest = LIMITS.takeover_drain.saturating_sub(Duration::from_secs(5));
+    assert_eq!(stage.later(rest), [Action::End(generation(1), How::Terminate)]);
+    assert!(stage.exit(1, "exit code 0").ends_with(&[Action::Exit(ExitCode::Done)]));
+}
+
+#[test]
+fn one_that_is_superseded_reloads_no_more() {
+    let mut stage = superseded();
+    let asker = RequestId(1);
+    let answer = stage.step(Event::ReloadAsked(Asker::Admin(asker)));
+    assert_eq!(answer, [Action::Answer(asker, Answer::Stopping)]);
+    assert_eq!(stage.supervisor.status(stage.now).state, "superseded");
+}
+
+#[test]
+fn one_that_stops_gives_what_it_has() {
+    let mut stage = Stage::serving();
+    stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    assert_eq!(stage.step(Event::TakeoverAsked(PEER)), [Action::HandOver(PEER)]);
+    assert_eq!(stage.step(Event::Superseded(PEER)), [Action::Relieve(PEER)]);
+    assert_eq!(stage.step(Event::PeerGone(PEER)), []);
+}
+
+#[test]
+fn a_successor_settles_and_says_so() {
+    let mut stage = on_probation();
+    assert_eq!(stage.later(PROBATION), [Action::Settled]);
+    assert_eq!(stage.later(PROBATION), []);
+}
+
+#[test]
+fn a_successor_whose_generation_dies_young_gives_back() {
+    let mut stage = on_probation();
+    let leaving = stage.exit(1, "killed by SIGSEGV");
+    assert_eq!(leaving.first(), Some(&Action::GiveBack), "{leaving:?}");
+    assert_eq!(leaving.last(), Some(&Action::Exit(ExitCode::NotReady)));
+    // Later it is a crash like any other.
+    let mut stage = on_probation();
+    stage.later(PROBATION);
+    let restart = stage.exit(1, "killed by SIGSEGV");
+    assert_eq!(restart, [Action::Prepare(generation(2), Source::Served(generation(1)))]);
+}
+
+#[test]
+fn a_successor_that_cannot_start_leaves_with_its_code() {
+    let mut stage = succeeding();
+    let leaving = stage.exit(1, "exit code 1");
+    assert!(leaving.contains(&Action::GiveBack), "{leaving:?}");
+    assert_eq!(leaving.last(), Some(&Action::Exit(ExitCode::ConfigurationRefused)));
+}
+
+#[test]
+fn without_its_predecessor_a_successor_tries_on() {
+    let mut stage = succeeding();
+    assert_eq!(stage.step(Event::PredecessorGone), []);
+    let next = stage.exit(1, "exit code 1");
+    assert_eq!(next.last(), Some(&Action::Prepare(generation(2), Source::Disk)), "{next:?}");
+    // And one that is ready serves at once.
+    let mut stage = succeeding();
+    stage.prove(1);
+    assert_eq!(stage.step(Event::PredecessorGone), [Action::Commit(generation(1))]);
+}
+
+#[test]
+fn a_predecessor_that_withdraws_is_obeyed() {
+    let mut stage = succeeding();
+    stage.prove(1);
+    let leaving = stage.step(Event::Withdrawn(failure(ExitCode::InstanceTaken)));
+    assert!(leaving.contains(&Action::Drain(generation(1))), "{leaving:?}");
+    assert!(!leaving.contains(&Action::Supersede), "{leaving:?}");
+    assert_eq!(stage.exit(1, "exit code 0").last(), Some(&Action::Exit(ExitCode::InstanceTaken)));
+}
+
+#[test]
+fn a_third_one_frees_the_first() {
+    let mut stage = on_probation();
+    assert_eq!(stage.step(Event::TakeoverAsked(PEER)), [Action::Settled, Action::HandOver(PEER)]);
+}
+
+#[test]
+fn a_stop_is_announced_if_there_is_a_delay() {
+    let mut stage = Stage::serving();
+    stage.supervisor.limits.stop_delay = Duration::from_secs(5);
+    let (drain, term) = (Event::StopAsked(Asker::Drain), Event::StopAsked(Asker::Signal("SIGTERM")));
+    assert_eq!(stage.step(drain.clone()), []);
+    assert!(!stage.supervisor.is_ready() && stage.supervisor.serving().is_some());
+    assert_eq!(stage.step(drain), [], "asked twice means nothing");
+    let begun = [Action::ReleaseCustody, Action::Drain(generation(1))];
+    assert_eq!(stage.later(Duration::from_secs(5)), begun);
+    // Whoever insists need not wait.
+    let mut stage = Stage::serving();
+    stage.supervisor.limits.stop_delay = Duration::from_secs(5);
+    assert_eq!(stage.step(term.clone()), []);
+    assert_eq!(stage.step(term), begun);
+}

@@ -1,0 +1,289 @@
+//! A Clearway that is started under the name of one that serves takes over: no client sees it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clearway_lab::balancer::Balancer;
+use clearway_lab::session::{Session, State};
+use clearway_lab::wait::eventually;
+use rustix::process::Signal;
+
+use crate::stage::{
+    SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
+};
+
+crate::tests![
+    twenty_in_a_row_lose_nobody,
+    a_transparent_one_keeps_its_clients,
+    a_successor_that_cannot_start_changes_nothing,
+    a_successor_that_dies_before_it_serves_changes_nothing,
+    a_successor_that_dies_young_gives_back,
+    a_predecessor_that_dies_leaves_its_sockets,
+    reloads_wait_for_a_takeover,
+    the_name_and_the_admin_socket_change_hands,
+    one_that_stops_gives_its_name_at_once,
+    a_stranger_gets_nothing,
+    an_unnamed_one_is_left_alone,
+];
+
+const NAMED: (&str, &str) = ("CLEARWAY_INSTANCE", "web");
+
+/// Starts another one under the same name, and waits until it serves.
+fn successor(stage: &Stage) -> Result<Balancer> {
+    let balancer = stage.launch(&[], &[NAMED])?;
+    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    Ok(balancer)
+}
+
+/// Waits until a start follows what the log says from here on, and answers where it ends now.
+fn serves_again(balancer: &Balancer, from: u64) -> Result<u64> {
+    eventually(SOON, "it to serve again", || {
+        let log = balancer.stderr().ok()?;
+        let new = log.get(usize::try_from(from).ok()?..)?;
+        let (_, after) = new.split_once("this one serves again")?;
+        after.contains(" serves, worker ").then_some(log.len() as u64)
+    })
+}
+
+/// Each lets its sessions finish beside those that come after it.
+fn twenty_in_a_row_lose_nobody() -> Result<()> {
+    let stage = Stage::new("tk20")?;
+    stage.write(&stage.plain())?;
+    let mut serving = stage.start_with(&[], &[NAMED])?;
+    let load = clearway_lab::load::start(
+        &stage.hosts.client,
+        stage.load(400.0, Duration::from_mins(2)).expecting(clearway_lab::load::Expect::Anything),
+    )?;
+    let mut sessions = Vec::new();
+    let mut former = Vec::new();
+    for _ in 0..20 {
+        sessions.push(Session::open(&stage.hosts.client, stage.fronts()[sessions.len() % 2], None)?);
+        let next = successor(&stage)?;
+        former.push(std::mem::replace(&mut serving, next));
+    }
+    let report = load.finish()?;
+    assert_nobody_lost(&report, 500)?;
+    for session in &mut sessions {
+        ensure!(session.beat() == State::Alive, "a session that was there before was lost");
+    }
+    drop(sessions);
+    for mut one in former {
+        assert_code(one.wait_exit(SOON)?, 0)?;
+    }
+    assert_code(serving.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_transparent_one_keeps_its_clients() -> Result<()> {
+    let stage = Stage::new("tktrans")?;
+    stage.write(&stage.transparent())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let load = clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_mins(2)))?;
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    let mut second = successor(&stage)?;
+    second.wait_for_log(0, "taking over from the Clearway", SOON)?;
+    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    ensure!(session.beat() == State::Alive, "the session of the first one was lost");
+    // And back, while the first one still has a session.
+    let mut third = successor(&stage)?;
+    second.wait_for_log(0, "the other Clearway does well", SOON)?;
+    ensure!(session.beat() == State::Alive, "the session of the first one was lost");
+    assert_nobody_lost(&load.finish()?, 200)?;
+    drop(session);
+    for former in [&mut first, &mut second] {
+        assert_code(former.wait_exit(SOON)?, 0)?;
+    }
+    assert_code(third.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_successor_that_cannot_start_changes_nothing() -> Result<()> {
+    let stage = Stage::new("tkbad")?;
+    stage.write(&stage.plain())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let load = clearway_lab::load::start(
+        &stage.hosts.client,
+        stage.load(200.0, Duration::from_mins(1)).expecting(clearway_lab::load::Expect::Anything),
+    )?;
+    stage.write("listen nonsense\n    bind nowhere at all\n")?;
+    let mut second = stage.launch(&[], &[NAMED])?;
+    assert_code(second.wait_exit(SOON)?, 65)?;
+    first.wait_for_log(0, "came to nothing: this one serves on", SOON)?;
+    stage.write(&stage.plain())?;
+    assert_code(stage.clearway(&["reload", "--instance", "web"])?.status, 0)?;
+    assert_nobody_lost(&load.finish()?, 10)?;
+    assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_successor_that_dies_before_it_serves_changes_nothing() -> Result<()> {
+    let stage = Stage::new("tkearly")?;
+    stage.write(&stage.plain())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let load = clearway_lab::load::start(
+        &stage.hosts.client,
+        stage.load(200.0, Duration::from_mins(1)).expecting(clearway_lab::load::Expect::Anything),
+    )?;
+    let mut second = stage.launch(&[], &[NAMED, ("CLEARWAY_SETTLE", "30s")])?;
+    second.wait_for_log(0, "generation 1 started", SOON)?;
+    second.signal(Signal::KILL)?;
+    second.wait_exit(SOON)?;
+    first.wait_for_log(0, "came to nothing: this one serves on", SOON)?;
+    assert_only_accepted_ones_lost(&load.finish()?, 1, 10)?;
+    assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_successor_that_dies_young_gives_back() -> Result<()> {
+    let stage = Stage::new("tkyoung")?;
+    stage.write(&stage.plain())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let load = clearway_lab::load::start(
+        &stage.hosts.client,
+        stage
+            .load(200.0, Duration::from_mins(1))
+            .expecting(clearway_lab::load::Expect::Anything)
+            .patient_for(Duration::from_secs(10)),
+    )?;
+    // Clearway itself, then only its HAProxy.
+    let mut from = 0;
+    for of_clearway in [true, false] {
+        let mut second = successor(&stage)?;
+        first.wait_for_log(from, "is done, another Clearway serves", SOON)?;
+        if of_clearway {
+            second.signal(Signal::KILL)?;
+            second.wait_exit(SOON)?;
+        } else {
+            second.kill_descendant(*second.haproxy_processes().first().unwrap_or(&0))?;
+            assert_code(second.wait_exit(SOON)?, 74)?;
+        }
+        first.wait_for_log(from, "this one serves again", SOON)?;
+        from = serves_again(&first, from)?;
+        let status = said(&stage.clearway(&["status", "--instance", "web"])?);
+        ensure!(status.contains("serving"), "{status}");
+    }
+    assert_only_accepted_ones_lost(&load.finish()?, 2, 10)?;
+    assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_predecessor_that_dies_leaves_its_sockets() -> Result<()> {
+    let stage = Stage::new("tkorphan")?;
+    stage.write(&stage.plain())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let load = clearway_lab::load::start(
+        &stage.hosts.client,
+        stage
+            .load(200.0, Duration::from_mins(1))
+            .expecting(clearway_lab::load::Expect::Anything)
+            .patient_for(Duration::from_secs(10)),
+    )?;
+    let mut second = stage.launch(&[], &[NAMED, ("CLEARWAY_SETTLE", "30s")])?;
+    second.wait_for_log(0, "generation 1 started", SOON)?;
+    first.signal(Signal::KILL)?;
+    first.wait_exit(SOON)?;
+    second.wait_for_log(0, " serves, worker ", SOON)?;
+    let status = eventually(SOON, "the successor to have the name", || {
+        let status = said(&stage.clearway(&["status", "--instance", "web"]).ok()?);
+        status.contains("serving").then_some(())
+    });
+    status?;
+    // Its name is a name: a third one can take over.
+    let mut third = successor(&stage)?;
+    assert_code(second.wait_exit(SOON)?, 0)?;
+    assert_only_accepted_ones_lost(&load.finish()?, 1, 10)?;
+    assert_code(third.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn reloads_wait_for_a_takeover() -> Result<()> {
+    let stage = Stage::new("tkwait")?;
+    stage.write(&stage.plain())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let mut second = stage.launch(&[], &[NAMED, ("CLEARWAY_SETTLE", "30s")])?;
+    second.wait_for_log(0, "generation 1 started", SOON)?;
+    std::thread::scope(|scope| {
+        let reload = scope.spawn(|| stage.clearway(&["reload", "--instance", "web"]));
+        first.wait_for_log(0, "one more follows", SOON)?;
+        second.signal(Signal::TERM)?;
+        let output = reload.join().map_err(|_| anyhow::anyhow!("the reload panicked"))??;
+        ensure!(output.status.success(), "{}", complained(&output));
+        Ok(())
+    })?;
+    first.wait_for_log(0, "generation 2 serves", SOON)?;
+    assert_code(second.wait_exit(SOON)?, 0)?;
+    assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn the_name_and_the_admin_socket_change_hands() -> Result<()> {
+    let stage = Stage::new("tkname")?;
+    stage.write(&stage.plain())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    let mut second = successor(&stage)?;
+    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    let pid = |words: &[&str]| -> Result<String> { Ok(said(&stage.clearway(words)?)) };
+    let status = pid(&["status", "--instance", "web", "--json"])?;
+    ensure!(status.contains(&format!("\"pid\":{}", second.pid())), "{status}");
+    // Also where only the abstract name can be seen.
+    let elsewhere = stage
+        .hosts
+        .balancer
+        .command(clearway_lab::balancer::clearway_program()?)
+        .args(["status", "--instance", "web", "--json", "--run-directory", "/nonexistent"])
+        .output()?;
+    ensure!(said(&elsewhere).contains(&format!("\"pid\":{}", second.pid())), "{}", complained(&elsewhere));
+    // The first one ends, and does not take the second one's socket file along.
+    ensure!(session.beat() == State::Alive, "the session of the first one was lost");
+    drop(session);
+    assert_code(first.wait_exit(SOON)?, 0)?;
+    ensure!(stage.path("run/web.sock").exists(), "the socket file is gone");
+    assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn one_that_stops_gives_its_name_at_once() -> Result<()> {
+    let stage = Stage::new("tkstop")?;
+    stage.write(&stage.plain())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    first.signal(Signal::TERM)?;
+    first.wait_for_log(0, "stop asked for", SOON)?;
+    let mut second = stage.start_with(&[], &[NAMED])?;
+    ensure!(session.beat() == State::Alive, "the session of the first one was lost");
+    drop(session);
+    assert_code(first.wait_exit(SOON)?, 0)?;
+    let status = said(&stage.clearway(&["status", "--instance", "web"])?);
+    ensure!(status.contains("serving"), "{status}");
+    assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// A process of another user in the same network namespace, which everybody on a host with host networking is.
+fn a_stranger_gets_nothing() -> Result<()> {
+    let stage = Stage::new("tkfraud")?;
+    stage.write(&stage.plain())?;
+    stage.open_to_strangers()?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let mut thief = stage.launch_under(&nobody, &[NAMED])?;
+    ensure!(!thief.wait_exit(SOON)?.success(), "it got the sockets");
+    first.wait_for_log(0, "a process of uid 65534 was sent away", SOON)?;
+    assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn an_unnamed_one_is_left_alone() -> Result<()> {
+    let stage = Stage::new("tkunnamed")?;
+    stage.write(&stage.plain())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let mut second = stage.start_with(&[], &[])?;
+    // The ports are not its alone, which HAProxy does not notice.
+    second.wait_for_log(0, "a stranger listens where we do", SOON)?;
+    let status = said(&stage.clearway(&["status", "--instance", "web"])?);
+    ensure!(status.contains("generation 1 serving"), "{status}");
+    assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
+    assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}

@@ -1,6 +1,7 @@
 //! HAProxy is killed at every step of a reload, whichever of its processes: nobody new is refused, one generation
 //! serves afterwards, and a reload works.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +9,7 @@ use clearway_lab::balancer::Balancer;
 use clearway_lab::load::{Expect, RunningLoad};
 use clearway_lab::process::{children, is_alive};
 use clearway_lab::session::{Session, State};
-use clearway_lab::wait::eventually;
+use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
 
 use crate::stage::{SOON, Stage, assert_code, assert_only_accepted_ones_lost, complained, said, signal};
@@ -49,7 +50,7 @@ const NEW: &[Victim] = &[NewWorker, NewMaster];
 
 /// The steps of a reload by SIGHUP, and who is there to be killed before each. A reload with a step that is not in
 /// this list fails `the_steps_are_all_known`; one that lacks a step fails every test that wants to kill there.
-const STEPS: [(&str, &[Victim]); 18] = [
+const STEPS: [(&str, &[Victim]); 19] = [
     ("takes ReloadAsked", OLD),
     ("does Report ReloadAsked", OLD),
     ("does Prepare", OLD),
@@ -69,6 +70,7 @@ const STEPS: [(&str, &[Victim]); 18] = [
     ("does RememberOnly", BOTH),
     ("takes Exited", NEW),
     ("does Report Drained", NEW),
+    ("takes LastWords", NEW),
 ];
 
 /// The steps that come between `takes Proved` and the commit where HAProxy does not recognise a socket.
@@ -76,8 +78,14 @@ const STEERED: [&str; 3] = ["does Steer", "hears Steered", "takes Steered"];
 
 /// What may come at any time and has no place in a reload: the clock, the lines of a thread, and what the tests
 /// themselves ask for.
-const BESIDE: [&str; 5] =
-    ["takes TimePassed", "hears Notices", "hears Event Exited", "hears DrainAgain", "does Answer"];
+const BESIDE: [&str; 6] = [
+    "takes TimePassed",
+    "hears Notices",
+    "hears Event Exited",
+    "hears Event LastWords",
+    "hears DrainAgain",
+    "does Answer",
+];
 
 /// IPv4 and IPv6, whatever they are answered.
 fn load(stage: &Stage) -> Result<RunningLoad> {
@@ -135,7 +143,7 @@ fn at_every_step(name: &str, victim: Victim) -> Result<()> {
 fn round(stage: &Stage, steps: &Steps, balancer: &mut Balancer, step: &str, victim: Victim) -> Result<()> {
     let former = the_only_generation(stage, balancer)?;
     // It keeps the old generation there, and lives on if somebody else is killed.
-    let ends_alone = matches!(step, "takes Exited" | "does Report Drained");
+    let ends_alone = matches!(step, "takes Exited" | "does Report Drained" | "takes LastWords");
     let open = || Session::open(&stage.hosts.client, stage.fronts()[0], None);
     let mut session = (!ends_alone).then(open).transpose()?;
     steps.stop_at(step);
@@ -275,10 +283,15 @@ fn the_steps_are_all_known() -> Result<()> {
     let (steps, mut balancer) = Steps::start(&stage, &[])?;
     steps.take_seen();
     balancer.signal(Signal::HUP)?;
-    balancer.wait_for_log(0, "generation 1 has ended after draining", SOON)?;
-    let mut seen = steps.take_seen();
-    let missing: Vec<&str> = STEPS.iter().map(|(step, _)| *step).filter(|step| !seen.remove(*step)).collect();
-    ensure!(missing.is_empty(), "a reload went without {missing:?}");
+    let mut seen = BTreeSet::new();
+    eventually_because(SOON, "all steps of a reload", || {
+        seen.extend(steps.take_seen());
+        let missing: Vec<&str> =
+            STEPS.iter().map(|(step, _)| *step).filter(|step| !seen.contains(*step)).collect();
+        ensure!(missing.is_empty(), "it went without {missing:?}");
+        Ok(())
+    })?;
+    seen.retain(|step| STEPS.iter().all(|(known, _)| known != step));
     seen.retain(|step| !BESIDE.contains(&step.as_str()));
     ensure!(seen.is_empty(), "steps at which nothing is killed, so add them to `STEPS`: {seen:?}");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

@@ -9,6 +9,7 @@ mod backlog;
 mod bad_input;
 mod container;
 mod crash;
+mod draining;
 mod entry_point;
 mod foreign_address;
 mod holder;
@@ -53,6 +54,7 @@ fn main() {
     let modules = [
         transparent::TESTS,
         reload::TESTS,
+        draining::TESTS,
         transaction::TESTS,
         kill::TESTS,
         steps::TESTS,

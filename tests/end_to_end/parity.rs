@@ -1,23 +1,26 @@
 //! As good as `haproxy -W`: what survives its reload (SIGUSR2) survives Clearway's. Each test runs both, so that a
 //! difference is a finding.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clearway_lab::balancer::{Balancer, Kind};
+use clearway_lab::balancer::{Balancer, Kind, haproxy_program};
 use clearway_lab::load::Ask;
 use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code};
+use crate::stage::{CannotRun, SOON, Stage, assert_code, said};
 
 crate::tests![
     stick_tables_pass_through_the_local_peer,
     server_states_pass_through_their_file,
+    counters_pass_through_the_stats_file,
     unix_sockets_keep_their_modes_and_owners,
     haproxys_own_log_goes_on_over_standard_output,
 ];
@@ -118,6 +121,63 @@ fn server_states_pass_through_their_file() -> Result<()> {
         reload(&mut balancer, &socket)?;
         let weight = ask(&socket, "get weight f0/s")?;
         ensure!(weight.starts_with("7 "), "{weight}");
+        end(&mut balancer)
+    })
+}
+
+/// How many connections each object with a `guid` has counted: lines such as `f0,3,...` under `#fe guid,stot,...`.
+fn counted(dump: &str) -> BTreeMap<String, u64> {
+    let mut side = "";
+    let mut counted = BTreeMap::new();
+    for line in dump.lines() {
+        if let Some(heading) = line.strip_prefix('#') {
+            side = heading.split(' ').next().unwrap_or_default();
+        }
+        let mut cells = line.split(',');
+        if let (Some(guid), Some(Ok(total))) = (cells.next(), cells.next().map(str::parse)) {
+            counted.insert(format!("{side} {guid}"), total);
+        }
+    }
+    counted
+}
+
+fn counters_pass_through_the_stats_file() -> Result<()> {
+    let version = Command::new(haproxy_program()).arg("-v").output().context("asking for the version")?;
+    let version = said(&version);
+    let number = version.split_whitespace().nth(2).unwrap_or_default();
+    if number.split('.').next().and_then(|major| major.parse().ok()).is_none_or(|major: u32| major < 3) {
+        return Err(
+            CannotRun(format!("`stats-file` and `guid` came with HAProxy 3.0; this is {number}")).into()
+        );
+    }
+    with_both("stats", |stage, kind| {
+        let counters = stage.path("counters");
+        std::fs::write(&counters, "")?;
+        let plain = stage.plain().replace("listen f0\n", "listen f0\n    guid front\n");
+        let server = plain.lines().find(|line| line.contains("    server ")).context("a server")?;
+        let plain = plain.replacen(server, &format!("{server} guid back"), 1);
+        let socket = with_socket(stage, &format!("    stats-file {}\n{plain}", counters.display()))?;
+        let mut balancer = start(stage, kind)?;
+        let connect = |balancer: &mut Balancer| {
+            balancer.wait_ready(&stage.hosts.client, stage.fronts()[0], Ask::Line, SOON)
+        };
+        for _ in 0..5 {
+            connect(&mut balancer)?;
+        }
+        for round in 0..2 {
+            let before = ask(&socket, "dump stats-file")?;
+            let total = counted(&before);
+            ensure!(total.len() == 3 && total.values().all(|count| *count >= 5 + round), "{before}");
+            std::fs::write(&counters, &before)?;
+            reload(&mut balancer, &socket)?;
+            let after = counted(&ask(&socket, "dump stats-file")?);
+            ensure!(after == total, "counted before: {total:?}; after the reload: {after:?}");
+            // It goes on from there.
+            connect(&mut balancer)?;
+            let after = counted(&ask(&socket, "dump stats-file")?);
+            let more = |(guid, count): (&String, &u64)| after.get(guid).is_some_and(|now| now > count);
+            ensure!(total.iter().all(more), "counted before: {total:?}; with one more: {after:?}");
+        }
         end(&mut balancer)
     })
 }

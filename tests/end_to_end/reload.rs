@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clearway_lab::keep_alive::{Asking, Heard};
 use clearway_lab::load::{Expect, Plan};
 use clearway_lab::session::{Session, State};
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
+use crate::draining::{Http, MAY_STAY};
 use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained, said};
+use crate::transaction::only_the_newest_listens;
 
 crate::tests![
     twenty_reloads_under_load_lose_nobody,
@@ -25,13 +28,16 @@ crate::tests![
 
 fn twenty_reloads_under_load_lose_nobody() -> Result<()> {
     let stage = Stage::new("twenty")?;
-    stage.write(&stage.transparent())?;
+    let http = Http::beside(&stage, MAY_STAY)?;
+    stage.write(&(stage.transparent() + &http.text))?;
     let mut balancer = stage.start()?;
     let sessions: Vec<_> = stage
         .fronts()
         .iter()
         .map(|front| Ok(Session::open(&stage.hosts.client, *front, None)?.keep(Duration::from_millis(50))))
         .collect::<Result<_>>()?;
+    let mut kept = http.connections(&stage)?;
+    let asking = Asking::start(&stage.hosts.client, &http.fronts, 2, Duration::from_millis(10));
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(500.0, Duration::from_mins(2)))?;
     for number in 2..22 {
         let position = balancer.log_position()?;
@@ -42,6 +48,12 @@ fn twenty_reloads_under_load_lose_nobody() -> Result<()> {
     for session in sessions {
         ensure!(session.is_alive(), "a session that was opened before the first reload has ended");
         session.finish()?;
+    }
+    let asked = asking.finish()?;
+    ensure!(asked.lost.is_empty() && asked.last >= 4, "requests on kept connections: {asked:?}");
+    for connection in &mut kept {
+        let heard = connection.ask();
+        ensure!(heard == Heard::Last, "an HTTP connection from before the first reload: {heard:?}");
     }
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -189,6 +201,7 @@ fn plumbing_follows_the_configuration() -> Result<()> {
     stage.write(&stage.transparent())?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     ensure!(tables()? == 1, "no plumbing although the configuration has become transparent");
+    only_the_newest_listens(&stage, &balancer)?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     ensure!(session.peer_seen() == session.local_address()?.ip().to_string(), "the client is hidden");
     stage.write(&stage.plain())?;

@@ -6,11 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clearway_lab::keep_alive::{Heard, KeepAlive};
 use clearway_lab::load::{Expect, Plan};
 use clearway_lab::session::{Session, State};
 use clearway_lab::topology::FRONT;
 use rustix::process::Signal;
 
+use crate::draining::{Http, MAY_STAY};
 use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_nobody_lost, complained, said};
 
 crate::tests![
@@ -24,13 +26,17 @@ crate::tests![
 
 fn two_hundred_reloads_back_to_back() -> Result<()> {
     let stage = Stage::new("hundreds")?;
-    stage.write(&stage.transparent())?;
+    let http = Http::beside(&stage, MAY_STAY)?;
+    stage.write(&(stage.transparent() + &http.text))?;
     let mut balancer = stage.start_with(&[], &[("CLEARWAY_SETTLE", "10ms")])?;
     let mut sessions: Vec<Session> = stage
         .fronts()
         .iter()
         .map(|front| Session::open(&stage.hosts.client, *front, None))
         .collect::<Result<_>>()?;
+    // Those that wait between two requests, and those whose request is under way.
+    let (mut kept, mut begun) = (http.connections(&stage)?, http.connections(&stage)?);
+    begun.iter_mut().try_for_each(KeepAlive::begin)?;
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_mins(10)))?;
     for number in 2..202 {
         let position = balancer.log_position()?;
@@ -40,6 +46,10 @@ fn two_hundred_reloads_back_to_back() -> Result<()> {
     assert_nobody_lost(&load.finish()?, 20)?;
     for session in &mut sessions {
         ensure!(session.beat() == State::Alive, "a session from before the first reload has ended");
+    }
+    for connection in kept.iter_mut().chain(&mut begun) {
+        let heard = connection.ask();
+        ensure!(heard == Heard::Last, "an HTTP connection from before the first reload: {heard:?}");
     }
     drop(sessions);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

@@ -302,7 +302,7 @@ fn a_directory_of_files_is_brought_back_too() -> Result<()> {
 
 /// Waits until the workers before the newest have closed their listening sockets: they do so when they have seen
 /// the signal, which may be a moment after the reload's answer, and accept until then.
-fn only_the_newest_listens(stage: &Stage, balancer: &Balancer) -> Result<()> {
+pub fn only_the_newest_listens(stage: &Stage, balancer: &Balancer) -> Result<()> {
     eventually(SOON, "only one process of HAProxy to listen", || {
         let listening = clearway_lab::kernel::ss(&stage.hosts.balancer, &["-tlnp"]).ok()?;
         let listens = |pid: &u32| listening.iter().any(|line| line.contains(&format!("pid={pid},")));

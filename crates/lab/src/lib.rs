@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`wait`] | waiting for a condition with a deadline; nothing in the lab sleeps and hopes |
 //! | [`namespace`], [`topology`] | hosts; everything started in one dies with it |
-//! | [`server`], [`load`], [`session`] | the two ends of the traffic |
+//! | [`server`], [`load`], [`session`], [`keep_alive`] | the two ends of the traffic |
 //! | [`balancer`], [`process`] | the process under test, seen from outside |
 //! | [`container`] | the same in a container of a real engine |
 //! | [`kernel`] | what the kernel holds, read back with the kernel's own tools |
@@ -20,6 +20,7 @@ pub mod bench;
 pub mod cli;
 pub mod container;
 pub mod demo;
+pub mod keep_alive;
 pub mod kernel;
 pub mod load;
 pub mod namespace;

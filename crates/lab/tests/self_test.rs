@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use clearway_lab::balancer::{Balancer, Kind};
+use clearway_lab::keep_alive::{Asking, Heard, KeepAlive};
 use clearway_lab::kernel::{self, Snapshot};
 use clearway_lab::load::{self, Ask, Expect, LoadReport, Plan};
 use clearway_lab::namespace::Namespace;
 use clearway_lab::server::{Mode, Server};
 use clearway_lab::session::{Session, State};
 use clearway_lab::topology::{FRONT, Family, Shape, Topology};
+use clearway_lab::wait::eventually;
 use libtest_mimic::{Arguments, Trial};
 
 /// A test by itself.
@@ -24,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let root = rustix::process::geteuid().is_root();
-    let tests: [(&str, Test); 13] = [
+    let tests: [(&str, Test); 14] = [
         ("good_answers_are_ok_on_both_families", good_answers_are_ok_on_both_families),
         ("a_wrong_address_is_a_wrong_answer", a_wrong_address_is_a_wrong_answer),
         ("a_dead_port_is_refused", a_dead_port_is_refused),
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         ("a_closed_loop_goes_as_fast_as_it_can", a_closed_loop_goes_as_fast_as_it_can),
         ("haproxy_reloads_under_load", haproxy_reloads_under_load),
         ("a_session_sees_how_it_ends", a_session_sees_how_it_ends),
+        ("a_kept_connection_hears_how_it_ends", a_kept_connection_hears_how_it_ends),
         ("a_snapshot_sees_rules_routes_and_tables", a_snapshot_sees_rules_routes_and_tables),
         ("a_namespace_leaves_nothing", a_namespace_leaves_nothing),
         ("a_network_wired_to_the_host_leaves_nothing", a_network_wired_to_the_host_leaves_nothing),
@@ -200,6 +203,29 @@ fn a_session_sees_how_it_ends() -> Result<()> {
     clearway_lab::wait::eventually(DEADLINE, "the session to end", || {
         matches!(reset.beat(), State::Reset | State::Closed).then_some(())
     })
+}
+
+fn a_kept_connection_hears_how_it_ends() -> Result<()> {
+    let (lab, servers, targets) = direct(Mode::Http)?;
+    let mut kept = KeepAlive::open(&lab.client, targets[0])?;
+    ensure!(kept.ask() == Heard::Answered, "the first request");
+    kept.begin()?;
+    ensure!(kept.ask() == Heard::Answered, "a request in two parts");
+    drop(servers);
+    eventually(DEADLINE, "the end to arrive", || kept.is_closed().ok()?.then_some(()))?;
+    let heard = kept.ask();
+    ensure!(heard == Heard::ClosedBefore, "the server had ended: {heard:?}");
+
+    let (lab, _servers, targets) = direct(Mode::Reset)?;
+    let heard = KeepAlive::open(&lab.client, targets[0])?.ask();
+    ensure!(matches!(heard, Heard::Lost(_)), "the server resets: {heard:?}");
+
+    let (lab, _servers, targets) = direct(Mode::Line)?;
+    let asking = Asking::start(&lab.client, &targets, 1, Duration::from_millis(10));
+    std::thread::sleep(RUN);
+    let report = asking.finish()?;
+    ensure!(report.answered == 0 && report.lost.len() > 2, "the server speaks no HTTP: {report:?}");
+    Ok(())
 }
 
 fn a_snapshot_sees_rules_routes_and_tables() -> Result<()> {

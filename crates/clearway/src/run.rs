@@ -6,14 +6,12 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::{Asker, Event, Failure, Limits, Supervisor};
 use clearway_haproxy::command_line::{Invocation, Purpose};
-use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::capabilities::{self, Capability};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -22,8 +20,7 @@ use tracing::{error, info, warn};
 use crate::admin::place::{self, Place};
 use crate::admin::{Wish, api};
 use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
-use crate::takeover::wire::Wire;
-use crate::takeover::{self, Inheritance, NotGiven};
+use crate::takeover::{self, Held, Inheritance, NotGiven};
 use crate::{execute, hold, log, output, steps, watch};
 
 /// How long the last lines of the log may take to be written.
@@ -85,8 +82,12 @@ async fn supervise(
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
     let (inner_sender, mut inner) = mpsc::unbounded_channel();
     let mut succession = Succession::new(&settings, wish_sender, inner_sender.clone());
-    place.file().into_iter().for_each(|file| succession.serve_file(file));
-    place.lock().into_iter().for_each(|lock| succession.hold_the_name(lock));
+    if let Some(file) = place.file() {
+        succession.serve_file(file);
+    }
+    if let Some(lock) = place.lock() {
+        succession.hold_the_name(lock);
+    }
     let limits = Limits {
         stop_delay: settings.stop_delay,
         drain: settings.drain_timeout,
@@ -104,7 +105,7 @@ async fn supervise(
         clearway.shell.inherit(inheritance)?;
         clearway.core = clearway.core.succeeding();
     }
-    if let Some((wire, sockets)) = holder {
+    if let Some(Held { wire, sockets }) = holder {
         clearway.shell.begin_with(wire, sockets);
     }
     let mut exit = clearway.take(Event::Begin);
@@ -161,7 +162,7 @@ async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Fail
 }
 
 /// The holder of this instance, and what it has. Whatever is wrong with it, we begin without.
-async fn ask_holder(settings: &Settings) -> Option<(Arc<Wire>, Vec<ReceivedSocket>)> {
+async fn ask_holder(settings: &Settings) -> Option<Held> {
     let name = settings.instance.as_ref()?;
     let door = hold::door(name.as_str(), settings);
     match tokio::task::spawn_blocking(move || takeover::ask_holder(&door)).await {

@@ -325,9 +325,11 @@ impl Shell {
                 Err(failure) => log::failure(&failure),
             }
         }
-        if self.succession.has_the_name() && !had_the_name {
-            let file = self.place.replace_file(&self.settings.run_directory);
-            file.into_iter().for_each(|file| self.succession.serve_file(file));
+        if self.succession.has_the_name()
+            && !had_the_name
+            && let Some(file) = self.place.replace_file(&self.settings.run_directory)
+        {
+            self.succession.serve_file(file);
         }
         event
     }

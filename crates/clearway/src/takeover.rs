@@ -133,8 +133,17 @@ pub enum NotGiven {
     Gone(Failure),
 }
 
+/// What a holder has.
+#[derive(Debug)]
+pub struct Held {
+    /// The conversation with it.
+    pub wire: Arc<Wire>,
+    /// The sockets that it has kept.
+    pub sockets: Vec<ReceivedSocket>,
+}
+
 /// Asks the holder of an instance what it holds. Unset if there is none.
-pub fn ask_holder(door: &Door) -> Result<Option<(Arc<Wire>, Vec<ReceivedSocket>)>, Failure> {
+pub fn ask_holder(door: &Door) -> Result<Option<Held>, Failure> {
     let Some(wire) = knock(door)? else { return Ok(None) };
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::new(ExitCode::Internal, format!("asking the holder at {door} for its sockets: {error}"))
@@ -145,7 +154,7 @@ pub fn ask_holder(door: &Door) -> Result<Option<(Arc<Wire>, Vec<ReceivedSocket>)
             Message::Welcome { protocol, sockets, .. } => {
                 message::agree(protocol, protocol).map_err(|error| wrong(&error))?;
                 let sockets = wire.hear_sockets(sockets, PROMPT).map_err(|error| wrong(&error))?;
-                return Ok(Some((Arc::new(wire), sockets)));
+                return Ok(Some(Held { wire: Arc::new(wire), sockets }));
             }
             Message::Refused { reason, hints } => return Err(Failure { hints, ..wrong(&reason) }),
             _ => {}

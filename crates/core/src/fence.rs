@@ -47,7 +47,9 @@ impl Fence {
     /// Everybody who has to stay away, and how long ago that began, for a successor to know.
     pub fn list(&self, now: Duration) -> Vec<(String, Duration)> {
         let still = self.former.iter().filter(|(_, until)| **until > now);
-        still.map(|(origin, until)| (origin.clone(), self.limit.saturating_sub(*until - now))).collect()
+        still
+            .map(|(origin, until)| (origin.clone(), self.limit.saturating_sub(until.saturating_sub(now))))
+            .collect()
     }
 }
 

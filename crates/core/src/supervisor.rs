@@ -45,6 +45,7 @@ mod report;
 mod status;
 mod stop;
 mod takeover;
+mod turn;
 
 pub use budget::{Budget, WARNING};
 pub use event::{
@@ -53,6 +54,7 @@ pub use event::{
 };
 pub use report::{Cut, Next, Over, Report, Severity};
 pub use status::{Attempted, GenerationStatus, Status};
+pub use turn::Turn;
 
 use attempt::Attempt;
 use budget::Cuts;

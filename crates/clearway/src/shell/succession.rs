@@ -106,11 +106,10 @@ impl Succession {
         self.listen_anew();
         let mut duplicates = self.name.iter().map(OwnedFd::try_clone).map(Result::ok);
         let (lock, door) = (duplicates.next().flatten(), duplicates.next().flatten());
-        match lock.and_then(|lock| unblocked(lock.into()).ok()) {
-            Some(listener) => {
-                tokio::spawn(admin::serve(listener, Some(self.gate.subscribe()), self.wishes.clone()));
-            }
-            None => warn!("the abstract admin socket cannot be served"),
+        if let Some(listener) = lock.and_then(|lock| unblocked(lock.into()).ok()) {
+            tokio::spawn(admin::serve(listener, Some(self.gate.subscribe()), self.wishes.clone()));
+        } else {
+            warn!("the abstract admin socket cannot be served");
         }
         if let Some(door) = door {
             tokio::spawn(takeover::serve(door, self.gate.subscribe(), self.inner.clone()));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::exit::ExitCode;
 use crate::names::Generation;
 
-use super::PROBATION;
-use super::event::{Asker, Failure, Peer, Proof};
+use super::event::{Asker, Failure, Proof};
+use super::turn::Turn;
 
 /// How urgent a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,27 +100,8 @@ pub enum Report {
         /// Which generations are ended.
         generations: Vec<Generation>,
     },
-    /// Another Clearway of this name gets the sockets.
-    HandingOver(Peer),
-    /// It has gone before it served.
-    NotTakenOver(Peer),
-    /// It serves.
-    Superseded(Peer),
-    /// It has gone soon after: this one serves again.
-    SuccessorGone(Peer),
-    /// It serves well: this one finishes what it has, and leaves.
-    TakenOver {
-        /// How many generations have sessions.
-        generations: usize,
-        /// How long they may take.
-        limit: Duration,
-    },
-    /// The other way round: the predecessor has gone before this one served.
-    PredecessorGone,
-    /// The predecessor serves on although this one has begun to: this one ends.
-    Withdrawn(String),
-    /// This one has died young: the predecessor serves again.
-    GivingBack,
+    /// Another Clearway of this name is involved.
+    Takeover(Turn),
     /// Clearway leaves.
     Leaving(ExitCode),
 }
@@ -165,10 +146,8 @@ impl Report {
     /// How urgent the line is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Refused { .. } | Self::Crashed { .. } | Self::GivingBack | Self::Withdrawn(_) => {
-                Severity::Error
-            }
-            Self::NotTakenOver(_) | Self::SuccessorGone(_) | Self::PredecessorGone => Severity::Warn,
+            Self::Refused { .. } | Self::Crashed { .. } => Severity::Error,
+            Self::Takeover(turn) => turn.severity(),
             Self::Cutting { .. } | Self::AboutToCut { .. } | Self::DrainedBadly(..) => Severity::Warn,
             Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
             Self::Leaving(code) if *code != ExitCode::Done => Severity::Error,
@@ -290,44 +269,7 @@ impl fmt::Display for Report {
                 let names: Vec<String> = generations.iter().map(Generation::to_string).collect();
                 write!(f, "what is left of generation {} is cut", names.join(", "))
             }
-            Self::HandingOver(Peer(peer)) => {
-                write!(
-                    f,
-                    "another Clearway of this name gets the sockets (takeover {peer}); reloads wait for it"
-                )
-            }
-            Self::NotTakenOver(Peer(peer)) => {
-                write!(f, "takeover {peer} came to nothing: this one serves on")
-            }
-            Self::Superseded(Peer(peer)) => {
-                write!(f, "takeover {peer} is done, another Clearway serves; if it dies within ")?;
-                write!(f, "{} s, this one serves again", PROBATION.as_secs())
-            }
-            Self::SuccessorGone(Peer(peer)) => {
-                write!(
-                    f,
-                    "the Clearway of takeover {peer} is gone soon after it began: this one serves again"
-                )
-            }
-            Self::TakenOver { generations, limit } => {
-                write!(
-                    f,
-                    "the other Clearway does well: {generations} generation(s) finish their sessions here, "
-                )?;
-                write!(f, "for at most {} s", limit.as_secs_f32())
-            }
-            Self::PredecessorGone => {
-                f.write_str("the Clearway that served is gone before this one does: its sockets are here")
-            }
-            Self::Withdrawn(why) => {
-                write!(
-                    f,
-                    "the Clearway before this one serves on ({why}): this one finishes its sessions and ends"
-                )
-            }
-            Self::GivingBack => {
-                f.write_str("HAProxy died soon after the takeover: the Clearway before this one serves again")
-            }
+            Self::Takeover(turn) => turn.fmt(f),
             Self::Leaving(ExitCode::Done) => f.write_str("stopped, with nothing left behind"),
             Self::Leaving(code) => write!(f, "exit code {}: {}", code.number(), code.meaning()),
         }

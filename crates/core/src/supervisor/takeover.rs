@@ -34,6 +34,7 @@ use crate::exit::ExitCode;
 
 use super::event::{Action, Declined, Failure, Peer, Source};
 use super::report::Report;
+use super::turn::Turn;
 use super::{PROBATION, Restart, Supervisor};
 
 /// What this Clearway is to another one of its name.
@@ -110,7 +111,7 @@ impl Supervisor {
         let until = now + self.limits.ready + self.limits.settle + PROBATION;
         self.role = Role::Handing { to: peer, until };
         todo.push(Action::HandOver(peer));
-        todo.push(Action::Report(Report::HandingOver(peer)));
+        todo.push(Action::Report(Report::Takeover(Turn::HandingOver(peer))));
     }
 
     /// An attempt is over: whoever asked for the sockets meanwhile gets them.
@@ -136,7 +137,7 @@ impl Supervisor {
         }
         // Twice as long as the successor takes to say that it has settled.
         self.role = Role::Superseded { by: peer, since: now, until: now + PROBATION * 2 };
-        todo.push(Action::Report(Report::Superseded(peer)));
+        todo.push(Action::Report(Report::Takeover(Turn::Superseded(peer))));
         self.cancel_attempt(todo);
         self.drain_all(now, todo);
     }
@@ -148,14 +149,14 @@ impl Supervisor {
             Role::Handing { to, .. } if to == peer => {
                 self.role = Role::Alone;
                 if self.stop.is_none() {
-                    todo.push(Action::Report(Report::NotTakenOver(peer)));
+                    todo.push(Action::Report(Report::Takeover(Turn::NotTakenOver(peer))));
                     self.after_an_attempt(now, todo);
                 }
             }
             Role::Superseded { by, .. } if by == peer => {
                 self.role = Role::Alone;
                 if self.stop.is_none() {
-                    todo.push(Action::Report(Report::SuccessorGone(peer)));
+                    todo.push(Action::Report(Report::Takeover(Turn::SuccessorGone(peer))));
                     let source = self.served.map_or(Source::Disk, Source::Served);
                     self.restart = Some(Restart { at: now, source });
                     todo.push(Action::TakeBack);
@@ -174,7 +175,10 @@ impl Supervisor {
         self.role = Role::Alone;
         if self.stop.is_none() {
             let limit = self.limits.takeover_drain.saturating_sub(now.saturating_sub(since));
-            todo.push(Action::Report(Report::TakenOver { generations: self.lives.len(), limit }));
+            todo.push(Action::Report(Report::Takeover(Turn::TakenOver {
+                generations: self.lives.len(),
+                limit,
+            })));
             self.begin_stop(ExitCode::Done, limit, false, now, todo);
         }
     }
@@ -186,7 +190,7 @@ impl Supervisor {
                 self.role = Role::Alone;
                 self.inherited = true;
                 if self.stop.is_none() {
-                    todo.push(Action::Report(Report::PredecessorGone));
+                    todo.push(Action::Report(Report::Takeover(Turn::PredecessorGone)));
                     self.commit_settled(now, todo);
                 }
             }
@@ -201,7 +205,7 @@ impl Supervisor {
             (Role::Succeeding, Some(attempt)) => self.attempt_over(attempt.generation, failure, now, todo),
             // Its word and our commit have crossed: it serves on, so this one must not.
             (Role::OnProbation { .. }, _) if self.stop.is_none() => {
-                todo.push(Action::Report(Report::Withdrawn(failure.message)));
+                todo.push(Action::Report(Report::Takeover(Turn::Withdrawn(failure.message))));
                 self.begin_stop(failure.code, self.limits.drain, false, now, todo);
             }
             _ => {}
@@ -222,7 +226,7 @@ impl Supervisor {
         if self.stop.is_some() {
             return false;
         }
-        todo.push(Action::Report(Report::GivingBack));
+        todo.push(Action::Report(Report::Takeover(Turn::GivingBack)));
         self.stop_with(ExitCode::NotReady, now, todo);
         true
     }

@@ -7,7 +7,7 @@ mod takeover;
 
 const LIMITS: Limits = Limits {
     stop_delay: Duration::ZERO,
-    takeover_drain: Duration::from_secs(60),
+    takeover_drain: Duration::from_mins(1),
     drain: Duration::from_secs(295),
     ready: Duration::from_mins(10),
     settle: Duration::ZERO,

@@ -13,6 +13,7 @@ mod draining;
 mod entry_point;
 mod foreign_address;
 mod holder;
+mod hung;
 mod isolation;
 mod kill;
 mod kinds;
@@ -63,6 +64,7 @@ fn main() {
         takeover::TESTS,
         holder::TESTS,
         backlog::TESTS,
+        hung::TESTS,
         crash::TESTS,
         kinds::TESTS,
         parity::TESTS,

@@ -25,6 +25,7 @@ mod steering;
 mod steps;
 mod stop;
 mod supervision;
+mod systemd;
 mod takeover;
 mod transaction;
 mod transparent;
@@ -60,6 +61,7 @@ fn main() {
         steering::TESTS,
         takeover::TESTS,
         holder::TESTS,
+        systemd::TESTS,
         backlog::TESTS,
         crash::TESTS,
         kinds::TESTS,

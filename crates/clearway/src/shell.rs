@@ -27,6 +27,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::api;
 use crate::admin::place::Place;
+use crate::systemd::Systemd;
 use crate::takeover::wire::Wire;
 use crate::watch::Watch;
 use crate::{log, takeover};
@@ -126,6 +127,8 @@ pub struct Shell {
     pub succession: Succession,
     /// The files of the last generation that was prepared.
     pub watch: Watch,
+    /// Who has started us, if that was systemd.
+    systemd: Systemd,
 }
 
 impl Shell {
@@ -137,6 +140,7 @@ impl Shell {
         place: Place,
         inner: UnboundedSender<Inner>,
         succession: Succession,
+        systemd: Systemd,
     ) -> Self {
         Self {
             program: Program::new(invocation.program.clone()),
@@ -161,11 +165,13 @@ impl Shell {
             steered: None,
             residue: false,
             succession,
+            systemd,
         }
     }
 
     /// Carries one action out. What comes of it at once is answered as an event; an exit code ends the loop.
     pub fn carry_out(&mut self, action: Action) -> Outcome {
+        self.systemd.hear(&action);
         match action {
             Action::Prepare(generation, source) => {
                 return Outcome::Event(self.prepare_generation(generation, source));
@@ -189,6 +195,7 @@ impl Shell {
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.end(generation, how),
             Action::ReleaseCustody => {
+                self.systemd.stop(self.succession.release_at_once);
                 self.succession.release();
                 self.custody = Arc::default();
                 self.running.values_mut().for_each(Running::give_up);
@@ -222,6 +229,7 @@ impl Shell {
             let former = std::mem::replace(&mut self.custody, custody);
             backlog::apply(&self.custody);
             self.succession.keep(&self.custody);
+            self.systemd.keep(&self.custody);
             self.ours().and(&former).look(self.inner.clone());
         }
         if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
@@ -341,6 +349,14 @@ impl Shell {
     /// Begins with what a holder has, if nobody else gave any.
     pub fn begin_with(&mut self, wire: Arc<Wire>, sockets: Vec<ReceivedSocket>) {
         let custody = self.succession.know_holder(wire, sockets);
+        if self.custody.sockets().is_empty() {
+            self.custody = Arc::new(custody);
+        }
+    }
+
+    /// Begins with what systemd has kept, if nobody else gave any.
+    pub fn begin_with_stored(&mut self) {
+        let custody = self.systemd.kept();
         if self.custody.sockets().is_empty() {
             self.custody = Arc::new(custody);
         }

@@ -496,6 +496,7 @@ impl Shell {
     fn leave(&mut self, code: ExitCode) -> ExitCode {
         self.place.leave();
         let code = if self.residue && code == ExitCode::Done { ExitCode::Residue } else { code };
+        self.systemd.hear(&Action::Report(Report::Leaving(code)));
         log::report(&Report::Leaving(code));
         code
     }

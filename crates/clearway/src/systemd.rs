@@ -54,10 +54,22 @@ pub struct Systemd {
     stored: Stored,
     /// Whether a reload waits for the attempt that is under way: the end of this one is not the end of reloading.
     one_more: bool,
-    /// Whether it has been said that somebody serves.
-    ready: bool,
+    /// What was said last.
+    phase: Phase,
     /// Whether another Clearway has the sockets.
     superseded: bool,
+}
+
+/// What systemd believes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Nobody has served yet.
+    #[default]
+    Starting,
+    /// Somebody serves, or is on the way back.
+    Ready,
+    /// This is the end.
+    Stopping,
 }
 
 impl Systemd {
@@ -99,7 +111,7 @@ impl Systemd {
             Action::Prepare(generation, _) => {
                 // Whoever waited is in this one.
                 self.one_more = false;
-                if !self.ready {
+                if self.phase == Phase::Starting {
                     self.say("", &format!("generation {generation} is starting"));
                 }
             }
@@ -116,11 +128,11 @@ impl Systemd {
                 reloading()
             }
             Report::Serving { .. } => {
-                self.ready = true;
+                self.phase = Phase::Ready;
                 self.done()
             }
             // Whoever reloads is done also if it came to nothing.
-            Report::Refused { .. } if self.ready => self.done(),
+            Report::Refused { .. } if self.phase == Phase::Ready => self.done(),
             Report::TakenOver { .. } | Report::GivingBack => {
                 self.superseded = true;
                 String::new()
@@ -145,8 +157,10 @@ impl Systemd {
     }
 
     /// A stop begins. The store is emptied `at_once` if whoever stops wants nothing to be kept.
-    pub fn stop(&self, at_once: bool) {
-        self.post(Letter::Say("STOPPING=1\n".to_owned()));
+    pub fn stop(&mut self, at_once: bool) {
+        if std::mem::replace(&mut self.phase, Phase::Stopping) != Phase::Stopping {
+            self.post(Letter::Say("STOPPING=1\n".to_owned()));
+        }
         if at_once || self.superseded {
             self.post(Letter::Keep(Arc::default()));
         }

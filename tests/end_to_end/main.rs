@@ -27,6 +27,7 @@ mod steering;
 mod steps;
 mod stop;
 mod supervision;
+mod systemd;
 mod takeover;
 mod transaction;
 mod transparent;
@@ -63,6 +64,7 @@ fn main() {
         steering::TESTS,
         takeover::TESTS,
         holder::TESTS,
+        systemd::TESTS,
         backlog::TESTS,
         hung::TESTS,
         crash::TESTS,

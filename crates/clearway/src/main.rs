@@ -19,6 +19,7 @@ mod output;
 mod run;
 mod shell;
 mod steps;
+mod systemd;
 mod takeover;
 mod watch;
 

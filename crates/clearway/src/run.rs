@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 use crate::admin::place::{self, Place};
 use crate::admin::{Wish, api};
 use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
+use crate::systemd::{Stored, Systemd};
 use crate::takeover::{self, Held, Inheritance, NotGiven};
 use crate::{execute, hold, log, output, steps, watch};
 
@@ -44,7 +45,8 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
     if invocation.purpose == Purpose::AskOnly {
         return execute::in_place(&invocation.program, &invocation.arguments);
     }
-    let descriptors = Descriptors::beside_inherited();
+    let stored = Stored::take(|name| std::env::var_os(name));
+    let descriptors = Descriptors::beside_inherited(&stored.numbers);
     log::init(settings.log);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -53,10 +55,11 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::Internal;
         }
     };
-    let code = runtime.block_on(supervise(settings, invocation, descriptors)).unwrap_or_else(|failure| {
-        log::failure(&failure);
-        failure.code
-    });
+    let code =
+        runtime.block_on(supervise(settings, invocation, descriptors, stored)).unwrap_or_else(|failure| {
+            log::failure(&failure);
+            failure.code
+        });
     output::flush(LAST_WORDS);
     code
 }
@@ -65,6 +68,7 @@ async fn supervise(
     settings: Settings,
     invocation: Invocation,
     descriptors: Descriptors,
+    stored: Stored,
 ) -> Result<ExitCode, Failure> {
     // Before anything is started: PID 1 has no default actions, and nothing may be missed.
     let mut signals = Signals::install()
@@ -81,6 +85,7 @@ async fn supervise(
 
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
     let (inner_sender, mut inner) = mpsc::unbounded_channel();
+    let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name));
     let mut succession = Succession::new(&settings, wish_sender, inner_sender.clone());
     if let Some(file) = place.file() {
         succession.serve_file(file);
@@ -98,7 +103,7 @@ async fn supervise(
     };
     let mut clearway = Clearway {
         core: Supervisor::new(limits),
-        shell: Shell::new(settings, invocation, descriptors, place, inner_sender, succession),
+        shell: Shell::new(settings, invocation, descriptors, place, inner_sender, succession, systemd),
         begun: Instant::now(),
     };
     if let Some(inheritance) = inheritance {
@@ -108,6 +113,7 @@ async fn supervise(
     if let Some(Held { wire, sockets }) = holder {
         clearway.shell.begin_with(wire, sockets);
     }
+    clearway.shell.begin_with_stored();
     let mut exit = clearway.take(Event::Begin);
     while exit.is_none() {
         let deadline = clearway.core.next_deadline().map(|at| clearway.begun + at);

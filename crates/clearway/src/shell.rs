@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::api;
 use crate::admin::place::Place;
+use crate::systemd::Systemd;
 use crate::takeover::wire::Wire;
 use crate::watch::Watch;
 use crate::{log, takeover};
@@ -143,6 +144,8 @@ pub struct Shell {
     pub succession: Succession,
     /// The files of the last generation that was prepared.
     pub watch: Watch,
+    /// Who has started us, if that was systemd.
+    systemd: Systemd,
 }
 
 impl Shell {
@@ -154,6 +157,7 @@ impl Shell {
         place: Place,
         inner: UnboundedSender<Inner>,
         succession: Succession,
+        systemd: Systemd,
     ) -> Self {
         Self {
             program: Program::new(invocation.program.clone()),
@@ -181,11 +185,13 @@ impl Shell {
             steered: None,
             residue: false,
             succession,
+            systemd,
         }
     }
 
     /// Carries one action out. What comes of it at once is answered as an event; an exit code ends the loop.
     pub fn carry_out(&mut self, action: Action) -> Outcome {
+        self.systemd.hear(&action);
         match action {
             Action::Prepare(generation, source) => self.read(generation, source),
             Action::Launch(generation) => return Outcome::Event(self.launch_generation(generation)),
@@ -208,6 +214,7 @@ impl Shell {
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.end(generation, how),
             Action::ReleaseCustody => {
+                self.systemd.stop(self.succession.release_at_once);
                 self.succession.release();
                 self.custody = Arc::default();
                 self.running.values_mut().for_each(Running::give_up);
@@ -241,6 +248,7 @@ impl Shell {
             let former = std::mem::replace(&mut self.custody, custody);
             backlog::apply(&self.custody);
             self.succession.keep(&self.custody);
+            self.systemd.keep(&self.custody);
             self.ours().and(&former).look(self.inner.clone());
         }
         if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
@@ -369,6 +377,14 @@ impl Shell {
     /// Begins with what a holder has, if nobody else gave any.
     pub fn begin_with(&mut self, wire: Arc<Wire>, sockets: Vec<ReceivedSocket>) {
         let custody = self.succession.know_holder(wire, sockets);
+        if self.custody.sockets().is_empty() {
+            self.custody = Arc::new(custody);
+        }
+    }
+
+    /// Begins with what systemd has kept, if nobody else gave any.
+    pub fn begin_with_stored(&mut self) {
+        let custody = self.systemd.kept();
         if self.custody.sockets().is_empty() {
             self.custody = Arc::new(custody);
         }
@@ -508,6 +524,7 @@ impl Shell {
     fn leave(&mut self, code: ExitCode) -> ExitCode {
         self.place.leave();
         let code = if self.residue && code == ExitCode::Done { ExitCode::Residue } else { code };
+        self.systemd.hear(&Action::Report(Report::Leaving(code)));
         log::report(&Report::Leaving(code));
         code
     }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -53,12 +53,17 @@ impl Balancer {
         environment: &[(&str, &str)],
     ) -> Result<Self> {
         let Some((program, args)) = words.split_first() else { bail!("an empty command line") };
-        let logs = tempfile::Builder::new().prefix("clearway-lab-").tempdir()?;
         let mut command = host.command(program);
         command.args(args).envs(environment.iter().copied());
+        Self::start_command(kind, command)
+    }
+
+    /// Starts a command of [`Namespace::command`] as the balancer: for tests of what it is started with.
+    pub fn start_command(kind: Kind, mut command: Command) -> Result<Self> {
+        let logs = tempfile::Builder::new().prefix("clearway-lab-").tempdir()?;
         command.stdout(File::create(logs.path().join("stdout"))?);
         command.stderr(File::create(logs.path().join("stderr"))?);
-        Ok(Self { kind, process: host.spawn(command)?, logs, reloads: 0 })
+        Ok(Self { kind, process: Process::spawn(command)?, logs, reloads: 0 })
     }
 
     /// Which balancer it is.

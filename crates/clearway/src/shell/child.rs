@@ -10,7 +10,7 @@
 //! | `SIGKILL` at our death | the master stays root and keeps it, and it takes its worker along (knowledge H3) |
 //! | no capability beyond its [`Rights`] | HAProxy needs at most NET_RAW to be transparent |
 //! | the limit of open files that Clearway was given | it raises its own |
-//! | no `CLEARWAY_*` variable | they are none of its business |
+//! | no `CLEARWAY_*` variable, and none of [`systemd::VARIABLES`] | they are none of its business |
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -23,6 +23,8 @@ use clearway_haproxy::command_line::ChildFd;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::systemd;
 
 /// What HAProxy may keep whatever its files say, as far as Clearway has it: what a root start needs for its
 /// files, its ports and its limits, and `NET_RAW` to be transparent. With host networking `NET_ADMIN` would own
@@ -86,13 +88,14 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
-    /// To be called before anything is opened: what is open now was given to us. Without `/proc` nothing
-    /// is known to be.
-    pub fn beside_inherited() -> Self {
+    /// To be called before anything is opened: what is open now was given to us, and all but `ours` is for HAProxy.
+    /// Without `/proc` nothing is known to be.
+    pub fn beside_inherited(ours: &[u16]) -> Self {
         let given: Vec<u16> = std::fs::read_dir("/proc/self/fd")
             .into_iter()
             .flatten()
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(|number| !ours.contains(number))
             .collect();
         let mut free = (3..).filter(|number| !given.contains(number)).map(ChildFd);
         let mut next = || free.next().unwrap_or(ChildFd(u16::MAX));
@@ -116,7 +119,8 @@ pub fn spawn(
     let mut command = Command::new(program);
     command.args(arguments).stderr(Stdio::piped()).process_group(0);
     for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"CLEARWAY_") {
+        let for_systemd = systemd::VARIABLES.iter().any(|known| name == *known);
+        if for_systemd || name.as_encoded_bytes().starts_with(b"CLEARWAY_") {
             command.env_remove(name);
         }
     }

@@ -1,0 +1,112 @@
+use std::collections::HashMap;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::names::Generation;
+use clearway_core::supervisor::{Asker, Failure, Proof, Source};
+
+use super::*;
+
+/// A socket that plays systemd, and who talks to it.
+struct Manager {
+    socket: UnixDatagram,
+    systemd: Systemd,
+    _folder: tempfile::TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+        let variables = HashMap::from([("NOTIFY_SOCKET", path.into_os_string())]);
+        let systemd = Systemd::of_this_process(Stored::default(), |name| variables.get(name).cloned());
+        Self { socket, systemd, _folder: folder }
+    }
+
+    /// What it says to that, without numbers that differ.
+    fn hears(&mut self, action: &Action) -> String {
+        self.systemd.hear(action);
+        self.next()
+    }
+
+    fn next(&self) -> String {
+        let mut bytes = [0; 4096];
+        let length = self.socket.recv(&mut bytes).unwrap();
+        let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
+        let words = text.lines().map(|line| line.split_once('=').unwrap());
+        let words = words.map(|(name, value)| match name {
+            "STATUS" | "MONOTONIC_USEC" => {
+                assert!(!value.is_empty());
+                name.to_owned()
+            }
+            _ => format!("{name}={value}"),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn prepare(number: u32) -> Action {
+    let generation = (1..number).fold(Generation::FIRST, |one, _| one.next());
+    Action::Prepare(generation, Source::Disk)
+}
+
+fn serving() -> Action {
+    let proof = Proof { worker: 7, adopted: 0, fresh: Vec::new(), unclaimed: Vec::new() };
+    Action::Report(Report::Serving { generation: Generation::FIRST, proof, took: Duration::ZERO })
+}
+
+fn refused() -> Action {
+    let failure = Failure::new(ExitCode::ConfigurationRefused, "line\nbreak");
+    Action::Report(Report::Refused { generation: Generation::FIRST, failure, serving: None })
+}
+
+const ASKED: Action = Action::Report(Report::ReloadAsked(Asker::Signal("SIGHUP")));
+const QUEUED: Action = Action::Report(Report::ReloadQueued(Asker::Signal("SIGHUP")));
+const RELOADING: &str = "RELOADING=1 MONOTONIC_USEC STATUS";
+
+#[test]
+fn ready_is_said_when_somebody_serves_and_not_before() {
+    let mut manager = Manager::new();
+    assert_eq!(manager.hears(&prepare(1)), "STATUS");
+    assert_eq!(manager.hears(&refused()), "STATUS");
+    assert_eq!(manager.hears(&serving()), "READY=1 STATUS");
+    manager.systemd.stop(false);
+    assert_eq!(manager.next(), "STOPPING=1");
+}
+
+#[test]
+fn a_reload_ends_whether_it_took_or_not() {
+    let mut manager = Manager::new();
+    assert_eq!(manager.hears(&serving()), "READY=1 STATUS");
+    for end in [serving(), refused()] {
+        assert_eq!(manager.hears(&ASKED), RELOADING);
+        manager.systemd.hear(&prepare(2));
+        assert_eq!(manager.hears(&end), "READY=1 STATUS");
+    }
+}
+
+#[test]
+fn the_reload_that_waits_is_the_one_that_ends_it() {
+    let mut manager = Manager::new();
+    assert_eq!(manager.hears(&serving()), "READY=1 STATUS");
+    assert_eq!(manager.hears(&ASKED), RELOADING);
+    manager.systemd.hear(&prepare(2));
+    assert_eq!(manager.hears(&QUEUED), RELOADING);
+    assert_eq!(manager.hears(&serving()), "STATUS");
+    manager.systemd.hear(&prepare(3));
+    assert_eq!(manager.hears(&serving()), "READY=1 STATUS");
+}
+
+#[test]
+fn nothing_is_said_where_nobody_listens() {
+    for address in [None, Some(""), Some("vsock:2:9"), Some("relative")] {
+        let systemd = Systemd::of_this_process(Stored::default(), |_| address.map(OsString::from));
+        assert!(systemd.mailbox.is_none(), "{address:?}");
+    }
+    // Nor does it matter that nobody is there any more.
+    let mut systemd = Systemd::of_this_process(Stored::default(), |_| Some("/nowhere/at/all".into()));
+    systemd.hear(&serving());
+}

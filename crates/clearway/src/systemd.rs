@@ -22,7 +22,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use clearway_core::supervisor::{Action, Report};
+use clearway_core::supervisor::{Action, Report, Turn};
 use tracing::{info, warn};
 
 use crate::shell::custody::{Custody, Held};
@@ -133,7 +133,7 @@ impl Systemd {
             }
             // Whoever reloads is done also if it came to nothing.
             Report::Refused { .. } if self.phase == Phase::Ready => self.done(),
-            Report::TakenOver { .. } | Report::GivingBack => {
+            Report::Takeover(Turn::TakenOver { .. } | Turn::GivingBack | Turn::Withdrawn(_)) => {
                 self.superseded = true;
                 String::new()
             }
@@ -142,10 +142,7 @@ impl Systemd {
             | Report::StopAnnounced { .. }
             | Report::Stopping { .. }
             | Report::Cutting { .. }
-            | Report::HandingOver(_)
-            | Report::NotTakenOver(_)
-            | Report::Superseded(_)
-            | Report::SuccessorGone(_)
+            | Report::Takeover(_)
             | Report::Leaving(_) => String::new(),
             _ => return,
         };

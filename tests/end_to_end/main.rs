@@ -12,6 +12,7 @@ mod crash;
 mod entry_point;
 mod foreign_address;
 mod holder;
+mod hung;
 mod isolation;
 mod kill;
 mod kinds;
@@ -61,6 +62,7 @@ fn main() {
         takeover::TESTS,
         holder::TESTS,
         backlog::TESTS,
+        hung::TESTS,
         crash::TESTS,
         kinds::TESTS,
         parity::TESTS,

@@ -15,7 +15,6 @@ use clearway_core::supervisor::{
     Action, Answer, Event, Failure, How, Proof, Report, RequestId, Source, Survey,
 };
 use clearway_haproxy::command_line::Invocation;
-use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::{Files as OnDisk, Imprint};
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::plumbing::Plumbing;
@@ -41,6 +40,7 @@ mod memory;
 mod neighbours;
 mod prepare;
 mod program;
+mod reading;
 pub mod reaper;
 mod steer;
 mod succession;
@@ -48,8 +48,8 @@ pub mod thread;
 mod words;
 
 pub use child::{Descriptors, raise_open_files};
-pub use prepare::read_configuration;
 pub use program::Program;
+pub use reading::read_configuration;
 pub use succession::{Succession, door};
 
 use custody::Custody;
@@ -57,6 +57,7 @@ use launch::{Running, Sessions};
 use memory::Memory;
 use neighbours::Ours;
 use prepare::Prepared;
+use reading::{Chosen, Known};
 use steer::Steered;
 
 /// What threads and tasks of the shell tell the loop.
@@ -84,6 +85,17 @@ pub enum Inner {
         /// For the log, each line once.
         notices: Vec<String>,
     },
+    /// The files were read for a generation, or not.
+    Read {
+        /// Which.
+        generation: Generation,
+        /// From where it is to be started.
+        source: Source,
+        /// What they say.
+        read: Result<Known, Failure>,
+    },
+    /// What those name was looked at, as far as it answers.
+    Followed(Chosen),
     /// What [`Action::Steer`] has come to.
     Steered(Steered),
     /// Another Clearway says something.
@@ -102,9 +114,14 @@ pub struct Shell {
     place: Place,
     inner: UnboundedSender<Inner>,
     custody: Arc<Custody>,
+    /// For which generation the files are read and looked at.
+    preparing: Option<Generation>,
+    reading: thread::Single,
+    /// The same for the status.
+    comparing: thread::Single,
     prepared: BTreeMap<Generation, Prepared>,
     /// What generations were started from that serve, or that served before.
-    configurations: BTreeMap<Generation, Arc<Configuration>>,
+    configurations: BTreeMap<Generation, Known>,
     running: BTreeMap<Generation, Running>,
     plumbing: Option<Plumbing>,
     waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
@@ -147,6 +164,9 @@ impl Shell {
             place,
             inner,
             custody: Arc::default(),
+            preparing: None,
+            reading: thread::Single::default(),
+            comparing: thread::Single::default(),
             prepared: BTreeMap::new(),
             configurations: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -167,11 +187,10 @@ impl Shell {
     /// Carries one action out. What comes of it at once is answered as an event; an exit code ends the loop.
     pub fn carry_out(&mut self, action: Action) -> Outcome {
         match action {
-            Action::Prepare(generation, source) => {
-                return Outcome::Event(self.prepare_generation(generation, source));
-            }
+            Action::Prepare(generation, source) => self.read(generation, source),
             Action::Launch(generation) => return Outcome::Event(self.launch_generation(generation)),
             Action::Abandon(generation) => {
+                self.preparing.take_if(|one| *one == generation);
                 self.prepared.remove(&generation);
                 // Its configuration has never served.
                 self.configurations.remove(&generation);
@@ -247,8 +266,13 @@ impl Shell {
         }
     }
 
-    fn prepare_generation(&mut self, generation: Generation, source: Source) -> Event {
-        match self.prepare(generation, source) {
+    fn prepare_generation(&mut self, chosen: Chosen) -> Event {
+        let generation = chosen.generation;
+        // It may have been abandoned while its files were looked at.
+        if self.preparing.take_if(|one| *one == generation).is_none() {
+            return Event::TimePassed;
+        }
+        match self.prepare(chosen) {
             Ok(prepared) => {
                 let plumbing = prepared.needs;
                 self.prepared.insert(generation, prepared);
@@ -277,6 +301,8 @@ impl Shell {
     pub fn hear(&mut self, inner: Inner) -> Event {
         match inner {
             Inner::Event(event) => event,
+            Inner::Read { generation, source, read } => self.take_read(generation, source, read),
+            Inner::Followed(chosen) => self.prepare_generation(chosen),
             Inner::Answered { generation, worker } => {
                 if let Some(running) = self.running.get_mut(&generation) {
                     running.know_worker(worker);
@@ -515,9 +541,10 @@ impl Shell {
             .filter_map(|(generation, running)| Some((generation.number(), running.sessions()?)))
             .collect();
         let (imprint, invocation) = (self.imprint.clone(), self.invocation.clone());
+        let comparing = self.comparing.clone();
         let ours = self.ours();
         thread::spawn("answering for the status", move || {
-            let drift = imprint.map(|imprint| imprint.drift(&invocation));
+            let drift = imprint.map(|imprint| reading::compare(&comparing, &imprint, &invocation));
             status.configuration = drift.map(|drift| api::OnDisk {
                 same: drift.files == OnDisk::Same && drift.replaced.is_empty(),
                 words: drift.to_string(),

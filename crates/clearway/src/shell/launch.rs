@@ -51,7 +51,8 @@ use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held, offered};
 use super::memory::FirstToGo;
-use super::prepare::{Files, Prepared};
+use super::prepare::Prepared;
+use super::reading::Files;
 use super::words::Words;
 use super::{Inner, Shell, backlog, child, neighbours, thread};
 use crate::steps;
@@ -213,7 +214,7 @@ impl Shell {
             pid: process.id(),
             worker: None,
             words,
-            imprint: Arc::new(prepared.imprint),
+            imprint: prepared.imprint,
             master_cli,
             _stats: stats,
             proved: None,

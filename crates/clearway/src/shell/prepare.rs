@@ -1,5 +1,5 @@
-//! Everything before a process exists: the files are read, the HAProxy on disk is looked at, rights are
-//! checked, the plumbing is set up, sockets are made that HAProxy cannot make itself.
+//! Everything before a process exists, but for reading the files ([`super::reading`]): the HAProxy on disk is looked
+//! at, rights are checked, the plumbing is set up, sockets are made that HAProxy cannot make itself.
 //!
 //! Nothing here disturbs the generation that serves. Every refusal names what is missing and the flag
 //! that adds it; in particular a transparent configuration never starts where its connections would fail.
@@ -10,9 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
-use clearway_core::names::Generation;
-use clearway_core::supervisor::{Failure, Plumbing as Needs, Source};
-use clearway_haproxy::command_line::Invocation;
+use clearway_core::supervisor::{Failure, Plumbing as Needs};
 use clearway_haproxy::configuration::{Bind, Configuration, Guard, Holds, Setting, Transparent, V6};
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::LocalAddress;
@@ -25,19 +23,11 @@ use tracing::{info, warn};
 
 use super::child::Rights;
 use super::custody::{Custody, Held};
+use super::reading::{Chosen, Files, Known};
 use super::{Shell, failure, program::Program};
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
-
-/// Which files HAProxy reads.
-#[derive(Debug)]
-pub enum Files {
-    /// Those that the user named.
-    AsNamed,
-    /// Copies of what they said when they were read before.
-    Copies(Arc<Configuration>),
-}
 
 /// A generation that could be launched.
 #[derive(Debug)]
@@ -47,7 +37,7 @@ pub struct Prepared {
     /// What that says.
     pub configuration: Arc<Configuration>,
     /// What tells later whether the files have changed.
-    pub imprint: Imprint,
+    pub imprint: Arc<Imprint>,
     /// The overlay's text.
     pub overlay: Overlay,
     /// Sockets made for addresses that this host does not have.
@@ -59,16 +49,11 @@ pub struct Prepared {
 }
 
 impl Shell {
-    /// Prepares a generation, or says why there will be none.
-    pub fn prepare(&mut self, generation: Generation, source: Source) -> Result<Prepared, Failure> {
+    /// Prepares a generation whose configuration is known, or says why there will be none.
+    pub fn prepare(&mut self, chosen: Chosen) -> Result<Prepared, Failure> {
+        let Chosen { files, known: Known { configuration, imprint }, .. } = chosen;
         let version = self.program.version()?;
-        let (configuration, files) = self.configuration(generation, source)?;
-        let imprint = Imprint::of(&configuration.files);
         self.check_memory(&imprint)?;
-        // While a copy runs, the files stay as they were seen: that they differ is known, and nobody asked for them.
-        if matches!(files, Files::AsNamed) {
-            self.watch.follow(&configuration, &self.invocation);
-        }
         self.say_once(configuration.fighting.iter().map(ToString::to_string));
         let mut conditions = Conditions::asked(&self.program, version);
         let transparent =
@@ -120,38 +105,6 @@ impl Shell {
         }
     }
 
-    /// The configuration, and where HAProxy is to read it. What it says now is remembered for the day when the
-    /// files say something else and HAProxy dies.
-    fn configuration(
-        &mut self,
-        generation: Generation,
-        source: Source,
-    ) -> Result<(Arc<Configuration>, Files), Failure> {
-        let now = read_configuration(&self.invocation);
-        let Source::Served(former) = source else {
-            let configuration = Arc::new(now?);
-            self.configurations.insert(generation, Arc::clone(&configuration));
-            return Ok((configuration, Files::AsNamed));
-        };
-        let Some(served) = self.configurations.get(&former).cloned() else {
-            let message = format!("the configuration of generation {former} is forgotten");
-            return Err(Failure::new(ExitCode::Internal, message));
-        };
-        match now {
-            Ok(now) if now.files == served.files => return Ok((served, Files::AsNamed)),
-            Ok(_) => warn!(
-                "the configuration on disk is not the one that served: generation {generation} is started from \
-                 a copy of that of generation {former}; reload to take what is on disk"
-            ),
-            Err(failure) => warn!(
-                "the configuration on disk cannot be read ({}): generation {generation} is started from a copy \
-                 of that of generation {former}",
-                failure.message
-            ),
-        }
-        Ok((Arc::clone(&served), Files::Copies(served)))
-    }
-
     fn plumb(&mut self) -> Result<(), Failure> {
         if let Some(plumbing) = &mut self.plumbing {
             // Others flush rules and routes that are not theirs (systemd-networkd does when it restarts).
@@ -179,12 +132,6 @@ impl Shell {
         self.say_once(no_way_back().into_iter());
         Ok(())
     }
-}
-
-/// Reads the files with the environment that HAProxy will have; also what `check` and `doctor` look at.
-pub fn read_configuration(invocation: &Invocation) -> Result<Configuration, Failure> {
-    let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
-    Configuration::read(invocation, &lookup).map_err(|error| failure::unreadable(&error))
 }
 
 /// The conditions of `.if` blocks, which HAProxy answers (`haproxy -cc`), each asked about once. One that it

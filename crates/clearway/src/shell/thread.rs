@@ -1,6 +1,9 @@
 //! Threads beside the loop. None is worth the life of PID 1: where the limit of processes is reached, what a thread
 //! was to do is left out, and said.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tracing::warn;
 
 /// Does something beside the loop; false if there can be no thread.
@@ -13,3 +16,38 @@ pub fn spawn(what: &str, work: impl FnOnce() + Send + 'static) -> bool {
     }
     spawned.is_ok()
 }
+
+/// Something that may never end, as a file may be on a machine that does not answer: once at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Single(Arc<AtomicBool>);
+
+impl Single {
+    /// Whether it is under way.
+    pub fn is_busy(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Does it beside the loop; false if it is still under way, or there can be no thread.
+    pub fn spawn(&self, what: &str, work: impl FnOnce() + Send + 'static) -> bool {
+        if self.0.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let busy = Busy(Arc::clone(&self.0));
+        spawn(what, move || {
+            let _busy = busy;
+            work();
+        })
+    }
+}
+
+/// As long as it lives.
+struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests;

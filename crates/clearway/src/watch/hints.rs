@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
@@ -25,7 +26,7 @@ const AT_ONCE: usize = 1000;
 /// The watches that there are.
 #[derive(Debug, Default)]
 pub struct Hints {
-    inotify: Option<AsyncFd<OwnedFd>>,
+    inotify: Option<AsyncFd<Arc<OwnedFd>>>,
     /// What counts, by the number of the watch.
     watches: BTreeMap<i32, Counts>,
     incomplete: bool,
@@ -69,43 +70,28 @@ impl Hints {
         !self.incomplete
     }
 
-    /// Watches this, and nothing else any more. Where something cannot be watched, the rest is.
-    pub fn arm(&mut self, interests: &Interests) -> Result<(), Deaf> {
-        let outcome = self.try_arm(interests);
-        self.incomplete = outcome.is_err();
-        outcome
+    /// Where to [`arm`] them.
+    pub fn descriptor(&mut self) -> Result<Arc<OwnedFd>, Deaf> {
+        let inotify = match self.inotify.take() {
+            Some(inotify) => Ok(inotify),
+            None => open(),
+        };
+        self.incomplete = inotify.is_err();
+        let inotify = self.inotify.insert(inotify?);
+        Ok(Arc::clone(inotify.get_ref()))
     }
 
-    fn try_arm(&mut self, interests: &Interests) -> Result<(), Deaf> {
-        let inotify = match self.inotify.take() {
-            Some(inotify) => inotify,
-            None => open()?,
-        };
-        let mut arming = Arming { inotify: &inotify, watches: BTreeMap::new(), outcome: Ok(()) };
-        for (directory, names) in &interests.names {
-            if let Some(counts) = arming.add(directory, inside()) {
-                counts.names.extend(names.iter().map(|name| digest(name)));
-            }
-        }
-        for directory in &interests.whole {
-            if let Some(counts) = arming.add(directory, inside()) {
-                counts.every_name = true;
-            }
-        }
-        for file in &interests.mounted {
-            arming.add(file, WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB | itself());
-        }
-        for directory in &interests.on_the_way {
-            // Hardly ever does anybody move it: where it may not be read, that is not worth polling.
-            arming.add_if_allowed(directory, itself());
-        }
-        let Arming { watches, outcome, .. } = arming;
+    /// From now on these count, and nothing else any more.
+    pub fn take(&mut self, armed: Armed) -> Result<(), Deaf> {
+        let Armed { watches, outcome } = armed;
         for former in self.watches.keys().filter(|number| !watches.contains_key(number)) {
-            // The kernel may have removed it together with its directory.
-            let _ = inotify::remove_watch(&inotify, *former);
+            if let Some(inotify) = &self.inotify {
+                // The kernel may have removed it together with its directory.
+                let _ = inotify::remove_watch(inotify.get_ref(), *former);
+            }
         }
         self.watches = watches;
-        self.inotify = Some(inotify);
+        self.incomplete = outcome.is_err();
         outcome
     }
 
@@ -134,9 +120,40 @@ impl Hints {
     }
 }
 
+/// What was armed. Until it is taken, events wait in the kernel.
+#[derive(Debug)]
+pub struct Armed {
+    watches: BTreeMap<i32, Counts>,
+    outcome: Result<(), Deaf>,
+}
+
+/// Asks for hints at this. Where something cannot be watched, the rest is. Follows paths, so it may hang.
+pub fn arm(inotify: &OwnedFd, interests: &Interests) -> Armed {
+    let mut arming = Arming { inotify, watches: BTreeMap::new(), outcome: Ok(()) };
+    for (directory, names) in &interests.names {
+        if let Some(counts) = arming.add(directory, inside()) {
+            counts.names.extend(names.iter().map(|name| digest(name)));
+        }
+    }
+    for directory in &interests.whole {
+        if let Some(counts) = arming.add(directory, inside()) {
+            counts.every_name = true;
+        }
+    }
+    for file in &interests.mounted {
+        arming.add(file, WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB | itself());
+    }
+    for directory in &interests.on_the_way {
+        // Hardly ever does anybody move it: where it may not be read, that is not worth polling.
+        arming.add_if_allowed(directory, itself());
+    }
+    let Arming { watches, outcome, .. } = arming;
+    Armed { watches, outcome }
+}
+
 /// The watches as they are made.
 struct Arming<'a> {
-    inotify: &'a AsyncFd<OwnedFd>,
+    inotify: &'a OwnedFd,
     watches: BTreeMap<i32, Counts>,
     outcome: Result<(), Deaf>,
 }
@@ -168,7 +185,7 @@ impl Arming<'_> {
 
     /// Two paths may lead to one directory, so flags are added to those that it has.
     fn try_add(&self, path: &Path, flags: WatchFlags) -> Result<i32, Errno> {
-        inotify::add_watch(self.inotify.get_ref(), path, flags | WatchFlags::MASK_ADD)
+        inotify::add_watch(self.inotify, path, flags | WatchFlags::MASK_ADD)
     }
 }
 
@@ -183,14 +200,14 @@ fn inside() -> WatchFlags {
     names | WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB | WatchFlags::EXCL_UNLINK | itself()
 }
 
-fn open() -> Result<AsyncFd<OwnedFd>, Deaf> {
+fn open() -> Result<AsyncFd<Arc<OwnedFd>>, Deaf> {
     let inotify =
         inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|error| match error {
             Errno::MFILE => Deaf::Instances,
             other => Deaf::Other(other.into()),
         })?;
-    // SAFETY: an `OwnedFd` is open and the same until it is dropped, and the `AsyncFd` owns it.
-    unsafe { AsyncFd::register_with_interest(inotify, Interest::READABLE) }
+    // SAFETY: an `OwnedFd` is open and the same until it is dropped, and the `AsyncFd` owns a part of it.
+    unsafe { AsyncFd::register_with_interest(Arc::new(inotify), Interest::READABLE) }
         .map_err(|error| Deaf::Other(error.into()))
 }
 

@@ -20,7 +20,7 @@ const MOST_FILES: usize = 20_000;
 /// A larger file that is no configuration is not read.
 const LARGE: u64 = 1 << 20;
 
-/// How much of such files is read in one look: it is done in the loop.
+/// How much of such files is read in one look.
 const AT_ONCE: u64 = 16 << 20;
 
 /// Two writes within a tick of the kernel's clock may leave the same times. Whoever was written so recently is

@@ -1,6 +1,8 @@
 use super::*;
 use std::ffi::OsString;
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Condvar, Mutex};
 
 const QUIET: Duration = Duration::from_millis(50);
 
@@ -35,8 +37,13 @@ impl Stage {
     }
 
     fn follow(&mut self) {
-        let configuration = Configuration::read(&self.invocation, &|_| None).unwrap();
+        let configuration = Arc::new(Configuration::read(&self.invocation, &|_| None).unwrap());
         self.watch.follow(&configuration, &self.invocation);
+    }
+
+    /// Whether nothing is to be looked at any more, and nothing is.
+    fn is_idle(&self) -> bool {
+        self.watch.due().is_none() && self.watch.looking.is_none() && self.watch.following.is_none()
     }
 
     /// What has changed.
@@ -47,14 +54,15 @@ impl Stage {
 
     /// Until nothing is to be looked at any more.
     async fn settle(&mut self) {
-        while self.watch.due().is_some() {
+        while !self.is_idle() {
             let _ = tokio::time::timeout(QUIET, self.watch.changed()).await;
         }
     }
 }
 
 fn run(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(SOON * 3, test).await }).expect("it waits in vain");
 }
 
 #[test]
@@ -65,7 +73,7 @@ fn tells_what_has_changed_and_then_is_idle() {
         stage.write("a.lua", "1");
         assert_eq!(stage.changed().await, ["a.lua"]);
         stage.settle().await;
-        assert!(stage.watch.due().is_none(), "nothing is due while nothing happens");
+        assert!(stage.is_idle(), "nothing is due while nothing happens");
         stage.write("other", "1");
         stage.write("new", "global\n");
         std::fs::rename(stage.at("new"), stage.at("h.cfg")).unwrap();
@@ -80,7 +88,7 @@ fn names_that_do_not_matter_are_no_hint() {
         stage.settle().await;
         stage.write("other", "1");
         assert!(tokio::time::timeout(QUIET, stage.watch.changed()).await.is_err());
-        assert!(stage.watch.due().is_none(), "nobody has to look because of another file");
+        assert!(stage.is_idle(), "nobody has to look because of another file");
     });
 }
 
@@ -94,7 +102,7 @@ fn a_directory_that_is_replaced_is_followed() {
         std::fs::create_dir(&now).unwrap();
         stage.write("h.cfg", "global\n lua-load a.lua\n");
         stage.write("a.lua", "");
-        while !stage.watch.said.is_empty() || stage.watch.due().is_some() {
+        while !stage.watch.said.is_empty() || !stage.is_idle() {
             let _ = tokio::time::timeout(QUIET, stage.watch.changed()).await;
         }
         stage.write("a.lua", "1");
@@ -121,7 +129,7 @@ fn the_files_of_a_new_configuration_are_followed() {
 fn what_changes_between_reading_and_following_is_seen() {
     run(async {
         let mut stage = Stage::new(WatchMode::On);
-        let configuration = Configuration::read(&stage.invocation, &|_| None).unwrap();
+        let configuration = Arc::new(Configuration::read(&stage.invocation, &|_| None).unwrap());
         stage.write("h.cfg", "global\n");
         stage.watch.follow(&configuration, &stage.invocation);
         assert_eq!(stage.changed().await, ["h.cfg"]);
@@ -146,8 +154,13 @@ fn polling_looks_again_before_it_asks() {
         let mut stage = Stage::new(WatchMode::Poll);
         stage.settle_once().await;
         stage.write("a.lua", "half");
+        // A quiet time that is not over in this test.
+        stage.watch.quiet = SOON * 2;
         stage.watch.poll_at = Some(Instant::now());
-        assert!(stage.watch.look().is_empty() && stage.watch.hinted.is_some());
+        while stage.watch.hinted.is_none() {
+            let _ = tokio::time::timeout(QUIET, stage.watch.changed()).await;
+        }
+        stage.watch.quiet = QUIET;
         assert_eq!(stage.changed().await, ["a.lua"]);
         assert!(stage.watch.poll_at.is_some(), "it goes on");
     });
@@ -156,10 +169,65 @@ fn polling_looks_again_before_it_asks() {
 impl Stage {
     /// The look that follows each start.
     async fn settle_once(&mut self) {
-        while self.watch.hinted.is_some() {
+        while self.watch.hinted.is_some() || self.watch.looking.is_some() || self.watch.following.is_some() {
             let _ = tokio::time::timeout(QUIET, self.watch.changed()).await;
         }
     }
+}
+
+/// A filesystem that does not answer, until it does.
+struct Hung {
+    answers: Mutex<bool>,
+    changed: Condvar,
+    waiting: AtomicUsize,
+}
+
+static HUNG: Hung =
+    Hung { answers: Mutex::new(false), changed: Condvar::new(), waiting: AtomicUsize::new(0) };
+
+impl Hung {
+    fn look(job: Job) -> Looked {
+        HUNG.waiting.fetch_add(1, SeqCst);
+        let answers = HUNG.answers.lock().unwrap();
+        drop(HUNG.changed.wait_timeout_while(answers, SOON, |answers| !*answers).unwrap());
+        HUNG.waiting.fetch_sub(1, SeqCst);
+        look::look(job)
+    }
+}
+
+#[test]
+fn a_look_that_hangs_stops_nothing_and_is_not_begun_again() {
+    run(async {
+        let mut stage = Stage::new(WatchMode::Poll);
+        stage.settle_once().await;
+        stage.watch.look = Hung::look;
+        stage.write("a.lua", "1");
+        stage.watch.poll_at = Some(Instant::now());
+        while HUNG.waiting.load(SeqCst) == 0 {
+            let _ = tokio::time::timeout(QUIET, stage.watch.changed()).await;
+        }
+        // Somebody hints, and a reload has read another configuration: that waits, and the loop does not.
+        stage.watch.hint();
+        stage.write("h.cfg", "global\n lua-load a.lua\n lua-load b.lua\n");
+        let configuration = Arc::new(Configuration::read(&stage.invocation, &|_| None).unwrap());
+        let mut followed = stage.watch.follow(&configuration, &stage.invocation).unwrap();
+        for _ in 0..5 {
+            assert!(tokio::time::timeout(QUIET, stage.watch.changed()).await.is_err());
+        }
+        assert_eq!(HUNG.waiting.load(SeqCst), 1, "one look at a time");
+        assert!(followed.try_recv().is_err(), "what was not looked at was not seen");
+
+        *HUNG.answers.lock().unwrap() = true;
+        HUNG.changed.notify_all();
+        while followed.try_recv().is_err() {
+            let _ = tokio::time::timeout(QUIET, stage.watch.changed()).await;
+        }
+        // What HAProxy will read by then is no news; what comes is.
+        stage.settle_once().await;
+        stage.write("b.lua", "1");
+        stage.watch.poll_at = Some(Instant::now());
+        assert_eq!(stage.changed().await, ["b.lua"]);
+    });
 }
 
 #[test]

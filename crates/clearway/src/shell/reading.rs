@@ -1,0 +1,212 @@
+//! Reading the configuration for a generation, beside the loop: its files may be on a machine that does not answer,
+//! and signals, crashes and whoever asks for the state must not wait for that.
+//!
+//! ```text
+//!   core            shell, in the loop              threads
+//!    |- Prepare ----> read ------------------------> the files, READING at most (COPY_AFTER after a crash)
+//!    |               choose <----------------------- Inner::Read
+//!    |                what is on disk, or a copy
+//!    |               Watch::follow ----------------> a look at the files that it names, FOLLOWING at most
+//!    |               prepare_generation <----------- Inner::Followed
+//!    |<--- Prepared
+//! ```
+//!
+//! One reading at a time: while one hangs, no other is begun.
+
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use clearway_core::exit::ExitCode;
+use clearway_core::names::Generation;
+use clearway_core::supervisor::{Event, Failure, Source};
+use clearway_haproxy::command_line::Invocation;
+use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::drift::{self, Drift, Imprint};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::thread::Single;
+use super::{Inner, Shell, failure};
+
+/// How long the files may take: they have 64 MiB at most, and HAProxy reads them again.
+const READING: Duration = Duration::from_secs(5);
+
+/// The same after a crash, when nobody serves and there is a copy.
+const COPY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long what the configuration names may take to be looked at. HAProxy is started all the same then; a change that
+/// comes before the look is over is not noticed.
+const FOLLOWING: Duration = Duration::from_secs(2);
+
+/// How long they may take to be compared for a status.
+const COMPARING: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether somebody else still compares.
+const PACE: Duration = Duration::from_millis(5);
+
+/// A configuration, and what tells later whether its files have changed.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What the files say.
+    pub configuration: Arc<Configuration>,
+    /// What tells it from others.
+    pub imprint: Arc<Imprint>,
+}
+
+impl Known {
+    fn read(invocation: &Invocation) -> Result<Self, Failure> {
+        let configuration = read_configuration(invocation)?;
+        let imprint = Arc::new(Imprint::of(&configuration.files));
+        Ok(Self { configuration: Arc::new(configuration), imprint })
+    }
+}
+
+/// Which files HAProxy reads.
+#[derive(Debug)]
+pub enum Files {
+    /// Those that the user named.
+    AsNamed,
+    /// Copies of what they said when they were read before.
+    Copies(Arc<Configuration>),
+}
+
+/// What a generation will be started from.
+#[derive(Debug)]
+pub struct Chosen {
+    /// Which generation.
+    pub generation: Generation,
+    /// What it will read.
+    pub files: Files,
+    /// What that says.
+    pub known: Known,
+}
+
+impl Shell {
+    /// Begins to read the files for a generation: [`Inner::Read`] follows.
+    pub fn read(&mut self, generation: Generation, source: Source) {
+        self.preparing = Some(generation);
+        let (sender, receiver) = oneshot::channel();
+        let invocation = self.invocation.clone();
+        let hangs = self.reading.is_busy();
+        self.reading.spawn("reading the configuration", move || {
+            // Nobody may wait for it any more.
+            let _ = sender.send(Known::read(&invocation));
+        });
+        let limit = match source {
+            Source::Disk => READING,
+            Source::Served(_) => COPY_AFTER,
+        };
+        let inner = self.inner.clone();
+        tokio::spawn(async move {
+            let read = match timeout(limit, receiver).await {
+                Ok(Ok(read)) => read,
+                Ok(Err(_)) if hangs => Err(no_answer("since it was last tried")),
+                Ok(Err(_)) => {
+                    let message = "reading the configuration: no thread can be started";
+                    Err(Failure::new(ExitCode::Internal, message))
+                }
+                Err(_) => Err(no_answer(&format!("within {} s", limit.as_secs()))),
+            };
+            let _ = inner.send(Inner::Read { generation, source, read });
+        });
+    }
+
+    /// The files were read, or not. What they name is looked at before HAProxy reads it.
+    pub fn take_read(
+        &mut self,
+        generation: Generation,
+        source: Source,
+        read: Result<Known, Failure>,
+    ) -> Event {
+        if self.preparing != Some(generation) {
+            return Event::TimePassed;
+        }
+        let chosen = match self.choose(generation, source, read) {
+            Ok(chosen) => chosen,
+            Err(failure) => return Event::Failed { generation, failure },
+        };
+        // While a copy runs, the files stay as they were seen: that they differ is known, and nobody asked for them.
+        let followed = match chosen.files {
+            Files::AsNamed => self.watch.follow(&chosen.known.configuration, &self.invocation),
+            Files::Copies(_) => None,
+        };
+        let Some(followed) = followed else { return self.prepare_generation(chosen) };
+        let inner = self.inner.clone();
+        tokio::spawn(async move {
+            let _ = timeout(FOLLOWING, followed).await;
+            let _ = inner.send(Inner::Followed(chosen));
+        });
+        Event::TimePassed
+    }
+
+    /// The configuration, and where HAProxy is to read it. What it says now is remembered for the day when the
+    /// files say something else and HAProxy dies.
+    fn choose(
+        &mut self,
+        generation: Generation,
+        source: Source,
+        read: Result<Known, Failure>,
+    ) -> Result<Chosen, Failure> {
+        let Source::Served(former) = source else {
+            let known = read?;
+            self.configurations.insert(generation, known.clone());
+            return Ok(Chosen { generation, files: Files::AsNamed, known });
+        };
+        let Some(served) = self.configurations.get(&former).cloned() else {
+            let message = format!("the configuration of generation {former} is forgotten");
+            return Err(Failure::new(ExitCode::Internal, message));
+        };
+        match read {
+            Ok(now) if now.configuration.files == served.configuration.files => {
+                return Ok(Chosen { generation, files: Files::AsNamed, known: served });
+            }
+            Ok(_) => warn!(
+                "the configuration on disk is not the one that served: generation {generation} is started from \
+                 a copy of that of generation {former}; reload to take what is on disk"
+            ),
+            Err(failure) => warn!(
+                "the configuration on disk cannot be read ({}): generation {generation} is started from a copy \
+                 of that of generation {former}",
+                failure.message
+            ),
+        }
+        let files = Files::Copies(Arc::clone(&served.configuration));
+        Ok(Chosen { generation, files, known: served })
+    }
+}
+
+/// Reads the files with the environment that HAProxy will have; also what `check` and `doctor` look at.
+pub fn read_configuration(invocation: &Invocation) -> Result<Configuration, Failure> {
+    let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
+    Configuration::read(invocation, &lookup).map_err(|error| failure::unreadable(&error))
+}
+
+fn no_answer(since: &str) -> Failure {
+    let message = format!("reading the configuration: its files do not answer {since}");
+    Failure::new(ExitCode::ConfigurationUnreadable, message).hint("are they on another machine (NFS, SMB)?")
+}
+
+/// Whether the files still say what they said, on a thread that may hang; not to be called in the loop.
+pub fn compare(comparing: &Single, known: &Arc<Imprint>, invocation: &Invocation) -> Drift {
+    let until = Instant::now() + COMPARING;
+    loop {
+        let (sender, receiver) = mpsc::channel();
+        let (known, invocation) = (Arc::clone(known), invocation.clone());
+        let work = move || {
+            // Nobody may wait for it any more.
+            let _ = sender.send(known.drift(&invocation));
+        };
+        let begun = comparing.spawn("comparing the configuration with what is on disk", work);
+        let left = until.saturating_duration_since(Instant::now());
+        if begun && let Ok(drift) = receiver.recv_timeout(left) {
+            return drift;
+        }
+        if left.is_zero() || begun {
+            let files = drift::Files::Unreadable("its files do not answer".to_owned());
+            return Drift { files, replaced: Vec::new() };
+        }
+        // Somebody else compares.
+        std::thread::sleep(PACE);
+    }
+}

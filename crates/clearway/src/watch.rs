@@ -109,7 +109,7 @@ impl Watch {
             return None;
         }
         let (seen, told) = oneshot::channel();
-        let (configuration, invocation) = (Arc::clone(configuration), invocation.clone());
+        let (configuration, invocation) = (Arc::clone(configuration), Box::new(invocation.clone()));
         self.following = Some(Following { configuration, invocation, seen });
         Some(told)
     }

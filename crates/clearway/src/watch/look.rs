@@ -41,7 +41,7 @@ pub struct Following {
     /// As it was read.
     pub configuration: Arc<Configuration>,
     /// Where that was.
-    pub invocation: Invocation,
+    pub invocation: Box<Invocation>,
     /// Hears when its files have been seen.
     pub seen: oneshot::Sender<()>,
 }
@@ -76,16 +76,13 @@ pub fn look(job: Job) -> Looked {
     // Watched first, then looked at: what changes in between is hinted at.
     let armed = inotify.map(|inotify| hints::arm(&inotify, &interests));
     let now = subjects.look(&before);
-    let (now, difference) = match following {
-        Some(Following { configuration, seen, .. }) => {
-            // Nobody may wait for it any more.
-            let _ = seen.send(());
-            (now.with(&configuration.files), None)
-        }
-        None => {
-            let difference = before.difference(&now, &subjects);
-            (now, Some(difference))
-        }
+    let (now, difference) = if let Some(Following { configuration, seen, .. }) = following {
+        // Nobody may wait for it any more.
+        let _ = seen.send(());
+        (now.with(&configuration.files), None)
+    } else {
+        let difference = before.difference(&now, &subjects);
+        (now, Some(difference))
     };
     Looked { subjects, now, difference, armed, replaced: replaced.collect() }
 }
@@ -114,18 +111,16 @@ impl Looking {
     /// they take long. May be dropped at any time, and called again.
     pub async fn looked(&mut self, said: &mut bool) -> Option<Looked> {
         let until = tokio::time::Instant::from_std(self.since + LONG);
-        match tokio::time::timeout_at(until, &mut self.answer).await {
-            Ok(looked) => looked.ok(),
-            Err(_) => {
-                self.late = true;
-                if !std::mem::replace(said, true) {
-                    warn!(
-                        "the watched files, or some of them, do not answer (are they on another machine?): nothing \
-                         is watched until they do"
-                    );
-                }
-                (&mut self.answer).await.ok()
-            }
+        if let Ok(looked) = tokio::time::timeout_at(until, &mut self.answer).await {
+            return looked.ok();
         }
+        self.late = true;
+        if !std::mem::replace(said, true) {
+            warn!(
+                "the watched files, or some of them, do not answer (are they on another machine?): nothing is \
+                 watched until they do"
+            );
+        }
+        (&mut self.answer).await.ok()
     }
 }

@@ -44,6 +44,12 @@ fn patient_load(stage: &Stage) -> Result<RunningLoad> {
     clearway_lab::load::start(&stage.hosts.client, plan.patient_for(Duration::from_secs(20)))
 }
 
+/// Waits until so many more have been served.
+fn wait_for_more(load: &RunningLoad, more: u64) -> Result<()> {
+    let wanted = load.progress().0 + more;
+    eventually(SOON, "clients to be served", || (load.progress().0 >= wanted).then_some(()))
+}
+
 fn stop(mut balancer: Balancer) -> Result<()> {
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
@@ -95,6 +101,7 @@ fn a_restart_of_the_unit_refuses_nobody() -> Result<()> {
     let inodes = manager.inodes()?;
     let load = patient_load(&stage)?;
     for _ in 0..5 {
+        wait_for_more(&load, 50)?;
         stop(balancer)?;
         manager.heard.clear();
         balancer = manager.start(&stage, &[QUICK])?;
@@ -104,7 +111,7 @@ fn a_restart_of_the_unit_refuses_nobody() -> Result<()> {
         ensure!(manager.inodes()? == inodes, "other sockets: {inodes:?}, {:?}", manager.inodes()?);
         ensure!(manager.heard.iter().all(|text| !text.contains("FDSTORE")), "{:?}", manager.heard);
     }
-    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_nobody_lost(&load.finish()?, 250)?;
     stop(balancer)?;
     ensure!(!refused(&stage)?, "the store has the sockets, and they are closed");
     // The unit is down for good: systemd closes what it has.
@@ -122,8 +129,7 @@ fn a_killed_unit_refuses_nobody() -> Result<()> {
     let load = patient_load(&stage)?;
     for _ in 0..3 {
         // Those that have waited are served: HAProxy accepts them all at once, and would take them along.
-        let wanted = load.progress().0 + 300;
-        eventually(SOON, "the queue to be worked off", || (load.progress().0 >= wanted).then_some(()))?;
+        wait_for_more(&load, 300)?;
         balancer.signal(Signal::KILL)?;
         balancer.wait_exit(SOON)?;
         balancer = manager.start(&stage, &[QUICK])?;

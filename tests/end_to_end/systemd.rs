@@ -38,10 +38,21 @@ fn refused(stage: &Stage) -> Result<bool> {
     stage.hosts.client.enter(ask)
 }
 
+/// Nobody has the sockets any more. A child that another test has just forked may have them until its exec.
+fn wait_until_refused(stage: &Stage) -> Result<()> {
+    eventually(SOON, "clients to be refused", || refused(stage).ok()?.then_some(()))
+}
+
 /// Clients who wait for as long as a restart takes.
 fn patient_load(stage: &Stage) -> Result<RunningLoad> {
     let plan = stage.load(200.0, Duration::from_mins(2)).expecting(Expect::Anything);
     clearway_lab::load::start(&stage.hosts.client, plan.patient_for(Duration::from_secs(20)))
+}
+
+/// Waits until so many more have been served.
+fn wait_for_more(load: &RunningLoad, more: u64) -> Result<()> {
+    let wanted = load.progress().0 + more;
+    eventually(SOON, "clients to be served", || (load.progress().0 >= wanted).then_some(()))
 }
 
 fn stop(mut balancer: Balancer) -> Result<()> {
@@ -95,6 +106,7 @@ fn a_restart_of_the_unit_refuses_nobody() -> Result<()> {
     let inodes = manager.inodes()?;
     let load = patient_load(&stage)?;
     for _ in 0..5 {
+        wait_for_more(&load, 50)?;
         stop(balancer)?;
         manager.heard.clear();
         balancer = manager.start(&stage, &[QUICK])?;
@@ -104,12 +116,12 @@ fn a_restart_of_the_unit_refuses_nobody() -> Result<()> {
         ensure!(manager.inodes()? == inodes, "other sockets: {inodes:?}, {:?}", manager.inodes()?);
         ensure!(manager.heard.iter().all(|text| !text.contains("FDSTORE")), "{:?}", manager.heard);
     }
-    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_nobody_lost(&load.finish()?, 250)?;
     stop(balancer)?;
     ensure!(!refused(&stage)?, "the store has the sockets, and they are closed");
     // The unit is down for good: systemd closes what it has.
     drop(manager);
-    ensure!(refused(&stage)?, "somebody else has the sockets");
+    wait_until_refused(&stage)?;
     stage.assert_clean()
 }
 
@@ -122,8 +134,7 @@ fn a_killed_unit_refuses_nobody() -> Result<()> {
     let load = patient_load(&stage)?;
     for _ in 0..3 {
         // Those that have waited are served: HAProxy accepts them all at once, and would take them along.
-        let wanted = load.progress().0 + 300;
-        eventually(SOON, "the queue to be worked off", || (load.progress().0 >= wanted).then_some(()))?;
+        wait_for_more(&load, 300)?;
         balancer.signal(Signal::KILL)?;
         balancer.wait_exit(SOON)?;
         balancer = manager.start(&stage, &[QUICK])?;
@@ -172,7 +183,7 @@ fn a_stop_with_release_empties_the_store() -> Result<()> {
     assert_code(balancer.wait_exit(SOON)?, 0)?;
     manager.wait_for("STATUS=stopped")?;
     ensure!(manager.store.is_empty(), "{:?}", manager.names());
-    ensure!(refused(&stage)?, "somebody else has the sockets");
+    wait_until_refused(&stage)?;
     stage.assert_clean()
 }
 

@@ -8,7 +8,7 @@
 //!      |<- FDSTORE=1 FDNAME=... --------------------------|  and then comes every socket that is not there yet
 //!      |<- READY=1 ---------------------------------------|  the first commit, not before; the end of a reload
 //!      |<- RELOADING=1 MONOTONIC_USEC=... ----------------|  a reload begins, whoever asked for it
-//!      |<- STOPPING=1 ------------------------------------|  a stop; the store is left as it is
+//!      |<- STOPPING=1 ------------------------------------|  a stop: TimeoutStopSec= begins; the store stays
 //!      |<- STATUS=... ------------------------------------|  a sentence at each change
 //! ```
 //!
@@ -153,9 +153,11 @@ impl Systemd {
         if self.one_more { String::new() } else { "READY=1\n".to_owned() }
     }
 
-    /// A stop begins. The store is emptied `at_once` if whoever stops wants nothing to be kept.
+    /// A stop begins. The store is emptied `at_once` if whoever stops wants nothing to be kept. Of one that was taken
+    /// over from nothing is said: `TimeoutStopSec=` would count from then, and its sessions may take much longer.
     pub fn stop(&mut self, at_once: bool) {
-        if std::mem::replace(&mut self.phase, Phase::Stopping) != Phase::Stopping {
+        let former = std::mem::replace(&mut self.phase, Phase::Stopping);
+        if former != Phase::Stopping && !self.superseded {
             self.post(Letter::Say("STOPPING=1\n".to_owned()));
         }
         if at_once || self.superseded {

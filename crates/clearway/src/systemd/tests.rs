@@ -101,6 +101,16 @@ fn the_reload_that_waits_is_the_one_that_ends_it() {
 }
 
 #[test]
+fn one_that_was_taken_over_from_may_take_its_time() {
+    let mut manager = Manager::new();
+    assert_eq!(manager.hears(&serving()), "READY=1 STATUS");
+    let taken_over = Report::TakenOver { generations: 1, limit: Duration::from_hours(24) };
+    assert_eq!(manager.hears(&Action::Report(taken_over)), "STATUS");
+    manager.systemd.stop(false);
+    assert_eq!(manager.hears(&Action::Report(Report::Leaving(ExitCode::Done))), "STATUS");
+}
+
+#[test]
 fn nothing_is_said_where_nobody_listens() {
     for address in [None, Some(""), Some("vsock:2:9"), Some("relative")] {
         let systemd = Systemd::of_this_process(Stored::default(), |_| address.map(OsString::from));

@@ -104,7 +104,7 @@ fn the_reload_that_waits_is_the_one_that_ends_it() {
 fn one_that_was_taken_over_from_may_take_its_time() {
     let mut manager = Manager::new();
     assert_eq!(manager.hears(&serving()), "READY=1 STATUS");
-    let taken_over = Report::TakenOver { generations: 1, limit: Duration::from_hours(24) };
+    let taken_over = Report::Takeover(Turn::TakenOver { generations: 1, limit: Duration::from_hours(24) });
     assert_eq!(manager.hears(&Action::Report(taken_over)), "STATUS");
     manager.systemd.stop(false);
     assert_eq!(manager.hears(&Action::Report(Report::Leaving(ExitCode::Done))), "STATUS");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs what deals with HAProxy against the HAProxys of three Debian releases, without containers: each is taken
-# out of its packages with its own libraries. Ends with a table, also in target/matrix/haproxy.md.
+# Runs what deals with HAProxy against the HAProxys of three Debian releases, without containers (but for one
+# test): each is taken out of its packages with its own libraries. Ends with a table, also in target/matrix/haproxy.md.
 #
 #   test-haproxy.sh [SUITE...]        bookworm trixie testing, unless told otherwise
 set -euo pipefail
@@ -52,9 +52,11 @@ failed=0
   echo '|---|---|---|---|---|---|---|'
 } >"$table"
 
+haproxys=()
 for suite in "${suites[@]}"; do
   root=$(scripts/debian-root.sh "haproxy-$suite" extract "$suite" haproxy)
   take_out "$root" "$bench/$suite"
+  haproxys+=("$bench/$suite")
   export HAPROXY_BIN=$bench/$suite/haproxy
   # Clearway itself takes `haproxy` from PATH; a test (`the_haproxy_under_test_serves`) compares.
   version=$(PATH="$bench/$suite:$PATH" haproxy -v)
@@ -76,6 +78,11 @@ for suite in "${suites[@]}"; do
     notable "$log.results" | sed "s/^/$suite: /"
   done
 done
+
+# Containers with one after the other, where an engine has the image (`make test-image`).
+unset HAPROXY_BIN
+CLEARWAY_TEST_HAPROXYS=$(IFS=:; echo "${haproxys[*]}") \
+  cargo test --locked -p clearway-lab --test end_to_end -- container::takeover::other_haproxys || failed=1
 
 echo
 cat "$table"

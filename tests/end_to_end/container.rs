@@ -8,19 +8,25 @@ mod bad_input;
 mod bridge;
 mod capabilities;
 mod death;
+mod deploy;
 mod documented;
 mod drop_in;
 mod engine;
+mod holder;
 mod image;
 mod memory;
 mod rig;
+mod takeover;
 
 /// The tests of all parts.
-pub const TESTS: [&[crate::Test]; 7] = [
+pub const TESTS: [&[crate::Test]; 10] = [
     documented::TESTS,
     capabilities::TESTS,
     drop_in::TESTS,
     death::TESTS,
+    takeover::TESTS,
+    holder::TESTS,
+    deploy::TESTS,
     bad_input::TESTS,
     memory::TESTS,
     image::TESTS,

@@ -94,13 +94,19 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
     Ok(code(answer.exit_code()))
 }
 
-/// Whether a generation serves, which is all that a probe wants to know.
+/// Whether a generation serves in this container, which is all that a probe wants to know: another container of the
+/// same name answers for itself.
 async fn health(target: Target) -> Result<ExitCode, Failure> {
     let found = find::find(&target.settings)?;
-    let (status, _) = client::request(found.stream, Method::GET, "/health", Wait::Briefly).await?;
-    let serves = status == StatusCode::OK;
+    let is_here = found.is_here();
+    let serves = is_here && {
+        let (status, _) = client::request(found.stream, Method::GET, "/health", Wait::Briefly).await?;
+        status == StatusCode::OK
+    };
     if target.json {
         crate::say!("{}", serde_json::json!({ "serving": serves }));
+    } else if !is_here {
+        crate::say!("not serving here: {} belongs to another container", found.name);
     } else {
         crate::say!("{}", if serves { "serving" } else { "not serving" });
     }

@@ -80,6 +80,16 @@ impl Rig {
         Container::run(&self.engine, &self.name, &line, image(), &[])
     }
 
+    /// `--env` for an instance name that no other test has: containers share the machine's abstract sockets.
+    pub fn name_of_instance(&self) -> String {
+        format!("--env=CLEARWAY_INSTANCE={}-{}", self.name, std::process::id())
+    }
+
+    /// The documented command line with that name and more options.
+    pub fn run_named(&self, more: &[&str]) -> Result<Container> {
+        self.run(&[&[self.name_of_instance().as_str()], more].concat(), &[])
+    }
+
     /// The documented command line, until it serves.
     pub fn start(&self) -> Result<Container> {
         let mut container = self.run_without(&[])?;

@@ -24,6 +24,23 @@ pub struct Found {
     pub name: String,
     /// Its process, if it is in our PID namespace.
     pub pid: Option<i32>,
+    /// Whether it was found under its abstract name, which all containers of a network namespace share.
+    is_abstract: bool,
+}
+
+impl Found {
+    /// Whether it may be that of this container. During a takeover the abstract name is that of the other one: its
+    /// process is of another PID namespace, or (with `--pid=host`) has other files than we.
+    pub fn is_here(&self) -> bool {
+        if !self.is_abstract {
+            return true;
+        }
+        let Some(pid) = self.pid else { return false };
+        match (mount_namespace(&pid.to_string()), mount_namespace("self")) {
+            (Some(its), Some(ours)) => its == ours,
+            _ => true,
+        }
+    }
 }
 
 /// The one that is meant.
@@ -89,18 +106,18 @@ pub fn at(name: &str) -> Option<Found> {
 }
 
 fn at_path(path: &Path) -> Option<Found> {
-    found(UnixStream::connect(path).ok()?, path.display().to_string())
+    found(UnixStream::connect(path).ok()?, path.display().to_string(), false)
 }
 
 fn at_abstract(name: &str) -> Option<Found> {
-    found(connect_abstract(name).ok()?, format!("@{ABSTRACT_PREFIX}{name}"))
+    found(connect_abstract(name).ok()?, format!("@{ABSTRACT_PREFIX}{name}"), true)
 }
 
 /// What a stranger says is not believed: anybody can bind an abstract name.
-fn found(stream: UnixStream, name: String) -> Option<Found> {
+fn found(stream: UnixStream, name: String, is_abstract: bool) -> Option<Found> {
     let peer = peer(&stream)?;
     if is_trusted(peer.uid) {
-        Some(Found { stream, name, pid: peer.pid })
+        Some(Found { stream, name, pid: peer.pid, is_abstract })
     } else {
         crate::complain!("clearway: {name} belongs to a process of uid {}, which is not asked", peer.uid);
         None

@@ -15,6 +15,18 @@ fn a_container_is_known_again_and_told_from_others() {
 }
 
 #[test]
+fn so_is_one_whose_root_looks_like_any_other() {
+    let mounts = |id: &str| {
+        format!(
+            "97 59 0:39 / / rw master:15 - fuse.fuse-overlayfs fuse-overlayfs rw,user_id=0\n\
+             115 97 254:0 /var/lib/docker/containers/{id}/hostname /etc/hostname rw - ext4 /dev/vda rw\n"
+        )
+    };
+    assert_eq!(of(&mounts("one"), "0::/\n"), of(&mounts("one"), "0::/\n"));
+    assert_ne!(of(&mounts("one"), "0::/\n"), of(&mounts("two"), "0::/\n"));
+}
+
+#[test]
 fn so_is_a_unit() {
     let (blue, green) =
         ("0::/system.slice/clearway@blue.service\n", "0::/system.slice/clearway@green.service\n");

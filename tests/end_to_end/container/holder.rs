@@ -1,0 +1,116 @@
+//! `clearway hold` in a container of its own: while no balancer runs at all, who connects waits.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use clearway_lab::container::Container;
+use clearway_lab::kernel::{Snapshot, has_owner_tables};
+use clearway_lab::load::RunningLoad;
+use clearway_lab::wait::eventually;
+
+use super::engine::image;
+use super::rig::{ANOTHER_USER, Rig};
+use crate::stage::{SOON, assert_nobody_lost, assert_only_accepted_ones_lost};
+
+crate::tests![
+    the_only_balancer_removed_and_a_new_one_started_refuses_nobody,
+    docker_restart_refuses_nobody,
+    without_a_holder_what_a_removed_one_left_is_inert_and_swept_at_the_next_start,
+];
+
+/// A holder with the rights to sweep and no others.
+fn holder(rig: &Rig) -> Result<Container> {
+    let name = rig.name_of_instance();
+    let line = ["--network=host", "--read-only", "--cap-drop=ALL", "--cap-add=NET_ADMIN", &name];
+    let mut holder = Container::run(&rig.engine, "holder", &line, image(), &["hold"])?;
+    holder.wait_for_log(0, "holding for the instance", SOON)?;
+    Ok(holder)
+}
+
+/// A balancer whose sockets the holder has.
+fn balancer(rig: &Rig) -> Result<Container> {
+    let mut balancer = rig.run_named(&[])?;
+    rig.wait_until_serving(&mut balancer)?;
+    Ok(balancer)
+}
+
+fn load(rig: &Rig) -> Result<RunningLoad> {
+    let plan = rig.stage.load(200.0, Duration::from_mins(1)).patient_for(Duration::from_secs(20));
+    clearway_lab::load::start(rig.client(), plan)
+}
+
+/// Waits until connections that begin from here on have been answered.
+fn answered(load: &RunningLoad) -> Result<()> {
+    let done = load.progress().0;
+    eventually(SOON, "more connections", || (load.progress().0 > done + 50).then_some(()))
+}
+
+fn end(rig: &Rig, mut holder: Container) -> Result<()> {
+    let code = holder.stop(10)?;
+    ensure!(code == 0, "exit code {code} of the holder: {}", holder.log_for_people());
+    rig.stage.assert_kernel_clean()
+}
+
+fn the_only_balancer_removed_and_a_new_one_started_refuses_nobody() -> Result<()> {
+    let rig = Rig::new("hdrm")?;
+    rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;
+    let mut holder = holder(&rig)?;
+    let first = balancer(&rig)?;
+    let load = load(&rig)?;
+    answered(&load)?;
+    let since = Instant::now();
+    // `docker rm --force`
+    drop(first);
+    holder.wait_for_log(0, "the balancer is gone: 2 listening sockets are held", SOON)?;
+    holder.wait_for_log(0, "removed what it left in the kernel", SOON)?;
+    eventually(SOON, "the kernel to be clean", || rig.stage.assert_kernel_clean().ok())?;
+    let mut second = rig.run_named(&[])?;
+    second.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+    let without = since.elapsed();
+    answered(&load)?;
+    let report = load.finish()?;
+    println!("{} ms without a balancer: {}", without.as_millis(), report.total);
+    assert_only_accepted_ones_lost(&report, 1, 50)?;
+    // Who came first has waited for all that time, and nobody for a retransmission on top of it.
+    ensure!(report.total.syn_retransmitted == 0, "connections were not queued: {}", report.total);
+    let code = second.stop(300)?;
+    ensure!(code == 0, "exit code {code}: {}", second.log_for_people());
+    end(&rig, holder)
+}
+
+/// What compose does to a service that is changed: stop, then start.
+fn docker_restart_refuses_nobody() -> Result<()> {
+    let rig = Rig::new("hdrestart")?;
+    rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;
+    let holder = holder(&rig)?;
+    let mut only = balancer(&rig)?;
+    let load = load(&rig)?;
+    answered(&load)?;
+    let position = only.log_position()?;
+    only.restart(10)?;
+    only.wait_for_log(position, "stopped, with nothing left behind", SOON)?;
+    only.wait_for_log(position, "2 of 2 sockets taken over", SOON)?;
+    answered(&load)?;
+    let report = load.finish()?;
+    println!("restarted: {}", report.total);
+    assert_nobody_lost(&report, 50)?;
+    let code = only.stop(300)?;
+    ensure!(code == 0, "exit code {code}: {}", only.log_for_people());
+    end(&rig, holder)
+}
+
+fn without_a_holder_what_a_removed_one_left_is_inert_and_swept_at_the_next_start() -> Result<()> {
+    let rig = Rig::new("hdnone")?;
+    rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;
+    drop(balancer(&rig)?);
+    let left = rig.stage.before.diff(&Snapshot::take(&rig.stage.hosts.balancer)?);
+    // Rules that nothing marks a packet for; a table stays only where the kernel knows no owners of tables.
+    let expected = |line: &String| {
+        line.contains(": + ")
+            && (line.contains("proto 179") || line.starts_with("nft ") && !has_owner_tables())
+    };
+    ensure!(!left.is_empty() && left.iter().all(expected), "left in the kernel:\n{}", left.join("\n"));
+    let mut second = balancer(&rig)?;
+    second.wait_for_log(0, "removed what a dead predecessor left in the kernel", SOON)?;
+    rig.stop_and_assert_clean(&mut second)
+}

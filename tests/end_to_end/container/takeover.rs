@@ -1,0 +1,179 @@
+//! A container of one name beside another in the machine's network: it takes over, and no client sees it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clearway_lab::container::Container;
+use clearway_lab::load::Expect;
+use clearway_lab::session::{Session, State};
+use clearway_lab::wait::eventually;
+
+use super::rig::{ANOTHER_USER, Rig, assert_said};
+use crate::stage::{CannotRun, SOON, assert_nobody_lost, complained};
+
+crate::tests![
+    transparent_ones_replaced_in_a_row_lose_nobody,
+    plain_ones_replaced_in_a_row_lose_nobody,
+    other_haproxys_replaced_by_one_another_lose_nobody,
+    a_new_one_is_not_healthy_because_the_old_one_serves,
+    two_that_are_always_started_again_do_not_fight,
+];
+
+/// How many times a container is replaced, for each of the two configurations.
+const TIMES: usize = 10;
+
+/// Starts one more of this name, and waits until it serves.
+fn successor(rig: &Rig, more: &[&str]) -> Result<Container> {
+    let mut container = rig.run_named(more)?;
+    container.wait_for_log(0, " serves, worker ", SOON)?;
+    Ok(container)
+}
+
+/// Each lets its session finish beside those that come after it.
+fn replaced_in_a_row(rig: &Rig, expect: Expect) -> Result<()> {
+    let mut serving = rig.run_named(&[])?;
+    rig.wait_until_serving(&mut serving)?;
+    let plan = rig.stage.load(200.0, Duration::from_mins(2)).expecting(expect);
+    let load = clearway_lab::load::start(rig.client(), plan)?;
+    let (mut former, mut sessions) = (Vec::new(), Vec::new());
+    for turn in 0..TIMES {
+        sessions.push(Session::open(rig.client(), rig.stage.fronts()[turn % 2], None)?);
+        let mut next = successor(rig, &[])?;
+        next.wait_for_log(0, "taking over from the Clearway", SOON)?;
+        former.push(std::mem::replace(&mut serving, next));
+    }
+    for session in &mut sessions {
+        ensure!(session.beat() == State::Alive, "a session of an old container was lost");
+    }
+    let report = load.finish()?;
+    println!("{TIMES} containers replaced: {}", report.total);
+    assert_nobody_lost(&report, 200)?;
+    for session in sessions {
+        ensure!(session.close() == State::Closed, "a session of an old container was not closed properly");
+    }
+    for mut one in former {
+        let code = one.wait_exit(SOON)?;
+        ensure!(code == 0, "exit code {code} of a container that was replaced: {}", one.log_for_people());
+    }
+    rig.stop_and_assert_clean(&mut serving)
+}
+
+fn transparent_ones_replaced_in_a_row_lose_nobody() -> Result<()> {
+    let rig = Rig::new("tktrans")?;
+    rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;
+    replaced_in_a_row(&rig, Expect::OwnAddress)
+}
+
+fn plain_ones_replaced_in_a_row_lose_nobody() -> Result<()> {
+    let rig = Rig::new("tkplain")?;
+    rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.plain()))?;
+    replaced_in_a_row(&rig, Expect::Anything)
+}
+
+/// Up through the versions and back; `make test-haproxy` names directories that have a `haproxy` each.
+fn other_haproxys_replaced_by_one_another_lose_nobody() -> Result<()> {
+    let Ok(folders) = std::env::var("CLEARWAY_TEST_HAPROXYS") else {
+        let reason = "CLEARWAY_TEST_HAPROXYS names no HAProxys (`make test-haproxy` does)";
+        return Err(CannotRun(reason.to_owned()).into());
+    };
+    let folders: Vec<&str> = folders.split(':').collect();
+    let rig = Rig::new("tkother")?;
+    rig.stage.write(&rig.stage.transparent())?;
+    let start = |folder: &str| -> Result<Container> {
+        let place = format!("--volume={folder}:{folder}:ro");
+        let path = format!("--env=PATH={folder}:/usr/local/bin:/usr/bin:/bin");
+        let container = successor(&rig, &[&place, &path])?;
+        for (master, _) in container.haproxies()? {
+            let program = std::fs::read_link(format!("/proc/{master}/exe"))?;
+            ensure!(program.starts_with(folder), "{} runs instead of that in {folder}", program.display());
+        }
+        Ok(container)
+    };
+    let mut serving = start(folders[0])?;
+    rig.assert_serving(&mut serving)?;
+    let load = rig.load()?;
+    let mut former = Vec::new();
+    for folder in folders.iter().skip(1).chain(folders.iter().rev().skip(1)) {
+        let session = Session::open(rig.client(), rig.stage.fronts()[former.len() % 2], None)?;
+        let mut next = start(folder)?;
+        next.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+        former.push((std::mem::replace(&mut serving, next), session));
+    }
+    let report = load.finish()?;
+    println!("{folders:?} and back: {}", report.total);
+    assert_nobody_lost(&report, 100)?;
+    for (mut one, session) in former {
+        ensure!(session.close() == State::Closed, "a session of an old container was lost");
+        let code = one.wait_exit(SOON)?;
+        ensure!(code == 0, "exit code {code}: {}", one.log_for_people());
+    }
+    rig.stop_and_assert_clean(&mut serving)
+}
+
+/// The abstract name belongs to the old one until the new one serves; a roll-out must not believe it.
+fn a_new_one_is_not_healthy_because_the_old_one_serves() -> Result<()> {
+    let rig = Rig::new("tkhealth")?;
+    rig.stage.write(&rig.stage.plain())?;
+    let health = ["clearway", "health"];
+    // With only the abstract socket, and where all see each other's processes.
+    for more in [[].as_slice(), &["--pid=host"]] {
+        let mut first = successor(&rig, more)?;
+        assert_said(&first.exec(&health)?, 0)?;
+        let slow = [more, &["--env=CLEARWAY_SETTLE=2s"]].concat();
+        let mut second = rig.run_named(&slow)?;
+        second.wait_for_log(0, "generation 1 started", SOON)?;
+        assert_said(&second.exec(&health)?, 3)?;
+        let since = second.stderr()?;
+        ensure!(!since.contains(" serves, worker "), "it was not asked in time:\n{since}");
+        assert_said(&first.exec(&health)?, 0)?;
+        second.wait_for_log(0, " serves, worker ", SOON)?;
+        let is_healthy = || second.exec(&health).is_ok_and(|output| output.status.success()).then_some(());
+        eventually(SOON, "the new one to be healthy", is_healthy)?;
+        // The old one waits whether the new one does well, unless that was long ago.
+        if !first.has_ended() {
+            let said = first.exec(&health)?;
+            ensure!(!said.status.success(), "the old one calls itself healthy for the new one");
+        }
+        drop(first);
+        rig.stop_and_assert_clean(&mut second)?;
+    }
+    Ok(())
+}
+
+/// What a container has said in all its runs.
+fn all_that_was_said(rig: &Rig, container: &Container) -> Result<String> {
+    Ok(complained(&rig.engine.ask(&["logs", container.name()])?))
+}
+
+/// The old one ends with 0, the engine starts it again, and it stays away and says why, until nobody else serves.
+/// In a cgroup namespace of their own nothing but their mounts tells them apart.
+fn two_that_are_always_started_again_do_not_fight() -> Result<()> {
+    let rig = Rig::new("tkalways")?;
+    rig.stage.write(&rig.stage.plain())?;
+    let always = ["--restart=always", "--cgroupns=private"];
+    let first = successor(&rig, &always)?;
+    let plan = rig.stage.load(100.0, Duration::from_mins(1)).expecting(Expect::Anything);
+    let load = clearway_lab::load::start(rig.client(), plan)?;
+    let mut second = successor(&rig, &[&always[..], &["--read-only=false"]].concat())?;
+    let why = "this container was superseded by the one that serves";
+    eventually(SOON, "the old one to have stayed away three times", || {
+        let log = all_that_was_said(&rig, &first).ok()?;
+        (log.matches(why).count() >= 3).then_some(())
+    })?;
+    let log = all_that_was_said(&rig, &first)?;
+    ensure!(log.matches(" serves, worker ").count() == 1, "it has served again:\n{log}");
+    let log = second.stderr()?;
+    ensure!(log.contains("a takeover was refused"), "the one that serves does not say so:\n{log}");
+    ensure!(!log.contains("another Clearway serves"), "it gave way:\n{log}");
+    assert_said(&second.exec(&["clearway", "health"])?, 0)?;
+    assert_nobody_lost(&load.finish()?, 50)?;
+    // It is no outcast: where nobody serves any more, it does.
+    let code = second.stop(300)?;
+    ensure!(code == 0, "exit code {code}: {}", second.log_for_people());
+    eventually(SOON, "the old one to serve", || {
+        let log = all_that_was_said(&rig, &first).ok()?;
+        (log.matches(" serves, worker ").count() == 2).then_some(())
+    })?;
+    rig.engine.done(&["stop", "--time=30", first.name()])?;
+    rig.stage.assert_kernel_clean()
+}

@@ -38,7 +38,7 @@ fn twenty_reloads_under_load_lose_nobody() -> Result<()> {
         .collect::<Result<_>>()?;
     let mut kept = http.connections(&stage)?;
     let asking = Asking::start(&stage.hosts.client, &http.fronts, 2, Duration::from_millis(10));
-    let load = clearway_lab::load::start(&stage.hosts.client, stage.load(500.0, Duration::from_mins(2)))?;
+    let load = clearway_lab::load::start(&stage.hosts.client, stage.load(300.0, Duration::from_mins(2)))?;
     for number in 2..22 {
         let position = balancer.log_position()?;
         balancer.reload()?;

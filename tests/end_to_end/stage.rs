@@ -210,11 +210,13 @@ impl Stage {
         command.output().with_context(|| format!("running clearway {}", words.join(" ")))
     }
 
-    /// Open-loop connections to both fronts from every client address, over IPv4 and IPv6.
+    /// Open-loop connections to both fronts from every client address, over IPv4 and IPv6. They wait for ten seconds: a
+    /// machine that is busy with something else is slow, and loses nobody.
     pub fn load(&self, rate: f64, duration: Duration) -> Plan {
         Plan::open(&self.fronts(), rate, duration)
             .from(self.hosts.client_addresses())
             .expecting(Expect::OwnAddress)
+            .patient_for(Duration::from_secs(10))
     }
 
     /// Asserts that the kernel holds what it held before anything ran.

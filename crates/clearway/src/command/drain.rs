@@ -17,6 +17,12 @@ const PACE: Duration = Duration::from_millis(500);
 pub async fn drain(target: Target, release: Release) -> Result<ExitCode, Failure> {
     let found = find::find(&target.settings)?;
     let name = found.name.clone();
+    // In a container that was superseded, the abstract name is its successor's.
+    if !found.is_here() {
+        let message = format!("{name} is the Clearway of another container: it is not stopped from here");
+        return Err(Failure::new(ExitCode::NoInstance, message)
+            .hint("stop a container with `docker stop`, or run this inside the one that is meant"));
+    }
     let (_, body) = client::request(found.stream, Method::GET, "/status", Wait::Briefly).await?;
     let pid = super::understand::<api::Status>(&body)?.pid;
     let Some(found) = find::at(&name) else { return Err(gone(&name)) };

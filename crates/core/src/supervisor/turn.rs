@@ -70,7 +70,7 @@ impl fmt::Display for Turn {
                     f,
                     "the other Clearway does well: {generations} generation(s) finish their sessions here, "
                 )?;
-                write!(f, "for at most {} s", limit.as_secs_f32())
+                write!(f, "for at most {} s", limit.as_secs())
             }
             Self::PredecessorGone => {
                 f.write_str("the Clearway that served is gone before this one does: its sockets are here")

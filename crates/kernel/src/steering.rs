@@ -35,8 +35,10 @@
 //!
 //! So the old sockets are the indices below their count and the new ones those above it, whatever the order
 //! within, *provided that* the caller passes all sockets of the address that it held when the new HAProxy was
-//! started and has closed none since. [`groups`] compares with the kernel's list: anybody else in the group, and
-//! its place would be unknown: [`Reason::Stranger`]. One who comes later comes behind us and does no harm.
+//! started and has closed none since, and that nobody else was among them then: a draining HAProxy that closes its
+//! sockets late lets the last of the new ones take a place among the old. [`groups`] compares with the kernel's list,
+//! anybody else in the group, and its place would be unknown: [`Reason::Stranger`]; who was there before and is gone
+//! by then only [`crowded`] has seen. One who comes later comes behind us and does no harm.
 //!
 //! Sockets that stay beside others that leave (fewer shards) are known by index only if the caller has seen the
 //! group from its beginning: [`Order::Known`]. HAProxy takes sockets that it was given *from the end* of the list
@@ -97,7 +99,7 @@ use crate::queues::Listener;
 mod look;
 mod program;
 
-pub use look::groups;
+pub use look::{crowded, groups};
 
 /// What becomes of a socket that was there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

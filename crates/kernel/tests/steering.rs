@@ -18,7 +18,7 @@ use clearway_kernel::capabilities::{Capability, effective};
 use clearway_kernel::listeners::{Managed, strangers};
 use clearway_kernel::queues::{Listener, Waiting, half_open, queues};
 use clearway_kernel::steering::{
-    Fate, Group, NotSteerable, Order, Reason, groups, order_is_kept, seal, unseal,
+    Fate, Group, NotSteerable, Order, Reason, crowded, groups, order_is_kept, seal, unseal,
 };
 use lab::{Named, helper, run};
 use traffic::{
@@ -42,6 +42,7 @@ const TESTS: &[Named] = tests![
     who_stays_is_chosen_by_its_rank,
     ranks_are_by_listening_and_the_last_fills_the_gap,
     two_that_leave_first_leave_the_order_unknown,
+    one_that_leaves_late_turns_old_and_new_round,
     a_new_generation_that_dies_leaves_the_old_ones_serving,
     a_new_generation_that_dies_while_held_is_reverted,
     from_closing_to_release_nobody_is_refused,
@@ -300,6 +301,22 @@ fn two_that_leave_first_leave_the_order_unknown() -> Result<()> {
     ensure!(!order_is_kept(&fates));
     // It depends on which of the two was closed first.
     ensure!(as_they_came == [false, true], "{as_they_came:?}");
+    Ok(())
+}
+
+fn one_that_leaves_late_turns_old_and_new_round() -> Result<()> {
+    for address in ["127.0.0.1:8000", "[::1]:8000", "[::]:8000"] {
+        let (going, held) = (listen(address, false)?, listen(address, false)?);
+        let _elsewhere = [listen("127.0.0.2:8000", false)?, listen("127.0.0.1:8001", false)?];
+        ensure!(crowded(&[held.as_fd()])? == HashSet::from([address.parse()?]));
+        ensure!(crowded(&[going.as_fd(), held.as_fd()])?.is_empty());
+        let new = listen(address, false)?;
+        drop(going);
+        // going, held, new -> new, held: nothing shows it any more.
+        group(&all_leave(&[&held]), &[&new], Order::Known)?.steer(new.as_fd())?;
+        let target = address.replace("[::]", "[::1]");
+        ensure!(shares(&target, &[&held, &new])? == [40, 0], "{address}");
+    }
     Ok(())
 }
 

@@ -80,6 +80,8 @@ pub struct Custody {
     sockets: Vec<Held>,
     /// Those (by inode) of which it is only known that they are before the others of their address.
     shuffled: HashSet<u64>,
+    /// Where others listened as well when these were handed over or made.
+    crowded: HashSet<SocketAddr>,
 }
 
 impl Custody {
@@ -100,13 +102,29 @@ impl Custody {
         }
         sockets.sort_by_key(|held| known.get(&held.identity.inode).map_or(usize::MAX, |(place, _)| *place));
         let shuffled = shuffle(&sockets, before, shuffled);
-        Self { sockets, shuffled }
+        Self { sockets, shuffled, crowded: HashSet::new() }
+    }
+
+    /// The same, if others listened at these addresses before the new ones of these sockets did: somebody may have gone
+    /// since, and the last one have come to be the first.
+    #[must_use]
+    pub fn beside_others(mut self, crowded: HashSet<SocketAddr>) -> Self {
+        let there =
+            |held: &&Held| matches!(held.identity.address, LocalAddress::Ip(at) if crowded.contains(&at));
+        self.shuffled.extend(self.sockets.iter().filter(there).map(|held| held.identity.inode.0));
+        self.crowded = crowded;
+        self
+    }
+
+    /// Where nobody knows which sockets of an address are the new ones, by their order.
+    pub fn crowded(&self) -> &HashSet<SocketAddr> {
+        &self.crowded
     }
 
     /// What another Clearway gave: of several with one address nobody says in which order they are.
     pub fn inherited(sockets: Vec<Held>) -> Self {
         let shuffled = sockets.iter().map(|held| held.identity.inode.0).collect();
-        Self { sockets, shuffled }
+        Self { sockets, shuffled, crowded: HashSet::new() }
     }
 
     /// The sockets (by inode) that are the first ones of their address, in some order.

@@ -28,10 +28,11 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
@@ -43,6 +44,7 @@ use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::{self, SocketIdentity};
 use clearway_haproxy::runtime::{Channel, Command};
 use clearway_haproxy::{getsocks, sockpair};
+use clearway_kernel::steering;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::Shutdown;
 use rustix::process::{Pid, PidfdFlags};
@@ -179,13 +181,13 @@ impl Shell {
         let stderr = process.stderr.take().ok_or_else(|| cannot("its standard error", &"not there"))?;
         let words = Words::listen(stderr).map_err(|error| cannot("its standard error", &error))?;
 
-        let made = Arc::new(prepared.made);
+        let (made, crowded) = (Arc::new(prepared.made), Arc::new(OnceLock::new()));
         if let Some(end) = &handover {
             let end = end.try_clone().map_err(|error| cannot("handover", &error))?;
             let (custody, made) = (Arc::clone(&custody), Arc::clone(&made));
-            let limit = self.settings.ready_timeout;
+            let (limit, crowded) = (self.settings.ready_timeout, Arc::clone(&crowded));
             thread::spawn("handing the listening sockets over", move || {
-                hand_over(&end, &custody, &made, limit);
+                hand_over(&end, &custody, &made, limit, &crowded);
             });
         }
         // Only the identities: this conversation must not keep a socket open that everybody else lets go.
@@ -198,9 +200,12 @@ impl Shell {
         let begun = thread::spawn("letting a generation prove itself", move || {
             let lines = Lines::of(&configuration);
             let expected = Expected { held: &held, shuffled: &shuffled, lines: &lines, frontend_maxconn };
-            let outcome = prove(&to_prove, &expected, limit, &|worker| {
+            let mut outcome = prove(&to_prove, &expected, limit, &|worker| {
                 let _ = inner.send(Inner::Answered { generation, worker });
             });
+            if let (Ok(proven), Some(crowded)) = (&mut outcome, crowded.get()) {
+                proven.custody = std::mem::take(&mut proven.custody).beside_others(crowded.clone());
+            }
             tell(&inner, generation, outcome);
         });
         if !begun {
@@ -265,9 +270,17 @@ fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn hand_over(end: &OwnedFd, custody: &Custody, made: &[Held], limit: Duration) {
+fn hand_over(
+    end: &OwnedFd,
+    custody: &Custody,
+    made: &[Held],
+    limit: Duration,
+    crowded: &OnceLock<HashSet<SocketAddr>>,
+) {
     let sockets = offered(custody.sockets().iter().chain(made));
     let done = sockpair::accept(end, limit).map_err(|error| error.to_string()).and_then(|connection| {
+        // The last moment before it binds: a former generation may take its time to let go.
+        let _ = crowded.set(crowd(custody));
         getsocks::serve(connection, &sockets, HANDOVER).map_err(|error| error.to_string())
     });
     match done {
@@ -276,6 +289,15 @@ fn hand_over(end: &OwnedFd, custody: &Custody, made: &[Held], limit: Duration) {
         // is seen by the proof.
         Err(error) => debug!("no sockets were handed over: {error}"),
     }
+}
+
+/// Where others listen beside what is in custody: strangers, or a former generation that has not let go yet.
+fn crowd(custody: &Custody) -> HashSet<SocketAddr> {
+    let held: Vec<BorrowedFd<'_>> = custody.sockets().iter().map(Held::descriptor).collect();
+    steering::crowded(&held).unwrap_or_else(|error| {
+        debug!("looking who else listens: {error}");
+        HashSet::new()
+    })
 }
 
 /// What a generation has shown.

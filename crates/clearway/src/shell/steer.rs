@@ -135,6 +135,12 @@ impl Steered {
         let mut leaving = Vec::new();
         for outcome in outcomes {
             match outcome {
+                // Who had listened there besides may have gone, and the last of the new ones be among the old.
+                Ok(group) if new.crowded().contains(&group.address()) => {
+                    info!("new connections to {} are not steered: others listened there", group.address());
+                    self.sealed.extend(group.leaving().iter().copied());
+                    leaving.extend(group.leaving().iter().copied());
+                }
                 Ok(group) => {
                     leaving.extend(group.leaving().iter().copied());
                     self.groups.push(group);

@@ -1,6 +1,6 @@
 //! Which addresses can be steered: what the caller says about its sockets beside what the kernel says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
@@ -78,6 +78,17 @@ pub fn groups(
     }
     outcomes.extend(sort(&table, &known, order));
     Ok(outcomes)
+}
+
+/// The addresses of some sockets at which others listen as well, in the very same group. To be asked before a new
+/// HAProxy binds: if one of those goes when it has, nobody knows any more which index is whose.
+pub fn crowded(held: &[BorrowedFd<'_>]) -> Result<HashSet<SocketAddr>, Error> {
+    let table = rows(State::Listening, 0, &Family::ALL)?;
+    let known: HashSet<u64> = held.iter().filter_map(|fd| fstat(fd).ok()).map(|stat| stat.st_ino).collect();
+    let (ours, others): (Vec<&Row>, Vec<&Row>) = table.iter().partition(|row| known.contains(&row.inode));
+    let keys: HashSet<Key> = ours.into_iter().map(Key::from).collect();
+    let shared = others.into_iter().map(Key::from).filter(|key| keys.contains(key));
+    Ok(shared.map(|key| key.address).collect())
 }
 
 /// Where a TCP (or MPTCP) socket is bound.

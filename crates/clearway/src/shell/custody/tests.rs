@@ -72,6 +72,18 @@ fn other_addresses_have_nothing_to_do_with_it() {
 }
 
 #[test]
+fn whoever_had_company_is_in_no_known_order() {
+    let begun = Custody::of(sockets(2), &[], &HashSet::new());
+    let address = "10.0.0.1:80".parse().unwrap();
+    let elsewhere = reload(&begun, &[0, 1], 1).beside_others(HashSet::from(["10.0.0.2:80".parse().unwrap()]));
+    assert!(elsewhere.shuffled().is_empty() && !elsewhere.crowded().contains(&address));
+    let there = reload(&begun, &[0, 1], 1).beside_others(HashSet::from([address]));
+    assert!(there.shuffled() == &there.inodes() && there.crowded().contains(&address));
+    let next = reload(&there, &[0, 1, 2], 1);
+    assert!(next.shuffled() == &there.inodes() && next.crowded().is_empty());
+}
+
+#[test]
 fn what_was_inherited_is_in_no_known_order() {
     let custody = Custody::inherited(sockets(2));
     assert_eq!(custody.shuffled(), &custody.inodes());

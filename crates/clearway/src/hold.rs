@@ -214,7 +214,7 @@ fn listen_to(wire: Arc<Wire>, sender: UnboundedSender<News>, greets: bool) {
     thread::spawn("listening to a balancer", move || {
         if greets && let Err(reason) = greet(&wire) {
             warn!("somebody was sent away: {reason}");
-            let _ = wire.say(&Message::Refused { reason, hints: Vec::new() }, &[]);
+            let _ = wire.say(&Message::Refused { reason, hints: Vec::new(), again: false }, &[]);
             return;
         }
         if greets {

@@ -30,6 +30,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a name may be taken with nobody at its door: whoever has it has just begun, or is about to leave.
 const NAME_IN_BETWEEN: Duration = Duration::from_secs(2);
 
+/// How long another takeover may be under way, until this one is given up.
+const ANOTHER_TAKEOVER: Duration = Duration::from_secs(30);
+
 /// How many requests over the admin socket may wait for the loop.
 const WISHES: usize = 64;
 
@@ -60,6 +63,8 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
             log::failure(&failure);
             failure.code
         });
+    // A thread that waits for another Clearway must not hold up the end.
+    runtime.shutdown_background();
     output::flush(LAST_WORDS);
     code
 }
@@ -150,6 +155,12 @@ async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Fail
                 match asked {
                     Ok(Ok(inheritance)) => return Ok((Place::beside(name, directory), Some(inheritance))),
                     Ok(Err(NotGiven::Gone(failure))) => failure,
+                    Ok(Err(NotGiven::NotYet(failure))) if since.elapsed() < ANOTHER_TAKEOVER => {
+                        info!("{}: asking again", failure.message);
+                        tokio::time::sleep(Duration::from_millis(500)).await;
+                        continue;
+                    }
+                    Ok(Err(NotGiven::NotYet(failure))) => return Err(failure),
                     Ok(Err(NotGiven::Refused(failure))) => return Err(failure),
                     Err(error) => {
                         return Err(Failure::new(ExitCode::Internal, format!("taking over: {error}")));

@@ -116,8 +116,9 @@ pub fn ask(wire: Wire, door: &Door, limit: Duration) -> Result<Inheritance, NotG
                 superseded.extend(origin.map(|origin| Former { origin, ago_ms: 0 }));
                 return Ok(Inheritance { wire: Arc::new(wire), sockets, superseded, version });
             }
-            Message::Refused { reason, hints } => {
-                return Err(NotGiven::Refused(Failure { hints, ..wrong(&reason) }));
+            Message::Refused { reason, hints, again } => {
+                let failure = Failure { hints, ..wrong(&reason) };
+                return Err(if again { NotGiven::NotYet(failure) } else { NotGiven::Refused(failure) });
             }
             _ => {}
         }
@@ -129,6 +130,8 @@ pub fn ask(wire: Wire, door: &Door, limit: Duration) -> Result<Inheritance, NotG
 pub enum NotGiven {
     /// It said no, or nothing that could be understood.
     Refused(Failure),
+    /// Another takeover is under way there, or has just been done.
+    NotYet(Failure),
     /// It is gone: its name may be free.
     Gone(Failure),
 }
@@ -156,7 +159,7 @@ pub fn ask_holder(door: &Door) -> Result<Option<Held>, Failure> {
                 let sockets = wire.hear_sockets(sockets, PROMPT).map_err(|error| wrong(&error))?;
                 return Ok(Some(Held { wire: Arc::new(wire), sockets }));
             }
-            Message::Refused { reason, hints } => return Err(Failure { hints, ..wrong(&reason) }),
+            Message::Refused { reason, hints, .. } => return Err(Failure { hints, ..wrong(&reason) }),
             _ => {}
         }
     }
@@ -168,7 +171,7 @@ pub fn listen_to_predecessor(wire: Arc<Wire>, inner: UnboundedSender<Inner>) -> 
         loop {
             let news = match wire.hear(None) {
                 Ok((Message::Relieved, listeners)) => News::Relieved(listeners),
-                Ok((Message::Refused { reason, hints }, _)) => {
+                Ok((Message::Refused { reason, hints, .. }, _)) => {
                     News::Withdrawn(Failure { hints, ..Failure::new(ExitCode::InstanceTaken, reason) })
                 }
                 Ok(_) => continue,
@@ -247,7 +250,7 @@ fn admit(stream: &UnixStream, inner: &UnboundedSender<Inner>) {
             }
             Err(reason) => {
                 warn!("somebody who asked for the listening sockets was sent away: {reason}");
-                let _ = wire.say(&Message::Refused { reason, hints: Vec::new() }, &[]);
+                let _ = wire.say(&Message::Refused { reason, hints: Vec::new(), again: false }, &[]);
             }
         }
     });

@@ -308,7 +308,8 @@ impl Succession {
             Declined::TooLate => "it took too long: this one serves on",
         };
         info!("takeover {} was declined: {reason}", peer.0);
-        let refused = Message::Refused { reason: reason.to_owned(), hints: Vec::new() };
+        let again = matches!(why, Declined::Busy | Declined::Superseded | Declined::NotServing);
+        let refused = Message::Refused { reason: reason.to_owned(), hints: Vec::new(), again };
         let _ = conversation.wire.say(&refused, &[]);
         conversation.wire.hang_up();
     }

@@ -89,6 +89,9 @@ pub enum Message {
         /// What helps.
         #[serde(default)]
         hints: Vec<String>,
+        /// Whether it may be otherwise in a moment: whoever asked asks again.
+        #[serde(default)]
+        again: bool,
     },
     /// The successor serves: the predecessor may drain.
     Serving,
@@ -127,7 +130,7 @@ impl Message {
 
     /// A failure as a refusal.
     pub fn refused(failure: &Failure) -> Self {
-        Self::Refused { reason: failure.message.clone(), hints: failure.hints.clone() }
+        Self::Refused { reason: failure.message.clone(), hints: failure.hints.clone(), again: false }
     }
 }
 

@@ -9,6 +9,7 @@ mod backlog;
 mod bad_input;
 mod container;
 mod crash;
+mod device;
 mod entry_point;
 mod foreign_address;
 mod isolation;
@@ -54,6 +55,7 @@ fn main() {
         steering::TESTS,
         backlog::TESTS,
         crash::TESTS,
+        device::TESTS,
         kinds::TESTS,
         parity::TESTS,
         residue::TESTS,

@@ -32,6 +32,7 @@ use crate::watch::Watch;
 mod backlog;
 mod child;
 mod custody;
+mod devices;
 mod failure;
 mod launch;
 mod memory;

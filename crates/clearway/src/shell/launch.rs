@@ -24,6 +24,7 @@
 //! The two conversations block, so each has a thread of its own that lives as long as the proof; if
 //! HAProxy dies, both see the end of their connection. Neither thread ever forks.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -39,6 +40,7 @@ use clearway_core::supervisor::{Event, Failure, Proof};
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
 use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::drift::Imprint;
+use clearway_haproxy::getsocks::OfferedSocket;
 use clearway_haproxy::inventory::{self, SocketIdentity};
 use clearway_haproxy::runtime::{Channel, Command};
 use clearway_haproxy::{getsocks, sockpair};
@@ -148,13 +150,17 @@ impl Shell {
             (numbers.master_cli, master_child),
         ];
         let custody = Arc::clone(&self.custody);
-        let to_hand_over = custody.sockets().len() + prepared.made.len();
-        let handover = if to_hand_over > 0 {
+        let made = Arc::new(prepared.made);
+        let left_out = prepared.left_out;
+        // Only the identities: to keep them must not keep a socket open that everybody else lets go.
+        let held: Vec<SocketIdentity> =
+            to_offer(&custody, &left_out, &made).map(|held| held.identity.clone()).collect();
+        let handover = if held.is_empty() {
+            None
+        } else {
             let (ours, theirs) = sockpair::pair().map_err(|error| cannot("handover", &error))?;
             descriptors.push((numbers.sockets, theirs));
             Some(ours)
-        } else {
-            None
         };
         let files = GenerationFiles {
             overlay: numbers.overlay.path(),
@@ -172,18 +178,15 @@ impl Shell {
         let stderr = process.stderr.take().ok_or_else(|| cannot("its standard error", &"not there"))?;
         let words = Words::listen(stderr).map_err(|error| cannot("its standard error", &error))?;
 
-        let made = Arc::new(prepared.made);
         if let Some(end) = &handover {
             let end = end.try_clone().map_err(|error| cannot("handover", &error))?;
             let (custody, made) = (Arc::clone(&custody), Arc::clone(&made));
             let limit = self.settings.ready_timeout;
             thread::spawn("handing the listening sockets over", move || {
-                hand_over(&end, &custody, &made, limit);
+                let sockets = offered(to_offer(&custody, &left_out, &made));
+                hand_over(&end, &sockets, limit);
             });
         }
-        // Only the identities: this conversation must not keep a socket open that everybody else lets go.
-        let held: Vec<SocketIdentity> =
-            custody.sockets().iter().chain(made.iter()).map(|held| held.identity.clone()).collect();
         let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
         let configuration = prepared.configuration;
         let frontend_maxconn = self.invocation.frontend_maxconn.filter(|number| *number > 0);
@@ -256,10 +259,19 @@ fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn hand_over(end: &OwnedFd, custody: &Custody, made: &[Held], limit: Duration) {
-    let sockets = offered(custody.sockets().iter().chain(made));
+/// What is in custody and hears something, and what was made for this generation.
+fn to_offer<'a>(
+    custody: &'a Custody,
+    left_out: &'a HashSet<u64>,
+    made: &'a [Held],
+) -> impl DoubleEndedIterator<Item = &'a Held> {
+    let held = custody.sockets().iter().filter(|held| !left_out.contains(&held.identity.inode.0));
+    held.chain(made)
+}
+
+fn hand_over(end: &OwnedFd, sockets: &[OfferedSocket<'_>], limit: Duration) {
     let done = sockpair::accept(end, limit).map_err(|error| error.to_string()).and_then(|connection| {
-        getsocks::serve(connection, &sockets, HANDOVER).map_err(|error| error.to_string())
+        getsocks::serve(connection, sockets, HANDOVER).map_err(|error| error.to_string())
     });
     match done {
         Ok(()) => debug!("{} sockets were handed over", sockets.len()),

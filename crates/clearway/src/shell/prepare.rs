@@ -4,7 +4,7 @@
 //! Nothing here disturbs the generation that serves. Every refusal names what is missing and the flag
 //! that adds it; in particular a transparent configuration never starts where its connections would fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use tracing::{info, warn};
 
 use super::child::Rights;
 use super::custody::{Custody, Held};
-use super::{Shell, failure, program::Program};
+use super::{Shell, devices, failure, program::Program};
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
@@ -50,6 +50,8 @@ pub struct Prepared {
     pub imprint: Imprint,
     /// The overlay's text.
     pub overlay: Overlay,
+    /// Sockets in custody that it is not offered, by inode: they hear nothing any more.
+    pub left_out: HashSet<u64>,
     /// Sockets made for addresses that this host does not have.
     pub made: Vec<Held>,
     /// Whether it needs the plumbing.
@@ -87,7 +89,8 @@ impl Shell {
             }
             None => Needs::NotNeeded,
         };
-        let made = make_foreign(&configuration, &self.custody);
+        let left_out = devices::left_out(&self.custody, &configuration);
+        let made = make_foreign(&configuration, &self.custody, &left_out);
         let kept = [(Capability::NetRaw, Kept::NetRaw), (Capability::NetBindService, Kept::NetBindService)];
         let kept: Vec<Kept> =
             kept.into_iter().filter(|(have, _)| held.has(*have)).map(|(_, keep)| keep).collect();
@@ -95,6 +98,7 @@ impl Shell {
             files,
             imprint,
             overlay: Overlay::new(self.descriptors.stats, &configuration, version, &kept),
+            left_out,
             made,
             needs,
             rights: Rights::for_files(configuration.files.iter().map(|file| &*file.bytes)),
@@ -270,12 +274,15 @@ fn no_way_back() -> Option<String> {
 }
 
 /// Listening sockets for addresses that this host does not have and that no socket in custody is bound
-/// to. HAProxy could not make them without the sysctl `ip_nonlocal_bind` (knowledge H12).
-fn make_foreign(configuration: &Configuration, custody: &Custody) -> Vec<Held> {
+/// to, but for those that are left out. HAProxy could not make them without the sysctl `ip_nonlocal_bind`
+/// (knowledge H12).
+fn make_foreign(configuration: &Configuration, custody: &Custody, left_out: &HashSet<u64>) -> Vec<Held> {
+    let held: Vec<&Held> =
+        custody.sockets().iter().filter(|held| !left_out.contains(&held.identity.inode.0)).collect();
     let mut made: Vec<Held> = Vec::new();
     for (bind, address) in configuration.tcp_addresses().take(MOST_ADDRESSES) {
         let known = |held: &Held| held.identity.address == LocalAddress::Ip(address);
-        if !wants_foreign(bind, address) || custody.sockets().iter().any(known) || made.iter().any(known) {
+        if !wants_foreign(bind, address) || held.iter().copied().any(known) || made.iter().any(known) {
             continue;
         }
         match make(bind, address) {

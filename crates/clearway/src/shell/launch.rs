@@ -155,6 +155,7 @@ impl Shell {
         // Only the identities: to keep them must not keep a socket open that everybody else lets go.
         let held: Vec<SocketIdentity> =
             to_offer(&custody, &left_out, &made).map(|held| held.identity.clone()).collect();
+        let limits = backlog::known(to_offer(&custody, &left_out, &made));
         let handover = if held.is_empty() {
             None
         } else {
@@ -192,7 +193,7 @@ impl Shell {
         let frontend_maxconn = self.invocation.frontend_maxconn.filter(|number| *number > 0);
         let begun = thread::spawn("letting a generation prove itself", move || {
             let lines = Lines::of(&configuration);
-            let expected = Expected { held: &held, lines: &lines, frontend_maxconn };
+            let expected = Expected { held: &held, limits: &limits, lines: &lines, frontend_maxconn };
             let outcome = prove(&stats, &expected, limit, &|worker| {
                 let _ = inner.send(Inner::Answered { generation, worker });
             });
@@ -292,6 +293,8 @@ struct Proven {
 struct Expected<'a> {
     /// What it was offered.
     held: &'a [SocketIdentity],
+    /// How many clients may wait there.
+    limits: &'a backlog::Known,
     /// What it was started from.
     lines: &'a Lines<'a>,
     /// `-N`.
@@ -306,7 +309,7 @@ fn prove(
     limit: Duration,
     answered: &dyn Fn(u32),
 ) -> Result<Proven, Failure> {
-    let Expected { held, lines, frontend_maxconn } = *expected;
+    let Expected { held, limits, lines, frontend_maxconn } = *expected;
     let closed = |error: &dyn std::fmt::Display| Failure {
         closed: true,
         ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
@@ -337,7 +340,7 @@ fn prove(
     let used: Vec<SocketIdentity> = custody.sockets().iter().map(|held| held.identity.clone()).collect();
     let adoption = inventory::adoption(held, &used);
     let default = frontend_maxconn.or_else(|| info.get("Hard_maxconn")?.parse().ok());
-    backlog::note(custody.sockets_mut(), &adoption.adopted, lines, default);
+    backlog::note(custody.sockets_mut(), limits, lines, default);
     let names = |sockets: &[SocketIdentity]| sockets.iter().map(ToString::to_string).collect();
     let proof = Proof {
         worker: info.pid,

@@ -9,6 +9,7 @@ mod backlog;
 mod bad_input;
 mod container;
 mod crash;
+mod device;
 mod draining;
 mod entry_point;
 mod foreign_address;
@@ -68,6 +69,7 @@ fn main() {
         backlog::TESTS,
         hung::TESTS,
         crash::TESTS,
+        device::TESTS,
         kinds::TESTS,
         parity::TESTS,
         residue::TESTS,

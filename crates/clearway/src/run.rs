@@ -160,8 +160,7 @@ async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Fail
                         tokio::time::sleep(Duration::from_millis(500)).await;
                         continue;
                     }
-                    Ok(Err(NotGiven::NotYet(failure))) => return Err(failure),
-                    Ok(Err(NotGiven::Refused(failure))) => return Err(failure),
+                    Ok(Err(NotGiven::NotYet(failure) | NotGiven::Refused(failure))) => return Err(failure),
                     Err(error) => {
                         return Err(Failure::new(ExitCode::Internal, format!("taking over: {error}")));
                     }

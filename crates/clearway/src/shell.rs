@@ -34,6 +34,7 @@ use crate::{log, takeover};
 mod backlog;
 mod child;
 pub mod custody;
+mod devices;
 mod failure;
 mod keeper;
 mod launch;

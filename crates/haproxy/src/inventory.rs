@@ -59,8 +59,9 @@ pub struct SocketIdentity {
     pub kind: SocketKind,
     /// Where it is bound.
     pub address: LocalAddress,
-    /// The interface that it is bound to (`SO_BINDTODEVICE`). The kernel tells no name any more once the interface
-    /// is gone, and never again for this socket.
+    /// The interface that it is bound to (`SO_BINDTODEVICE`), asked of the kernel only where HAProxy does not say it:
+    /// for UDP, and a link-local address (a reload asks for each of thousands of sockets). The kernel tells no name any
+    /// more once the interface is gone, and never again for this socket.
     pub device: Option<String>,
     /// `IPV6_V6ONLY`. The kernel sets it by itself on a socket bound to a specific IPv6 address, upon which
     /// HAProxy does not recognise it without `v6only` on the bind line (knowledge A.6).
@@ -101,11 +102,15 @@ impl SocketIdentity {
             Domain::IPV6 => (socket.only_v6()?, socket.ip_transparent_v6()? || socket.freebind_v6()?),
             _ => (false, false),
         };
+        let address = local(&socket.local_addr()?);
+        let asks = domain != Domain::UNIX && (kind == SocketKind::Datagram || address.is_link_local());
+        let device = asks.then(|| socket.device().ok().flatten()).flatten();
+        let device = device.and_then(|name| String::from_utf8(name).ok());
         Ok(Self {
             inode: Inode(fstat(fd)?.st_ino),
             kind,
-            address: local(&socket.local_addr()?),
-            device: socket.device().ok().flatten().and_then(|name| String::from_utf8(name).ok()),
+            address,
+            device,
             v6only,
             foreign,
             listening: socket.is_listener()?,

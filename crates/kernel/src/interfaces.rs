@@ -1,9 +1,15 @@
-//! What the network namespace of this process looks like, as far as it tells whether replies can come back.
+//! What the network namespace of this process looks like, as far as it tells whether replies can come back, and
+//! whether an interface is still the one that a socket was bound to.
 //!
-//! Read from `/proc/net` and `/proc/sys/net`, which show the reader's own namespace. It decides nothing.
+//! Read from `/proc/net` and `/proc/sys/net`, which show the reader's own namespace, and from sockets, which know
+//! theirs. It decides nothing.
 
 use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
+
+use rustix::net::netdevice::name_to_index;
+use socket2::SockRef;
 
 /// A setting that only the first network namespace of a machine has: its backlog is not per namespace
 /// (`net_core_table` in `net/core/sysctl_net_core.c`).
@@ -19,6 +25,19 @@ pub fn is_the_hosts() -> bool {
 pub fn in_use() -> BTreeSet<String> {
     let read = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
     named(&read("/proc/net/route"), &read("/proc/net/if_inet6"))
+}
+
+/// Whether a socket is bound to an interface that is no longer the one of this name: it was deleted, and somebody made
+/// another one. Such a socket hears nothing and never will, for it is bound to a number (`SO_BINDTOIFINDEX`, Linux 5.0)
+/// that the new one does not have.
+///
+/// False where there is no interface of that name: nobody could bind to it anew. Asked of the socket, so that it counts
+/// what is in the socket's own network namespace.
+pub fn was_made_anew(socket: BorrowedFd<'_>, name: &str) -> bool {
+    // In spite of its name it is not about IPv4.
+    let bound = SockRef::from(&socket).device_index_v4().ok().flatten();
+    let now = name_to_index(socket, name).ok();
+    bound.zip(now).is_some_and(|(bound, now)| bound.get() != now)
 }
 
 fn named(ipv4: &str, ipv6: &str) -> BTreeSet<String> {

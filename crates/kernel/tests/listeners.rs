@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clearway_kernel::capabilities::{Capability, effective};
+use clearway_kernel::interfaces::was_made_anew;
 use clearway_kernel::listeners::{bind_foreign, holders, is_local};
 use clearway_kernel::transparency::{Error, Family, can_be_transparent};
 use lab::{Named, helper, run};
@@ -20,6 +21,7 @@ const TESTS: &[Named] = &[
         "a_foreign_listener_shares_its_port_and_keeps_its_device",
         a_foreign_listener_shares_its_port_and_keeps_its_device,
     ),
+    ("an_interface_that_was_made_anew_is_noticed", an_interface_that_was_made_anew_is_noticed),
     ("holders_are_found_in_both_families", holders_are_found_in_both_families),
     ("a_holder_out_of_sight_has_a_user", a_holder_out_of_sight_has_a_user),
     ("net_raw_or_net_admin_makes_transparent", net_raw_or_net_admin_makes_transparent),
@@ -74,6 +76,31 @@ fn a_foreign_listener_shares_its_port_and_keeps_its_device() -> Result<()> {
     ensure!(device.starts_with(b"ck-d"), "{device:?}");
     ensure!(holders(8080, None)?.len() == 2);
     ensure!(bind_foreign(address, false, Some("nowhere")).is_err());
+    Ok(())
+}
+
+fn an_interface_that_was_made_anew_is_noticed() -> Result<()> {
+    let make = "ip link add ck-d type veth peer ck-e";
+    run(make)?;
+    let tcp = bind_foreign(FOREIGN[0].parse()?, false, Some("ck-d"))?;
+    let tcp6 = bind_foreign(FOREIGN[1].parse()?, true, Some("ck-d"))?;
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    socket2::SockRef::from(&udp).bind_device(Some(b"ck-d"))?;
+    let bound = [tcp.as_fd(), tcp6.as_fd(), udp.as_fd()];
+    let free = TcpListener::bind("127.0.0.1:0")?;
+    let noticed = || bound.map(|socket| was_made_anew(socket, "ck-d"));
+    ensure!(noticed() == [false; 3], "nothing has happened: {:?}", noticed());
+    run("ip link del ck-d")?;
+    ensure!(noticed() == [false; 3], "there is no other one yet: {:?}", noticed());
+    run(make)?;
+    ensure!(noticed() == [true; 3], "it is another one now: {:?}", noticed());
+    ensure!(!was_made_anew(free.as_fd(), "ck-d"), "it is bound to no interface");
+    ensure!(!was_made_anew(tcp.as_fd(), "nowhere"), "there is none");
+    // The name is what counts, and this one has gone on to another.
+    run("ip link set ck-e name ck-f")?;
+    let other = bind_foreign(FOREIGN[0].parse()?, false, Some("ck-f"))?;
+    run("ip link set ck-f name ck-g")?;
+    ensure!(!was_made_anew(other.as_fd(), "ck-f") && !was_made_anew(other.as_fd(), "ck-g"));
     Ok(())
 }
 

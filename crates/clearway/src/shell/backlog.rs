@@ -4,7 +4,7 @@
 //! number has no effect. So Clearway calls it, when the generation is committed; on what HAProxy has made itself it
 //! has done so. Where the lines leave open what the number would be, the socket stays as it is.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use clearway_haproxy::configuration::{Backlog, Lines};
 use clearway_haproxy::inventory::{SocketIdentity, SocketKind};
@@ -23,27 +23,50 @@ pub struct Change {
     to: u32,
 }
 
-/// Takes note, beside the loop, of what is to be changed at the commit, among the sockets that were taken over.
+/// What is known of the sockets that were offered: how many clients may wait, by inode.
+pub type Known = HashMap<u64, Option<u32>>;
+
+/// What is known of these.
+pub fn known<'a>(sockets: impl Iterator<Item = &'a Held>) -> Known {
+    sockets.map(|held| (held.identity.inode.0, held.limit)).collect()
+}
+
+/// Takes note, beside the loop, of how many clients may wait, and of what the commit has to change for it.
 /// `default`: for a line that says nothing.
-pub fn note(sockets: &mut [Held], taken_over: &[SocketIdentity], lines: &Lines<'_>, default: Option<u32>) {
-    let taken_over: HashSet<u64> = taken_over.iter().map(|one| one.inode.0).collect();
-    let listening = |held: &&mut Held| {
-        let identity = &held.identity;
-        identity.listening && identity.kind != SocketKind::Datagram && taken_over.contains(&identity.inode.0)
-    };
-    let Some(most) = queues::most().filter(|_| !taken_over.is_empty()) else { return };
+///
+/// The kernel is asked only if a number is another one than before: listing thousands of sockets takes ten
+/// milliseconds, and hardly any reload changes one.
+pub fn note(sockets: &mut [Held], known: &Known, lines: &Lines<'_>, default: Option<u32>) {
+    let Some(most) = queues::most() else { return };
+    let mut others: Vec<(&mut Held, u32)> = Vec::new();
+    for held in sockets.iter_mut().filter(|held| listens(&held.identity)) {
+        let wanted = number(lines.that_make(&held.identity).map(|bind| bind.backlog), default);
+        let wanted = wanted.map(|wanted| wanted.min(most));
+        let taken_over = known.get(&held.identity.inode.0);
+        // What it has made itself is as it wants it; what its lines leave open stays as it was.
+        held.limit = wanted.or(taken_over.copied().flatten());
+        if let (Some(before), Some(wanted)) = (taken_over, wanted)
+            && *before != Some(wanted)
+        {
+            others.push((held, wanted));
+        }
+    }
+    if others.is_empty() {
+        return;
+    }
     let limits = match queues::limits() {
         Ok(limits) => limits,
         Err(error) => return debug!("the limits of waiting clients stay as they are: {error}"),
     };
-    for held in sockets.iter_mut().filter(listening) {
-        let wanted = number(lines.that_make(&held.identity).map(|bind| bind.backlog), default);
+    for (held, to) in others {
         // What listens in another network namespace is not in the list.
-        if let (Some(wanted), Some(&from)) = (wanted, limits.get(&held.identity.inode.0)) {
-            let to = wanted.min(most);
-            held.limit = (from != to).then_some(Change { from, to });
-        }
+        let from = limits.get(&held.identity.inode.0).copied();
+        held.change = from.filter(|from| *from != to).map(|from| Change { from, to });
     }
+}
+
+fn listens(socket: &SocketIdentity) -> bool {
+    socket.listening && socket.kind != SocketKind::Datagram
 }
 
 /// What all lines that may have made a socket agree upon.
@@ -61,7 +84,7 @@ fn number(mut backlogs: impl Iterator<Item = Backlog>, default: Option<u32>) -> 
 pub fn apply(custody: &Custody) {
     let mut changed = Vec::new();
     for held in custody.sockets() {
-        let Some(Change { from, to }) = held.limit else { continue };
+        let Some(Change { from, to }) = held.change else { continue };
         match queues::set_limit(held.descriptor(), to) {
             Ok(()) => changed.push(format!("{} {to} (was {from})", held.identity)),
             Err(error) => warn!("letting {to} clients wait at {}: {error}", held.identity),

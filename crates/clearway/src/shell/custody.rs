@@ -22,8 +22,10 @@ pub struct Held {
     socket: ReceivedSocket,
     /// What the socket is, asked of the kernel once. The interface as the `bind` line names it, if HAProxy said so.
     pub identity: SocketIdentity,
-    /// What the commit changes at its queue.
-    pub limit: Option<Change>,
+    /// How many clients may wait at it once it is committed, as far as its line says; what the next one is compared with.
+    pub limit: Option<u32>,
+    /// What the commit changes about that.
+    pub change: Option<Change>,
 }
 
 impl Held {
@@ -49,7 +51,7 @@ impl Held {
         if !socket.interface.is_empty() {
             identity.device = Some(socket.interface.clone());
         }
-        Ok(Self { identity, limit: None, socket })
+        Ok(Self { identity, limit: None, change: None, socket })
     }
 
     /// Adds what HAProxy leaves out for UDP sockets (QUIC, `dgram-bind`) and compares all the same when it is offered

@@ -41,6 +41,7 @@ use clearway_core::supervisor::{Event, Failure, Proof};
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
 use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::drift::Imprint;
+use clearway_haproxy::getsocks::OfferedSocket;
 use clearway_haproxy::inventory::{self, SocketIdentity};
 use clearway_haproxy::runtime::{Channel, Command};
 use clearway_haproxy::{getsocks, sockpair};
@@ -157,13 +158,19 @@ impl Shell {
             (numbers.master_cli, master_child),
         ];
         let custody = Arc::clone(&self.custody);
-        let to_hand_over = custody.sockets().len() + prepared.made.len();
-        let handover = if to_hand_over > 0 {
+        let made = Arc::new(prepared.made);
+        let left_out = prepared.left_out;
+        // Only the identities: to keep them must not keep a socket open that everybody else lets go.
+        let held: Vec<SocketIdentity> =
+            to_offer(&custody, &left_out, &made).map(|held| held.identity.clone()).collect();
+        let limits = backlog::known(to_offer(&custody, &left_out, &made));
+        let shuffled = custody.shuffled().clone();
+        let handover = if held.is_empty() {
+            None
+        } else {
             let (ours, theirs) = sockpair::pair().map_err(|error| cannot("handover", &error))?;
             descriptors.push((numbers.sockets, theirs));
             Some(ours)
-        } else {
-            None
         };
         let files = GenerationFiles {
             overlay: numbers.overlay.path(),
@@ -181,25 +188,28 @@ impl Shell {
         let stderr = process.stderr.take().ok_or_else(|| cannot("its standard error", &"not there"))?;
         let words = Words::listen(stderr).map_err(|error| cannot("its standard error", &error))?;
 
-        let (made, crowded) = (Arc::new(prepared.made), Arc::new(OnceLock::new()));
+        let crowded = Arc::new(OnceLock::new());
         if let Some(end) = &handover {
             let end = end.try_clone().map_err(|error| cannot("handover", &error))?;
             let (custody, made) = (Arc::clone(&custody), Arc::clone(&made));
             let (limit, crowded) = (self.settings.ready_timeout, Arc::clone(&crowded));
             thread::spawn("handing the listening sockets over", move || {
-                hand_over(&end, &custody, &made, limit, &crowded);
+                let sockets = offered(to_offer(&custody, &left_out, &made));
+                hand_over(&end, &sockets, &custody, limit, &crowded);
             });
         }
-        // Only the identities: this conversation must not keep a socket open that everybody else lets go.
-        let held: Vec<SocketIdentity> =
-            custody.sockets().iter().chain(made.iter()).map(|held| held.identity.clone()).collect();
-        let shuffled = custody.shuffled().clone();
         let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
         let configuration = prepared.configuration;
         let frontend_maxconn = self.invocation.frontend_maxconn.filter(|number| *number > 0);
         let begun = thread::spawn("letting a generation prove itself", move || {
             let lines = Lines::of(&configuration);
-            let expected = Expected { held: &held, shuffled: &shuffled, lines: &lines, frontend_maxconn };
+            let expected = Expected {
+                held: &held,
+                limits: &limits,
+                shuffled: &shuffled,
+                lines: &lines,
+                frontend_maxconn,
+            };
             let mut outcome = prove(&to_prove, &expected, limit, &|worker| {
                 let _ = inner.send(Inner::Answered { generation, worker });
             });
@@ -270,18 +280,27 @@ fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// What is in custody and hears something, and what was made for this generation.
+fn to_offer<'a>(
+    custody: &'a Custody,
+    left_out: &'a HashSet<u64>,
+    made: &'a [Held],
+) -> impl DoubleEndedIterator<Item = &'a Held> {
+    let held = custody.sockets().iter().filter(|held| !left_out.contains(&held.identity.inode.0));
+    held.chain(made)
+}
+
 fn hand_over(
     end: &OwnedFd,
+    sockets: &[OfferedSocket<'_>],
     custody: &Custody,
-    made: &[Held],
     limit: Duration,
     crowded: &OnceLock<HashSet<SocketAddr>>,
 ) {
-    let sockets = offered(custody.sockets().iter().chain(made));
     let done = sockpair::accept(end, limit).map_err(|error| error.to_string()).and_then(|connection| {
         // The last moment before it binds: a former generation may take its time to let go.
         let _ = crowded.set(crowd(custody));
-        getsocks::serve(connection, &sockets, HANDOVER).map_err(|error| error.to_string())
+        getsocks::serve(connection, sockets, HANDOVER).map_err(|error| error.to_string())
     });
     match done {
         Ok(()) => debug!("{} sockets were handed over", sockets.len()),
@@ -313,6 +332,8 @@ struct Expected<'a> {
     held: &'a [SocketIdentity],
     /// Those of them whose order is not known.
     shuffled: &'a HashSet<u64>,
+    /// How many clients may wait there.
+    limits: &'a backlog::Known,
     /// What it was started from.
     lines: &'a Lines<'a>,
     /// `-N`.
@@ -327,7 +348,7 @@ fn prove(
     limit: Duration,
     answered: &dyn Fn(u32),
 ) -> Result<Proven, Failure> {
-    let Expected { held, shuffled, lines, frontend_maxconn } = *expected;
+    let Expected { held, limits, shuffled, lines, frontend_maxconn } = *expected;
     let closed = |error: &dyn std::fmt::Display| Failure {
         closed: true,
         ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
@@ -361,7 +382,7 @@ fn prove(
     let used: Vec<SocketIdentity> = custody.sockets().iter().map(|held| held.identity.clone()).collect();
     let adoption = inventory::adoption(held, &used);
     let default = frontend_maxconn.or_else(|| info.get("Hard_maxconn")?.parse().ok());
-    backlog::note(custody.sockets_mut(), &adoption.adopted, lines, default);
+    backlog::note(custody.sockets_mut(), limits, lines, default);
     let names = |sockets: &[SocketIdentity]| sockets.iter().map(ToString::to_string).collect();
     let proof = Proof {
         worker: info.pid,

@@ -24,7 +24,7 @@ use tracing::{info, warn};
 use super::child::Rights;
 use super::custody::{Custody, Held};
 use super::reading::{Chosen, Files, Known};
-use super::{Shell, failure, program::Program};
+use super::{Shell, devices, failure, program::Program};
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
@@ -40,6 +40,8 @@ pub struct Prepared {
     pub imprint: Arc<Imprint>,
     /// The overlay's text.
     pub overlay: Overlay,
+    /// Sockets in custody that it is not offered, by inode: they hear nothing any more.
+    pub left_out: HashSet<u64>,
     /// Sockets made for addresses that this host does not have.
     pub made: Vec<Held>,
     /// Whether it needs the plumbing.
@@ -72,7 +74,8 @@ impl Shell {
             }
             None => Needs::NotNeeded,
         };
-        let made = make_foreign(&configuration, &self.custody);
+        let left_out = devices::left_out(&self.custody, &configuration);
+        let made = make_foreign(&configuration, &self.custody, &left_out);
         let kept = [(Capability::NetRaw, Kept::NetRaw), (Capability::NetBindService, Kept::NetBindService)];
         let kept: Vec<Kept> =
             kept.into_iter().filter(|(have, _)| held.has(*have)).map(|(_, keep)| keep).collect();
@@ -80,6 +83,7 @@ impl Shell {
             files,
             imprint,
             overlay: Overlay::new(self.descriptors.stats, &configuration, version, &kept),
+            left_out,
             made,
             needs,
             rights: Rights::for_files(configuration.files.iter().map(|file| &*file.bytes)),
@@ -217,11 +221,13 @@ fn no_way_back() -> Option<String> {
 }
 
 /// Listening sockets for addresses that this host does not have and that no socket in custody is bound
-/// to. HAProxy could not make them without the sysctl `ip_nonlocal_bind` (knowledge H12).
-fn make_foreign(configuration: &Configuration, custody: &Custody) -> Vec<Held> {
+/// to, but for those that are left out. HAProxy could not make them without the sysctl `ip_nonlocal_bind`
+/// (knowledge H12).
+fn make_foreign(configuration: &Configuration, custody: &Custody, left_out: &HashSet<u64>) -> Vec<Held> {
+    let held: Vec<&Held> =
+        custody.sockets().iter().filter(|held| !left_out.contains(&held.identity.inode.0)).collect();
     let mut made: Vec<Held> = Vec::new();
-    let mut known: HashSet<SocketAddr> = custody
-        .sockets()
+    let mut known: HashSet<SocketAddr> = held
         .iter()
         .filter_map(|held| match held.identity.address {
             LocalAddress::Ip(address) => Some(address),

@@ -23,6 +23,11 @@ fn tells_what_a_socket_is() {
     let found = SocketIdentity::of(&udp).unwrap();
     assert_eq!(found.to_string(), format!("udp4@{}", udp.local_addr().unwrap()));
 
+    // Without a right, as long as it is bound to none (Linux 5.7).
+    if socket2::SockRef::from(&udp).bind_device(Some(b"lo")).is_ok() {
+        assert_eq!(SocketIdentity::of(&udp).unwrap().device.as_deref(), Some("lo"));
+    }
+
     socket2::SockRef::from(&tcp).set_freebind_v4(true).unwrap();
     assert!(SocketIdentity::of(&tcp).unwrap().foreign);
 

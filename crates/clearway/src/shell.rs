@@ -357,7 +357,7 @@ impl Shell {
             match self.place.take_the_name() {
                 Ok(Some(lock)) => self.succession.hold_the_name(lock),
                 Ok(None) => {}
-                Err(failure) => log::failure(&failure),
+                Err(failure) => self.succession.try_again_for_the_name(&failure),
             }
         }
         if self.succession.has_the_name()

@@ -24,12 +24,16 @@ use super::custody::{Custody, Held};
 use super::keeper::Keeper;
 use super::{Inner, thread};
 use crate::admin::{self, Wishes};
+use crate::log;
 use crate::takeover::message::{Former, Message, PROTOCOL};
 use crate::takeover::wire::{Door, Wire};
 use crate::takeover::{self, Inheritance, News, PROMPT, origin};
 
 /// How long the loop waits at most until another Clearway has room for a word; its queue is empty, so it never does.
 const SHORT: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the name of a predecessor that has died is free, ten times a second.
+const MOST_TRIES: u32 = 100;
 
 /// How many conversations may wait to be accepted; the same as at the beginning.
 const BACKLOG: i32 = 128;
@@ -50,6 +54,8 @@ pub struct Succession {
     own_origin: Option<String>,
     peers: HashMap<Peer, Conversation>,
     predecessor: Option<Arc<Wire>>,
+    /// How often the name of a predecessor that has died was not free.
+    tries: u32,
     holder: Option<Keeper>,
     /// What a holder would hold.
     last: Option<Arc<Custody>>,
@@ -80,6 +86,7 @@ impl Succession {
             own_origin: origin::of_this_container(),
             peers: HashMap::new(),
             predecessor: None,
+            tries: 0,
             holder: None,
             last: None,
             release_at_once: false,
@@ -249,6 +256,20 @@ impl Succession {
     /// Whether the name is held by nobody that we know of: the predecessor has died before it could hand it over.
     pub fn has_no_name(&self) -> bool {
         self.door.is_some() && self.name.is_empty() && self.predecessor.is_none()
+    }
+
+    /// A process that is killed closes its descriptors one after the other: the end of the conversation may be seen
+    /// before the name is free.
+    pub fn try_again_for_the_name(&mut self, failure: &Failure) {
+        self.tries += 1;
+        if self.tries > MOST_TRIES {
+            return log::failure(failure);
+        }
+        let inner = self.inner.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let _ = inner.send(Inner::Takeover(News::PredecessorGone));
+        });
     }
 
     /// A container that was superseded a short while ago stays away.

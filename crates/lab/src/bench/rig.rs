@@ -151,7 +151,8 @@ impl Rig {
         balancer.settle()?;
         balancer.signal(Signal::TERM)?;
         if balancer.wait_exit(Duration::from_secs(1)).is_err() {
-            balancer.signal(Signal::TERM)?;
+            // It may have ended at this moment; whether it has, the next line says.
+            let _ = balancer.signal(Signal::TERM);
         }
         balancer.wait_exit(DEADLINE).map(|_| ())
     }

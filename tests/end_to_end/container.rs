@@ -16,10 +16,11 @@ mod holder;
 mod image;
 mod memory;
 mod rig;
+mod stop;
 mod takeover;
 
 /// The tests of all parts.
-pub const TESTS: [&[crate::Test]; 10] = [
+pub const TESTS: [&[crate::Test]; 11] = [
     documented::TESTS,
     capabilities::TESTS,
     drop_in::TESTS,
@@ -29,5 +30,6 @@ pub const TESTS: [&[crate::Test]; 10] = [
     deploy::TESTS,
     bad_input::TESTS,
     memory::TESTS,
+    stop::TESTS,
     image::TESTS,
 ];

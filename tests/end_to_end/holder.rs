@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::stage::{
     SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
 };
+use crate::takeover::NAMED;
 
 crate::tests![
     who_connects_while_nobody_runs_waits_for_the_next,
@@ -25,10 +26,8 @@ crate::tests![
     a_stranger_gets_nothing_from_a_holder,
 ];
 
-const NAMED: (&str, &str) = ("CLEARWAY_INSTANCE", "web");
-
 /// Starts a holder, and waits until it holds for somebody or is ready to.
-fn holder(stage: &Stage, more: &[(&str, &str)]) -> Result<Balancer> {
+pub fn holder(stage: &Stage, more: &[(&str, &str)]) -> Result<Balancer> {
     let words = [clearway_program()?.display().to_string(), "hold".to_owned()];
     let variables: Vec<_> = [NAMED, ("CLEARWAY_LOG", "text,debug")].iter().chain(more).copied().collect();
     let holder = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &variables)?;
@@ -37,7 +36,7 @@ fn holder(stage: &Stage, more: &[(&str, &str)]) -> Result<Balancer> {
 }
 
 /// Waits until it holds the sockets of both fronts.
-fn wait_until_it_holds(holder: &Balancer, from: u64) -> Result<()> {
+pub fn wait_until_it_holds(holder: &Balancer, from: u64) -> Result<()> {
     holder.wait_for_log(from, "keeping 2 listening sockets", SOON).map(|_| ())
 }
 
@@ -46,7 +45,7 @@ fn patient_load(stage: &Stage, rate: f64) -> Result<RunningLoad> {
     clearway_lab::load::start(&stage.hosts.client, plan.patient_for(Duration::from_secs(20)))
 }
 
-fn end(mut holder: Balancer) -> Result<()> {
+pub fn end(mut holder: Balancer) -> Result<()> {
     assert_code(holder.stop(Signal::TERM, SOON)?, 0)
 }
 

@@ -64,6 +64,7 @@ fn main() {
         stop::TESTS,
         steering::TESTS,
         takeover::TESTS,
+        takeover::killed::TESTS,
         holder::TESTS,
         systemd::TESTS,
         backlog::TESTS,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
@@ -76,9 +77,10 @@ impl Shared {
 
 /// The verb and the step, without what it carries: `does Report Draining` of `does Report(Draining(...))`.
 fn name(line: &str) -> String {
-    let mut words = line.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let mut words =
+        line.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).peekable();
     let mut name: Vec<&str> = words.by_ref().take(2).collect();
-    if matches!(name.last(), Some(&("Report" | "Event"))) {
+    while matches!(name.last(), Some(&("Report" | "Event" | "Takeover"))) && words.peek().is_some() {
         name.extend(words.next());
     }
     name.join(" ")
@@ -87,8 +89,22 @@ fn name(line: &str) -> String {
 impl Steps {
     /// Starts Clearway on the stage and waits until it serves.
     pub fn start(stage: &Stage, environment: &[(&str, &str)]) -> Result<(Self, Balancer)> {
+        let (steps, mut balancer) = Self::launch(stage, None, environment)?;
+        stage.wait_ready(&mut balancer)?;
+        balancer.wait_for_log(0, " serves, worker ", SOON)?;
+        ensure!(!steps.0.state().seen.is_empty(), "it serves and has not said a step");
+        Ok((steps, balancer))
+    }
+
+    /// Starts Clearway on the stage, to stop at a step perhaps, and waits for nothing.
+    pub fn launch(
+        stage: &Stage,
+        stop: Option<&str>,
+        environment: &[(&str, &str)],
+    ) -> Result<(Self, Balancer)> {
+        static LAUNCHED: AtomicU32 = AtomicU32::new(0);
         let program = program()?;
-        let path = stage.path("steps");
+        let path = stage.path(&format!("steps-{}", LAUNCHED.fetch_add(1, Ordering::Relaxed)));
         let listener = UnixListener::bind(&path)?;
         let shared = Arc::new(Shared::default());
         let following = Arc::clone(&shared);
@@ -100,10 +116,10 @@ impl Steps {
         let (program, file) = (program.display().to_string(), stage.file().display().to_string());
         let words = [program, "haproxy".to_owned(), "-f".to_owned(), file];
         let steps = Self(shared);
-        let mut balancer = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &variables)?;
-        stage.wait_ready(&mut balancer)?;
-        balancer.wait_for_log(0, " serves, worker ", SOON)?;
-        ensure!(!steps.0.state().seen.is_empty(), "it serves and has not said a step");
+        if let Some(step) = stop {
+            steps.stop_at(step);
+        }
+        let balancer = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &variables)?;
         Ok((steps, balancer))
     }
 

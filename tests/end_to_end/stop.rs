@@ -8,7 +8,7 @@ use clearway_lab::session::{Session, State};
 use clearway_lab::wait::patience;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, said};
+use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, said};
 
 crate::tests![
     a_stop_refuses_new_clients_and_lets_sessions_finish,
@@ -18,6 +18,7 @@ crate::tests![
     drain_waits_for_the_end,
     a_stop_while_starting_leaves_nothing,
     a_stop_ends_former_generations_too,
+    a_stop_delay_shows_before_anybody_is_refused,
 ];
 
 fn a_stop_refuses_new_clients_and_lets_sessions_finish() -> Result<()> {
@@ -129,6 +130,34 @@ fn a_stop_ends_former_generations_too() -> Result<()> {
         "no former generation: {:?}",
         balancer.haproxy_processes()
     );
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// Balancers in front see it coming: not ready at once, and for as long as the delay everybody is served.
+fn a_stop_delay_shows_before_anybody_is_refused() -> Result<()> {
+    let stage = Stage::new("delay")?;
+    stage.write(&stage.plain())?;
+    let delay = Duration::from_secs(3) * patience();
+    let mut balancer =
+        stage.start_with(&[], &[("CLEARWAY_STOP_DELAY", &*format!("{}s", delay.as_secs()))])?;
+    assert_code(stage.clearway(&["health"])?.status, 0)?;
+    let load = clearway_lab::load::start(
+        &stage.hosts.client,
+        stage.load(200.0, delay / 2).expecting(clearway_lab::load::Expect::Anything),
+    )?;
+    let begun = Instant::now();
+    balancer.signal(Signal::TERM)?;
+    balancer.wait_for_log(0, "not ready from now on", SOON)?;
+    assert_code(stage.clearway(&["health"])?.status, 3)?;
+    assert_nobody_lost(&load.wait()?, 100)?;
+    ensure!(balancer.is_running()?, "it has ended");
+    assert_code(balancer.wait_exit(SOON + delay)?, 0)?;
+    ensure!(begun.elapsed() >= delay, "it did not wait");
+    // Who insists does not wait for it.
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_STOP_DELAY", "1h")])?;
+    balancer.signal(Signal::TERM)?;
+    balancer.wait_for_log(0, "not ready from now on", SOON)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -1,5 +1,7 @@
 //! A Clearway that is started under the name of one that serves takes over: no client sees it.
 
+pub mod killed;
+
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -26,7 +28,8 @@ crate::tests![
     an_unnamed_one_is_left_alone,
 ];
 
-const NAMED: (&str, &str) = ("CLEARWAY_INSTANCE", "web");
+/// The name of the instance.
+pub const NAMED: (&str, &str) = ("CLEARWAY_INSTANCE", "web");
 
 /// Starts another one under the same name, and waits until it serves.
 fn successor(stage: &Stage) -> Result<Balancer> {

@@ -86,6 +86,7 @@ async fn supervise(
     };
     let (mut place, inheritance) = begun;
     sweep(&settings);
+    steps::at("asks", &"Holder");
     let holder = ask_holder(&settings).await;
 
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
@@ -147,6 +148,7 @@ async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Fail
             return Err(taken);
         };
         let door = shell::door(name.as_str(), settings);
+        steps::at("asks", &"Predecessor");
         let failure = match takeover::knock(&door) {
             Ok(Some(wire)) => {
                 // It may be busy with a reload, which may take long.

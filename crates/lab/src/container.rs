@@ -163,6 +163,15 @@ impl Container {
         self.follow()
     }
 
+    /// Waits until the engine has started it again by itself, with another first process; its log goes on.
+    pub fn wait_for_restart(&mut self, former: u32, deadline: Duration) -> Result<()> {
+        let restarted = eventually(deadline, "the engine to start the container again", || {
+            self.state().ok().filter(|state| state.running && state.pid != former).map(|_| ())
+        });
+        restarted.with_context(|| self.log_for_people())?;
+        self.follow()
+    }
+
     /// What `docker inspect` says.
     pub fn state(&self) -> Result<State> {
         State::of(&self.engine, &self.name)

@@ -15,6 +15,7 @@ use crate::stage::{SOON, assert_nobody_lost, assert_only_accepted_ones_lost};
 crate::tests![
     the_only_balancer_removed_and_a_new_one_started_refuses_nobody,
     docker_restart_refuses_nobody,
+    a_container_that_ran_out_of_memory_refuses_nobody,
     without_a_holder_what_a_removed_one_left_is_inert_and_swept_at_the_next_start,
 ];
 
@@ -94,6 +95,36 @@ fn docker_restart_refuses_nobody() -> Result<()> {
     let report = load.finish()?;
     println!("restarted: {}", report.total);
     assert_nobody_lost(&report, 50)?;
+    let code = only.stop(300)?;
+    ensure!(code == 0, "exit code {code}: {}", only.log_for_people());
+    end(&rig, holder)
+}
+
+/// The kernel kills the first process, and with it the container; the engine starts it again.
+fn a_container_that_ran_out_of_memory_refuses_nobody() -> Result<()> {
+    let rig = Rig::new("hdoom")?;
+    super::memory::limited()?;
+    rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;
+    let mut holder = holder(&rig)?;
+    let limits = ["--memory=64m", "--memory-swap=64m", "--restart=on-failure"];
+    let mut only = rig.run_named(&limits)?;
+    rig.wait_until_serving(&mut only)?;
+    let load = load(&rig)?;
+    answered(&load)?;
+    // By itself the kernel would take HAProxy, or what eats the memory: here the first process is to be the one.
+    let pid = only.pid()?;
+    for (process, score) in only.processes()?.into_iter().map(|one| (one, if one == pid { "1000" } else { "-1000" })) {
+        std::fs::write(format!("/proc/{process}/oom_score_adj"), score)?;
+    }
+    let eat = "echo -1000 > /proc/self/oom_score_adj; head -c 100000000 /dev/zero | tail -c 90000000 > /dev/null";
+    let _killed_with_it = rig.engine.ask(&["exec", "--privileged", only.name(), "sh", "-c", eat])?;
+    holder.wait_for_log(0, "the balancer is gone: 2 listening sockets are held", SOON)?;
+    only.wait_for_restart(pid, SOON)?;
+    only.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+    answered(&load)?;
+    let report = load.finish()?;
+    println!("out of memory: {}", report.total);
+    assert_only_accepted_ones_lost(&report, 1, 50)?;
     let code = only.stop(300)?;
     ensure!(code == 0, "exit code {code}: {}", only.log_for_people());
     end(&rig, holder)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -20,6 +20,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What the machine gets to come to rest between two reloads.
 const REST: Duration = Duration::from_millis(200);
+
+/// What a Clearway needs that another one shall take over from.
+pub(super) const NAMED: (&str, &str) = ("CLEARWAY_INSTANCE", "bench");
 
 /// Whether the servers shall see the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,9 +111,15 @@ impl Rig {
         variables: &[(&str, &str)],
     ) -> Result<Balancer> {
         self.write_next(transparency)?;
-        let mut balancer = Balancer::start(&self.lab.balancer, kind, &self.config(), &[], variables)?;
+        let mut balancer = self.launch(kind, variables)?;
         self.wait_for_version(&mut balancer)?;
         Ok(balancer)
+    }
+
+    fn launch(&self, kind: Kind, variables: &[(&str, &str)]) -> Result<Balancer> {
+        let directory = self.folder.path().join("run").display().to_string();
+        let variables = [variables, &[("CLEARWAY_RUN_DIRECTORY", &directory)]].concat();
+        Balancer::start(&self.lab.balancer, kind, &self.config(), &[], &variables)
     }
 
     /// Waits until the version that was written last answers.
@@ -129,6 +138,20 @@ impl Rig {
         let begun = Instant::now();
         balancer.reload()?;
         Ok(begun)
+    }
+
+    /// Writes the next version and starts another Clearway on it, which takes over. Gives the moment of its start.
+    pub(super) fn begin_takeover(&mut self, variables: &[(&str, &str)]) -> Result<(Instant, Balancer)> {
+        self.write_next(self.transparency)?;
+        let begun = Instant::now();
+        Ok((begun, self.launch(Kind::Clearway, variables)?))
+    }
+
+    /// Waits until one that was taken over from has ended, in good order.
+    pub(super) fn assert_relieved(mut former: Balancer) -> Result<()> {
+        let status = former.wait_exit(DEADLINE)?;
+        ensure!(status.success(), "one that was taken over from ended with {status}: {}", former.stderr()?);
+        Ok(())
     }
 
     /// Writes the next version, reloads and waits for its first answer. Gives the time from the signal until then.

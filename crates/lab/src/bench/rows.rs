@@ -2,6 +2,7 @@
 
 mod idle;
 mod large;
+mod tail;
 mod times;
 mod traffic;
 
@@ -17,6 +18,7 @@ pub(super) fn all(quick: bool) -> Vec<Box<dyn Row>> {
     rows.extend(times::reloads(quick));
     rows.push(Box::new(times::Crash::default()));
     rows.extend(traffic::all(quick));
+    rows.extend(tail::all(quick));
     rows.extend(idle::all(quick));
     rows
 }

@@ -54,7 +54,7 @@ bench: setup build ## measure Clearway beside plain HAProxy; results in target/b
 bench-quick: setup build ## the same with fewer and shorter runs: does it work, not how fast
 	$(LAB) bench --quick $(ARGS)
 
-bench-soak: setup build ## N million connections (1) against ten reloads a second: losses, percentiles, memory
+bench-soak: setup build ## N million connections (1) against ten reloads a second (or ARGS="--takeovers 1"): losses, percentiles, memory
 	$(LAB) soak --millions $(or $(N),1) $(ARGS)
 
 check: ## formatting, clippy, rustdoc, licences and sources of the dependencies, workflows

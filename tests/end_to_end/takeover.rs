@@ -17,6 +17,7 @@ use crate::stage::{
 crate::tests![
     twenty_in_a_row_lose_nobody,
     a_transparent_one_keeps_its_clients,
+    a_socket_that_haproxy_binds_a_second_time_is_steered,
     a_successor_that_cannot_start_changes_nothing,
     a_successor_that_dies_before_it_serves_changes_nothing,
     a_successor_that_dies_young_gives_back,
@@ -97,6 +98,30 @@ fn a_transparent_one_keeps_its_clients() -> Result<()> {
         assert_code(former.wait_exit(SOON)?, 0)?;
     }
     assert_code(third.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// A specific IPv6 address without `v6only`.
+fn a_socket_that_haproxy_binds_a_second_time_is_steered() -> Result<()> {
+    let stage = Stage::new("tkv6")?;
+    stage.write(&stage.plain().replace(" v6only", ""))?;
+    let mut serving = stage.start_with(&[], &[NAMED])?;
+    let plan = stage.load(400.0, Duration::from_mins(2)).expecting(clearway_lab::load::Expect::Anything);
+    let load = clearway_lab::load::start(&stage.hosts.client, plan)?;
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[1], None)?;
+    let mut former = Vec::new();
+    for _ in 0..10 {
+        let next = successor(&stage)?;
+        next.wait_for_log(0, "bound a second time", SOON)?;
+        former.push(std::mem::replace(&mut serving, next));
+    }
+    assert_nobody_lost(&load.finish()?, 300)?;
+    ensure!(session.beat() == State::Alive, "a session that was there before was lost");
+    drop(session);
+    for mut one in former {
+        assert_code(one.wait_exit(SOON)?, 0)?;
+    }
+    assert_code(serving.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
 

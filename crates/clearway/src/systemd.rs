@@ -141,6 +141,7 @@ impl Systemd {
             | Report::Crashed { .. }
             | Report::StopAnnounced { .. }
             | Report::Stopping { .. }
+            | Report::Left { .. }
             | Report::Cutting { .. }
             | Report::Takeover(_)
             | Report::Leaving(_) => String::new(),

@@ -166,10 +166,16 @@ impl Container {
     /// Waits until the engine has started it again by itself, with another first process; its log goes on.
     pub fn wait_for_restart(&mut self, former: u32, deadline: Duration) -> Result<()> {
         let restarted = eventually(deadline, "the engine to start the container again", || {
-            self.state().ok().filter(|state| state.running && state.pid != former).map(|_| ())
+            let state = self.state().ok()?;
+            (state.running && state.pid != former).then_some(())
         });
         restarted.with_context(|| self.log_for_people())?;
-        self.follow()
+        // `docker logs --follow` that begins at this moment may take the former end for one of now.
+        eventually(deadline, "the log to go on", || {
+            self.follow().ok()?;
+            std::thread::sleep(Duration::from_millis(100));
+            (!self.has_ended()).then_some(())
+        })
     }
 
     /// What `docker inspect` says.

@@ -113,6 +113,9 @@ impl Supervisor {
     /// The shell has looked: condemns those who are over the budget.
     pub(super) fn surveyed(&mut self, surveys: &[Survey], now: Duration, todo: &mut Vec<Action>) {
         self.cuts.asked = false;
+        if self.stop.is_some() {
+            return self.surveyed_while_stopping(surveys, now, todo);
+        }
         let draining = self.draining(now);
         let Budget { generations, age: longest, memory } = self.limits.old;
         // A generation that does not say how many sessions it has goes before one that does.

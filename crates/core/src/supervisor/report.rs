@@ -93,6 +93,15 @@ pub enum Report {
         /// How long everything goes on.
         delay: Duration,
     },
+    /// What a stop still waits for.
+    Left {
+        /// How many sessions; unset if not every generation said so.
+        sessions: Option<u64>,
+        /// How long it has waited.
+        after: Duration,
+        /// When they are cut.
+        cut_in: Duration,
+    },
     /// Sessions are cut: asked for a second time, or the drain timeout is over.
     Cutting {
         /// Why.
@@ -257,6 +266,12 @@ impl fmt::Display for Report {
             Self::Stopping { by, generations, limit } => {
                 write!(f, "stop asked for by {by}: {generations} generation(s) finish their sessions, ")?;
                 write!(f, "for at most {} s", limit.as_secs_f32())
+            }
+            Self::Left { sessions, after, cut_in } => {
+                let sessions =
+                    sessions.map_or("an unknown number of".to_owned(), |number| number.to_string());
+                let (after, cut_in) = (after.as_secs(), cut_in.as_secs());
+                write!(f, "{sessions} session(s) left after {after} s; what is left in {cut_in} s is cut")
             }
             Self::Cutting { why, generations } => {
                 match why {

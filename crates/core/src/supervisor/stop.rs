@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::exit::ExitCode;
 use crate::names::Generation;
 
-use super::event::{Action, Asker, How};
+use super::event::{Action, Asker, How, Survey};
 use super::report::{Cut, Report};
 use super::{GRACE, State, Supervisor};
 
@@ -17,7 +17,17 @@ pub(super) struct Stop {
     stage: Stage,
     /// Whether `SIGTERM` or `SIGINT` has come: the next one means at once.
     insisted: bool,
+    since: Duration,
+    /// When to ask what is left; unset while an answer is awaited.
+    ask_at: Option<Duration>,
 }
+
+/// How long after the beginning it is said for the first time what is left; then after twice as long, and so on. Whoever
+/// stops Clearway may kill it when it likes (`docker stop` after ten seconds), and the log is to tell what was lost.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// The longest time between two looks.
+const PACE: Duration = Duration::from_hours(1);
 
 #[derive(Clone, Copy, Debug)]
 enum Stage {
@@ -36,7 +46,8 @@ enum Stage {
 impl Stop {
     pub(super) fn deadline(&self) -> Duration {
         match self.stage {
-            Stage::Draining { until } | Stage::Terminating { until } | Stage::Killing { until } => until,
+            Stage::Draining { until } => self.ask_at.map_or(until, |at| at.min(until)),
+            Stage::Terminating { until } | Stage::Killing { until } => until,
         }
     }
 }
@@ -103,8 +114,9 @@ impl Supervisor {
         // never read.
         todo.push(Action::ReleaseCustody);
         self.drain_all(now, todo);
-        self.stop =
-            Some(Stop { code, stage: Stage::Draining { until: now.saturating_add(limit) }, insisted });
+        let stage = Stage::Draining { until: now.saturating_add(limit) };
+        let ask_at = Some(now.saturating_add(FIRST_LOOK));
+        self.stop = Some(Stop { code, stage, insisted, since: now, ask_at });
         self.after_an_end(todo);
     }
 
@@ -131,8 +143,41 @@ impl Supervisor {
                 self.end_all(Cut::Ignored, How::Kill, Stage::Killing { until: now + GRACE }, todo);
             }
             Stage::Killing { until } if until <= now => self.leave(code, todo),
+            Stage::Draining { .. } => self.look_at_what_is_left(now, todo),
             _ => {}
         }
+    }
+
+    fn look_at_what_is_left(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        let Some(stop) = &mut self.stop else { return };
+        if stop.ask_at.is_some_and(|at| at <= now) {
+            stop.ask_at = None;
+            todo.push(Action::Survey(self.lives.keys().copied().collect()));
+        }
+    }
+
+    /// The shell has looked: says what is left, and when to look again.
+    pub(super) fn surveyed_while_stopping(
+        &mut self,
+        surveys: &[Survey],
+        now: Duration,
+        todo: &mut Vec<Action>,
+    ) {
+        let Some(Stop { stage: Stage::Draining { until }, since, ask_at, .. }) = &mut self.stop else {
+            return;
+        };
+        if ask_at.is_some() {
+            // Of before the stop.
+            return;
+        }
+        let after = now.saturating_sub(*since);
+        *ask_at = Some(now.saturating_add(after.clamp(FIRST_LOOK, PACE)));
+        let left: Vec<_> = surveys.iter().filter(|one| self.lives.contains_key(&one.generation)).collect();
+        if left.is_empty() {
+            return;
+        }
+        let sessions = left.iter().map(|survey| survey.sessions).sum();
+        todo.push(Action::Report(Report::Left { sessions, after, cut_in: until.saturating_sub(now) }));
     }
 
     fn cut(&mut self, why: Cut, now: Duration, todo: &mut Vec<Action>) {

@@ -212,7 +212,6 @@ fn a_stop_drains_and_leaves_when_the_last_one_is_gone() {
     let mut stage = Stage::serving();
     let stop = stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
     assert_eq!(stop, [Action::ReleaseCustody, Action::Drain(generation(1))]);
-    assert_eq!(stage.supervisor.next_deadline(), Some(LIMITS.drain));
     assert!(stage.exit(1, "exit code 0").ends_with(&[Action::Unplumb, Action::Exit(ExitCode::Done)]));
 }
 
@@ -490,4 +489,27 @@ fn age_and_memory_count_if_they_are_limited() {
     stage.step(Event::Surveyed(vec![survey(1, Some(1)), survey(3, Some(9))]));
     let cut = stage.later(Duration::from_secs(10));
     assert!(cut.contains(&Action::End(generation(1), How::Terminate)), "{cut:?}");
+}
+
+#[test]
+fn a_stop_says_what_is_left_ever_less_often() {
+    let mut stage = Stage::serving();
+    stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    let survey = || vec![Survey { generation: generation(1), sessions: Some(3), memory: None }];
+    let mut at = Duration::ZERO;
+    for second in [1, 2, 4, 8, 16, 32] {
+        let due = Duration::from_secs(second);
+        assert_eq!(stage.supervisor.next_deadline(), Some(due));
+        assert_eq!(stage.later(due.saturating_sub(at)), [Action::Survey(vec![generation(1)])]);
+        let said = stage.supervisor.step(Event::Surveyed(survey()), stage.now);
+        let [Action::Report(report)] = said.as_slice() else { panic!("{said:?}") };
+        let cut_in = 295 - second;
+        assert_eq!(
+            report.to_string(),
+            format!("3 session(s) left after {second} s; what is left in {cut_in} s is cut")
+        );
+        at = due;
+    }
+    stage.exit(1, "exit code 0");
+    assert_eq!(stage.supervisor.next_deadline(), None, "it has left");
 }

@@ -151,7 +151,11 @@ impl Subject {
         let starts = self.serving.stderr()?.matches(SERVES).count();
         Rig::stop(self.serving)?;
         self.former.into_iter().try_for_each(Rig::assert_relieved)?;
-        Ok(if self.by_takeover { ("takeovers", self.takeovers) } else { ("reloads", starts.saturating_sub(1)) })
+        Ok(if self.by_takeover {
+            ("takeovers", self.takeovers)
+        } else {
+            ("reloads", starts.saturating_sub(1))
+        })
     }
 }
 

@@ -44,7 +44,8 @@ struct Tail {
 /// The three rows.
 pub(super) fn all(quick: bool) -> impl Iterator<Item = Box<dyn Row>> {
     let run = Duration::from_secs(if quick { 2 } else { 10 });
-    let about = |name, what, sides, goal| About { name, what, unit: "ms", better: Better::Lower, sides, goal };
+    let about =
+        |name, what, sides, goal| About { name, what, unit: "ms", better: Better::Lower, sides, goal };
     let reload = (Kind::Clearway, Switch::Reload);
     let rows = [
         (

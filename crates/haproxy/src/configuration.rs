@@ -22,6 +22,7 @@ mod guards;
 mod lines;
 pub mod references;
 mod scan;
+mod servers;
 mod sources;
 mod words;
 
@@ -32,6 +33,7 @@ pub use global::{Fighting, FightingKeyword, Global, Setting};
 pub use guards::{Guard, Holds};
 pub use lines::Lines;
 pub use references::{Need, Reference, ReferenceKind};
+pub use servers::{Server, Servers};
 pub use sources::{ConfigurationError, LIMIT, SourceFile, is_source_name};
 
 /// Where a line stands. Displays as `file:line`, the way HAProxy names it in its messages.
@@ -140,6 +142,8 @@ pub struct Configuration {
     pub sections: Vec<Arc<Section>>,
     /// The lines with `usesrc`.
     pub transparent: Vec<Transparent>,
+    /// The servers, and which of them see the addresses of clients.
+    pub servers: Servers,
     /// The `bind` lines.
     pub binds: Vec<Bind>,
     /// The user's own stats sockets.

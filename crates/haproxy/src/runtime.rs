@@ -24,9 +24,11 @@ use crate::deadline::Deadline;
 
 mod info;
 mod processes;
+mod servers;
 
 pub use info::Info;
 pub use processes::{Process, ProcessKind, Processes};
+pub use servers::ServerState;
 
 /// The longest answer that is read: 16 MiB, some hundred thousand lines of `show stat`.
 pub const LONGEST_ANSWER: usize = 16 << 20;
@@ -112,6 +114,11 @@ impl Command {
         Self("show proc".to_owned())
     }
 
+    /// `show servers state`, read with [`Answer::servers`].
+    pub fn show_servers_state() -> Self {
+        Self("show servers state".to_owned())
+    }
+
     /// The same command for one worker, asked over the master CLI: `@!PID command`. It reaches a worker that
     /// drains, too.
     #[must_use]
@@ -173,6 +180,11 @@ impl Answer {
     /// Reads the answer to `show proc`.
     pub fn processes(&self) -> Result<Processes, RuntimeError> {
         Processes::parse(&self.text).ok_or_else(|| self.refusal())
+    }
+
+    /// Reads the answer to `show servers state`.
+    pub fn servers(&self) -> Result<Vec<ServerState>, RuntimeError> {
+        servers::parse(&self.text).ok_or_else(|| self.refusal())
     }
 
     /// The answer as an error, with its first line.

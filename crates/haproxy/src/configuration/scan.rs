@@ -7,6 +7,7 @@ use super::backlog::{Finder as Backlogs, Limits};
 use super::environment::Environment;
 use super::guards::Blocks;
 use super::references::Finder;
+use super::servers::Finder as Servers;
 use super::words::words;
 use super::{
     Backlog, Bind, Configuration, Endpoint, Fighting, Section, Setting, Span, StatsSocket, Transparent,
@@ -48,6 +49,7 @@ pub(super) struct Scanner<'a> {
     section: Option<Arc<Section>>,
     references: Finder,
     backlogs: Backlogs,
+    servers: Servers,
     found: Configuration,
 }
 
@@ -60,6 +62,7 @@ impl<'a> Scanner<'a> {
             section: None,
             references: Finder::new(start),
             backlogs: Backlogs::default(),
+            servers: Servers::default(),
             found: Configuration::default(),
         }
     }
@@ -79,7 +82,7 @@ impl<'a> Scanner<'a> {
         for (bind, backlog) in found.binds.iter_mut().zip(self.backlogs.into_backlogs()) {
             bind.backlog = backlog;
         }
-        Configuration { references, environment, ..found }
+        Configuration { references, environment, servers: self.servers.into_servers(), ..found }
     }
 
     fn line(&mut self, span: Span, line: &[u8]) {
@@ -92,6 +95,7 @@ impl<'a> Scanner<'a> {
             let name = words.get(1).cloned().unwrap_or_default();
             let section = Arc::new(Section { keyword: keyword.clone(), name, span });
             self.found.sections.push(Arc::clone(&section));
+            self.servers.section(&section, &words);
             self.section = Some(section);
             self.references.section();
             self.backlogs.section(&words, self.blocks.current());
@@ -173,7 +177,7 @@ impl<'a> Scanner<'a> {
         self.found.binds.push(bind);
     }
 
-    /// `source ADDRESS [interface X] usesrc WHAT`, alone or among the options of a server.
+    /// `source ADDRESS [interface X] [usesrc WHAT]`, alone or among the options of a server; and the server.
     fn source(&mut self, span: Span, section: Arc<Section>, line: &[u8], words: &[String]) {
         // A server's name and address come first and may be any word.
         let options = match words.first().map(String::as_str) {
@@ -183,16 +187,33 @@ impl<'a> Scanner<'a> {
             _ => 0,
         };
         let options = words.get(options..).unwrap_or_default();
-        let Some(at) = options.iter().position(|word| word == "source") else { return };
-        let after = options.get(at + 1..).unwrap_or_default();
-        let Some(uses) = after.iter().position(|word| word == "usesrc") else { return };
+        let after = options.iter().position(|word| word == "source").and_then(|at| options.get(at + 1..));
+        let uses = after.and_then(|after| after.iter().position(|word| word == "usesrc"));
+        let said = after.map(|_| uses.is_some());
+        let guards = self.blocks.current();
+        match (words.first().map(String::as_str), said) {
+            (Some("source"), Some(said)) => self.servers.source(said, !guards.is_empty()),
+            (Some("default-server"), Some(said)) => self.servers.default_server(said, !guards.is_empty()),
+            (Some("server"), own) => {
+                self.servers.server(&span, words, &self.environment.expand(word(words, 2)), own);
+            }
+            (Some("server-template"), own) => {
+                self.servers.server(&span, words, &self.environment.expand(word(words, 3)), own);
+            }
+            _ => {}
+        }
+        let (Some(after), Some(uses)) = (after, uses) else { return };
         self.found.transparent.push(Transparent {
             span,
             section,
             text: String::from_utf8_lossy(line).trim().to_owned(),
             source: after.first().filter(|_| uses > 0).cloned().unwrap_or_default(),
             uses: after.get(uses + 1).cloned().unwrap_or_default(),
-            guards: self.blocks.current(),
+            guards,
         });
     }
+}
+
+fn word(words: &[String], index: usize) -> &str {
+    words.get(index).map_or("", String::as_str)
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs by apt what the build, the tests and the demo call and this machine lacks. Says what it installs;
-# changes nothing, and needs no root, where everything is there. Leaves no HAProxy service running that was not
+# changes nothing, and needs no root, where everything is there. Leaves no service running that was not
 # running before, and touches none that was.
 #
 #   setup.sh            what the build, the tests and the demo call
@@ -31,6 +31,7 @@ need openssl openssl
 need findmnt util-linux
 need mount mount
 need cc gcc
+need keepalived keepalived
 [ -x /usr/sbin/haproxy ] || [ -n "${HAPROXY_BIN:-}" ] || missing+=(haproxy)
 case ${1:-} in
   image | roots | vm)
@@ -58,9 +59,14 @@ command -v apt-get >/dev/null ||
 
 echo "setup: installing ${packages[*]}"
 
-unit_files=(/etc/systemd/system/haproxy.service /usr/lib/systemd/system/haproxy.service /lib/systemd/system/haproxy.service)
-has_unit() { local file; for file in "${unit_files[@]}"; do [ ! -e "$file" ] || return 0; done; return 1; }
-had_unit=no; has_unit && had_unit=yes
+# Services that come with these packages, where nobody had them before.
+services=()
+for service in haproxy keepalived; do
+  files=({/etc,/usr/lib,/lib}/systemd/system/$service.service)
+  there=no
+  for file in "${files[@]}"; do [ ! -e "$file" ] || there=yes; done
+  [ "$there" = yes ] || services+=("$service.service")
+done
 
 # Debian starts the service of a package that it installs, unless this file forbids it. One that is there
 # already belongs to somebody else and stays.
@@ -77,11 +83,12 @@ apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
 "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" </dev/null
 
 # Nor at the next boot. A unit that was there before is left as it is.
-if [ "$had_unit" = no ] && has_unit; then
+for service in "${services[@]}"; do
+  [ -e "/lib/systemd/system/$service" ] || [ -e "/usr/lib/systemd/system/$service" ] || continue
   if command -v systemctl >/dev/null; then
-    systemctl disable --now haproxy.service >/dev/null 2>&1 || true
+    systemctl disable --now "$service" >/dev/null 2>&1 || true
   else
-    deb-systemd-helper disable haproxy.service >/dev/null 2>&1 || true
+    deb-systemd-helper disable "$service" >/dev/null 2>&1 || true
   fi
-  echo "setup: haproxy.service, which came with the package, is not running and disabled"
-fi
+  echo "setup: $service, which came with the package, is not running and disabled"
+done

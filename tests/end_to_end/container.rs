@@ -18,9 +18,10 @@ mod memory;
 mod rig;
 mod stop;
 mod takeover;
+mod topologies;
 
 /// The tests of all parts.
-pub const TESTS: [&[crate::Test]; 11] = [
+pub const TESTS: [&[crate::Test]; 12] = [
     documented::TESTS,
     capabilities::TESTS,
     drop_in::TESTS,
@@ -31,5 +32,6 @@ pub const TESTS: [&[crate::Test]; 11] = [
     bad_input::TESTS,
     memory::TESTS,
     stop::TESTS,
+    topologies::TESTS,
     image::TESTS,
 ];

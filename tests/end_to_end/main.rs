@@ -23,6 +23,7 @@ mod parity;
 mod reload;
 mod residue;
 mod scale;
+mod shared_address;
 mod stage;
 mod steering;
 mod steps;
@@ -30,6 +31,7 @@ mod stop;
 mod supervision;
 mod systemd;
 mod takeover;
+mod topologies;
 mod transaction;
 mod transparent;
 mod truth;
@@ -56,6 +58,8 @@ fn main() {
     }
     let modules = [
         transparent::TESTS,
+        topologies::TESTS,
+        shared_address::TESTS,
         reload::TESTS,
         draining::TESTS,
         transaction::TESTS,

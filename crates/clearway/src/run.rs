@@ -129,6 +129,7 @@ async fn supervise(
             news = signals.next() => clearway.take_signal(news),
             Some(wish) = wishes.recv() => clearway.take_wish(wish),
             changed = clearway.shell.watch.changed() => clearway.take_changes(&changed),
+            () = clearway.shell.servers.due() => { clearway.shell.ask_for_servers(); None }
             () = sleep_until(deadline) => clearway.take(Event::TimePassed),
         };
     }

@@ -17,6 +17,7 @@ use clearway_core::supervisor::{
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::drift::{Files as OnDisk, Imprint};
 use clearway_haproxy::getsocks::ReceivedSocket;
+use clearway_haproxy::runtime::ServerState;
 use clearway_kernel::plumbing::Plumbing;
 use rustix::io::Errno;
 use rustix::process::{Pid, Rlimit, Signal, WaitId, WaitIdOptions};
@@ -44,6 +45,7 @@ mod prepare;
 mod program;
 mod reading;
 pub mod reaper;
+mod servers;
 mod steer;
 mod succession;
 pub mod thread;
@@ -60,6 +62,7 @@ use memory::Memory;
 use neighbours::Ours;
 use prepare::Prepared;
 use reading::{Chosen, Known};
+use servers::Servers;
 use steer::Steered;
 
 /// What threads and tasks of the shell tell the loop.
@@ -102,6 +105,13 @@ pub enum Inner {
     Steered(Steered),
     /// Another Clearway says something.
     Takeover(takeover::News),
+    /// Where the servers of a generation are, if it said so.
+    Servers {
+        /// Which.
+        generation: Generation,
+        /// All of them.
+        servers: Option<Vec<ServerState>>,
+    },
     /// Lines for the log, each once.
     Notices(Vec<String>),
 }
@@ -145,6 +155,8 @@ pub struct Shell {
     pub succession: Succession,
     /// The files of the last generation that was prepared.
     pub watch: Watch,
+    /// Where the transparent servers are.
+    pub servers: Servers,
     /// Who has started us, if that was systemd.
     systemd: Systemd,
 }
@@ -185,6 +197,7 @@ impl Shell {
             imprint: None,
             steered: None,
             residue: false,
+            servers: Servers::default(),
             succession,
             systemd,
         }
@@ -255,6 +268,8 @@ impl Shell {
         if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
             steered.committed();
         }
+        let transparent = self.configurations.get(&generation).filter(|_| self.plumbing.is_some());
+        self.servers.serve(transparent.map(|known| (generation, Arc::clone(&known.configuration))));
     }
 
     /// What is ours, also what a generation uses that has not been committed.
@@ -323,6 +338,10 @@ impl Shell {
                 Event::TimePassed
             }
             Inner::Takeover(news) => self.hear_of_a_takeover(news),
+            Inner::Servers { generation, servers } => {
+                self.hear_of_servers(generation, servers.as_deref());
+                Event::TimePassed
+            }
             Inner::Notices(lines) => {
                 self.say_once(lines.into_iter());
                 Event::TimePassed

@@ -17,6 +17,7 @@ use std::sync::Arc;
 mod address;
 mod backlog;
 mod environment;
+mod families;
 mod global;
 mod guards;
 mod lines;
@@ -29,6 +30,7 @@ mod words;
 pub use address::{Endpoint, Transport};
 pub use backlog::Backlog;
 pub use environment::Changes;
+pub use families::{Mismatch, Routes};
 pub use global::{Fighting, FightingKeyword, Global, Setting};
 pub use guards::{Guard, Holds};
 pub use lines::Lines;
@@ -144,6 +146,8 @@ pub struct Configuration {
     pub transparent: Vec<Transparent>,
     /// The servers, and which of them see the addresses of clients.
     pub servers: Servers,
+    /// Where frontends send their clients.
+    pub routes: Routes,
     /// The `bind` lines.
     pub binds: Vec<Bind>,
     /// The user's own stats sockets.

@@ -50,10 +50,14 @@ impl Bridge {
 
     /// Writes a plain configuration with these lines before it, on port 80.
     pub fn write(&self, global: &str, source: &str) -> Result<()> {
+        self.write_to(global, source, &self.server.to_string())
+    }
+
+    /// The same with another server.
+    pub fn write_to(&self, global: &str, source: &str, server: &str) -> Result<()> {
         let text = format!(
             "{global}defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 1h\n    timeout server 1h\n\
-             listen f\n    bind :80\n    {source}\n    server s {}\n",
-            self.server
+             listen f\n    bind :80\n    {source}\n    server s {server}\n"
         );
         std::fs::write(self.path("haproxy.cfg"), text).context("writing the configuration")
     }

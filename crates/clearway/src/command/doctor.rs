@@ -200,9 +200,17 @@ fn configuration(arguments: Vec<OsString>) -> Result<Vec<Finding>, Failure> {
         .transparent
         .iter()
         .map(|line| Finding::good(format!("transparent, {}: `{}`", line.span, line.text)));
+    let mismatches = configuration.mismatches();
+    let mismatches = mismatches.iter().map(|mismatch| {
+        Finding::problem(
+            mismatch.to_string(),
+            "every connection of these clients to this server fails, and its health check is green",
+            "docs/how-to/transparent-proxying.md, \"The balancer\"",
+        )
+    });
     let mounts = FileMount::of(configuration.files.iter().map(|file| &*file.path));
     let mounts = mounts.iter().map(|mount| {
         if mount.deleted { Finding::note(mount.replaced()) } else { Finding::note(mount.note()) }
     });
-    Ok(notes.chain(transparent).chain(mounts).collect())
+    Ok(notes.chain(transparent).chain(mismatches).chain(mounts).collect())
 }

@@ -43,7 +43,7 @@ use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::getsocks::OfferedSocket;
 use clearway_haproxy::inventory::{self, SocketIdentity};
-use clearway_haproxy::runtime::{Channel, Command};
+use clearway_haproxy::runtime::{Channel, Command, ServerState};
 use clearway_haproxy::{getsocks, sockpair};
 use clearway_kernel::steering;
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -428,6 +428,14 @@ impl Running {
 }
 
 impl Sessions {
+    /// Asks where its servers are. Blocks, for so long at most.
+    pub fn servers(&self, limit: Duration) -> Option<Vec<ServerState>> {
+        let connection = sockpair::dial(&self.master_cli).ok()?;
+        let question = Command::show_servers_state().at_worker(self.worker);
+        let answer = question.ask(&connection, Channel::Master, limit);
+        answer.and_then(|answer| answer.servers()).inspect_err(|error| debug!("{error}")).ok()
+    }
+
     /// Asks the master CLI, which answers also while the worker drains. Blocks, until `deadline` at most.
     pub fn ask(&self, deadline: Instant) -> Option<u64> {
         let limit = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;

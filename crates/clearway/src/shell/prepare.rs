@@ -24,7 +24,7 @@ use tracing::{info, warn};
 use super::child::Rights;
 use super::custody::{Custody, Held};
 use super::reading::{Chosen, Files, Known};
-use super::{Shell, devices, failure, program::Program};
+use super::{Shell, devices, failure, program::Program, servers};
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
@@ -57,6 +57,7 @@ impl Shell {
         let version = self.program.version()?;
         self.check_memory(&imprint)?;
         self.say_once(configuration.fighting.iter().map(ToString::to_string));
+        self.say_once(configuration.mismatches().iter().map(ToString::to_string));
         let mut conditions = Conditions::asked(&self.program, version);
         let transparent =
             configuration.transparent.iter().find(|line| conditions.all_hold(line.guards.as_ref()));
@@ -69,7 +70,7 @@ impl Shell {
         let needs = match transparent {
             Some(line) => {
                 check_rights(line, held)?;
-                self.plumb()?;
+                self.plumb(&configuration)?;
                 Needs::Needed
             }
             None => Needs::NotNeeded,
@@ -109,8 +110,12 @@ impl Shell {
         }
     }
 
-    fn plumb(&mut self) -> Result<(), Failure> {
+    fn plumb(&mut self, configuration: &Configuration) -> Result<(), Failure> {
+        let needs = servers::needs(servers::in_the_files(configuration));
         if let Some(plumbing) = &mut self.plumbing {
+            // What serves now needs what it needs.
+            let needs = servers::union(needs, plumbing.needs());
+            plumbing.follow(&needs).map_err(|error| failure::plumbing(&error))?;
             // Others flush rules and routes that are not theirs (systemd-networkd does when it restarts).
             let repaired = plumbing.repair().map_err(|error| failure::plumbing(&error))?;
             if !repaired.is_empty() {
@@ -122,7 +127,7 @@ impl Shell {
             return Ok(());
         }
         let settings = &self.settings;
-        let (plumbing, notices) = Plumbing::install(settings.instance.as_ref(), settings.mark)
+        let (plumbing, notices) = Plumbing::install(settings.instance.as_ref(), settings.mark, &needs)
             .map_err(|error| failure::plumbing(&error))?;
         for notice in notices {
             warn!("{notice}");
@@ -133,7 +138,8 @@ impl Shell {
             description.table, description.mark, description.route_table
         );
         self.plumbing = Some(plumbing);
-        self.say_once(no_way_back().into_iter());
+        let warning = servers::may_be_elsewhere(configuration).then(no_way_back).flatten();
+        self.say_once(warning.into_iter());
         Ok(())
     }
 }

@@ -270,7 +270,7 @@ impl fmt::Display for Report {
             Self::Left { sessions, after, cut_in } => {
                 let sessions =
                     sessions.map_or("an unknown number of".to_owned(), |number| number.to_string());
-                let (after, cut_in) = (after.as_secs(), cut_in.as_secs());
+                let (after, cut_in) = (after.as_secs_f32().round(), cut_in.as_secs_f32().round());
                 write!(f, "{sessions} session(s) left after {after} s; what is left in {cut_in} s is cut")
             }
             Self::Cutting { why, generations } => {

@@ -108,6 +108,7 @@ impl<'a> Scanner<'a> {
             ("global", _) => self.global(span, &words),
             (_, "bind") => self.bind(span, section, &words, Transport::Tcp),
             (_, "dgram-bind") => self.bind(span, section, &words, Transport::Udp),
+            (_, "default_backend" | "use_backend") => self.found.routes.line(&section.name, &words),
             (_, "source" | "server" | "server-template" | "default-server") => {
                 self.source(span, section, line, &words);
             }

@@ -1,0 +1,161 @@
+//! Where the transparent servers are, and what the plumbing needs for that.
+//!
+//! What the files say is known before a generation starts, so that its first connection finds its way. Names,
+//! templates, and what is changed at run time (`set server addr`, `add server`) only HAProxy knows: the serving
+//! generation is asked after each commit and every [`PACE`], over its master CLI, on a thread of its own.
+//!
+//! ```text
+//!   the files ----------> needs, before the start --\
+//!                                                    +--> plumbing.follow
+//!   show servers state -> needs, every 10 s --------/
+//! ```
+//!
+//! Needs only grow while an old generation drains: its sessions may go to servers that the new one does not have.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clearway_core::names::Generation;
+use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::runtime::ServerState;
+use clearway_kernel::listeners;
+use clearway_kernel::plumbing::Needs;
+use tracing::{debug, info, warn};
+
+use super::{Inner, Shell, thread};
+
+/// How often HAProxy is asked. A server that is added at run time on this host waits for so long.
+pub const PACE: Duration = Duration::from_secs(10);
+
+/// How long an answer may take. Nothing waits for it.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A server, by proxy and name.
+pub type ServerName = (String, String);
+
+/// The transparent servers of the generation that serves.
+#[derive(Debug, Default)]
+pub struct Servers {
+    /// Whose they are; unset while nothing transparent serves.
+    of: Option<(Generation, Arc<Configuration>)>,
+    known: BTreeMap<ServerName, SocketAddr>,
+    /// When to ask; unset while an answer is awaited.
+    ask_at: Option<Instant>,
+}
+
+impl Servers {
+    /// Another generation serves, with this configuration if it is transparent.
+    pub fn serve(&mut self, of: Option<(Generation, Arc<Configuration>)>) {
+        self.of = of.filter(|(_, configuration)| configuration.is_transparent());
+        self.ask_at = self.of.as_ref().map(|_| Instant::now());
+        if self.of.is_none() {
+            self.known.clear();
+        }
+    }
+
+    /// Waits until HAProxy is to be asked.
+    pub async fn due(&self) {
+        match self.ask_at {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Those that are transparent, where their addresses are known.
+    fn transparent(configuration: &Configuration, states: &[ServerState]) -> BTreeMap<ServerName, SocketAddr> {
+        let ours = states.iter().filter(|one| configuration.servers.is_transparent(&one.proxy, &one.name));
+        ours.filter_map(|one| Some(((one.proxy.clone(), one.name.clone()), one.address?))).collect()
+    }
+}
+
+/// What the plumbing needs for servers at these addresses.
+pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> Needs {
+    let mut needs = Needs::default();
+    // The kernel is asked once about an address: a thousand servers may share one.
+    let mut own: HashMap<IpAddr, bool> = HashMap::new();
+    for address in addresses {
+        let ip = address.ip().to_canonical();
+        if ip.is_loopback() {
+            needs.loopback.insert(SocketAddr::new(ip, address.port()));
+        } else if !needs.own {
+            needs.own = *own.entry(ip).or_insert_with(|| listeners::is_local(ip));
+        }
+    }
+    needs
+}
+
+/// What the files say; host names are not resolved.
+pub fn in_the_files(configuration: &Configuration) -> impl Iterator<Item = SocketAddr> {
+    let endpoints = configuration.servers.transparent().filter_map(|server| server.endpoint.as_ref());
+    // A `server` has one port.
+    endpoints.filter_map(|endpoint| endpoint.socket_addresses().next())
+}
+
+/// Whether a server may be on another host: then its answers have to come back here.
+pub fn may_be_elsewhere(configuration: &Configuration) -> bool {
+    configuration.servers.transparent().any(|server| {
+        let address = server.endpoint.as_ref().and_then(|endpoint| endpoint.socket_addresses().next());
+        address.is_none_or(|address| !address.ip().is_loopback() && !listeners::is_local(address.ip()))
+    })
+}
+
+/// Both.
+pub fn union(mut one: Needs, other: &Needs) -> Needs {
+    one.loopback.extend(&other.loopback);
+    one.own |= other.own;
+    one
+}
+
+impl Shell {
+    /// Asks the serving generation where its servers are.
+    pub fn ask_for_servers(&mut self) {
+        self.servers.ask_at = None;
+        let Some((generation, _)) = &self.servers.of else { return };
+        let (generation, inner, failed) = (*generation, self.inner.clone(), self.inner.clone());
+        let question = self.running.get(&generation).and_then(super::launch::Running::sessions);
+        let begun = question.is_some_and(|question| {
+            thread::spawn("asking where the servers are", move || {
+                let servers = question.servers(LIMIT);
+                let _ = inner.send(Inner::Servers { generation, servers });
+            })
+        });
+        if !begun {
+            let _ = failed.send(Inner::Servers { generation, servers: None });
+        }
+    }
+
+    /// The answer, or none.
+    pub fn hear_of_servers(&mut self, generation: Generation, servers: Option<&[ServerState]>) {
+        let Some((of, configuration)) = &self.servers.of else { return };
+        if *of != generation {
+            return;
+        }
+        self.servers.ask_at = Some(Instant::now() + PACE);
+        let Some(states) = servers else { return };
+        let known = Servers::transparent(configuration, states);
+        if known != self.servers.known {
+            debug!("transparent servers: {known:?}");
+            self.servers.known = known;
+        }
+        self.follow_the_servers();
+    }
+
+    /// Lets the plumbing be what the servers need now.
+    fn follow_the_servers(&mut self) {
+        let mut wanted = needs(self.servers.known.values().copied());
+        let Some(plumbing) = &mut self.plumbing else { return };
+        if self.running.len() > 1 || self.servers.known.is_empty() {
+            wanted = union(wanted, plumbing.needs());
+        }
+        if wanted == *plumbing.needs() {
+            return;
+        }
+        match plumbing.follow(&wanted) {
+            Ok(changed) => info!("the plumbing follows the servers: {}", changed.join(", ")),
+            Err(error) => warn!("the plumbing cannot follow the servers: {error}"),
+        }
+    }
+}

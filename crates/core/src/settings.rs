@@ -9,8 +9,10 @@ use std::time::Duration;
 use crate::names::{InstanceName, Mark};
 use crate::supervisor::Budget;
 
+mod canary;
 mod value;
 
+pub use canary::{CanaryMode, ProbeAddresses};
 pub use value::{LogFormat, LogLevel, LogSetting, WatchMode};
 
 /// One row of the table.
@@ -53,6 +55,9 @@ pub enum Key {
     Ports,
     Watch,
     WatchQuiet,
+    Canary,
+    CanaryAddress,
+    CanaryEvery,
 }
 
 /// All settings, of `clearway run` and of `clearway hold`.
@@ -210,6 +215,32 @@ pub const TABLE: &[Setting] = &[
         default: "500ms",
         help: "How long watched files must be left alone before they are looked at, so that many changes are one reload",
     },
+    Setting {
+        key: Key::Canary,
+        flag: "canary",
+        variable: "CLEARWAY_CANARY",
+        value: "MODE",
+        default: "on",
+        help: "Prove with connections to the transparent servers that their answers to clients come back, at the start and after each \
+               change: `off`, `on`, `ready` (Clearway is ready only if they do)",
+    },
+    Setting {
+        key: Key::CanaryAddress,
+        flag: "canary-address",
+        variable: "CLEARWAY_CANARY_ADDRESS",
+        value: "ADDRESS[,ADDRESS]",
+        default: "198.18.179.1,2001:2::179",
+        help: "As whom these connections are made, one address a family: one that no client has, and that the servers route as \
+               they route clients",
+    },
+    Setting {
+        key: Key::CanaryEvery,
+        flag: "canary-every",
+        variable: "CLEARWAY_CANARY_EVERY",
+        value: "DURATION",
+        default: "off",
+        help: "How often it is proved again although nothing has changed here",
+    },
 ];
 
 /// The settings, resolved: no option is left open.
@@ -249,6 +280,12 @@ pub struct Settings {
     pub watch: WatchMode,
     /// From the last change to a look.
     pub watch_quiet: Duration,
+    /// Whether the way of the clients is proved.
+    pub canary: CanaryMode,
+    /// As whom.
+    pub canary_address: ProbeAddresses,
+    /// Unset: only after changes.
+    pub canary_every: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -271,6 +308,9 @@ impl Default for Settings {
             ports: Vec::new(),
             watch: WatchMode::Off,
             watch_quiet: Duration::from_millis(500),
+            canary: CanaryMode::default(),
+            canary_address: ProbeAddresses::default(),
+            canary_every: None,
         }
     }
 }
@@ -319,6 +359,9 @@ impl Settings {
             Key::Ports => self.ports = value::ports(text).map_err(wrong)?,
             Key::Watch => self.watch = text.parse().map_err(wrong)?,
             Key::WatchQuiet => self.watch_quiet = value::duration(text).map_err(wrong)?,
+            Key::Canary => self.canary = text.parse().map_err(wrong)?,
+            Key::CanaryAddress => self.canary_address = text.parse().map_err(wrong)?,
+            Key::CanaryEvery => self.canary_every = canary::every(text).map_err(wrong)?,
         }
         Ok(())
     }

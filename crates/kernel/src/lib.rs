@@ -14,6 +14,7 @@
 //! | [`listeners`] | who listens on a port; listening on an address that is not here |
 //! | [`steering`] | which of the sockets of one address get the new clients |
 //! | [`queues`] | who waits at a listening socket, and when nobody does any more |
+//! | [`canary`] | whether the way that clients take works: connections that prove it |
 //! | [`transparency`] | may this process make transparent sockets |
 //! | [`capabilities`] | what this process may do |
 //! | [`memory`] | the memory limit, and whom the kernel kills first |
@@ -23,6 +24,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod canary;
 pub mod capabilities;
 pub mod interfaces;
 pub mod listeners;

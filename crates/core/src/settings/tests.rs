@@ -80,6 +80,66 @@ fn watching_is_off_unless_asked_for() {
 }
 
 #[test]
+fn the_canary_is_on_unless_asked_otherwise() {
+    assert_eq!(Settings::default().canary, CanaryMode::On);
+    assert_eq!(set(Key::Canary, "off").unwrap().canary, CanaryMode::Off);
+    assert_eq!(set(Key::Canary, "ready").unwrap().canary, CanaryMode::Ready);
+    assert!(set(Key::Canary, "yes").unwrap_err().to_string().contains("`off`, `on` or `ready`"));
+}
+
+#[test]
+fn the_canary_has_one_address_a_family() {
+    let addresses =
+        |text: &str| set(Key::CanaryAddress, text).map(|settings| settings.canary_address.to_string());
+    let row = TABLE.iter().find(|row| row.key == Key::CanaryAddress).unwrap();
+    assert_eq!(ProbeAddresses::default().to_string(), row.default);
+    assert_eq!(addresses(row.default).unwrap(), row.default);
+    assert_eq!(addresses("10.9.9.9").unwrap(), "10.9.9.9,2001:2::179");
+    assert_eq!(addresses("fd99::9").unwrap(), "198.18.179.1,fd99::9");
+    assert_eq!(addresses("fd99::9, 10.9.9.9").unwrap(), "10.9.9.9,fd99::9");
+    for bad in [
+        "x",
+        "10.9.9.9,",
+        "10.9.9.9,10.9.9.8",
+        "10.9.9.9/32",
+        "[fd99::9]",
+        "127.0.0.1",
+        "0.0.0.0",
+        "0.1.2.3",
+        "255.255.255.255",
+        "224.0.0.1",
+        "169.254.0.1",
+        "::",
+        "::1",
+        "ff02::1",
+        "fe80::1",
+        "::ffff:10.9.9.9",
+    ] {
+        assert!(addresses(bad).is_err(), "{bad}");
+    }
+    let error = addresses("127.0.0.1").unwrap_err().to_string();
+    assert!(error.contains("a loopback address"), "{error}");
+}
+
+#[test]
+fn each_server_gets_the_address_of_its_family() {
+    let addresses = ProbeAddresses::default();
+    assert_eq!(addresses.towards("10.2.0.2".parse().unwrap()), addresses.v4);
+    assert_eq!(addresses.towards("::ffff:10.2.0.2".parse().unwrap()), addresses.v4);
+    assert_eq!(addresses.towards("fd02::2".parse().unwrap()), addresses.v6);
+}
+
+#[test]
+fn the_canary_repeats_itself_only_if_asked() {
+    assert_eq!(Settings::default().canary_every, None);
+    assert_eq!(set(Key::CanaryEvery, "off").unwrap().canary_every, None);
+    assert_eq!(set(Key::CanaryEvery, "5m").unwrap().canary_every, Some(Duration::from_mins(5)));
+    for bad in ["0", "on", "10ms", "9999d"] {
+        assert!(set(Key::CanaryEvery, bad).unwrap_err().to_string().contains("such as `30s`"), "{bad}");
+    }
+}
+
+#[test]
 fn an_empty_variable_is_an_unset_one() {
     for row in TABLE {
         assert_eq!(set(row.key, "").unwrap(), Settings::default());

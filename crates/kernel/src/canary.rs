@@ -1,0 +1,147 @@
+//! The canary: does the way that clients take work?
+//!
+//! HAProxy's health checks come from the balancer's own address and stay green while every client's
+//! connection dies (knowledge/transparent-kernel.md e7). So a connection is made as HAProxy makes it for a
+//! client: from a transparent socket, bound to an address that is not of this host. Where nobody answers,
+//! a second one from our own address tells whether the server does answer at all.
+//!
+//! ```text
+//! foreign address  SYN ------------------------------------------------->  wait until the limit
+//! our own address        SYN (after a third of the limit, or at once where the first was turned down)
+//! ```
+//!
+//! **What is not known is not said.** A packet that was dropped on the way there and an answer that went
+//! astray look the same from here. [`Outcome::NoWayBack`] says that the server answers to one address and
+//! not to the other, within a limit; [`Outcome::Silent`] that it answers to neither. What is proved is a
+//! handshake with one foreign address: not that large packets pass, nor that the server sees the client's
+//! address (MASQUERADE), nor that its routes for other clients (its own subnet above all) lead here.
+//!
+//! **What a probe leaves behind.** Nothing is sent but the handshake, and that is not completed: as
+//! HAProxy's own checks do, the last ACK is held back (`TCP_QUICKACK` off) and a reset goes in its place
+//! (`SO_LINGER` of 0). The server's application is not woken, and nobody keeps a TIME-WAIT. If the last ACK
+//! was faster (200 ms go by, `TCP_DELACK_MAX`), the application sees a connection that is reset. Where the
+//! server's answer goes astray, its kernel keeps one half-open connection until it has repeated the answer
+//! often enough (`net.ipv4.tcp_synack_retries`: 5, that is 63 s); our repeated SYNs belong to that same one.
+//! Here a socket in SYN-SENT goes with its descriptor. A host that does not answer ARP makes our kernel send
+//! an ICMP error to the foreign address, as it does for clients.
+//!
+//! No privilege but `NET_RAW` (or `NET_ADMIN`) is needed. Nothing panics, nothing is changed in the kernel.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+pub use clearway_core::settings::ProbeAddresses;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+mod attempt;
+mod icmp;
+mod outcome;
+mod probe;
+
+pub use icmp::{Unreachable, What};
+pub use outcome::{Answer, Outcome, Place, Verdict};
+
+use probe::Probe;
+
+/// A limit that lets everything be heard that there is to hear: Linux gives up asking for a neighbour's
+/// address after 3 s, and a SYN is repeated after 1 s and after 3 s (every second since 6.5).
+pub const LIMIT: Duration = Duration::from_secs(5);
+
+/// How many servers are asked at the same time; each takes two descriptors at most.
+pub const AT_ONCE: usize = 64;
+
+/// How long to wait where the kernel does not even let us wait (`poll` fails).
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Asks one server, for at most `limit`.
+pub fn probe(server: SocketAddr, from: IpAddr, limit: Duration) -> Outcome {
+    let mut outcome = None;
+    run([(server, from)].into_iter(), limit, |_, told| outcome = Some(told));
+    outcome.unwrap_or_else(|| Outcome::NotAsked { why: "there was nothing to ask".to_owned() })
+}
+
+/// Asks all servers, [`AT_ONCE`] at the same time, each for at most `limit`; blocks until all are done.
+///
+/// So up to 64 servers take one limit, the next 64 another one if the first were all silent. The results
+/// are in the order of the servers.
+pub fn probe_all(
+    servers: &[SocketAddr],
+    from: ProbeAddresses,
+    limit: Duration,
+) -> Vec<(SocketAddr, Outcome)> {
+    let mut outcomes: Vec<Option<Outcome>> = servers.iter().map(|_| None).collect();
+    let asked = servers.iter().map(|server| (*server, from.towards(server.ip())));
+    run(asked, limit, |at, outcome| {
+        if let Some(place) = outcomes.get_mut(at) {
+            *place = Some(outcome);
+        }
+    });
+    servers.iter().zip(outcomes).filter_map(|(server, outcome)| Some((*server, outcome?))).collect()
+}
+
+/// A window of probes that moves over the servers.
+fn run(
+    servers: impl Iterator<Item = (SocketAddr, IpAddr)>,
+    limit: Duration,
+    mut tell: impl FnMut(usize, Outcome),
+) {
+    let mut next = servers.enumerate().fuse();
+    let mut running: Vec<(usize, Probe)> = Vec::new();
+    loop {
+        let free = AT_ONCE.saturating_sub(running.len());
+        let begun =
+            next.by_ref().take(free).map(|(at, (server, from))| (at, Probe::begin(server, from, limit)));
+        running.extend(begun);
+        if running.is_empty() {
+            return;
+        }
+        let before = running.len();
+        running.retain_mut(|(at, probe)| match probe.step(Instant::now()) {
+            Some(outcome) => {
+                tell(*at, outcome);
+                false
+            }
+            None => true,
+        });
+        if running.len() == before {
+            wait(&running);
+        }
+    }
+}
+
+/// Until the kernel has news of a socket, or the next moment that a probe waits for.
+fn wait(running: &[(usize, Probe)]) {
+    let moment = running.iter().map(|(_, probe)| probe.next_moment()).min();
+    let patience = moment.map_or(PAUSE, |moment| moment.saturating_duration_since(Instant::now()));
+    let patience = Timespec::try_from(patience).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+    let sockets = running.iter().flat_map(|(_, probe)| probe.sockets());
+    let mut polled: Vec<PollFd<'_>> =
+        sockets.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::OUT)).collect();
+    if let Err(error) = poll(&mut polled, Some(&patience))
+        && error != rustix::io::Errno::INTR
+    {
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Whether the address is one of this host's, in this network namespace.
+///
+/// The kernel is asked from where it would send to it (a UDP socket that sends nothing): only to an address
+/// of our own from that same address, or from a loopback one. Unlike a bind this is not misled by
+/// `ip_nonlocal_bind`.
+pub fn is_ours(address: IpAddr) -> bool {
+    const DISCARD: u16 = 9;
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((address, DISCARD))?;
+        socket.local_addr()
+    };
+    source().is_ok_and(|source| source.ip() == address || source.ip().is_loopback())
+}
+
+#[cfg(test)]
+mod tests;

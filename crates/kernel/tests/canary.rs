@@ -1,0 +1,464 @@
+//! What the canary says of servers in other network namespaces, with real packets, and what it leaves there.
+
+mod hosts;
+mod lab;
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clearway_kernel::canary::{
+    AT_ONCE, Answer, LIMIT, Outcome, Place, ProbeAddresses, Unreachable, Verdict, What, is_ours, probe,
+    probe_all,
+};
+use clearway_kernel::plumbing::Plumbing;
+use hosts::{Host, PORT};
+use lab::{Named, helper, run, same, state};
+
+const TESTS: &[Named] = &[
+    (
+        "the_way_back_works_and_the_application_sees_nothing",
+        the_way_back_works_and_the_application_sees_nothing,
+    ),
+    (
+        "linux_answers_every_address_that_could_be_the_default",
+        linux_answers_every_address_that_could_be_the_default,
+    ),
+    ("a_closed_port_is_refused", a_closed_port_is_refused),
+    ("without_the_divert_there_is_no_way_back", without_the_divert_there_is_no_way_back),
+    ("without_a_default_route_there_is_no_way_back", without_a_default_route_there_is_no_way_back),
+    ("with_another_gateway_there_is_no_way_back", with_another_gateway_there_is_no_way_back),
+    ("a_strict_reverse_path_filter_is_no_way_back", a_strict_reverse_path_filter_is_no_way_back),
+    ("a_host_that_is_not_there_is_named_by_our_kernel", a_host_that_is_not_there_is_named_by_our_kernel),
+    ("a_filter_without_a_word_is_silence", a_filter_without_a_word_is_silence),
+    ("a_router_that_forbids_is_named", a_router_that_forbids_is_named),
+    (
+        "a_router_that_forbids_foreign_addresses_only_is_named",
+        a_router_that_forbids_foreign_addresses_only_is_named,
+    ),
+    (
+        "a_reset_for_foreign_addresses_only_is_not_a_closed_port",
+        a_reset_for_foreign_addresses_only_is_not_a_closed_port,
+    ),
+    ("servers_on_this_host_need_their_rule", servers_on_this_host_need_their_rule),
+    ("a_server_on_our_own_address_works_by_marks_too", a_server_on_our_own_address_works_by_marks_too),
+    ("without_a_route_or_a_family_nothing_is_asked", without_a_route_or_a_family_nothing_is_asked),
+    (
+        "without_capabilities_it_says_so_and_net_raw_is_enough",
+        without_capabilities_it_says_so_and_net_raw_is_enough,
+    ),
+    ("many_servers_take_one_limit_and_leave_nothing", many_servers_take_one_limit_and_leave_nothing),
+    ("our_own_addresses_are_known_whatever_may_be_bound", our_own_addresses_are_known_whatever_may_be_bound),
+];
+
+const HELPERS: &[Named] = &[("host", hosts::host), ("probe", probe_server)];
+
+/// For what ends in silence: a SYN and its first repetition.
+const SHORT: Duration = Duration::from_millis(2200);
+
+fn main() -> ExitCode {
+    lab::main(TESTS, HELPERS)
+}
+
+/// Asks 10.2.0.2 and prints the outcome as JSON.
+fn probe_server() -> Result<()> {
+    println!("{}", serde_json::to_string(&ask("10.2.0.2:80", LIMIT)?)?);
+    Ok(())
+}
+
+fn ask(server: &str, limit: Duration) -> Result<Outcome> {
+    let server: SocketAddr = server.parse()?;
+    let mut all = probe_all(&[server], ProbeAddresses::default(), limit);
+    let (asked, outcome) = all.pop().context("no outcome")?;
+    ensure!(asked == server && all.is_empty());
+    println!("{server}: {outcome:#}");
+    Ok(outcome)
+}
+
+/// Both addresses of host 2.
+fn ask_both(port: u16, limit: Duration) -> Result<Vec<Outcome>> {
+    let servers = [format!("10.2.0.2:{port}").parse()?, format!("[fd02::2]:{port}").parse()?];
+    let all = probe_all(&servers, ProbeAddresses::default(), limit);
+    for (server, outcome) in &all {
+        println!("{server}: {outcome:#}");
+    }
+    Ok(all.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+fn all_are(outcomes: &[Outcome], wanted: impl Fn(&Outcome) -> bool) -> Result<()> {
+    ensure!(outcomes.iter().all(wanted), "{outcomes:#?}");
+    Ok(())
+}
+
+fn works(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::WayBack { took } if *took < LIMIT)
+}
+
+fn no_way_back(outcome: &Outcome) -> bool {
+    *outcome == Outcome::NoWayBack { server: Place::Elsewhere, own: Answer::Accepts }
+}
+
+fn plumbing() -> Result<Plumbing> {
+    Ok(Plumbing::install(None, None)?.0)
+}
+
+/// Every TCP socket but those that listen, in whatever state.
+fn sockets() -> Result<String> {
+    run("ss -Htan state connected state time-wait")
+}
+
+fn descriptors() -> Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/fd")?.count())
+}
+
+fn the_way_back_works_and_the_application_sees_nothing() -> Result<()> {
+    let mut server = Host::behind_us(2)?;
+    // Packets with a strange source are dropped, if there is anything strange about it.
+    server.run("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")?;
+    let _plumbing = plumbing()?;
+    let (before, open) = (state()?, descriptors()?);
+    for _ in 0..20 {
+        all_are(&ask_both(PORT, LIMIT)?, works)?;
+    }
+    // Unless this process had to wait for 200 ms between the answer and its reset.
+    let seen = server.accepted()?;
+    ensure!(seen <= 2, "the application has seen {seen} of 40 connections");
+    let left = server.run("ss -Htan state connected state time-wait")?;
+    ensure!(left.is_empty(), "left at the server: {left}");
+    ensure!(sockets()?.is_empty(), "left here: {}", sockets()?);
+    ensure!(descriptors()? == open, "descriptors are left");
+    same(&before, &state()?, "after the probes")
+}
+
+fn linux_answers_every_address_that_could_be_the_default() -> Result<()> {
+    let _server = Host::behind_us(2)?;
+    let _plumbing = plumbing()?;
+    for from in
+        ["198.18.179.1", "192.0.2.1", "100.64.0.1", "240.0.0.1", "2001:2::179", "2001:db8::1", "100::1"]
+    {
+        let from: IpAddr = from.parse()?;
+        let server = if from.is_ipv4() { "10.2.0.2:80" } else { "[fd02::2]:80" };
+        let outcome = probe(server.parse()?, from, LIMIT);
+        ensure!(works(&outcome), "{from}: {outcome}");
+    }
+    // Also where the server is written in the clothes of the other family.
+    ensure!(works(&ask("[::ffff:10.2.0.2]:80", LIMIT)?));
+    Ok(())
+}
+
+fn a_closed_port_is_refused() -> Result<()> {
+    let _server = Host::behind_us(2)?;
+    let _plumbing = plumbing()?;
+    let begun = Instant::now();
+    let outcomes = ask_both(PORT + 1, LIMIT)?;
+    all_are(&outcomes, |outcome| *outcome == Outcome::Refused { own: Answer::Refuses })?;
+    all_are(&outcomes, |outcome| outcome.verdict() == Verdict::Down)?;
+    ensure!(begun.elapsed() < LIMIT, "it waited for nothing");
+    Ok(())
+}
+
+fn without_the_divert_there_is_no_way_back() -> Result<()> {
+    let _server = Host::behind_us(2)?;
+    all_are(&ask_both(PORT, SHORT)?, no_way_back)?;
+    let mut plumbing = plumbing()?;
+    all_are(&ask_both(PORT, LIMIT)?, works)?;
+    plumbing.remove()?;
+    let outcomes = ask_both(PORT + 1, SHORT)?;
+    all_are(&outcomes, |outcome| matches!(outcome, Outcome::NoWayBack { own: Answer::Refuses, .. }))
+}
+
+fn without_a_default_route_there_is_no_way_back() -> Result<()> {
+    let server = Host::wired(2)?;
+    let _plumbing = plumbing()?;
+    let begun = Instant::now();
+    all_are(&ask_both(PORT, SHORT)?, no_way_back)?;
+    ensure!(begun.elapsed() < SHORT + SHORT / 2, "{:?}", begun.elapsed());
+    let left = half_open(&server)?;
+    ensure!(left == 0, "{left} half-open connections without a route");
+    Ok(())
+}
+
+fn half_open(server: &Host) -> Result<usize> {
+    Ok(server.run("ss -Htan state syn-recv")?.lines().count())
+}
+
+fn with_another_gateway_there_is_no_way_back() -> Result<()> {
+    let mut server = Host::wired(2)?;
+    // Its default gateway is a host that swallows what it gets.
+    server.run("ip link add away type veth peer name nowhere")?;
+    server.run("ip link set away up")?;
+    server.run("ip link set nowhere up")?;
+    server.run("ip route add default dev away")?;
+    server.run("ip -6 route add default dev away")?;
+    server.run("sysctl -qw net.ipv4.tcp_synack_retries=1")?;
+    let _plumbing = plumbing()?;
+    all_are(&ask_both(PORT, SHORT)?, no_way_back)?;
+    ensure!(server.accepted()? == 0);
+    // One for each family whatever was repeated, and gone when the server has repeated itself often enough.
+    ensure!(half_open(&server)? <= 2, "{} half-open connections", half_open(&server)?);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while half_open(&server)? > 0 {
+        ensure!(Instant::now() < deadline, "half-open connections stay");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    ensure!(sockets()?.is_empty(), "left here: {}", sockets()?);
+    // As soon as the server knows the way it works.
+    server.run("ip route replace default via 10.2.0.1")?;
+    server.run("ip -6 route replace default via fd02::1")?;
+    all_are(&ask_both(PORT, LIMIT)?, works)
+}
+
+fn a_strict_reverse_path_filter_is_no_way_back() -> Result<()> {
+    let server = Host::wired(2)?;
+    server.run("ip link add away type veth peer name nowhere")?;
+    server.run("ip link set away up")?;
+    server.run("ip link set nowhere up")?;
+    server.run("ip route add default dev away")?;
+    server.run("sysctl -qw net.ipv4.conf.eth0.rp_filter=1")?;
+    let _plumbing = plumbing()?;
+    ensure!(no_way_back(&ask("10.2.0.2:80", SHORT)?));
+    ensure!(half_open(&server)? == 0, "the server has let a packet pass");
+    Ok(())
+}
+
+fn a_host_that_is_not_there_is_named_by_our_kernel() -> Result<()> {
+    let _neighbour = Host::wired(2)?;
+    let _plumbing = plumbing()?;
+    let servers = ["10.2.0.77:80".parse()?, "[fd02::77]:80".parse()?];
+    for (server, outcome) in probe_all(&servers, ProbeAddresses::default(), LIMIT) {
+        println!("{server}: {outcome:#}");
+        let Outcome::Silent { own: Answer::Unreachable(told) } = &outcome else {
+            bail!("{server}: {outcome}")
+        };
+        ensure!(told.what == What::Host && told.here, "{told:?}");
+        ensure!(outcome.verdict() == Verdict::Down);
+    }
+    Ok(())
+}
+
+fn a_filter_without_a_word_is_silence() -> Result<()> {
+    let server = Host::behind_us(2)?;
+    server.filter("input", "tcp dport 80 drop")?;
+    let _plumbing = plumbing()?;
+    let begun = Instant::now();
+    all_are(&ask_both(PORT, SHORT)?, |outcome| *outcome == Outcome::Silent { own: Answer::Silent })?;
+    ensure!(begun.elapsed() >= SHORT && begun.elapsed() < SHORT + SHORT / 2, "{:?}", begun.elapsed());
+    Ok(())
+}
+
+/// A server behind a router: 10.2.0.2 and `fd02::2` are the router's, 10.3.0.2 and `fd03::2` the server's.
+fn behind_a_router() -> Result<(Host, Host)> {
+    let router = Host::behind_us(2)?;
+    let server = Host::start()?;
+    router.run(&format!("ip link add eth1 type veth peer name eth0 netns {}", server.id()))?;
+    for (host, device, number) in [(&router, "eth1", 1), (&server, "eth0", 2)] {
+        host.run(&format!("ip addr add 10.3.0.{number}/24 dev {device}"))?;
+        host.run(&format!("ip addr add fd03::{number}/64 dev {device} nodad"))?;
+        host.run(&format!("ip link set {device} up"))?;
+    }
+    server.run("ip route add default via 10.3.0.1")?;
+    server.run("ip -6 route add default via fd03::1")?;
+    router.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")?;
+    run("ip route add 10.3.0.0/24 via 10.2.0.2")?;
+    run("ip -6 route add fd03::/64 via fd02::2")?;
+    Ok((router, server))
+}
+
+/// The outcomes for the server behind the router, each with the router's address.
+fn ask_behind() -> Result<[(Outcome, IpAddr); 2]> {
+    Ok([(ask("10.3.0.2:80", LIMIT)?, "10.2.0.2".parse()?), (ask("[fd03::2]:80", LIMIT)?, "fd02::2".parse()?)])
+}
+
+fn a_router_that_forbids_is_named() -> Result<()> {
+    let (router, _server) = behind_a_router()?;
+    let _plumbing = plumbing()?;
+    for (outcome, _) in ask_behind()? {
+        ensure!(works(&outcome), "through the router: {outcome}");
+    }
+    router.filter("forward", "tcp dport 80 reject with icmpx admin-prohibited")?;
+    for (outcome, by) in ask_behind()? {
+        let told = Unreachable { what: What::Prohibited, by: Some(by), here: false };
+        let own = Answer::Unreachable(told.clone());
+        ensure!(outcome == Outcome::Unreachable { told, own }, "{outcome:?}");
+        ensure!(outcome.verdict() == Verdict::Down);
+    }
+    // A way that a router does not know.
+    router.run("nft flush ruleset")?;
+    router.run("ip route replace unreachable 10.3.0.0/24")?;
+    let outcome = ask("10.3.0.2:80", LIMIT)?;
+    let Outcome::Unreachable { told, .. } = outcome else { bail!("{outcome}") };
+    ensure!(told.what == What::Host && !told.here, "{told}");
+    Ok(())
+}
+
+fn a_router_that_forbids_foreign_addresses_only_is_named() -> Result<()> {
+    let (router, _server) = behind_a_router()?;
+    router.filter(
+        "forward",
+        "ip saddr 198.18.0.0/15 reject with icmpx admin-prohibited; \
+         ip6 saddr 2001:2::/48 reject with icmpx admin-prohibited;",
+    )?;
+    let _plumbing = plumbing()?;
+    for (outcome, by) in ask_behind()? {
+        let told = Unreachable { what: What::Prohibited, by: Some(by), here: false };
+        ensure!(outcome == Outcome::Unreachable { told, own: Answer::Accepts }, "{outcome:?}");
+        ensure!(outcome.verdict() == Verdict::Broken);
+    }
+    Ok(())
+}
+
+fn a_reset_for_foreign_addresses_only_is_not_a_closed_port() -> Result<()> {
+    let server = Host::behind_us(2)?;
+    server.filter(
+        "input",
+        "ip saddr 198.18.0.0/15 tcp dport 80 reject with tcp reset; \
+         ip6 saddr 2001:2::/48 tcp dport 80 reject with tcp reset;",
+    )?;
+    let _plumbing = plumbing()?;
+    let outcomes = ask_both(PORT, LIMIT)?;
+    all_are(&outcomes, |outcome| *outcome == Outcome::Refused { own: Answer::Accepts })?;
+    all_are(&outcomes, |outcome| outcome.verdict() == Verdict::Broken)
+}
+
+/// Our own 10.2.0.1 and `fd02::1`, and a way to everywhere, as every host on the Internet has one.
+fn alone_with_addresses() -> Result<()> {
+    run("ip link add away type veth peer name nowhere")?;
+    run("ip addr add 10.2.0.1/24 dev away")?;
+    run("ip addr add fd02::1/64 dev away nodad")?;
+    run("ip link set away up")?;
+    run("ip link set nowhere up")?;
+    run("ip route add default dev away")?;
+    run("ip -6 route add default dev away").map(drop)
+}
+
+fn servers_on_this_host_need_their_rule() -> Result<()> {
+    alone_with_addresses()?;
+    let plumbing = plumbing()?;
+    let _listener = TcpListener::bind("[::]:80")?;
+    let here = |own| Outcome::NoWayBack { server: Place::Here, own };
+    for (server, source) in
+        [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1"), ("10.2.0.1", "10.2.0.1"), ("[fd02::1]", "fd02::1")]
+    {
+        let outcome = ask(&format!("{server}:80"), SHORT)?;
+        ensure!(outcome == here(Answer::Accepts), "{server} without a rule: {outcome:?}");
+        let family = if source.contains(':') { "-6" } else { "-4" };
+        let table = plumbing.describe().route_table.0;
+        run(&format!(
+            "ip {family} rule add pref 900 iif lo from {source} ipproto tcp sport 80 lookup {table}"
+        ))?;
+        let outcome = ask(&format!("{server}:80"), LIMIT)?;
+        ensure!(works(&outcome), "{server} with a rule: {outcome:?}");
+    }
+    ensure!(ask("127.0.0.1:81", SHORT)? == here(Answer::Refuses));
+    ensure!(sockets()?.is_empty(), "left here: {}", sockets()?);
+    Ok(())
+}
+
+/// With connection marks (knowledge/transparent-kernel.md c3), which leave direct clients alone.
+fn a_server_on_our_own_address_works_by_marks_too() -> Result<()> {
+    alone_with_addresses()?;
+    let plumbing = plumbing()?;
+    let _listener = TcpListener::bind("[::]:80")?;
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(
+        b"table inet local {
+            chain out {
+                type route hook output priority mangle
+                meta l4proto tcp ct direction original socket transparent 1 ct mark set ct mark | 0x20000000
+                ct direction reply ct mark & 0x20000000 == 0x20000000 meta mark set meta mark | 0x40000000
+            }
+        }",
+    )?;
+    run(&format!("nft -f {}", file.path().display()))?;
+    let table = plumbing.describe().route_table.0;
+    for (family, server) in [("-4", "10.2.0.1:80"), ("-6", "[fd02::1]:80")] {
+        ensure!(ask(server, SHORT)?.verdict() == Verdict::Broken, "{server} without a rule");
+        run(&format!("ip {family} rule add pref 900 iif lo fwmark 0x40000000/0x40000000 lookup {table}"))?;
+        ensure!(works(&ask(server, LIMIT)?), "{server} with a rule");
+    }
+    Ok(())
+}
+
+fn without_a_route_or_a_family_nothing_is_asked() -> Result<()> {
+    let unknown = |server: &str| -> Result<()> {
+        let outcome = ask(server, LIMIT)?;
+        ensure!(outcome.verdict() == Verdict::Unknown, "{server}: {outcome:?}");
+        Ok(())
+    };
+    let begun = Instant::now();
+    unknown("10.99.0.2:80")?;
+    unknown("[fd99::2]:80")?;
+    run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")?;
+    unknown("[fd99::2]:80")?;
+    // Our own address as the foreign one.
+    run("ip addr add 198.18.179.1/32 dev lo")?;
+    unknown("10.99.0.2:80")?;
+    ensure!(begun.elapsed() < LIMIT, "it waited for nothing");
+    Ok(())
+}
+
+fn without_capabilities_it_says_so_and_net_raw_is_enough() -> Result<()> {
+    let _server = Host::behind_us(2)?;
+    let _plumbing = plumbing()?;
+    let told = |dropped: &str| -> Result<serde_json::Value> {
+        let (bounding, inheritable) = (format!("--bounding-set={dropped}"), format!("--inh-caps={dropped}"));
+        let output = helper("probe", &["setpriv", &bounding, &inheritable])?.output()?;
+        let text = String::from_utf8(output.stdout)?;
+        Ok(serde_json::from_str(text.lines().last().context("nothing was said")?)?)
+    };
+    let none = told("-net_raw,-net_admin")?;
+    ensure!(none == serde_json::json!({"outcome": "no_privilege", "family": "ipv4"}), "{none}");
+    for dropped in ["-net_admin", "-net_raw"] {
+        ensure!(told(dropped)?["outcome"] == "way_back", "{dropped}");
+    }
+    Ok(())
+}
+
+fn many_servers_take_one_limit_and_leave_nothing() -> Result<()> {
+    let server = Host::behind_us(2)?;
+    let count = AT_ONCE * 2 + 2;
+    for last in 0..count {
+        server.run(&format!("ip addr add 10.2.1.{last}/32 dev eth0"))?;
+    }
+    run("ip route add 10.2.1.0/24 via 10.2.0.2")?;
+    server.filter("input", "tcp dport 82 drop")?;
+    let _plumbing = plumbing()?;
+    let open = descriptors()?;
+    // Every third accepts, refuses, or is silent.
+    let all = (0..count).map(|last| format!("10.2.1.{last}:{}", 80 + last % 3).parse());
+    let all = all.collect::<Result<Vec<SocketAddr>, _>>()?;
+    for (servers, limits) in [(&all[..AT_ONCE], 1), (&all[..], 3)] {
+        let begun = Instant::now();
+        let outcomes = probe_all(servers, ProbeAddresses::default(), SHORT);
+        let took = begun.elapsed();
+        println!("{} servers: {took:?}", servers.len());
+        ensure!(took < SHORT * limits + SHORT / 2, "{} servers: {took:?}", servers.len());
+        ensure!(outcomes.iter().map(|(server, _)| server).eq(servers), "not in order");
+        for (server, outcome) in outcomes {
+            let right = match server.port() {
+                80 => works(&outcome),
+                81 => outcome == Outcome::Refused { own: Answer::Refuses },
+                _ => outcome == Outcome::Silent { own: Answer::Silent },
+            };
+            ensure!(right, "{server}: {outcome:?}");
+        }
+        ensure!(descriptors()? == open, "descriptors are left");
+        ensure!(sockets()?.is_empty(), "left here: {}", sockets()?);
+        ensure!(server.run("ss -Htan state connected state time-wait")?.is_empty(), "left at the server");
+    }
+    Ok(())
+}
+
+fn our_own_addresses_are_known_whatever_may_be_bound() -> Result<()> {
+    run("ip addr add 10.2.0.1/24 dev lo")?;
+    run("ip addr add fd02::1/64 dev lo nodad")?;
+    run("sysctl -qw net.ipv4.ip_nonlocal_bind=1 net.ipv6.ip_nonlocal_bind=1")?;
+    for (address, ours) in
+        [("10.2.0.1", true), ("fd02::1", true), ("::1", true), ("10.2.0.2", false), ("fd02::2", false)]
+    {
+        ensure!(is_ours(address.parse()?) == ours, "{address}");
+    }
+    Ok(())
+}

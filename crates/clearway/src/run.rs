@@ -130,6 +130,7 @@ async fn supervise(
             Some(wish) = wishes.recv() => clearway.take_wish(wish),
             changed = clearway.shell.watch.changed() => clearway.take_changes(&changed),
             () = clearway.shell.servers.due() => { clearway.shell.ask_for_servers(); None }
+            () = clearway.shell.canary.due() => { clearway.shell.ask_the_canary(); None }
             () = sleep_until(deadline) => clearway.take(Event::TimePassed),
         };
     }
@@ -262,7 +263,7 @@ impl Clearway {
                 None
             }
             Wish::Health(sender) => {
-                let _ = sender.send(self.core.is_ready());
+                let _ = sender.send(self.core.is_ready() && self.shell.canary.is_ready());
                 None
             }
             Wish::Reload(sender) => {

@@ -5,6 +5,7 @@
 //! decisions about the order of things.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::drift::{Files as OnDisk, Imprint};
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_haproxy::runtime::ServerState;
+use clearway_kernel::canary::Outcome;
 use clearway_kernel::plumbing::Plumbing;
 use rustix::io::Errno;
 use rustix::process::{Pid, Rlimit, Signal, WaitId, WaitIdOptions};
@@ -33,6 +35,7 @@ use crate::watch::Watch;
 use crate::{log, takeover};
 
 mod backlog;
+mod canary;
 mod child;
 pub mod custody;
 mod devices;
@@ -56,6 +59,7 @@ pub use program::Program;
 pub use reading::read_configuration;
 pub use succession::{Succession, door};
 
+use canary::Canary;
 use custody::Custody;
 use launch::{Running, Sessions};
 use memory::Memory;
@@ -112,6 +116,8 @@ pub enum Inner {
         /// All of them.
         servers: Option<Vec<ServerState>>,
     },
+    /// What the canary has come to.
+    Canary(Vec<(SocketAddr, Outcome)>),
     /// Lines for the log, each once.
     Notices(Vec<String>),
 }
@@ -157,6 +163,8 @@ pub struct Shell {
     pub watch: Watch,
     /// Where the transparent servers are.
     pub servers: Servers,
+    /// Whether they find the way to clients.
+    pub canary: Canary,
     /// Who has started us, if that was systemd.
     systemd: Systemd,
 }
@@ -175,7 +183,6 @@ impl Shell {
         Self {
             program: Program::new(invocation.program.clone()),
             watch: Watch::new(settings.watch, settings.watch_quiet),
-            settings,
             invocation,
             descriptors,
             place,
@@ -198,8 +205,10 @@ impl Shell {
             steered: None,
             residue: false,
             servers: Servers::default(),
+            canary: Canary::new(&settings),
             succession,
             systemd,
+            settings,
         }
     }
 
@@ -269,7 +278,11 @@ impl Shell {
             steered.committed();
         }
         let transparent = self.configurations.get(&generation).filter(|_| self.plumbing.is_some());
-        self.servers.serve(transparent.map(|known| (generation, Arc::clone(&known.configuration))));
+        let transparent = transparent.map(|known| (generation, Arc::clone(&known.configuration)));
+        if transparent.is_none() {
+            self.canary.rest();
+        }
+        self.servers.serve(transparent);
     }
 
     /// What is ours, also what a generation uses that has not been committed.
@@ -340,6 +353,10 @@ impl Shell {
             Inner::Takeover(news) => self.hear_of_a_takeover(news),
             Inner::Servers { generation, servers } => {
                 self.hear_of_servers(generation, servers.as_deref());
+                Event::TimePassed
+            }
+            Inner::Canary(outcomes) => {
+                self.canary.hear(outcomes);
                 Event::TimePassed
             }
             Inner::Notices(lines) => {
@@ -573,6 +590,7 @@ impl Shell {
         status.instance = self.settings.instance.as_ref().map(ToString::to_string);
         status.haproxy = self.program.known_version().map(|version| version.to_string());
         status.custody = self.custody.addresses();
+        status.canary = self.canary.describe();
         status.plumbing = self.plumbing.as_ref().and_then(|one| serde_json::to_value(one.describe()).ok());
         let questions: Vec<(u32, Sessions)> = self
             .running

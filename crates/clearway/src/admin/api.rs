@@ -27,6 +27,9 @@ pub struct Status {
     pub custody: Vec<String>,
     /// What is in the kernel for transparent proxying.
     pub plumbing: Option<serde_json::Value>,
+    /// What the canary says of each transparent server.
+    #[serde(default)]
+    pub canary: Option<serde_json::Value>,
     /// Whether the configuration on disk is the one that serves; unset while none does.
     #[serde(default)]
     pub configuration: Option<OnDisk>,
@@ -168,6 +171,7 @@ impl Status {
             crashes_in_a_row: core.crashes_in_a_row,
             custody: Vec::new(),
             plumbing: None,
+            canary: None,
             configuration: None,
             strangers: Vec::new(),
         }

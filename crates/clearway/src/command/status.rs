@@ -79,7 +79,25 @@ fn in_words(status: &Status) -> String {
             field("route_table")
         );
     }
-    text
+    text + &canary(status.canary.as_ref())
+}
+
+/// One line if all is well, else one for each server where it is not.
+fn canary(seen: Option<&serde_json::Value>) -> String {
+    let seen: Vec<&serde_json::Value> = seen.and_then(|seen| seen.as_array()).into_iter().flatten().collect();
+    let text = |one: &serde_json::Value, name: &str| {
+        one.get(name).and_then(serde_json::Value::as_str).unwrap_or("?").to_owned()
+    };
+    let wrong: Vec<String> = seen
+        .iter()
+        .filter(|one| text(one, "verdict") != "works")
+        .map(|one| format!("canary: the server {}: {}\n", text(one, "server"), text(one, "words")))
+        .collect();
+    match (seen.len(), wrong.len()) {
+        (0, _) => String::new(),
+        (all, 0) => format!("canary: {all} transparent server(s) find the way to clients\n"),
+        _ => wrong.concat(),
+    }
 }
 
 fn listed(items: &[String]) -> String {

@@ -12,9 +12,8 @@
 //!
 //! Needs only grow while an old generation drains: its sessions may go to servers that the new one does not have.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +43,8 @@ pub struct Servers {
     known: BTreeMap<ServerName, SocketAddr>,
     /// When to ask; unset while an answer is awaited.
     ask_at: Option<Instant>,
+    /// Whether this generation has not answered yet.
+    fresh: bool,
 }
 
 impl Servers {
@@ -51,6 +52,7 @@ impl Servers {
     pub fn serve(&mut self, of: Option<(Generation, Arc<Configuration>)>) {
         self.of = of.filter(|(_, configuration)| configuration.is_transparent());
         self.ask_at = self.of.as_ref().map(|_| Instant::now());
+        self.fresh = true;
         if self.of.is_none() {
             self.known.clear();
         }
@@ -140,22 +142,28 @@ impl Shell {
             debug!("transparent servers: {known:?}");
             self.servers.known = known;
         }
-        self.follow_the_servers();
+        let fresh = std::mem::take(&mut self.servers.fresh);
+        let changed = self.follow_the_servers();
+        let idle: BTreeSet<SocketAddr> =
+            states.iter().filter(|one| one.maintenance).filter_map(|one| one.address).collect();
+        let busy = self.servers.known.values().copied().filter(|server| !idle.contains(server));
+        self.canary.watch(busy, fresh || changed);
     }
 
-    /// Lets the plumbing be what the servers need now.
-    fn follow_the_servers(&mut self) {
+    /// Lets the plumbing be what the servers need now, and says whether it was something else.
+    fn follow_the_servers(&mut self) -> bool {
         let mut wanted = needs(self.servers.known.values().copied());
-        let Some(plumbing) = &mut self.plumbing else { return };
+        let Some(plumbing) = &mut self.plumbing else { return false };
         if self.running.len() > 1 || self.servers.known.is_empty() {
             wanted = union(wanted, plumbing.needs());
         }
         if wanted == *plumbing.needs() {
-            return;
+            return false;
         }
         match plumbing.follow(&wanted) {
             Ok(changed) => info!("the plumbing follows the servers: {}", changed.join(", ")),
             Err(error) => warn!("the plumbing cannot follow the servers: {error}"),
         }
+        true
     }
 }

@@ -1,0 +1,179 @@
+//! What the canary says of the transparent servers: when it is asked, and what is made of it.
+//!
+//! It is asked when a server is new or has moved, when a generation or the plumbing has changed, again and again while
+//! something is wrong (after 5 s, 10 s, and so on up to 5 min), and at the pace of the setting. Each change is one line
+//! in the log; nothing else depends on it, unless `CLEARWAY_CANARY=ready`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use clearway_core::settings::{CanaryMode, ProbeAddresses, Settings};
+use clearway_kernel::canary::{self, Outcome, Verdict};
+use serde::Serialize;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{info, warn};
+
+use super::{Inner, Shell, thread};
+
+/// How soon something that is wrong is looked at again; twice as long each time.
+const SOON: Duration = Duration::from_secs(5);
+const SELDOM: Duration = Duration::from_mins(5);
+
+/// How many servers are asked at most, in the order of their addresses: a thousand silent ones take a minute.
+const MOST: usize = 1000;
+
+/// One server in the status.
+#[derive(Debug, Serialize)]
+struct Seen<'a> {
+    server: SocketAddr,
+    verdict: Verdict,
+    words: String,
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+}
+
+/// What is known.
+#[derive(Debug)]
+pub struct Canary {
+    mode: CanaryMode,
+    from: ProbeAddresses,
+    every: Option<Duration>,
+    servers: BTreeSet<SocketAddr>,
+    known: BTreeMap<SocketAddr, Outcome>,
+    /// Set while nothing of the last servers is known.
+    unknown: bool,
+    /// When to ask; unset while an answer is awaited, and if there is nobody to ask.
+    ask_at: Option<Instant>,
+    asking: bool,
+    /// Asked for while it was on its way.
+    again: bool,
+    /// From one look to the next, while something is wrong.
+    pause: Duration,
+}
+
+impl Canary {
+    /// Nobody to ask yet.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            mode: settings.canary,
+            from: settings.canary_address,
+            every: settings.canary_every,
+            servers: BTreeSet::new(),
+            known: BTreeMap::new(),
+            unknown: true,
+            ask_at: None,
+            asking: false,
+            again: false,
+            pause: SOON,
+        }
+    }
+
+    /// These are the servers now; asked at once if they are others, or if something else has `changed`.
+    pub fn watch(&mut self, servers: impl Iterator<Item = SocketAddr>, changed: bool) {
+        let servers: BTreeSet<SocketAddr> = servers.take(MOST).collect();
+        if self.mode == CanaryMode::Off || (servers == self.servers && !changed) {
+            return;
+        }
+        self.known.retain(|server, _| servers.contains(server));
+        self.servers = servers;
+        self.pause = SOON;
+        if self.servers.is_empty() {
+            self.ask_at = None;
+        } else if self.asking {
+            self.again = true;
+        } else {
+            self.ask_at = Some(Instant::now());
+        }
+    }
+
+    /// Nothing transparent serves.
+    pub fn rest(&mut self) {
+        self.servers.clear();
+        self.known.clear();
+        self.ask_at = None;
+        self.unknown = true;
+    }
+
+    /// Waits until it is time.
+    pub async fn due(&self) {
+        match self.ask_at {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Asks, on a thread of its own.
+    pub fn ask(&mut self, inner: &UnboundedSender<Inner>) {
+        self.ask_at = None;
+        let servers: Vec<SocketAddr> = self.servers.iter().copied().collect();
+        let (from, inner) = (self.from, inner.clone());
+        self.asking = thread::spawn("asking the servers whether they find the way to clients", move || {
+            let outcomes = canary::probe_all(&servers, from, canary::LIMIT);
+            let _ = inner.send(Inner::Canary(outcomes));
+        });
+        if !self.asking {
+            self.ask_at = Some(Instant::now() + SELDOM);
+        }
+    }
+
+    /// What they said. Each change is said once.
+    pub fn hear(&mut self, outcomes: Vec<(SocketAddr, Outcome)>) {
+        self.asking = false;
+        self.unknown = false;
+        let (mut works, mut news) = (0, false);
+        for (server, outcome) in outcomes.into_iter().filter(|(server, _)| self.servers.contains(server)) {
+            let verdict = outcome.verdict();
+            works += usize::from(verdict == Verdict::Works);
+            let before = self.known.get(&server);
+            let same = before.is_some_and(|before| outcome.is_same_as(before));
+            news |= !same;
+            if !same && verdict != Verdict::Works {
+                warn!("canary: the server {server}: {outcome}");
+                outcome.hints().iter().for_each(|hint| warn!("hint: {hint}"));
+            } else if !same && before.is_some() {
+                info!("canary: the server {server}: {outcome}");
+            }
+            self.known.insert(server, outcome);
+        }
+        let all = self.known.len();
+        if news && works == all && all > 0 {
+            info!("canary: {all} transparent server(s) find the way to clients");
+        }
+        let now = Instant::now();
+        self.ask_at = if std::mem::take(&mut self.again) {
+            Some(now)
+        } else if works < all {
+            let pause = self.pause;
+            self.pause = (pause * 2).min(SELDOM);
+            Some(now + self.every.map_or(pause, |every| every.min(pause)))
+        } else {
+            self.pause = SOON;
+            self.every.map(|every| now + every)
+        };
+    }
+
+    /// Whether new clients should be sent here, as far as the canary has a say.
+    pub fn is_ready(&self) -> bool {
+        let broken = || self.known.values().any(|outcome| outcome.verdict() == Verdict::Broken);
+        self.mode != CanaryMode::Ready || self.servers.is_empty() || !(self.unknown || broken())
+    }
+
+    /// For the status; none where there is nobody to ask.
+    pub fn describe(&self) -> Option<serde_json::Value> {
+        let seen = self.known.iter().map(|(server, outcome)| Seen {
+            server: *server,
+            verdict: outcome.verdict(),
+            words: outcome.to_string(),
+            outcome,
+        });
+        (!self.known.is_empty()).then(|| serde_json::to_value(seen.collect::<Vec<_>>()).ok()).flatten()
+    }
+}
+
+impl Shell {
+    /// Lets the canary ask the servers.
+    pub fn ask_the_canary(&mut self) {
+        self.canary.ask(&self.inner);
+    }
+}

@@ -18,7 +18,7 @@ use clearway_haproxy::overlay::{Capability as Kept, Overlay};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::interfaces;
-use clearway_kernel::plumbing::Plumbing;
+use clearway_kernel::plumbing::{Needs as KernelNeeds, Plumbing};
 use tracing::{info, warn};
 
 use super::child::Rights;
@@ -122,8 +122,9 @@ impl Shell {
             return Ok(());
         }
         let settings = &self.settings;
-        let (plumbing, notices) = Plumbing::install(settings.instance.as_ref(), settings.mark)
-            .map_err(|error| failure::plumbing(&error))?;
+        let (plumbing, notices) =
+            Plumbing::install(settings.instance.as_ref(), settings.mark, &KernelNeeds::default())
+                .map_err(|error| failure::plumbing(&error))?;
         for notice in notices {
             warn!("{notice}");
         }

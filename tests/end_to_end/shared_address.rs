@@ -65,7 +65,9 @@ impl Pair {
             switch.ip(&["link", "add", bridge, "type", "bridge", "stp_state", "0", "forward_delay", "0"])?;
             switch.ip(&["link", "set", bridge, "up"])?;
         }
-        let net = |number: u8, host: u8| vec![format!("10.{number}.0.{host}/24"), format!("fd0{number}::{host}/64")];
+        let net = |number: u8, host: u8| {
+            vec![format!("10.{number}.0.{host}/24"), format!("fd0{number}::{host}/64")]
+        };
         plug(&switch, "front", &client, "lan", &net(1, 2))?;
         plug(&switch, "back", &server, "lan", &net(2, 2))?;
         for (balancer, number) in balancers.iter().zip([11, 12]) {
@@ -76,11 +78,19 @@ impl Pair {
             host.ip(&["-4", "route", "add", "default", "via", &format!("10.{number}.0.1")])?;
             host.ip(&["-6", "route", "add", "default", "via", &format!("fd0{number}::1")])?;
         }
-        let listen = ["10.2.0.2", "fd02::2"].map(|address| address.parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT)));
+        let listen = ["10.2.0.2", "fd02::2"]
+            .map(|address| address.parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT)));
         let listen = listen.into_iter().collect::<Result<Vec<_>, _>>()?;
         let server_process = Server::start(&server, "s", &listen, Mode::Line)?;
         let folder = tempfile::Builder::new().prefix("clearway-e2e-").tempdir()?;
-        Ok(Self { _switch: switch, client, balancers, _server_process: server_process, _server: server, folder })
+        Ok(Self {
+            _switch: switch,
+            client,
+            balancers,
+            _server_process: server_process,
+            _server: server,
+            folder,
+        })
     }
 
     fn fronts() -> Vec<SocketAddr> {
@@ -136,7 +146,9 @@ impl Pair {
                 let answer = || ask_once(front, Ask::Line, Duration::from_secs(1)).ok();
                 has.then(|| self.client.enter(answer).ok().flatten()).flatten()
             })
-            .with_context(|| std::fs::read_to_string(self.folder.path().join(format!("log{number}"))).unwrap_or_default())?;
+            .with_context(|| {
+                std::fs::read_to_string(self.folder.path().join(format!("log{number}"))).unwrap_or_default()
+            })?;
         }
         Ok(())
     }

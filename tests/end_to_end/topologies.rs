@@ -44,7 +44,8 @@ fn write(stage: &Stage, servers: [IpAddr; 2], port: u16) -> Result<()> {
 
 /// Every client's own address is seen, over both families.
 fn assert_transparent(stage: &Stage) -> Result<()> {
-    let report = clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_secs(1)))?.wait()?;
+    let report =
+        clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_secs(1)))?.wait()?;
     assert_nobody_lost(&report, 190)
 }
 

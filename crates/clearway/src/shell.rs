@@ -19,7 +19,6 @@ use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::drift::{Files as OnDisk, Imprint};
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_haproxy::runtime::ServerState;
-use clearway_kernel::canary::Outcome;
 use clearway_kernel::plumbing::Plumbing;
 use rustix::io::Errno;
 use rustix::process::{Pid, Rlimit, Signal, WaitId, WaitIdOptions};
@@ -117,7 +116,7 @@ pub enum Inner {
         servers: Option<Vec<ServerState>>,
     },
     /// What the canary has come to.
-    Canary(Vec<(SocketAddr, Outcome)>),
+    Canary(Vec<(SocketAddr, clearway_kernel::canary::Outcome)>),
     /// Lines for the log, each once.
     Notices(Vec<String>),
 }

@@ -15,6 +15,23 @@
 //! }
 //! ```
 //!
+//! Only for servers on this host's own addresses there is more, which switches conntrack on in this network
+//! namespace:
+//!
+//! ```text
+//!   chain prerouting { ...           # at its end: who sends a SYN-ACK that nobody waits for any more may know
+//!     meta l4proto tcp ct direction reply ct mark & 0x20000000 == 0x20000000 reject with tcp reset
+//!   }
+//!   chain output { type route hook output priority mangle; policy accept;
+//!     meta l4proto tcp ct direction original socket transparent 1 ct mark set ct mark | 0x20000000
+//!     ct direction reply ct mark & 0x20000000 == 0x20000000 meta mark set meta mark | 0x40000000
+//!   }
+//! ```
+//!
+//! The connection mark has the bit of diverted packets, never that of replies: who restores connection marks
+//! to packets in `output` would send HAProxy's own packets the wrong way. So they meet the `goto` (see
+//! [`crate::routing`]) and nothing happens.
+//!
 //! Every `socket` expression looks the socket up anew (`nft_socket_eval` keeps nothing), so the question
 //! that nearly every foreign packet answers with no is asked first, and once: a packet that is not TCP or
 //! ICMP costs four comparisons, a TCP packet of others one look-up. The guard must be a `return` of its
@@ -33,55 +50,20 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
 use rustix::io::Errno;
 
-use crate::modules;
-use crate::netlink::{self, BatchError, Client, Protocol, Step};
+use crate::netlink::{BatchError, Client, Protocol, Step};
 use crate::token::Token;
+use error::{explain, is};
+use rules::{Content, Own, Part};
 
+mod error;
+mod expressions;
 mod list;
 mod name;
 mod rules;
 
+pub use error::Error;
 pub use list::{Listed, list};
 pub use name::TableName;
-
-/// Why the table could not be made, read or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// `EPROTONOSUPPORT`, `EOPNOTSUPP`, or `EINVAL` to a dump: no `nf_tables` in this kernel.
-    #[error(
-        "the kernel lacks nftables: {0}{remedy}, or run a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET",
-        remedy = modules::missing("nf_tables")
-    )]
-    NoNfTables(netlink::Error),
-    /// `EPERM` to all of nftables.
-    #[error(
-        "{0}\nhint: changing nftables needs `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)"
-    )]
-    Denied(netlink::Error),
-    /// `ENOENT` or `EOPNOTSUPP` to a chain: `inet` or its `filter` chains are missing.
-    #[error(
-        "the kernel lacks nftables chains of family `inet`: {0}\nhint: run a kernel with CONFIG_NF_TABLES_INET \
-         (module `nf_tables_inet` before Linux 4.17: `modprobe nf_tables_inet`)"
-    )]
-    NoInetChains(netlink::Error),
-    /// `ENOENT` to a rule: the expression `socket` (Linux 4.18) is not there and could not be loaded.
-    #[error(
-        "the kernel lacks the nft `socket` expression: {0}{remedy}",
-        remedy = modules::missing("nft_socket")
-    )]
-    NoSocketExpression(netlink::Error),
-    /// The sign of life of a table without owner could not be bound.
-    #[error("binding the abstract socket `{name}`: {source}")]
-    Token {
-        /// The name of the table and of the socket.
-        name: String,
-        /// Why; `EADDRINUSE` if somebody has it.
-        source: io::Error,
-    },
-    /// Anything else.
-    #[error(transparent)]
-    Netlink(#[from] netlink::Error),
-}
 
 /// What to use at most of what the kernel can do: for tests of the ways without.
 #[doc(hidden)]
@@ -91,11 +73,13 @@ pub struct Limits {
     pub owner: bool,
     /// `socket wildcard` (Linux 5.10).
     pub wildcard: bool,
+    /// `reject` in `prerouting` (Linux 5.9).
+    pub reset: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { owner: true, wildcard: true }
+        Self { owner: true, wildcard: true, reset: true }
     }
 }
 
@@ -106,7 +90,8 @@ pub struct Table {
     name: TableName,
     token: Option<Token>,
     limits: Limits,
-    wildcard_guard: bool,
+    /// What was put in; nothing before [`Table::apply`].
+    content: Option<Content>,
 }
 
 impl Table {
@@ -116,21 +101,21 @@ impl Table {
     /// read back.
     pub fn claim(name: TableName, limits: Limits) -> Result<Self, Error> {
         let client = open()?;
-        let mut table = Self { client, name, token: None, limits, wildcard_guard: false };
+        let mut table = Self { client, name, token: None, limits, content: None };
         if limits.owner {
             match table.create(TableFlags::Owner) {
                 Ok(()) if table.is_owned()? => return Ok(table),
                 Ok(()) => table.remove()?,
                 Err(BatchError { step: Some(_), error }) if is(&error, &[Errno::INVAL, Errno::OPNOTSUPP]) => {
                 }
-                Err(refused) => return Err(explain(refused)),
+                Err(refused) => return Err(explain(None, refused)),
             }
         }
         let name = table.name.to_string();
         let in_use = || io::Error::from(Errno::ADDRINUSE);
         let token = Token::claim(&name).and_then(|token| token.ok_or_else(in_use));
         table.token = Some(token.map_err(|source| Error::Token { name, source })?);
-        table.create(TableFlags::empty()).map_err(explain)?;
+        table.create(TableFlags::empty()).map_err(|refused| explain(None, refused))?;
         Ok(table)
     }
 
@@ -152,38 +137,45 @@ impl Table {
         if self.is_owner() || list(&mut self.client)?.iter().any(|table| table.name == self.name) {
             return Ok(false);
         }
-        self.create(TableFlags::empty()).map_err(explain)?;
+        self.create(TableFlags::empty()).map_err(|refused| explain(None, refused))?;
         Ok(true)
     }
 
-    /// Fills the table with the chains and rules; a second time, fills it anew.
+    /// Fills the table with the chains and rules; a second time, fills it anew. `replies` is the bit of replies
+    /// of servers on own addresses, if there are any.
     ///
     /// One transaction. The guard against wildcard listeners is left out where the kernel does not know it
-    /// (`EOPNOTSUPP` before 5.10): see [`Table::has_wildcard_guard`].
-    pub fn apply(&mut self, mark: Mark) -> Result<(), Error> {
+    /// (`EOPNOTSUPP` before 5.10), and so is the rule that resets (`EOPNOTSUPP` before 5.9, `ENOENT` without
+    /// `nft_reject_inet`): see [`Table::has_wildcard_guard`], [`Table::has_reset`].
+    pub fn apply(&mut self, mark: Mark, replies: Option<Mark>) -> Result<(), Error> {
         let what = format!("filling the nftables table `{}`", self.name);
-        let table = self.name.to_string();
-        if self.limits.wildcard {
-            let steps = rules::steps(&table, mark, rules::Guard::Wildcard);
-            match self.client.batch(&what, &steps) {
-                Ok(()) => {
-                    self.wildcard_guard = true;
-                    return Ok(());
+        let name = self.name.to_string();
+        let own = replies.map(|mark| Own { mark, reset: self.limits.reset });
+        let mut content = Content { mark, guard: self.limits.wildcard, own };
+        loop {
+            let steps = rules::steps(&name, &content, self.replies().is_some());
+            let Err(refused) = self.client.batch(&what, &steps) else { break };
+            match (rules::part(&steps, &refused), &mut content) {
+                (Some(Part::Guard), Content { guard, .. }) if !is(&refused.error, &[Errno::NOENT]) => {
+                    *guard = false;
                 }
-                Err(refused) if rules::is_guard(&steps, &refused) && !is(&refused.error, &[Errno::NOENT]) => {
+                (Some(Part::Reset), Content { own: Some(own), .. })
+                    if is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP]) =>
+                {
+                    own.reset = false;
                 }
-                Err(refused) => return Err(explain(refused)),
+                (part, _) => return Err(explain(part, refused)),
             }
         }
-        self.client.batch(&what, &rules::steps(&table, mark, rules::Guard::None)).map_err(explain)?;
-        self.wildcard_guard = false;
+        self.content = Some(content);
         Ok(())
     }
 
     /// Removes chains and rules: no packet is marked any more. Nothing to do is success.
     pub fn remove_chains(&mut self) -> Result<(), Error> {
         let what = format!("emptying the nftables table `{}`", self.name);
-        absent_is_fine(self.client.batch(&what, &rules::removal(&self.name.to_string())))
+        let steps = rules::removal(&self.name.to_string(), self.replies().is_some());
+        absent_is_fine(self.client.batch(&what, &steps))
     }
 
     /// Removes the table with all that is in it, then its sign of life. Nothing to do is success.
@@ -205,7 +197,17 @@ impl Table {
 
     /// Whether a transparent wildcard listener is kept from hijacking forwarded packets.
     pub fn has_wildcard_guard(&self) -> bool {
-        self.wildcard_guard
+        self.content.is_some_and(|content| content.guard)
+    }
+
+    /// The bit that replies of servers on own addresses get, if they do.
+    pub fn replies(&self) -> Option<Mark> {
+        self.content.and_then(|content| content.own).map(|own| own.mark)
+    }
+
+    /// Whether a late SYN-ACK is answered with a reset.
+    pub fn has_reset(&self) -> bool {
+        self.content.and_then(|content| content.own).is_some_and(|own| own.reset)
     }
 
     /// The socket that owns the table.
@@ -237,25 +239,7 @@ pub(crate) fn delete(client: &mut Client, name: &TableName) -> Result<(), Error>
 fn absent_is_fine(outcome: Result<(), BatchError>) -> Result<(), Error> {
     match outcome {
         Err(BatchError { step: Some(_), error }) if is(&error, &[Errno::NOENT]) => Ok(()),
-        outcome => outcome.map_err(explain),
-    }
-}
-
-fn is(error: &netlink::Error, numbers: &[Errno]) -> bool {
-    error.errno().is_some_and(|errno| numbers.contains(&errno))
-}
-
-/// From what was refused, and where, to what that means.
-fn explain(refused: BatchError) -> Error {
-    let BatchError { step, error } = refused;
-    match (step, error.errno()) {
-        (None, Some(Errno::PERM)) => Error::Denied(error),
-        (None, Some(Errno::OPNOTSUPP | Errno::INVAL)) => Error::NoNfTables(error),
-        (Some(step), Some(Errno::NOENT | Errno::OPNOTSUPP)) if rules::is_chain(step) => {
-            Error::NoInetChains(error)
-        }
-        (Some(step), Some(Errno::NOENT)) if rules::is_rule(step) => Error::NoSocketExpression(error),
-        _ => Error::Netlink(error),
+        outcome => outcome.map_err(|refused| explain(None, refused)),
     }
 }
 

@@ -21,6 +21,9 @@
 //! three therefore run under one lock per network namespace ([`token::lock`]); where it cannot be had,
 //! [`Notice::Unlocked`] says so, and [`Plumbing::repair`] puts back what such a collision took.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use clearway_core::names::{InstanceName, Mark, TableId};
 use serde::Serialize;
 
@@ -28,13 +31,16 @@ use crate::netlink::{Client, Protocol};
 use crate::nft::{self, Limits, Table, TableName};
 use crate::routing::{self, Block, Family};
 use crate::token;
+use choice::Purpose;
 
 mod choice;
 mod error;
+mod needs;
 mod notice;
 mod sweep;
 
 pub use error::{Error, RemoveErrors};
+pub use needs::Needs;
 pub use notice::Notice;
 pub use sweep::{Swept, residue, sweep};
 
@@ -50,9 +56,14 @@ pub struct Plumbing {
     block: Block,
     mark: Mark,
     families: Vec<Family>,
+    /// Checked and in one form.
+    needs: Needs,
+    /// The bit of replies, as long as [`Needs::own`].
+    replies: Option<Mark>,
 }
 
 /// What is installed, for people and for the admin interface.
+#[expect(clippy::struct_excessive_bools, reason = "each is a line of its own in the status")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Description {
     /// The nftables table, of family `inet`.
@@ -69,18 +80,28 @@ pub struct Description {
     pub wildcard_guard: bool,
     /// For which families there are rules and routes.
     pub families: Vec<Family>,
+    /// For which loopback servers there is a rule.
+    pub loopback: BTreeSet<SocketAddr>,
+    /// Whether there is what servers on own addresses need: then conntrack is on.
+    pub own: bool,
+    /// The bit of replies of servers on own addresses.
+    pub reply_mark: Option<Mark>,
+    /// Whether a SYN-ACK for which nobody waits any more is answered with a reset (only with `own`).
+    pub late_reset: bool,
 }
 
 impl Plumbing {
     /// Makes everything, or nothing: a failure rolls back.
     ///
     /// Needs `NET_ADMIN`. Without a mark, bit 29 or the next one that no foreign rule uses is taken; a
-    /// living sibling's mark comes first.
+    /// living sibling's mark comes first. The bit of replies is chosen likewise. Where only what
+    /// [`Needs::own`] asks for cannot be had, [`Error::is_without_conntrack`] says so.
     pub fn install(
         instance: Option<&InstanceName>,
         mark: Option<Mark>,
+        needs: &Needs,
     ) -> Result<(Self, Vec<Notice>), Error> {
-        Self::install_within(instance, mark, Limits::default())
+        Self::install_within(instance, mark, needs, Limits::default())
     }
 
     /// [`Plumbing::install`] with less than the kernel offers: for tests of the ways without.
@@ -88,13 +109,15 @@ impl Plumbing {
     pub fn install_within(
         instance: Option<&InstanceName>,
         mark: Option<Mark>,
+        needs: &Needs,
         limits: Limits,
     ) -> Result<(Self, Vec<Notice>), Error> {
+        let needs = needs.checked()?;
         let lock = token::lock();
         let mut notices = Vec::new();
         notices.extend(lock.is_none().then_some(Notice::Unlocked));
         let mut plumbing = Self::claim(instance, mark, limits, &mut notices)?;
-        match plumbing.fill(&mut notices) {
+        match plumbing.fill(needs, &mut notices) {
             Ok(()) => Ok((plumbing, notices)),
             Err(cause) => Err(match plumbing.remove_locked() {
                 Ok(()) => cause,
@@ -117,7 +140,8 @@ impl Plumbing {
             let rules = choice::all_rules(&mut route)?;
             let block = choice::block(instance, &living, &rules, &mut route)?;
             let sibling = choice::mark_of_sibling(instance, &living, &rules);
-            let (mark, moved) = choice::mark(mark, sibling, &rules)?;
+            let rivals = choice::rivals(Purpose::Diverted, &living, &rules);
+            let (mark, moved) = choice::mark(mark, sibling, &rivals)?;
             let name = TableName { instance: instance.cloned(), block, nonce: choice::nonce() };
             let mut table = Table::claim(name, limits)?;
             if choice::is_beaten(table.name(), &choice::living(&mut lister)?) {
@@ -125,13 +149,14 @@ impl Plumbing {
                 continue;
             }
             notices.extend(moved);
-            return Ok(Self { table, route, block, mark, families: Vec::new() });
+            let needs = Needs::default();
+            return Ok(Self { table, route, block, mark, families: Vec::new(), needs, replies: None });
         }
         Err(Error::NoPeace { attempts: ATTEMPTS })
     }
 
     /// Rules, routes, chains.
-    fn fill(&mut self, notices: &mut Vec<Notice>) -> Result<(), Error> {
+    fn fill(&mut self, needs: Needs, notices: &mut Vec<Notice>) -> Result<(), Error> {
         if self.siblings()?.is_empty() {
             // Whatever is tagged in our block now was left by a dead process, perhaps with another mark.
             let (_, errors) = routing::remove(&mut self.route, self.block, &Family::ALL);
@@ -139,8 +164,10 @@ impl Plumbing {
                 return Err(error.into());
             }
         }
+        self.replies = self.choose_replies(&needs)?;
+        self.needs = needs;
         for family in Family::ALL {
-            match routing::apply(&mut self.route, self.block, self.mark, family) {
+            match self.apply_routing(family) {
                 Ok(_) => self.families.push(family),
                 Err(error) if family == Family::V6 && error.is_without_family() => {
                     // The rules may have been accepted and the route not.
@@ -150,29 +177,11 @@ impl Plumbing {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.table.apply(self.mark)?;
+        self.table.apply(self.mark, self.replies)?;
+        notices.extend((self.needs.own && !self.table.has_reset()).then_some(Notice::NoReset));
         notices.extend((!self.table.is_owner()).then_some(Notice::NoOwner));
         notices.extend((!self.table.has_wildcard_guard()).then_some(Notice::NoWildcardGuard));
         Ok(())
-    }
-
-    /// Puts back what others have removed (systemd-networkd and `NetworkManager` flush foreign rules and
-    /// routes, `lo` going down takes the IPv6 route along), and says what that was.
-    ///
-    /// `nft flush ruleset` spares owner tables, and takes plain ones along (before Linux 5.12): such a table is
-    /// put back in the order of [`Plumbing::install`], and filled anew whatever is left of it.
-    pub fn repair(&mut self) -> Result<Vec<String>, Error> {
-        let mut made = Vec::new();
-        if self.table.restore()? {
-            made.push(format!("table inet {}", self.table.name()));
-        }
-        for family in &self.families {
-            made.extend(routing::apply(&mut self.route, self.block, self.mark, *family)?);
-        }
-        if !self.table.is_owner() {
-            self.table.apply(self.mark)?;
-        }
-        Ok(made)
     }
 
     /// Removes everything, or as much as possible; a second time it does nothing.
@@ -209,14 +218,19 @@ impl Plumbing {
 
     /// What is installed.
     pub fn describe(&self) -> Description {
+        let [_, jump, look_up, target, _] = self.block.preferences();
         Description {
             table: self.table.name().to_string(),
             mark: self.mark,
             route_table: self.block.table(),
-            preferences: self.block.preferences(),
+            preferences: [jump, look_up, target],
             owner: self.table.is_owner(),
             wildcard_guard: self.table.has_wildcard_guard(),
             families: self.families.clone(),
+            loopback: self.needs.loopback.clone(),
+            own: self.table.replies().is_some(),
+            reply_mark: self.table.replies(),
+            late_reset: self.table.has_reset(),
         }
     }
 }

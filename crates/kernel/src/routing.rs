@@ -1,21 +1,32 @@
 //! The rules and routes that deliver marked packets to this host, in both families.
 //!
 //! ```text
+//! 900: from all fwmark 0x40000000/0x40000000 iif lo lookup 3253338112   # replies of this host's own servers
 //! 901: from all fwmark 0x20000000/0x20000000 iif lo goto 903    # not for the kernel's own look-ups
 //! 902: from all fwmark 0x20000000/0x20000000 lookup 3253338112  # a marked packet ...
 //! 903: from all nop
+//! 904: from 127.0.0.1 iif lo ipproto tcp sport 81 lookup 3253338112     # replies of a loopback server
 //! local default dev lo table 3253338112                         # ... is for us, whatever its address
 //! ```
 //!
 //! The `goto` keeps reverse-path checks (`src_valid_mark`, firewalld's IPv6 `rpfilter`) away from the
 //! table: they ask "where would I route back to" with the mark of the packet and `iif lo`
-//! (knowledge/transparent-kernel.md f1 to f4). Without a packet that carries the mark all of it is inert.
+//! (knowledge/transparent-kernel.md f1 to f4). Without a packet that carries a mark these are inert.
+//!
+//! 900 and 904 are made only where [`Wanted`] asks for them. `iif lo` means packets that this host sends.
+//! 904 is not inert without us: it stands after `local` (0), so that clients on this host do not notice it,
+//! but it takes replies to clients elsewhere, which exist where somebody redirects to a loopback address
+//! (`route_localnet=1` and DNAT): those time out while the rule is there, also when its process is dead
+//! (measured on 6.18). A rule with ports makes the kernel look for ports in every packet that it routes,
+//! forwarded ones too, as long as the rule is there (`fib_rules_require_fldissect`).
 //!
 //! Rules and routes have no owner. They carry the protocol number [`TAG`] (`FRA_PROTOCOL`, Linux 4.17) and
 //! lie in a [`Block`]: only what has both is ours, and only that is ever removed. Which block, and whether
 //! somebody still uses it, [`crate::plumbing`] decides. No sysctl is written.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 
 use clearway_core::names::{Mark, TableId};
 use rustix::io::Errno;
@@ -39,7 +50,7 @@ const FIRST_TABLE: u32 = 0xC1EA_0000;
 const FIRST_PREFERENCE: u32 = 900;
 const PREFERENCES_PER_BLOCK: u32 = 5;
 
-/// What one instance has in the routing policy: three preferences and one table, in both families.
+/// What one instance has in the routing policy: five preferences and one table, in both families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Block(u8);
 
@@ -61,10 +72,17 @@ impl Block {
         TableId(FIRST_TABLE + u32::from(self.0))
     }
 
-    /// The preferences of `goto`, `lookup` and `nop`.
-    pub fn preferences(self) -> [u32; 3] {
+    /// The preferences: the look-up of replies of own addresses, the jump, the look-up of diverted packets,
+    /// the jump's target, the look-ups of loopback servers.
+    pub fn preferences(self) -> [u32; 5] {
         let base = FIRST_PREFERENCE + PREFERENCES_PER_BLOCK * u32::from(self.0);
-        [base + 1, base + 2, base + 3]
+        [base, base + 1, base + 2, base + 3, base + 4]
+    }
+
+    /// Whether what stands there is made on demand.
+    fn is_optional(self, preference: u32) -> bool {
+        let [replies, _, _, _, loopback] = self.preferences();
+        preference == replies || preference == loopback
     }
 
     fn of_table(table: u32) -> Option<Self> {
@@ -73,8 +91,7 @@ impl Block {
 
     fn of_preference(preference: u32) -> Option<Self> {
         let offset = preference.checked_sub(FIRST_PREFERENCE)?;
-        let block = u8::try_from(offset / PREFERENCES_PER_BLOCK).ok().and_then(Self::new)?;
-        block.preferences().contains(&preference).then_some(block)
+        u8::try_from(offset / PREFERENCES_PER_BLOCK).ok().and_then(Self::new)
     }
 }
 
@@ -140,22 +157,49 @@ impl Error {
     }
 }
 
+/// What a block is to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Which one.
+    pub block: Block,
+    /// The bit of diverted packets.
+    pub mark: Mark,
+    /// The bit of replies of servers on this host's own addresses, if there are any.
+    pub replies: Option<Mark>,
+    /// Servers on loopback addresses.
+    pub loopback: &'a BTreeSet<SocketAddr>,
+}
+
 /// Makes what is missing of a block in one family, and says what that was.
 ///
 /// The jump's target comes first, then the jump, then the look-up it must skip, then the route: at no
 /// moment does a packet meet half of it. Called again it repairs.
-pub fn apply(client: &mut Client, block: Block, mark: Mark, family: Family) -> Result<Vec<String>, Error> {
+pub fn apply(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result<Vec<String>, Error> {
     let mut made = Vec::new();
-    for rule in Rule::wanted(block, mark, family) {
+    for rule in Rule::wanted(wanted, family) {
         if rule.apply(client)? == Change::Done {
             made.push(format!("{family} rule {rule}"));
         }
     }
-    let route = Route::wanted(block, family);
+    let route = Route::wanted(wanted.block, family);
     if route.apply(client)? == Change::Done {
         made.push(format!("{family} route {route}"));
     }
     Ok(made)
+}
+
+/// Our rules of a block that are made on demand and for which there is no demand.
+pub fn surplus(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result<Tagged, Error> {
+    let ours = Rule::wanted(wanted, family);
+    let mut rules = match rules(client, family) {
+        Err(error) if error.is_without_family() => Vec::new(),
+        outcome => outcome?,
+    };
+    rules.retain(|rule| {
+        let optional = wanted.block.is_optional(rule.preference);
+        rule.block() == Some(wanted.block) && optional && !ours.contains(rule)
+    });
+    Ok(Tagged { rules, routes: Vec::new() })
 }
 
 /// Removes everything of ours in a block, in the reverse order; says what it was and what went wrong.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clearway_core::names::{InstanceName, Mark};
 use clearway_kernel::nft::Limits;
-use clearway_kernel::plumbing::{Error, Notice, Plumbing, residue, sweep};
+use clearway_kernel::plumbing::{Error, Needs, Notice, Plumbing, residue, sweep};
 use clearway_kernel::token::Token;
 use lab::{Named, helper, run, same, state};
 use serde_json::Value;
@@ -55,18 +55,18 @@ fn hold() -> Result<()> {
 }
 
 fn hold_plain() -> Result<()> {
-    hold_with(Limits { owner: false, wildcard: true })
+    hold_with(Limits { owner: false, ..Limits::default() })
 }
 
 fn hold_with(limits: Limits) -> Result<()> {
-    let (plumbing, _) = Plumbing::install_within(None, None, limits)?;
+    let (plumbing, _) = Plumbing::install_within(None, None, &Needs::default(), limits)?;
     println!("{}", serde_json::to_string(&plumbing.describe())?);
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
 fn try_install() -> Result<()> {
-    Plumbing::install(None, None)?;
+    Plumbing::install(None, None, &Needs::default())?;
     Ok(())
 }
 
@@ -101,7 +101,7 @@ fn named(text: &str) -> Result<InstanceName> {
 }
 
 fn private() -> Result<(Plumbing, Vec<Notice>)> {
-    usual(Plumbing::install(None, None)?)
+    usual(Plumbing::install(None, None, &Needs::default())?)
 }
 
 /// Takes the notice of a missing owner out, which must be there exactly where the kernel has no owner tables.
@@ -130,7 +130,7 @@ fn tables() -> Result<usize> {
 }
 
 fn install_makes_what_the_documentation_shows() -> Result<()> {
-    let (plumbing, notices) = usual(Plumbing::install(Some(&named("edge")?), None)?)?;
+    let (plumbing, notices) = usual(Plumbing::install(Some(&named("edge")?), None, &Needs::default())?)?;
     ensure!(notices.is_empty(), "{notices:?}");
     let described = plumbing.describe();
     ensure!(described.owner == has_owner_tables(), "{described:?}");
@@ -251,13 +251,16 @@ fn siblings_share_a_block_until_the_last_one_goes() -> Result<()> {
     let before = state()?;
     let name = named("edge")?;
     let bit = Mark::bit(27);
-    let (mut old, _) = Plumbing::install(Some(&name), bit)?;
-    let (mut new, _) = Plumbing::install(Some(&name), None)?;
+    let (mut old, _) = Plumbing::install(Some(&name), bit, &Needs::default())?;
+    let (mut new, _) = Plumbing::install(Some(&name), None, &Needs::default())?;
     ensure!(
         old.describe().preferences == new.describe().preferences
             && new.describe().mark == old.describe().mark
     );
-    ensure!(matches!(Plumbing::install(Some(&name), Mark::bit(26)), Err(Error::MarkDiffers { .. })));
+    ensure!(matches!(
+        Plumbing::install(Some(&name), Mark::bit(26), &Needs::default()),
+        Err(Error::MarkDiffers { .. })
+    ));
     ensure!(residue()?.len() == 8 + 2, "{:?}", residue()?);
     old.remove()?;
     ensure!(residue()?.len() == 8 + 1, "{:?}", residue()?);
@@ -287,7 +290,9 @@ fn a_foreign_rule_with_the_bit_moves_the_mark() -> Result<()> {
     ensure!(matches!(&notices[..], [Notice::MarkMoved { .. }]), "{notices:?}");
     let ruleset = run("nft list ruleset")?;
     ensure!(ruleset.contains("meta mark | 0x10000000"), "{ruleset}");
-    let Err(error) = Plumbing::install(None, Some(Mark::DEFAULT)) else { bail!("the mark was taken") };
+    let Err(error) = Plumbing::install(None, Some(Mark::DEFAULT), &Needs::default()) else {
+        bail!("the mark was taken")
+    };
     ensure!(error.to_string().contains("100: from all fwmark 0x20000000/0x20000000 lookup 100"), "{error}");
     ensure!(tables()? == 1, "the refused one left something");
     Ok(())
@@ -311,7 +316,7 @@ fn foreign_things_with_our_tag_are_not_ours() -> Result<()> {
     let before = state()?;
     let swept = sweep()?;
     ensure!(swept.removed.is_empty() && residue()?.is_empty(), "{swept}");
-    let (mut plumbing, _) = Plumbing::install(None, Mark::bit(30))?;
+    let (mut plumbing, _) = Plumbing::install(None, Mark::bit(30), &Needs::default())?;
     ensure!(plumbing.describe().preferences[0] == 906);
     plumbing.remove()?;
     same(&before, &state()?, "foreign things stay")
@@ -351,8 +356,8 @@ fn sockets_of(pid: u32) -> Result<usize> {
 
 fn without_owner_tables_a_socket_is_the_sign_of_life() -> Result<()> {
     let before = state()?;
-    let limits = Limits { owner: false, wildcard: true };
-    let (mut plumbing, notices) = Plumbing::install_within(None, None, limits)?;
+    let limits = Limits { owner: false, ..Limits::default() };
+    let (mut plumbing, notices) = Plumbing::install_within(None, None, &Needs::default(), limits)?;
     ensure!(notices == [Notice::NoOwner] && !plumbing.describe().owner, "{notices:?}");
     ensure!(sweep()?.removed.is_empty(), "a living one was swept");
     let holder = Holder::start("hold_plain")?;
@@ -368,8 +373,8 @@ fn without_owner_tables_a_socket_is_the_sign_of_life() -> Result<()> {
 }
 
 fn without_wildcard_the_guard_is_left_out() -> Result<()> {
-    let limits = Limits { owner: true, wildcard: false };
-    let (plumbing, notices) = usual(Plumbing::install_within(None, None, limits)?)?;
+    let limits = Limits { wildcard: false, ..Limits::default() };
+    let (plumbing, notices) = usual(Plumbing::install_within(None, None, &Needs::default(), limits)?)?;
     ensure!(notices == [Notice::NoWildcardGuard] && !plumbing.describe().wildcard_guard, "{notices:?}");
     ensure!(!run("nft list ruleset")?.contains("wildcard"));
     Ok(())
@@ -390,7 +395,9 @@ fn without_ipv6_on_lo_ipv4_works() -> Result<()> {
 fn lo_down_is_told_and_rolled_back() -> Result<()> {
     run("ip link set lo down")?;
     let before = state()?;
-    let Err(error) = Plumbing::install(None, None) else { bail!("a route on an interface that is down") };
+    let Err(error) = Plumbing::install(None, None, &Needs::default()) else {
+        bail!("a route on an interface that is down")
+    };
     ensure!(error.to_string().contains("ip link set lo up"), "{error}");
     same(&before, &state()?, "after the failure")
 }
@@ -409,8 +416,8 @@ fn repair_puts_back_what_others_flushed() -> Result<()> {
 }
 
 fn a_plain_table_that_others_flushed_is_put_back() -> Result<()> {
-    let limits = Limits { owner: false, wildcard: true };
-    let (mut plumbing, _) = Plumbing::install_within(None, None, limits)?;
+    let limits = Limits { owner: false, ..Limits::default() };
+    let (mut plumbing, _) = Plumbing::install_within(None, None, &Needs::default(), limits)?;
     let whole = state()?;
     let table = format!("table inet {}", plumbing.describe().table);
     ensure!(plumbing.repair()?.is_empty(), "nothing was missing");
@@ -437,7 +444,8 @@ fn a_lock_that_is_never_released_delays_but_does_not_stop() -> Result<()> {
 
 fn many_at_once_get_blocks_of_their_own() -> Result<()> {
     let before = state()?;
-    let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(|| Plumbing::install(None, None))).collect();
+    let threads: Vec<_> =
+        (0..8).map(|_| std::thread::spawn(|| Plumbing::install(None, None, &Needs::default()))).collect();
     let mut all = Vec::new();
     for thread in threads {
         let Ok(installed) = thread.join() else { bail!("a thread panicked") };

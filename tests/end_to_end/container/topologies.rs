@@ -15,10 +15,7 @@ use super::engine::image;
 use super::rig::{Rig, assert_said};
 use crate::stage::{SOON, assert_nobody_lost};
 
-crate::tests![
-    servers_in_containers_on_a_bridge_of_this_host,
-    servers_that_share_the_network_of_the_balancer,
-];
+crate::tests![servers_in_containers_on_a_bridge_of_this_host, servers_that_share_the_network_of_the_balancer,];
 
 const PORT: u16 = 8080;
 
@@ -33,7 +30,8 @@ fn lab() -> Result<PathBuf> {
 /// A server in a container.
 fn serve(engine: &Engine, options: &[&str], listen: &str) -> Result<Container> {
     let volume = format!("--volume={}:/lab:ro", lab()?.display());
-    let options = [&[volume.as_str(), "--entrypoint=/lab/clearway-lab", "--no-healthcheck"], options].concat();
+    let options =
+        [&[volume.as_str(), "--entrypoint=/lab/clearway-lab", "--no-healthcheck"], options].concat();
     let words = ["server", "--listen", listen, "--name", "contained"];
     Container::run(engine, "server", &options, image(), &words)
 }
@@ -52,7 +50,8 @@ fn assert_transparent(rig: &Rig) -> Result<()> {
         rig.client().enter(|| ask_once(front, Ask::Line, Duration::from_secs(1)).ok()).ok()?
     })?;
     let sources = rig.stage.hosts.clients(clearway_lab::topology::Family::V4);
-    let plan = Plan::open(&[front], 200.0, Duration::from_secs(1)).from(sources).expecting(Expect::OwnAddress);
+    let plan =
+        Plan::open(&[front], 200.0, Duration::from_secs(1)).from(sources).expecting(Expect::OwnAddress);
     assert_nobody_lost(&clearway_lab::load::start(rig.client(), plan)?.wait()?, 190)
 }
 

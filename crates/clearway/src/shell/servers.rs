@@ -67,7 +67,10 @@ impl Servers {
     }
 
     /// Those that are transparent, where their addresses are known.
-    fn transparent(configuration: &Configuration, states: &[ServerState]) -> BTreeMap<ServerName, SocketAddr> {
+    fn transparent(
+        configuration: &Configuration,
+        states: &[ServerState],
+    ) -> BTreeMap<ServerName, SocketAddr> {
         let ours = states.iter().filter(|one| configuration.servers.is_transparent(&one.proxy, &one.name));
         ours.filter_map(|one| Some(((one.proxy.clone(), one.name.clone()), one.address?))).collect()
     }

@@ -99,12 +99,13 @@ impl Configuration {
         let servers = self.servers.transparent().filter_map(|server| Some((server, family(server)?)));
         let of_one = |(server, of): (&Server, u8)| {
             let others = 10 - of;
-            let clients = clients.get(&(server.section.name.as_str(), others)).map(|bind| Mismatch::Clients {
-                bind: (*bind).clone(),
-                server: server.span.clone(),
-                name: server.name.clone(),
-                clients: others,
-            });
+            let clients =
+                clients.get(&(server.section.name.as_str(), others)).map(|bind| Mismatch::Clients {
+                    bind: (*bind).clone(),
+                    server: server.span.clone(),
+                    name: server.name.clone(),
+                    clients: others,
+                });
             let own = sources.get(&place(&server.span));
             let source = own.or_else(|| sources.get(&place(&server.section.span)));
             [clients, source.and_then(|source| mismatch(server, of, source))]
@@ -205,9 +206,14 @@ mod tests {
 
     #[test]
     fn a_source_of_another_family_is_named() {
-        let found = mismatches("listen l\n bind :::80 v6only\n source 0.0.0.0 usesrc clientip\n server s [fd02::2]:80\n");
+        let found = mismatches(
+            "listen l\n bind :::80 v6only\n source 0.0.0.0 usesrc clientip\n server s [fd02::2]:80\n",
+        );
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("(t.cfg:3)") && found[0].contains("`source ipv6@ usesrc clientip`"), "{found:?}");
+        assert!(
+            found[0].contains("(t.cfg:3)") && found[0].contains("`source ipv6@ usesrc clientip`"),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -69,11 +69,7 @@ mod tests {
             .collect();
         assert_eq!(
             shown,
-            [
-                "b4/s1 Some(10.2.0.2:80) false",
-                "b4/t1 None true",
-                "b6/s Some([fd02::2]:81) true",
-            ]
+            ["b4/s1 Some(10.2.0.2:80) false", "b4/t1 None true", "b6/s Some([fd02::2]:81) true",]
         );
     }
 

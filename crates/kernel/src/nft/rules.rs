@@ -1,22 +1,24 @@
 //! Chains and rules as netlink messages: what the module's first lines show, nothing else.
 //!
-//! Pure. The bytes are those that `nft` 1.0.6 sends for the same text (see the tests), except that the
-//! `socket` expression is written here, as netlink-packet-netfilter does not know it.
+//! Pure. The bytes are those that `nft` 1.0.6 sends for the same text (see the tests); the expressions that
+//! netlink-packet-netfilter does not know are in [`super::expressions`].
 
 use clearway_core::names::Mark;
-use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE};
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 use netlink_packet_netfilter::nftables::{
-    Bitwise, ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions, Hook,
-    Immediate, InetHookNumber, ListAttribute, Meta, MetaKey, NfTablesMessage, Operator, Register,
-    RuleAttribute, RuleMessage, Verdict, VerdictAttribute,
+    ChainAttribute, ChainMessage, Hook, InetHookNumber, MetaKey, NfTablesMessage, RuleAttribute, RuleMessage,
+    Verdict,
 };
 
+use super::expressions::{
+    CtKey, Expression, SocketKey, and, ct, equals, load_meta, or, reset, socket, store_ct_mark, store_mark,
+    verdict,
+};
 use crate::netlink::{BatchError, Step};
-
-type Expression = ListAttribute<ExpressionAttribute>;
 
 const PREROUTING: &str = "prerouting";
 const DIVERT: &str = "divert";
+const OUTPUT: &str = "output";
 /// `mangle`, as `nft` calls it: after conntrack, before NAT and routing.
 const PRIORITY: i32 = -150;
 /// `NF_ACCEPT`.
@@ -25,29 +27,48 @@ const ACCEPT: u32 = 1;
 const LOOPBACK: u32 = 1;
 /// In this order: nearly every packet that matters is TCP.
 const PROTOCOLS: [(&str, u8); 3] = [("rule for TCP", 6), ("rule for ICMP", 1), ("rule for ICMPv6", 58)];
+const TCP: u8 = 6;
 const GUARD: &str = "guard against wildcard listeners";
-/// Two chains, two flushes; what follows are rules.
-const CHAINS: usize = 2;
-const FIRST_RULE: usize = 4;
+const RESET: &str = "rule that resets";
+const CONNTRACK: [&str; 2] = ["rule that marks connections", "rule that marks replies"];
+const OUTPUT_CHAIN: &str = "chain `output`";
+/// `enum ip_conntrack_dir`: the way of a connection's first packet, and back.
+const ORIGINAL: u8 = 0;
+const REPLY: u8 = 1;
 
-/// Keys of the `socket` expression (`enum nft_socket_keys`).
-#[derive(Clone, Copy, Debug)]
-pub(super) enum SocketKey {
-    Transparent = 0,
-    Wildcard = 2,
-}
-
-/// Whether to keep transparent wildcard listeners from hijacking what is forwarded.
+/// What to put into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guard {
-    Wildcard,
-    None,
+pub(super) struct Content {
+    /// The bit of diverted packets, and of the connection mark.
+    pub mark: Mark,
+    /// Whether to keep transparent wildcard listeners from hijacking what is forwarded.
+    pub guard: bool,
+    /// The part that needs conntrack.
+    pub own: Option<Own>,
 }
 
-/// The whole content of a table. Chains that exist are emptied first.
-pub(super) fn steps(table: &str, mark: Mark, guard: Guard) -> Vec<Step> {
-    let mut steps = vec![chain(table, PREROUTING, true), chain(table, DIVERT, false)];
+/// For servers on this host's own addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Own {
+    /// The bit of their replies.
+    pub mark: Mark,
+    /// Whether to answer a SYN-ACK with a reset if nobody waits for it any more.
+    pub reset: bool,
+}
+
+/// The whole content of a table. Chains that exist are emptied first; `stale`: there may be an `output` chain
+/// that is needed no longer.
+pub(super) fn steps(table: &str, content: &Content, stale: bool) -> Vec<Step> {
+    let Content { mark, guard, own } = *content;
+    let mut steps = vec![hooked(table, PREROUTING), plain(table, DIVERT)];
     steps.extend([PREROUTING, DIVERT].map(|chain| flush(table, chain)));
+    if own.is_some() || stale {
+        // Made, so that a chain that is not there, because somebody removed it, can be emptied and deleted.
+        steps.extend([hooked(table, OUTPUT), flush(table, OUTPUT)]);
+    }
+    if own.is_none() && stale {
+        steps.push(delete(table, OUTPUT));
+    }
     let loopback =
         vec![load_meta(MetaKey::Iif), equals(&LOOPBACK.to_ne_bytes()), verdict(Verdict::Return, None)];
     steps.push(rule("rule for `lo`", table, PREROUTING, loopback));
@@ -61,54 +82,119 @@ pub(super) fn steps(table: &str, mark: Mark, guard: Guard) -> Vec<Step> {
         ];
         steps.push(rule(what, table, PREROUTING, expressions));
     }
-    if guard == Guard::Wildcard {
+    if own.is_some_and(|own| own.reset) {
+        let mut expressions = vec![load_meta(MetaKey::L4Proto), equals(&[TCP])];
+        expressions.extend(is_reply(mark));
+        expressions.push(reset());
+        steps.push(rule(RESET, table, PREROUTING, expressions));
+    }
+    if guard {
         let expressions = vec![socket(SocketKey::Wildcard), equals(&[1]), verdict(Verdict::Return, None)];
         steps.push(rule(GUARD, table, DIVERT, expressions));
     }
     let marking =
         vec![load_meta(MetaKey::Mark), or(mark), store_mark(), verdict(Verdict::Other(ACCEPT), None)];
     steps.push(rule("rule that marks", table, DIVERT, marking));
+    if let Some(own) = own {
+        steps.extend(output(table, mark, own.mark));
+    }
     steps
 }
 
-/// Takes everything out of the table again.
-pub(super) fn removal(table: &str) -> Vec<Step> {
-    let delete = |name: &str| {
-        let attributes = vec![ChainAttribute::Table(table.to_owned()), ChainAttribute::Name(name.to_owned())];
-        Step { what: "chain", message: NfTablesMessage::DeleteChain(ChainMessage { attributes }), flags: 0 }
+/// Remembers the connections of transparent sockets, and marks what is sent back to them from this host.
+fn output(table: &str, mark: Mark, of_replies: Mark) -> [Step; 2] {
+    let remember = vec![
+        load_meta(MetaKey::L4Proto),
+        equals(&[TCP]),
+        ct(CtKey::Direction),
+        equals(&[ORIGINAL]),
+        socket(SocketKey::Transparent),
+        equals(&[1]),
+        ct(CtKey::Mark),
+        or(mark),
+        store_ct_mark(),
+    ];
+    let mut reply = is_reply(mark);
+    reply.extend([load_meta(MetaKey::Mark), or(of_replies), store_mark()]);
+    [rule(CONNTRACK[0], table, OUTPUT, remember), rule(CONNTRACK[1], table, OUTPUT, reply)]
+}
+
+/// `ct direction reply ct mark & M == M`.
+fn is_reply(mark: Mark) -> Vec<Expression> {
+    vec![
+        ct(CtKey::Direction),
+        equals(&[REPLY]),
+        ct(CtKey::Mark),
+        and(mark),
+        equals(&mark.value().to_ne_bytes()),
+    ]
+}
+
+/// Takes everything out of the table again; `output`: that chain as well.
+pub(super) fn removal(table: &str, output: bool) -> Vec<Step> {
+    let chains = || [PREROUTING, DIVERT].into_iter().chain(output.then_some(OUTPUT));
+    let flushes = chains().map(|chain| flush(table, chain));
+    flushes.chain(chains().map(|chain| delete(table, chain))).collect()
+}
+
+/// What a step is about, for the explanation of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A chain; the one of `output` is of type `route`.
+    Chain { output: bool },
+    /// A rule that needs `socket` and what is always there.
+    Rule,
+    /// [`Content::guard`].
+    Guard,
+    /// [`Own::reset`].
+    Reset,
+    /// A rule that needs conntrack.
+    Conntrack,
+    /// Anything else.
+    Other,
+}
+
+/// What was refused; nothing if it was the batch as a whole.
+pub(super) fn part(steps: &[Step], refused: &BatchError) -> Option<Part> {
+    let step = steps.get(refused.step?)?;
+    Some(match (&step.message, step.what) {
+        (NfTablesMessage::NewChain(_), what) => Part::Chain { output: what == OUTPUT_CHAIN },
+        (NfTablesMessage::NewRule(_), GUARD) => Part::Guard,
+        (NfTablesMessage::NewRule(_), RESET) => Part::Reset,
+        (NfTablesMessage::NewRule(_), what) if CONNTRACK.contains(&what) => Part::Conntrack,
+        (NfTablesMessage::NewRule(_), _) => Part::Rule,
+        _ => Part::Other,
+    })
+}
+
+/// A chain that packets come to: `prerouting`, or `output`, which is of type `route`: after a change of the mark
+/// the kernel looks for the way again.
+fn hooked(table: &str, name: &str) -> Step {
+    let (what, kind, hook) = match name {
+        OUTPUT => (OUTPUT_CHAIN, "route", InetHookNumber::LocalOut),
+        _ => ("chain `prerouting`", "filter", InetHookNumber::PreRouting),
     };
-    vec![flush(table, PREROUTING), flush(table, DIVERT), delete(PREROUTING), delete(DIVERT)]
-}
-
-/// Whether the step of that place, in [`steps`], makes a chain.
-pub(super) fn is_chain(step: usize) -> bool {
-    step < CHAINS
-}
-
-/// Whether the step of that place, in [`steps`], makes a rule.
-pub(super) fn is_rule(step: usize) -> bool {
-    step >= FIRST_RULE
-}
-
-/// Whether it is the guard that the kernel does not know.
-pub(super) fn is_guard(steps: &[Step], refused: &BatchError) -> bool {
-    refused.step.and_then(|step| steps.get(step)).is_some_and(|step| step.what == GUARD)
-}
-
-fn chain(table: &str, name: &str, hooked: bool) -> Step {
-    let mut attributes = vec![ChainAttribute::Table(table.to_owned()), ChainAttribute::Name(name.to_owned())];
-    if hooked {
-        attributes.extend([
-            ChainAttribute::Type("filter".to_owned()),
-            ChainAttribute::Policy(ACCEPT),
-            ChainAttribute::Hook(vec![
-                Hook::Number(InetHookNumber::PreRouting.into()),
-                Hook::Priority(PRIORITY.cast_unsigned()),
-            ]),
-        ]);
-    }
+    let attributes = vec![
+        ChainAttribute::Table(table.to_owned()),
+        ChainAttribute::Name(name.to_owned()),
+        ChainAttribute::Type(kind.to_owned()),
+        ChainAttribute::Policy(ACCEPT),
+        ChainAttribute::Hook(vec![Hook::Number(hook.into()), Hook::Priority(PRIORITY.cast_unsigned())]),
+    ];
     let message = NfTablesMessage::NewChain(ChainMessage { attributes });
-    Step { what: if hooked { "chain `prerouting`" } else { "chain `divert`" }, message, flags: NLM_F_CREATE }
+    Step { what, message, flags: NLM_F_CREATE }
+}
+
+/// A chain that only other chains lead to.
+fn plain(table: &str, name: &str) -> Step {
+    let attributes = vec![ChainAttribute::Table(table.to_owned()), ChainAttribute::Name(name.to_owned())];
+    let message = NfTablesMessage::NewChain(ChainMessage { attributes });
+    Step { what: "chain `divert`", message, flags: NLM_F_CREATE }
+}
+
+fn delete(table: &str, name: &str) -> Step {
+    let attributes = vec![ChainAttribute::Table(table.to_owned()), ChainAttribute::Name(name.to_owned())];
+    Step { what: "chain", message: NfTablesMessage::DeleteChain(ChainMessage { attributes }), flags: 0 }
 }
 
 /// `NFT_MSG_DELRULE` with a chain and no handle: all rules of the chain.
@@ -125,56 +211,4 @@ fn rule(what: &'static str, table: &str, chain: &str, expressions: Vec<Expressio
     ];
     let message = NfTablesMessage::NewRule(RuleMessage { attributes });
     Step { what, message, flags: NLM_F_CREATE | NLM_F_APPEND }
-}
-
-fn load_meta(key: MetaKey) -> Expression {
-    Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(Register::Reg1)]).into()
-}
-
-fn store_mark() -> Expression {
-    Expressions::Meta(vec![Meta::Key(MetaKey::Mark), Meta::SourceRegister(Register::Reg1)]).into()
-}
-
-/// `socket <key>` into register 1: `NFTA_SOCKET_KEY`, `NFTA_SOCKET_DREG`, both big-endian.
-pub(super) fn socket(key: SocketKey) -> Expression {
-    const KEY: u16 = 1;
-    const DESTINATION: u16 = 2;
-    let attributes = vec![
-        DefaultNla::new(KEY, (key as u32).to_be_bytes().to_vec()),
-        DefaultNla::new(DESTINATION, u32::from(Register::Reg1).to_be_bytes().to_vec()),
-    ];
-    Expressions::Other { expression_type: "socket".to_owned(), attributes }.into()
-}
-
-fn equals(value: &[u8]) -> Expression {
-    Expressions::Cmp(vec![
-        Cmp::SourceRegister(Register::Reg1),
-        Cmp::Op(Operator::Equal),
-        Cmp::Data(DataAttribute::Value(value.to_vec())),
-    ])
-    .into()
-}
-
-/// Sets the bit in register 1 and leaves the other 31: `(register & !bit) ^ bit`, host byte order.
-fn or(mark: Mark) -> Expression {
-    const FOUR_BYTES: u32 = 4;
-    let bit = mark.value();
-    Expressions::Bitwise(vec![
-        Bitwise::SourceRegister(Register::Reg1),
-        Bitwise::DestinationRegister(Register::Reg1),
-        Bitwise::Length(FOUR_BYTES),
-        Bitwise::Mask(DataAttribute::Value((!bit).to_ne_bytes().to_vec())),
-        Bitwise::Xor(DataAttribute::Value(bit.to_ne_bytes().to_vec())),
-    ])
-    .into()
-}
-
-fn verdict(verdict: Verdict, chain: Option<&str>) -> Expression {
-    let mut attributes = vec![VerdictAttribute::Code(verdict)];
-    attributes.extend(chain.map(|chain| VerdictAttribute::Chain(chain.to_owned())));
-    Expressions::Immediate(vec![
-        Immediate::DestinationRegister(Register::Verdict),
-        Immediate::Data(DataAttribute::Verdict(attributes)),
-    ])
-    .into()
 }

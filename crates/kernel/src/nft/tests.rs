@@ -1,9 +1,10 @@
 use netlink_packet_core::Emitable;
 use proptest::prelude::*;
 
-use super::rules::{Guard, SocketKey, socket, steps};
+use super::expressions::{CtKey, SocketKey, and, ct, equals, reset, socket, store_ct_mark};
+use super::rules::{part, removal, steps};
 use super::*;
-use crate::netlink::Reply;
+use crate::netlink::{self, Reply};
 use crate::routing::Block;
 
 fn emitted(emitable: &impl Emitable) -> Vec<u8> {
@@ -12,8 +13,13 @@ fn emitted(emitable: &impl Emitable) -> Vec<u8> {
     bytes
 }
 
+const OF_REPLIES: Mark = Mark::bit(30).unwrap();
+const WHOLE: Content =
+    Content { mark: Mark::DEFAULT, guard: true, own: Some(Own { mark: OF_REPLIES, reset: true }) };
+const REMOTE: Content = Content { own: None, ..WHOLE };
+
 fn emitted_rule(what: &str) -> Vec<u8> {
-    let steps = steps("t", Mark::DEFAULT, Guard::Wildcard);
+    let steps = steps("t", &WHOLE, false);
     let step = steps.iter().find(|step| step.what == what).unwrap();
     emitted(&step.message)
 }
@@ -82,30 +88,96 @@ fn names_survive_a_round_trip_and_others_are_not_ours() {
     }
 }
 
+/// `strace nft` 1.0.6 for `ct direction`, `ct mark`, `ct mark set`, and for `reject with tcp reset`, the latter
+/// without `NFTA_REJECT_ICMP_CODE` 0, which the kernel does not look at.
 #[test]
-fn what_is_refused_is_explained() {
-    let refused = |step, errno| {
-        let error = netlink::Error::Refused { what: "filling".to_owned(), errno, words: None };
-        explain(BatchError { step, error })
-    };
-    assert!(matches!(refused(None, Errno::PERM), Error::Denied(_)));
-    assert!(matches!(refused(None, Errno::OPNOTSUPP), Error::NoNfTables(_)));
-    assert!(matches!(refused(Some(0), Errno::NOENT), Error::NoInetChains(_)));
-    assert!(matches!(refused(Some(5), Errno::NOENT), Error::NoSocketExpression(_)));
-    let text = refused(Some(5), Errno::NOENT).to_string();
-    assert!(text.contains("modprobe nft_socket"), "{text}");
-    assert!(matches!(refused(Some(5), Errno::NOMEM), Error::Netlink(_)));
+fn conntrack_and_reject_have_the_bytes_of_nft() {
+    let direction = b"\x20\x00\x01\x80\x07\x00\x01\x00ct\x00\x00\
+        \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x01\x08\x00\x01\x00\x00\x00\x00\x01";
+    assert_eq!(emitted(&ct(CtKey::Direction)), direction);
+    let mark = b"\x20\x00\x01\x80\x07\x00\x01\x00ct\x00\x00\
+        \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x03\x08\x00\x01\x00\x00\x00\x00\x01";
+    assert_eq!(emitted(&ct(CtKey::Mark)), mark);
+    let set = b"\x20\x00\x01\x80\x07\x00\x01\x00ct\x00\x00\
+        \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x03\x08\x00\x04\x00\x00\x00\x00\x01";
+    assert_eq!(emitted(&store_ct_mark()), set);
+    let reject = b"\x1c\x00\x01\x80\x0b\x00\x01\x00reject\x00\x00\
+        \x0c\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01";
+    assert_eq!(emitted(&reset()), reject);
+    let reply = b"\x2c\x00\x01\x80\x08\x00\x01\x00cmp\x00\x20\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\
+        \x08\x00\x02\x00\x00\x00\x00\x00\x0c\x00\x03\x80\x05\x00\x01\x00\x01\x00\x00\x00";
+    assert_eq!(emitted(&equals(&[1])), reply);
+    // Without `NFTA_BITWISE_OP` 0, see below.
+    let only_the_bit = b"\x44\x00\x01\x80\x0c\x00\x01\x00bitwise\x00\x34\x00\x02\x80\
+        \x08\x00\x01\x00\x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\x00\x01\x08\x00\x03\x00\x00\x00\x00\x04\
+        \x0c\x00\x04\x80\x08\x00\x01\x00\x00\x00\x00\x20\x0c\x00\x05\x80\x08\x00\x01\x00\x00\x00\x00\x00";
+    assert_eq!(emitted(&and(Mark::DEFAULT)), only_the_bit);
+}
+
+/// `strace nft` for `chain output { type route hook output priority mangle; policy accept; }`.
+#[test]
+fn the_output_chain_has_the_bytes_of_nft() {
+    let steps = steps("t", &WHOLE, false);
+    let chain = steps.iter().find(|step| step.what == "chain `output`").unwrap();
+    let golden =
+        b"\x06\x00\x01\x00t\x00\x00\x00\x0b\x00\x03\x00output\x00\x00\x0a\x00\x07\x00route\x00\x00\x00\
+        \x08\x00\x05\x00\x00\x00\x00\x01\
+        \x14\x00\x04\x80\x08\x00\x01\x00\x00\x00\x00\x03\x08\x00\x02\x00\xff\xff\xff\x6a";
+    assert_eq!(emitted(&chain.message), golden);
 }
 
 #[test]
-fn every_rule_is_where_the_explanation_looks_for_it() {
-    for guard in [Guard::Wildcard, Guard::None] {
-        for (place, step) in steps("t", Mark::DEFAULT, guard).iter().enumerate() {
-            let chain = matches!(step.message, NfTablesMessage::NewChain(_));
-            let rule = matches!(step.message, NfTablesMessage::NewRule(_));
-            assert_eq!((rules::is_chain(place), rules::is_rule(place)), (chain, rule), "{}", step.what);
+fn what_is_refused_is_explained() {
+    let refused = |what: &str, errno| {
+        let steps = steps("t", &WHOLE, false);
+        let step = Some(steps.iter().position(|step| step.what == what).unwrap());
+        let error = netlink::Error::Refused { what: "filling".to_owned(), errno, words: None };
+        let refused = BatchError { step, error };
+        explain(part(&steps, &refused), refused)
+    };
+    let whole = |errno| {
+        let error = netlink::Error::Refused { what: "filling".to_owned(), errno, words: None };
+        explain(None, BatchError { step: None, error })
+    };
+    assert!(matches!(whole(Errno::PERM), Error::Denied(_)));
+    assert!(matches!(whole(Errno::OPNOTSUPP), Error::NoNfTables(_)));
+    assert!(matches!(refused("chain `prerouting`", Errno::NOENT), Error::NoInetChains(_)));
+    for what in ["rule for `lo`", "rule for TCP", "rule that marks"] {
+        assert!(matches!(refused(what, Errno::NOENT), Error::NoSocketExpression(_)), "{what}");
+    }
+    let text = refused("rule for TCP", Errno::NOENT).to_string();
+    assert!(text.contains("modprobe nft_socket"), "{text}");
+    assert!(matches!(refused("rule for TCP", Errno::NOMEM), Error::Netlink(_)));
+    for what in ["chain `output`", "rule that marks connections", "rule that marks replies"] {
+        for errno in [Errno::NOENT, Errno::OPNOTSUPP] {
+            assert!(matches!(refused(what, errno), Error::NoConntrack(_)), "{what}");
         }
     }
+    let text = refused("rule that marks connections", Errno::NOENT).to_string();
+    assert!(text.contains("modprobe nft_ct") && text.contains("conntrack"), "{text}");
+}
+
+#[test]
+fn only_own_servers_ask_for_conntrack() {
+    let bytes = |content: &Content| -> Vec<u8> {
+        let steps = steps("t", content, false);
+        steps.iter().flat_map(|step| emitted(&step.message)).collect()
+    };
+    let has = |bytes: &[u8], name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
+    for name in [&b"\x07\x00\x01\x00ct\x00"[..], b"reject\x00", b"route\x00", b"output\x00"] {
+        assert!(!has(&bytes(&REMOTE), name) && has(&bytes(&WHOLE), name), "{name:?}");
+    }
+}
+
+#[test]
+fn an_output_chain_goes_when_it_is_needed_no_longer() {
+    let last = |content: &Content, stale| -> Vec<&str> {
+        steps("t", content, stale).iter().skip(4).take(3).map(|step| step.what).collect()
+    };
+    assert_eq!(last(&REMOTE, true), ["chain `output`", "old rules", "chain"]);
+    assert_eq!(last(&REMOTE, false)[0], "rule for `lo`");
+    assert_eq!(last(&WHOLE, true), last(&WHOLE, false));
+    assert_eq!((removal("t", false).len(), removal("t", true).len()), (4, 6));
 }
 
 #[test]

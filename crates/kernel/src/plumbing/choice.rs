@@ -89,19 +89,51 @@ pub(super) fn mark_of_sibling(
     rules: &[Rule],
 ) -> Option<Mark> {
     let block = sibling(instance, living)?.name.block;
-    let (value, mask) =
-        rules.iter().filter(|rule| rule.block() == Some(block)).find_map(|rule| rule.fwmark)?;
+    let [_, jump, look_up, ..] = block.preferences();
+    rules.iter().filter(|rule| [jump, look_up].contains(&rule.preference)).find_map(|rule| bit(block, rule))
+}
+
+/// The mark of replies in the rules of a block, whoever of an instance made them.
+pub(super) fn replies_of_block(block: Block, rules: &[Rule]) -> Option<Mark> {
+    let [replies, ..] = block.preferences();
+    rules.iter().filter(|rule| rule.preference == replies).find_map(|rule| bit(block, rule))
+}
+
+/// The one bit that a rule of ours asks for.
+fn bit(block: Block, rule: &Rule) -> Option<Mark> {
+    let (value, mask) = rule.fwmark.filter(|_| rule.block() == Some(block))?;
     let bit = u8::try_from(value.trailing_zeros()).ok().and_then(Mark::bit)?;
     (bit.value() == value && mask == value).then_some(bit)
+}
+
+/// For what a bit is wanted. All Clearways may use one bit for the same purpose: their rules are equal in
+/// effect. One bit for both would send what one of them diverts through the rules of the other's replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Diverted,
+    Replies,
+}
+
+/// The rules that a bit must not appear in: those of others, and of living Clearways for the other purpose.
+pub(super) fn rivals(purpose: Purpose, living: &[Listed], rules: &[Rule]) -> Vec<Rule> {
+    let is_rival = |rule: &&Rule| match rule.block() {
+        None => true,
+        Some(block) => {
+            let [replies, ..] = block.preferences();
+            let lives = living.iter().any(|table| table.name.block == block);
+            lives && (rule.preference == replies) == (purpose == Purpose::Diverted)
+        }
+    };
+    rules.iter().filter(is_rival).cloned().collect()
 }
 
 /// The mark to use, and a notice if it is not the usual one.
 pub(super) fn mark(
     asked: Option<Mark>,
     sibling: Option<Mark>,
-    rules: &[Rule],
+    rivals: &[Rule],
 ) -> Result<(Mark, Option<Notice>), Error> {
-    let user = |mark: Mark| rules.iter().find(|rule| rule.block().is_none() && rule.uses(mark));
+    let user = |mark: Mark| rivals.iter().find(|rule| rule.uses(mark));
     match (asked, sibling) {
         (Some(mark), Some(theirs)) if mark != theirs => Err(Error::MarkDiffers { mark, theirs }),
         (_, Some(theirs)) => Ok((theirs, None)),
@@ -110,13 +142,18 @@ pub(super) fn mark(
             None => Ok((mark, None)),
         },
         (None, None) => {
-            let free = BITS.into_iter().filter_map(Mark::bit).find(|mark| user(*mark).is_none());
-            let to = free.ok_or(Error::NoFreeMark)?;
+            let to = free(rivals, None).ok_or(Error::NoFreeMark)?;
             let moved =
                 user(Mark::DEFAULT).map(|rule| Notice::MarkMoved { to, because_of: rule.to_string() });
             Ok((to, moved))
         }
     }
+}
+
+/// The first bit that no rival uses.
+pub(super) fn free(rivals: &[Rule], except: Option<Mark>) -> Option<Mark> {
+    let mut bits = BITS.into_iter().filter_map(Mark::bit).filter(|mark| Some(*mark) != except);
+    bits.find(|mark| !rivals.iter().any(|rule| rule.uses(*mark)))
 }
 
 /// Whether another table was first at what `own` has claimed: the same block without being a sibling, or

@@ -1,6 +1,7 @@
 //! What can go wrong with the plumbing as a whole.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use clearway_core::names::Mark;
 
@@ -37,10 +38,13 @@ pub enum Error {
     /// Foreign rules use every bit that would do.
     #[error("every bit of the mark that Clearway would take is used by a foreign rule (`ip rule`)")]
     NoFreeMark,
+    /// Not what a rule for a loopback server can be made of.
+    #[error("`{0}` is no server on a loopback address (127.0.0.0/8, ::1) with a port")]
+    NotLoopback(SocketAddr),
     /// All 64 blocks are in use.
     #[error(
         "every block of preferences and routing tables is in use: by other Clearways (`nft list tables`) or by \
-         foreign rules between 901 and 1218 (`ip rule`)"
+         foreign rules between 900 and 1219 (`ip rule`)"
     )]
     NoFreeBlock,
     /// Others were faster each time.
@@ -57,6 +61,14 @@ pub enum Error {
         /// What is left, and why.
         left: RemoveErrors,
     },
+}
+
+impl Error {
+    /// Whether all would be well without servers on this host's own addresses ([`super::Needs::own`]): the
+    /// kernel lacks conntrack.
+    pub fn is_without_conntrack(&self) -> bool {
+        matches!(self, Self::Nft(nft::Error::NoConntrack(_)))
+    }
 }
 
 /// Everything that went wrong in a removal; whatever could be removed has been.

@@ -13,6 +13,8 @@ pub enum Notice {
     NoOwner,
     /// No `socket wildcard` (Linux before 5.10).
     NoWildcardGuard,
+    /// No `reject` in `prerouting` (Linux before 5.9, or no `nft_reject_inet`).
+    NoReset,
     /// Rules and routes of this family were left out.
     NoFamily {
         /// Which.
@@ -41,6 +43,10 @@ impl fmt::Display for Notice {
             Self::NoWildcardGuard => f.write_str(
                 "this kernel lacks `socket wildcard` in nftables (Linux 5.10): a `bind *:port transparent` in \
                  the HAProxy configuration would also catch what this host forwards to that port of others",
+            ),
+            Self::NoReset => f.write_str(
+                "this kernel lacks `reject` in nftables' `prerouting` (Linux 5.9): a server whose answer comes \
+                 after HAProxy has given up waiting keeps a half-open connection until its own retries end",
             ),
             Self::NoFamily { family, why } => {
                 write!(f, "{family} stays without transparency: {}", why.replace('\n', "; "))

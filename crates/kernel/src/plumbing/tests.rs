@@ -1,4 +1,6 @@
-use super::choice::{is_beaten, is_free, mark, nonce};
+use super::choice::{
+    Purpose, free, is_beaten, is_free, mark, mark_of_sibling, nonce, replies_of_block, rivals,
+};
 use super::*;
 use crate::nft::Listed;
 use crate::routing::Rule;
@@ -17,6 +19,8 @@ fn rule(preference: u32, fwmark: Option<(u32, u32)>, protocol: u8) -> Rule {
         target: None,
         fwmark,
         input: None,
+        source: None,
+        source_port: None,
         protocol,
         inverted: false,
     }
@@ -68,6 +72,43 @@ fn the_mark_gives_way_to_foreign_rules_unless_it_was_asked_for() {
     assert!(matches!(mark(Some(bit(3)), Some(bit(30)), &foreign), Err(Error::MarkDiffers { .. })));
     let whole = [rule(100, Some((1, 0x7fff_ffff)), 3), rule(101, Some((1 << 31, u32::MAX)), 3)];
     assert!(matches!(mark(None, None, &whole), Err(Error::NoFreeMark)));
+}
+
+#[test]
+fn the_bit_of_replies_is_never_that_of_what_a_living_one_diverts() {
+    let bit = |number| Mark::bit(number).unwrap();
+    let ours = |preference, bit: Mark| rule(preference, Some((bit.value(), bit.value())), routing::TAG);
+    // Block 0 diverts with 30; block 1 diverts with 29 and sends replies with 28; block 2 is dead.
+    let rules = [ours(902, bit(30)), ours(905, bit(28)), ours(907, bit(29)), ours(910, bit(27))];
+    let living = [table("clearway_a_0_00000002", 4), table("clearway_b_1_00000001", 5)];
+    let of_replies = rivals(Purpose::Replies, &living, &rules);
+    assert_eq!(free(&of_replies, None), Some(bit(28)), "shared with the replies of block 1");
+    assert_eq!(free(&of_replies, Some(bit(28))), Some(bit(27)), "not our own");
+    let diverted = rivals(Purpose::Diverted, &living, &rules);
+    assert_eq!(mark(None, None, &diverted).unwrap().0, bit(29), "shared with what block 1 diverts");
+    assert!(matches!(mark(Some(bit(28)), None, &diverted), Err(Error::MarkTaken { .. })));
+    assert_eq!(mark(Some(bit(27)), None, &diverted).unwrap().0, bit(27), "the dead have no say");
+}
+
+#[test]
+fn both_bits_of_a_block_are_found_in_its_rules() {
+    let ours = |preference, value| rule(preference, Some((value, value)), routing::TAG);
+    let rules = [ours(900, 0x4000_0000), ours(901, 0x1000_0000), ours(902, 0x1000_0000)];
+    let living = [table("clearway_a_0_00000002", 4)];
+    assert_eq!(mark_of_sibling("a".parse().ok().as_ref(), &living, &rules), Mark::bit(28));
+    assert_eq!(replies_of_block(Block::new(0).unwrap(), &rules), Mark::bit(30));
+    assert_eq!(replies_of_block(Block::new(1).unwrap(), &rules), None);
+}
+
+#[test]
+fn needs_are_brought_into_the_form_of_rules() {
+    let needs = |server: &str| Needs { loopback: [server.parse().unwrap()].into(), own: false };
+    assert_eq!(needs("[::ffff:127.0.0.2]:80").checked().unwrap(), needs("127.0.0.2:80"));
+    assert_eq!(needs("[::1%3]:80").checked().unwrap(), needs("[::1]:80"));
+    for server in ["10.0.0.1:80", "[fd01::1]:80", "127.0.0.1:0", "0.0.0.0:80"] {
+        let error = needs(server).checked().unwrap_err().to_string();
+        assert!(error.contains(server), "{error}");
+    }
 }
 
 #[test]

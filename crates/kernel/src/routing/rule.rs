@@ -4,14 +4,17 @@
 //! not disturb. Making and removing is for ours only.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use clearway_core::names::Mark;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NlasIterator, Parseable};
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::rule::{
+    RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage, RulePortRange,
+};
+use netlink_packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
 use rustix::io::Errno;
 
-use super::{Block, Change, Error, Family, TAG};
+use super::{Block, Change, Error, Family, TAG, Wanted};
 use crate::netlink::{Client, Reply};
 
 /// `sizeof(struct fib_rule_hdr)`.
@@ -34,6 +37,10 @@ pub struct Rule {
     pub fwmark: Option<(u32, u32)>,
     /// The interface a packet came in by.
     pub input: Option<String>,
+    /// The source address of a packet; `None` for all, and for a network of more than one address.
+    pub source: Option<IpAddr>,
+    /// The one source port of TCP.
+    pub source_port: Option<u16>,
     /// Who made it (`proto`).
     pub protocol: u8,
     /// `not`: it takes what does not match.
@@ -41,9 +48,11 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The three rules of a block, in the order in which they are made: target, jump, look-up.
-    pub(super) fn wanted(block: Block, mark: Mark, family: Family) -> [Self; 3] {
-        let [first, second, third] = block.preferences();
+    /// The rules of a block, in the order in which they are made: target, jump, look-ups.
+    pub(super) fn wanted(wanted: &Wanted<'_>, family: Family) -> Vec<Self> {
+        let Wanted { block, mark, .. } = *wanted;
+        let [replies, first, second, third, loopback] = block.preferences();
+        let bit = |mark: Mark| Some((mark.value(), mark.value()));
         let target = Self {
             family,
             preference: third,
@@ -52,15 +61,16 @@ impl Rule {
             target: None,
             fwmark: None,
             input: None,
+            source: None,
+            source_port: None,
             protocol: TAG,
             inverted: false,
         };
-        let fwmark = Some((mark.value(), mark.value()));
         let jump = Self {
             preference: first,
             action: RuleAction::Goto,
             target: Some(third),
-            fwmark,
+            fwmark: bit(mark),
             input: Some("lo".to_owned()),
             ..target.clone()
         };
@@ -68,10 +78,28 @@ impl Rule {
             preference: second,
             action: RuleAction::ToTable,
             table: block.table().0,
-            fwmark,
+            fwmark: bit(mark),
             ..target.clone()
         };
-        [target, jump, look_up]
+        let of_replies = |mark| Self {
+            preference: replies,
+            fwmark: bit(mark),
+            input: Some("lo".to_owned()),
+            ..look_up.clone()
+        };
+        let of_server = |server: &SocketAddr| Self {
+            preference: loopback,
+            fwmark: None,
+            input: Some("lo".to_owned()),
+            source: Some(server.ip()),
+            source_port: Some(server.port()),
+            ..look_up.clone()
+        };
+        let mut rules = vec![target, jump, look_up.clone()];
+        rules.extend(wanted.replies.map(of_replies));
+        let of_family = |server: &&SocketAddr| server.is_ipv4() == (family == Family::V4);
+        rules.extend(wanted.loopback.iter().filter(of_family).map(of_server));
+        rules
     }
 
     /// The block of a rule of ours; `None` for foreign ones, tagged 179 or not.
@@ -126,7 +154,7 @@ impl Rule {
         }
     }
 
-    fn message(&self) -> RuleMessage {
+    pub(super) fn message(&self) -> RuleMessage {
         let mut message = RuleMessage::default();
         message.header.family = address_family(self.family);
         message.header.action = self.action;
@@ -140,6 +168,16 @@ impl Rule {
         if let Some((value, mask)) = self.fwmark {
             message.attributes.extend([RuleAttribute::FwMark(value), RuleAttribute::FwMask(mask)]);
         }
+        if let Some(source) = self.source {
+            message.header.src_len = host_length(self.family);
+            message.attributes.push(RuleAttribute::Source(source));
+        }
+        if let Some(port) = self.source_port {
+            message.attributes.extend([
+                RuleAttribute::IpProtocol(IpProtocol::Tcp),
+                RuleAttribute::SourcePortRange(RulePortRange { start: port, end: port }),
+            ]);
+        }
         message
     }
 }
@@ -147,7 +185,11 @@ impl Rule {
 /// As `ip rule` shows it.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{} from all", self.preference, if self.inverted { " not" } else { "" })?;
+        write!(f, "{}:{} from ", self.preference, if self.inverted { " not" } else { "" })?;
+        match self.source {
+            Some(source) => write!(f, "{source}")?,
+            None => f.write_str("all")?,
+        }
         match self.fwmark {
             Some((value, u32::MAX)) => write!(f, " fwmark {value:#x}")?,
             Some((value, mask)) => write!(f, " fwmark {value:#x}/{mask:#x}")?,
@@ -155,6 +197,9 @@ impl fmt::Display for Rule {
         }
         if let Some(input) = &self.input {
             write!(f, " iif {input}")?;
+        }
+        if let Some(port) = self.source_port {
+            write!(f, " ipproto tcp sport {port}")?;
         }
         match (self.action, self.target) {
             (RuleAction::ToTable, _) => write!(f, " lookup {}", self.table)?,
@@ -190,10 +235,13 @@ pub(super) fn decode(reply: &Reply, family: Family) -> Option<Rule> {
         target: None,
         fwmark: None,
         input: None,
+        source: None,
+        source_port: None,
         protocol: 0,
         inverted: header.flags.contains(RuleFlags::Invert),
     };
     let (mut value, mut mask) = (None, None);
+    let (mut of_tcp, mut ports) = (false, None);
     for nla in NlasIterator::new(reply.payload.get(HEADER..)?).flatten() {
         match RuleAttribute::parse(&nla) {
             Ok(RuleAttribute::Priority(preference)) => rule.preference = preference,
@@ -203,12 +251,26 @@ pub(super) fn decode(reply: &Reply, family: Family) -> Option<Rule> {
             Ok(RuleAttribute::FwMask(bits)) => mask = Some(bits),
             Ok(RuleAttribute::Iifname(name)) => rule.input = Some(name),
             Ok(RuleAttribute::Protocol(protocol)) => rule.protocol = protocol.into(),
+            Ok(RuleAttribute::Source(source)) if header.src_len == host_length(family) => {
+                rule.source = Some(source);
+            }
+            Ok(RuleAttribute::IpProtocol(protocol)) => of_tcp = protocol == IpProtocol::Tcp,
+            Ok(RuleAttribute::SourcePortRange(range)) => ports = Some(range),
             _ => {}
         }
     }
+    rule.source_port = ports.filter(|range| of_tcp && range.start == range.end).map(|range| range.start);
     // A mark of 0 is not told (`fwmark 0/0x20000000`), a mask always where there is one.
     rule.fwmark = value.or(mask.map(|_| 0)).map(|value| (value, mask.unwrap_or(u32::MAX)));
     Some(rule)
+}
+
+/// The prefix length of one address.
+fn host_length(family: Family) -> u8 {
+    match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    }
 }
 
 pub(super) fn address_family(family: Family) -> AddressFamily {

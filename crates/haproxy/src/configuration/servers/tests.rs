@@ -18,7 +18,9 @@ const YES: &str = "source 0.0.0.0 usesrc clientip";
 
 #[test]
 fn a_section_counts_for_its_servers_wherever_it_says_so() {
-    let text = format!("backend a\n server s1 1.1.1.1:1\n {YES}\n server s2 1.1.1.1:2\nbackend b\n server s 1.1.1.1:1\n");
+    let text = format!(
+        "backend a\n server s1 1.1.1.1:1\n {YES}\n server s2 1.1.1.1:2\nbackend b\n server s 1.1.1.1:1\n"
+    );
     assert_eq!(transparent(&text), ["a/s1", "a/s2"]);
 }
 
@@ -48,13 +50,16 @@ fn only_proxies_have_servers() {
 
 #[test]
 fn a_condition_may_hold() {
-    let text = format!("backend a\n .if defined(X)\n {YES}\n .else\n source 10.0.0.1\n .endif\n server s 1.1.1.1:1\n");
+    let text = format!(
+        "backend a\n .if defined(X)\n {YES}\n .else\n source 10.0.0.1\n .endif\n server s 1.1.1.1:1\n"
+    );
     assert_eq!(transparent(&text), ["a/s"]);
 }
 
 #[test]
 fn templates_and_servers_of_later_are_known_by_name() {
-    let text = format!("backend a\n {YES}\n server-template web 3 example.org:80\n server one 127.0.0.1:80\n");
+    let text =
+        format!("backend a\n {YES}\n server-template web 3 example.org:80\n server one 127.0.0.1:80\n");
     let servers = scan(&text).servers;
     assert!(servers.find("a", "web2").is_some_and(|server| server.template));
     assert!(servers.find("a", "one2").is_none());

@@ -1,0 +1,78 @@
+//! What the kernel refuses of nftables, and what that means.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use super::rules::Part;
+use crate::modules;
+use crate::netlink::{self, BatchError};
+
+/// Why the table could not be made, read or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `EPROTONOSUPPORT`, `EOPNOTSUPP`, or `EINVAL` to a dump: no `nf_tables` in this kernel.
+    #[error(
+        "the kernel lacks nftables: {0}{remedy}, or run a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET",
+        remedy = modules::missing("nf_tables")
+    )]
+    NoNfTables(netlink::Error),
+    /// `EPERM` to all of nftables.
+    #[error(
+        "{0}\nhint: changing nftables needs `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)"
+    )]
+    Denied(netlink::Error),
+    /// `ENOENT` or `EOPNOTSUPP` to a chain: `inet` or its `filter` chains are missing.
+    #[error(
+        "the kernel lacks nftables chains of family `inet`: {0}\nhint: run a kernel with CONFIG_NF_TABLES_INET \
+         (module `nf_tables_inet` before Linux 4.17: `modprobe nf_tables_inet`)"
+    )]
+    NoInetChains(netlink::Error),
+    /// `ENOENT` to a rule: the expression `socket` (Linux 4.18) is not there and could not be loaded.
+    #[error(
+        "the kernel lacks the nft `socket` expression: {0}{remedy}",
+        remedy = modules::missing("nft_socket")
+    )]
+    NoSocketExpression(netlink::Error),
+    /// `ENOENT` or `EOPNOTSUPP` (no `CONFIG_NF_CONNTRACK_MARK`) to a rule with `ct`, or to the chain of type `route` (family `inet` since Linux 5.2).
+    #[error(
+        "the kernel lacks what servers on this host's own addresses need, conntrack (`ct`) and chains of type \
+         `route`: {0}{remedy}, or let these servers listen on a loopback address (127.0.0.1, ::1)",
+        remedy = modules::missing("nft_ct")
+    )]
+    NoConntrack(netlink::Error),
+    /// The sign of life of a table without owner could not be bound.
+    #[error("binding the abstract socket `{name}`: {source}")]
+    Token {
+        /// The name of the table and of the socket.
+        name: String,
+        /// Why; `EADDRINUSE` if somebody has it.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error(transparent)]
+    Netlink(#[from] netlink::Error),
+}
+
+pub(super) fn is(error: &netlink::Error, numbers: &[Errno]) -> bool {
+    error.errno().is_some_and(|errno| numbers.contains(&errno))
+}
+
+/// From what was refused, and where, to what that means. `part`: of the content of a table.
+pub(super) fn explain(part: Option<Part>, refused: BatchError) -> Error {
+    let BatchError { step, error } = refused;
+    match (step, part, error.errno()) {
+        (None, _, Some(Errno::PERM)) => Error::Denied(error),
+        (None, _, Some(Errno::OPNOTSUPP | Errno::INVAL)) => Error::NoNfTables(error),
+        (_, Some(Part::Chain { output: false }), Some(Errno::NOENT | Errno::OPNOTSUPP)) => {
+            Error::NoInetChains(error)
+        }
+        (
+            _,
+            Some(Part::Conntrack | Part::Chain { output: true }),
+            Some(Errno::NOENT | Errno::OPNOTSUPP | Errno::PROTONOSUPPORT),
+        ) => Error::NoConntrack(error),
+        (_, Some(Part::Rule | Part::Guard), Some(Errno::NOENT)) => Error::NoSocketExpression(error),
+        _ => Error::Netlink(error),
+    }
+}

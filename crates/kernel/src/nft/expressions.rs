@@ -1,0 +1,106 @@
+//! nft expressions as netlink attributes: those of netlink-packet-netfilter, and `socket`, `ct` and `reject`,
+//! which it does not know (0.4.0).
+//!
+//! Pure. Everything goes through register 1.
+
+use clearway_core::names::Mark;
+use netlink_packet_core::DefaultNla;
+use netlink_packet_netfilter::nftables::{
+    Bitwise, Cmp, DataAttribute, ExpressionAttribute, Expressions, Immediate, ListAttribute, Meta, MetaKey,
+    Operator, Register, Verdict, VerdictAttribute,
+};
+
+pub(super) type Expression = ListAttribute<ExpressionAttribute>;
+
+/// Keys of the `socket` expression (`enum nft_socket_keys`).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SocketKey {
+    Transparent = 0,
+    Wildcard = 2,
+}
+
+/// Keys of the `ct` expression (`enum nft_ct_keys`).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum CtKey {
+    Direction = 1,
+    Mark = 3,
+}
+
+pub(super) fn load_meta(key: MetaKey) -> Expression {
+    Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(Register::Reg1)]).into()
+}
+
+pub(super) fn store_mark() -> Expression {
+    Expressions::Meta(vec![Meta::Key(MetaKey::Mark), Meta::SourceRegister(Register::Reg1)]).into()
+}
+
+/// `socket <key>` into register 1: `NFTA_SOCKET_KEY`, `NFTA_SOCKET_DREG`.
+pub(super) fn socket(key: SocketKey) -> Expression {
+    other("socket", &[(1, key as u32), (2, Register::Reg1.into())])
+}
+
+/// `ct <key>` into register 1: `NFTA_CT_DREG`, `NFTA_CT_KEY`.
+pub(super) fn ct(key: CtKey) -> Expression {
+    other("ct", &[(2, key as u32), (1, Register::Reg1.into())])
+}
+
+/// `ct mark set` from register 1: `NFTA_CT_KEY`, `NFTA_CT_SREG`.
+pub(super) fn store_ct_mark() -> Expression {
+    other("ct", &[(2, CtKey::Mark as u32), (4, Register::Reg1.into())])
+}
+
+/// `reject with tcp reset`: `NFTA_REJECT_TYPE`. The reset comes from the client's address, although that is not
+/// this host's: the kernel's own resets cannot.
+pub(super) fn reset() -> Expression {
+    /// `NFT_REJECT_TCP_RST`.
+    const TCP_RESET: u32 = 1;
+    other("reject", &[(1, TCP_RESET)])
+}
+
+/// An expression with numbers, big-endian, as its attributes.
+fn other(name: &str, attributes: &[(u16, u32)]) -> Expression {
+    let attribute = |(kind, value): &(u16, u32)| DefaultNla::new(*kind, value.to_be_bytes().to_vec());
+    let attributes = attributes.iter().map(attribute).collect();
+    Expressions::Other { expression_type: name.to_owned(), attributes }.into()
+}
+
+pub(super) fn equals(value: &[u8]) -> Expression {
+    Expressions::Cmp(vec![
+        Cmp::SourceRegister(Register::Reg1),
+        Cmp::Op(Operator::Equal),
+        Cmp::Data(DataAttribute::Value(value.to_vec())),
+    ])
+    .into()
+}
+
+/// Sets the bit in register 1 and leaves the other 31: `(register & !bit) ^ bit`, host byte order.
+pub(super) fn or(mark: Mark) -> Expression {
+    bitwise(!mark.value(), mark.value())
+}
+
+/// Leaves only the bit in register 1.
+pub(super) fn and(mark: Mark) -> Expression {
+    bitwise(mark.value(), 0)
+}
+
+fn bitwise(mask: u32, xor: u32) -> Expression {
+    const FOUR_BYTES: u32 = 4;
+    Expressions::Bitwise(vec![
+        Bitwise::SourceRegister(Register::Reg1),
+        Bitwise::DestinationRegister(Register::Reg1),
+        Bitwise::Length(FOUR_BYTES),
+        Bitwise::Mask(DataAttribute::Value(mask.to_ne_bytes().to_vec())),
+        Bitwise::Xor(DataAttribute::Value(xor.to_ne_bytes().to_vec())),
+    ])
+    .into()
+}
+
+pub(super) fn verdict(verdict: Verdict, chain: Option<&str>) -> Expression {
+    let mut attributes = vec![VerdictAttribute::Code(verdict)];
+    attributes.extend(chain.map(|chain| VerdictAttribute::Chain(chain.to_owned())));
+    Expressions::Immediate(vec![
+        Immediate::DestinationRegister(Register::Verdict),
+        Immediate::Data(DataAttribute::Verdict(attributes)),
+    ])
+    .into()
+}

@@ -1,0 +1,161 @@
+//! What a configuration needs beyond remote servers, and how the plumbing follows it.
+//!
+//! **Two of one instance.** Both make what they need in the block that they share, and the second bit of the
+//! mark is that of the rule that is there. Nobody removes anything from a block in which a sibling lives: what
+//! is there is the union of both. What only the one that left had needed goes with the survivor's next
+//! [`Plumbing::follow`] or [`Plumbing::repair`], or with the last one's removal.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use clearway_core::names::Mark;
+
+use super::choice::{self, Purpose};
+use super::{Error, Plumbing};
+use crate::routing::{self, Block, Family, Removal, Tagged, Wanted};
+use crate::token;
+
+/// What the transparent servers of a configuration need. Remote servers need no more than the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Servers on this host's loopback addresses (127.0.0.0/8, `::1`) with their ports: a rule each,
+    /// no conntrack.
+    pub loopback: BTreeSet<SocketAddr>,
+    /// Whether there are servers on this host's other own addresses: an output chain with a connection mark,
+    /// which switches conntrack on in this network namespace.
+    pub own: bool,
+}
+
+impl Needs {
+    /// The same in the form of the kernel's rules: no IPv4 address as an IPv6 one, no scope.
+    pub(super) fn checked(&self) -> Result<Self, Error> {
+        let one = |server: &SocketAddr| {
+            let ip = server.ip().to_canonical();
+            let fits = ip.is_loopback() && server.port() != 0;
+            fits.then(|| SocketAddr::new(ip, server.port())).ok_or(Error::NotLoopback(*server))
+        };
+        Ok(Self { loopback: self.loopback.iter().map(one).collect::<Result<_, _>>()?, own: self.own })
+    }
+
+    fn wanted(&self, block: Block, mark: Mark, replies: Option<Mark>) -> Wanted<'_> {
+        Wanted { block, mark, replies, loopback: &self.loopback }
+    }
+}
+
+impl Plumbing {
+    /// What it was made for, or last changed to.
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// Changes to what is needed now, and says what was made and removed. Nothing to do is success.
+    ///
+    /// Connections stay open, except those to servers that are needed no longer. Conntrack, when it is switched
+    /// on, takes the open connections up by itself (`nf_conntrack_tcp_loose`). After a failure everything is as
+    /// it was before, as far as the kernel lets it.
+    pub fn follow(&mut self, needs: &Needs) -> Result<Vec<String>, Error> {
+        let needs = needs.checked()?;
+        let before = (self.needs.clone(), self.replies);
+        let put = {
+            let _lock = token::lock();
+            self.choose_replies(&needs).and_then(|replies| {
+                (self.needs, self.replies) = (needs, replies);
+                self.put()
+            })
+        };
+        let done = put.and_then(|mut changed| {
+            changed.extend(self.trim()?);
+            Ok(changed)
+        });
+        if done.is_err() {
+            (self.needs, self.replies) = before;
+            // The first failure is the one to tell.
+            let _ = self.put().and_then(|_| self.trim());
+        }
+        done
+    }
+
+    /// Puts back what others have removed (systemd-networkd and `NetworkManager` flush foreign rules and
+    /// routes, `lo` going down takes the IPv6 route along), removes what only a sibling had needed that is
+    /// gone, and says what that was.
+    ///
+    /// `nft flush ruleset` spares owner tables, and takes plain ones along (before Linux 5.12): such a table is
+    /// put back in the order of [`Plumbing::install`], and filled anew whatever is left of it.
+    pub fn repair(&mut self) -> Result<Vec<String>, Error> {
+        let mut changed = self.put()?;
+        changed.extend(self.trim()?);
+        Ok(changed)
+    }
+
+    /// The bit of replies for these needs: the present one, that of a sibling, or a free one.
+    pub(super) fn choose_replies(&mut self, needs: &Needs) -> Result<Option<Mark>, Error> {
+        if !needs.own || self.replies.is_some() {
+            return Ok(self.replies.filter(|_| needs.own));
+        }
+        let rules = choice::all_rules(&mut self.route)?;
+        if let Some(theirs) = choice::replies_of_block(self.block, &rules) {
+            return Ok(Some(theirs));
+        }
+        let living = choice::living(self.table.client())?;
+        let rivals = choice::rivals(Purpose::Replies, &living, &rules);
+        choice::free(&rivals, Some(self.mark)).map(Some).ok_or(Error::NoFreeMark)
+    }
+
+    /// Rules and route of one family.
+    pub(super) fn apply_routing(&mut self, family: Family) -> Result<Vec<String>, routing::Error> {
+        let wanted = self.needs.wanted(self.block, self.mark, self.replies);
+        routing::apply(&mut self.route, &wanted, family)
+    }
+
+    /// Makes what is missing: the table, rules and routes, then the content of the table.
+    fn put(&mut self) -> Result<Vec<String>, Error> {
+        let mut made = Vec::new();
+        if self.table.restore()? {
+            made.push(format!("table inet {}", self.table.name()));
+        }
+        for family in self.families.clone() {
+            made.extend(self.apply_routing(family)?);
+        }
+        let changes = self.table.replies() != self.replies;
+        if changes || !self.table.is_owner() {
+            self.table.apply(self.mark, self.replies)?;
+        }
+        if changes {
+            made.push(match self.replies {
+                Some(mark) => format!("chain output of table inet {} (mark {mark})", self.table.name()),
+                None => format!("removed chain output of table inet {}", self.table.name()),
+            });
+        }
+        Ok(made)
+    }
+
+    /// Removes rules that were made on demand and are needed no longer, unless a sibling lives.
+    fn trim(&mut self) -> Result<Vec<String>, Error> {
+        if self.surplus()?.iter().all(|tagged| tagged.rules.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let _lock = token::lock();
+        // Rules before tables, for the same reason as in a sweep.
+        let surplus = self.surplus()?;
+        if !self.siblings()?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut removal = Removal::default();
+        for tagged in surplus {
+            removal.remove(&mut self.route, tagged, |of| of == self.block);
+        }
+        match removal.errors.into_iter().next() {
+            Some(error) => Err(error.into()),
+            None => Ok(removal.removed.into_iter().map(|rule| format!("removed {rule}")).collect()),
+        }
+    }
+
+    fn surplus(&mut self) -> Result<Vec<Tagged>, Error> {
+        let wanted = self.needs.wanted(self.block, self.mark, self.replies);
+        let mut of_families = Vec::new();
+        for family in Family::ALL {
+            of_families.push(routing::surplus(&mut self.route, &wanted, family)?);
+        }
+        Ok(of_families)
+    }
+}

@@ -133,7 +133,8 @@ fn the_way_back_works_and_the_application_sees_nothing() -> Result<()> {
 }
 
 fn linux_answers_every_address_that_could_be_the_default() -> Result<()> {
-    let _server = Host::behind_us(2)?;
+    let server = Host::behind_us(2)?;
+    server.run("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")?;
     let _plumbing = plumbing()?;
     for from in
         ["198.18.179.1", "192.0.2.1", "100.64.0.1", "240.0.0.1", "2001:2::179", "2001:db8::1", "100::1"]

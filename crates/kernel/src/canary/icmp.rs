@@ -16,7 +16,8 @@ use socket2::Socket;
 pub struct Unreachable {
     /// What it says.
     pub what: What,
-    /// Who says so; before Linux 5.8 this is not told of a connection that is being made.
+    /// Who says so; before Linux 5.8 (commit 45af29ca761c) this is not told of a connection that is being
+    /// made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<IpAddr>,
     /// It is this host itself: the server's, or the next router's, link-layer address was not found.

@@ -65,6 +65,9 @@ impl Host {
     pub(crate) fn wired(number: u8) -> Result<Self> {
         let mut host = Self::start()?;
         run(&format!("ip link add eth{number} type veth peer name eth0 netns {}", host.child.id()))?;
+        // No link-local addresses: they come late, and routes with them.
+        run(&format!("ip link set eth{number} addrgenmode none"))?;
+        host.run("ip link set eth0 addrgenmode none")?;
         run(&format!("ip addr add 10.{number}.0.1/24 dev eth{number}"))?;
         run(&format!("ip addr add fd{number:02}::1/64 dev eth{number} nodad"))?;
         run(&format!("ip link set eth{number} up"))?;

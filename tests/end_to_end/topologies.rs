@@ -94,8 +94,8 @@ fn servers_that_know_the_balancer_by_its_link_layer_address() -> Result<()> {
     let server = &stage.hosts.server;
     server.nft(&format!(
         "table inet back {{
-           chain in {{ type filter hook prerouting priority mangle; ether saddr {address} ct mark set 0x1 }}
-           chain out {{ type route hook output priority mangle; ct mark 0x1 meta mark set 0x1 }}
+           chain in {{ type filter hook prerouting priority mangle; ether saddr {address} ct mark set 0x1; }}
+           chain out {{ type route hook output priority mangle; ct mark 0x1 meta mark set 0x1; }}
          }}"
     ))?;
     for (family, gateway) in [("-4", BACK[0]), ("-6", BACK[1])] {

@@ -23,6 +23,8 @@ use crate::namespace::{self, Namespace};
 
 /// /24 nets in 198.18.0.0/15, and as many /64 nets in a prefix of our own: "clear" in ASCII, but for the first.
 const NETS: u16 = 512;
+/// Clearway's canary comes from 198.18.179.1: the net of that number would have it as its balancer.
+const CANARY: u16 = 179;
 const PREFIX: [u16; 3] = [0xfd63, 0x6c65, 0x6172];
 
 /// The end of a cable in a namespace that is not ours, which outlives a topology unless it is taken out.
@@ -72,7 +74,8 @@ fn free_nets(host: &Namespace) -> Result<[Net; 2]> {
     let routes = host.ip(&["-4", "route", "show", "table", "all"])?
         + &host.ip(&["-6", "route", "show", "table", "all"])?;
     let first = u16::try_from(std::process::id() % u32::from(NETS)).context("a number below 512")?;
-    let mut free = (0..NETS).map(|step| (first + step) % NETS).filter(|number| !is_used(&routes, *number));
+    let numbers = (0..NETS).map(|step| (first + step) % NETS).filter(|number| *number != CANARY);
+    let mut free = numbers.filter(|number| !is_used(&routes, *number));
     let (Some(clients), Some(servers)) = (free.next(), free.next()) else {
         bail!("every net in 198.18.0.0/15 is in use on this machine")
     };

@@ -7,6 +7,7 @@
 mod adversity;
 mod backlog;
 mod bad_input;
+mod canary;
 mod container;
 mod crash;
 mod device;
@@ -59,6 +60,7 @@ fn main() {
     let modules = [
         transparent::TESTS,
         topologies::TESTS,
+        canary::TESTS,
         shared_address::TESTS,
         reload::TESTS,
         draining::TESTS,

@@ -278,9 +278,7 @@ impl Shell {
         }
         let transparent = self.configurations.get(&generation).filter(|_| self.plumbing.is_some());
         let transparent = transparent.map(|known| (generation, Arc::clone(&known.configuration)));
-        if transparent.is_none() {
-            self.canary.rest();
-        }
+        if transparent.is_some() { self.canary.wake() } else { self.canary.rest() }
         self.servers.serve(transparent);
     }
 

@@ -41,7 +41,9 @@ pub struct Canary {
     every: Option<Duration>,
     servers: BTreeSet<SocketAddr>,
     known: BTreeMap<SocketAddr, Outcome>,
-    /// Set while nothing of the last servers is known.
+    /// Whether something transparent serves.
+    watching: bool,
+    /// Set until the first answer since then.
     unknown: bool,
     /// When to ask; unset while an answer is awaited, and if there is nobody to ask.
     ask_at: Option<Instant>,
@@ -61,12 +63,18 @@ impl Canary {
             every: settings.canary_every,
             servers: BTreeSet::new(),
             known: BTreeMap::new(),
+            watching: false,
             unknown: true,
             ask_at: None,
             asking: false,
             again: false,
             pause: SOON,
         }
+    }
+
+    /// Something transparent serves; its servers follow.
+    pub fn wake(&mut self) {
+        self.watching = true;
     }
 
     /// These are the servers now; asked at once if they are others, or if something else has `changed`.
@@ -80,6 +88,7 @@ impl Canary {
         self.pause = SOON;
         if self.servers.is_empty() {
             self.ask_at = None;
+            self.unknown = false;
         } else if self.asking {
             self.again = true;
         } else {
@@ -93,6 +102,7 @@ impl Canary {
         self.known.clear();
         self.ask_at = None;
         self.unknown = true;
+        self.watching = false;
     }
 
     /// Waits until it is time.
@@ -156,7 +166,7 @@ impl Canary {
     /// Whether new clients should be sent here, as far as the canary has a say.
     pub fn is_ready(&self) -> bool {
         let broken = || self.known.values().any(|outcome| outcome.verdict() == Verdict::Broken);
-        self.mode != CanaryMode::Ready || self.servers.is_empty() || !(self.unknown || broken())
+        self.mode != CanaryMode::Ready || !self.watching || !(self.unknown || broken())
     }
 
     /// For the status; none where there is nobody to ask.

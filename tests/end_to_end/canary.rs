@@ -1,0 +1,116 @@
+//! The canary: whether the way of the clients works is in the log and in the status, and decides whether Clearway is
+//! ready if that was asked for. HAProxy's own health checks are green all the time.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clearway_lab::topology::BACK;
+use clearway_lab::wait::eventually;
+use rustix::process::Signal;
+
+use crate::stage::{SOON, Stage, assert_code, said};
+
+crate::tests![
+    what_works_is_said_once_and_shown,
+    a_server_without_a_way_back_is_named_and_decides_if_asked_to,
+    a_server_that_is_down_is_no_matter_of_the_way,
+    nobody_is_asked_if_it_is_off_or_nothing_is_transparent,
+    families_that_do_not_match_are_named_with_their_lines,
+];
+
+/// It looks again after 5 s, 10 s and so on.
+const PATIENT: Duration = Duration::from_secs(40);
+
+fn what_works_is_said_once_and_shown() -> Result<()> {
+    let stage = Stage::new("cyes")?;
+    stage.write(&stage.transparent())?;
+    let mut balancer = stage.start()?;
+    balancer.wait_for_log(0, "canary: 2 transparent server(s) find the way to clients", SOON)?;
+    let status = said(&stage.clearway(&["status"])?);
+    ensure!(status.contains("canary: 2 transparent server(s)"), "{status}");
+    let json = said(&stage.clearway(&["status", "--json"])?);
+    ensure!(json.contains("\"verdict\":\"works\"") && json.contains("\"outcome\":\"way_back\""), "{json}");
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    let log = balancer.stderr()?;
+    ensure!(log.matches("canary: ").count() == 1, "nothing has changed:\n{log}");
+    stage.assert_clean()
+}
+
+fn gateway(stage: &Stage, gateways: [&str; 2]) -> Result<()> {
+    for (family, gateway) in ["-4", "-6"].into_iter().zip(gateways) {
+        stage.hosts.server.ip(&[family, "route", "replace", "default", "via", gateway])?;
+    }
+    Ok(())
+}
+
+fn a_server_without_a_way_back_is_named_and_decides_if_asked_to() -> Result<()> {
+    let stage = Stage::new("cno")?;
+    gateway(&stage, ["10.2.0.254", "fd02::fe"])?;
+    stage.write(&stage.transparent().replace(":8080\nlisten", ":8080 check\nlisten"))?;
+    let mut balancer = stage.launch(&[], &[("CLEARWAY_CANARY", "ready")])?;
+    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    assert_code(stage.clearway(&["health"])?.status, 3).context("before the canary has answered")?;
+    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no way back", PATIENT)?;
+    balancer.wait_for_log(0, "the server [fd02::2]:8080: no way back", PATIENT)?;
+    balancer.wait_for_log(0, "hint: the server's answers to clients must come back through this host", SOON)?;
+    assert_code(stage.clearway(&["health"])?.status, 3)?;
+    let status = said(&stage.clearway(&["status"])?);
+    ensure!(status.contains("canary: the server 10.2.0.2:8080: no way back"), "{status}");
+    let ours = BACK.map(|address| address.to_string());
+    gateway(&stage, [&ours[0], &ours[1]])?;
+    balancer.wait_for_log(0, "canary: 2 transparent server(s) find the way to clients", PATIENT)?;
+    assert_code(stage.clearway(&["health"])?.status, 0)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_server_that_is_down_is_no_matter_of_the_way() -> Result<()> {
+    let stage = Stage::new("cdown")?;
+    stage.write(&stage.transparent().replace("server s 10.2.0.2:8080", "server s 10.2.0.2:8081"))?;
+    let mut balancer = stage.launch(&[], &[("CLEARWAY_CANARY", "ready")])?;
+    balancer.wait_for_log(0, "the server 10.2.0.2:8081: refused: nobody listens there", SOON)?;
+    // A reset has come to a foreign address: that is the way back.
+    eventually(SOON, "it to be ready", || {
+        stage.clearway(&["health"]).ok()?.status.success().then_some(())
+    })?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn nobody_is_asked_if_it_is_off_or_nothing_is_transparent() -> Result<()> {
+    let stage = Stage::new("coff")?;
+    stage.hosts.server.nft(
+        "table inet watch { counter canary { }
+           chain in { type filter hook input priority 0; ip saddr 198.18.179.1 counter name canary; }
+         }",
+    )?;
+    for (text, mode) in [(stage.transparent(), "off"), (stage.plain(), "on"), (stage.transparent(), "on")] {
+        stage.write(&text)?;
+        let mut balancer = stage.start_with(&[], &[("CLEARWAY_CANARY", mode)])?;
+        let asks = mode == "on" && text.contains("usesrc");
+        if asks {
+            balancer.wait_for_log(0, "canary: 2 transparent server(s)", SOON)?;
+        }
+        let counter = stage.hosts.server.output("nft", &["list", "counter", "inet", "watch", "canary"])?;
+        ensure!(counter.contains("packets 0 ") != asks, "{mode}: {counter}");
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    }
+    stage.assert_clean()
+}
+
+fn families_that_do_not_match_are_named_with_their_lines() -> Result<()> {
+    let stage = Stage::new("cfam")?;
+    let text = stage.transparent().replace("bind 10.1.0.1:8080\n", "bind 10.1.0.1:8080\n    bind fd01::1:8081 v6only\n");
+    stage.write(&text)?;
+    let mut balancer = stage.start()?;
+    let line = balancer.wait_for_log(0, "are sent to the IPv4 server `s`", SOON)?;
+    ensure!(line.contains("IPv6 clients (") && line.contains("haproxy.cfg:8)"), "{line}");
+    let file = stage.file().display().to_string();
+    let doctor = stage.clearway(&["doctor", "-f", &file])?;
+    ensure!(said(&doctor).contains("IPv6 clients ("), "{}", said(&doctor));
+    assert_code(doctor.status, 2)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}

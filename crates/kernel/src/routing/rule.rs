@@ -126,7 +126,7 @@ impl Rule {
         }
     }
 
-    fn message(&self) -> RuleMessage {
+    pub(super) fn message(&self) -> RuleMessage {
         let mut message = RuleMessage::default();
         message.header.family = address_family(self.family);
         message.header.action = self.action;

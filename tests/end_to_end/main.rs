@@ -21,6 +21,7 @@ mod kinds;
 mod modules;
 mod parity;
 mod reload;
+mod repair;
 mod residue;
 mod scale;
 mod stage;
@@ -74,6 +75,7 @@ fn main() {
         kinds::TESTS,
         parity::TESTS,
         residue::TESTS,
+        repair::TESTS,
         supervision::TESTS,
         isolation::TESTS,
         foreign_address::TESTS,

@@ -129,6 +129,10 @@ async fn supervise(
             news = signals.next() => clearway.take_signal(news),
             Some(wish) = wishes.recv() => clearway.take_wish(wish),
             changed = clearway.shell.watch.changed() => clearway.take_changes(&changed),
+            () = clearway.shell.upkeep.due() => {
+                clearway.shell.look_after_the_plumbing();
+                None
+            }
             () = sleep_until(deadline) => clearway.take(Event::TimePassed),
         };
     }

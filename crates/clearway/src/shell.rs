@@ -28,6 +28,7 @@ use crate::admin::api;
 use crate::admin::place::Place;
 use crate::systemd::Systemd;
 use crate::takeover::wire::Wire;
+use crate::upkeep::Upkeep;
 use crate::watch::Watch;
 use crate::{log, takeover};
 
@@ -145,6 +146,8 @@ pub struct Shell {
     pub succession: Succession,
     /// The files of the last generation that was prepared.
     pub watch: Watch,
+    /// Whether somebody removes parts of the plumbing.
+    pub upkeep: Upkeep,
     /// Who has started us, if that was systemd.
     systemd: Systemd,
 }
@@ -186,6 +189,7 @@ impl Shell {
             steered: None,
             residue: false,
             succession,
+            upkeep: Upkeep::default(),
             systemd,
         }
     }
@@ -512,6 +516,8 @@ impl Shell {
     }
 
     fn unplumb(&mut self) {
+        // Before anything goes: what we remove ourselves is not to be put back.
+        self.upkeep.end();
         let Some(mut plumbing) = self.plumbing.take() else { return };
         match plumbing.remove() {
             Ok(()) => info!("the transparent plumbing is out of the kernel"),

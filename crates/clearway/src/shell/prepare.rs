@@ -112,13 +112,9 @@ impl Shell {
     fn plumb(&mut self) -> Result<(), Failure> {
         if let Some(plumbing) = &mut self.plumbing {
             // Others flush rules and routes that are not theirs (systemd-networkd does when it restarts).
-            let repaired = plumbing.repair().map_err(|error| failure::plumbing(&error))?;
-            if !repaired.is_empty() {
-                warn!(
-                    "somebody had removed a part of the transparent plumbing; put back: {}",
-                    repaired.join(", ")
-                );
-            }
+            self.upkeep.hear(plumbing);
+            let put_back = plumbing.repair().map_err(|error| failure::plumbing(&error))?;
+            self.upkeep.looked(&put_back);
             return Ok(());
         }
         let settings = &self.settings;
@@ -132,9 +128,20 @@ impl Shell {
             "transparent plumbing is in the kernel: table inet {}, mark {}, route table {}",
             description.table, description.mark, description.route_table
         );
+        self.upkeep.hear(&plumbing);
         self.plumbing = Some(plumbing);
         self.say_once(no_way_back().into_iter());
         Ok(())
+    }
+
+    /// Puts back what others have removed of the plumbing, if they have.
+    pub fn look_after_the_plumbing(&mut self) {
+        let Some(plumbing) = &mut self.plumbing else { return self.upkeep.end() };
+        self.upkeep.hear(plumbing);
+        match plumbing.repair() {
+            Ok(put_back) => self.upkeep.looked(&put_back),
+            Err(error) => self.upkeep.failed(error.to_string()),
+        }
     }
 }
 

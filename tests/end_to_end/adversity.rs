@@ -9,7 +9,7 @@ use clearway_lab::session::{Session, State};
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost, complained, said, signal};
+use crate::stage::{PORT, SOON, Stage, assert_code, complained, said, signal};
 
 crate::tests![
     a_log_that_nobody_reads_stops_nothing,
@@ -18,7 +18,6 @@ crate::tests![
     more_sockets_than_half_the_soft_limit_of_open_files,
     a_stranger_is_sent_away_from_the_admin_socket,
     a_stranger_with_our_name_is_not_believed,
-    rules_that_others_removed_come_back_with_a_reload,
     a_haproxy_that_was_reloaded_behind_our_back_drains,
     a_worker_that_hangs_does_not_outlive_its_master,
     a_haproxy_that_is_stopped_does_not_stop_the_status,
@@ -117,21 +116,6 @@ fn a_stranger_with_our_name_is_not_believed() -> Result<()> {
     assert_code(refused.wait_exit(SOON)?, 75)?;
     ensure!(refused.stderr()?.contains("uid 65534, which is no Clearway"), "{}", refused.stderr()?);
     assert_code(stranger.stop(Signal::TERM, SOON)?, 0)
-}
-
-fn rules_that_others_removed_come_back_with_a_reload() -> Result<()> {
-    let stage = Stage::new("flush")?;
-    stage.write(&stage.transparent())?;
-    let mut balancer = stage.start()?;
-    // What systemd-networkd does with rules that are not its own.
-    stage.hosts.balancer.ip(&["rule", "del", "pref", "902"])?;
-    stage.hosts.balancer.ip(&["-6", "rule", "del", "pref", "902"])?;
-    assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    balancer.wait_for_log(0, "put back: ", SOON)?;
-    let plan = stage.load(100.0, Duration::from_secs(1));
-    assert_nobody_lost(&clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?, 90)?;
-    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    stage.assert_clean()
 }
 
 fn a_haproxy_that_was_reloaded_behind_our_back_drains() -> Result<()> {

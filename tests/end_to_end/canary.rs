@@ -54,7 +54,11 @@ fn a_server_without_a_way_back_is_named_and_decides_if_asked_to() -> Result<()> 
     assert_code(stage.clearway(&["health"])?.status, 3).context("before the canary has answered")?;
     balancer.wait_for_log(0, "the server 10.2.0.2:8080: no way back", PATIENT)?;
     balancer.wait_for_log(0, "the server [fd02::2]:8080: no way back", PATIENT)?;
-    balancer.wait_for_log(0, "hint: the server's answers to clients must come back through this host", SOON)?;
+    balancer.wait_for_log(
+        0,
+        "hint: the server's answers to clients must come back through this host",
+        SOON,
+    )?;
     assert_code(stage.clearway(&["health"])?.status, 3)?;
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("canary: the server 10.2.0.2:8080: no way back"), "{status}");
@@ -72,9 +76,7 @@ fn a_server_that_is_down_is_no_matter_of_the_way() -> Result<()> {
     let mut balancer = stage.launch(&[], &[("CLEARWAY_CANARY", "ready")])?;
     balancer.wait_for_log(0, "the server 10.2.0.2:8081: refused: nobody listens there", SOON)?;
     // A reset has come to a foreign address: that is the way back.
-    eventually(SOON, "it to be ready", || {
-        stage.clearway(&["health"]).ok()?.status.success().then_some(())
-    })?;
+    eventually(SOON, "it to be ready", || stage.clearway(&["health"]).ok()?.status.success().then_some(()))?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -102,7 +104,9 @@ fn nobody_is_asked_if_it_is_off_or_nothing_is_transparent() -> Result<()> {
 
 fn families_that_do_not_match_are_named_with_their_lines() -> Result<()> {
     let stage = Stage::new("cfam")?;
-    let text = stage.transparent().replace("bind 10.1.0.1:8080\n", "bind 10.1.0.1:8080\n    bind fd01::1:8081 v6only\n");
+    let text = stage
+        .transparent()
+        .replace("bind 10.1.0.1:8080\n", "bind 10.1.0.1:8080\n    bind fd01::1:8081 v6only\n");
     stage.write(&text)?;
     let mut balancer = stage.start()?;
     let line = balancer.wait_for_log(0, "are sent to the IPv4 server `s`", SOON)?;

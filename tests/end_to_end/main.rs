@@ -22,6 +22,7 @@ mod kinds;
 mod modules;
 mod parity;
 mod reload;
+mod repair;
 mod residue;
 mod scale;
 mod shared_address;
@@ -80,6 +81,7 @@ fn main() {
         kinds::TESTS,
         parity::TESTS,
         residue::TESTS,
+        repair::TESTS,
         supervision::TESTS,
         isolation::TESTS,
         foreign_address::TESTS,

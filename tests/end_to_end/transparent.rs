@@ -13,8 +13,9 @@ use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost};
 crate::tests![
     servers_see_the_clients_own_address,
     without_forwarding_the_host_is_no_router_and_still_transparent,
-    strict_reverse_path_filters_and_src_valid_mark_do_not_matter,
+    reverse_path_filters_and_src_valid_mark_do_not_matter,
     firewalld_style_ipv6_reverse_path_filter_does_not_matter,
+    a_firewall_that_lets_only_answers_in_does_not_matter,
     clients_that_go_around_the_proxy_are_not_touched,
     a_wildcard_transparent_listener_hijacks_nobody,
     marks_of_others_stay_and_do_not_matter,
@@ -45,10 +46,10 @@ fn without_forwarding_the_host_is_no_router_and_still_transparent() -> Result<()
     run_transparent(&Stage::of(Topology::shaped("nofwd", Shape { forwarding: false, ..Shape::default() })?)?)
 }
 
-fn strict_reverse_path_filters_and_src_valid_mark_do_not_matter() -> Result<()> {
+fn reverse_path_filters_and_src_valid_mark_do_not_matter() -> Result<()> {
     // wg-quick sets src_valid_mark; with it the classic fwmark rule breaks (knowledge f1).
     let stage = Stage::new("rpf")?;
-    for filter in ["1", "2"] {
+    for filter in ["0", "1", "2"] {
         for interface in ["all", "default", "clients", "servers"] {
             stage.hosts.balancer.sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), filter)?;
             stage.hosts.balancer.sysctl(&format!("net/ipv4/conf/{interface}/src_valid_mark"), "1")?;
@@ -60,14 +61,44 @@ fn strict_reverse_path_filters_and_src_valid_mark_do_not_matter() -> Result<()> 
 
 fn firewalld_style_ipv6_reverse_path_filter_does_not_matter() -> Result<()> {
     let stage = Stage::new("fwd6")?;
-    stage.hosts.balancer.nft(
-        "table inet rpf {
-           chain pre {
-             type filter hook prerouting priority filter + 10
-             meta nfproto ipv6 fib saddr . mark . iif oif missing drop
-           }
-         }",
-    )?;
+    // `IPv6_rpfilter=strict` and `=loose` in firewalld.conf.
+    for fib in ["saddr . mark . iif", "saddr . mark"] {
+        stage.hosts.balancer.nft(&format!(
+            "table inet rpf
+             delete table inet rpf
+             table inet rpf {{
+               chain pre {{
+                 type filter hook prerouting priority filter + 10
+                 meta nfproto ipv6 fib {fib} oif missing drop
+               }}
+             }}"
+        ))?;
+        stage.write(&stage.transparent())?;
+        let mut balancer = stage.start()?;
+        assert_transparent(&stage).context(fib)?;
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    }
+    Ok(())
+}
+
+fn a_firewall_that_lets_only_answers_in_does_not_matter() -> Result<()> {
+    let stage = Stage::new("indrop")?;
+    // What ufw, firewalld and most scripts come to: the servers' answers are known connections' (knowledge g4).
+    stage.hosts.balancer.nft(&format!(
+        "table inet firewall {{
+           chain mangle {{
+             type filter hook prerouting priority mangle
+             ct state invalid drop
+           }}
+           chain input {{
+             type filter hook input priority filter; policy drop;
+             iif lo accept
+             ct state established,related accept
+             icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
+             iifname clients tcp dport {PORT} accept
+           }}
+         }}"
+    ))?;
     stage.write(&stage.transparent())?;
     let mut balancer = stage.start()?;
     assert_transparent(&stage)?;

@@ -21,6 +21,7 @@ mod shell;
 mod steps;
 mod systemd;
 mod takeover;
+mod upkeep;
 mod watch;
 
 fn main() -> std::process::ExitCode {

@@ -131,6 +131,10 @@ async fn supervise(
             changed = clearway.shell.watch.changed() => clearway.take_changes(&changed),
             () = clearway.shell.servers.due() => { clearway.shell.ask_for_servers(); None }
             () = clearway.shell.canary.due() => { clearway.shell.ask_the_canary(); None }
+            () = clearway.shell.upkeep.due() => {
+                clearway.shell.look_after_the_plumbing();
+                None
+            }
             () = sleep_until(deadline) => clearway.take(Event::TimePassed),
         };
     }

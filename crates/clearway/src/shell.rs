@@ -30,6 +30,7 @@ use crate::admin::api;
 use crate::admin::place::Place;
 use crate::systemd::Systemd;
 use crate::takeover::wire::Wire;
+use crate::upkeep::Upkeep;
 use crate::watch::Watch;
 use crate::{log, takeover};
 
@@ -164,6 +165,8 @@ pub struct Shell {
     pub servers: Servers,
     /// Whether they find the way to clients.
     pub canary: Canary,
+    /// Whether somebody removes parts of the plumbing.
+    pub upkeep: Upkeep,
     /// Who has started us, if that was systemd.
     systemd: Systemd,
 }
@@ -206,6 +209,7 @@ impl Shell {
             servers: Servers::default(),
             canary: Canary::new(&settings),
             succession,
+            upkeep: Upkeep::default(),
             systemd,
             settings,
         }
@@ -278,7 +282,11 @@ impl Shell {
         }
         let transparent = self.configurations.get(&generation).filter(|_| self.plumbing.is_some());
         let transparent = transparent.map(|known| (generation, Arc::clone(&known.configuration)));
-        if transparent.is_some() { self.canary.wake() } else { self.canary.rest() }
+        if transparent.is_some() {
+            self.canary.wake()
+        } else {
+            self.canary.rest()
+        }
         self.servers.serve(transparent);
     }
 
@@ -545,6 +553,8 @@ impl Shell {
     }
 
     fn unplumb(&mut self) {
+        // Before anything goes: what we remove ourselves is not to be put back.
+        self.upkeep.end();
         let Some(mut plumbing) = self.plumbing.take() else { return };
         match plumbing.remove() {
             Ok(()) => info!("the transparent plumbing is out of the kernel"),

@@ -278,6 +278,15 @@ impl Client {
     }
 }
 
+/// The messages of a datagram that nobody asked for, such as those of a multicast group.
+pub(crate) fn replies(datagram: &[u8]) -> Result<Vec<Reply>, String> {
+    let data = |frame: Frame| match frame.answer {
+        Answer::Data(reply) => Ok(reply),
+        Answer::Ended(_) | Answer::Overrun => Err("it tells of an error".to_owned()),
+    };
+    frames(datagram)?.into_iter().map(data).collect()
+}
+
 /// One message as bytes, padded to the next message.
 fn serialize<M: NetlinkSerializable>(message: M, flags: u16, sequence: u32) -> Vec<u8> {
     let mut header = NetlinkHeader::default();

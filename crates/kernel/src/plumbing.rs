@@ -29,7 +29,7 @@ use serde::Serialize;
 
 use crate::netlink::{Client, Protocol};
 use crate::nft::{self, Limits, Table, TableName};
-use crate::routing::{self, Block, Family};
+use crate::routing::{self, Block, Family, Removals};
 use crate::token;
 use choice::Purpose;
 
@@ -182,6 +182,14 @@ impl Plumbing {
         notices.extend((!self.table.is_owner()).then_some(Notice::NoOwner));
         notices.extend((!self.table.has_wildcard_guard()).then_some(Notice::NoWildcardGuard));
         Ok(())
+    }
+
+    /// Hears from now on when somebody may have removed rules or routes of ours: then [`Plumbing::repair`] is due. The
+    /// owner table cannot be removed by others, and nobody hears when a plain one is (before Linux 5.12).
+    ///
+    /// Needs no capability.
+    pub fn removals(&self) -> Result<Removals, Error> {
+        Ok(Removals::hear(self.block).map_err(routing::Error::Netlink)?)
     }
 
     /// Removes everything, or as much as possible; a second time it does nothing.

@@ -34,9 +34,11 @@ use rustix::io::Errno;
 use crate::netlink::{self, Client};
 pub use crate::transparency::Family;
 
+mod removals;
 mod route;
 mod rule;
 
+pub use removals::Removals;
 pub use route::{Route, routes_in, routes_tagged};
 pub use rule::{Rule, rules};
 

@@ -96,6 +96,12 @@ impl Canary {
         }
     }
 
+    /// The same servers, because something else has changed.
+    pub fn again(&mut self) {
+        let servers = self.servers.clone();
+        self.watch(servers.into_iter(), true);
+    }
+
     /// Nothing transparent serves.
     pub fn rest(&mut self) {
         self.servers.clear();

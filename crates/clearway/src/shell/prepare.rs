@@ -117,13 +117,9 @@ impl Shell {
             let needs = servers::union(needs, plumbing.needs());
             plumbing.follow(&needs).map_err(|error| failure::plumbing(&error))?;
             // Others flush rules and routes that are not theirs (systemd-networkd does when it restarts).
-            let repaired = plumbing.repair().map_err(|error| failure::plumbing(&error))?;
-            if !repaired.is_empty() {
-                warn!(
-                    "somebody had removed a part of the transparent plumbing; put back: {}",
-                    repaired.join(", ")
-                );
-            }
+            self.upkeep.hear(plumbing);
+            let put_back = plumbing.repair().map_err(|error| failure::plumbing(&error))?;
+            self.upkeep.looked(&put_back);
             return Ok(());
         }
         let settings = &self.settings;
@@ -137,10 +133,26 @@ impl Shell {
             "transparent plumbing is in the kernel: table inet {}, mark {}, route table {}",
             description.table, description.mark, description.route_table
         );
+        self.upkeep.hear(&plumbing);
         self.plumbing = Some(plumbing);
         let warning = servers::may_be_elsewhere(configuration).then(no_way_back).flatten();
         self.say_once(warning.into_iter());
         Ok(())
+    }
+
+    /// Puts back what others have removed of the plumbing, if they have.
+    pub fn look_after_the_plumbing(&mut self) {
+        let Some(plumbing) = &mut self.plumbing else { return self.upkeep.end() };
+        self.upkeep.hear(plumbing);
+        match plumbing.repair() {
+            Ok(put_back) => {
+                self.upkeep.looked(&put_back);
+                if !put_back.is_empty() {
+                    self.canary.again();
+                }
+            }
+            Err(error) => self.upkeep.failed(error.to_string()),
+        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Route {
         }
     }
 
-    fn message(&self) -> RouteMessage {
+    pub(super) fn message(&self) -> RouteMessage {
         let mut message = RouteMessage::default();
         message.header = self.header.clone();
         // The number does not fit into the header's byte: `RT_TABLE_UNSPEC` there, the attribute counts.

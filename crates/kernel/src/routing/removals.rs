@@ -1,0 +1,126 @@
+//! Hearing that somebody removes rules and routes of ours: rtnetlink's multicast groups.
+//!
+//! ```text
+//!   somebody                the kernel                     Removals              Clearway
+//!      | ip rule flush ------->|                               |                     |
+//!      |                       |-- of ours? (socket filter) -->| of our block? ----->| Plumbing::repair
+//!      | 100,000 routes ------>|   no: nobody wakes            |                     |
+//! ```
+//!
+//! What is heard is a hint and no more: that it is time to look. So nothing depends on messages that the kernel had to
+//! drop (`ENOBUFS` is a hint itself), and nothing that somebody could put into one does more than make us look.
+//!
+//! It is the socket's filter ([`filter`]) that keeps a host with a full BGP table from waking us: to the socket come
+//! only removals of what carries our [`TAG`](super::TAG), and what happens to `lo`. The latter because the kernel
+//! removes IPv4 routes without a word when their interface goes down or loses its last address (`fib_disable_ip` in
+//! `net/ipv4/fib_frontend.c`), and because the way back from that begins with `lo` coming up.
+//!
+//! Joining these groups needs no capability (`NL_CFG_F_NONROOT_RECV` in `net/core/rtnetlink.c`). Others can neither
+//! join us nor write to us without `NET_ADMIN`.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use socket2::SockRef;
+
+use super::{Block, Family, route, rule};
+use crate::netlink::{Error, Protocol, replies};
+
+mod filter;
+
+/// `RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`, `_IPV6_IFADDR`, `_IPV6_ROUTE`, `_IPV6_RULE`, as bits.
+const GROUPS: u32 = (1 << 0) | (1 << 4) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 18);
+/// What the kernel tells about one rule or route needs some hundred bytes, about `lo` some 1,500. What does not fit
+/// counts as a hint.
+const BUFFER: usize = 8 * 1024;
+/// How many messages are read at once; if there are more, that is a hint, whatever they say.
+const AT_ONCE: usize = 100;
+
+/// Message types of `linux/rtnetlink.h`.
+const NEW_LINK: u16 = 16;
+const DELETE_LINK: u16 = 17;
+const NEW_ADDRESS: u16 = 20;
+const DELETE_ADDRESS: u16 = 21;
+const DELETE_ROUTE: u16 = 25;
+const DELETE_RULE: u16 = 33;
+
+/// An ear for removals: a socket of its own, close-on-exec and non-blocking.
+///
+/// Whoever wants to miss nothing opens a new one first and looks then.
+#[derive(Debug)]
+pub struct Removals {
+    socket: OwnedFd,
+    block: Block,
+}
+
+impl Removals {
+    /// Hears from now on, in the network namespace of this process, what may have taken something out of this block.
+    pub fn hear(block: Block) -> Result<Self, Error> {
+        Self::open(block).map_err(|source| Error::Open { protocol: Protocol::Route, source })
+    }
+
+    fn open(block: Block) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        // `NETLINK_ROUTE` is 0.
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+        // The filter first: nothing else may get in.
+        SockRef::from(&socket).attach_filter(&filter::program())?;
+        bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
+        Ok(Self { socket, block })
+    }
+
+    /// Reads what has come, and says whether something of ours may be gone. Never blocks, never fails: what cannot be
+    /// read or was dropped means that it is time to look.
+    pub fn heard(&self) -> bool {
+        let mut buffer = [0; BUFFER];
+        for _ in 0..AT_ONCE {
+            match recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
+                Ok((length, whole)) if length == whole => {
+                    if concerns(self.block, buffer.get(..length).unwrap_or_default()) {
+                        return true;
+                    }
+                }
+                Err(Errno::AGAIN) => return false,
+                Err(Errno::INTR) => {}
+                Ok(_) | Err(_) => return true,
+            }
+        }
+        true
+    }
+}
+
+/// Whether a datagram tells that something of this block may be gone.
+fn concerns(block: Block, datagram: &[u8]) -> bool {
+    let Ok(replies) = replies(datagram) else { return true };
+    replies.iter().any(|reply| match reply.kind {
+        // Our own preferences and table: other Clearways have others.
+        DELETE_RULE => Family::ALL
+            .into_iter()
+            .filter_map(|family| rule::decode(reply, family))
+            .any(|rule| rule.block() == Some(block)),
+        DELETE_ROUTE => Family::ALL
+            .into_iter()
+            .filter_map(|family| route::decode(reply, family))
+            .any(|route| route.block() == Some(block)),
+        _ => true,
+    })
+}
+
+impl AsFd for Removals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// For an event loop that asks for it. It is the same number for as long as this lives.
+impl AsRawFd for Removals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! Others meddle with the routing of this host while clients are connected: what they take is back within a second, and
+//! nobody is lost.
+
+mod meddlers;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::Balancer;
+use clearway_lab::namespace::Namespace;
+use clearway_lab::session::{KeptSession, Session, State};
+use clearway_lab::wait::{eventually, patience};
+use rustix::process::Signal;
+
+use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_nobody_lost};
+use crate::takeover::NAMED;
+use meddlers::{REMOVALS, during, ours, restores};
+
+crate::tests![
+    rules_and_routes_that_others_remove_are_back_within_a_second,
+    sessions_survive_that_lo_goes_down_and_loses_its_addresses,
+    both_clearways_of_an_instance_repair_and_the_last_one_removes,
+    flushed_packet_filters_do_not_reach_an_owner_table,
+    sessions_survive_a_change_of_routes,
+    whoever_removes_all_the_time_does_not_keep_clearway_busy,
+    a_hundred_thousand_routes_of_others_wake_nobody,
+];
+
+/// What is promised; where the machine is slow, so is what asks.
+fn promised() -> Duration {
+    Duration::from_secs(1) * patience()
+}
+
+/// Removes something; it must be back in time.
+fn remove(host: &Namespace, whole: &str, removals: &[&[&str]]) -> Result<()> {
+    let begun = Instant::now();
+    for removal in removals {
+        host.ip(removal)?;
+    }
+    eventually(SOON, "what was removed to be back", || (ours(host).ok()? == whole).then_some(()))
+        .with_context(|| format!("{removals:?}: there is {}", ours(host).unwrap_or_default()))?;
+    let took = begun.elapsed();
+    ensure!(took < promised(), "{removals:?}: it took {took:?}");
+    Ok(())
+}
+
+/// A session in each family that always has something under way, and one that rests.
+struct Sessions {
+    busy: Vec<KeptSession>,
+    resting: Vec<Session>,
+}
+
+impl Sessions {
+    fn open(stage: &Stage) -> Result<Self> {
+        let open = |front| Session::open(&stage.hosts.client, front, None);
+        let busy = stage.fronts().map(|front| Ok(open(front)?.keep(Duration::from_millis(5))));
+        let resting = stage.fronts().map(open);
+        Ok(Self {
+            busy: busy.into_iter().collect::<Result<_>>()?,
+            resting: resting.into_iter().collect::<Result<_>>()?,
+        })
+    }
+
+    /// All of them live, and the servers have seen their own addresses. They are closed.
+    fn assert_alive(self) -> Result<()> {
+        for mut session in self.resting {
+            ensure!(session.peer_seen() == session.local_address()?.ip().to_string(), "the client is hidden");
+            let state = session.beat();
+            ensure!(state == State::Alive, "a session that rested is {state:?}");
+        }
+        for session in self.busy {
+            let report = session.finish()?;
+            ensure!(report.ended_by_us && report.ending == State::Closed, "a busy session: {report:?}");
+        }
+        Ok(())
+    }
+}
+
+fn stop(mut balancer: Balancer) -> Result<()> {
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
+}
+
+/// It stops, and nothing is left.
+fn end(stage: &Stage, balancer: Balancer) -> Result<()> {
+    stop(balancer)?;
+    stage.assert_clean()
+}
+
+fn rules_and_routes_that_others_remove_are_back_within_a_second() -> Result<()> {
+    let stage = Stage::new("gone")?;
+    stage.write(&stage.transparent())?;
+    let balancer = stage.start()?;
+    let host = &stage.hosts.balancer;
+    let whole = ours(host)?;
+    ensure!(whole.lines().count() == 8, "{whole}");
+    let sessions = Sessions::open(&stage)?;
+    let load = clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, Duration::from_mins(2)))?;
+    for removal in REMOVALS {
+        remove(host, &whole, &[removal])?;
+    }
+    for _ in 0..5 {
+        remove(host, &whole, &REMOVALS)?;
+    }
+    let report = load.finish()?;
+    assert_nobody_lost(&report, 10)?;
+    sessions.assert_alive()?;
+    let log = balancer.stderr()?;
+    ensure!(log.matches("ManageForeignRoutingPolicyRules=no").count() == 1, "the remedy, once: {log}");
+    ensure!(
+        log.contains("put back: ")
+            && log.contains("again and again") == (log.matches("put back: ").count() >= 20),
+        "{log}"
+    );
+    end(&stage, balancer)
+}
+
+fn sessions_survive_that_lo_goes_down_and_loses_its_addresses() -> Result<()> {
+    let stage = Stage::new("lodown")?;
+    stage.write(&stage.transparent())?;
+    let balancer = stage.start()?;
+    let host = &stage.hosts.balancer;
+    let whole = ours(host)?;
+    let sessions = Sessions::open(&stage)?;
+    // The kernel removes IPv4 routes without a word then.
+    remove(host, &whole, &[&["-4", "address", "flush", "dev", "lo"]])?;
+    host.ip(&["link", "set", "lo", "down"])?;
+    balancer.wait_for_log(0, "could not be put back: ", SOON)?;
+    host.ip(&["link", "set", "lo", "up"])?;
+    let begun = Instant::now();
+    eventually(SOON, "everything to be back", || (ours(host).ok()? == whole).then_some(()))?;
+    ensure!(begun.elapsed() < promised(), "it took {:?}", begun.elapsed());
+    sessions.assert_alive()?;
+    stop(balancer)
+}
+
+fn both_clearways_of_an_instance_repair_and_the_last_one_removes() -> Result<()> {
+    let stage = Stage::new("bothfix")?;
+    stage.write(&stage.transparent())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let host = &stage.hosts.balancer;
+    let whole = ours(host)?;
+    let old = Sessions::open(&stage)?;
+    let second = stage.launch(&[], &[NAMED])?;
+    second.wait_for_log(0, " serves, worker ", SOON)?;
+    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    ensure!(ours(host)? == whole, "{}", ours(host)?);
+    let new = Sessions::open(&stage)?;
+    for _ in 0..3 {
+        remove(host, &whole, &REMOVALS)?;
+    }
+    // The first one leaves when its sessions have ended, and takes nothing along.
+    old.assert_alive()?;
+    assert_code(first.wait_exit(SOON)?, 0)?;
+    ensure!(ours(host)? == whole, "whoever left first took something along: {}", ours(host)?);
+    remove(host, &whole, &REMOVALS)?;
+    new.assert_alive()?;
+    let log = second.stderr()?;
+    ensure!(!log.contains("could not be put back"), "{log}");
+    end(&stage, second)
+}
+
+fn flushed_packet_filters_do_not_reach_an_owner_table() -> Result<()> {
+    if !clearway_lab::kernel::has_owner_tables() {
+        return Err(CannotRun("this kernel has no owner tables (Linux 5.12)".to_owned()).into());
+    }
+    let stage = Stage::new("nftflush")?;
+    stage.write(&stage.transparent())?;
+    let balancer = stage.start()?;
+    let host = &stage.hosts.balancer;
+    let tables = host.output("nft", &["list", "tables"])?;
+    let table = tables.lines().find_map(|line| line.strip_prefix("table inet ")).context("a table")?;
+    let ruleset = || host.output("nft", &["list", "table", "inet", table]);
+    let (before, whole) = (ruleset()?, ours(host)?);
+    let sessions = Sessions::open(&stage)?;
+    let load = clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, Duration::from_secs(2)))?;
+    for _ in 0..5 {
+        // What `systemctl reload nftables` begins with, and what `iptables-restore` of somebody's saved rules does.
+        host.nft("flush ruleset")?;
+        for program in restores() {
+            meddlers::restore_nothing(host, program)?;
+        }
+        ensure!(ruleset()? == before, "the table is another one: {}", ruleset()?);
+    }
+    for refused in [["flush", "table"], ["delete", "table"]] {
+        let words = [refused[0], refused[1], "inet", table];
+        ensure!(host.output("nft", &words).is_err(), "`nft {}` was not refused", words.join(" "));
+    }
+    assert_nobody_lost(&load.wait()?, 190)?;
+    sessions.assert_alive()?;
+    ensure!(ours(host)? == whole && !balancer.stderr()?.contains("put back"), "{}", balancer.stderr()?);
+    end(&stage, balancer)
+}
+
+fn sessions_survive_a_change_of_routes() -> Result<()> {
+    let stage = Stage::new("reroute")?;
+    meddlers::lay_second_cable(&stage.hosts)?;
+    stage.write(&stage.transparent())?;
+    let balancer = stage.start()?;
+    let sessions = Sessions::open(&stage)?;
+    let load = clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, Duration::from_secs(2)))?;
+    meddlers::move_to_second_cable(&stage.hosts)?;
+    sessions.assert_alive()?;
+    Sessions::open(&stage)?.assert_alive()?;
+    assert_nobody_lost(&load.wait()?, 190)?;
+    ensure!(meddlers::came_over_second_cable(&stage.hosts)? > 10, "nothing went over the other cable");
+    ensure!(!balancer.stderr()?.contains("put back"), "{}", balancer.stderr()?);
+    stop(balancer)
+}
+
+fn whoever_removes_all_the_time_does_not_keep_clearway_busy() -> Result<()> {
+    let stage = Stage::new("fight")?;
+    stage.write(&stage.transparent())?;
+    let balancer = stage.start()?;
+    let host = &stage.hosts.balancer;
+    let whole = ours(host)?;
+    let sessions = Sessions::open(&stage)?;
+    let before = balancer.facts()?;
+    let fight = Duration::from_secs(5);
+    let removals = during(fight, || REMOVALS.iter().try_for_each(|removal| host.ip(removal).map(|_| ())))?;
+    let after = balancer.facts()?;
+    let ticks = after.cpu_ticks - before.cpu_ticks;
+    ensure!(removals > 50, "nobody has fought: {removals}");
+    // Of the 500 that there were.
+    ensure!(ticks <= 50, "{ticks} ticks of 10 ms in {fight:?}");
+    let log = balancer.stderr()?;
+    let repairs = log.matches("put back: ").count();
+    ensure!((20..40).contains(&repairs), "{repairs} repairs: {log}");
+    ensure!(log.matches("again and again").count() == 1, "{log}");
+    println!(
+        "{removals} removals, {repairs} repairs, {ticks} ticks, {} wake-ups",
+        after.wakeups - before.wakeups
+    );
+    // The longest pause, and everything is as before.
+    eventually(Duration::from_secs(20), "peace", || (ours(host).ok()? == whole).then_some(()))?;
+    drop(sessions);
+    end(&stage, balancer)
+}
+
+fn a_hundred_thousand_routes_of_others_wake_nobody() -> Result<()> {
+    let stage = Stage::new("bgp")?;
+    stage.write(&stage.transparent())?;
+    let balancer = stage.start()?;
+    let before = balancer.facts()?;
+    let took = meddlers::come_and_go(&stage, 50_000)?;
+    let after = balancer.facts()?;
+    let (ticks, wakeups) = (after.cpu_ticks - before.cpu_ticks, after.wakeups - before.wakeups);
+    println!("100,000 changes in {took:?}: {ticks} ticks, {wakeups} wake-ups");
+    ensure!(ticks <= 5 && wakeups <= 100, "{ticks} ticks of 10 ms and {wakeups} wake-ups in {took:?}");
+    remove(&stage.hosts.balancer, &ours(&stage.hosts.balancer)?, &REMOVALS)?;
+    end(&stage, balancer)
+}

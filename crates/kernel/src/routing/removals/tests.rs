@@ -2,7 +2,7 @@ use netlink_packet_core::Emitable;
 use proptest::prelude::*;
 
 use super::*;
-use crate::routing::{Mark, Route, Rule};
+use crate::routing::{Mark, Route, Rule, Wanted};
 
 fn block(number: u8) -> Block {
     Block::new(number).unwrap()
@@ -18,9 +18,12 @@ fn message(kind: u16, payload: &impl Emitable) -> Vec<u8> {
 }
 
 fn removals_of(number: u8) -> Vec<Vec<u8>> {
+    let loopback = ["127.0.0.1:80", "[::1]:80"].map(|server| server.parse().unwrap()).into();
+    let wanted =
+        Wanted { block: block(number), mark: Mark::DEFAULT, replies: Mark::bit(30), loopback: &loopback };
     let of_family = |family| {
-        let rules = Rule::wanted(block(number), Mark::DEFAULT, family);
-        let rules = rules.map(|rule| message(DELETE_RULE, &rule.message()));
+        let rules = Rule::wanted(&wanted, family);
+        let rules: Vec<_> = rules.into_iter().map(|rule| message(DELETE_RULE, &rule.message())).collect();
         let route = message(DELETE_ROUTE, &Route::wanted(block(number), family).message());
         rules.into_iter().chain([route])
     };

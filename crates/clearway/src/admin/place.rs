@@ -15,6 +15,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::InstanceName;
@@ -162,14 +163,25 @@ fn listen_abstract(name: &str) -> io::Result<UnixListener> {
 
 /// Listens on a socket file, mode 0600 from birth; a file that nobody listens on is replaced.
 fn listen_at(name: &str, directory: &Path) -> io::Result<(PathBuf, UnixListener)> {
-    let old_mask = rustix::process::umask(Mode::from_raw_mode(0o177));
     let path = directory.join(format!("{name}.sock"));
-    let mut bound = UnixListener::bind(&path);
-    if matches!(&bound, Err(error) if error.kind() == io::ErrorKind::AddrInUse) && is_dead(&path) {
-        bound = std::fs::remove_file(&path).and_then(|()| UnixListener::bind(&path));
-    }
-    rustix::process::umask(old_mask);
+    let bound = for_us_alone(|| {
+        let bound = UnixListener::bind(&path);
+        if matches!(&bound, Err(error) if error.kind() == io::ErrorKind::AddrInUse) && is_dead(&path) {
+            return std::fs::remove_file(&path).and_then(|()| UnixListener::bind(&path));
+        }
+        bound
+    });
     bound.map(|listener| (path, listener))
+}
+
+/// Makes files of mode 0600 at most. The mask is the process's, so one at a time.
+pub fn for_us_alone<T>(make: impl FnOnce() -> T) -> T {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let old_mask = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let made = make();
+    rustix::process::umask(old_mask);
+    made
 }
 
 /// Whether nobody listens on a socket file any more. Any doubt (no right to connect, no descriptor left, no

@@ -20,7 +20,7 @@ use rustix::net::{
 };
 
 use super::message::{Message, Names};
-use crate::admin::place::ABSTRACT_PREFIX;
+use crate::admin::place::{self, ABSTRACT_PREFIX};
 use crate::shell::custody::Held;
 
 /// Descriptors in one packet; the kernel allows 253.
@@ -61,18 +61,18 @@ impl Door {
     pub fn listen(&self) -> io::Result<OwnedFd> {
         let address = self.address()?;
         let socket = new_socket()?;
-        let old_mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-        let mut bound = rustix::net::bind(&socket, &address);
-        if let Self::File(path) = self
-            && bound == Err(Errno::ADDRINUSE)
-            && self.connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        {
-            bound = std::fs::remove_file(path)
-                .map_err(|_| Errno::ADDRINUSE)
-                .and_then(|()| rustix::net::bind(&socket, &address));
-        }
-        rustix::process::umask(old_mask);
-        bound?;
+        place::for_us_alone(|| {
+            let bound = rustix::net::bind(&socket, &address);
+            if let Self::File(path) = self
+                && bound == Err(Errno::ADDRINUSE)
+                && self.connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+            {
+                return std::fs::remove_file(path)
+                    .map_err(|_| Errno::ADDRINUSE)
+                    .and_then(|()| rustix::net::bind(&socket, &address));
+            }
+            bound
+        })?;
         rustix::net::listen(&socket, 16)?;
         Ok(socket)
     }

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use clearway_kernel::plumbing::Plumbing;
+use clearway_kernel::plumbing::{Needs, Plumbing};
 use clearway_kernel::routing::{Block, Removals};
 use lab::{Named, run};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -41,7 +41,7 @@ fn wakes(ear: &Removals) -> Result<bool> {
 }
 
 fn each_way_to_remove_something_of_ours_is_heard() -> Result<()> {
-    let (mut plumbing, _) = Plumbing::install(None, None)?;
+    let (mut plumbing, _) = Plumbing::install(None, None, &Needs::default())?;
     let table = plumbing.describe().route_table;
     for line in [
         "ip rule del pref 901".to_owned(),
@@ -61,7 +61,7 @@ fn each_way_to_remove_something_of_ours_is_heard() -> Result<()> {
         ensure!(!plumbing.repair()?.is_empty(), "`{line}` took nothing");
         ensure!(!wakes(&ear)?, "our own repair of `{line}` wakes us");
     }
-    // IPv4 routes go without a word when `lo` goes down, or has no address any more.
+    // IPv6 routes go when `lo` does, and IPv4 routes, without a word, when it has no address any more.
     for (away, back) in [("ip link set lo down", "ip link set lo up"), ("ip -4 address flush dev lo", "true")]
     {
         let ear = plumbing.removals()?;
@@ -79,7 +79,7 @@ fn each_way_to_remove_something_of_ours_is_heard() -> Result<()> {
 }
 
 fn what_is_not_ours_wakes_nobody() -> Result<()> {
-    let (plumbing, _) = Plumbing::install(None, None)?;
+    let (plumbing, _) = Plumbing::install(None, None, &Needs::default())?;
     let ear = plumbing.removals()?;
     run("ip link add one type veth peer name two")?;
     run("ip link set one up")?;
@@ -95,7 +95,7 @@ fn what_is_not_ours_wakes_nobody() -> Result<()> {
     run("ip link del one")?;
     ensure!(!wakes(&ear)?, "what others do to theirs wakes us");
     // Another Clearway comes and goes: that wakes, but does not count.
-    let (mut other, _) = Plumbing::install(None, None)?;
+    let (mut other, _) = Plumbing::install(None, None, &Needs::default())?;
     ensure!(!wakes(&ear)?, "another Clearway that comes wakes us");
     other.remove()?;
     ensure!(!ear.heard(), "what another Clearway removes is taken for ours");
@@ -111,7 +111,7 @@ fn batch(lines: &str) -> Result<()> {
 
 fn a_hundred_thousand_changes_of_routes_wake_nobody() -> Result<()> {
     const ROUTES: u32 = 50_000;
-    let (plumbing, _) = Plumbing::install(None, None)?;
+    let (plumbing, _) = Plumbing::install(None, None, &Needs::default())?;
     let lines = |what: &str| {
         (0..ROUTES).fold(String::new(), |mut lines, number| {
             let [_, a, b, c] = number.to_be_bytes();
@@ -137,12 +137,12 @@ fn a_hundred_thousand_changes_of_routes_wake_nobody() -> Result<()> {
 fn an_overrun_is_a_hint() -> Result<()> {
     // What there is room for concerns another block only.
     let ear = Removals::hear(Block::new(5).context("a block")?)?;
-    let (mut other, _) = Plumbing::install(None, None)?;
+    let (mut other, _) = Plumbing::install(None, None, &Needs::default())?;
     other.remove()?;
     ensure!(!ear.heard());
     set_socket_recv_buffer_size(&ear, 1)?;
     for _ in 0..10 {
-        let (mut other, _) = Plumbing::install(None, None)?;
+        let (mut other, _) = Plumbing::install(None, None, &Needs::default())?;
         other.remove()?;
     }
     ensure!(ear.heard(), "messages were lost, and that is not told");
@@ -159,7 +159,7 @@ fn listen() -> Result<()> {
 }
 
 fn no_capability_is_needed() -> Result<()> {
-    let (_plumbing, _) = Plumbing::install(None, None)?;
+    let (_plumbing, _) = Plumbing::install(None, None, &Needs::default())?;
     let none = ["setpriv", "--reuid", "65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"];
     // The program may lie where only root can go.
     let folder = tempfile::tempdir_in("/tmp")?;

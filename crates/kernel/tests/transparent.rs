@@ -352,8 +352,8 @@ fn two_of_one_instance_have_the_union_of_their_needs() -> Result<()> {
         residue()?.iter().any(|line| line.contains("904: from 127.0.0.1")),
         "the last one to leave trims"
     );
-    let removed = new.repair()?;
-    ensure!(removed.len() == 3 && removed.iter().all(|line| line.starts_with("removed ")), "{removed:?}");
+    let repaired = new.repair()?;
+    ensure!(repaired.removed.len() == 3 && repaired.put_back.is_empty(), "{repaired:?}");
     seen(&["[::1]:81"])?;
     astray(&["127.0.0.1:81"])?;
     ensure!(new.repair()?.is_empty(), "not idempotent");
@@ -403,7 +403,7 @@ fn repair_puts_back_every_rule() -> Result<()> {
     run("ip rule flush protocol 179")?;
     run("ip -6 rule flush protocol 179")?;
     ensure!(ask("127.0.0.1:81", Some("10.1.0.2"))? == "silence", "nothing was flushed");
-    let made = plumbing.repair()?;
+    let made = plumbing.repair()?.put_back;
     ensure!(made.len() == 8 + LOOPBACK.len(), "{made:?}");
     same(&whole, &state()?, "after the repair")?;
     for connection in &mut connections {

@@ -153,6 +153,11 @@ fn install_makes_what_the_documentation_shows() -> Result<()> {
 \t\tsocket wildcard 1 return
 \t\tmeta mark set meta mark | 0x20000000 accept
 \t}}
+
+\tchain forward {{
+\t\ttype filter hook forward priority raw; policy accept;
+\t\tmeta mark & 0x20000000 == 0x20000000 drop
+\t}}
 }}
 ",
         described.table

@@ -244,6 +244,16 @@ fn the_rules_are_those_of_the_documentation() -> Result<()> {
 \t\tmeta l4proto tcp ct direction original socket transparent 1 ct mark set ct mark | 0x20000000
 \t\tct direction reply ct mark & 0x20000000 == 0x20000000 meta mark set meta mark | 0x40000000
 \t}
+
+\tchain forward {
+\t\ttype filter hook forward priority raw; policy accept;
+\t\tmeta mark & 0x20000000 == 0x20000000 drop
+\t}
+
+\tchain postrouting {
+\t\ttype filter hook postrouting priority raw; policy accept;
+\t\toif != \"lo\" meta mark & 0x40000000 == 0x40000000 drop
+\t}
 }
 ";
     ensure!(ruleset.ends_with(wanted), "{ruleset}");

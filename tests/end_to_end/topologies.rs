@@ -1,6 +1,7 @@
 //! Wherever the servers are, they see the clients' own addresses, over IPv4 and IPv6; and who goes around the proxy
 //! is not touched.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ pub fn write(stage: &Stage, servers: [IpAddr; 2], port: u16) -> Result<()> {
     for ((index, front), server) in stage.fronts().into_iter().enumerate().zip(servers) {
         let only = if front.is_ipv6() { " v6only" } else { "" };
         let server = SocketAddr::new(server, port);
-        text += &format!("listen f{index}\n bind {front}{only}\n {}\n server s {server}\n", sources[index]);
+        let source = sources[index];
+        let _ = write!(text, "listen f{index}\n bind {front}{only}\n {source}\n server s {server}\n");
     }
     stage.write(&text)
 }
@@ -178,8 +180,8 @@ fn servers_here_and_elsewhere_at_once_and_reloads_between_them() -> Result<()> {
     assert_nobody_lost(&load.finish()?, 100)?;
     // What an old generation still needs has not been taken away.
     for session in &mut sessions {
-        let state = session.beat();
-        ensure!(state == State::Alive, "a session that was opened before the reloads: {state:?}");
+        let heard = session.beat();
+        ensure!(heard == State::Alive, "a session that was opened before the reloads: {heard:?}");
     }
     drop(sessions);
     end(&stage, balancer)

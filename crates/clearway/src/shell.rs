@@ -283,9 +283,9 @@ impl Shell {
         let transparent = self.configurations.get(&generation).filter(|_| self.plumbing.is_some());
         let transparent = transparent.map(|known| (generation, Arc::clone(&known.configuration)));
         if transparent.is_some() {
-            self.canary.wake()
+            self.canary.wake();
         } else {
-            self.canary.rest()
+            self.canary.rest();
         }
         self.servers.serve(transparent);
     }

@@ -17,8 +17,8 @@
 //! 904 is not inert without us: it stands after `local` (0), so that clients on this host do not notice it,
 //! but it takes replies to clients elsewhere, which exist where somebody redirects to a loopback address
 //! (`route_localnet=1` and DNAT): those time out while the rule is there, also when its process is dead
-//! (measured on 6.18). A rule with ports makes the kernel look for ports in every packet that it routes,
-//! forwarded ones too, as long as the rule is there (`fib_rules_require_fldissect`).
+//! (measured on 6.18). Since Linux 5.4 a rule with ports and `iif lo` does not make the kernel look for ports in
+//! the packets that it forwards (`fib_rule_requires_fldissect`).
 //!
 //! Rules and routes have no owner. They carry the protocol number [`TAG`] (`FRA_PROTOCOL`, Linux 4.17) and
 //! lie in a [`Block`]: only what has both is ours, and only that is ever removed. Which block, and whether

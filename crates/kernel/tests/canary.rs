@@ -13,7 +13,7 @@ use clearway_kernel::canary::{
     AT_ONCE, Answer, LIMIT, Outcome, Place, ProbeAddresses, Unreachable, Verdict, What, is_ours, probe,
     probe_all,
 };
-use clearway_kernel::plumbing::Plumbing;
+use clearway_kernel::plumbing::{Needs, Plumbing};
 use hosts::{Host, PORT};
 use lab::{Named, helper, run, same, state};
 
@@ -101,7 +101,7 @@ fn no_way_back(outcome: &Outcome) -> bool {
 }
 
 fn plumbing() -> Result<Plumbing> {
-    Ok(Plumbing::install(None, None)?.0)
+    Ok(Plumbing::install(None, None, &Needs::default())?.0)
 }
 
 /// Every TCP socket but those that listen, in whatever state.

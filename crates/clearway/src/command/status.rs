@@ -91,7 +91,7 @@ fn canary(seen: Option<&serde_json::Value>) -> String {
     let wrong: Vec<String> = seen
         .iter()
         .filter(|one| text(one, "verdict") != "works")
-        .map(|one| format!("canary: the server {}: {}\n", text(one, "server"), text(one, "words")))
+        .map(|one| format!("canary: the server {}: {}\n", text(one, "address"), text(one, "words")))
         .collect();
     match (seen.len(), wrong.len()) {
         (0, _) => String::new(),

@@ -26,11 +26,31 @@ const MOST: usize = 1000;
 /// One server in the status.
 #[derive(Debug, Serialize)]
 struct Seen<'a> {
-    server: SocketAddr,
+    address: SocketAddr,
     verdict: Verdict,
     words: String,
     #[serde(flatten)]
     outcome: &'a Outcome,
+}
+
+/// How much is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing transparent serves.
+    Resting,
+    /// Nothing yet.
+    Unknown,
+    /// What the servers said last.
+    Known,
+}
+
+/// Whether an answer is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    No,
+    Yes,
+    /// And it is of yesterday: something has changed since.
+    Again,
 }
 
 /// What is known.
@@ -41,15 +61,10 @@ pub struct Canary {
     every: Option<Duration>,
     servers: BTreeSet<SocketAddr>,
     known: BTreeMap<SocketAddr, Outcome>,
-    /// Whether something transparent serves.
-    watching: bool,
-    /// Set until the first answer since then.
-    unknown: bool,
+    state: State,
     /// When to ask; unset while an answer is awaited, and if there is nobody to ask.
     ask_at: Option<Instant>,
-    asking: bool,
-    /// Asked for while it was on its way.
-    again: bool,
+    asking: Asking,
     /// From one look to the next, while something is wrong.
     pause: Duration,
 }
@@ -63,18 +78,18 @@ impl Canary {
             every: settings.canary_every,
             servers: BTreeSet::new(),
             known: BTreeMap::new(),
-            watching: false,
-            unknown: true,
+            state: State::Resting,
             ask_at: None,
-            asking: false,
-            again: false,
+            asking: Asking::No,
             pause: SOON,
         }
     }
 
     /// Something transparent serves; its servers follow.
     pub fn wake(&mut self) {
-        self.watching = true;
+        if self.state == State::Resting {
+            self.state = State::Unknown;
+        }
     }
 
     /// These are the servers now; asked at once if they are others, or if something else has `changed`.
@@ -88,11 +103,11 @@ impl Canary {
         self.pause = SOON;
         if self.servers.is_empty() {
             self.ask_at = None;
-            self.unknown = false;
-        } else if self.asking {
-            self.again = true;
-        } else {
+            self.state = State::Known;
+        } else if self.asking == Asking::No {
             self.ask_at = Some(Instant::now());
+        } else {
+            self.asking = Asking::Again;
         }
     }
 
@@ -107,8 +122,7 @@ impl Canary {
         self.servers.clear();
         self.known.clear();
         self.ask_at = None;
-        self.unknown = true;
-        self.watching = false;
+        self.state = State::Resting;
     }
 
     /// Waits until it is time.
@@ -124,19 +138,22 @@ impl Canary {
         self.ask_at = None;
         let servers: Vec<SocketAddr> = self.servers.iter().copied().collect();
         let (from, inner) = (self.from, inner.clone());
-        self.asking = thread::spawn("asking the servers whether they find the way to clients", move || {
+        let begun = thread::spawn("asking the servers whether they find the way to clients", move || {
             let outcomes = canary::probe_all(&servers, from, canary::LIMIT);
             let _ = inner.send(Inner::Canary(outcomes));
         });
-        if !self.asking {
+        self.asking = if begun { Asking::Yes } else { Asking::No };
+        if !begun {
             self.ask_at = Some(Instant::now() + SELDOM);
         }
     }
 
     /// What they said. Each change is said once.
     pub fn hear(&mut self, outcomes: Vec<(SocketAddr, Outcome)>) {
-        self.asking = false;
-        self.unknown = false;
+        let asked = std::mem::replace(&mut self.asking, Asking::No);
+        if self.state == State::Unknown {
+            self.state = State::Known;
+        }
         let (mut works, mut news) = (0, false);
         for (server, outcome) in outcomes.into_iter().filter(|(server, _)| self.servers.contains(server)) {
             let verdict = outcome.verdict();
@@ -157,7 +174,7 @@ impl Canary {
             info!("canary: {all} transparent server(s) find the way to clients");
         }
         let now = Instant::now();
-        self.ask_at = if std::mem::take(&mut self.again) {
+        self.ask_at = if asked == Asking::Again {
             Some(now)
         } else if works < all {
             let pause = self.pause;
@@ -172,13 +189,18 @@ impl Canary {
     /// Whether new clients should be sent here, as far as the canary has a say.
     pub fn is_ready(&self) -> bool {
         let broken = || self.known.values().any(|outcome| outcome.verdict() == Verdict::Broken);
-        self.mode != CanaryMode::Ready || !self.watching || !(self.unknown || broken())
+        match self.state {
+            _ if self.mode != CanaryMode::Ready => true,
+            State::Resting => true,
+            State::Unknown => false,
+            State::Known => !broken(),
+        }
     }
 
     /// For the status; none where there is nobody to ask.
     pub fn describe(&self) -> Option<serde_json::Value> {
         let seen = self.known.iter().map(|(server, outcome)| Seen {
-            server: *server,
+            address: *server,
             verdict: outcome.verdict(),
             words: outcome.to_string(),
             outcome,

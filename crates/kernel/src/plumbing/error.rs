@@ -39,7 +39,10 @@ pub enum Error {
     #[error("every bit of the mark that Clearway would take is used by a foreign rule (`ip rule`)")]
     NoFreeMark,
     /// Not what a rule for a loopback server can be made of.
-    #[error("`{0}` is no server on a loopback address (127.0.0.0/8, ::1) with a port")]
+    #[error(
+        "`{0}` is no server on a loopback address (127.0.0.0/8, ::1) with a port from 1 to 65534, which is what the \
+         kernel's rules can tell\nhint: let the server listen on another port, or on another address of this host"
+    )]
     NotLoopback(SocketAddr),
     /// All 64 blocks are in use.
     #[error(

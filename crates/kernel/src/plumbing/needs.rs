@@ -27,12 +27,17 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// Whether a server may stand in [`Needs::loopback`]: one that may not is refused with all the others. The
+    /// kernel knows no rule for port 65535 (`fib_rule_port_range_valid`).
+    pub fn is_for_loopback(server: &SocketAddr) -> bool {
+        server.ip().to_canonical().is_loopback() && (1..u16::MAX).contains(&server.port())
+    }
+
     /// The same in the form of the kernel's rules: no IPv4 address as an IPv6 one, no scope.
     pub(super) fn checked(&self) -> Result<Self, Error> {
         let one = |server: &SocketAddr| {
-            let ip = server.ip().to_canonical();
-            let fits = ip.is_loopback() && server.port() != 0;
-            fits.then(|| SocketAddr::new(ip, server.port())).ok_or(Error::NotLoopback(*server))
+            let as_in_rules = || SocketAddr::new(server.ip().to_canonical(), server.port());
+            Self::is_for_loopback(server).then(as_in_rules).ok_or(Error::NotLoopback(*server))
         };
         Ok(Self { loopback: self.loopback.iter().map(one).collect::<Result<_, _>>()?, own: self.own })
     }

@@ -105,7 +105,7 @@ fn needs_are_brought_into_the_form_of_rules() {
     let needs = |server: &str| Needs { loopback: [server.parse().unwrap()].into(), own: false };
     assert_eq!(needs("[::ffff:127.0.0.2]:80").checked().unwrap(), needs("127.0.0.2:80"));
     assert_eq!(needs("[::1%3]:80").checked().unwrap(), needs("[::1]:80"));
-    for server in ["10.0.0.1:80", "[fd01::1]:80", "127.0.0.1:0", "0.0.0.0:80"] {
+    for server in ["10.0.0.1:80", "[fd01::1]:80", "127.0.0.1:0", "[::1]:65535", "0.0.0.0:80"] {
         let error = needs(server).checked().unwrap_err().to_string();
         assert!(error.contains(server), "{error}");
     }

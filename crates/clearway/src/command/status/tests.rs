@@ -42,6 +42,10 @@ fn a_status_can_be_read_by_a_person() {
         plumbing: Some(
             serde_json::json!({"table": "clearway_web_0_1", "mark": 536_870_912, "route_table": 7}),
         ),
+        canary: Some(serde_json::json!([
+            {"address": "10.2.0.2:80", "verdict": "works", "words": "the way of the clients works"},
+            {"address": "10.2.0.3:80", "verdict": "broken", "words": "no way back"},
+        ])),
         configuration: Some(crate::admin::api::OnDisk {
             same: false,
             words: "haproxy.cfg has changed".into(),
@@ -58,6 +62,7 @@ fn a_status_can_be_read_by_a_person() {
          configuration: haproxy.cfg has changed\n\
          STRANGER: 0.0.0.0:80 held by nginx (pid 9) takes clients of 0.0.0.0:80\n\
          in custody: 0.0.0.0:80, [::]:443\n\
-         plumbing: table inet clearway_web_0_1, mark 0x20000000, route table 7\n"
+         plumbing: table inet clearway_web_0_1, mark 0x20000000, route table 7\n\
+         canary: the server 10.2.0.3:80: no way back\n"
     );
 }

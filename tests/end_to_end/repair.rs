@@ -14,10 +14,13 @@ use rustix::process::Signal;
 
 use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_nobody_lost};
 use crate::takeover::NAMED;
+use crate::topologies::{self, HERE};
 use meddlers::{REMOVALS, during, ours, restores};
 
 crate::tests![
     rules_and_routes_that_others_remove_are_back_within_a_second,
+    sessions_to_servers_on_this_host_survive_that_too,
+    sessions_survive_that_too_where_the_host_forwards_blindly,
     sessions_survive_that_lo_goes_down_and_loses_its_addresses,
     both_clearways_of_an_instance_repair_and_the_last_one_removes,
     flushed_packet_filters_do_not_reach_an_owner_table,
@@ -111,6 +114,42 @@ fn rules_and_routes_that_others_remove_are_back_within_a_second() -> Result<()> 
             && log.contains("again and again") == (log.matches("put back: ").count() >= 20),
         "{log}"
     );
+    end(&stage, balancer)
+}
+
+/// The rules of servers here are others, and their answers begin here.
+fn sessions_to_servers_on_this_host_survive_that_too() -> Result<()> {
+    let stage = Stage::new("gonehere")?;
+    let host = &stage.hosts.balancer;
+    for addresses in [topologies::loopback(), stage.hosts.front()] {
+        let _server = topologies::serve_here(&stage, addresses, HERE)?;
+        topologies::write(&stage, addresses, HERE)?;
+        let balancer = stage.start()?;
+        let whole = ours(host)?;
+        let sessions = Sessions::open(&stage)?;
+        for _ in 0..5 {
+            remove(host, &whole, &REMOVALS)?;
+        }
+        sessions.assert_alive().with_context(|| format!("servers on {addresses:?}"))?;
+        stop(balancer)?;
+        stage.assert_kernel_clean()?;
+    }
+    Ok(())
+}
+
+/// Many a router runs with `ip_early_demux=0`: then nothing ties a packet to its socket before it is routed.
+fn sessions_survive_that_too_where_the_host_forwards_blindly() -> Result<()> {
+    let stage = Stage::new("goneblind")?;
+    let host = &stage.hosts.balancer;
+    host.sysctl("net/ipv4/ip_early_demux", "0")?;
+    stage.write(&stage.transparent())?;
+    let balancer = stage.start()?;
+    let whole = ours(host)?;
+    let sessions = Sessions::open(&stage)?;
+    for _ in 0..5 {
+        remove(host, &whole, &REMOVALS)?;
+    }
+    sessions.assert_alive()?;
     end(&stage, balancer)
 }
 

@@ -28,10 +28,10 @@ crate::tests![
 ];
 
 /// Where servers on the balancer's own host listen.
-const HERE: u16 = 9090;
+pub const HERE: u16 = 9090;
 
 /// The transparent configuration with these servers, one for each family.
-fn write(stage: &Stage, servers: [IpAddr; 2], port: u16) -> Result<()> {
+pub fn write(stage: &Stage, servers: [IpAddr; 2], port: u16) -> Result<()> {
     let mut text =
         String::from("defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n");
     let sources = ["source 0.0.0.0 usesrc clientip", "source ipv6@ usesrc clientip"];
@@ -110,12 +110,13 @@ fn servers_that_know_the_balancer_by_its_link_layer_address() -> Result<()> {
     end(&stage, balancer)
 }
 
-fn loopback() -> [IpAddr; 2] {
+/// The loopback addresses.
+pub fn loopback() -> [IpAddr; 2] {
     [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])]
 }
 
 /// A server in the balancer's own network.
-fn serve_here(stage: &Stage, addresses: [IpAddr; 2], port: u16) -> Result<Server> {
+pub fn serve_here(stage: &Stage, addresses: [IpAddr; 2], port: u16) -> Result<Server> {
     let listen = addresses.map(|address| SocketAddr::new(address, port));
     Server::start(&stage.hosts.balancer, "here", &listen, Mode::Line)
 }

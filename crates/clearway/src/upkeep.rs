@@ -17,7 +17,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use clearway_kernel::plumbing::Plumbing;
+use clearway_kernel::plumbing::{Plumbing, Repaired};
 use clearway_kernel::routing::Removals;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -99,8 +99,11 @@ impl Upkeep {
         }
     }
 
-    /// What was gone, and is back; often nothing.
-    pub fn looked(&mut self, put_back: &[String]) {
+    /// What was gone, and is back.
+    pub fn looked(&mut self, Repaired { put_back, removed }: &Repaired) {
+        if !removed.is_empty() {
+            info!("nobody needs this part of the plumbing any more: {}", removed.join(", "));
+        }
         if self.said.failed.take().is_some() {
             info!("the transparent plumbing could be looked at again");
         }

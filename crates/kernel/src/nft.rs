@@ -12,6 +12,9 @@
 //!     socket wildcard 1 return       # a transparent *wildcard* listener must not hijack what is forwarded
 //!     meta mark set meta mark | 0x20000000 accept
 //!   }
+//!   chain forward { type filter hook forward priority raw; policy accept;
+//!     meta mark & 0x20000000 == 0x20000000 drop     # somebody has removed its way: it will be sent again
+//!   }
 //! }
 //! ```
 //!
@@ -25,6 +28,9 @@
 //!   chain output { type route hook output priority mangle; policy accept;
 //!     meta l4proto tcp ct direction original socket transparent 1 ct mark set ct mark | 0x20000000
 //!     ct direction reply ct mark & 0x20000000 == 0x20000000 meta mark set meta mark | 0x40000000
+//!   }
+//!   chain postrouting { type filter hook postrouting priority raw; policy accept;
+//!     oif != "lo" meta mark & 0x40000000 == 0x40000000 drop
 //!   }
 //! ```
 //!
@@ -60,6 +66,7 @@ mod expressions;
 mod list;
 mod name;
 mod rules;
+mod strays;
 
 pub use error::Error;
 pub use list::{Listed, list};

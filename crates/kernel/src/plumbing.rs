@@ -40,7 +40,7 @@ mod notice;
 mod sweep;
 
 pub use error::{Error, RemoveErrors};
-pub use needs::Needs;
+pub use needs::{Needs, Repaired};
 pub use notice::Notice;
 pub use sweep::{Swept, residue, sweep};
 

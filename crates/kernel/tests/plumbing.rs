@@ -153,6 +153,11 @@ fn install_makes_what_the_documentation_shows() -> Result<()> {
 \t\tsocket wildcard 1 return
 \t\tmeta mark set meta mark | 0x20000000 accept
 \t}}
+
+\tchain forward {{
+\t\ttype filter hook forward priority raw; policy accept;
+\t\tmeta mark & 0x20000000 == 0x20000000 drop
+\t}}
 }}
 ",
         described.table
@@ -410,7 +415,7 @@ fn repair_puts_back_what_others_flushed() -> Result<()> {
     run("ip link set lo down")?;
     run("ip link set lo up")?;
     run("nft flush ruleset")?;
-    let made = plumbing.repair()?;
+    let made = plumbing.repair()?.put_back;
     ensure!(made.len() == 4 + left_behind(), "{made:?}");
     same(&whole, &state()?, "after the repair")
 }
@@ -424,7 +429,7 @@ fn a_plain_table_that_others_flushed_is_put_back() -> Result<()> {
     same(&whole, &state()?, "after a repair of what is whole")?;
     // What `systemctl reload nftables` begins with.
     run("nft flush ruleset")?;
-    ensure!(plumbing.repair()? == [table.as_str()], "the table is not named");
+    ensure!(plumbing.repair()?.put_back == [table.as_str()], "the table is not named");
     same(&whole, &state()?, "after the repair")?;
     // Or only its rules.
     run(&format!("nft flush {table}"))?;

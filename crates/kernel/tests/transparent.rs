@@ -244,6 +244,16 @@ fn the_rules_are_those_of_the_documentation() -> Result<()> {
 \t\tmeta l4proto tcp ct direction original socket transparent 1 ct mark set ct mark | 0x20000000
 \t\tct direction reply ct mark & 0x20000000 == 0x20000000 meta mark set meta mark | 0x40000000
 \t}
+
+\tchain forward {
+\t\ttype filter hook forward priority raw; policy accept;
+\t\tmeta mark & 0x20000000 == 0x20000000 drop
+\t}
+
+\tchain postrouting {
+\t\ttype filter hook postrouting priority raw; policy accept;
+\t\toif != \"lo\" meta mark & 0x40000000 == 0x40000000 drop
+\t}
 }
 ";
     ensure!(ruleset.ends_with(wanted), "{ruleset}");
@@ -352,8 +362,8 @@ fn two_of_one_instance_have_the_union_of_their_needs() -> Result<()> {
         residue()?.iter().any(|line| line.contains("904: from 127.0.0.1")),
         "the last one to leave trims"
     );
-    let removed = new.repair()?;
-    ensure!(removed.len() == 3 && removed.iter().all(|line| line.starts_with("removed ")), "{removed:?}");
+    let repaired = new.repair()?;
+    ensure!(repaired.removed.len() == 3 && repaired.put_back.is_empty(), "{repaired:?}");
     seen(&["[::1]:81"])?;
     astray(&["127.0.0.1:81"])?;
     ensure!(new.repair()?.is_empty(), "not idempotent");
@@ -403,7 +413,7 @@ fn repair_puts_back_every_rule() -> Result<()> {
     run("ip rule flush protocol 179")?;
     run("ip -6 rule flush protocol 179")?;
     ensure!(ask("127.0.0.1:81", Some("10.1.0.2"))? == "silence", "nothing was flushed");
-    let made = plumbing.repair()?;
+    let made = plumbing.repair()?.put_back;
     ensure!(made.len() == 8 + LOOPBACK.len(), "{made:?}");
     same(&whole, &state()?, "after the repair")?;
     for connection in &mut connections {

@@ -113,13 +113,12 @@ impl Shell {
     fn plumb(&mut self, configuration: &Configuration) -> Result<(), Failure> {
         let needs = servers::needs(servers::in_the_files(configuration));
         if let Some(plumbing) = &mut self.plumbing {
+            // It may be that nobody could hear who removed something.
+            self.upkeep.hear(plumbing);
+            self.upkeep.looked(&plumbing.repair().map_err(|error| failure::plumbing(&error))?);
             // What serves now needs what it needs.
             let needs = servers::union(needs, plumbing.needs());
             plumbing.follow(&needs).map_err(|error| failure::plumbing(&error))?;
-            // Others flush rules and routes that are not theirs (systemd-networkd does when it restarts).
-            self.upkeep.hear(plumbing);
-            let put_back = plumbing.repair().map_err(|error| failure::plumbing(&error))?;
-            self.upkeep.looked(&put_back);
             return Ok(());
         }
         let settings = &self.settings;
@@ -145,9 +144,9 @@ impl Shell {
         let Some(plumbing) = &mut self.plumbing else { return self.upkeep.end() };
         self.upkeep.hear(plumbing);
         match plumbing.repair() {
-            Ok(put_back) => {
-                self.upkeep.looked(&put_back);
-                if !put_back.is_empty() {
+            Ok(repaired) => {
+                self.upkeep.looked(&repaired);
+                if !repaired.put_back.is_empty() {
                     self.canary.again();
                 }
             }

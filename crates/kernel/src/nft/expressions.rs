@@ -65,9 +65,17 @@ fn other(name: &str, attributes: &[(u16, u32)]) -> Expression {
 }
 
 pub(super) fn equals(value: &[u8]) -> Expression {
+    compare(Operator::Equal, value)
+}
+
+pub(super) fn differs(value: &[u8]) -> Expression {
+    compare(Operator::NotEqual, value)
+}
+
+fn compare(operator: Operator, value: &[u8]) -> Expression {
     Expressions::Cmp(vec![
         Cmp::SourceRegister(Register::Reg1),
-        Cmp::Op(Operator::Equal),
+        Cmp::Op(operator),
         Cmp::Data(DataAttribute::Value(value.to_vec())),
     ])
     .into()

@@ -14,17 +14,24 @@ use super::expressions::{
     CtKey, Expression, SocketKey, and, ct, equals, load_meta, or, reset, socket, store_ct_mark, store_mark,
     verdict,
 };
+use super::strays;
 use crate::netlink::{BatchError, Step};
 
 const PREROUTING: &str = "prerouting";
 const DIVERT: &str = "divert";
 const OUTPUT: &str = "output";
+pub(super) const FORWARD: &str = "forward";
+pub(super) const POSTROUTING: &str = "postrouting";
 /// `mangle`, as `nft` calls it: after conntrack, before NAT and routing.
 const PRIORITY: i32 = -150;
+/// `raw`: before everybody else.
+const FIRST: i32 = -300;
 /// `NF_ACCEPT`.
 const ACCEPT: u32 = 1;
+/// `NF_DROP`.
+pub(super) const DROP: u32 = 0;
 /// The loopback interface has index 1 in every network namespace (`LOOPBACK_IFINDEX`).
-const LOOPBACK: u32 = 1;
+pub(super) const LOOPBACK: u32 = 1;
 /// In this order: nearly every packet that matters is TCP.
 const PROTOCOLS: [(&str, u8); 3] = [("rule for TCP", 6), ("rule for ICMP", 1), ("rule for ICMPv6", 58)];
 const TCP: u8 = 6;
@@ -98,6 +105,7 @@ pub(super) fn steps(table: &str, content: &Content, stale: bool) -> Vec<Step> {
     if let Some(own) = own {
         steps.extend(output(table, mark, own.mark));
     }
+    steps.extend(strays::steps(table, mark, own.map(|own| own.mark), stale));
     steps
 }
 
@@ -130,9 +138,10 @@ fn is_reply(mark: Mark) -> Vec<Expression> {
     ]
 }
 
-/// Takes everything out of the table again; `output`: that chain as well.
+/// Takes everything out of the table again; `output`: also what is there for servers on this host.
 pub(super) fn removal(table: &str, output: bool) -> Vec<Step> {
-    let chains = || [PREROUTING, DIVERT].into_iter().chain(output.then_some(OUTPUT));
+    let for_own: &[&str] = if output { &[OUTPUT, POSTROUTING] } else { &[] };
+    let chains = || [PREROUTING, DIVERT, FORWARD].into_iter().chain(for_own.iter().copied());
     let flushes = chains().map(|chain| flush(table, chain));
     flushes.chain(chains().map(|chain| delete(table, chain))).collect()
 }
@@ -167,19 +176,21 @@ pub(super) fn part(steps: &[Step], refused: &BatchError) -> Option<Part> {
     })
 }
 
-/// A chain that packets come to: `prerouting`, or `output`, which is of type `route`: after a change of the mark
-/// the kernel looks for the way again.
-fn hooked(table: &str, name: &str) -> Step {
-    let (what, kind, hook) = match name {
-        OUTPUT => (OUTPUT_CHAIN, "route", InetHookNumber::LocalOut),
-        _ => ("chain `prerouting`", "filter", InetHookNumber::PreRouting),
+/// A chain that packets come to. `output` is of type `route`: after a change of the mark the kernel looks for the
+/// way again.
+pub(super) fn hooked(table: &str, name: &str) -> Step {
+    let (what, kind, hook, priority) = match name {
+        OUTPUT => (OUTPUT_CHAIN, "route", InetHookNumber::LocalOut, PRIORITY),
+        FORWARD => ("chain `forward`", "filter", InetHookNumber::Forward, FIRST),
+        POSTROUTING => ("chain `postrouting`", "filter", InetHookNumber::PostRouting, FIRST),
+        _ => ("chain `prerouting`", "filter", InetHookNumber::PreRouting, PRIORITY),
     };
     let attributes = vec![
         ChainAttribute::Table(table.to_owned()),
         ChainAttribute::Name(name.to_owned()),
         ChainAttribute::Type(kind.to_owned()),
         ChainAttribute::Policy(ACCEPT),
-        ChainAttribute::Hook(vec![Hook::Number(hook.into()), Hook::Priority(PRIORITY.cast_unsigned())]),
+        ChainAttribute::Hook(vec![Hook::Number(hook.into()), Hook::Priority(priority.cast_unsigned())]),
     ];
     let message = NfTablesMessage::NewChain(ChainMessage { attributes });
     Step { what, message, flags: NLM_F_CREATE }
@@ -192,18 +203,18 @@ fn plain(table: &str, name: &str) -> Step {
     Step { what: "chain `divert`", message, flags: NLM_F_CREATE }
 }
 
-fn delete(table: &str, name: &str) -> Step {
+pub(super) fn delete(table: &str, name: &str) -> Step {
     let attributes = vec![ChainAttribute::Table(table.to_owned()), ChainAttribute::Name(name.to_owned())];
     Step { what: "chain", message: NfTablesMessage::DeleteChain(ChainMessage { attributes }), flags: 0 }
 }
 
 /// `NFT_MSG_DELRULE` with a chain and no handle: all rules of the chain.
-fn flush(table: &str, chain: &str) -> Step {
+pub(super) fn flush(table: &str, chain: &str) -> Step {
     let attributes = vec![RuleAttribute::Table(table.to_owned()), RuleAttribute::Chain(chain.to_owned())];
     Step { what: "old rules", message: NfTablesMessage::DeleteRule(RuleMessage { attributes }), flags: 0 }
 }
 
-fn rule(what: &'static str, table: &str, chain: &str, expressions: Vec<Expression>) -> Step {
+pub(super) fn rule(what: &'static str, table: &str, chain: &str, expressions: Vec<Expression>) -> Step {
     let attributes = vec![
         RuleAttribute::Table(table.to_owned()),
         RuleAttribute::Chain(chain.to_owned()),

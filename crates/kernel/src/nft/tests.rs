@@ -164,7 +164,9 @@ fn only_own_servers_ask_for_conntrack() {
         steps.iter().flat_map(|step| emitted(&step.message)).collect()
     };
     let has = |bytes: &[u8], name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
-    for name in [&b"\x07\x00\x01\x00ct\x00"[..], b"reject\x00", b"route\x00", b"output\x00"] {
+    for name in
+        [&b"\x07\x00\x01\x00ct\x00"[..], b"reject\x00", b"route\x00", b"output\x00", b"postrouting\x00"]
+    {
         assert!(!has(&bytes(&REMOTE), name) && has(&bytes(&WHOLE), name), "{name:?}");
     }
 }
@@ -176,8 +178,12 @@ fn an_output_chain_goes_when_it_is_needed_no_longer() {
     };
     assert_eq!(last(&REMOTE, true), ["chain `output`", "old rules", "chain"]);
     assert_eq!(last(&REMOTE, false)[0], "rule for `lo`");
+    let end = |content: &Content, stale| steps("t", content, stale).last().unwrap().what;
+    assert_eq!(end(&REMOTE, true), "chain", "the one of stray replies");
+    assert_eq!(end(&REMOTE, false), "rule against strays");
+    assert_eq!(end(&WHOLE, true), "rule against stray replies");
     assert_eq!(last(&WHOLE, true), last(&WHOLE, false));
-    assert_eq!((removal("t", false).len(), removal("t", true).len()), (4, 6));
+    assert_eq!((removal("t", false).len(), removal("t", true).len()), (6, 10));
 }
 
 #[test]

@@ -47,6 +47,22 @@ impl Needs {
     }
 }
 
+/// What a repair has done; often nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// What others had removed.
+    pub put_back: Vec<String>,
+    /// What nobody needs any more.
+    pub removed: Vec<String>,
+}
+
+impl Repaired {
+    /// Whether everything was as it should be.
+    pub fn is_empty(&self) -> bool {
+        self.put_back.is_empty() && self.removed.is_empty()
+    }
+}
+
 impl Plumbing {
     /// What it was made for, or last changed to.
     pub fn needs(&self) -> &Needs {
@@ -69,7 +85,7 @@ impl Plumbing {
             })
         };
         let done = put.and_then(|mut changed| {
-            changed.extend(self.trim()?);
+            changed.extend(self.trim()?.into_iter().map(|rule| format!("removed {rule}")));
             Ok(changed)
         });
         if done.is_err() {
@@ -81,15 +97,13 @@ impl Plumbing {
     }
 
     /// Puts back what others have removed (systemd-networkd and `NetworkManager` flush foreign rules and
-    /// routes, `lo` going down takes the IPv6 route along), removes what only a sibling had needed that is
+    /// routes, `lo` going down takes the routes along), removes what only a sibling had needed that is
     /// gone, and says what that was.
     ///
     /// `nft flush ruleset` spares owner tables, and takes plain ones along (before Linux 5.12): such a table is
     /// put back in the order of [`Plumbing::install`], and filled anew whatever is left of it.
-    pub fn repair(&mut self) -> Result<Vec<String>, Error> {
-        let mut changed = self.put()?;
-        changed.extend(self.trim()?);
-        Ok(changed)
+    pub fn repair(&mut self) -> Result<Repaired, Error> {
+        Ok(Repaired { put_back: self.put()?, removed: self.trim()? })
     }
 
     /// The bit of replies for these needs: the present one, that of a sibling, or a free one.
@@ -151,7 +165,7 @@ impl Plumbing {
         }
         match removal.errors.into_iter().next() {
             Some(error) => Err(error.into()),
-            None => Ok(removal.removed.into_iter().map(|rule| format!("removed {rule}")).collect()),
+            None => Ok(removal.removed),
         }
     }
 

@@ -12,8 +12,8 @@
 //!
 //! It is the socket's filter ([`filter`]) that keeps a host with a full BGP table from waking us: to the socket come
 //! only removals of what carries our [`TAG`](super::TAG), and what happens to `lo`. The latter because the kernel
-//! removes IPv4 routes without a word when their interface goes down or loses its last address (`fib_disable_ip` in
-//! `net/ipv4/fib_frontend.c`), and because the way back from that begins with `lo` coming up.
+//! removes its IPv4 routes without a word when it has no address any more (`fib_disable_ip` in
+//! `net/ipv4/fib_frontend.c`), and because nothing can be put back while it is down.
 //!
 //! Joining these groups needs no capability (`NL_CFG_F_NONROOT_RECV` in `net/core/rtnetlink.c`). Others can neither
 //! join us nor write to us without `NET_ADMIN`.

@@ -2,7 +2,7 @@ use netlink_packet_core::Emitable;
 use proptest::prelude::*;
 
 use super::*;
-use crate::routing::{Mark, Route, Rule, Wanted};
+use crate::routing::{BTreeSet, Mark, Route, Rule, Wanted};
 
 fn block(number: u8) -> Block {
     Block::new(number).unwrap()
@@ -18,16 +18,17 @@ fn message(kind: u16, payload: &impl Emitable) -> Vec<u8> {
 }
 
 fn removals_of(number: u8) -> Vec<Vec<u8>> {
-    let loopback = ["127.0.0.1:80", "[::1]:80"].map(|server| server.parse().unwrap()).into();
+    let loopback = BTreeSet::from(["127.0.0.1:81".parse().unwrap(), "[::1]:81".parse().unwrap()]);
     let wanted =
         Wanted { block: block(number), mark: Mark::DEFAULT, replies: Mark::bit(30), loopback: &loopback };
-    let of_family = |family| {
+    let mut messages = Vec::new();
+    for family in Family::ALL {
         let rules = Rule::wanted(&wanted, family);
-        let rules: Vec<_> = rules.into_iter().map(|rule| message(DELETE_RULE, &rule.message())).collect();
-        let route = message(DELETE_ROUTE, &Route::wanted(block(number), family).message());
-        rules.into_iter().chain([route])
-    };
-    Family::ALL.into_iter().flat_map(of_family).collect()
+        assert_eq!(rules.len(), 5);
+        messages.extend(rules.iter().map(|rule| message(DELETE_RULE, &rule.message())));
+        messages.push(message(DELETE_ROUTE, &Route::wanted(block(number), family).message()));
+    }
+    messages
 }
 
 #[test]

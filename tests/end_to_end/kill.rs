@@ -79,7 +79,9 @@ const STEERED: [&str; 3] = ["does Steer", "hears Steered", "takes Steered"];
 
 /// What may come at any time and has no place in a reload: the clock, the lines of a thread, and what the tests
 /// themselves ask for.
-const BESIDE: [&str; 6] = [
+const BESIDE: [&str; 8] = [
+    "hears Servers",
+    "hears Canary",
     "takes TimePassed",
     "hears Notices",
     "hears Event Exited",

@@ -69,7 +69,14 @@ const OLD_LEAVES: &[&str] =
 const NEW_LEFT: &[&str] = &["hears Takeover PredecessorGone", "takes PredecessorGone"];
 
 /// What may come at any time and has no place in a takeover.
-const BESIDE: &[&str] = &["takes TimePassed", "hears Notices", "hears Event Exited", "hears Event LastWords"];
+const BESIDE: &[&str] = &[
+    "takes TimePassed",
+    "hears Notices",
+    "hears Servers",
+    "hears Canary",
+    "hears Event Exited",
+    "hears Event LastWords",
+];
 
 /// One of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

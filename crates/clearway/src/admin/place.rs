@@ -179,9 +179,9 @@ pub fn for_us_alone<T>(make: impl FnOnce() -> T) -> T {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let old_mask = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let made = make();
+    let result = make();
     rustix::process::umask(old_mask);
-    made
+    result
 }
 
 /// Whether nobody listens on a socket file any more. Any doubt (no right to connect, no descriptor left, no

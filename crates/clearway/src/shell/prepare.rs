@@ -18,7 +18,7 @@ use clearway_haproxy::overlay::{Capability as Kept, Overlay};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::interfaces;
-use clearway_kernel::plumbing::Plumbing;
+use clearway_kernel::plumbing::{Needs as KernelNeeds, Plumbing};
 use tracing::{info, warn};
 
 use super::child::Rights;
@@ -118,12 +118,22 @@ impl Shell {
             self.upkeep.looked(&plumbing.repair().map_err(|error| failure::plumbing(&error))?);
             // What serves now needs what it needs.
             let needs = servers::union(needs, plumbing.needs());
-            plumbing.follow(&needs).map_err(|error| failure::plumbing(&error))?;
+            let (_, missing) =
+                servers::follow(plumbing, &needs).map_err(|error| failure::plumbing(&error))?;
+            self.say_once(missing.map(|error| without_conntrack(&error)).into_iter());
             return Ok(());
         }
         let settings = &self.settings;
-        let (plumbing, notices) = Plumbing::install(settings.instance.as_ref(), settings.mark, &needs)
-            .map_err(|error| failure::plumbing(&error))?;
+        let install =
+            |needs: &KernelNeeds| Plumbing::install(settings.instance.as_ref(), settings.mark, needs);
+        let (installed, missing) = match install(&needs) {
+            Err(error) if error.is_without_conntrack() => {
+                (install(&KernelNeeds { own: false, ..needs }), Some(error))
+            }
+            installed => (installed, None),
+        };
+        let (plumbing, notices) = installed.map_err(|error| failure::plumbing(&error))?;
+        self.say_once(missing.map(|error| without_conntrack(&error)).into_iter());
         for notice in notices {
             warn!("{notice}");
         }
@@ -222,6 +232,11 @@ fn check_rights(line: &Transparent, held: capabilities::Set) -> Result<(), Failu
         ),
     )
     .hint(failure::rights_remedy(&flags.join(" "))))
+}
+
+/// The other servers work without.
+fn without_conntrack(error: &clearway_kernel::plumbing::Error) -> String {
+    format!("transparent connections to servers at addresses of this host will fail: {error}")
 }
 
 /// A warning where the servers' answers will hardly come back: in a container's own network.

@@ -21,8 +21,8 @@ use clearway_core::names::Generation;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::runtime::ServerState;
 use clearway_kernel::listeners;
-use clearway_kernel::plumbing::Needs;
-use tracing::{debug, info, warn};
+use clearway_kernel::plumbing::{Error, Needs, Plumbing};
+use tracing::{debug, info};
 
 use super::{Inner, Shell, thread};
 
@@ -83,8 +83,13 @@ pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> Needs {
     let mut own: HashMap<IpAddr, bool> = HashMap::new();
     for address in addresses {
         let ip = address.ip().to_canonical();
+        let address = SocketAddr::new(ip, address.port());
         if ip.is_loopback() {
-            needs.loopback.insert(SocketAddr::new(ip, address.port()));
+            if Needs::is_for_loopback(&address) {
+                needs.loopback.insert(address);
+            } else {
+                debug!("the server {address} cannot be transparent: the kernel takes no rule for this port");
+            }
         } else if !needs.own {
             needs.own = *own.entry(ip).or_insert_with(|| listeners::is_local(ip));
         }
@@ -105,6 +110,18 @@ pub fn may_be_elsewhere(configuration: &Configuration) -> bool {
         let address = server.endpoint.as_ref().and_then(|endpoint| endpoint.socket_addresses().next());
         address.is_none_or(|address| !address.ip().is_loopback() && !listeners::is_local(address.ip()))
     })
+}
+
+/// Changes the plumbing, without what this kernel cannot do: servers on other addresses of this host need conntrack, and
+/// the others work without. Says what was changed, and why something is missing.
+pub fn follow(plumbing: &mut Plumbing, needs: &Needs) -> Result<(Vec<String>, Option<Error>), Error> {
+    match plumbing.follow(needs) {
+        Err(error) if error.is_without_conntrack() => {
+            let without = Needs { own: false, ..needs.clone() };
+            plumbing.follow(&without).map(|changed| (changed, Some(error)))
+        }
+        followed => followed.map(|changed| (changed, None)),
+    }
 }
 
 /// Both.
@@ -134,12 +151,15 @@ impl Shell {
 
     /// The answer, or none.
     pub fn hear_of_servers(&mut self, generation: Generation, servers: Option<&[ServerState]>) {
-        let Some((of, configuration)) = &self.servers.of else { return };
-        if *of != generation {
+        if self.servers.of.as_ref().is_none_or(|(of, _)| *of != generation) {
             return;
         }
         self.servers.ask_at = Some(Instant::now() + PACE);
+        // What nobody hears of: a route of ours that was replaced, a plain table that was flushed (before Linux 5.12), what
+        // only a predecessor had needed that has gone.
+        self.look_after_the_plumbing();
         let Some(states) = servers else { return };
+        let Some((_, configuration)) = &self.servers.of else { return };
         let known = Servers::transparent(configuration, states);
         if known != self.servers.known {
             debug!("transparent servers: {known:?}");
@@ -163,9 +183,14 @@ impl Shell {
         if wanted == *plumbing.needs() {
             return false;
         }
-        match plumbing.follow(&wanted) {
-            Ok(changed) => info!("the plumbing follows the servers: {}", changed.join(", ")),
-            Err(error) => warn!("the plumbing cannot follow the servers: {error}"),
+        match follow(plumbing, &wanted) {
+            // Nothing more than could be had before.
+            Ok((changed, _)) if changed.is_empty() => return false,
+            Ok((changed, _)) => info!("the plumbing follows the servers: {}", changed.join(", ")),
+            Err(error) => {
+                self.say_once(std::iter::once(format!("the plumbing cannot follow the servers: {error}")));
+                return false;
+            }
         }
         true
     }

@@ -149,8 +149,9 @@ impl Subject {
     /// Ends all of them, and gives the word for what was done, and how often.
     fn end(self) -> Result<(&'static str, usize)> {
         let starts = self.serving.stderr()?.matches(SERVES).count();
-        Rig::stop(self.serving)?;
+        // Were the last one stopped while another waits whether it does well, that one would serve again.
         self.former.into_iter().try_for_each(Rig::assert_relieved)?;
+        Rig::stop(self.serving)?;
         Ok(if self.by_takeover {
             ("takeovers", self.takeovers)
         } else {

@@ -16,6 +16,7 @@ crate::tests![
     a_server_that_is_down_is_no_matter_of_the_way,
     nobody_is_asked_if_it_is_off_or_nothing_is_transparent,
     families_that_do_not_match_are_named_with_their_lines,
+    the_doctor_says_what_the_canary_found_and_what_hides_clients,
 ];
 
 /// It looks again after 5 s, 10 s and so on.
@@ -117,4 +118,48 @@ fn families_that_do_not_match_are_named_with_their_lines() -> Result<()> {
     assert_code(doctor.status, 2)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
+}
+
+fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> {
+    let stage = Stage::new("cdoc")?;
+    stage.write(&stage.transparent())?;
+    let file = stage.file().display().to_string();
+    let doctor = || -> Result<(String, Option<i32>)> {
+        let output = stage.clearway(&["doctor", "-f", &file])?;
+        Ok((said(&output), output.status.code()))
+    };
+    // Rules that name whom they are for do not count.
+    let nat = |rule: &str| {
+        let chain = "type nat hook postrouting priority srcnat";
+        stage.hosts.balancer.nft(&format!("table ip others\ndelete table ip others\ntable ip others {{ chain post {{ {chain}; {rule}; }}; }}"))
+    };
+    nat("ip saddr 172.17.0.0/16 oifname != \"docker0\" masquerade")?;
+    let mut balancer = stage.start()?;
+    balancer.wait_for_log(0, "canary: 2 transparent server(s)", SOON)?;
+    let (text, code) = doctor()?;
+    ensure!(code == Some(0), "{text}");
+    for words in [
+        "ok    the server 10.2.0.2:8080: the way of the clients works",
+        "`acl own src 127.0.0.0/8 ::1 10.2.0.2 fd02::2`",
+    ] {
+        ensure!(text.contains(words), "`{words}` is missing in:\n{text}");
+    }
+    ensure!(!text.contains("MASQUERADE"), "{text}");
+    nat("oifname \"servers\" masquerade")?;
+    let (text, code) = doctor()?;
+    let words =
+        "BAD   MASQUERADE towards `servers` (table ip others, chain post), where the server 10.2.0.2 is";
+    ensure!(code == Some(2) && text.contains(words), "{text}");
+    nat("oifname \"clients\" counter masquerade")?;
+    let (text, code) = doctor()?;
+    ensure!(code == Some(0) && text.contains("note  MASQUERADE towards `clients`"), "{text}");
+    gateway(&stage, ["10.2.0.254", "fd02::fe"])?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no way back", PATIENT)?;
+    let (text, code) = doctor()?;
+    ensure!(code == Some(2), "{text}");
+    for words in ["BAD   the server 10.2.0.2:8080: no way back", "make it the server's default gateway"] {
+        ensure!(text.contains(words), "`{words}` is missing in:\n{text}");
+    }
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }

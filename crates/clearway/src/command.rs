@@ -31,7 +31,9 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Cleanup(target) => cleanup::cleanup(&target),
         Order::Check(arguments) => check::check(arguments),
         // In a runtime, because looking at peers needs one.
-        Order::Doctor(target, arguments) => in_runtime(async move { doctor::doctor(&target, arguments) }),
+        Order::Doctor(target, arguments) => {
+            in_runtime(async move { doctor::doctor(&target, arguments).await })
+        }
         Order::Reference => {
             crate::say!("{}", cli::reference().trim_end());
             Ok(ExitCode::Done)

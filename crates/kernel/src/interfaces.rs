@@ -5,6 +5,7 @@
 //! theirs. It decides nothing.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -25,6 +26,23 @@ pub fn is_the_hosts() -> bool {
 pub fn in_use() -> BTreeSet<String> {
     let read = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
     named(&read("/proc/net/route"), &read("/proc/net/if_inet6"))
+}
+
+/// By which interface the main routing table leads to an IPv4 address. Other tables and rules are not asked.
+pub fn towards(address: Ipv4Addr) -> Option<String> {
+    lead_to(&std::fs::read_to_string("/proc/net/route").ok()?, address)
+}
+
+/// The longest prefix counts. Numbers are hexadecimal, addresses in the byte order of this machine.
+fn lead_to(routes: &str, address: Ipv4Addr) -> Option<String> {
+    let address = u32::from_ne_bytes(address.octets());
+    let route = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |at: usize| u32::from_str_radix(words.get(at)?, 16).ok();
+        let (destination, mask) = (number(1)?, number(7)?);
+        (address & mask == destination).then_some((mask.count_ones(), (*words.first()?).to_owned()))
+    };
+    routes.lines().skip(1).filter_map(route).max().map(|(_, interface)| interface)
 }
 
 /// Whether a socket is bound to an interface that is no longer the one of this name: it was deleted, and somebody made
@@ -49,6 +67,18 @@ fn named(ipv4: &str, ipv6: &str) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_prefix_leads() {
+        let routes = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n\
+            eth0\t00000000\t0101000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+            br0\t000211AC\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\nbroken\n";
+        if cfg!(target_endian = "little") {
+            assert_eq!(lead_to(routes, Ipv4Addr::new(172, 17, 2, 3)).as_deref(), Some("br0"));
+            assert_eq!(lead_to(routes, Ipv4Addr::new(172, 17, 3, 3)).as_deref(), Some("eth0"));
+        }
+        assert_eq!(lead_to("", Ipv4Addr::LOCALHOST), None);
+    }
 
     #[test]
     fn each_interface_counts_once_and_lo_never() {

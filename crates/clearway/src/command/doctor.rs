@@ -17,6 +17,8 @@ use crate::admin::find;
 use crate::cli::Target;
 use crate::shell::{Program, read_configuration};
 
+mod transparent;
+
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
@@ -55,14 +57,17 @@ impl Finding {
 }
 
 /// Looks at everything and prints what it found.
-pub fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let mut findings = vec![haproxy(&arguments)?];
     findings.extend(capabilities_found());
     findings.extend(Family::ALL.into_iter().map(transparent_sockets));
     findings.push(kernel());
     findings.push(left_behind());
     findings.push(running(target));
-    if !arguments.is_empty() {
+    findings.extend(transparent::canary(&target.settings).await);
+    if arguments.is_empty() {
+        findings.extend(transparent::masquerades(None));
+    } else {
         findings.extend(configuration(arguments)?);
     }
     if target.json {
@@ -212,5 +217,10 @@ fn configuration(arguments: Vec<OsString>) -> Result<Vec<Finding>, Failure> {
     let mounts = mounts.iter().map(|mount| {
         if mount.deleted { Finding::note(mount.replaced()) } else { Finding::note(mount.note()) }
     });
-    Ok(notes.chain(transparent).chain(mismatches).chain(mounts).collect())
+    let of_files = notes.chain(transparent).chain(mismatches).chain(mounts);
+    Ok(of_files
+        .chain(transparent::masquerades(Some(&configuration)))
+        .chain(transparent::sysctls(&configuration))
+        .chain(transparent::clients_that_cannot(&configuration))
+        .collect())
 }

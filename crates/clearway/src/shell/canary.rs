@@ -29,6 +29,7 @@ struct Seen<'a> {
     address: SocketAddr,
     verdict: Verdict,
     words: String,
+    hints: &'static [&'static str],
     #[serde(flatten)]
     outcome: &'a Outcome,
 }
@@ -203,6 +204,7 @@ impl Canary {
             address: *server,
             verdict: outcome.verdict(),
             words: outcome.to_string(),
+            hints: outcome.hints(),
             outcome,
         });
         (!self.known.is_empty()).then(|| serde_json::to_value(seen.collect::<Vec<_>>()).ok()).flatten()

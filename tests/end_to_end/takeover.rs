@@ -26,6 +26,7 @@ crate::tests![
     the_name_and_the_admin_socket_change_hands,
     one_that_stops_gives_its_name_at_once,
     a_stranger_gets_nothing,
+    a_stranger_who_has_the_name_gives_nothing,
     an_unnamed_one_is_left_alone,
 ];
 
@@ -299,6 +300,26 @@ fn a_stranger_gets_nothing() -> Result<()> {
     ensure!(!thief.wait_exit(SOON)?.success(), "it got the sockets");
     first.wait_for_log(0, "a process of uid 65534 was sent away", SOON)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// Everybody can bind an abstract name. Here it is a Clearway, of another user, that would gladly hand sockets over.
+fn a_stranger_who_has_the_name_gives_nothing() -> Result<()> {
+    let stage = Stage::new("tksquat")?;
+    stage.write(&stage.plain())?;
+    stage.open_to_strangers()?;
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let elsewhere = ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere");
+    let mut squatter = stage.launch_under(&nobody, &[NAMED, elsewhere])?;
+    squatter.wait_for_log(0, " serves, worker ", SOON)?;
+    let mut ours = stage.launch(&[], &[NAMED])?;
+    assert_code(ours.wait_exit(SOON)?, 75)?;
+    let log = ours.stderr()?;
+    for words in ["belongs to a process of uid 65534", "nothing is taken from it", "CLEARWAY_INSTANCE"] {
+        ensure!(log.contains(words), "`{words}` is missing in:\n{log}");
+    }
+    ensure!(!squatter.stderr()?.contains("takeover"), "it was spoken to");
+    assert_code(squatter.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
 

@@ -20,7 +20,7 @@ crate::tests![
 ];
 
 /// How many times a container is replaced, for each of the two configurations.
-const TIMES: usize = 10;
+const TIMES: usize = 20;
 
 /// Starts one more of this name, and waits until it serves.
 fn successor(rig: &Rig, more: &[&str]) -> Result<Container> {

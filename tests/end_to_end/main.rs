@@ -36,6 +36,7 @@ mod takeover;
 mod topologies;
 mod transaction;
 mod transparent;
+mod traps;
 mod truth;
 mod watch;
 
@@ -61,6 +62,7 @@ fn main() {
     let modules = [
         transparent::TESTS,
         topologies::TESTS,
+        traps::TESTS,
         canary::TESTS,
         shared_address::TESTS,
         reload::TESTS,

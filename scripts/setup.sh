@@ -7,6 +7,7 @@
 #   setup.sh image      and what `make image` calls where no registry can be reached
 #   setup.sh roots      and what `make test-haproxy` calls: roots of other Debian releases
 #   setup.sh vm         and what `make test-kernels` calls: virtual machines
+#   setup.sh bench      and what `make bench-transparent` compares with: nginx, iptables
 set -euo pipefail
 
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
@@ -47,6 +48,12 @@ case ${1:-} in
     need cpio cpio
     need depmod kmod
     ;;
+  bench)
+    need iptables iptables
+    need ip6tables iptables
+    # It brings nginx.
+    [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
+    ;;
 esac
 # The linker needs the C library's start files; gcc only recommends them.
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
@@ -61,7 +68,7 @@ echo "setup: installing ${packages[*]}"
 
 # Services that come with these packages, where nobody had them before.
 services=()
-for service in haproxy keepalived; do
+for service in haproxy keepalived nginx; do
   files=({/etc,/usr/lib,/lib}/systemd/system/$service.service)
   there=no
   for file in "${files[@]}"; do [ ! -e "$file" ] || there=yes; done

@@ -13,6 +13,7 @@ mod row;
 mod rows;
 pub mod soak;
 mod statistics;
+pub mod transparent;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -60,11 +61,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     rows.retain(|row| options.row.is_empty() || options.row.iter().any(|name| name == row.about().name));
     namespace::sweep().context("removing what a killed run has left")?;
-    let out = options
-        .out
-        .clone()
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench"));
-    std::fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
+    let out = folder(options.out.as_deref())?;
     let pairs = if options.quick { 2 } else { 6 };
     let (mut measured, mut broken) = (Vec::new(), false);
     for row in &mut rows {
@@ -90,4 +87,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     println!("{}", report::markdown(&measured));
     println!("Written to {}", out.canonicalize().unwrap_or(out).display());
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Where results go: what was asked for, else `target/bench` of this tree. Made if it is not there.
+fn folder(wanted: Option<&Path>) -> Result<PathBuf> {
+    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
+    let folder = wanted.map_or_else(usual, Path::to_path_buf);
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder)
 }

@@ -69,7 +69,7 @@ pub(super) fn markdown(rows: &[Measured]) -> String {
 }
 
 /// Three digits are more than these figures are worth.
-fn significant(value: f64) -> String {
+pub(super) fn significant(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),

@@ -39,6 +39,8 @@ pub(super) struct Rig {
     folder: TempDir,
     /// What stands behind the usual configuration.
     more: String,
+    /// Where the two frontends listen.
+    port: u16,
     version: u32,
     transparency: Transparency,
 }
@@ -50,12 +52,17 @@ impl Rig {
         let servers = lab.start_servers(80, Mode::Line)?;
         let folder = tempfile::tempdir()?;
         let (more, transparency) = (String::new(), Transparency::Off);
-        Ok(Self { lab, _servers: servers, folder, more, version: 0, transparency })
+        Ok(Self { lab, _servers: servers, folder, more, port: 80, version: 0, transparency })
     }
 
     /// From the next version on, these lines stand behind the usual configuration.
     pub(super) fn add(&mut self, more: String) {
         self.more = more;
+    }
+
+    /// From the next version on, HAProxy leaves the port of the [service](Rig::service) to somebody else.
+    pub(super) fn leave_the_service(&mut self) {
+        self.port = 8080;
     }
 
     /// Where files for the configuration may be.
@@ -84,8 +91,8 @@ impl Rig {
         let config = format!(
             "global\n maxconn 4000\n\
              defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n\
-             frontend f4\n bind :80\n default_backend b4\n\
-             frontend f6\n bind :::80 v6only\n default_backend b6\n\
+             frontend f4\n bind :{port}\n default_backend b4\n\
+             frontend f6\n bind :::{port} v6only\n default_backend b6\n\
              backend b4\n{} server s1 10.2.0.2:80\n server s2 10.2.0.3:80\n\
              backend b6\n{} server s1 [fd02::2]:80\n server s2 [fd02::3]:80\n\
              frontend version\n mode http\n bind :81\n\
@@ -94,6 +101,7 @@ impl Rig {
             source(6),
             self.version,
             self.more,
+            port = self.port,
         );
         fs::write(self.config(), config).context("writing the configuration of the benchmark")
     }

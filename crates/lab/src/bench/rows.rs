@@ -4,7 +4,7 @@ mod idle;
 mod large;
 mod tail;
 mod times;
-mod traffic;
+pub(super) mod traffic;
 
 use anyhow::{Result, bail};
 

@@ -2,7 +2,6 @@
 //! over from the other. What is lost, how long the slow ones took, and whether memory grows. It decides nothing:
 //! figures are printed.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -94,9 +93,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let took = begun.elapsed();
     let report = load.finish()?;
     let text = words(&report, &subject.end()?, took, &looks);
-    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
-    std::fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
-    std::fs::write(out.join("soak.md"), &text).context("writing the result")?;
+    std::fs::write(super::folder(None)?.join("soak.md"), &text).context("writing the result")?;
     println!("{text}");
     Ok(if report.total.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -68,7 +68,7 @@ fn expected(transparency: Transparency) -> Expect {
 }
 
 /// A side that loses connections does not work, however fast it is.
-pub(super) fn none_failed(report: &LoadReport) -> Result<()> {
+pub(in crate::bench) fn none_failed(report: &LoadReport) -> Result<()> {
     ensure!(report.total.failed() == 0 && report.total.ok > 0, "connections failed: {report}");
     Ok(())
 }

@@ -29,7 +29,7 @@ use crate::shell::{raise_open_files, thread};
 use crate::takeover::message::{self, Message, PROTOCOL, Role};
 use crate::takeover::wire::{Door, Wire, WireError};
 use crate::takeover::{PROMPT, knock};
-use crate::{log, output};
+use crate::{due, log, output};
 
 mod store;
 
@@ -115,7 +115,7 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
-            () = sleep_until(wake) => {}
+            () = due::at(wake) => {}
         }
         if let Some(count) = store.look_at_the_clock(begun.elapsed()) {
             info!(
@@ -126,13 +126,6 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
     }
     info!("stopped: {} listening sockets are no longer held", store.sockets().len());
     Ok(ExitCode::Done)
-}
-
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn hear(news: News, store: &mut Store, now: Duration) {

@@ -11,6 +11,7 @@ use clearway_core::exit::ExitCode;
 mod admin;
 mod cli;
 mod command;
+mod due;
 mod entry;
 mod execute;
 mod hold;

@@ -22,7 +22,7 @@ use crate::admin::{Wish, api};
 use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
 use crate::systemd::{Stored, Systemd};
 use crate::takeover::{self, Held, Inheritance, NotGiven};
-use crate::{execute, hold, log, output, steps, watch};
+use crate::{due, execute, hold, log, output, steps, watch};
 
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -135,7 +135,7 @@ async fn supervise(
                 clearway.shell.look_after_the_plumbing();
                 None
             }
-            () = sleep_until(deadline) => clearway.take(Event::TimePassed),
+            () = due::at(deadline) => clearway.take(Event::TimePassed),
         };
     }
     Ok(exit.unwrap_or(ExitCode::Internal))
@@ -286,13 +286,6 @@ async fn next_inner(inner: &mut UnboundedReceiver<Inner>) -> Inner {
     match inner.recv().await {
         Some(news) => news,
         None => std::future::pending().await, // the shell keeps a sender: this does not happen
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -280,8 +280,10 @@ impl Shell {
         if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
             steered.committed();
         }
-        let transparent = self.configurations.get(&generation).filter(|_| self.plumbing.is_some());
-        let transparent = transparent.map(|known| (generation, Arc::clone(&known.configuration)));
+        // There may be plumbing that only a former generation needs, and lines whose condition does not hold.
+        let configuration = self.configurations.get(&generation).map(|known| &known.configuration);
+        let transparent = configuration.filter(|one| self.plumbing.is_some() && one.is_transparent());
+        let transparent = transparent.map(|one| (generation, Arc::clone(one)));
         if transparent.is_some() {
             self.canary.wake();
         } else {

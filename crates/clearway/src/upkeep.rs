@@ -23,6 +23,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::{info, warn};
 
+use crate::due;
+
 mod pace;
 
 use pace::Pace;
@@ -87,9 +89,9 @@ impl Upkeep {
     pub async fn due(&mut self) {
         loop {
             let at = self.at;
-            let Some(ear) = &mut self.ear else { return until(at).await };
+            let Some(ear) = &mut self.ear else { return due::at(at).await };
             tokio::select! {
-                () = until(at) => return,
+                () = due::at(at) => return,
                 () = heard(ear) => {
                     self.ear = None;
                     let (now, soon) = (Instant::now(), self.pace.pause(Instant::now()));
@@ -164,12 +166,5 @@ async fn heard(ear: &AsyncFd<Removals>) {
             return;
         }
         ready.clear_ready();
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -44,6 +44,7 @@ mod look;
 mod paths;
 mod seen;
 
+use crate::due;
 use crate::shell::thread;
 use hints::{Deaf, Hints};
 use look::{Following, Job, Looked, Looking, What};
@@ -133,7 +134,7 @@ impl Watch {
             }
             tokio::select! {
                 relevant = self.hints.next() => if relevant { self.hint() },
-                () = until(due) => {}
+                () = due::at(due) => {}
             }
         }
     }
@@ -250,13 +251,6 @@ impl Watch {
         if self.said.insert(path.to_path_buf()) {
             warn!("{}{}{what}", path.display(), if path.as_os_str().is_empty() { "" } else { " " });
         }
-    }
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }
 

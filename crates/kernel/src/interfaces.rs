@@ -16,6 +16,9 @@ use socket2::SockRef;
 /// (`net_core_table` in `net/core/sysctl_net_core.c`).
 const ONLY_ON_THE_HOST: &str = "/proc/sys/net/core/netdev_max_backlog";
 
+/// The loopback interface has this index in every network namespace (`LOOPBACK_IFINDEX`).
+pub(crate) const LOOPBACK: u32 = 1;
+
 /// Whether this is the network namespace that the machine began with: on a host, or with host networking.
 /// Where `/proc/sys` cannot be seen it is taken for one.
 pub fn is_the_hosts() -> bool {

@@ -24,6 +24,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bpf;
 pub mod canary;
 pub mod capabilities;
 pub mod interfaces;

@@ -29,7 +29,7 @@ pub struct Status {
     pub plumbing: Option<serde_json::Value>,
     /// What the canary says of each transparent server.
     #[serde(default)]
-    pub canary: Option<serde_json::Value>,
+    pub canary: Vec<SeenByCanary>,
     /// Whether the configuration on disk is the one that serves; unset while none does.
     #[serde(default)]
     pub configuration: Option<OnDisk>,
@@ -45,6 +45,23 @@ pub struct OnDisk {
     pub same: bool,
     /// What is different, for people.
     pub words: String,
+}
+
+/// What the canary says of one transparent server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenByCanary {
+    /// Where it is.
+    pub address: String,
+    /// `works`, `down`, `broken` or `unknown`.
+    pub verdict: String,
+    /// One sentence.
+    pub words: String,
+    /// What usually causes it and what mends it.
+    #[serde(default)]
+    pub hints: Vec<String>,
+    /// The details: `outcome` and what belongs to it.
+    #[serde(flatten)]
+    pub details: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One generation.
@@ -171,7 +188,7 @@ impl Status {
             crashes_in_a_row: core.crashes_in_a_row,
             custody: Vec::new(),
             plumbing: None,
-            canary: None,
+            canary: Vec::new(),
             configuration: None,
             strangers: Vec::new(),
         }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
 
-use crate::admin::api::Status;
+use crate::admin::api::{SeenByCanary, Status};
 use crate::cli::Target;
 
 /// Asks the running Clearway and prints what it says.
@@ -79,19 +79,15 @@ fn in_words(status: &Status) -> String {
             field("route_table")
         );
     }
-    text + &canary(status.canary.as_ref())
+    text + &canary(&status.canary)
 }
 
 /// One line if all is well, else one for each server where it is not.
-fn canary(seen: Option<&serde_json::Value>) -> String {
-    let seen: Vec<&serde_json::Value> = seen.and_then(|seen| seen.as_array()).into_iter().flatten().collect();
-    let text = |one: &serde_json::Value, name: &str| {
-        one.get(name).and_then(serde_json::Value::as_str).unwrap_or("?").to_owned()
-    };
+fn canary(seen: &[SeenByCanary]) -> String {
     let wrong: Vec<String> = seen
         .iter()
-        .filter(|one| text(one, "verdict") != "works")
-        .map(|one| format!("canary: the server {}: {}\n", text(one, "address"), text(one, "words")))
+        .filter(|one| one.verdict != "works")
+        .map(|one| format!("canary: the server {}: {}\n", one.address, one.words))
         .collect();
     match (seen.len(), wrong.len()) {
         (0, _) => String::new(),

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use clearway_core::settings::{CanaryMode, ProbeAddresses, Settings};
 use clearway_kernel::canary::{self, Outcome, Verdict};
-use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use super::{Inner, Shell, thread};
+use crate::admin::api::SeenByCanary;
+use crate::due;
 
 /// How soon something that is wrong is looked at again; twice as long each time.
 const SOON: Duration = Duration::from_secs(5);
@@ -22,17 +23,6 @@ const SELDOM: Duration = Duration::from_mins(5);
 
 /// How many servers are asked at most, in the order of their addresses: a thousand silent ones take a minute.
 const MOST: usize = 1000;
-
-/// One server in the status.
-#[derive(Debug, Serialize)]
-struct Seen<'a> {
-    address: SocketAddr,
-    verdict: Verdict,
-    words: String,
-    hints: &'static [&'static str],
-    #[serde(flatten)]
-    outcome: &'a Outcome,
-}
 
 /// How much is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,10 +118,7 @@ impl Canary {
 
     /// Waits until it is time.
     pub async fn due(&self) {
-        match self.ask_at {
-            Some(at) => tokio::time::sleep_until(at.into()).await,
-            None => std::future::pending().await,
-        }
+        due::at(self.ask_at).await;
     }
 
     /// Asks, on a thread of its own.
@@ -190,24 +177,30 @@ impl Canary {
     /// Whether new clients should be sent here, as far as the canary has a say.
     pub fn is_ready(&self) -> bool {
         let broken = || self.known.values().any(|outcome| outcome.verdict() == Verdict::Broken);
-        match self.state {
-            _ if self.mode != CanaryMode::Ready => true,
+        let ready = match self.state {
             State::Resting => true,
             State::Unknown => false,
             State::Known => !broken(),
-        }
+        };
+        ready || self.mode != CanaryMode::Ready
     }
 
-    /// For the status; none where there is nobody to ask.
-    pub fn describe(&self) -> Option<serde_json::Value> {
-        let seen = self.known.iter().map(|(server, outcome)| Seen {
-            address: *server,
-            verdict: outcome.verdict(),
-            words: outcome.to_string(),
-            hints: outcome.hints(),
-            outcome,
-        });
-        (!self.known.is_empty()).then(|| serde_json::to_value(seen.collect::<Vec<_>>()).ok()).flatten()
+    /// For the status.
+    pub fn describe(&self) -> Vec<SeenByCanary> {
+        self.known.iter().map(|(server, outcome)| described(*server, outcome)).collect()
+    }
+}
+
+fn described(server: SocketAddr, outcome: &Outcome) -> SeenByCanary {
+    SeenByCanary {
+        address: server.to_string(),
+        verdict: outcome.verdict().to_string(),
+        words: outcome.to_string(),
+        hints: outcome.hints().iter().map(|hint| (*hint).to_owned()).collect(),
+        details: match serde_json::to_value(outcome) {
+            Ok(serde_json::Value::Object(details)) => details,
+            _ => serde_json::Map::new(),
+        },
     }
 }
 

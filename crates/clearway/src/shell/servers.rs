@@ -12,19 +12,20 @@
 //!
 //! Needs only grow while an old generation drains: its sessions may go to servers that the new one does not have.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::names::Generation;
-use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::configuration::{Configuration, Server};
 use clearway_haproxy::runtime::ServerState;
 use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Error, Needs, Plumbing};
 use tracing::{debug, info};
 
 use super::{Inner, Shell, thread};
+use crate::due;
 
 /// How often HAProxy is asked. A server that is added at run time on this host waits for so long.
 pub const PACE: Duration = Duration::from_secs(10);
@@ -32,15 +33,12 @@ pub const PACE: Duration = Duration::from_secs(10);
 /// How long an answer may take. Nothing waits for it.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// A server, by proxy and name.
-pub type ServerName = (String, String);
-
 /// The transparent servers of the generation that serves.
 #[derive(Debug, Default)]
 pub struct Servers {
     /// Whose they are; unset while nothing transparent serves.
     of: Option<(Generation, Arc<Configuration>)>,
-    known: BTreeMap<ServerName, SocketAddr>,
+    known: BTreeSet<SocketAddr>,
     /// When to ask; unset while an answer is awaited.
     ask_at: Option<Instant>,
     /// Whether this generation has not answered yet.
@@ -50,7 +48,7 @@ pub struct Servers {
 impl Servers {
     /// Another generation serves, with this configuration if it is transparent.
     pub fn serve(&mut self, of: Option<(Generation, Arc<Configuration>)>) {
-        self.of = of.filter(|(_, configuration)| configuration.is_transparent());
+        self.of = of;
         self.ask_at = self.of.as_ref().map(|_| Instant::now());
         self.fresh = true;
         if self.of.is_none() {
@@ -60,19 +58,7 @@ impl Servers {
 
     /// Waits until HAProxy is to be asked.
     pub async fn due(&self) {
-        match self.ask_at {
-            Some(at) => tokio::time::sleep_until(at.into()).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Those that are transparent, where their addresses are known.
-    fn transparent(
-        configuration: &Configuration,
-        states: &[ServerState],
-    ) -> BTreeMap<ServerName, SocketAddr> {
-        let ours = states.iter().filter(|one| configuration.servers.is_transparent(&one.proxy, &one.name));
-        ours.filter_map(|one| Some(((one.proxy.clone(), one.name.clone()), one.address?))).collect()
+        due::at(self.ask_at).await;
     }
 }
 
@@ -99,17 +85,13 @@ pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> Needs {
 
 /// What the files say; host names are not resolved.
 pub fn in_the_files(configuration: &Configuration) -> impl Iterator<Item = SocketAddr> {
-    let endpoints = configuration.servers.transparent().filter_map(|server| server.endpoint.as_ref());
-    // A `server` has one port.
-    endpoints.filter_map(|endpoint| endpoint.socket_addresses().next())
+    configuration.servers.transparent().filter_map(Server::address)
 }
 
 /// Whether a server may be on another host: then its answers have to come back here.
 pub fn may_be_elsewhere(configuration: &Configuration) -> bool {
-    configuration.servers.transparent().any(|server| {
-        let address = server.endpoint.as_ref().and_then(|endpoint| endpoint.socket_addresses().next());
-        address.is_none_or(|address| !address.ip().is_loopback() && !listeners::is_local(address.ip()))
-    })
+    let here = |address: SocketAddr| address.ip().is_loopback() || listeners::is_local(address.ip());
+    configuration.servers.transparent().any(|server| !server.address().is_some_and(here))
 }
 
 /// Changes the plumbing, without what this kernel cannot do: servers on other addresses of this host need conntrack, and
@@ -156,26 +138,28 @@ impl Shell {
         }
         self.servers.ask_at = Some(Instant::now() + PACE);
         // What nobody hears of: a route of ours that was replaced, a plain table that was flushed (before Linux 5.12), what
-        // only a predecessor had needed that has gone.
-        self.look_after_the_plumbing();
+        // only a predecessor had needed that has gone. A generation that has just begun was prepared with a look.
+        if !self.servers.fresh {
+            self.look_after_the_plumbing();
+        }
         let Some(states) = servers else { return };
         let Some((_, configuration)) = &self.servers.of else { return };
-        let known = Servers::transparent(configuration, states);
-        if known != self.servers.known {
-            debug!("transparent servers: {known:?}");
-            self.servers.known = known;
-        }
+        let transparent =
+            states.iter().filter(|one| configuration.servers.is_transparent(&one.proxy, &one.name));
+        let transparent: Vec<(SocketAddr, bool)> =
+            transparent.filter_map(|one| Some((one.address?, one.maintenance))).collect();
+        self.servers.known = transparent.iter().map(|(address, _)| *address).collect();
         let fresh = std::mem::take(&mut self.servers.fresh);
         let changed = self.follow_the_servers();
-        let idle: BTreeSet<SocketAddr> =
-            states.iter().filter(|one| one.maintenance).filter_map(|one| one.address).collect();
-        let busy = self.servers.known.values().copied().filter(|server| !idle.contains(server));
-        self.canary.watch(busy, fresh || changed);
+        // Nobody is sent to one in maintenance, so its way is nobody's matter.
+        let used =
+            transparent.into_iter().filter(|(_, maintenance)| !maintenance).map(|(address, _)| address);
+        self.canary.watch(used, fresh || changed);
     }
 
     /// Lets the plumbing be what the servers need now, and says whether it was something else.
     fn follow_the_servers(&mut self) -> bool {
-        let mut wanted = needs(self.servers.known.values().copied());
+        let mut wanted = needs(self.servers.known.iter().copied());
         let Some(plumbing) = &mut self.plumbing else { return false };
         if self.running.len() > 1 || self.servers.known.is_empty() {
             wanted = union(wanted, plumbing.needs());

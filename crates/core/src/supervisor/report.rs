@@ -242,8 +242,7 @@ impl fmt::Display for Report {
                 }
             }
             Self::AboutToCut { generation, sessions, age, over, after } => {
-                let sessions =
-                    sessions.map_or("an unknown number of".to_owned(), |number| number.to_string());
+                let sessions = number(*sessions);
                 let age = age.as_secs();
                 write!(
                     f,
@@ -268,8 +267,7 @@ impl fmt::Display for Report {
                 write!(f, "for at most {} s", limit.as_secs_f32())
             }
             Self::Left { sessions, after, cut_in } => {
-                let sessions =
-                    sessions.map_or("an unknown number of".to_owned(), |number| number.to_string());
+                let sessions = number(*sessions);
                 let (after, cut_in) = (after.as_secs_f32().round(), cut_in.as_secs_f32().round());
                 write!(f, "{sessions} session(s) left after {after} s; what is left in {cut_in} s is cut")
             }
@@ -289,6 +287,11 @@ impl fmt::Display for Report {
             Self::Leaving(code) => write!(f, "exit code {}: {}", code.number(), code.meaning()),
         }
     }
+}
+
+/// How many, in words where nobody said so.
+fn number(sessions: Option<u64>) -> String {
+    sessions.map_or_else(|| "an unknown number of".to_owned(), |number| number.to_string())
 }
 
 /// The items after a heading, or nothing for none.

@@ -162,11 +162,7 @@ fn mismatch(server: &Server, of: u8, line: &Transparent) -> Option<Mismatch> {
 
 /// 4 or 6, if it is known.
 fn family(server: &Server) -> Option<u8> {
-    match server.endpoint.as_ref()? {
-        Endpoint::Ip { address: IpAddr::V4(_), .. } => Some(4),
-        Endpoint::Ip { address: IpAddr::V6(_), .. } => Some(6),
-        _ => None,
-    }
+    server.address().map(|address| if address.is_ipv4() { 4 } else { 6 })
 }
 
 /// Whether clients of this family can reach it for certain; without `v6only` and `v4v6` the kernel decides.

@@ -5,6 +5,7 @@
 //! from its `defaults`. The last line counts; one inside `.if` that makes transparent counts as if it were there.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Endpoint, Section, Span};
@@ -24,6 +25,14 @@ pub struct Server {
     pub endpoint: Option<Endpoint>,
     /// Whether it sees the address of the client.
     pub transparent: bool,
+}
+
+impl Server {
+    /// Its address, as far as the files say it. A `server` has one port.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let address = self.endpoint.as_ref()?.socket_addresses().next()?;
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
 }
 
 /// All servers of a configuration.

@@ -86,8 +86,7 @@ pub enum Place {
 }
 
 /// What an outcome means for clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// They are served.
     Works,
@@ -97,6 +96,18 @@ pub enum Verdict {
     Broken,
     /// Not known.
     Unknown,
+}
+
+/// The same word as in the status.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Works => "works",
+            Self::Down => "down",
+            Self::Broken => "broken",
+            Self::Unknown => "unknown",
+        })
+    }
 }
 
 impl Outcome {

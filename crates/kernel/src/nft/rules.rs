@@ -15,6 +15,7 @@ use super::expressions::{
     verdict,
 };
 use super::strays;
+use crate::interfaces::LOOPBACK;
 use crate::netlink::{BatchError, Step};
 
 const PREROUTING: &str = "prerouting";
@@ -30,8 +31,6 @@ const FIRST: i32 = -300;
 const ACCEPT: u32 = 1;
 /// `NF_DROP`.
 pub(super) const DROP: u32 = 0;
-/// The loopback interface has index 1 in every network namespace (`LOOPBACK_IFINDEX`).
-pub(super) const LOOPBACK: u32 = 1;
 /// In this order: nearly every packet that matters is TCP.
 const PROTOCOLS: [(&str, u8); 3] = [("rule for TCP", 6), ("rule for ICMP", 1), ("rule for ICMPv6", 58)];
 const TCP: u8 = 6;

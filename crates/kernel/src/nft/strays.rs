@@ -13,7 +13,8 @@ use clearway_core::names::Mark;
 use netlink_packet_netfilter::nftables::{MetaKey, Verdict};
 
 use super::expressions::{Expression, and, differs, equals, load_meta, verdict};
-use super::rules::{DROP, FORWARD, LOOPBACK, POSTROUTING, delete, flush, hooked, rule};
+use super::rules::{DROP, FORWARD, POSTROUTING, delete, flush, hooked, rule};
+use crate::interfaces::LOOPBACK;
 use crate::netlink::Step;
 
 /// The chains with their rules. `replies`: the bit of replies of servers on this host; `stale`: there may be a chain for

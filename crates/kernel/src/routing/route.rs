@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::rule::address_family;
 use super::{Block, Change, Error, Family, TAG};
+use crate::interfaces::LOOPBACK;
 use crate::netlink::{self, Client, Reply};
 
 /// `sizeof(struct rtmsg)`.
@@ -23,8 +24,6 @@ const DESTINATION: u16 = 1;
 const OUTPUT: u16 = 4;
 const PRIORITY: u16 = 6;
 const TABLE: u16 = 15;
-/// The loopback interface has index 1 in every network namespace (`LOOPBACK_IFINDEX`).
-const LOOPBACK: u32 = 1;
 
 /// A route, as far as it concerns us.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,21 +7,15 @@ use nix::libc::{c_ushort, sock_filter, sock_fprog};
 use nix::sys::socket::{setsockopt, sockopt::AttachReusePortCbpf};
 use socket2::{SockFilter, SockRef};
 
-/// `BPF_LD | BPF_W | BPF_ABS`: four bytes of the packet, or what the kernel knows besides.
-const LOAD: u16 = 0x20;
-/// `BPF_LD | BPF_B | BPF_ABS`: one byte of the packet.
-const LOAD_BYTE: u16 = 0x30;
+use crate::bpf::{self, IF_EQUAL, LOAD, LOAD_BYTE, RETURN};
+
 /// `BPF_ALU | BPF_MOD | BPF_K`.
 const MODULO: u16 = 0x94;
-/// `BPF_JMP | BPF_JEQ | BPF_K`.
-const IF_EQUAL: u16 = 0x15;
 /// `BPF_JMP | BPF_JSET | BPF_K`.
 const IF_ANY_BIT: u16 = 0x45;
-/// `BPF_RET | BPF_K`.
-const RETURN: u16 = 0x06;
 /// `SKF_AD_OFF + SKF_AD_RANDOM`: a random number (Linux 3.15). `SKF_AD_RXHASH` is 0 for every packet of a device
 /// that gives no hash.
-const RANDOM: u32 = (-0x1000_i32 + 56).cast_unsigned();
+const RANDOM: u32 = bpf::known(56);
 /// No index: every group is smaller, so the kernel chooses by its hash.
 const NONE: u32 = u32::MAX;
 /// `BPF_MAXINSNS`.

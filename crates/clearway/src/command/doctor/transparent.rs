@@ -7,30 +7,27 @@ use clearway_core::settings::Settings;
 use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::interfaces;
 use clearway_kernel::nft::{self, Masquerade};
-use serde_json::Value;
 
 use super::Finding;
+use crate::admin::api::SeenByCanary;
 
 /// What the Clearway that runs here knows of its servers.
 pub async fn canary(settings: &Settings) -> Vec<Finding> {
-    let Ok((status, _)) = super::super::ask_status(settings).await else { return Vec::new() };
-    let seen = status.canary.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
-    seen.iter().map(of_a_server).collect()
+    let Ok((status, _)) = crate::command::ask_status(settings).await else { return Vec::new() };
+    status.canary.iter().map(of_a_server).collect()
 }
 
-fn of_a_server(seen: &Value) -> Finding {
-    let text = |name: &str| seen.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
-    let saw = format!("the server {}: {}", text("address"), text("words"));
-    let hints = seen.get("hints").and_then(Value::as_array).into_iter().flatten();
-    let hints: Vec<&str> = hints.filter_map(Value::as_str).collect();
-    match text("verdict").as_str() {
+fn of_a_server(seen: &SeenByCanary) -> Finding {
+    let saw = format!("the server {}: {}", seen.address, seen.words);
+    let remedy = (!seen.hints.is_empty()).then(|| seen.hints.join("; or "));
+    match seen.verdict.as_str() {
         "works" => Finding::good(saw),
         "broken" => Finding::problem(
             saw,
             "every client of this server fails, and its health check is green",
-            hints.join("; or "),
+            remedy.unwrap_or_default(),
         ),
-        _ => Finding { remedy: (!hints.is_empty()).then(|| hints.join("; or ")), ..Finding::note(saw) },
+        _ => Finding { remedy, ..Finding::note(saw) },
     }
 }
 
@@ -61,8 +58,7 @@ pub fn masquerades(configuration: Option<&Configuration>) -> Vec<Finding> {
 
 /// Of the transparent servers, as far as the files say them.
 fn addresses(configuration: &Configuration) -> impl Iterator<Item = IpAddr> {
-    let endpoints = configuration.servers.transparent().filter_map(|server| server.endpoint.as_ref());
-    endpoints.filter_map(|endpoint| Some(endpoint.socket_addresses().next()?.ip().to_canonical()))
+    configuration.servers.transparent().filter_map(|server| Some(server.address()?.ip()))
 }
 
 /// `route_localnet` lets others in to 127.0.0.0/8, whose answers our rule would keep here.

@@ -6,14 +6,12 @@
 use socket2::SockFilter;
 
 use super::{DELETE_ADDRESS, DELETE_LINK, DELETE_ROUTE, DELETE_RULE, NEW_ADDRESS, NEW_LINK};
+use crate::bpf::{self, IF_EQUAL, LOAD, LOAD_BYTE, RETURN};
+use crate::interfaces::LOOPBACK;
 use crate::routing::TAG;
 
-/// `BPF_LD | BPF_W | BPF_ABS`: four bytes of the message, or what the kernel finds in it.
-const LOAD: u16 = 0x20;
 /// `BPF_LD | BPF_H | BPF_ABS`: two bytes.
 const LOAD_HALF: u16 = 0x28;
-/// `BPF_LD | BPF_B | BPF_ABS`: one byte.
-const LOAD_BYTE: u16 = 0x30;
 /// `BPF_LD | BPF_B | BPF_IND`: one byte, counted from X.
 const LOAD_BYTE_FROM: u16 = 0x50;
 /// `BPF_LD | BPF_IMM`.
@@ -22,12 +20,8 @@ const SET: u16 = 0x00;
 const SET_X: u16 = 0x01;
 /// `BPF_MISC | BPF_TAX`: from the accumulator to X.
 const TO_X: u16 = 0x07;
-/// `BPF_JMP | BPF_JEQ | BPF_K`.
-const IF_EQUAL: u16 = 0x15;
-/// `BPF_RET | BPF_K`: how many bytes to keep.
-const RETURN: u16 = 0x06;
 /// `SKF_AD_OFF + SKF_AD_NLATTR` (Linux 2.6.26): where the attribute of type X is, from the accumulator on; or 0.
-const FIND_ATTRIBUTE: u32 = (-0x1000_i32 + 12).cast_unsigned();
+const FIND_ATTRIBUTE: u32 = bpf::known(12);
 
 /// `nlmsghdr.nlmsg_type`.
 const TYPE: u32 = 4;
@@ -40,8 +34,6 @@ const RULE_ATTRIBUTES: u32 = 16 + 12;
 /// `FRA_PROTOCOL`, of one byte behind four of the attribute's header.
 const RULE_PROTOCOL: u32 = 21;
 const ATTRIBUTE_HEADER: u32 = 4;
-/// `LOOPBACK_IFINDEX`.
-const LOOPBACK: u32 = 1;
 
 /// Lets removals of rules and routes pass that carry our tag, and everything about the interface and the addresses of
 /// `lo`.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clearway_lab::session::Session;
 use clearway_lab::topology::BACK;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
@@ -13,6 +14,7 @@ use crate::stage::{SOON, Stage, assert_code, said};
 crate::tests![
     what_works_is_said_once_and_shown,
     a_server_without_a_way_back_is_named_and_decides_if_asked_to,
+    a_plain_configuration_is_ready_while_old_sessions_need_the_plumbing,
     a_server_that_is_down_is_no_matter_of_the_way,
     nobody_is_asked_if_it_is_off_or_nothing_is_transparent,
     families_that_do_not_match_are_named_with_their_lines,
@@ -67,6 +69,29 @@ fn a_server_without_a_way_back_is_named_and_decides_if_asked_to() -> Result<()> 
     gateway(&stage, [&ours[0], &ours[1]])?;
     balancer.wait_for_log(0, "canary: 2 transparent server(s) find the way to clients", PATIENT)?;
     assert_code(stage.clearway(&["health"])?.status, 0)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// What the canary said of servers that nobody asks transparently any more is of yesterday.
+fn a_plain_configuration_is_ready_while_old_sessions_need_the_plumbing() -> Result<()> {
+    let stage = Stage::new("cplain")?;
+    stage.write(&stage.transparent())?;
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_CANARY", "ready")])?;
+    balancer.wait_for_log(0, "canary: 2 transparent server(s)", SOON)?;
+    let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    gateway(&stage, ["10.2.0.254", "fd02::fe"])?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no way back", PATIENT)?;
+    assert_code(stage.clearway(&["health"])?.status, 3)?;
+    stage.write(&stage.plain())?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    let status = said(&stage.clearway(&["status"])?);
+    ensure!(status.contains("plumbing: ") && !status.contains("canary: "), "{status}");
+    assert_code(stage.clearway(&["health"])?.status, 0)?;
+    let ours = BACK.map(|address| address.to_string());
+    gateway(&stage, [&ours[0], &ours[1]])?;
+    drop(session);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

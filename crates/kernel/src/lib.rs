@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`plumbing`] | the nftables table, the rules and the routes together: install, repair, remove, sweep |
 //! | [`nft`] | the table that marks packets for transparent sockets |
+//! | [`gate`] | stopping new clients for a moment: dropped, or held and let go |
 //! | [`routing`] | the rules and routes that deliver marked packets locally |
 //! | [`listeners`] | who listens on a port; listening on an address that is not here |
 //! | [`steering`] | which of the sockets of one address get the new clients |
@@ -27,6 +28,7 @@
 mod bpf;
 pub mod canary;
 pub mod capabilities;
+pub mod gate;
 pub mod interfaces;
 pub mod listeners;
 pub mod memory;

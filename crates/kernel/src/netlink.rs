@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
@@ -186,6 +187,18 @@ impl Client {
                 return outcome.into_result(what);
             }
         }
+    }
+
+    /// Sends one message for which no answer is wanted. The kernel has done what it says when this returns; a refusal
+    /// comes as a message that nobody reads.
+    pub(crate) fn tell<M: NetlinkSerializable>(&mut self, what: &str, message: M) -> Result<(), Error> {
+        let sequence = self.next_sequence();
+        self.send(what, &serialize(message, NLM_F_REQUEST, sequence))
+    }
+
+    /// The socket, for what comes without having been asked for.
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// Asks for a dump and returns all of it.

@@ -46,33 +46,34 @@
 //!
 //! The table is made empty first ([`Table::claim`]): it is the sign of life of its block (see
 //! [`crate::plumbing`]). The chains come last ([`Table::apply`]) and go first ([`Table::remove_chains`]).
-//! Where the kernel lacks owner tables (before 5.12) a plain table with a [`Token`] does the same, except
+//! Where the kernel lacks owner tables (before 5.12) a plain table with a token (see [`crate::token`]) does the same, except
 //! that a killed process leaves it behind for the next sweep.
 
-use std::io;
+use std::fmt;
 
 use clearway_core::names::Mark;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
+use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableMessage};
 use rustix::io::Errno;
 
 use crate::netlink::{BatchError, Client, Protocol, Step};
-use crate::token::Token;
-use error::{explain, is};
 use rules::{Content, Own, Part};
 
+mod claim;
 mod error;
-mod expressions;
+pub(crate) mod expressions;
 mod list;
 mod masquerade;
 mod name;
-mod rules;
+pub(crate) mod rules;
 mod strays;
 
+pub(crate) use claim::{Claim, Ownership, new_table};
 pub use error::Error;
+pub(crate) use error::{explain, is};
+pub(crate) use list::list_named;
 pub use list::{Listed, list};
 pub use masquerade::{Masquerade, masquerades};
-pub use name::TableName;
+pub use name::{NotOurs, TableName};
 
 /// What to use at most of what the kernel can do: for tests of the ways without.
 #[doc(hidden)]
@@ -95,59 +96,23 @@ impl Default for Limits {
 /// Our table, as long as this lives: an owner table ends with the socket in here.
 #[derive(Debug)]
 pub struct Table {
-    client: Client,
-    name: TableName,
-    token: Option<Token>,
+    claim: Claim<TableName>,
     limits: Limits,
     /// What was put in; nothing before [`Table::apply`].
     content: Option<Content>,
 }
 
 impl Table {
-    /// Makes the empty table, owned if the kernel can, else with a [`Token`] bound before it.
-    ///
-    /// A kernel that does not know the flag says `EINVAL` (before 5.12) or ignores it: so the flags are
-    /// read back.
+    /// Makes the empty table, owned if the kernel can, else with a token bound before it (see [`crate::token`]).
     pub fn claim(name: TableName, limits: Limits) -> Result<Self, Error> {
-        let client = open()?;
-        let mut table = Self { client, name, token: None, limits, content: None };
-        if limits.owner {
-            match table.create(TableFlags::Owner) {
-                Ok(()) if table.is_owned()? => return Ok(table),
-                Ok(()) => table.remove()?,
-                Err(BatchError { step: Some(_), error }) if is(&error, &[Errno::INVAL, Errno::OPNOTSUPP]) => {
-                }
-                Err(refused) => return Err(explain(None, refused)),
-            }
-        }
-        let name = table.name.to_string();
-        let in_use = || io::Error::from(Errno::ADDRINUSE);
-        let token = Token::claim(&name).and_then(|token| token.ok_or_else(in_use));
-        table.token = Some(token.map_err(|source| Error::Token { name, source })?);
-        table.create(TableFlags::empty()).map_err(|refused| explain(None, refused))?;
-        Ok(table)
-    }
-
-    fn create(&mut self, flags: TableFlags) -> Result<(), BatchError> {
-        let attributes = vec![self.name_attribute(), TableAttribute::Flags(flags)];
-        let message = NfTablesMessage::NewTable(TableMessage { attributes });
-        let what = format!("making the nftables table `{}`", self.name);
-        self.client.batch(&what, &[Step { what: "table", message, flags: NLM_F_CREATE | NLM_F_EXCL }])
-    }
-
-    fn is_owned(&mut self) -> Result<bool, Error> {
-        let tables = list(&mut self.client)?;
-        Ok(tables.iter().any(|table| table.name == self.name && table.owner))
+        let ownership = if limits.owner { Ownership::IfPossible } else { Ownership::Never };
+        Ok(Self { claim: Claim::make(name, ownership)?, limits, content: None })
     }
 
     /// Makes a plain table again, empty, if others have removed it, and says whether they had. They cannot
     /// remove an owner table.
     pub fn restore(&mut self) -> Result<bool, Error> {
-        if self.is_owner() || list(&mut self.client)?.iter().any(|table| table.name == self.name) {
-            return Ok(false);
-        }
-        self.create(TableFlags::empty()).map_err(|refused| explain(None, refused))?;
-        Ok(true)
+        self.claim.restore()
     }
 
     /// Fills the table with the chains and rules; a second time, fills it anew. `replies` is the bit of replies
@@ -157,13 +122,13 @@ impl Table {
     /// (`EOPNOTSUPP` before 5.10), and so is the rule that resets (`EOPNOTSUPP` before 5.9, `ENOENT` without
     /// `nft_reject_inet`): see [`Table::has_wildcard_guard`], [`Table::has_reset`].
     pub fn apply(&mut self, mark: Mark, replies: Option<Mark>) -> Result<(), Error> {
-        let what = format!("filling the nftables table `{}`", self.name);
-        let name = self.name.to_string();
+        let what = format!("filling the nftables table `{}`", self.name());
+        let name = self.name().to_string();
         let own = replies.map(|mark| Own { mark, reset: self.limits.reset });
         let mut content = Content { mark, guard: self.limits.wildcard, own };
         loop {
             let steps = rules::steps(&name, &content, self.replies().is_some());
-            let Err(refused) = self.client.batch(&what, &steps) else { break };
+            let Err(refused) = self.client().batch(&what, &steps) else { break };
             match (rules::part(&steps, &refused), &mut content) {
                 (Some(Part::Guard), Content { guard, .. }) if !is(&refused.error, &[Errno::NOENT]) => {
                     *guard = false;
@@ -182,26 +147,24 @@ impl Table {
 
     /// Removes chains and rules: no packet is marked any more. Nothing to do is success.
     pub fn remove_chains(&mut self) -> Result<(), Error> {
-        let what = format!("emptying the nftables table `{}`", self.name);
-        let steps = rules::removal(&self.name.to_string(), self.replies().is_some());
-        absent_is_fine(self.client.batch(&what, &steps))
+        let what = format!("emptying the nftables table `{}`", self.name());
+        let steps = rules::removal(&self.name().to_string(), self.replies().is_some());
+        absent_is_fine(self.client().batch(&what, &steps))
     }
 
     /// Removes the table with all that is in it, then its sign of life. Nothing to do is success.
     pub fn remove(&mut self) -> Result<(), Error> {
-        delete(&mut self.client, &self.name)?;
-        self.token = None;
-        Ok(())
+        self.claim.remove()
     }
 
     /// Under which name it stands in `nft list tables`.
     pub fn name(&self) -> &TableName {
-        &self.name
+        self.claim.name()
     }
 
     /// Whether the kernel removes it when this process ends.
     pub fn is_owner(&self) -> bool {
-        self.token.is_none()
+        self.claim.is_owner()
     }
 
     /// Whether a transparent wildcard listener is kept from hijacking forwarded packets.
@@ -221,11 +184,7 @@ impl Table {
 
     /// The socket that owns the table.
     pub fn client(&mut self) -> &mut Client {
-        &mut self.client
-    }
-
-    fn name_attribute(&self) -> TableAttribute {
-        TableAttribute::Name(self.name.to_string())
+        self.claim.client()
     }
 }
 
@@ -238,14 +197,14 @@ pub fn open() -> Result<Client, Error> {
 }
 
 /// Deletes a table; one that is not there is success. An owner table of others is refused (`EPERM`).
-pub(crate) fn delete(client: &mut Client, name: &TableName) -> Result<(), Error> {
+pub(crate) fn delete(client: &mut Client, name: &impl fmt::Display) -> Result<(), Error> {
     let attributes = vec![TableAttribute::Name(name.to_string())];
     let message = NfTablesMessage::DeleteTable(TableMessage { attributes });
     let what = format!("removing the nftables table `{name}`");
     absent_is_fine(client.batch(&what, &[Step { what: "table", message, flags: 0 }]))
 }
 
-fn absent_is_fine(outcome: Result<(), BatchError>) -> Result<(), Error> {
+pub(crate) fn absent_is_fine(outcome: Result<(), BatchError>) -> Result<(), Error> {
     match outcome {
         Err(BatchError { step: Some(_), error }) if is(&error, &[Errno::NOENT]) => Ok(()),
         outcome => outcome.map_err(|refused| explain(None, refused)),

@@ -33,7 +33,7 @@ use crate::routing::{self, Block, Family, Removals};
 use crate::token;
 use choice::Purpose;
 
-mod choice;
+pub(crate) mod choice;
 mod error;
 mod needs;
 mod notice;

@@ -31,6 +31,13 @@ pub struct Step {
     pub flags: u16,
 }
 
+/// What becomes of a batch that the kernel accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Commit,
+    Undo,
+}
+
 /// A batch was not applied; nothing of it has happened.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
@@ -44,6 +51,15 @@ pub struct BatchError {
 impl Client {
     /// Sends the steps as one transaction.
     pub fn batch(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
+        self.transact(what, steps, Ending::Commit)
+    }
+
+    /// Asks whether the kernel would take the steps, and changes nothing: without its end a batch is undone.
+    pub fn check(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
+        self.transact(what, steps, Ending::Undo)
+    }
+
+    fn transact(&mut self, what: &str, steps: &[Step], ending: Ending) -> Result<(), BatchError> {
         let whole = |error| BatchError { step: None, error };
         let first = self.next_sequence();
         let mut bytes = serialize(control(ControlMessage::BatchBegin), NLM_F_REQUEST, first);
@@ -53,7 +69,9 @@ impl Client {
             let flags = step.flags | NLM_F_REQUEST | NLM_F_ACK;
             bytes.extend(serialize(message, flags, self.next_sequence()));
         }
-        bytes.extend(serialize(control(ControlMessage::BatchEnd), NLM_F_REQUEST, self.next_sequence()));
+        if ending == Ending::Commit {
+            bytes.extend(serialize(control(ControlMessage::BatchEnd), NLM_F_REQUEST, self.next_sequence()));
+        }
         self.send(what, &bytes).map_err(whole)?;
         self.collect(what, steps, first)
     }

@@ -1,5 +1,7 @@
 //! Which tables of ours there are, of whatever process.
 
+use std::str::FromStr;
+
 use netlink_packet_core::{NlasIterator, Parseable};
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
@@ -13,9 +15,9 @@ const HEADER: usize = 4;
 
 /// A table of ours, as the kernel lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct Listed<N = TableName> {
     /// Its name.
-    pub name: TableName,
+    pub name: N,
     /// Whether it has an owner: then its process lives.
     pub owner: bool,
     /// The kernel's number, counted up per network namespace: the lower one was made first.
@@ -26,6 +28,11 @@ pub struct Listed {
 ///
 /// Needs `NET_ADMIN`, like everything in nftables.
 pub fn list(client: &mut Client) -> Result<Vec<Listed>, Error> {
+    list_named(client)
+}
+
+/// The tables of family `inet` whose names can be read as names of this kind.
+pub(crate) fn list_named<N: FromStr>(client: &mut Client) -> Result<Vec<Listed<N>>, Error> {
     let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
     let request =
         NetfilterMessage::new(header, NfTablesMessage::GetTable(TableMessage { attributes: Vec::new() }));
@@ -38,7 +45,7 @@ pub fn list(client: &mut Client) -> Result<Vec<Listed>, Error> {
 }
 
 /// `None` for tables of others and for what cannot be read.
-pub(super) fn decode(reply: &Reply) -> Option<Listed> {
+pub(super) fn decode<N: FromStr>(reply: &Reply) -> Option<Listed<N>> {
     let attributes = reply.payload.get(HEADER..)?;
     let (mut name, mut owner, mut handle) = (None, false, None);
     for nla in NlasIterator::new(attributes).flatten() {

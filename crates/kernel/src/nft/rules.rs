@@ -28,12 +28,12 @@ const PRIORITY: i32 = -150;
 /// `raw`: before everybody else.
 const FIRST: i32 = -300;
 /// `NF_ACCEPT`.
-const ACCEPT: u32 = 1;
+pub(crate) const ACCEPT: u32 = 1;
 /// `NF_DROP`.
-pub(super) const DROP: u32 = 0;
+pub(crate) const DROP: u32 = 0;
 /// In this order: nearly every packet that matters is TCP.
 const PROTOCOLS: [(&str, u8); 3] = [("rule for TCP", 6), ("rule for ICMP", 1), ("rule for ICMPv6", 58)];
-const TCP: u8 = 6;
+pub(crate) const TCP: u8 = 6;
 const GUARD: &str = "guard against wildcard listeners";
 const RESET: &str = "rule that resets";
 const CONNTRACK: [&str; 2] = ["rule that marks connections", "rule that marks replies"];
@@ -147,7 +147,7 @@ pub(super) fn removal(table: &str, output: bool) -> Vec<Step> {
 
 /// What a step is about, for the explanation of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// A chain; the one of `output` is of type `route`.
     Chain { output: bool },
     /// A rule that needs `socket` and what is always there.
@@ -196,10 +196,10 @@ pub(super) fn hooked(table: &str, name: &str) -> Step {
 }
 
 /// A chain that only other chains lead to.
-fn plain(table: &str, name: &str) -> Step {
+pub(crate) fn plain(table: &str, name: &str) -> Step {
     let attributes = vec![ChainAttribute::Table(table.to_owned()), ChainAttribute::Name(name.to_owned())];
     let message = NfTablesMessage::NewChain(ChainMessage { attributes });
-    Step { what: "chain `divert`", message, flags: NLM_F_CREATE }
+    Step { what: "chain without a hook", message, flags: NLM_F_CREATE }
 }
 
 pub(super) fn delete(table: &str, name: &str) -> Step {
@@ -208,12 +208,12 @@ pub(super) fn delete(table: &str, name: &str) -> Step {
 }
 
 /// `NFT_MSG_DELRULE` with a chain and no handle: all rules of the chain.
-pub(super) fn flush(table: &str, chain: &str) -> Step {
+pub(crate) fn flush(table: &str, chain: &str) -> Step {
     let attributes = vec![RuleAttribute::Table(table.to_owned()), RuleAttribute::Chain(chain.to_owned())];
     Step { what: "old rules", message: NfTablesMessage::DeleteRule(RuleMessage { attributes }), flags: 0 }
 }
 
-pub(super) fn rule(what: &'static str, table: &str, chain: &str, expressions: Vec<Expression>) -> Step {
+pub(crate) fn rule(what: &'static str, table: &str, chain: &str, expressions: Vec<Expression>) -> Step {
     let attributes = vec![
         RuleAttribute::Table(table.to_owned()),
         RuleAttribute::Chain(chain.to_owned()),

@@ -1,4 +1,5 @@
 use netlink_packet_core::Emitable;
+use netlink_packet_netfilter::nftables::TableFlags;
 use proptest::prelude::*;
 
 use super::expressions::{CtKey, SocketKey, and, ct, equals, reset, socket, store_ct_mark};
@@ -203,7 +204,7 @@ fn a_listed_table_is_read() {
 proptest! {
     #[test]
     fn random_bytes_are_no_table_and_no_panic(payload in proptest::collection::vec(any::<u8>(), 0..120)) {
-        prop_assert_eq!(list::decode(&Reply { kind: 0xa00, payload }), None);
+        prop_assert_eq!(list::decode::<TableName>(&Reply { kind: 0xa00, payload }), None);
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn age(table: &Listed) -> (Option<u64>, u32) {
 }
 
 /// A number nobody else has, most likely: the standard library seeds its hashers from the kernel.
-pub(super) fn nonce() -> u32 {
+pub(crate) fn nonce() -> u32 {
     let [a, b, c, d, ..] = RandomState::new().hash_one(std::process::id()).to_ne_bytes();
     u32::from_ne_bytes([a, b, c, d])
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::{Error, RemoveErrors, choice};
+use crate::gate;
 use crate::netlink::{Client, Protocol};
 use crate::nft::{self, Listed};
 use crate::routing::{self, Block, Family, Removal, Tagged};
@@ -27,8 +28,8 @@ impl fmt::Display for Swept {
     }
 }
 
-/// Removes every rule and route of ours whose block has no living table, and every plain table whose
-/// process is dead.
+/// Removes every rule and route of ours whose block has no living table, and every plain table (a
+/// gate's too, see [`crate::gate`]) whose process is dead.
 ///
 /// Needs `NET_ADMIN` unless nothing is left behind.
 pub fn sweep() -> Result<Swept, RemoveErrors> {
@@ -68,6 +69,16 @@ pub fn sweep() -> Result<Swept, RemoveErrors> {
             && errors.note(nft::delete(client, &table.name)).is_some()
         {
             removed.push(format!("table inet {}", table.name));
+        }
+    }
+    if let Some(client) = &mut client
+        && let Some(gates) = errors.note(gate::list(client))
+    {
+        for name in gates.iter().filter(|gate| !gate.owner).map(|gate| &gate.name) {
+            let Ok(Some(_token)) = Token::claim(&name.to_string()) else { continue };
+            if errors.note(nft::delete(client, name)).is_some() {
+                removed.push(format!("table inet {name}"));
+            }
         }
     }
     finish(errors, removed)
@@ -113,7 +124,11 @@ pub fn residue() -> Result<Vec<String>, Error> {
         lines.extend(tagged.routes.iter().map(|route| format!("{family} route {route}")));
     }
     match tables() {
-        Ok((_, tables)) => lines.extend(tables.iter().map(|table| format!("table inet {}", table.name))),
+        Ok((client, tables)) => {
+            lines.extend(tables.iter().map(|table| format!("table inet {}", table.name)));
+            let gates = client.map(|mut client| gate::list(&mut client)).transpose()?;
+            lines.extend(gates.iter().flatten().map(|gate| format!("table inet {}", gate.name)));
+        }
         Err(nft::Error::Denied(_)) => {}
         Err(error) => return Err(error.into()),
     }

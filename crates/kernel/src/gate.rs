@@ -1,0 +1,246 @@
+//! Stopping new clients for a moment, while one HAProxy takes over from another: the strategies `syn-drop` and `plug`.
+//!
+//! ```text
+//! table inet clearway_edge_gate_1a2b3c4d {         # flags owner: gone with our socket, however we end
+//!   set ports { type inet_service; flags timeout; elements = { 80 timeout 800ms } }
+//!   chain input { type filter hook input priority 299; policy accept;
+//!     tcp flags & (fin | syn | rst | ack) == syn goto closed
+//!   }
+//!   chain closed {
+//!     tcp dport @ports drop                        # or: queue flags bypass to 40123
+//!   }
+//! }
+//! ```
+//!
+//! Only new connections are stopped: what is established or half open flows on. `input` sees clients from outside and on
+//! this host alike, after conntrack and NAT; the late priority, that what others drop is not held.
+//!
+//! **Who lets go.** [`Gate::open`], or dropping the [`Gate`]. Whatever happens to us, the kernel:
+//!
+//! | what happens | new SYNs | SYNs that are held |
+//! |---|---|---|
+//! | we are killed | pass at once: the owner table is gone, and without (before Linux 5.12) `bypass` lets them through, or the elements time out | are dropped with the queue; clients send again after a second |
+//! | we are stopped (SIGSTOP) | pass within [`TIMEOUT`]: nobody refreshes the elements | wait; clients send again after a second, which passes |
+//! | our thread fails, or the queue is full | pass: `bypass`, `fail-open` | are accepted |
+//! | nobody opens | pass after [`LONGEST`] | are accepted |
+//!
+//! **Order of opening.** First the rule goes, in one transaction; then all who wait are accepted, in the order in which
+//! they came; then for a moment whoever was on the way into the queue; then the table and the queue go. Not the table
+//! first: with a hook of netfilter the kernel drops everything that waits in *any* queue of the network namespace.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use clearway_core::names::InstanceName;
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::netlink::Client;
+use crate::nft::{Claim, Listed, Ownership, list_named};
+use crate::plumbing::choice::nonce;
+use keeper::Keeper;
+use keys::Keys;
+use queue::Queue;
+use rules::{How, QueueBy};
+
+mod error;
+mod keeper;
+mod keys;
+mod name;
+mod queue;
+mod rules;
+
+pub use error::Error;
+pub use name::GateName;
+
+/// After which an element of the sets is gone unless it is refreshed: within a second in any case, and with room for the
+/// kernel's clock.
+pub const TIMEOUT: Duration = Duration::from_millis(800);
+
+/// How long a gate stays closed at most, if nobody opens it: longer than HAProxy needs to load thousands of certificates.
+pub const LONGEST: Duration = Duration::from_secs(30);
+
+/// How many SYNs are held at most; what comes then passes.
+const LENGTH: u32 = 16 * 1024;
+
+/// What becomes of a SYN that comes to a closed gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// It is dropped. The client sends it again, after a second at first.
+    Drop,
+    /// It waits in a netfilter queue and goes on when the gate opens.
+    Hold,
+}
+
+/// What to use at most of what the kernel can do, and how much: for tests of the ways without.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Owner tables (Linux 5.12).
+    pub owner: bool,
+    /// The nft expression `queue`.
+    pub expression: bool,
+    /// How many SYNs are held.
+    pub length: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { owner: true, expression: true, length: LENGTH }
+    }
+}
+
+/// What a gate did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// How many SYNs were held, those that were sent again counted again; 0 with [`Manner::Drop`].
+    pub held: u64,
+    /// From when the rules were there until they were gone.
+    pub closed_for: Duration,
+    /// Whether new clients may have come through meanwhile: our thread was kept from refreshing the elements in time,
+    /// the queue failed or was full, or [`LONGEST`] was over.
+    pub lapsed: bool,
+}
+
+/// A closed gate; dropping it opens it.
+#[derive(Debug)]
+pub struct Gate {
+    /// Written to, the thread ends.
+    stop: OwnedFd,
+    thread: Option<JoinHandle<Keeper>>,
+}
+
+impl Gate {
+    /// Whether this kernel and these capabilities can do it. Changes nothing: the batch is never committed, and a queue
+    /// to which no rule leads is bound and given back.
+    pub fn probe(manner: Manner) -> Result<(), Error> {
+        Self::probe_within(manner, Limits::default())
+    }
+
+    /// [`Gate::probe`] with less than the kernel offers.
+    #[doc(hidden)]
+    pub fn probe_within(manner: Manner, limits: Limits) -> Result<(), Error> {
+        let mut client = crate::nft::open()?;
+        let queue = Self::queue(manner, limits)?;
+        let name = GateName { instance: None, nonce: nonce() }.to_string();
+        let check = |how| {
+            client
+                .check("asking whether new clients can be stopped", &rules::trial(&name, how))
+                .map_err(|refused| (rules::is_about_queue(&rules::trial(&name, how), &refused), refused))
+        };
+        with_some_rule(queue.as_ref(), limits, check).map(drop)
+    }
+
+    /// Closes for these. An unspecified IPv4 address means every IPv4 address, an unspecified IPv6 address every address
+    /// of both families; a specific one only that address. `ports`: any address, both families.
+    ///
+    /// Needs `NET_ADMIN`. It is closed when this returns.
+    pub fn close(
+        instance: Option<&InstanceName>,
+        manner: Manner,
+        addresses: &[SocketAddr],
+        ports: &[u16],
+    ) -> Result<Self, Error> {
+        Self::close_within(instance, manner, addresses, ports, Limits::default())
+    }
+
+    /// [`Gate::close`] with less than the kernel offers.
+    #[doc(hidden)]
+    pub fn close_within(
+        instance: Option<&InstanceName>,
+        manner: Manner,
+        addresses: &[SocketAddr],
+        ports: &[u16],
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|errno| Error::Thread(errno.into()))?;
+        let listener = stop.try_clone().map_err(Error::Thread)?;
+        // The queue first: rules that lead to none let everything pass.
+        let queue = Self::queue(manner, limits)?;
+        let keys = Keys::of(addresses, ports);
+        let name = GateName { instance: instance.cloned(), nonce: nonce() };
+        let ownership = if limits.owner { Ownership::IfPossible } else { Ownership::Never };
+        let mut table = Claim::make(name, ownership)?;
+        let fill = |how| {
+            let steps = rules::steps(&table.name().to_string(), &keys, how);
+            let what = format!("filling the nftables table `{}`", table.name());
+            let outcome = table.client().batch(&what, &steps);
+            outcome.map_err(|refused| (rules::is_about_queue(&steps, &refused), refused))
+        };
+        if let Err(error) = with_some_rule(queue.as_ref(), limits, fill) {
+            // An owner table goes by itself.
+            let _ = table.remove();
+            return Err(error);
+        }
+        let keeper = Keeper::new(table, keys, queue);
+        let thread = std::thread::Builder::new().name("gate".to_owned());
+        // If it cannot be had, the keeper is dropped with all it has, which opens.
+        let thread = thread.spawn(move || keeper.keep(&listener)).map_err(Error::Thread)?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    fn queue(manner: Manner, limits: Limits) -> Result<Option<Queue>, Error> {
+        match manner {
+            Manner::Drop => Ok(None),
+            Manner::Hold => Queue::bind(limits.length).map(Some),
+        }
+    }
+
+    /// Opens, and lets go who was held, in order.
+    ///
+    /// An error does not mean that it stays closed: what could not be removed by request goes with our socket, or is
+    /// without effect after [`TIMEOUT`].
+    pub fn open(mut self) -> Result<Opened, Error> {
+        match self.keeper() {
+            Some(keeper) => keeper.open(),
+            None => Err(Error::ThreadEnded),
+        }
+    }
+
+    /// The keeper, back from its thread; none if that has panicked.
+    fn keeper(&mut self) -> Option<Keeper> {
+        let thread = self.thread.take()?;
+        // A counter that is full would mean that it has been told already.
+        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
+        thread.join().ok()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // A keeper that is dropped opens.
+        drop(self.keeper());
+    }
+}
+
+/// Tries the rules with the expression `queue`, then with iptables' target, as far as the kernel takes them.
+fn with_some_rule(
+    queue: Option<&Queue>,
+    limits: Limits,
+    mut attempt: impl FnMut(How) -> Result<(), (bool, crate::netlink::BatchError)>,
+) -> Result<How, Error> {
+    let Some(queue) = queue else {
+        return attempt(How::Drop).map(|()| How::Drop).map_err(|(_, refused)| error::of_table(refused));
+    };
+    let ways = [QueueBy::Expression, QueueBy::Target];
+    let mut refusals = Vec::new();
+    for by in ways.into_iter().filter(|by| limits.expression || *by == QueueBy::Target) {
+        let how = How::Queue { number: queue.number(), by };
+        match attempt(how) {
+            Ok(()) => return Ok(how),
+            Err((true, refused)) => refusals.push(refused),
+            Err((false, refused)) => return Err(error::of_table(refused)),
+        }
+    }
+    Err(error::of_rules(refusals))
+}
+
+/// The gates that there are, of whatever process.
+pub(crate) fn list(client: &mut Client) -> Result<Vec<Listed<GateName>>, crate::nft::Error> {
+    list_named(client)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Why a gate could not be closed or opened.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use crate::modules;
+use crate::netlink::{self, BatchError};
+use crate::nft::{self, explain, is};
+
+/// Why new clients cannot be stopped, or could not be let go.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// nftables.
+    #[error(transparent)]
+    Nft(#[from] nft::Error),
+    /// `ENOENT` or `EOPNOTSUPP` to a set.
+    #[error(
+        "the kernel lacks nftables sets with timeouts: {0}\nhint: run a kernel of 4.18 or newer with CONFIG_NF_TABLES \
+         (up to Linux 5.5 also the module `nf_tables_set`)"
+    )]
+    NoSets(netlink::Error),
+    /// `EINVAL`: nobody answers for the subsystem of queues.
+    #[error(
+        "the kernel lacks netfilter queues: {0}{remedy}, or run a kernel with CONFIG_NETFILTER_NETLINK_QUEUE",
+        remedy = modules::missing("nfnetlink_queue")
+    )]
+    NoQueues(netlink::Error),
+    /// `ENOENT` to a rule: neither the expression nor the target that leads into a queue.
+    #[error(
+        "the kernel lacks both the nft `queue` expression (CONFIG_NFT_QUEUE) and iptables' target NFQUEUE for nftables \
+         (CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_TARGET_NFQUEUE; modules `nft_compat`, `xt_NFQUEUE`): {0}{remedy}",
+        remedy = modules::missing("nft_queue")
+    )]
+    NoQueueRule(netlink::Error),
+    /// `EPERM` to every number.
+    #[error("{0}\nhint: netfilter queues need `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)")]
+    Denied(netlink::Error),
+    /// Others have all the numbers that were tried.
+    #[error("other processes have {attempts} of the numbers of netfilter queues that were tried")]
+    NoNumber {
+        /// How many were tried.
+        attempts: u32,
+    },
+    /// Anything else about the queue.
+    #[error(transparent)]
+    Queue(netlink::Error),
+    /// Those who wait could not be let go; the queue goes with its socket, and they send again.
+    #[error("{0}")]
+    Release(netlink::Error),
+    /// The thread that keeps the gate closed could not be started.
+    #[error("starting the thread that keeps new clients waiting: {0}")]
+    Thread(io::Error),
+    /// It has ended by itself, and the kernel has opened the gate.
+    #[error("the thread that keeps new clients waiting has ended by itself; nobody is kept waiting any more")]
+    ThreadEnded,
+}
+
+/// Anything about the table except rules that lead into a queue.
+pub(super) fn of_table(refused: BatchError) -> Error {
+    let is_missing = is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP]);
+    if refused.step.is_some() && is_missing && refused.error.to_string().contains(": set with timeouts") {
+        return Error::NoSets(refused.error);
+    }
+    explain(None, refused).into()
+}
+
+/// Each way into a queue was refused; the last one counts.
+pub(super) fn of_rules(refusals: Vec<BatchError>) -> Error {
+    let mut refusals = refusals.into_iter();
+    match refusals.next_back() {
+        Some(refused) if is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP]) => {
+            Error::NoQueueRule(refused.error)
+        }
+        Some(refused) => explain(None, refused).into(),
+        None => Error::ThreadEnded,
+    }
+}
+
+/// From what was refused of the queue to what that means.
+pub(super) fn of_queue(error: netlink::Error) -> Error {
+    match error.errno() {
+        Some(Errno::PROTONOSUPPORT) => Error::NoQueues(error),
+        Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOENT) => Error::NoQueues(error),
+        Some(Errno::PERM) => Error::Denied(error),
+        _ => Error::Queue(error),
+    }
+}

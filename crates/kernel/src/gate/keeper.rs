@@ -1,0 +1,162 @@
+//! Who keeps a gate closed, on a thread of his own, and opens it.
+//!
+//! He refreshes the elements of the sets, and reads what the queue tells so that its socket has room. He ends when he is
+//! told to, or opens by himself after [`LONGEST`]; dropped, he opens as well.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::keys::Keys;
+use super::queue::Queue;
+use super::{Error, GateName, LONGEST, Opened, TIMEOUT, rules};
+use crate::nft::{Claim, absent_is_fine};
+
+/// A few times within [`TIMEOUT`].
+const REFRESH: Duration = Duration::from_millis(200);
+/// After the rule is gone a processor may still be on the way from it into the queue: microseconds. The queue has to be
+/// silent for that long.
+const SILENCE: Duration = Duration::from_millis(5);
+/// How often it is waited for silence.
+const ROUNDS: u32 = 40;
+
+/// What there is of a closed gate.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    /// None once it is open.
+    closed: Option<Closed>,
+    opened: Opened,
+    failure: Option<Error>,
+}
+
+#[derive(Debug)]
+struct Closed {
+    table: Claim<GateName>,
+    keys: Keys,
+    queue: Option<Queue>,
+    since: Instant,
+    /// When the elements were put in for the last time.
+    fresh: Instant,
+}
+
+impl Keeper {
+    /// For a gate that has been closed just now.
+    pub(super) fn new(table: Claim<GateName>, keys: Keys, queue: Option<Queue>) -> Self {
+        let now = Instant::now();
+        Self {
+            closed: Some(Closed { table, keys, queue, since: now, fresh: now }),
+            opened: Opened { held: 0, closed_for: Duration::ZERO, lapsed: false },
+            failure: None,
+        }
+    }
+
+    /// Keeps it closed until there is something to read, or until it is time.
+    pub(super) fn keep(mut self, stop: &OwnedFd) -> Self {
+        while let Some(closed) = &mut self.closed {
+            match closed.wait(stop) {
+                Ok(true) => return self,
+                // Without a way to be told it must not stay closed.
+                Err(_) => self.let_go(),
+                Ok(false) if closed.since.elapsed() > LONGEST => {
+                    self.opened.lapsed = true;
+                    self.let_go();
+                }
+                Ok(false) => closed.tend(&mut self.opened),
+            }
+        }
+        self
+    }
+
+    /// Opens and tells what was.
+    pub(super) fn open(mut self) -> Result<Opened, Error> {
+        self.let_go();
+        match self.failure.take() {
+            None => Ok(self.opened.clone()),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Opens; a second time does nothing.
+    fn let_go(&mut self) {
+        let Some(mut closed) = self.closed.take() else { return };
+        let removed = closed.remove_rule();
+        self.opened.closed_for = closed.since.elapsed();
+        // An element that had timed out by the end let clients through.
+        self.opened.lapsed |= closed.fresh.elapsed() > TIMEOUT;
+        let released = closed.release(&mut self.opened);
+        let gone = closed.table.remove().map_err(Error::from);
+        self.failure = removed.and(released).and(gone).err();
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+impl Closed {
+    /// Whether it is time to open. Returns when there is something to do.
+    fn wait(&self, stop: &OwnedFd) -> Result<bool, Errno> {
+        let rest = Timespec::try_from(REFRESH.saturating_sub(self.fresh.elapsed()));
+        let rest = rest.map_err(|_| Errno::INVAL)?;
+        let mut watched = vec![PollFd::new(stop, PollFlags::IN)];
+        watched.extend(self.queue.as_ref().map(|queue| PollFd::new(queue, PollFlags::IN)));
+        match poll(&mut watched, Some(&rest)) {
+            Ok(_) | Err(Errno::INTR) => Ok(watched.first().is_some_and(|stop| !stop.revents().is_empty())),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Reads and refreshes. What fails here opens the gate more or less, and never closes it.
+    fn tend(&mut self, opened: &mut Opened) {
+        self.hear(opened);
+        if self.fresh.elapsed() < REFRESH {
+            return;
+        }
+        let name = self.table.name().to_string();
+        let what = format!("keeping the nftables table `{name}` closed");
+        let begun = Instant::now();
+        opened.lapsed |= self.fresh.elapsed() > TIMEOUT;
+        opened.lapsed |= self.table.client().batch(&what, &self.keys.refresh(&name)).is_err();
+        self.fresh = begun;
+    }
+
+    /// Counts who waits; a queue that fails is given up, with everybody in it let go. Says whether there was anybody.
+    fn hear(&mut self, opened: &mut Opened) -> bool {
+        let Some(queue) = &mut self.queue else { return false };
+        let Ok(heard) = queue.hear() else {
+            opened.lapsed = true;
+            let _ = queue.release();
+            self.queue = None;
+            return false;
+        };
+        opened.held = opened.held.saturating_add(heard.packets);
+        opened.lapsed |= heard.passed;
+        heard.packets > 0
+    }
+
+    fn remove_rule(&mut self) -> Result<(), Error> {
+        let name = self.table.name().to_string();
+        let what = format!("opening the nftables table `{name}`");
+        Ok(absent_is_fine(self.table.client().batch(&what, &rules::opening(&name)))?)
+    }
+
+    /// Lets go who waits, and who still comes, until nobody does.
+    fn release(&mut self, opened: &mut Opened) -> Result<(), Error> {
+        for _ in 0..ROUNDS {
+            let Some(queue) = &mut self.queue else { return Ok(()) };
+            queue.release()?;
+            self.hear(opened);
+            let silence = Timespec { tv_sec: 0, tv_nsec: SILENCE.subsec_nanos().into() };
+            let watched = self.queue.as_ref().map(|queue| PollFd::new(queue, PollFlags::IN));
+            let mut watched: Vec<_> = watched.into_iter().collect();
+            if matches!(poll(&mut watched, Some(&silence)), Ok(0)) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}

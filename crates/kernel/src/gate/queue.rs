@@ -1,0 +1,187 @@
+//! A netfilter queue, in which SYNs wait (`nfnetlink_queue`).
+//!
+//! It promises that nobody waits because of us: a full queue lets packets pass (`fail-open`), so does a receive buffer
+//! that is full, and [`Queue::release`] accepts everybody in the queue, in order, whether we have heard of him or not. A
+//! queue without its socket is no queue: the kernel drops what is in it, and a rule with `bypass` goes past it. What a
+//! packet looks like, nobody here wants to know.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use netlink_packet_core::{DefaultNla, NlasIterator};
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily, NetfilterSubsystem,
+};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv, sockopt};
+
+use super::Error;
+use super::error::of_queue;
+use crate::netlink::{self, Client, Protocol, Reply};
+use crate::plumbing::choice::nonce;
+
+/// `NFNL_SUBSYS_QUEUE`, and its messages.
+const SUBSYSTEM: u8 = 3;
+const PACKET: u8 = 0;
+const CONFIG: u8 = 2;
+const VERDICT_BATCH: u8 = 3;
+/// Attributes of `CONFIG` (`NFQA_CFG_*`), and the command to bind.
+const COMMAND: u16 = 1;
+const PARAMETERS: u16 = 2;
+const MAXIMUM: u16 = 3;
+const MASK: u16 = 4;
+const FLAGS: u16 = 5;
+const BIND: u8 = 1;
+/// `NFQA_CFG_F_FAIL_OPEN` (Linux 3.6).
+const FAIL_OPEN: u32 = 1;
+/// `NFQNL_COPY_META`: not the packet itself.
+const COPY_META: u8 = 1;
+/// `NFQA_PACKET_HDR` of a packet, `NFQA_VERDICT_HDR` of a verdict.
+const PACKET_HEADER: u16 = 1;
+const VERDICT_HEADER: u16 = 2;
+/// `NF_ACCEPT`.
+const ACCEPT: u32 = 1;
+/// `sizeof(struct nfgenmsg)`.
+const HEADER: usize = 4;
+
+/// Numbers that people write into rules are low ones.
+const LOWEST: u16 = 0x4000;
+/// How many numbers are tried, if others have them.
+const ATTEMPTS: u32 = 16;
+/// For some ten thousand messages; the kernel counts about 800 bytes for each.
+const RECEIVE_BUFFER: usize = 8 * 1024 * 1024;
+/// A message has some hundred bytes.
+const BUFFER: usize = 16 * 1024;
+/// Ahead of the last packet of which we have heard: so whoever is in the queue by now, whatever his number, is meant.
+/// Numbers count up and around, and the kernel compares them by the sign of their difference.
+const AHEAD: u32 = 1 << 30;
+
+/// A queue of ours: its socket, close-on-exec.
+#[derive(Debug)]
+pub(super) struct Queue {
+    client: Client,
+    number: u16,
+    /// How many have room.
+    length: u64,
+    /// How many wait.
+    waiting: u64,
+    /// The last packet of which we have heard.
+    last: u32,
+}
+
+/// What a look into the socket has brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// Of how many packets that wait.
+    pub packets: u64,
+    /// Whether there was no room for some, which have passed.
+    pub passed: bool,
+}
+
+impl Queue {
+    /// Binds a free number.
+    pub(super) fn bind(length: u32) -> Result<Self, Error> {
+        let client = Client::open(Protocol::Netfilter).map_err(of_queue)?;
+        // Not more than `net.core.rmem_max` without `NET_ADMIN` in the first user namespace: then more will pass.
+        if sockopt::set_socket_recv_buffer_size_force(client.socket(), RECEIVE_BUFFER).is_err() {
+            let _ = sockopt::set_socket_recv_buffer_size(client.socket(), RECEIVE_BUFFER);
+        }
+        let mut queue = Self { client, number: LOWEST, length: length.into(), waiting: 0, last: 0 };
+        let first = nonce();
+        let mut refused = None;
+        for attempt in 0..ATTEMPTS {
+            let [low, high, ..] = first.wrapping_add(attempt).to_ne_bytes();
+            queue.number = u16::from_ne_bytes([low, high]) | LOWEST;
+            match queue.configure(length) {
+                Ok(()) => return Ok(queue),
+                // Somebody else's; `EPERM` also without `NET_ADMIN`.
+                Err(error) if matches!(error.errno(), Some(Errno::PERM | Errno::BUSY)) => {
+                    refused = Some(error);
+                }
+                Err(error) => return Err(of_queue(error)),
+            }
+        }
+        Err(refused.map_or(Error::NoNumber { attempts: ATTEMPTS }, of_queue))
+    }
+
+    fn configure(&mut self, length: u32) -> Result<(), netlink::Error> {
+        let big = |kind, value: u32| DefaultNla::new(kind, value.to_be_bytes().to_vec());
+        let attributes = vec![
+            // Command, padding, and a protocol family that no kernel looks at any more.
+            DefaultNla::new(COMMAND, vec![BIND, 0, 0, 0]),
+            DefaultNla::new(PARAMETERS, vec![0, 0, 0, 0, COPY_META]),
+            big(MAXIMUM, length),
+            big(MASK, FAIL_OPEN),
+            big(FLAGS, FAIL_OPEN),
+        ];
+        let what = format!("binding the netfilter queue {}", self.number);
+        self.client.request(&what, self.message(CONFIG, attributes), 0)
+    }
+
+    /// For the rules.
+    pub(super) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Reads what has come. Never blocks.
+    pub(super) fn hear(&mut self) -> Result<Heard, Errno> {
+        let mut heard = Heard::default();
+        let mut buffer = [0; BUFFER];
+        loop {
+            match recv(self.client.socket(), &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((length, _)) => {
+                    for id in packets(buffer.get(..length).unwrap_or_default()) {
+                        self.last = id;
+                        heard.packets = heard.packets.saturating_add(1);
+                        self.waiting = self.waiting.saturating_add(1);
+                    }
+                }
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(Errno::NOBUFS) => heard.passed = true,
+                Err(errno) => return Err(errno),
+            }
+        }
+        // Who has passed since is told to nobody.
+        heard.passed |= self.waiting >= self.length;
+        Ok(heard)
+    }
+
+    /// Accepts everybody who waits, in the order in which they came. That nobody does is no error.
+    pub(super) fn release(&mut self) -> Result<(), Error> {
+        let mut header = ACCEPT.to_be_bytes().to_vec();
+        header.extend(self.last.wrapping_add(AHEAD).to_be_bytes());
+        let message = self.message(VERDICT_BATCH, vec![DefaultNla::new(VERDICT_HEADER, header)]);
+        let what = format!("letting go who waits in the netfilter queue {}", self.number);
+        self.client.tell(&what, message).map_err(Error::Release)?;
+        self.waiting = 0;
+        Ok(())
+    }
+
+    fn message(&self, message_type: u8, attributes: Vec<DefaultNla>) -> NetfilterMessage {
+        let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, self.number);
+        let subsys = NetfilterSubsystem::Other(SUBSYSTEM);
+        NetfilterMessage::new(header, NetfilterMessageInner::Other { subsys, message_type, attributes })
+    }
+}
+
+impl AsFd for Queue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.client.socket()
+    }
+}
+
+/// The numbers of the packets of which a datagram tells.
+pub(super) fn packets(datagram: &[u8]) -> Vec<u32> {
+    // Such as the answer to a verdict when nobody waited.
+    let Ok(replies) = netlink::replies(datagram) else { return Vec::new() };
+    replies.iter().filter_map(packet).collect()
+}
+
+fn packet(reply: &Reply) -> Option<u32> {
+    if reply.kind != u16::from_be_bytes([SUBSYSTEM, PACKET]) {
+        return None;
+    }
+    let mut attributes = NlasIterator::new(reply.payload.get(HEADER..)?).map_while(Result::ok);
+    let header = attributes.find(|attribute| attribute.kind() == PACKET_HEADER)?;
+    Some(u32::from_be_bytes(*header.value().first_chunk()?))
+}

@@ -1,0 +1,108 @@
+//! An nftables table of our own, from its making to its end: owned by our socket, or with a sign of life.
+//!
+//! It promises that nobody takes the table of a living process for residue: an owner table is there while its socket is,
+//! a plain one (before Linux 5.12) while the [`Token`] of its name is bound, which is done before the table is made. What
+//! is in the table, others know.
+
+use std::fmt::Display;
+use std::io;
+use std::str::FromStr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
+use rustix::io::Errno;
+
+use super::{Error, delete, explain, is, list_named, open};
+use crate::netlink::{BatchError, Client, Step};
+use crate::token::Token;
+
+/// Whether the kernel is to remove the table with our socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// Where it can.
+    IfPossible,
+    /// A plain table, as before Linux 5.12: for tests.
+    Never,
+}
+
+/// The table, as long as this lives: an owner table ends with the socket in here.
+#[derive(Debug)]
+pub(crate) struct Claim<N> {
+    client: Client,
+    name: N,
+    token: Option<Token>,
+}
+
+impl<N: Display + FromStr + PartialEq> Claim<N> {
+    /// Makes the empty table.
+    ///
+    /// A kernel that does not know owners says `EINVAL` (before 5.12) or ignores the flag: so it is read back.
+    pub(crate) fn make(name: N, ownership: Ownership) -> Result<Self, Error> {
+        let mut claim = Self { client: open()?, name, token: None };
+        if ownership == Ownership::IfPossible {
+            match claim.create(TableFlags::Owner) {
+                Ok(()) if claim.is_owned()? => return Ok(claim),
+                Ok(()) => claim.remove()?,
+                Err(BatchError { step: Some(_), error }) if is(&error, &[Errno::INVAL, Errno::OPNOTSUPP]) => {
+                }
+                Err(refused) => return Err(explain(None, refused)),
+            }
+        }
+        let name = claim.name.to_string();
+        let in_use = || io::Error::from(Errno::ADDRINUSE);
+        let token = Token::claim(&name).and_then(|token| token.ok_or_else(in_use));
+        claim.token = Some(token.map_err(|source| Error::Token { name, source })?);
+        claim.create(TableFlags::empty()).map_err(|refused| explain(None, refused))?;
+        Ok(claim)
+    }
+
+    fn create(&mut self, flags: TableFlags) -> Result<(), BatchError> {
+        let what = format!("making the nftables table `{}`", self.name);
+        self.client.batch(&what, &[new_table(&self.name, flags)])
+    }
+
+    fn is_owned(&mut self) -> Result<bool, Error> {
+        let tables = list_named::<N>(&mut self.client)?;
+        Ok(tables.iter().any(|table| table.name == self.name && table.owner))
+    }
+
+    /// Makes a plain table again, empty, if others have removed it, and says whether they had. They cannot
+    /// remove an owner table.
+    pub(crate) fn restore(&mut self) -> Result<bool, Error> {
+        let is_here = |table: &super::Listed<N>| table.name == self.name;
+        if self.token.is_none() || list_named::<N>(&mut self.client)?.iter().any(is_here) {
+            return Ok(false);
+        }
+        self.create(TableFlags::empty()).map_err(|refused| explain(None, refused))?;
+        Ok(true)
+    }
+
+    /// Removes the table with all that is in it, then its sign of life. Nothing to do is success.
+    pub(crate) fn remove(&mut self) -> Result<(), Error> {
+        delete(&mut self.client, &self.name)?;
+        self.token = None;
+        Ok(())
+    }
+
+    /// Under which name it stands in `nft list tables`.
+    pub(crate) fn name(&self) -> &N {
+        &self.name
+    }
+
+    /// Whether the kernel removes it when this process ends.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.token.is_none()
+    }
+
+    /// The socket that owns the table.
+    pub(crate) fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+/// The message that makes a table, and fails if it is there.
+pub(crate) fn new_table(name: &impl Display, flags: TableFlags) -> Step {
+    let attributes = vec![TableAttribute::Name(name.to_string()), TableAttribute::Flags(flags)];
+    let message = NfTablesMessage::NewTable(TableMessage { attributes });
+    Step { what: "table", message, flags: NLM_F_CREATE | NLM_F_EXCL }
+}

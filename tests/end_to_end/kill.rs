@@ -21,8 +21,8 @@ crate::tests![
     the_old_master_at_every_step,
     the_new_worker_at_every_step,
     the_new_master_at_every_step,
-    the_new_one_while_clients_are_steered,
-    the_old_one_while_clients_are_steered,
+    the_new_one_while_clients_are_moved,
+    the_old_one_while_clients_are_moved,
     one_that_dies_before_it_has_shown_its_sockets_has_proved_nothing,
     one_that_dies_soon_after_it_was_ready_gives_way,
     the_steps_are_all_known,
@@ -75,7 +75,8 @@ const STEPS: [(&str, &[Victim]); 20] = [
 ];
 
 /// The steps that come between `takes Proved` and the commit where HAProxy does not recognise a socket.
-const STEERED: [&str; 3] = ["does Steer", "hears Steered", "takes Steered"];
+const SWITCHED: [&str; 5] =
+    ["does Switch", "diverts Clients", "waits Clients", "hears Switched", "takes Switched"];
 
 /// What may come at any time and has no place in a reload: the clock, the lines of a thread, and what the tests
 /// themselves ask for.
@@ -182,13 +183,13 @@ fn the_new_master_at_every_step() -> Result<()> {
 
 /// A specific IPv6 address without `v6only`, which HAProxy binds a second time: whoever waits in a socket that nobody
 /// will accept on is reset, as the log has said. Nobody is refused or left waiting, and IPv4 is not affected.
-fn while_steered(name: &str, victims: [Victim; 2]) -> Result<()> {
+fn while_switching(name: &str, victims: [Victim; 2]) -> Result<()> {
     let stage = Stage::new(name)?;
     stage.write(&stage.plain().replace(" v6only", ""))?;
     let (steps, mut balancer) = Steps::start(&stage, &[])?;
     let load = load(&stage)?;
     let mut kills = 0;
-    for step in STEERED {
+    for step in SWITCHED {
         for victim in victims {
             round(&stage, &steps, &mut balancer, step, victim)
                 .with_context(|| format!("{victim:?} before `{step}`"))?;
@@ -203,12 +204,12 @@ fn while_steered(name: &str, victims: [Victim; 2]) -> Result<()> {
     stage.assert_clean()
 }
 
-fn the_new_one_while_clients_are_steered() -> Result<()> {
-    while_steered("newst", [NewWorker, NewMaster])
+fn the_new_one_while_clients_are_moved() -> Result<()> {
+    while_switching("newst", [NewWorker, NewMaster])
 }
 
-fn the_old_one_while_clients_are_steered() -> Result<()> {
-    while_steered("oldst", [OldWorker, OldMaster])
+fn the_old_one_while_clients_are_moved() -> Result<()> {
+    while_switching("oldst", [OldWorker, OldMaster])
 }
 
 /// HAProxy without a listening socket closes the connection when it is asked for them, and so does a dead one. Taken

@@ -30,6 +30,7 @@ mod stage;
 mod steering;
 mod steps;
 mod stop;
+mod strategy;
 mod supervision;
 mod systemd;
 mod takeover;
@@ -72,6 +73,8 @@ fn main() {
         steps::TESTS,
         stop::TESTS,
         steering::TESTS,
+        strategy::TESTS,
+        strategy::KILLED,
         takeover::TESTS,
         takeover::killed::TESTS,
         holder::TESTS,

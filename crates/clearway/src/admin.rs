@@ -131,7 +131,7 @@ async fn reload(State(wishes): State<Wishes>) -> Result<Response, StatusCode> {
     let (sender, receiver) = oneshot::channel();
     wishes.send(Wish::Reload(sender)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let answer = receiver.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    let status = if matches!(answer, Answer::Serving(..)) { StatusCode::OK } else { StatusCode::CONFLICT };
+    let status = if matches!(answer, Answer::Serving { .. }) { StatusCode::OK } else { StatusCode::CONFLICT };
     Ok((status, Json(api::Reloaded::from(answer))).into_response())
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::Settings;
+use clearway_core::strategy::{Means, by_means};
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::Invocation;
 use hyper::{Method, StatusCode};
@@ -72,13 +73,21 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
         crate::say!("{}", String::from_utf8_lossy(&body));
     } else {
         match &answer {
-            api::Reloaded::Serving { generation, worker, adopted, fresh, unclaimed } => {
+            api::Reloaded::Serving { generation, worker, adopted, fresh, unclaimed, moved } => {
                 crate::say!("generation {generation} serves, worker {worker}: {adopted} sockets taken over");
                 let (twice, gone): (Vec<_>, Vec<_>) =
                     unclaimed.iter().cloned().partition(|address| fresh.contains(address));
                 let new: Vec<_> = fresh.iter().filter(|address| !twice.contains(address)).cloned().collect();
                 list("newly bound", &new);
                 list("no longer bound", &gone);
+                for (means, addresses) in by_means(moved) {
+                    // Those are what was taken over.
+                    if means != Means::Handoff {
+                        list(&format!("moved by {means}"), &addresses);
+                    }
+                }
+                let twice: Vec<_> =
+                    twice.into_iter().filter(|one| moved.iter().all(|moved| moved.address != *one)).collect();
                 list("bound a second time (a specific IPv6 address needs `v6only` to be taken over)", &twice);
             }
             api::Reloaded::Refused(refused) => {

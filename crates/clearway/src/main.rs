@@ -20,6 +20,7 @@ mod output;
 mod run;
 mod shell;
 mod steps;
+mod strategies;
 mod systemd;
 mod takeover;
 mod upkeep;

@@ -22,7 +22,7 @@ use crate::admin::{Wish, api};
 use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
 use crate::systemd::{Stored, Systemd};
 use crate::takeover::{self, Held, Inheritance, NotGiven};
-use crate::{due, execute, hold, log, output, steps, watch};
+use crate::{due, execute, hold, log, output, steps, strategies, watch};
 
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -79,6 +79,7 @@ async fn supervise(
     let mut signals = Signals::install()
         .map_err(|error| Failure::new(ExitCode::Internal, format!("installing signal handlers: {error}")))?;
     introduce(&settings, &invocation);
+    strategies::check(settings.strategy)?;
     let begun = tokio::select! {
         biased;
         code = stopped(&mut signals) => return Ok(code),

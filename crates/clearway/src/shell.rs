@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
@@ -39,18 +40,20 @@ mod canary;
 mod child;
 pub mod custody;
 mod devices;
-mod failure;
+pub mod failure;
+mod hand_over;
 mod keeper;
 mod launch;
 mod memory;
 mod neighbours;
 mod prepare;
 mod program;
+mod prove;
 mod reading;
 pub mod reaper;
 mod servers;
-mod steer;
 mod succession;
+mod switch;
 pub mod thread;
 mod words;
 
@@ -67,7 +70,7 @@ use neighbours::Ours;
 use prepare::Prepared;
 use reading::{Chosen, Known};
 use servers::Servers;
-use steer::Steered;
+use switch::{Manners, Switch};
 
 /// What threads and tasks of the shell tell the loop.
 #[derive(Debug)]
@@ -105,8 +108,8 @@ pub enum Inner {
     },
     /// What those name was looked at, as far as it answers.
     Followed(Chosen),
-    /// What [`Action::Steer`] has come to.
-    Steered(Steered),
+    /// What [`Action::Switch`] has come to.
+    Switched(Switch),
     /// Another Clearway says something.
     Takeover(takeover::News),
     /// Where the servers of a generation are, if it said so.
@@ -153,8 +156,10 @@ pub struct Shell {
     memory: Memory,
     /// What the serving generation was started from.
     imprint: Option<Arc<Imprint>>,
-    /// Whose clients are steered, until it is committed or not.
-    steered: Option<Steered>,
+    /// To whom clients are brought, until it is committed or not.
+    switch: Option<Switch>,
+    /// Who serves.
+    serving: Option<Serving>,
     /// Set if something could not be taken out of the kernel.
     residue: bool,
     /// Other Clearways of this name.
@@ -204,7 +209,8 @@ impl Shell {
             open_files: child::raise_open_files(),
             memory: Memory::watch(),
             imprint: None,
-            steered: None,
+            switch: None,
+            serving: None,
             residue: false,
             servers: Servers::default(),
             canary: Canary::new(&settings),
@@ -229,13 +235,13 @@ impl Shell {
                 if let Some(running) = self.running.get_mut(&generation) {
                     running.give_up();
                 }
-                if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
-                    steered.abandoned();
+                if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
+                    switch.abandoned();
                 }
             }
             Action::Commit(generation) => self.commit(generation),
             Action::RememberOnly(wanted) => self.configurations.retain(|one, _| wanted.contains(one)),
-            Action::Steer(generation) => return self.steer(generation),
+            Action::Switch(generation) => return self.switch(generation),
             Action::Survey(generations) => self.survey(&generations),
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.end(generation, how),
@@ -277,8 +283,9 @@ impl Shell {
             self.systemd.keep(&self.custody);
             self.ours().and(&former).look(self.inner.clone());
         }
-        if let Some(steered) = self.steered.take_if(|one| one.generation == generation) {
-            steered.committed();
+        self.serving = Some(Serving::begins(generation));
+        if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
+            switch.committed();
         }
         // There may be plumbing that only a former generation needs, and lines whose condition does not hold.
         let configuration = self.configurations.get(&generation).map(|known| &known.configuration);
@@ -300,14 +307,14 @@ impl Shell {
         settling.fold(Ours::of(&self.custody, processes), Ours::and)
     }
 
-    fn steer(&self, generation: Generation) -> Outcome {
-        match self.running.get(&generation).and_then(|running| running.proved.as_ref()) {
-            Some(new) => {
-                steer::begin(generation, &self.custody, new, self.inner.clone());
-                Outcome::Nothing
-            }
-            None => Outcome::Event(Event::Steered(generation)),
-        }
+    fn switch(&self, generation: Generation) -> Outcome {
+        let Some(new) = self.running.get(&generation).and_then(|running| running.proved.as_ref()) else {
+            return Outcome::Event(Event::Switched { generation, moved: Vec::new() });
+        };
+        let Settings { strategy, instance, ports, .. } = &self.settings;
+        let manners = Manners { strategy: *strategy, instance: instance.clone(), ports: ports.clone() };
+        switch::begin(generation, manners, &self.custody, new, self.inner.clone());
+        Outcome::Nothing
     }
 
     fn prepare_generation(&mut self, chosen: Chosen) -> Event {
@@ -370,13 +377,16 @@ impl Shell {
                 self.say_once(lines.into_iter());
                 Event::TimePassed
             }
-            Inner::Steered(steered) => {
-                let event = steered.event();
-                // It may have ended meanwhile, or was committed without waiting any longer.
-                match self.running.get(&steered.generation) {
-                    Some(running) if running.proved.is_some() => self.steered = Some(steered),
-                    Some(_) => steered.committed(),
-                    None => steered.abandoned(),
+            Inner::Switched(mut switch) => {
+                let event = switch.event();
+                let generation = switch.generation;
+                // It may have ended or been given up meanwhile, or was committed without waiting any longer.
+                match self.running.get(&generation) {
+                    Some(running) if running.proved.is_some() => self.switch = Some(switch),
+                    _ if self.serving.as_ref().is_some_and(|one| one.generation == generation) => {
+                        switch.committed();
+                    }
+                    _ => switch.abandoned(),
                 }
                 event
             }
@@ -458,6 +468,9 @@ impl Shell {
             };
             let Some(mut running) = self.running.remove(&generation) else { continue };
             running.settle();
+            if let Some(serving) = self.serving.take_if(|one| one.generation == generation) {
+                serving.ends();
+            }
             let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
             let memory = self.memory.look();
             let end = memory.explain(reaper::end(status));
@@ -598,6 +611,7 @@ impl Shell {
     pub fn answer_status(&self, mut status: api::Status, sender: oneshot::Sender<Box<api::Status>>) {
         status.instance = self.settings.instance.as_ref().map(ToString::to_string);
         status.haproxy = self.program.known_version().map(|version| version.to_string());
+        status.strategy = self.settings.strategy;
         status.custody = self.custody.addresses();
         status.canary = self.canary.describe();
         status.plumbing = self.plumbing.as_ref().and_then(|one| serde_json::to_value(one.describe()).ok());
@@ -624,6 +638,24 @@ impl Shell {
             }
             let _ = sender.send(Box::new(status));
         });
+    }
+}
+
+/// The generation that was committed last, as long as its process lives.
+#[derive(Debug)]
+struct Serving {
+    generation: Generation,
+    /// Cleared when it is gone: seen by the thread that hands its sockets over.
+    alive: Arc<AtomicBool>,
+}
+
+impl Serving {
+    fn begins(generation: Generation) -> Self {
+        Self { generation, alive: Arc::new(AtomicBool::new(true)) }
+    }
+
+    fn ends(self) {
+        self.alive.store(false, Ordering::Relaxed);
     }
 }
 

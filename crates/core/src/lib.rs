@@ -10,4 +10,5 @@ pub mod exit;
 pub mod fence;
 pub mod names;
 pub mod settings;
+pub mod strategy;
 pub mod supervisor;

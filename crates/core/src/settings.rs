@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::names::{InstanceName, Mark};
+use crate::strategy::Strategy;
 use crate::supervisor::Budget;
 
 mod canary;
@@ -46,6 +47,7 @@ pub enum Key {
     HoldAfterLoss,
     ReadyTimeout,
     Settle,
+    Strategy,
     OldGenerations,
     OldAge,
     OldMemory,
@@ -141,6 +143,15 @@ pub const TABLE: &[Setting] = &[
         value: "DURATION",
         default: "200ms",
         help: "How long a new HAProxy that is ready must live beside the one that serves, before it replaces it",
+    },
+    Setting {
+        key: Key::Strategy,
+        flag: "strategy",
+        variable: "CLEARWAY_STRATEGY",
+        value: "NAME",
+        default: "handoff",
+        help: "How clients come to the new HAProxy at a reload: `handoff`, `reuseport`, `syn-drop`, `plug`, `tableflip`, `auto` \
+               (docs/explanation/strategies.md)",
     },
     Setting {
         key: Key::OldGenerations,
@@ -266,6 +277,8 @@ pub struct Settings {
     pub ready_timeout: Duration,
     /// From the proof of a new generation to its commit.
     pub settle: Duration,
+    /// How clients come to the new generation.
+    pub strategy: Strategy,
     /// What old generations may take.
     pub old: Budget,
     /// Format and level of Clearway's own log.
@@ -301,6 +314,7 @@ impl Default for Settings {
             hold_after_loss: Duration::from_mins(5),
             ready_timeout: Duration::from_mins(10),
             settle: Duration::from_millis(200),
+            strategy: Strategy::default(),
             old: Budget { generations: 50, age: None, memory: None },
             log: LogSetting::default(),
             mark: None,
@@ -350,6 +364,7 @@ impl Settings {
             Key::HoldAfterLoss => self.hold_after_loss = value::duration(text).map_err(wrong)?,
             Key::ReadyTimeout => self.ready_timeout = value::duration(text).map_err(wrong)?,
             Key::Settle => self.settle = value::duration(text).map_err(wrong)?,
+            Key::Strategy => self.strategy = text.parse().map_err(wrong)?,
             Key::OldGenerations => self.old.generations = value::number(text).map_err(wrong)?,
             Key::OldAge => self.old.age = Some(value::duration(text).map_err(wrong)?),
             Key::OldMemory => self.old.memory = Some(value::size(text).map_err(wrong)?),

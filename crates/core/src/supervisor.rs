@@ -4,9 +4,9 @@
 //!                 Begin, ReloadAsked, a crash
 //!                            |
 //!                            v
-//!   Prepare ---> Launch ---> proof ---> settling ---> Commit        an attempt; at most one at a time
-//!      |           |           |           |            |
-//!      +-----------+-----------+-----------+            +--> the former generation: Drain ---> gone
+//!   Prepare ---> Launch ---> proof ---> settling ---> Switch ---> Commit      an attempt; at most one at a time
+//!      |           |           |           |            |          |
+//!      +-----------+-----------+-----------+------------+          +--> the former generation: Drain ---> gone
 //!                       v
 //!              Refused: nothing has changed
 //! ```
@@ -17,9 +17,10 @@
 //!   generation only finishes its sessions.
 //! - Requests that arrive while an attempt is under way become one more attempt after it: what they
 //!   wanted may have been written after the running attempt had read the files.
-//! - Between proof and commit both generations accept, for as long as [`Limits::settle`] says. Meanwhile
-//!   the clients of sockets that could not be handed over are steered to the new generation. If that dies, nothing
-//!   has changed. If the former one dies, the commit comes at once.
+//! - Between proof and commit both generations accept, for as long as [`Limits::settle`] says. Then the clients of
+//!   sockets that were not handed over are brought to the new generation (the switch), until nobody waits in
+//!   the former one's. If the new one dies, or the switch fails, nothing has changed. If the former one dies, the
+//!   commit comes at once.
 //! - An attempt that failed is asked to finish, never killed: it may have accepted somebody.
 //! - If the serving generation dies, its sockets stay open in custody and the next start follows at
 //!   once, with the configuration that served; if that dies young again, after a pause that doubles up to
@@ -74,8 +75,9 @@ const PROVEN_AGE: Duration = Duration::from_secs(1);
 /// A configuration whose generation dies so soon after its commit gives way to the one that served before.
 pub const PROBATION: Duration = Duration::from_secs(5);
 
-/// How long clients may be steered away from the former generation's sockets before the commit comes anyway.
-pub const STEERING: Duration = Duration::from_secs(2);
+/// How long the switch from the former generation's sockets to those of the new one may take before the commit comes
+/// anyway.
+pub const SWITCHING: Duration = Duration::from_secs(2);
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +200,7 @@ impl Supervisor {
             Event::Prepared { generation, plumbing } => self.prepared(generation, plumbing, now, &mut todo),
             Event::Started { generation, pid } => self.started(generation, pid, &mut todo),
             Event::Proved { generation, proof } => self.proved(generation, proof, now, &mut todo),
-            Event::Steered(generation) => self.steered(generation, now, &mut todo),
+            Event::Switched { generation, moved } => self.switched(generation, moved, now, &mut todo),
             Event::Surveyed(surveys) => self.surveyed(&surveys, now, &mut todo),
             Event::Failed { generation, failure } => self.failed(generation, failure, now, &mut todo),
             Event::Exited { generation, end } => self.exited(generation, &end, now, &mut todo),
@@ -303,7 +305,7 @@ impl Supervisor {
             let next = Next::Starting(attempt.generation);
             todo.push(Action::Report(Report::Crashed { generation, how, next }));
             // One that has proved itself already need not wait any longer.
-            self.commit_settled(now, todo);
+            self.commit_ready(now, todo);
             return;
         }
         if self.give_back(now, todo) {

@@ -1,6 +1,7 @@
 //! What goes over the admin socket. Fields are only ever added; a reader ignores what it does not know.
 
 use clearway_core::exit::ExitCode;
+use clearway_core::strategy::{Moved, Strategy};
 use clearway_core::supervisor::{Answer, Failure};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub struct Status {
     pub last_attempt: Option<LastAttempt>,
     /// Crashes of HAProxy in a row.
     pub crashes_in_a_row: u32,
+    /// How clients come to a new generation.
+    #[serde(default)]
+    pub strategy: Strategy,
     /// The listening sockets that Clearway holds.
     pub custody: Vec<String>,
     /// What is in the kernel for transparent proxying.
@@ -88,6 +92,9 @@ pub struct LastAttempt {
     pub generation: u32,
     /// Unset: it took.
     pub failure: Option<Refused>,
+    /// What was done for the clients of which socket.
+    #[serde(default)]
+    pub moved: Vec<Moved>,
     /// Since it was decided.
     pub seconds_ago: u64,
 }
@@ -126,8 +133,11 @@ pub enum Reloaded {
         adopted: usize,
         /// Addresses of listening sockets that are new.
         fresh: Vec<String>,
-        /// Addresses that are no longer listened on.
+        /// Addresses that are no longer listened on, or that were bound anew beside the former socket.
         unclaimed: Vec<String>,
+        /// What was done for the clients of which socket.
+        #[serde(default)]
+        moved: Vec<Moved>,
     },
     /// It did not take; the former generation serves on.
     Refused(Refused),
@@ -149,10 +159,11 @@ impl Reloaded {
 impl From<Answer> for Reloaded {
     fn from(answer: Answer) -> Self {
         match answer {
-            Answer::Serving(generation, proof) => Self::Serving {
+            Answer::Serving { generation, proof, moved } => Self::Serving {
                 generation: generation.number(),
                 worker: proof.worker,
-                adopted: proof.adopted,
+                adopted: proof.adopted.len(),
+                moved: proof.all_moved(moved),
                 fresh: proof.fresh,
                 unclaimed: proof.unclaimed,
             },
@@ -183,9 +194,11 @@ impl Status {
             last_attempt: core.last_attempt.map(|last| LastAttempt {
                 generation: last.generation.number(),
                 failure: last.failure.map(Refused::from),
+                moved: last.moved,
                 seconds_ago: last.seconds_ago,
             }),
             crashes_in_a_row: core.crashes_in_a_row,
+            strategy: Strategy::default(),
             custody: Vec::new(),
             plumbing: None,
             canary: Vec::new(),

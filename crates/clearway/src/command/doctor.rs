@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::drift::FileMount;
 use clearway_kernel::capabilities::{self, Capability};
@@ -16,6 +17,7 @@ use serde::Serialize;
 use crate::admin::find;
 use crate::cli::Target;
 use crate::shell::{Program, read_configuration};
+use crate::strategies;
 
 mod transparent;
 
@@ -62,6 +64,7 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     findings.extend(capabilities_found());
     findings.extend(Family::ALL.into_iter().map(transparent_sockets));
     findings.push(kernel());
+    findings.extend(Strategy::ALL.map(|one| strategy(one, target.settings.strategy)));
     findings.push(left_behind());
     findings.push(running(target));
     findings.extend(transparent::canary(&target.settings).await);
@@ -161,6 +164,21 @@ fn kernel() -> Finding {
             "Linux {release} has no owner tables (5.12 and later have): after SIGKILL the table stays until the \
              next start or `clearway cleanup`"
         ))
+    }
+}
+
+/// Bad only where it is the one that is asked for.
+fn strategy(strategy: Strategy, wanted: Strategy) -> Finding {
+    let name = if strategy == wanted { "strategy (in use)" } else { "strategy" };
+    match strategies::check(strategy) {
+        Ok(()) => Finding::good(format!("{name} `{strategy}`: {}", strategies::summary(strategy))),
+        Err(failure) => Finding {
+            severity: if strategy == wanted { Severity::Problem } else { Severity::Note },
+            saw: format!("{name} `{strategy}` is not available: {}", failure.message),
+            matters: (strategy == wanted)
+                .then_some("Clearway does not start with a strategy that it cannot have"),
+            remedy: Some(failure.hints.join("; or ")),
+        },
     }
 }
 

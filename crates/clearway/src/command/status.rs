@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::strategy::{Strategy, by_means};
 use clearway_core::supervisor::Failure;
 
 use crate::admin::api::{SeenByCanary, Status};
@@ -53,6 +54,9 @@ fn in_words(status: &Status) -> String {
                 last.seconds_ago, last.generation, refused.message
             ),
         };
+        for (means, addresses) in by_means(&last.moved) {
+            let _ = writeln!(text, "moved by {means}: {}", listed(&addresses));
+        }
         for line in last.failure.iter().flat_map(|refused| &refused.words) {
             let _ = writeln!(text, "  {line}");
         }
@@ -65,6 +69,9 @@ fn in_words(status: &Status) -> String {
     }
     if status.crashes_in_a_row > 0 {
         let _ = writeln!(text, "{} deaths and failed starts of HAProxy in a row", status.crashes_in_a_row);
+    }
+    if status.strategy != Strategy::default() {
+        let _ = writeln!(text, "strategy: {}", status.strategy);
     }
     let _ = writeln!(text, "in custody: {}", listed(&status.custody));
     if let Some(plumbing) = &status.plumbing {

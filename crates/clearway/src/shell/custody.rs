@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, SocketKind};
+use clearway_kernel::listeners::is_local;
 use clearway_kernel::steering::{self, Fate};
 
 use super::backlog::Change;
@@ -38,6 +39,15 @@ impl Held {
     /// Whether it is of another network namespace, which its `bind` line names.
     pub fn has_namespace(&self) -> bool {
         !self.socket.namespace.is_empty()
+    }
+
+    /// Whether HAProxy can make another one at the same place, with the kernel sharing new clients out among both: TCP
+    /// at an address of this host, in this network namespace.
+    pub fn can_be_bound_beside(&self) -> bool {
+        let SocketIdentity { kind, address, .. } = &self.identity;
+        let tcp = matches!(kind, SocketKind::Stream | SocketKind::Mptcp);
+        let local = matches!(address, LocalAddress::Ip(at) if is_local(at.ip()));
+        tcp && local && !self.has_namespace()
     }
 
     /// Its descriptor.

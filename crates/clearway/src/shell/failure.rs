@@ -3,9 +3,11 @@
 use std::io::ErrorKind;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::complaint::{Cause, Complaint};
 use clearway_haproxy::configuration::ConfigurationError;
+use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Error, RemoveErrors};
 
@@ -58,6 +60,18 @@ pub fn plumbing(error: &Error) -> Failure {
         _ => ExitCode::Kernel,
     };
     split(code, "setting up transparent proxying", &error.to_string())
+}
+
+/// A strategy that cannot be had, by its own error.
+pub fn strategy(strategy: Strategy, error: &dyn std::error::Error) -> Failure {
+    const WITHOUT: &str = "the strategy `handoff` needs nothing of the kernel, `auto` takes what can be had";
+    let doing = format!("the strategy `{strategy}`");
+    if capabilities::effective().is_ok_and(|held| !held.has(Capability::NetAdmin)) {
+        let message = format!("{doing} puts rules into the kernel, and for that Clearway lacks NET_ADMIN");
+        let failure = Failure::new(ExitCode::Rights, message).hint(rights_remedy("--cap-add=NET_ADMIN"));
+        return failure.hint(WITHOUT);
+    }
+    split(ExitCode::Kernel, &doing, &error.to_string()).hint(WITHOUT)
 }
 
 /// Something that could not be removed, as lines for the log: the errors, then what helps.

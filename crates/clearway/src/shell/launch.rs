@@ -28,8 +28,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -37,31 +36,26 @@ use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Event, Failure, Proof};
+use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
 use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::drift::Imprint;
-use clearway_haproxy::getsocks::OfferedSocket;
-use clearway_haproxy::inventory::{self, SocketIdentity};
+use clearway_haproxy::inventory::SocketIdentity;
 use clearway_haproxy::runtime::{Channel, Command, ServerState};
-use clearway_haproxy::{getsocks, sockpair};
-use clearway_kernel::steering;
+use clearway_haproxy::sockpair;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::Shutdown;
 use rustix::process::{Pid, PidfdFlags};
-use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
-use super::custody::{Custody, Held, offered};
+use super::custody::{Custody, Held};
+use super::hand_over::{Beside, hand_over};
 use super::memory::FirstToGo;
 use super::prepare::Prepared;
+use super::prove::{Expected, prove, tell};
 use super::reading::Files;
 use super::words::Words;
-use super::{Inner, Shell, backlog, child, neighbours, thread};
-use crate::steps;
-
-/// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
-const HANDOVER: Duration = Duration::from_secs(5);
+use super::{Inner, Shell, backlog, child, thread};
 
 /// The process that accepts connections: not our child, so it has a handle that no other process can
 /// come to stand behind.
@@ -188,14 +182,15 @@ impl Shell {
         let stderr = process.stderr.take().ok_or_else(|| cannot("its standard error", &"not there"))?;
         let words = Words::listen(stderr).map_err(|error| cannot("its standard error", &error))?;
 
-        let crowded = Arc::new(OnceLock::new());
+        let asked = Arc::new(OnceLock::new());
         if let Some(end) = &handover {
             let end = end.try_clone().map_err(|error| cannot("handover", &error))?;
             let (custody, made) = (Arc::clone(&custody), Arc::clone(&made));
-            let (limit, crowded) = (self.settings.ready_timeout, Arc::clone(&crowded));
+            let (limit, asked) = (self.settings.ready_timeout, Arc::clone(&asked));
+            let beside = Beside::of(self.settings.strategy, self.serving.as_ref());
             thread::spawn("handing the listening sockets over", move || {
-                let sockets = offered(to_offer(&custody, &left_out, &made));
-                hand_over(&end, &sockets, &custody, limit, &crowded);
+                let sockets: Vec<&Held> = to_offer(&custody, &left_out, &made).collect();
+                hand_over(&end, &sockets, &custody, &beside, limit, &asked);
             });
         }
         let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
@@ -213,8 +208,8 @@ impl Shell {
             let mut outcome = prove(&to_prove, &expected, limit, &|worker| {
                 let _ = inner.send(Inner::Answered { generation, worker });
             });
-            if let (Ok(proven), Some(crowded)) = (&mut outcome, crowded.get()) {
-                proven.custody = std::mem::take(&mut proven.custody).beside_others(crowded.clone());
+            if let Ok(proven) = &mut outcome {
+                proven.remember(asked.get(), &lines);
             }
             tell(&inner, generation, outcome);
         });
@@ -288,119 +283,6 @@ fn to_offer<'a>(
 ) -> impl DoubleEndedIterator<Item = &'a Held> {
     let held = custody.sockets().iter().filter(|held| !left_out.contains(&held.identity.inode.0));
     held.chain(made)
-}
-
-fn hand_over(
-    end: &OwnedFd,
-    sockets: &[OfferedSocket<'_>],
-    custody: &Custody,
-    limit: Duration,
-    crowded: &OnceLock<HashSet<SocketAddr>>,
-) {
-    let done = sockpair::accept(end, limit).map_err(|error| error.to_string()).and_then(|connection| {
-        // The last moment before it binds: a former generation may take its time to let go.
-        let _ = crowded.set(crowd(custody));
-        getsocks::serve(connection, sockets, HANDOVER).map_err(|error| error.to_string())
-    });
-    match done {
-        Ok(()) => debug!("{} sockets were handed over", sockets.len()),
-        // A HAProxy that refuses its configuration never asks. Whether one that serves has got everything
-        // is seen by the proof.
-        Err(error) => debug!("no sockets were handed over: {error}"),
-    }
-}
-
-/// Where others listen beside what is in custody: strangers, or a former generation that has not let go yet.
-fn crowd(custody: &Custody) -> HashSet<SocketAddr> {
-    let held: Vec<BorrowedFd<'_>> = custody.sockets().iter().map(Held::descriptor).collect();
-    steering::crowded(&held).unwrap_or_else(|error| {
-        debug!("looking who else listens: {error}");
-        HashSet::new()
-    })
-}
-
-/// What a generation has shown.
-struct Proven {
-    proof: Proof,
-    custody: Custody,
-    notices: Vec<String>,
-}
-
-/// What it is compared with.
-struct Expected<'a> {
-    /// What it was offered.
-    held: &'a [SocketIdentity],
-    /// Those of them whose order is not known.
-    shuffled: &'a HashSet<u64>,
-    /// How many clients may wait there.
-    limits: &'a backlog::Known,
-    /// What it was started from.
-    lines: &'a Lines<'a>,
-    /// `-N`.
-    frontend_maxconn: Option<u32>,
-}
-
-/// `answered` hears the worker's number as soon as it is known: what follows may fail, and whoever accepts has to be
-/// told to drain then.
-fn prove(
-    stats: &OwnedFd,
-    expected: &Expected<'_>,
-    limit: Duration,
-    answered: &dyn Fn(u32),
-) -> Result<Proven, Failure> {
-    let Expected { held, limits, shuffled, lines, frontend_maxconn } = *expected;
-    let closed = |error: &dyn std::fmt::Display| Failure {
-        closed: true,
-        ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
-    };
-    let ask = || {
-        let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
-        let answer = Command::show_info().ask(&connection, Channel::Worker, limit);
-        answer.and_then(|answer| answer.info()).map_err(|error| closed(&error))
-    };
-    let info = ask()?;
-    answered(info.pid);
-    steps::at("asks", &"Sockets");
-    let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
-    let sockets = match getsocks::fetch(connection, HANDOVER) {
-        Ok(sockets) => sockets,
-        // It has no listening socket at all; or it has just died, which looks the same. Were that taken for an
-        // answer, the commit would close every socket in custody.
-        Err(getsocks::GetsocksError::Refused) => ask().map(|_| Vec::new())?,
-        Err(error @ getsocks::GetsocksError::TooManyFiles) => {
-            return Err(Failure::new(ExitCode::NotReady, error.to_string()).hint(
-                "every listening socket is held twice during a reload: raise the hard limit, for example with \
-                 `--ulimit nofile=65536` at `docker run` or LimitNOFILE= under systemd",
-            ));
-        }
-        Err(error) => return Err(closed(&error)),
-    };
-    let sockets: Vec<Held> =
-        sockets.into_iter().map(Held::received).collect::<Result<_, _>>().map_err(|error| closed(&error))?;
-    let mut custody = Custody::of(sockets, held, shuffled);
-    custody.sockets_mut().iter_mut().for_each(|held| held.complete(lines));
-    let used: Vec<SocketIdentity> = custody.sockets().iter().map(|held| held.identity.clone()).collect();
-    let adoption = inventory::adoption(held, &used);
-    let default = frontend_maxconn.or_else(|| info.get("Hard_maxconn")?.parse().ok());
-    backlog::note(custody.sockets_mut(), limits, lines, default);
-    let names = |sockets: &[SocketIdentity]| sockets.iter().map(ToString::to_string).collect();
-    let proof = Proof {
-        worker: info.pid,
-        adopted: adoption.adopted.len(),
-        fresh: names(&adoption.fresh),
-        unclaimed: names(&adoption.unclaimed),
-    };
-    let notices = neighbours::bound_twice(lines, &adoption);
-    Ok(Proven { proof, custody, notices })
-}
-
-fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<Proven, Failure>) {
-    let message = match outcome {
-        Ok(Proven { proof, custody, notices }) => Inner::Proved { generation, proof, custody, notices },
-        Err(failure) => Inner::Event(Event::Failed { generation, failure }),
-    };
-    // The loop is gone only when Clearway is.
-    let _ = inner.send(message);
 }
 
 /// How long all questions about sessions together may take.

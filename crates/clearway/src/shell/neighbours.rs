@@ -10,9 +10,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::custody::Custody;
 use super::{Inner, thread};
 
-/// A line for each address that HAProxy has bound a second time, with the `bind` line and what mends it.
-pub fn bound_twice(lines: &Lines<'_>, adoption: &Adoption) -> Vec<String> {
-    let unclaimed: HashSet<String> = adoption.unclaimed.iter().map(ToString::to_string).collect();
+/// A line for each address that HAProxy has bound a second time, with the `bind` line and what mends it; but for what it
+/// was not given on purpose.
+pub fn bound_twice(lines: &Lines<'_>, adoption: &Adoption, withheld: &HashSet<u64>) -> Vec<String> {
+    let unclaimed = adoption.unclaimed.iter().filter(|one| !withheld.contains(&one.inode.0));
+    let unclaimed: HashSet<String> = unclaimed.map(ToString::to_string).collect();
     let twice = adoption.fresh.iter().filter(|fresh| unclaimed.contains(&fresh.to_string()));
     let mut said: Vec<String> = twice.map(|fresh| words(fresh, lines.that_make(fresh).next())).collect();
     // Shards have one address.

@@ -54,8 +54,13 @@ fn prepare(number: u32) -> Action {
 }
 
 fn serving() -> Action {
-    let proof = Proof { worker: 7, adopted: 0, fresh: Vec::new(), unclaimed: Vec::new() };
-    Action::Report(Report::Serving { generation: Generation::FIRST, proof, took: Duration::ZERO })
+    let proof = Proof { worker: 7, adopted: Vec::new(), fresh: Vec::new(), unclaimed: Vec::new() };
+    Action::Report(Report::Serving {
+        generation: Generation::FIRST,
+        proof,
+        moved: Vec::new(),
+        took: Duration::ZERO,
+    })
 }
 
 fn refused() -> Action {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::exit::ExitCode;
 use crate::names::Generation;
+use crate::strategy::Moved;
 
 use super::event::{Action, Answer, Asker, End, Failure, Plumbing, Proof, Source};
 use super::report::Report;
 use super::status::Attempted;
-use super::{GRACE, Life, PROBATION, PROVEN_AGE, STEERING, State, Supervisor};
+use super::{GRACE, Life, PROBATION, PROVEN_AGE, SWITCHING, State, Supervisor};
 
 /// An attempt under way. At most one exists.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Attempt {
     askers: Vec<Asker>,
     since: Duration,
     stage: Stage,
+    /// What the switch has come to.
+    moved: Vec<Moved>,
 }
 
 #[derive(Debug)]
@@ -32,8 +35,11 @@ enum Stage {
     Settling {
         proof: Proof,
         until: Duration,
-        /// Whether clients still have to be steered away from the one that serves, and until when at most.
-        steering: Option<Duration>,
+    },
+    /// It has settled, and clients are brought to it.
+    Switching {
+        proof: Proof,
+        until: Duration,
     },
     /// HAProxy closed its private socket: its end will tell why.
     Ending {
@@ -54,10 +60,19 @@ impl Attempt {
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.stage {
             Stage::Preparing => None,
-            Stage::Settling { until, steering, .. } => Some(until.max(steering.unwrap_or_default())),
-            Stage::Proving { until, .. } | Stage::Ending { until, .. } | Stage::Gone { until, .. } => {
-                Some(until)
-            }
+            Stage::Proving { until, .. }
+            | Stage::Settling { until, .. }
+            | Stage::Switching { until, .. }
+            | Stage::Ending { until, .. }
+            | Stage::Gone { until, .. } => Some(until),
+        }
+    }
+
+    /// What it has proved, if it could be committed.
+    fn ready(&self) -> Option<&Proof> {
+        match &self.stage {
+            Stage::Settling { proof, .. } | Stage::Switching { proof, .. } => Some(proof),
+            _ => None,
         }
     }
 }
@@ -75,7 +90,7 @@ impl Supervisor {
         self.next = generation.next();
         self.restart = None;
         let stage = Stage::Preparing;
-        self.attempt = Some(Attempt { generation, source, askers, since: now, stage });
+        self.attempt = Some(Attempt { generation, source, askers, since: now, stage, moved: Vec::new() });
         todo.push(Action::Prepare(generation, source));
     }
 
@@ -153,48 +168,61 @@ impl Supervisor {
             }
             return;
         };
-        if !self.lives.contains_key(&generation) || matches!(attempt.stage, Stage::Settling { .. }) {
+        if !self.lives.contains_key(&generation) || attempt.ready().is_some() {
             return;
         }
-        let steer = beside && !proof.unclaimed.is_empty();
-        let steering = steer.then_some(now + STEERING);
-        attempt.stage = Stage::Settling { proof, until: now + settle, steering };
-        if steer {
-            todo.push(Action::Steer(generation));
-        } else if !beside || settle.is_zero() {
-            self.commit_settled(now, todo);
+        attempt.stage = Stage::Settling { proof, until: now + settle };
+        if !beside {
+            self.commit_ready(now, todo);
+        } else if settle.is_zero() {
+            self.settled(now, todo);
+        }
+    }
+
+    /// It has lived on for long enough. What it has not taken over would lose clients if it were closed now.
+    fn settled(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        if let Some(Attempt { generation, stage, .. }) = &mut self.attempt
+            && let Stage::Settling { proof, .. } = stage
+            && !proof.unclaimed.is_empty()
+        {
+            let proof = proof.clone();
+            *stage = Stage::Switching { proof, until: now + SWITCHING };
+            todo.push(Action::Switch(*generation));
+        } else {
+            self.commit_ready(now, todo);
         }
     }
 
     /// Nobody waits any more in a socket that the commit closes.
-    pub(super) fn steered(&mut self, generation: Generation, now: Duration, todo: &mut Vec<Action>) {
-        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
-            return;
-        };
-        if let Stage::Settling { until, steering, .. } = &mut attempt.stage {
-            *steering = None;
-            if *until <= now {
-                self.commit_settled(now, todo);
-            }
+    pub(super) fn switched(
+        &mut self,
+        generation: Generation,
+        moved: Vec<Moved>,
+        now: Duration,
+        todo: &mut Vec<Action>,
+    ) {
+        let switching =
+            |one: &&mut Attempt| one.generation == generation && matches!(one.stage, Stage::Switching { .. });
+        if let Some(attempt) = self.attempt.as_mut().filter(switching) {
+            attempt.moved = moved;
+            self.commit_ready(now, todo);
         }
     }
 
     /// The commit, if there is somebody to commit: from here on the new generation serves.
-    pub(super) fn commit_settled(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        let settled = |attempt: &mut Attempt| matches!(attempt.stage, Stage::Settling { .. });
-        let Some(Attempt { generation, askers, since, stage: Stage::Settling { proof, .. }, .. }) =
-            self.attempt.take_if(settled)
-        else {
-            return;
-        };
+    pub(super) fn commit_ready(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        let Some(attempt) = self.attempt.take_if(|attempt| attempt.ready().is_some()) else { return };
+        let Some(proof) = attempt.ready().cloned() else { return };
+        let Attempt { generation, askers, since, moved, .. } = attempt;
         let former = self.serving();
         let Some(life) = self.lives.get_mut(&generation) else { return };
         life.state = State::Serving { since: now, proof: proof.clone() };
         let configuration = life.configuration;
         todo.push(Action::Commit(generation));
         let took = now.saturating_sub(since);
-        todo.push(Action::Report(Report::Serving { generation, proof: proof.clone(), took }));
-        self.last = Some(Attempted::took(generation, now));
+        let moving = moved.clone();
+        todo.push(Action::Report(Report::Serving { generation, proof: proof.clone(), moved: moving, took }));
+        self.last = Some(Attempted::took(generation, proof.all_moved(moved.clone()), now));
         self.served = Some(configuration);
         self.supersede(now, todo);
         if let Some(former) = former {
@@ -202,7 +230,7 @@ impl Supervisor {
             self.drain(former, now, todo);
         }
         todo.push(Action::RememberOnly(std::iter::once(configuration).chain(self.good).collect()));
-        answer(&askers, &Answer::Serving(generation, proof), todo);
+        answer(&askers, &Answer::Serving { generation, proof, moved }, todo);
         self.after_an_attempt(now, todo);
     }
 
@@ -228,7 +256,7 @@ impl Supervisor {
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             return;
         };
-        let was_ready = matches!(attempt.stage, Stage::Settling { .. });
+        let was_ready = attempt.ready().is_some();
         let message = if was_ready {
             format!("HAProxy was ready, and then ended although nobody asked it to ({end})")
         } else {
@@ -286,7 +314,8 @@ impl Supervisor {
     pub(super) fn attempt_timed_out(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = &self.attempt else { return };
         let failure = match &attempt.stage {
-            Stage::Settling { .. } => return self.commit_settled(now, todo),
+            Stage::Settling { .. } => return self.settled(now, todo),
+            Stage::Switching { .. } => return self.commit_ready(now, todo),
             Stage::Ending { failure, .. } | Stage::Gone { failure, .. } => failure.clone(),
             _ => Failure::new(
                 ExitCode::NotReady,

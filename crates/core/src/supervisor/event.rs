@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::exit::ExitCode;
 use crate::names::Generation;
+use crate::strategy::{Means, Moved};
 
 use super::report::Report;
 
@@ -90,9 +91,13 @@ pub enum Event {
         /// What it proved.
         proof: Proof,
     },
-    /// [`Action::Steer`] is done, or cannot be: nobody waits in a socket that will be closed, as far as that
-    /// can be had.
-    Steered(Generation),
+    /// [`Action::Switch`] is done: nobody waits in a socket that will be closed, as far as that can be had.
+    Switched {
+        /// To which.
+        generation: Generation,
+        /// What was done for which socket.
+        moved: Vec<Moved>,
+    },
     /// What came of [`Action::Survey`].
     Surveyed(Vec<Survey>),
     /// Preparing, launching or proving came to nothing.
@@ -195,8 +200,8 @@ pub enum Plumbing {
 pub struct Proof {
     /// The process that accepts connections.
     pub worker: u32,
-    /// How many listening sockets it took over from custody (the same inodes).
-    pub adopted: usize,
+    /// The addresses of the listening sockets that it took over from custody (the same inodes).
+    pub adopted: Vec<String>,
     /// The addresses of the sockets that it made itself.
     pub fresh: Vec<String>,
     /// The addresses in custody that it does not use.
@@ -204,13 +209,21 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Whether it has no listening socket at all: an empty configuration is one that HAProxy accepts.
-    pub fn listens_nowhere(&self) -> bool {
-        self.adopted == 0 && self.fresh.is_empty()
+    /// What was done for the clients of every socket that the former generation had and this one has as well: those that
+    /// it took over, and those of the switch.
+    pub fn all_moved(&self, by_the_switch: Vec<Moved>) -> Vec<Moved> {
+        let adopted =
+            self.adopted.iter().map(|address| Moved { address: address.clone(), by: Means::Handoff });
+        adopted.chain(by_the_switch).collect()
     }
 
-    /// Addresses that it has bound a second time beside the socket in custody: HAProxy did not recognise
-    /// that one (knowledge A.3, A.6), and whoever waits in it is not served.
+    /// Whether it has no listening socket at all: an empty configuration is one that HAProxy accepts.
+    pub fn listens_nowhere(&self) -> bool {
+        self.adopted.is_empty() && self.fresh.is_empty()
+    }
+
+    /// Addresses that it has bound a second time beside the socket in custody, because HAProxy was not given that
+    /// one or did not recognise it (knowledge A.3, A.6): whoever waits in it is not served.
     pub fn bound_twice(&self) -> impl Iterator<Item = &str> {
         self.unclaimed.iter().filter(|address| self.fresh.contains(address)).map(String::as_str)
     }
@@ -253,9 +266,9 @@ pub enum Action {
     Prepare(Generation, Source),
     /// Start HAProxy with what is in custody, and let it prove itself.
     Launch(Generation),
-    /// Let all new clients go to this generation where it has bound an address beside the serving one, until
-    /// nobody waits in the serving one's socket.
-    Steer(Generation),
+    /// Bring new clients to this generation where it does not use the sockets of the serving one, until nobody
+    /// waits in those.
+    Switch(Generation),
     /// Forget what was prepared for a generation that will never serve.
     Abandon(Generation),
     /// The generation serves from now on: its sockets are what custody holds.
@@ -306,8 +319,15 @@ pub enum How {
 /// What somebody who waited is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The reload took: this generation serves.
-    Serving(Generation, Proof),
+    /// The reload took.
+    Serving {
+        /// Which generation serves.
+        generation: Generation,
+        /// What it proved.
+        proof: Proof,
+        /// What was done for sockets that it did not take over.
+        moved: Vec<Moved>,
+    },
     /// The reload did not take; the former generation, if there is one, serves on.
     Refused(Failure),
     /// Clearway is stopping: it reloads no more.

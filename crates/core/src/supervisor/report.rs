@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::exit::ExitCode;
 use crate::names::Generation;
 
+use crate::strategy::{Means, Moved, by_means};
+
 use super::event::{Asker, Failure, Proof};
 use super::turn::Turn;
 
@@ -37,6 +39,8 @@ pub enum Report {
         generation: Generation,
         /// What it proved.
         proof: Proof,
+        /// What was done for sockets that it did not take over.
+        moved: Vec<Moved>,
         /// From the beginning of the attempt to the commit.
         took: Duration,
     },
@@ -195,20 +199,18 @@ impl fmt::Display for Report {
             }
             Self::ReloadIgnored(by) => write!(f, "reload asked for by {by}: not any more, it is stopping"),
             Self::Started(generation, pid) => write!(f, "generation {generation} started, pid {pid}"),
-            Self::Serving { generation, proof, took } => {
-                let total = proof.adopted + proof.fresh.len();
+            Self::Serving { generation, proof, moved, took } => {
                 let took = took.as_millis();
                 write!(f, "generation {generation} serves, worker {}: ", proof.worker)?;
-                match (proof.adopted, total) {
+                match (proof.adopted.len(), proof.adopted.len() + proof.fresh.len()) {
                     (0, 0) => write!(f, "it listens nowhere, after {took} ms")?,
                     (0, 1) => write!(f, "1 socket, after {took} ms")?,
-                    (0, _) => write!(f, "{total} sockets, after {took} ms")?,
-                    (adopted, _) => write!(f, "{adopted} of {total} sockets taken over, after {took} ms")?,
+                    (0, total) => write!(f, "{total} sockets, after {took} ms")?,
+                    (adopted, total) => {
+                        write!(f, "{adopted} of {total} sockets taken over, after {took} ms")?;
+                    }
                 }
-                let (twice, gone): (Vec<_>, Vec<_>) =
-                    proof.unclaimed.iter().cloned().partition(|address| proof.fresh.contains(address));
-                list(f, "; no longer used: ", &gone)?;
-                list(f, "; bound a second time: ", &twice)
+                arrivals(f, proof, moved)
             }
             Self::Refused { generation, failure, serving } => {
                 write!(f, "generation {generation} came to nothing: {}", failure.message)?;
@@ -292,6 +294,21 @@ impl fmt::Display for Report {
 /// How many, in words where nobody said so.
 fn number(sessions: Option<u64>) -> String {
     sessions.map_or_else(|| "an unknown number of".to_owned(), |number| number.to_string())
+}
+
+/// What became of sockets that were not taken over: their clients were moved, or there are none to be any more.
+fn arrivals(f: &mut fmt::Formatter<'_>, proof: &Proof, moved: &[Moved]) -> fmt::Result {
+    for (means, addresses) in &by_means(moved) {
+        let heading = match means {
+            Means::Nothing => "; bound a second time, and clients may have been reset: ".to_owned(),
+            means => format!("; moved by {means}: "),
+        };
+        list(f, &heading, addresses)?;
+    }
+    let left = proof.unclaimed.iter().filter(|address| moved.iter().all(|one| one.address != **address));
+    let (twice, gone): (Vec<_>, Vec<_>) = left.cloned().partition(|address| proof.fresh.contains(address));
+    list(f, "; no longer used: ", &gone)?;
+    list(f, "; bound a second time: ", &twice)
 }
 
 /// The items after a heading, or nothing for none.

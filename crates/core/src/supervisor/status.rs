@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::names::Generation;
+use crate::strategy::Moved;
 
 use super::event::Failure;
 use super::{PROVEN_AGE, State, Supervisor};
@@ -16,6 +17,8 @@ pub struct Attempted {
     pub generation: Generation,
     /// Unset: it took.
     pub failure: Option<Failure>,
+    /// What was done for which listening socket of the former generation.
+    pub moved: Vec<Moved>,
     /// Seconds since it was decided; filled in when asked.
     pub seconds_ago: u64,
     #[serde(skip)]
@@ -23,12 +26,12 @@ pub struct Attempted {
 }
 
 impl Attempted {
-    pub(super) fn took(generation: Generation, at: Duration) -> Self {
-        Self { generation, failure: None, seconds_ago: 0, at }
+    pub(super) fn took(generation: Generation, moved: Vec<Moved>, at: Duration) -> Self {
+        Self { generation, failure: None, moved, seconds_ago: 0, at }
     }
 
     pub(super) fn refused(generation: Generation, failure: Failure, at: Duration) -> Self {
-        Self { generation, failure: Some(failure), seconds_ago: 0, at }
+        Self { generation, failure: Some(failure), moved: Vec::new(), seconds_ago: 0, at }
     }
 }
 

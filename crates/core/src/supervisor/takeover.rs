@@ -191,7 +191,7 @@ impl Supervisor {
                 self.inherited = true;
                 if self.stop.is_none() {
                     todo.push(Action::Report(Report::Takeover(Turn::PredecessorGone)));
-                    self.commit_settled(now, todo);
+                    self.commit_ready(now, todo);
                 }
             }
             Role::OnProbation { .. } => self.role = Role::Alone,

@@ -15,7 +15,15 @@ const LIMITS: Limits = Limits {
 };
 
 fn proof(worker: u32) -> Proof {
-    Proof { worker, adopted: 0, fresh: vec!["127.0.0.1:80".into()], unclaimed: Vec::new() }
+    Proof { worker, adopted: Vec::new(), fresh: vec!["127.0.0.1:80".into()], unclaimed: Vec::new() }
+}
+
+fn serving(number: u32, worker: u32) -> Answer {
+    Answer::Serving { generation: generation(number), proof: proof(worker), moved: Vec::new() }
+}
+
+fn switched(number: u32) -> Event {
+    Event::Switched { generation: generation(number), moved: Vec::new() }
 }
 
 fn failure(code: ExitCode) -> Failure {
@@ -114,7 +122,7 @@ fn a_reload_commits_before_it_drains_and_answers_last() {
         [
             Action::Commit(generation(2)),
             Action::Drain(generation(1)),
-            Action::Answer(RequestId(7), Answer::Serving(generation(2), proof(21)))
+            Action::Answer(RequestId(7), serving(2, 21))
         ]
     );
     assert_eq!(stage.supervisor.serving(), Some(generation(2)));
@@ -146,7 +154,7 @@ fn requests_during_a_reload_become_one_more() {
     assert!(stage.prove(2).ends_with(&[Action::Prepare(generation(3), Source::Disk)]));
     stage.launch(3, Plumbing::NotNeeded);
     let end = stage.prove(3);
-    assert_eq!(end.last(), Some(&Action::Answer(RequestId(1), Answer::Serving(generation(3), proof(31)))));
+    assert_eq!(end.last(), Some(&Action::Answer(RequestId(1), serving(3, 31))));
     assert_eq!(stage.supervisor.next_deadline(), None);
 }
 
@@ -349,7 +357,7 @@ fn one_that_is_gone_is_not_committed_while_its_last_words_are_awaited() {
     reload_and_prove(&mut stage, 2);
     assert_eq!(stage.gone(2, "killed by SIGSEGV"), []);
     assert_eq!(stage.later(Duration::from_millis(200)), [], "it would have settled by now");
-    assert_eq!(stage.step(Event::Steered(generation(2))), []);
+    assert_eq!(stage.step(switched(2)), []);
     assert_eq!(stage.prove(2), [], "said before it died");
     let closed = Failure { closed: true, ..failure(ExitCode::NotReady) };
     assert_eq!(stage.step(Event::Failed { generation: generation(2), failure: closed }), []);
@@ -383,24 +391,57 @@ fn if_the_serving_one_dies_meanwhile_the_commit_comes_at_once() {
 }
 
 #[test]
-fn clients_are_steered_first_where_an_address_was_bound_twice() {
+fn clients_are_moved_first_where_an_address_was_bound_twice() {
     let mut stage = settling();
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
     stage.launch(2, Plumbing::NotNeeded);
     let proof = Proof { unclaimed: proof(2).fresh, ..proof(2) };
     let steer = stage.step(Event::Proved { generation: generation(2), proof: proof.clone() });
-    assert_eq!(steer, [Action::Steer(generation(2))]);
+    assert_eq!(steer, [], "both accept");
+    assert_eq!(stage.later(Duration::from_millis(200)), [Action::Switch(generation(2))]);
     assert_eq!(stage.later(Duration::from_secs(1)), [], "it is not done yet");
-    assert_eq!(
-        stage.step(Event::Steered(generation(2))),
-        [Action::Commit(generation(2)), Action::Drain(generation(1))]
-    );
+    assert_eq!(stage.step(switched(2)), [Action::Commit(generation(2)), Action::Drain(generation(1))]);
     // One that is never done does not hold the reload up for ever.
     stage.exit(1, "exit code 0");
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
     stage.launch(3, Plumbing::NotNeeded);
     stage.step(Event::Proved { generation: generation(3), proof });
-    assert!(stage.later(STEERING).contains(&Action::Commit(generation(3))));
+    assert_eq!(stage.later(Duration::from_millis(200)), [Action::Switch(generation(3))]);
+    assert!(stage.later(SWITCHING).contains(&Action::Commit(generation(3))));
+}
+
+#[test]
+fn a_switch_that_fails_is_undone_and_the_former_one_serves_on() {
+    let mut stage = settling();
+    stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1))));
+    stage.launch(2, Plumbing::NotNeeded);
+    let proof = Proof { unclaimed: proof(2).fresh, ..proof(2) };
+    stage.step(Event::Proved { generation: generation(2), proof });
+    assert_eq!(stage.later(Duration::from_millis(200)), [Action::Switch(generation(2))]);
+    let failed = Event::Failed { generation: generation(2), failure: failure(ExitCode::Rights) };
+    let refused = Answer::Refused(failure(ExitCode::Rights));
+    assert_eq!(
+        stage.step(failed),
+        [Action::Abandon(generation(2)), Action::Answer(RequestId(1), refused), Action::Drain(generation(2))]
+    );
+    assert_eq!(stage.step(switched(2)), [], "said too late");
+    assert_eq!(stage.supervisor.serving(), Some(generation(1)));
+}
+
+#[test]
+fn one_that_dies_during_the_switch_has_changed_nothing_either() {
+    for dies in [1, 2] {
+        let mut stage = settling();
+        stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+        stage.launch(2, Plumbing::NotNeeded);
+        let proof = Proof { unclaimed: proof(2).fresh, ..proof(2) };
+        stage.step(Event::Proved { generation: generation(2), proof });
+        assert_eq!(stage.later(Duration::from_millis(200)), [Action::Switch(generation(2))]);
+        let actions = stage.exit(dies, "killed by SIGKILL");
+        let expected = if dies == 1 { Action::Commit(generation(2)) } else { Action::Abandon(generation(2)) };
+        assert_eq!(actions, [expected]);
+        assert_eq!(stage.supervisor.serving(), Some(generation(3 - dies)));
+    }
 }
 
 #[test]

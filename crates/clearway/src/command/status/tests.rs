@@ -28,6 +28,7 @@ fn a_status_can_be_read_by_a_person() {
             },
         ],
         last_attempt: Some(LastAttempt {
+            moved: Vec::new(),
             generation: 3,
             failure: Some(Refused {
                 code: 65,
@@ -38,6 +39,7 @@ fn a_status_can_be_read_by_a_person() {
             seconds_ago: 5,
         }),
         crashes_in_a_row: 0,
+        strategy: clearway_core::strategy::Strategy::default(),
         custody: vec!["0.0.0.0:80".into(), "[::]:443".into()],
         plumbing: Some(
             serde_json::json!({"table": "clearway_web_0_1", "mark": 536_870_912, "route_table": 7}),

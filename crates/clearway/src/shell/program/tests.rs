@@ -1,9 +1,15 @@
 use super::*;
 
+/// Written by another process: our own descriptor for writing could be in a child that another test forks at this very
+/// moment, and what is open for writing cannot be executed (`ETXTBSY`).
 fn script(directory: &Path, text: &str) -> Program {
     let path = directory.join("haproxy");
-    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut writer = std::process::Command::new("sh");
+    writer
+        .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$2" > "$1" && chmod 755 "$1""#, "sh"])
+        .arg(&path)
+        .arg(text);
+    assert!(writer.status().unwrap().success());
     Program::new(path.into())
 }
 

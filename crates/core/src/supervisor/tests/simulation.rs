@@ -48,7 +48,7 @@ struct Simulation {
     exit: Option<ExitCode>,
     stopping_since: Option<Duration>,
     /// What the shell will answer when it comes to it.
-    steer_done: Option<Generation>,
+    switch_done: Option<Generation>,
     surveys: Option<Vec<Survey>>,
     /// Who has the sockets beside us: a successor that starts, or that serves.
     peer: Option<(Peer, bool)>,
@@ -79,7 +79,7 @@ impl Simulation {
             answered: 0,
             exit: None,
             stopping_since: None,
-            steer_done: None,
+            switch_done: None,
             surveys: None,
             peer: None,
             peers: 0,
@@ -126,9 +126,9 @@ impl Simulation {
                 self.late += slept;
                 self.step(Event::TimePassed);
             }
-            (1, _) if self.steer_done.is_some() => {
-                let generation = self.steer_done.take().unwrap();
-                self.step(Event::Steered(generation));
+            (1, _) if self.switch_done.is_some() => {
+                let generation = self.switch_done.take().unwrap();
+                self.step(Event::Switched { generation, moved: Vec::new() });
             }
             (2..=4, _) if self.surveys.is_some() => {
                 let surveys = self.surveys.take().unwrap();
@@ -159,7 +159,7 @@ impl Simulation {
             (17, Some((generation, Process::Running { .. }))) => {
                 self.exited(generation, "killed by SIGSEGV", failure);
             }
-            (19, Some((generation, _))) => self.step(Event::Steered(generation)),
+            (19, Some((generation, _))) => self.step(Event::Switched { generation, moved: Vec::new() }),
             // Events about what never was: a shell in confusion.
             (18, _) => self.step(Event::Started { generation: Generation::FIRST, pid: 1 }),
             _ => {}
@@ -207,7 +207,8 @@ impl Simulation {
     fn proved(&mut self, generation: Generation) {
         // Now and then an address is bound a second time.
         let twice = if self.random.u8(0..4) == 0 { vec!["[fd00::1]:80".to_owned()] } else { Vec::new() };
-        let proof = Proof { worker: 1, adopted: 1, fresh: twice.clone(), unclaimed: twice };
+        let proof =
+            Proof { worker: 1, adopted: vec!["127.0.0.1:81".into()], fresh: twice.clone(), unclaimed: twice };
         if self.supervisor.attempt.as_ref().is_some_and(|attempt| attempt.generation == generation) {
             self.proved.insert(generation);
         }
@@ -322,11 +323,11 @@ impl Simulation {
                 self.committed = Some(generation);
                 self.custody = true;
             }
-            Action::Steer(generation) => {
+            Action::Switch(generation) => {
                 assert!(self.predecessor || self.committed.is_some());
                 assert!(self.committed != Some(generation));
                 if self.random.bool() {
-                    self.steer_done = Some(generation);
+                    self.switch_done = Some(generation);
                 }
             }
             Action::RememberOnly(wanted) => {

@@ -1,0 +1,334 @@
+//! The switch: how the clients of sockets that were not handed over come to the new generation, so that nobody is
+//! lost when the old sockets are closed. Beside the loop: it waits for clients.
+//!
+//! ```text
+//!   core              shell, in the loop              this thread                    HAProxy, old
+//!    |                 Proved(new), settled
+//!    |- Switch(new) --> begin ---------------------->  send new clients elsewhere     accepts who is there
+//!    |                                                 wait: nobody half open,
+//!    |                                                 nobody in a queue
+//!    |<---- Switched ---------------------------------- close it exactly
+//!    |- Commit(new) -----------> our duplicates are closed
+//!    |- Drain(old) ----------------------------------------------------------------> closes its own
+//!    |                           release, when the last copy of the old sockets is closed
+//!    |- Abandon(new), instead -> revert, and release when the new sockets are gone
+//! ```
+//!
+//! How they are sent elsewhere is up to the strategy, and to the socket ([`plan`]): by steering within the kernel's
+//! group ([`clearway_kernel::steering`] has the rules), by a gate that stops SYNs until the old sockets are closed
+//! ([`clearway_kernel::gate`]), or by a seal, which makes one socket deaf to SYNs. No thread keeps a socket open: each
+//! looks them up in custody when it needs one, so that a stop is a stop. A gate opens with its owner.
+
+use std::collections::HashSet;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use clearway_core::exit::ExitCode;
+use clearway_core::names::{Generation, InstanceName};
+use clearway_core::strategy::{Moved, Strategy};
+use clearway_core::supervisor::{Event, Failure, SWITCHING};
+use clearway_kernel::listeners;
+use clearway_kernel::queues::{self, Listener, Waiting};
+use clearway_kernel::steering::{self, Fate, Group, Order};
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{debug, info, warn};
+
+use super::custody::{Custody, Held};
+use super::{Inner, failure, thread};
+use crate::steps;
+use closed::Closed;
+use plan::Plan;
+
+mod closed;
+mod plan;
+
+/// How often it is looked whether somebody waits.
+const PACE: Duration = Duration::from_millis(5);
+
+/// How long the old generation may take to close its sockets after it was told to drain, before the kernel is
+/// left as it is: the next reload steers anew.
+const CLOSING: Duration = Duration::from_secs(30);
+
+/// Counts the switches: whoever is late must not undo what a later one has done.
+static EPOCH: AtomicU64 = AtomicU64::new(0);
+
+/// How it is to be done.
+#[derive(Clone, Debug)]
+pub struct Manners {
+    /// What the settings say.
+    pub strategy: Strategy,
+    /// The name that a gate carries.
+    pub instance: Option<InstanceName>,
+    /// Ports that a gate is closed for although no socket of them is known (`HAPROXY_PORTS`).
+    pub ports: Vec<u16>,
+}
+
+/// What was done for a generation that has not been committed yet.
+#[derive(Debug)]
+pub struct Switch {
+    /// For which.
+    pub generation: Generation,
+    epoch: u64,
+    groups: Vec<Group>,
+    sealed: Vec<Listener>,
+    gate: Option<Closed>,
+    former: Weak<Custody>,
+    new: Weak<Custody>,
+    /// What is to be reported.
+    moved: Vec<Moved>,
+    failed: Option<Failure>,
+}
+
+/// Begins; what comes of it arrives as [`Inner::Switched`].
+pub fn begin(
+    generation: Generation,
+    manners: Manners,
+    former: &Arc<Custody>,
+    new: &Arc<Custody>,
+    inner: UnboundedSender<Inner>,
+) {
+    let (former, new) = (Arc::downgrade(former), Arc::downgrade(new));
+    let epoch = EPOCH.fetch_add(1, Ordering::Relaxed) + 1;
+    let failed = inner.clone();
+    let begun = thread::spawn("moving clients to the new generation", move || {
+        let mut switch = Switch {
+            generation,
+            epoch,
+            groups: Vec::new(),
+            sealed: Vec::new(),
+            gate: None,
+            former,
+            new,
+            moved: Vec::new(),
+            failed: None,
+        };
+        switch.failed = switch.divert_and_wait(&manners).err();
+        let _ = inner.send(Inner::Switched(switch));
+    });
+    if !begun {
+        let _ = failed.send(Inner::Event(Event::Switched { generation, moved: Vec::new() }));
+    }
+}
+
+impl Switch {
+    /// What the core is told.
+    pub fn event(&mut self) -> Event {
+        let generation = self.generation;
+        match self.failed.take() {
+            Some(failure) => Event::Failed { generation, failure },
+            None => Event::Switched { generation, moved: std::mem::take(&mut self.moved) },
+        }
+    }
+
+    fn divert_and_wait(&mut self, manners: &Manners) -> Result<(), Failure> {
+        let until = Instant::now() + SWITCHING;
+        steps::at("diverts", &"Clients");
+        let Some(leaving) = self.divert(manners)? else { return Ok(()) };
+        steps::at("waits", &"Clients");
+        let mut waiting = match Waiting::begin(leaving) {
+            Ok(waiting) => waiting,
+            Err(error) => return cannot(manners.strategy, &error),
+        };
+        loop {
+            match waiting.poll() {
+                Ok(remaining) if remaining.is_nothing() => break,
+                Ok(remaining) if Instant::now() >= until => {
+                    warn!(
+                        "{} client(s) still wait in sockets that generation {} does not use: they will be reset",
+                        usize::try_from(remaining.queued)
+                            .unwrap_or(usize::MAX)
+                            .saturating_add(remaining.half_open),
+                        self.generation
+                    );
+                    break;
+                }
+                Ok(_) => sleep(PACE),
+                Err(error) => {
+                    warn!("looking whether clients wait in sockets that are about to be closed: {error}");
+                    break;
+                }
+            }
+        }
+        self.at_each(Group::narrow);
+        Ok(())
+    }
+
+    /// Sends new clients where somebody will accept them; tells which sockets leave.
+    fn divert(&mut self, manners: &Manners) -> Result<Option<Vec<Listener>>, Failure> {
+        let (Some(former), Some(new)) = (self.former.upgrade(), self.new.upgrade()) else { return Ok(None) };
+        let mut plan = match look(&former, &new, manners.strategy) {
+            Ok(plan) => plan,
+            Err(error) => return cannot(manners.strategy, &error).map(|()| None),
+        };
+        self.close_the_gate(manners, &mut plan)?;
+        self.groups = std::mem::take(&mut plan.groups);
+        self.sealed = std::mem::take(&mut plan.sealed);
+        self.sealed
+            .extend(self.groups.iter().filter(|group| group.needs_seal()).flat_map(Group::leaving).copied());
+        let wanted = self.groups.len();
+        self.at_each(Group::steer);
+        if self.groups.len() < wanted && !manners.strategy.hands_over() {
+            let message =
+                format!("the strategy `{}`: new connections could not be steered", manners.strategy);
+            return Err(Failure::new(ExitCode::Kernel, message));
+        }
+        self.sealed.retain(|listener| {
+            let sealed = descriptor(&former, listener.inode).map(steering::seal);
+            if let Some(Err(error)) = &sealed {
+                debug!("{error}");
+            }
+            matches!(sealed, Some(Ok(())))
+        });
+        let name = |listener: &Listener| {
+            let held = held(&former, listener.inode);
+            held.map_or_else(|| listener.address.to_string(), |held| held.identity.to_string())
+        };
+        let gated = self.gate.as_ref().map(|gate| (&*gate.listeners, gate.means()));
+        self.moved = plan.moved(&self.groups, &self.sealed, gated, &name);
+        Ok(Some(plan.leaving))
+    }
+
+    /// Stops SYNs to the sockets that the plan has for it. Where that was asked for and cannot be had, nothing has been
+    /// changed; where it is only the best that might be had, the next best follows.
+    fn close_the_gate(&mut self, manners: &Manners, plan: &mut Plan) -> Result<(), Failure> {
+        if plan.gated.is_empty() {
+            return Ok(());
+        }
+        let gated = std::mem::take(&mut plan.gated);
+        match Closed::close(manners, gated.clone()) {
+            Ok(gate) => {
+                self.gate = Some(gate);
+                Ok(())
+            }
+            Err(error) if manners.strategy == Strategy::Auto => {
+                info!("SYNs are not stopped while sockets are closed: {error}");
+                plan.sealed.extend(gated);
+                Ok(())
+            }
+            Err(error) => Err(failure::strategy(manners.strategy, &error)),
+        }
+    }
+
+    /// Does something to each group, by way of one of its sockets that we hold.
+    fn at_each(&mut self, what: fn(&Group, BorrowedFd<'_>) -> Result<(), steering::Error>) {
+        let custodies = [self.former.upgrade(), self.new.upgrade()];
+        self.groups.retain(|group| {
+            let mut sockets = custodies.iter().flatten().flat_map(|custody| custody.sockets());
+            let via = sockets.find(|held| group.has(held.identity.inode.0));
+            match via.map(|held| what(group, held.descriptor())) {
+                Some(Ok(())) => true,
+                Some(Err(error)) => {
+                    warn!("{error}");
+                    false
+                }
+                None => false,
+            }
+        });
+    }
+
+    /// The generation was committed: the kernel may share out again, and SYNs go on, when the old sockets are closed.
+    pub fn committed(mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.open_without_the_old();
+        }
+        let leaving: HashSet<u64> =
+            self.groups.iter().flat_map(Group::leaving).map(|listener| listener.inode).collect();
+        self.release_without(leaving);
+    }
+
+    /// The generation came to nothing: everything as before.
+    pub fn abandoned(mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.undo();
+        }
+        if self.is_latest() {
+            self.at_each(Group::revert);
+        }
+        if let Some(former) = self.former.upgrade() {
+            for listener in &self.sealed {
+                if let Some(Err(error)) = descriptor(&former, listener.inode).map(steering::unseal) {
+                    warn!("{error}");
+                }
+            }
+        }
+        let (new, former) = (self.new.upgrade(), self.former.upgrade());
+        let known = former.as_deref().map(Custody::inodes).unwrap_or_default();
+        let fresh = new.as_deref().map(Custody::inodes).unwrap_or_default();
+        drop((new, former));
+        self.release_without(fresh.difference(&known).copied().collect());
+    }
+
+    fn is_latest(&self) -> bool {
+        EPOCH.load(Ordering::Relaxed) == self.epoch
+    }
+
+    /// Waits until none of these sockets listens any more, then lets the kernel share out.
+    fn release_without(self, sockets: HashSet<u64>) {
+        if self.groups.is_empty() {
+            return;
+        }
+        let mut it = self;
+        thread::spawn("ending the steering of clients", move || {
+            if all_closed(&sockets, CLOSING, &|| it.is_latest()) {
+                it.at_each(Group::release);
+            }
+        });
+    }
+}
+
+/// Waits until none of these sockets listens any more; says no if that takes too long, or nobody wants to know.
+fn all_closed(sockets: &HashSet<u64>, limit: Duration, wanted: &dyn Fn() -> bool) -> bool {
+    let until = Instant::now() + limit;
+    while Instant::now() < until && wanted() {
+        match queues::queues(sockets) {
+            Ok(open) if open.is_empty() => return true,
+            Ok(_) => sleep(PACE),
+            Err(error) => {
+                debug!("{error}");
+                return false;
+            }
+        }
+    }
+    false
+}
+
+/// Which sockets leave, and what is to be done for their clients.
+fn look(former: &Custody, new: &Custody, strategy: Strategy) -> Result<Plan, listeners::Error> {
+    let (used, known) = (new.inodes(), former.inodes());
+    let held: Vec<(BorrowedFd<'_>, Fate)> = former
+        .sockets()
+        .iter()
+        .map(|held| {
+            let stays = used.contains(&held.identity.inode.0);
+            (held.descriptor(), if stays { Fate::Stays } else { Fate::Leaves })
+        })
+        .collect();
+    let fresh: Vec<BorrowedFd<'_>> = new
+        .sockets()
+        .iter()
+        .filter(|held| !known.contains(&held.identity.inode.0))
+        .map(Held::descriptor)
+        .collect();
+    let outcomes = steering::groups(&held, &fresh, Order::KnownBehind(former.shuffled()))?;
+    Ok(Plan::of(outcomes, strategy, new.crowded()))
+}
+
+/// What could not be handed over is moved as well as can be had; a strategy that was asked for is done or is not.
+fn cannot(strategy: Strategy, error: &listeners::Error) -> Result<(), Failure> {
+    if strategy.hands_over() {
+        warn!("clients are not moved away from sockets that are about to be closed: {error}");
+        return Ok(());
+    }
+    Err(failure::strategy(strategy, error))
+}
+
+fn held(custody: &Custody, inode: u64) -> Option<&Held> {
+    custody.sockets().iter().find(|held| held.identity.inode.0 == inode)
+}
+
+fn descriptor(custody: &Custody, inode: u64) -> Option<BorrowedFd<'_>> {
+    held(custody, inode).map(Held::descriptor)
+}

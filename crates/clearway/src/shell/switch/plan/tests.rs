@@ -1,0 +1,67 @@
+use super::*;
+
+const ADDRESS: &str = "10.0.0.1:80";
+
+fn listener(inode: u64) -> Listener {
+    Listener { inode, address: ADDRESS.parse().unwrap(), v6only: false }
+}
+
+fn cannot(reason: Reason) -> Vec<Result<Group, NotSteerable>> {
+    vec![Err(NotSteerable { address: ADDRESS.parse().ok(), leaving: vec![listener(7)], reason })]
+}
+
+fn means(strategy: Strategy, reason: Reason) -> Vec<Means> {
+    let mut plan = Plan::of(cannot(reason), strategy, &HashSet::new());
+    assert_eq!(plan.leaving[0], listener(7), "it is waited for, whatever is done");
+    let (sealed, gated) = (std::mem::take(&mut plan.sealed), std::mem::take(&mut plan.gated));
+    let gate = if strategy == Strategy::SynDrop { Means::SynDrop } else { Means::Plug };
+    let moved = plan.moved(&[], &sealed, Some((&gated, gate)), &|one| one.address.to_string());
+    assert!(moved.iter().all(|one| one.address == ADDRESS));
+    moved.into_iter().map(|one| one.by).collect()
+}
+
+#[test]
+fn what_the_kernel_prefers_anyway_needs_nothing() {
+    for strategy in [Strategy::Handoff, Strategy::Reuseport, Strategy::Auto] {
+        assert_eq!(means(strategy, Reason::Narrower), [Means::Reuseport]);
+    }
+    assert_eq!(means(Strategy::Plug, Reason::Narrower), [Means::Plug]);
+}
+
+#[test]
+fn what_cannot_be_steered_is_sealed_or_gated() {
+    for reason in [Reason::Wider, Reason::OrderUnknown, Reason::Stranger { inode: 1, uid: 0 }] {
+        assert_eq!(means(Strategy::Handoff, reason), [Means::SynDrop], "sealed");
+        assert_eq!(means(Strategy::Reuseport, reason), [Means::SynDrop], "sealed");
+        assert_eq!(means(Strategy::Auto, reason), [Means::Plug]);
+        assert_eq!(means(Strategy::Plug, reason), [Means::Plug]);
+    }
+}
+
+#[test]
+fn nobody_is_moved_to_an_address_that_is_given_up() {
+    for strategy in Strategy::ALL {
+        assert_eq!(means(strategy, Reason::Nobody), []);
+    }
+}
+
+#[test]
+fn where_there_is_no_gate_a_seal_must_do_and_without_that_nothing_is_promised() {
+    let plan = Plan::of(cannot(Reason::Wider), Strategy::Auto, &HashSet::new());
+    assert_eq!(plan.gated, [listener(7)]);
+    let moved = |sealed: &[Listener]| plan.moved(&[], sealed, None, &|one| one.address.to_string())[0].by;
+    assert_eq!(moved(&[listener(7)]), Means::SynDrop);
+    assert_eq!(moved(&[]), Means::Nothing);
+}
+
+#[test]
+fn shards_are_one_line() {
+    let two = vec![Err(NotSteerable {
+        address: ADDRESS.parse().ok(),
+        leaving: vec![listener(7), listener(8)],
+        reason: Reason::Wider,
+    })];
+    let plan = Plan::of(two, Strategy::SynDrop, &HashSet::new());
+    let moved = plan.moved(&[], &[], Some((&plan.gated, Means::SynDrop)), &|one| one.address.to_string());
+    assert_eq!(moved.len(), 1);
+}

@@ -1,0 +1,35 @@
+//! Which strategies this kernel and these capabilities allow, asked before anything is touched: at the start, and by
+//! `clearway doctor`. Changes nothing.
+
+use clearway_core::strategy::Strategy;
+use clearway_core::supervisor::Failure;
+use clearway_kernel::gate::{Gate, Manner};
+
+use crate::shell::failure;
+
+/// Why a strategy cannot be had here, if so.
+pub fn check(strategy: Strategy) -> Result<(), Failure> {
+    let of_a_gate = |manner| Gate::probe(manner).map_err(|error| failure::strategy(strategy, &error));
+    match strategy {
+        // Takes what can be had; the other two need nothing that a kernel with pidfds (5.3) could lack.
+        Strategy::Auto | Strategy::Handoff | Strategy::Reuseport | Strategy::TableFlip => Ok(()),
+        Strategy::SynDrop => of_a_gate(Manner::Drop),
+        Strategy::Plug => of_a_gate(Manner::Hold),
+    }
+}
+
+/// What a strategy is, in a few words.
+pub fn summary(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::Handoff => {
+            "the listening sockets are handed over; what HAProxy does not recognise is steered"
+        }
+        Strategy::Reuseport => {
+            "sockets are bound beside the former ones, and new connections steered to them"
+        }
+        Strategy::SynDrop => "SYNs are dropped while the former sockets are closed",
+        Strategy::Plug => "SYNs wait while the former sockets are closed",
+        Strategy::TableFlip => "new connections are redirected to private ports",
+        Strategy::Auto => "`handoff`, and the best that can be had for what cannot be steered",
+    }
+}

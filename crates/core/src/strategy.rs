@@ -1,0 +1,134 @@
+//! The strategies: how the clients of a listening socket come from one generation to the next.
+//!
+//! Names only; what each does is in docs/explanation/strategies.md, and done by the shell.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// `CLEARWAY_STRATEGY`: what is done at a reload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The sockets themselves are handed over; where HAProxy does not recognise one, [`Self::Reuseport`].
+    #[default]
+    Handoff,
+    /// The new generation binds beside the old one, and the kernel is told to send new clients to it.
+    Reuseport,
+    /// The same, and SYNs are dropped while the old sockets are closed.
+    SynDrop,
+    /// The same, and SYNs wait meanwhile.
+    Plug,
+    /// Generations listen on private ports, and the kernel redirects new clients to one of them.
+    #[serde(rename = "tableflip")]
+    TableFlip,
+    /// [`Self::Handoff`], and for what cannot be steered [`Self::Plug`] or [`Self::SynDrop`], as far as can be had.
+    Auto,
+}
+
+impl Strategy {
+    /// All of them, the default first.
+    pub const ALL: [Self; 6] =
+        [Self::Handoff, Self::Reuseport, Self::SynDrop, Self::Plug, Self::TableFlip, Self::Auto];
+
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handoff => "handoff",
+            Self::Reuseport => "reuseport",
+            Self::SynDrop => "syn-drop",
+            Self::Plug => "plug",
+            Self::TableFlip => "tableflip",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// Whether HAProxy is given its listening sockets at a reload, where it could bind others beside them.
+    pub fn hands_over(self) -> bool {
+        matches!(self, Self::Handoff | Self::Auto | Self::TableFlip)
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|one| one.name() == text).ok_or_else(|| {
+            let names: Vec<String> = Self::ALL.iter().map(|one| format!("`{one}`")).collect();
+            format!("expected one of {}", names.join(", "))
+        })
+    }
+}
+
+/// What was done for the clients of one socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// The new generation uses the very same socket.
+    Handoff,
+    /// They were sent to the socket of the new generation, until nobody waited in the old one.
+    Reuseport,
+    /// Their SYNs were dropped until the old socket was closed.
+    SynDrop,
+    /// Their SYNs waited until the old socket was closed.
+    Plug,
+    /// They were redirected to the private port of the new generation.
+    #[serde(rename = "tableflip")]
+    TableFlip,
+    /// Nothing could be done: who came in the moment of the closing was reset.
+    Nothing,
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Handoff => "handoff",
+            Self::Reuseport => "reuseport",
+            Self::SynDrop => "syn-drop",
+            Self::Plug => "plug",
+            Self::TableFlip => "tableflip",
+            Self::Nothing => "nothing",
+        })
+    }
+}
+
+/// One listening socket that the former generation had, and what was done for its clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Where it listens.
+    pub address: String,
+    /// What was done.
+    pub by: Means,
+}
+
+/// The addresses for each means.
+pub fn by_means(moved: &[Moved]) -> BTreeMap<Means, Vec<String>> {
+    let mut sorted: BTreeMap<Means, Vec<String>> = BTreeMap::new();
+    for Moved { address, by } in moved {
+        sorted.entry(*by).or_default().push(address.clone());
+    }
+    sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_strategy_is_read_as_it_is_written() {
+        for strategy in Strategy::ALL {
+            assert_eq!(strategy.name().parse(), Ok(strategy));
+            assert_eq!(serde_json::to_value(strategy).unwrap(), strategy.name());
+        }
+        let error = "syn_drop".parse::<Strategy>().unwrap_err();
+        assert!(error.contains("`syn-drop`") && error.contains("`auto`"), "{error}");
+    }
+}

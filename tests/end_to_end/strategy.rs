@@ -1,0 +1,265 @@
+//! The strategies: under load each loses nobody, says what moved whom, and leaves nothing behind; where one cannot be had
+//! that is said before anything is touched.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::Balancer;
+use clearway_lab::load::{Expect, RunningLoad};
+use clearway_lab::session::Session;
+use clearway_lab::wait::eventually;
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+use serde_json::Value;
+
+use crate::stage::{
+    PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
+};
+use crate::steps::Steps;
+
+mod killed;
+
+pub use killed::TESTS as KILLED;
+
+crate::tests![
+    reuseport_loses_nobody,
+    syn_drop_loses_nobody,
+    plug_loses_nobody,
+    auto_hands_over_and_holds_the_rest,
+    wildcards_are_moved_as_well,
+    transparent_sockets_are_moved_as_well,
+    whoever_crashes_gets_its_sockets_back,
+    one_that_cannot_be_had_is_named_before_anything_is_touched,
+    one_that_fails_in_the_middle_of_a_reload_is_undone,
+    the_doctor_lists_them,
+];
+
+/// The variable of the setting.
+pub const STRATEGY: &str = "CLEARWAY_STRATEGY";
+
+/// Starts with a strategy.
+fn start(stage: &Stage, strategy: &str) -> Result<Balancer> {
+    stage.start_with(&[], &[(STRATEGY, strategy)])
+}
+
+/// Connections to both addresses, whatever they are answered.
+fn load(stage: &Stage, rate: f64) -> Result<RunningLoad> {
+    let plan = stage.load(rate, Duration::from_mins(2)).expecting(Expect::Anything);
+    clearway_lab::load::start(&stage.hosts.client, plan)
+}
+
+/// What was done for which address at the last reload, as `status` tells it.
+fn moved(stage: &Stage) -> Result<Vec<(String, String)>> {
+    let output = stage.clearway(&["status", "--json"])?;
+    let status: Value = serde_json::from_slice(&output.stdout).with_context(|| complained(&output))?;
+    let moved = status["last_attempt"]["moved"].as_array().context("what was moved")?;
+    let word = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
+    Ok(moved.iter().map(|one| (word(one, "address"), word(one, "by"))).collect())
+}
+
+/// Reloads ten times under load from another host, and asserts that each moved these addresses by this means.
+fn reloads(stage: &Stage, strategy: &str, texts: &[String], expected: &[(SocketAddr, &str)]) -> Result<()> {
+    stage.write(&texts[0])?;
+    let mut balancer = start(stage, strategy)?;
+    let sessions: Vec<_> = stage
+        .fronts()
+        .iter()
+        .map(|front| Ok(Session::open(&stage.hosts.client, *front, None)?.keep(Duration::from_millis(50))))
+        .collect::<Result<_>>()?;
+    let seen = if texts[0].contains("usesrc") { Expect::OwnAddress } else { Expect::Anything };
+    let plan = stage.load(300.0, Duration::from_mins(2)).expecting(seen);
+    let load = clearway_lab::load::start(&stage.hosts.client, plan)?;
+    for round in 1..=10 {
+        stage.write(&texts[round % texts.len()])?;
+        let output = stage.clearway(&["reload"])?;
+        assert_code(output.status, 0).with_context(|| format!("{}{}", said(&output), complained(&output)))?;
+        let moved = moved(stage)?;
+        for (address, means) in expected {
+            let by = moved.iter().find(|(one, _)| *one == address.to_string()).map(|(_, by)| by.as_str());
+            ensure!(by == Some(means), "{address} was moved by {by:?}: {moved:?}\n{}", said(&output));
+        }
+    }
+    assert_nobody_lost(&load.finish()?, 100)?;
+    for session in sessions {
+        ensure!(session.is_alive(), "a session that was opened before the first reload has ended");
+        session.finish()?;
+    }
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// The plain configuration, whose two addresses are all moved by what the strategy is called.
+fn all_by(name: &str, strategy: &str) -> Result<()> {
+    let stage = Stage::new(name)?;
+    let expected = stage.fronts().map(|front| (front, strategy));
+    reloads(&stage, strategy, &[stage.plain()], &expected)
+}
+
+fn reuseport_loses_nobody() -> Result<()> {
+    all_by("reuseport", "reuseport")
+}
+
+fn syn_drop_loses_nobody() -> Result<()> {
+    all_by("syndrop", "syn-drop")
+}
+
+fn plug_loses_nobody() -> Result<()> {
+    all_by("plug", "plug")
+}
+
+/// From the address to the wildcard the kernel prefers the old socket as long as it is open: that one cannot be
+/// steered. The IPv6 address stays, and is handed over.
+fn auto_hands_over_and_holds_the_rest() -> Result<()> {
+    let stage = Stage::new("auto")?;
+    let [v4, v6] = stage.fronts();
+    let address = stage.plain();
+    let wildcard = address.replace(&format!("bind {v4}"), &format!("bind :{PORT}"));
+    ensure!(wildcard != address, "{wildcard}");
+    stage.write(&address)?;
+    let mut balancer = start(&stage, "auto")?;
+    let load = load(&stage, 300.0)?;
+    for round in 0..6 {
+        let (text, by) = if round % 2 == 0 {
+            (&wildcard, (v4.to_string(), "plug".to_owned()))
+        } else {
+            (&address, (format!("0.0.0.0:{PORT}"), "reuseport".to_owned()))
+        };
+        stage.write(text)?;
+        let output = stage.clearway(&["reload"])?;
+        assert_code(output.status, 0).with_context(|| complained(&output))?;
+        let moved = moved(&stage)?;
+        ensure!(moved.contains(&by), "{moved:?} without {by:?}");
+        ensure!(moved.contains(&(v6.to_string(), "handoff".to_owned())), "{moved:?}");
+    }
+    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn wildcards_are_moved_as_well() -> Result<()> {
+    for strategy in ["reuseport", "syn-drop", "plug"] {
+        let stage = Stage::new("wild")?;
+        let [v4, v6] = stage.fronts();
+        let text = stage.plain().replace(&format!("bind {v4}"), &format!("bind :{PORT}"));
+        let text = text.replace(&format!("bind {v6}"), &format!("bind :::{PORT}"));
+        let expected =
+            ["0.0.0.0", "[::]"].map(|any| (format!("{any}:{PORT}").parse::<SocketAddr>(), strategy));
+        let expected: Vec<_> = expected.into_iter().filter_map(|(at, by)| Some((at.ok()?, by))).collect();
+        reloads(&stage, strategy, &[text], &expected).with_context(|| strategy.to_owned())?;
+    }
+    Ok(())
+}
+
+/// Its listeners are plain, its connections to servers are the clients': the plumbing and a gate live side by side.
+fn transparent_sockets_are_moved_as_well() -> Result<()> {
+    let stage = Stage::new("transp")?;
+    let expected = stage.fronts().map(|front| (front, "plug"));
+    reloads(&stage, "plug", &[stage.transparent()], &expected)
+}
+
+/// A reload binds anew, a start after a crash does not: who waits in the sockets is served.
+fn whoever_crashes_gets_its_sockets_back() -> Result<()> {
+    for strategy in ["reuseport", "syn-drop", "plug"] {
+        let stage = Stage::new("crashes")?;
+        stage.write(&stage.plain())?;
+        let mut balancer = start(&stage, strategy)?;
+        let load = load(&stage, 200.0)?;
+        for round in 1..=3 {
+            let position = balancer.log_position()?;
+            let alone = || Some(balancer.haproxy_processes()).filter(|processes| processes.len() == 2);
+            let worker = eventually(SOON, "one generation to be alone", alone)?[1];
+            balancer.kill_descendant(worker)?;
+            balancer.wait_for_log(position, "2 of 2 sockets taken over", SOON)?;
+            let output = stage.clearway(&["reload"])?;
+            assert_code(output.status, 0)
+                .with_context(|| format!("round {round}: {}", complained(&output)))?;
+        }
+        let report = load.finish()?;
+        assert_only_accepted_ones_lost(&report, 3, 100).with_context(|| strategy.to_owned())?;
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+        stage.assert_clean()?;
+    }
+    Ok(())
+}
+
+fn one_that_cannot_be_had_is_named_before_anything_is_touched() -> Result<()> {
+    let stage = Stage::new("cannot")?;
+    stage.write(&stage.plain())?;
+    let mut unknown = stage.launch(&[], &[(STRATEGY, "syndrop")])?;
+    assert_code(unknown.wait_exit(SOON)?, 64)?;
+    let log = unknown.stderr()?;
+    ensure!(log.contains("`syndrop`") && log.contains("`syn-drop`"), "{log}");
+    for strategy in ["syn-drop", "plug"] {
+        let without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
+        let mut balancer = stage.launch_under(&without, &[(STRATEGY, strategy)])?;
+        let status = balancer.wait_exit(SOON)?;
+        let log = balancer.stderr()?;
+        ensure!(status.code() == Some(77), "{strategy}: {status}\n{log}");
+        ensure!(log.contains(strategy) && log.contains("NET_ADMIN"), "{log}");
+        ensure!(log.contains("handoff"), "it does not say what works without: {log}");
+        ensure!(!log.contains("generation 1 started"), "HAProxy was started: {log}");
+    }
+    // These need nothing.
+    for strategy in ["handoff", "reuseport", "auto"] {
+        let without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
+        let mut balancer = stage.launch_under(&without, &[(STRATEGY, strategy)])?;
+        stage.wait_ready(&mut balancer)?;
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    }
+    stage.assert_clean()
+}
+
+/// No descriptor is left for the gate at the very moment when it is to be closed.
+fn one_that_fails_in_the_middle_of_a_reload_is_undone() -> Result<()> {
+    for strategy in ["syn-drop", "plug"] {
+        let stage = Stage::new("fails")?;
+        stage.write(&stage.plain())?;
+        let (steps, mut balancer) = Steps::start(&stage, &[(STRATEGY, strategy)])?;
+        let load = load(&stage, 100.0)?;
+        let pid = Pid::from_raw(i32::try_from(balancer.pid())?);
+        let limit = rustix::process::getrlimit(Resource::Nofile);
+        steps.stop_at("does Switch");
+        let reload = std::thread::scope(|scope| -> Result<_> {
+            let reload = scope.spawn(|| stage.clearway(&["reload"]));
+            steps.wait()?;
+            let none = Rlimit { current: Some(3), maximum: limit.maximum };
+            let former = rustix::process::prlimit(pid, Resource::Nofile, none)?;
+            steps.go_on();
+            let reload = reload.join().map_err(|_| anyhow::anyhow!("the reload panicked"))?;
+            rustix::process::prlimit(pid, Resource::Nofile, former)?;
+            reload
+        })?;
+        ensure!(!reload.status.success(), "it took: {}", said(&reload));
+        let words = complained(&reload);
+        ensure!(words.contains("did not take") && words.contains(strategy), "{words}");
+        balancer.wait_for_log(0, "generation 1 serves on", SOON)?;
+        let again = stage.clearway(&["reload"])?;
+        assert_code(again.status, 0).with_context(|| complained(&again))?;
+        assert_nobody_lost(&load.finish()?, 50)?;
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+        stage.assert_clean()?;
+    }
+    Ok(())
+}
+
+fn the_doctor_lists_them() -> Result<()> {
+    let stage = Stage::new("doclist")?;
+    stage.write(&stage.plain())?;
+    let output = stage.clearway(&["doctor", "--json"])?;
+    let found: Value = serde_json::from_slice(&output.stdout)?;
+    let findings = found["findings"].as_array().context("findings")?;
+    for strategy in ["handoff", "reuseport", "syn-drop", "plug", "tableflip", "auto"] {
+        let about =
+            |one: &&Value| one["saw"].as_str().is_some_and(|saw| saw.contains(&format!("`{strategy}`")));
+        let finding = findings.iter().find(about).with_context(|| format!("nothing about {strategy}"))?;
+        ensure!(finding["severity"] == "good", "{finding}");
+    }
+    let mut doctor = stage.hosts.balancer.command("setpriv");
+    doctor.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin"]);
+    doctor.arg(clearway_lab::balancer::clearway_program()?).arg("doctor").env(STRATEGY, "plug");
+    let output = doctor.output()?;
+    let text = said(&output);
+    ensure!(text.contains("BAD   strategy (in use) `plug` is not available"), "{text}");
+    ensure!(text.contains("note  strategy `syn-drop` is not available"), "{text}");
+    stage.assert_clean()
+}

@@ -28,6 +28,12 @@ impl Summary {
         }
     }
 
+    /// The median with its extremes.
+    pub(super) fn words(&self, number: impl Fn(f64) -> String, unit: &str) -> String {
+        let [median, min, max] = [self.median, self.min, self.max].map(number);
+        format!("{median}{}{unit} ({min} to {max})", if unit.is_empty() { "" } else { " " })
+    }
+
     /// The distance of the extremes as a part of the median.
     pub fn spread(&self) -> f64 {
         if self.median > 0.0 { (self.max - self.min) / self.median } else { 0.0 }

@@ -41,7 +41,7 @@ pub struct Options {
     /// One short round on a smaller load: does it work, not how good is it
     #[arg(long)]
     quick: bool,
-    /// How many times every side is measured [default: 5]
+    /// How many times every side is measured [default: 3]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=50))]
     rounds: Option<u8>,
     /// New connections per second [default: 1000]
@@ -66,8 +66,8 @@ pub struct Options {
 
 impl Options {
     fn shape(&self) -> Result<Shape> {
-        let (rate, reloads, every) = if self.quick { (500.0, 2, 2) } else { (1000.0, 5, 5) };
-        let every = self.every.unwrap_or(Duration::from_secs(every));
+        let (rate, reloads, every) = if self.quick { (500.0, 2, 2500) } else { (1000.0, 5, 5000) };
+        let every = self.every.unwrap_or(Duration::from_millis(every));
         ensure!(every >= SHORTEST, "reloads are {} apart at least", humantime::format_duration(SHORTEST));
         let reloads = self.reloads.map_or(reloads, u32::from);
         Ok(Shape { rate: self.rate.unwrap_or(rate), reloads, every })
@@ -112,7 +112,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     namespace::sweep().context("removing what a killed run has left")?;
     let out = options.folder()?;
-    let rounds = usize::from(options.rounds.unwrap_or(if options.quick { 1 } else { 5 }));
+    let rounds = usize::from(options.rounds.unwrap_or(if options.quick { 1 } else { 3 }));
     let before = Control::take().context("the idle control before")?;
     let (all, broken) = measure(&sides, shape, rounds);
     let after = Control::take().context("the idle control after")?;

@@ -26,8 +26,8 @@ const PANEL: u32 = 170;
 /// Milliseconds from the bottom to the top; what is outside is drawn at the edge.
 const BOTTOM: f64 = 0.1;
 const TOP: f64 = 10_000.0;
-/// Dots of the grid in one panel: about its size in points.
-const GRID: (f64, f64) = (460.0, 120.0);
+/// Dots of the grid in one panel: each is about two points wide and high.
+const GRID: (f64, f64) = (230.0, 59.0);
 
 const POINT: RGBColor = RGBColor(0, 100, 170);
 const MARK: RGBColor = RGBColor(230, 130, 0);
@@ -96,7 +96,7 @@ fn draw_panel(area: &Area<'_>, seconds: f64, panel: &Panel<'_>) -> Result<()> {
         .draw()
         .map_err(message)?;
     for mark in panel.marks {
-        line(&mut chart, [(*mark, BOTTOM), (*mark, TOP)], MARK.stroke_width(2))?;
+        line(&mut chart, [(*mark, BOTTOM), (*mark, TOP)], MARK.stroke_width(1))?;
     }
     line(&mut chart, [(0.0, DELAYED), (seconds, DELAYED)], NOTICED.stroke_width(1))?;
     let bars = bars(panel.points, seconds);
@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn every_point_is_under_a_bar_and_neighbours_share_one() {
         let points: Vec<(f64, f64)> =
-            (0..2000).map(|number| (f64::from(number) / 200.0, 1.0 + f64::from(number % 7))).collect();
+            (0..20_000).map(|number| (f64::from(number) / 2000.0, 1.0 + f64::from(number % 7))).collect();
         let bars = bars(&points, 10.0);
-        assert!(bars.len() < points.len() / 2, "{}", bars.len());
+        assert!(bars.len() < points.len() / 10, "{}", bars.len());
         for (x, y) in points {
             let near = 1e-9;
             let covers = |[(left, low), (right, high)]: &[(f64, f64); 2]| {

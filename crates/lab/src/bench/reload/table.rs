@@ -92,17 +92,11 @@ fn table(text: &mut String, all: &[Measured], heads: &[&str], cells: impl Fn(&Me
     }
 }
 
-/// A median with its extremes, where there is more than one figure. What has no unit is a count.
+/// A figure, where there is one. What has no unit is a count.
 fn cell(summary: Option<Summary>, unit: &str) -> String {
     let whole = |number: f64| format!("{number:.0}");
     let number = if unit.is_empty() { whole } else { significant };
-    match summary {
-        None => "-".into(),
-        Some(summary) if summary.runs.len() == 1 => {
-            format!("{} {unit}", number(summary.median)).trim_end().to_owned()
-        }
-        Some(summary) => summary.words(number, unit),
-    }
+    summary.map_or_else(|| "-".into(), |summary| summary.words(number, unit))
 }
 
 fn losses(one: &Measured) -> Vec<String> {

@@ -25,7 +25,7 @@ use clap::Args;
 
 pub use sample::{Outcome, Sample, Shape, take};
 pub use side::Side;
-pub use told::Told;
+pub use told::{Told, Window};
 
 use super::control::Control;
 use super::harness::order;

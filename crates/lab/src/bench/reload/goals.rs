@@ -89,7 +89,7 @@ fn unnoticed(all: &[Measured], side: &'static str) -> Judged {
 fn plug(all: &[Measured]) -> Judged {
     let worst = |side| summary_of_all(all, side, |one| one.worst_near.clone());
     let window = summary_of_all(all, Side::Clearway("plug"), |one| {
-        one.told.iter().filter_map(|told| told.window).collect()
+        one.windows.iter().map(|window| window.ms).collect()
     });
     let (figures, met) = match (worst(Side::Clearway("plug")), worst(Side::IdleClearway), window) {
         (Some(ours), Some(idle), Some(window)) => {
@@ -146,7 +146,7 @@ pub(super) fn count(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::sample::tests::sample;
-    use super::super::told::Told;
+    use super::super::told::Window;
     use super::{Measured, Side, judge};
     use crate::load::Tally;
 
@@ -172,7 +172,7 @@ mod tests {
         let mut all = [side(Side::Clearway("plug"), &[1, 1, 31]), side(Side::IdleClearway, &[1, 1, 2])];
         assert_eq!(met(&all, "plug", "added"), None, "no window was told");
         for (window, right) in [(26.9, false), (27.1, true)] {
-            all[0].samples[0].told = vec![Told { window: Some(window), ..Told::default() }];
+            all[0].samples[0].windows = vec![Window { ms: window, held: None }];
             assert_eq!(met(&all, "plug", "added"), Some(right));
         }
         assert_eq!(met(&all, "plug", "notice"), Some(true));

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::daemon::{self, Daemon};
 use super::side::Side;
-use super::told::Told;
+use super::told::{Told, Window, windows};
 use crate::balancer::{Balancer, Kind, clearway_program};
 use crate::bench::rig::{Rig, Transparency};
 
@@ -104,14 +104,18 @@ impl Running {
         Told::read(&said).with_context(|| format!("understanding what `clearway reload` said: {said}"))
     }
 
-    /// Waits until the last reload has taken effect, and ends the balancer.
-    pub(super) fn finish(self) -> Result<()> {
+    /// Waits until the last reload has taken effect, and ends the balancer. Gives the windows that its log tells of.
+    pub(super) fn finish(self) -> Result<Vec<Window>> {
         self.rig.wait_for_version_of_any().context("after the last reload")?;
         match self.serving {
             // Which fails if it has ended already.
-            Serving::Child(balancer) => Rig::stop(balancer),
+            Serving::Child(balancer) => {
+                let windows = windows(&balancer.stderr()?);
+                Rig::stop(balancer)?;
+                Ok(windows)
+            }
             // Its namespace ends it.
-            Serving::Daemon(_) => Ok(()),
+            Serving::Daemon(_) => Ok(Vec::new()),
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::running::{Running, Started};
 use super::side::Side;
-use super::told::Told;
+use super::told::{Told, Window};
 use crate::bench::rig::Rig;
 use crate::load::{self, Answered, Expect, LoadReport, Plan};
 use crate::topology::{BACK, Family};
@@ -56,6 +56,8 @@ pub struct Sample {
     pub took: Vec<f64>,
     /// What was said of each.
     pub told: Vec<Told>,
+    /// The times in which clients were kept back, as the log told them.
+    pub windows: Vec<Window>,
 }
 
 /// What came of a run.
@@ -85,8 +87,8 @@ pub fn take(side: Side, shape: Shape) -> Result<Outcome> {
     let reloads = reload_all(&mut running, begun, shape, side);
     // Joined also where a reload failed: the load must not outlive its namespace.
     let (report, reloads) = (load.wait()?, reloads?);
-    running.finish()?;
-    Ok(Outcome::Measured(Box::new(Sample::new(report, begun, reloads))))
+    let windows = running.finish()?;
+    Ok(Outcome::Measured(Box::new(Sample { windows, ..Sample::new(report, begun, reloads) })))
 }
 
 /// What was done: its moment, how long the command took, and what it said.
@@ -121,7 +123,8 @@ impl Sample {
         }
         let delayed = each.iter().filter(|one| one.latency > DELAYED).count() as u64;
         let points = each.iter().map(|one| (since(one.intended), millis(one.latency))).collect();
-        Self { report, delayed, points, marks, worst_near, took, told }
+        let windows = Vec::new();
+        Self { report, delayed, points, marks, worst_near, took, told, windows }
     }
 
     /// The part of all connections that was delayed, in percent.

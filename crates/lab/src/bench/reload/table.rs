@@ -64,9 +64,11 @@ pub(super) fn markdown(all: &[Measured], shape: Shape, controls: [Control; 2]) -
     text.push_str(
         "\n## The reloads\n\nThe slowest connection is of those that were to begin within a second of a reload's begin \
          (or of the same moment without one). The command of `haproxy -W` is a signal, which waits for nothing. What \
-         Clearway told is what `clearway reload --json` said.\n\n",
+         Clearway told is the answer of `clearway reload --json`, and of a window (in which SYNs are dropped or held) a line of \
+         its log.\n\n",
     );
-    let heads = ["slowest near a reload", "command took", "told: sockets moved by", "window", "held"];
+    let heads =
+        ["slowest near a reload", "command took", "told: sockets moved by", "window", "SYNs held in it"];
     table(&mut text, all, &heads, |one| reloads(all, one));
     text.push_str("\n## Goals\n\n");
     goals(&mut text, all);
@@ -113,8 +115,8 @@ fn reloads(all: &[Measured], one: &Measured) -> Vec<String> {
         of_all("ms", |run| run.worst_near.clone()),
         took,
         moved(one),
-        of_all("ms", |run| run.told.iter().filter_map(|told| told.window).collect()),
-        of_all("", |run| run.told.iter().filter_map(|told| told.held).map(count).collect()),
+        of_all("ms", |run| run.windows.iter().map(|window| window.ms).collect()),
+        of_all("", |run| run.windows.iter().filter_map(|window| window.held).map(count).collect()),
     ]
 }
 
@@ -220,7 +222,6 @@ mod tests {
     fn what_was_told_is_a_range_where_it_differed() {
         let told = |numbers: &[(&str, u64)]| Told {
             moved: numbers.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect(),
-            ..Told::default()
         };
         let mut run = sample(&[1], Tally::default());
         run.told = vec![told(&[("plug", 3), ("handoff", 1)]), told(&[("plug", 2), ("handoff", 1)])];

@@ -14,7 +14,7 @@ export CLEARWAY_STEPS_BIN := $(TARGET)/debug/clearway-steps
 export CLEARWAY_IMAGE ?= clearway:test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels demo bench bench-quick bench-soak bench-transparent check reference man clean
+.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels demo bench bench-quick bench-soak bench-reload bench-transparent check reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -56,6 +56,10 @@ bench-quick: setup build ## the same with fewer and shorter runs: does it work, 
 
 bench-soak: setup build ## N million connections (1) against ten reloads a second (or ARGS="--takeovers 1"): losses, percentiles, memory
 	$(LAB) soak --millions $(or $(N),1) $(ARGS)
+
+bench-reload: build ## every strategy, plain HAProxy and the original technique on one load, to docs/benchmarks/reload.md; ARGS="--quick", "--rate 500 --reloads 5 --rounds 3", "--side plug"
+	@scripts/setup.sh bench
+	$(LAB) bench-reload $(ARGS)
 
 bench-transparent: build ## what it costs that servers see the client, beside the iptables recipe, nginx and no proxy; ARGS=--quick
 	@scripts/setup.sh bench

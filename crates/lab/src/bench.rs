@@ -6,7 +6,9 @@
 
 mod control;
 mod harness;
+mod machine;
 mod plot;
+pub mod reload;
 mod report;
 mod rig;
 mod row;

@@ -41,6 +41,8 @@ enum Command {
     Demo(demo::Options),
     /// Clearway and what it is compared with, interleaved
     Bench(bench::Options),
+    /// Every way to reload, on the same load: Clearway's strategies, plain HAProxy, and the original technique
+    BenchReload(bench::reload::Options),
     /// What it costs that servers see the client: Clearway, the classic recipe, nginx, and no proxy at all
     BenchTransparent(bench::transparent::Options),
     /// Millions of connections while reloading all the time
@@ -103,6 +105,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Load(args) => return load(args),
         Command::Demo(options) => return demo::run(&options),
         Command::Bench(options) => return bench::run(&options),
+        Command::BenchReload(options) => return bench::reload::run(&options),
         Command::BenchTransparent(options) => return bench::transparent::run(&options),
         Command::Soak(options) => return bench::soak::run(&options),
         Command::Sweep => sweep()?,

@@ -1,9 +1,12 @@
 //! The laboratory tested by itself: the load generator must see what is there, and a namespace must leave
 //! nothing. Without root, every test is reported as ignored by its name.
 
+#[path = "self_test/reload.rs"]
+mod reload;
+
 use std::fs;
 use std::net::SocketAddr;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -21,12 +24,15 @@ use libtest_mimic::{Arguments, Trial};
 /// A test by itself.
 type Test = fn() -> Result<()>;
 
+/// The one that needs what `scripts/setup.sh bench` installs; without, it is reported as ignored.
+const WITH_IPTABLES: &str = "a_bench_of_reloads_sees_delays";
+
 const RUN: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let root = rustix::process::geteuid().is_root();
-    let tests: [(&str, Test); 14] = [
+    let tests: [(&str, Test); 18] = [
         ("good_answers_are_ok_on_both_families", good_answers_are_ok_on_both_families),
         ("a_wrong_address_is_a_wrong_answer", a_wrong_address_is_a_wrong_answer),
         ("a_dead_port_is_refused", a_dead_port_is_refused),
@@ -36,6 +42,10 @@ fn main() -> ExitCode {
         ("an_early_close_is_short", an_early_close_is_short),
         ("a_closed_loop_goes_as_fast_as_it_can", a_closed_loop_goes_as_fast_as_it_can),
         ("haproxy_reloads_under_load", haproxy_reloads_under_load),
+        ("a_bench_of_reloads_sees_losses", reload::sees_losses),
+        (WITH_IPTABLES, reload::sees_delays),
+        ("a_bench_of_reloads_asks_clearway", reload::asks_clearway),
+        ("a_bench_of_reloads_names_what_cannot_start", reload::names_what_cannot_start),
         ("a_session_sees_how_it_ends", a_session_sees_how_it_ends),
         ("a_kept_connection_hears_how_it_ends", a_kept_connection_hears_how_it_ends),
         ("a_snapshot_sees_rules_routes_and_tables", a_snapshot_sees_rules_routes_and_tables),
@@ -44,7 +54,8 @@ fn main() -> ExitCode {
     ];
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || test().map_err(|error| format!("{error:#}").into());
-        Trial::test(name, run).with_ignored_flag(!root)
+        let cannot = name == WITH_IPTABLES && Command::new("iptables").arg("--version").output().is_err();
+        Trial::test(name, run).with_ignored_flag(!root || cannot)
     });
     let mut arguments = Arguments::from_args();
     // Two at a time: the machine is small, and a load generator that is starved proves nothing.

@@ -43,6 +43,15 @@ impl Control {
     }
 }
 
+/// Both of a run, in a sentence.
+pub(super) fn words([before, after]: [Control; 2]) -> String {
+    format!(
+        "The machine, idle, before and after: arithmetic {:.1} / {:.1} ms; loopback round trip p50 {:.3} / {:.3} ms, \
+         p99 {:.3} / {:.3} ms.",
+        before.spin, after.spin, before.trip_p50, after.trip_p50, before.trip_p99, after.trip_p99,
+    )
+}
+
 fn round_trips() -> Result<Vec<Duration>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut near = TcpStream::connect(listener.local_addr()?)?;

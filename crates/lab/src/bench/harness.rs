@@ -47,6 +47,15 @@ pub fn measure(row: &mut dyn Row, pairs: usize) -> Result<Measured> {
     Ok(Measured { about, a, b, ratio, goal_met, controls: [before, after] })
 }
 
+/// Every round begins with another side, and every other one goes backwards: none always follows the same.
+pub(super) fn order(round: usize, sides: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..sides).map(|index| (index + round) % sides).collect();
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
 impl Measured {
     /// The ratio in words.
     pub(super) fn ratio_text(&self) -> String {
@@ -59,5 +68,15 @@ impl fmt::Display for Measured {
         let [side_a, side_b] = self.about.sides;
         let (a, b, unit) = (self.a.median, self.b.median, self.about.unit);
         write!(out, "{side_a} {a:.2} {unit}, {side_b} {b:.2} {unit}, ratio {}", self.ratio_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::order;
+
+    #[test]
+    fn every_round_has_every_side_in_another_order() {
+        assert_eq!([0, 1, 2].map(|round| order(round, 3)), [[0, 1, 2], [0, 2, 1], [2, 0, 1]]);
     }
 }

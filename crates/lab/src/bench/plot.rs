@@ -1,5 +1,7 @@
 //! Pictures: the runs of a row side by side, and a load over time with its marks. SVG only; no fonts needed.
 
+pub(super) mod panels;
+
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};

@@ -10,16 +10,20 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::balancer::{Balancer, Kind};
-use crate::load::Ask;
+use crate::balancer::{Balancer, Kind, clearway_program};
+use crate::load::{Ask, ask_once};
 use crate::server::{Mode, Server};
 use crate::topology::{FRONT, Shape, Topology};
+use crate::wait::eventually_because;
 
 /// Long enough for a slow machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What the machine gets to come to rest between two reloads.
 const REST: Duration = Duration::from_millis(200);
+
+/// Where a balancer says which version of the configuration it has.
+const VERSION: SocketAddr = SocketAddr::new(FRONT[0], 81);
 
 /// What a Clearway needs that another one shall take over from.
 pub(super) const NAMED: (&str, &str) = ("CLEARWAY_INSTANCE", "bench");
@@ -75,8 +79,14 @@ impl Rig {
         FRONT.map(|address| SocketAddr::new(address, 80))
     }
 
-    fn config(&self) -> PathBuf {
+    /// Where the configuration is.
+    pub(super) fn config(&self) -> PathBuf {
         self.folder.path().join("haproxy.cfg")
+    }
+
+    /// Where a Clearway keeps its admin socket.
+    pub(super) fn run_directory(&self) -> PathBuf {
+        self.folder.path().join("run")
     }
 
     /// Writes the next version of the configuration.
@@ -125,18 +135,44 @@ impl Rig {
     }
 
     fn launch(&self, kind: Kind, variables: &[(&str, &str)]) -> Result<Balancer> {
-        let directory = self.folder.path().join("run").display().to_string();
+        let directory = self.run_directory().display().to_string();
         let variables = [variables, &[("CLEARWAY_RUN_DIRECTORY", &directory)]].concat();
         Balancer::start(&self.lab.balancer, kind, &self.config(), &[], &variables)
     }
 
+    /// Starts a Clearway with flags of its own on the version that was written last. It may not serve, nor live.
+    pub(super) fn launch_clearway(&self, flags: &[&str]) -> Result<Balancer> {
+        let [program, config, directory] =
+            [clearway_program()?, self.config(), self.run_directory()].map(|path| path.display().to_string());
+        let words: Vec<&str> = [&[program.as_str(), "run"], flags, &["haproxy", "-f", &config]].concat();
+        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+        Balancer::start_words(&self.lab.balancer, Kind::Clearway, &words, &variables)
+    }
+
     /// Waits until the version that was written last answers.
     pub(super) fn wait_for_version(&self, balancer: &mut Balancer) -> Result<()> {
-        let version = SocketAddr::new(FRONT[0], 81);
-        let wanted = format!("v{}", self.version);
+        let wanted = self.version();
         balancer
-            .wait_for_answer(&self.lab.client, version, Ask::Http, |answer| answer == wanted, DEADLINE)
+            .wait_for_answer(&self.lab.client, VERSION, Ask::Http, |answer| answer == wanted, DEADLINE)
             .map(|_| ())
+    }
+
+    /// The same of a balancer that is nobody's child.
+    pub(super) fn wait_for_version_of_any(&self) -> Result<()> {
+        let wanted = self.version();
+        self.lab.client.enter(|| {
+            eventually_because(DEADLINE, &format!("{wanted} to answer"), || {
+                let answer = ask_once(VERSION, Ask::Http, Duration::from_secs(1));
+                ensure!(answer.as_ref() == Ok(&wanted), "there was {answer:?}");
+                Ok(())
+            })
+        })?
+    }
+
+    /// What the version that was written last answers.
+    fn version(&self) -> String {
+        format!("v{}", self.version)
     }
 
     /// Writes the next version and reloads. Gives the moment of the signal.

@@ -28,6 +28,13 @@ impl Summary {
         }
     }
 
+    /// The median with its extremes, where there is more than one run.
+    pub(super) fn words(&self, number: impl Fn(f64) -> String, unit: &str) -> String {
+        let [median, min, max] = [self.median, self.min, self.max].map(number);
+        let figure = format!("{median} {unit}").trim_end().to_owned();
+        if self.runs.len() > 1 { format!("{figure} ({min} to {max})") } else { figure }
+    }
+
     /// The distance of the extremes as a part of the median.
     pub fn spread(&self) -> f64 {
         if self.median > 0.0 { (self.max - self.min) / self.median } else { 0.0 }
@@ -57,6 +64,8 @@ mod tests {
         assert_eq!(Summary::of(&[]).median, 0.0);
         let summary = Summary::of(&[2.0, 1.0, 4.0]);
         assert_eq!((summary.min, summary.max, summary.spread()), (1.0, 4.0, 1.5));
+        assert_eq!(summary.words(|figure| format!("{figure}"), "ms"), "2 ms (1 to 4)");
+        assert_eq!(Summary::of(&[2.0]).words(|figure| format!("{figure}"), ""), "2");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::control::Control;
+use super::harness::order;
 use super::rows::traffic::none_failed;
 use crate::load::{self, Plan};
 use crate::namespace;
@@ -107,15 +108,6 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Every round begins with another side, and every other one goes backwards: none always follows the same.
-fn order(round: usize, sides: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..sides).map(|index| (index + round) % sides).collect();
-    if round % 2 == 1 {
-        order.reverse();
-    }
-    order
-}
-
 fn measure(side: Side, [loading, downloading]: [Duration; 2]) -> Result<Figures> {
     let running = Running::start(side)?;
     sleep(REST);
@@ -157,7 +149,7 @@ impl std::fmt::Display for Figures {
 
 #[cfg(test)]
 mod tests {
-    use super::{busy_ticks, order};
+    use super::busy_ticks;
 
     #[test]
     fn idle_and_stolen_time_is_not_busy() {
@@ -165,10 +157,5 @@ mod tests {
         assert_eq!(busy_ticks("cpu  1 2 4"), None);
         assert_eq!(busy_ticks("cpu  1 x"), None);
         assert_eq!(busy_ticks(""), None);
-    }
-
-    #[test]
-    fn every_round_has_every_side_in_another_order() {
-        assert_eq!([0, 1, 2].map(|round| order(round, 3)), [[0, 1, 2], [0, 2, 1], [2, 0, 1]]);
     }
 }

@@ -1,12 +1,11 @@
 //! The result for people.
 
 use std::fmt::Write as _;
-use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{AT_A_TIME, Figures, Measured, Side};
-use crate::balancer::haproxy_program;
-use crate::bench::control::Control;
+use crate::bench::control::{self, Control};
+use crate::bench::machine::made_by;
 use crate::bench::report::significant;
 use crate::bench::statistics::Summary;
 
@@ -30,25 +29,19 @@ pub(super) fn markdown(all: &[Measured], controls: [Control; 2], lengths: [Durat
     let mut text = format!(
         "{}\n\nRounds: {rounds}, interleaved. In each, every side had {loading} of new connections, \
          {AT_A_TIME} at a time, and {downloading} of one download, in new namespaces. IPv4. Median (min to max).\n\n",
-        machine()
+        made_by("bench-transparent", &[(super::side::NGINX, "-v"), ("iptables", "--version")])
     );
     let plain = all.iter().find(|one| one.side == Side::Plain).map_or(&[][..], |one| &one.runs);
     table(&mut text, all, |one, (_, unit, figure)| {
         let summary = Summary::of(&one.runs.iter().map(figure).collect::<Vec<_>>());
-        spread(&summary, significant, unit)
+        summary.words(significant, unit)
     });
     text.push_str("\nTo plain HAProxy in the same round:\n\n");
     table(&mut text, all, |one, (_, _, figure)| {
-        spread(&ratio(&one.runs, plain, *figure), |value| format!("{value:.2}"), "")
+        ratio(&one.runs, plain, *figure).words(|value| format!("{value:.2}"), "")
     });
     let _ = writeln!(text, "\n{}", goal(all, plain));
-    let [before, after] = controls;
-    let _ = writeln!(
-        text,
-        "\nThe machine, idle, before and after: arithmetic {:.1} / {:.1} ms; loopback round trip p50 {:.3} / \
-         {:.3} ms, p99 {:.3} / {:.3} ms.",
-        before.spin, after.spin, before.trip_p50, after.trip_p50, before.trip_p99, after.trip_p99,
-    );
+    let _ = writeln!(text, "\n{}", control::words(controls));
     text
 }
 
@@ -62,12 +55,6 @@ fn table(text: &mut String, all: &[Measured], cell: impl Fn(&Measured, &(&str, &
         };
         let _ = writeln!(text, "| {} | {cells} |", one.side.words());
     }
-}
-
-/// A median with its extremes.
-fn spread(summary: &Summary, number: impl Fn(f64) -> String, unit: &str) -> String {
-    let [median, min, max] = [summary.median, summary.min, summary.max].map(number);
-    format!("{median}{}{unit} ({min} to {max})", if unit.is_empty() { "" } else { " " })
 }
 
 /// Round by round, so that what slows the machine for a while slows both.
@@ -98,35 +85,6 @@ fn goal(all: &[Measured], plain: &[Figures]) -> String {
         };
     }
     text + "."
-}
-
-/// When, where and with what.
-fn machine() -> String {
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZeroUsize::get);
-    let versions: Vec<String> = [
-        ("uname", "-sr"),
-        (haproxy_program().as_str(), "-v"),
-        (super::side::NGINX, "-v"),
-        ("iptables", "--version"),
-    ]
-    .iter()
-    .filter_map(|(program, flag)| version(program, flag))
-    .collect();
-    let date = now.split('T').next().unwrap_or_default();
-    let model = model.map_or("processors of unknown make", |(_, model)| model);
-    format!("Made by `make bench-transparent` on {date}: {cores} x {model}, {}.", versions.join(", "))
-}
-
-/// The first line that a program says of its version, on whichever stream; nothing where it is missing.
-fn version(program: &str, flag: &str) -> Option<String> {
-    let output = Command::new(program).arg(flag).output().ok()?;
-    let said = [output.stdout, output.stderr].concat();
-    let line = String::from_utf8_lossy(&said).lines().next()?.trim().to_owned();
-    let line = line.strip_prefix("nginx version: ").map_or(line.clone(), str::to_owned);
-    Some(line.split(" - ").next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]

@@ -1,0 +1,152 @@
+//! A side that serves, and how it is reloaded.
+
+use anyhow::{Context, Result, bail};
+
+use super::daemon::{self, Daemon};
+use super::side::Side;
+use super::told::{Told, Window, windows};
+use crate::balancer::{Balancer, Kind, clearway_program};
+use crate::bench::rig::{Rig, Transparency};
+
+/// A side that serves. Fields are dropped in order: the balancer before its network.
+#[derive(Debug)]
+pub(super) struct Running {
+    serving: Serving,
+    pub(super) rig: Rig,
+    side: Side,
+}
+
+#[derive(Debug)]
+enum Serving {
+    Child(Balancer),
+    Daemon(Daemon),
+}
+
+/// What came of a start.
+#[derive(Debug)]
+pub(super) enum Started {
+    /// It serves.
+    Running(Box<Running>),
+    /// It cannot be had here, in its own words.
+    Missing(String),
+}
+
+impl Started {
+    /// Raises a side in namespaces of its own and waits until it serves.
+    pub(super) fn new(side: Side) -> Result<Self> {
+        if side == Side::Original
+            && let Some(reason) = daemon::missing()?
+        {
+            return Ok(Self::Missing(one_line(&reason)));
+        }
+        let mut rig = Rig::raise()?;
+        let serving = match (side.flags(), side) {
+            (Some(flags), _) => {
+                rig.write_next(Transparency::Off)?;
+                let mut balancer = rig.launch_clearway(&flags)?;
+                if let Err(error) = rig.wait_for_version(&mut balancer) {
+                    // Only one that ended by itself has refused; one that hangs is broken.
+                    return if balancer.is_running()? {
+                        Err(error)
+                    } else {
+                        Ok(Self::Missing(one_line(&balancer.stderr()?)))
+                    };
+                }
+                Serving::Child(balancer)
+            }
+            (None, Side::IdleHaproxy | Side::MasterWorker) => {
+                Serving::Child(rig.start(Kind::PlainMasterWorker, Transparency::Off)?)
+            }
+            (None, _) => {
+                rig.write_next(Transparency::Off)?;
+                Serving::Daemon(Daemon::start(&rig)?)
+            }
+        };
+        if let Serving::Child(balancer) = &serving {
+            Rig::rest(balancer)?;
+        }
+        rig.wait_for_version_of_any()?;
+        Ok(Self::Running(Box::new(Running { serving, rig, side })))
+    }
+}
+
+impl Running {
+    /// Writes the next version, and waits until a reload will not be lost.
+    pub(super) fn prepare(&mut self) -> Result<()> {
+        self.rig.write_next(Transparency::Off)?;
+        match &self.serving {
+            Serving::Child(balancer) => balancer.settle(),
+            Serving::Daemon(_) => Ok(()),
+        }
+    }
+
+    /// Reloads, as this side does it, and gives what it says of that.
+    pub(super) fn reload(&mut self) -> Result<Told> {
+        match (&mut self.serving, self.side) {
+            (Serving::Daemon(daemon), Side::Original) => daemon.reload_behind_dropped_syns(&self.rig)?,
+            (Serving::Daemon(daemon), Side::StopStart) => daemon.restart(&self.rig)?,
+            (Serving::Daemon(daemon), _) => daemon.reload(&self.rig)?,
+            (Serving::Child(balancer), _) if balancer.kind() == Kind::Clearway => return self.ask_clearway(),
+            (Serving::Child(balancer), _) => balancer.reload()?,
+        }
+        Ok(Told::default())
+    }
+
+    /// `clearway reload`, which waits until the new generation serves.
+    fn ask_clearway(&self) -> Result<Told> {
+        let mut command = self.rig.lab.balancer.command(clearway_program()?);
+        command.args(["reload", "--json"]).env("CLEARWAY_RUN_DIRECTORY", self.rig.run_directory());
+        let output = command.output().context("running `clearway reload`")?;
+        let [said, complained] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+        if !output.status.success() {
+            bail!("`clearway reload` ended with {}: {said}{complained}", output.status);
+        }
+        Told::read(&said).with_context(|| format!("understanding what `clearway reload` said: {said}"))
+    }
+
+    /// Waits until the last reload has taken effect, and ends the balancer. Gives the windows that its log tells of.
+    pub(super) fn finish(self) -> Result<Vec<Window>> {
+        self.rig.wait_for_version_of_any().context("after the last reload")?;
+        match self.serving {
+            // Which fails if it has ended already.
+            Serving::Child(balancer) => {
+                let windows = windows(&balancer.stderr()?);
+                Rig::stop(balancer)?;
+                Ok(windows)
+            }
+            // Its namespace ends it.
+            Serving::Daemon(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+/// What a program has said, for a table: without the usage that follows, nor the time in front of each line.
+fn one_line(said: &str) -> String {
+    let lines = said.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let words = lines.filter(|line| !line.is_empty() && !line.contains(" INFO ")).map(without_time);
+    let text = words.collect::<Vec<_>>().join("; ").replace('|', "\\|");
+    if text.is_empty() { "it ended without a word".into() } else { text.chars().take(400).collect() }
+}
+
+fn without_time(line: &str) -> &str {
+    match line.split_once(' ') {
+        Some((time, rest)) if time.ends_with('Z') && time.contains('T') => rest.trim_start(),
+        _ => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn what_it_said_fits_into_a_cell() {
+        let said =
+            "error: unexpected argument '--strategy' found\n\n  tip: another | one\n\nUsage: clearway\n";
+        assert_eq!(one_line(said), "error: unexpected argument '--strategy' found; tip: another \\| one");
+        let log = "2026-11-28T06:48:04.1Z  INFO begins\n2026-11-28T06:48:04.1Z ERROR no `queue` here\n";
+        assert_eq!(one_line(log), "ERROR no `queue` here");
+        assert_eq!(one_line(""), "it ended without a word");
+        assert_eq!(one_line(&"x".repeat(1000)).len(), 400);
+    }
+}

@@ -70,7 +70,10 @@ pub(super) fn markdown(all: &[Measured], shape: Shape, controls: [Control; 2]) -
     let heads =
         ["slowest near a reload", "command took", "told: sockets moved by", "window", "SYNs held in it"];
     table(&mut text, all, &heads, |one| reloads(all, one));
-    text.push_str("\n## Goals\n\n");
+    text.push_str(
+        "\n## Goals\n\nNot known is what was not measured, what another strategy did instead, and what the idle control \
+         did as well: then the machine was too busy to tell.\n\n",
+    );
     goals(&mut text, all);
     text.push_str("\n## The machine\n\n");
     machine(&mut text, all, controls);

@@ -57,7 +57,10 @@ pub(super) fn markdown(all: &[Measured], shape: Shape, controls: [Control; 2]) -
     text.push_str("\n## Losses, of all rounds together\n\n");
     let heads = LOSSES.map(|(head, _)| head);
     table(&mut text, all, &[&[CONNECTIONS][..], &heads].concat(), losses);
-    text.push_str("\n## Latency\n\n");
+    text.push_str(
+        "\n## Latency\n\nHow late the generator was with its own connections is part of every latency: where that is much, \
+         the machine was busy with something else, and the row says little.\n\n",
+    );
     table(&mut text, all, &LATENCIES.map(|(head, _, _)| head), |one| {
         LATENCIES.map(|(_, unit, figure)| cell(summary(all, one.side, figure), unit)).into()
     });

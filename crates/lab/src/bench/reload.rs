@@ -66,7 +66,7 @@ pub struct Options {
 
 impl Options {
     fn shape(&self) -> Result<Shape> {
-        let (rate, reloads, every) = if self.quick { (500.0, 2, 2500) } else { (1000.0, 5, 5000) };
+        let (rate, reloads, every) = if self.quick { (500.0, 2, 3000) } else { (1000.0, 5, 5000) };
         let every = self.every.unwrap_or(Duration::from_millis(every));
         ensure!(every >= SHORTEST, "reloads are {} apart at least", humantime::format_duration(SHORTEST));
         let reloads = self.reloads.map_or(reloads, u32::from);

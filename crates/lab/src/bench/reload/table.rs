@@ -57,7 +57,10 @@ pub(super) fn markdown(all: &[Measured], shape: Shape, controls: [Control; 2]) -
     text.push_str("\n## Losses, of all rounds together\n\n");
     let heads = LOSSES.map(|(head, _)| head);
     table(&mut text, all, &[&[CONNECTIONS][..], &heads].concat(), losses);
-    text.push_str("\n## Latency\n\n");
+    text.push_str(
+        "\n## Latency\n\nHow late the generator was with its own connections is part of every latency: where that is much, \
+         the machine was busy with something else, and the row says little.\n\n",
+    );
     table(&mut text, all, &LATENCIES.map(|(head, _, _)| head), |one| {
         LATENCIES.map(|(_, unit, figure)| cell(summary(all, one.side, figure), unit)).into()
     });
@@ -70,7 +73,10 @@ pub(super) fn markdown(all: &[Measured], shape: Shape, controls: [Control; 2]) -
     let heads =
         ["slowest near a reload", "command took", "told: sockets moved by", "window", "SYNs held in it"];
     table(&mut text, all, &heads, |one| reloads(all, one));
-    text.push_str("\n## Goals\n\n");
+    text.push_str(
+        "\n## Goals\n\nNot known is what was not measured, what another strategy did instead, and what the idle control \
+         did as well: then the machine was too busy to tell.\n\n",
+    );
     goals(&mut text, all);
     text.push_str("\n## The machine\n\n");
     machine(&mut text, all, controls);

@@ -34,6 +34,7 @@ const TESTS: &[Named] = &[
     ("other_addresses_and_ports_are_not_affected", other_addresses_and_ports_are_not_affected),
     ("a_gate_stays_closed_longer_than_its_elements_live", a_gate_stays_closed),
     ("a_gate_that_nobody_opens_opens_by_itself", a_gate_that_nobody_opens_opens_by_itself),
+    ("a_hook_that_goes_meanwhile_costs_a_retransmission", a_hook_that_goes_meanwhile_costs_a_retransmission),
     ("closing_and_opening_twice_leaves_nothing", closing_and_opening_twice_leaves_nothing),
     ("a_thousand_ports_fit", a_thousand_ports_fit),
     ("rules_of_others_stay_as_they_are", rules_of_others_stay_as_they_are),
@@ -111,7 +112,8 @@ fn a_probe_changes_nothing() -> Result<()> {
 /// The helper: what a probe says.
 fn probe() -> Result<()> {
     for manner in MANNERS {
-        println!("{}", Gate::probe(manner).map_or_else(|error| error.to_string(), |()| "fine".to_owned()));
+        let told = Gate::probe(manner).err().context("it is possible without")?;
+        println!("{told}");
     }
     Ok(())
 }
@@ -384,6 +386,22 @@ fn a_gate_that_nobody_opens_opens_by_itself() -> Result<()> {
         ensure!(opened.lapsed && (opened.held > 0) == (manner == Manner::Hold), "{opened:?}");
     }
     Ok(())
+}
+
+/// The kernel drops what waits in every queue when a hook of netfilter goes (`nf_queue_nf_hook_drop`).
+fn a_hook_that_goes_meanwhile_costs_a_retransmission() -> Result<()> {
+    let (_listener, port) = everywhere()?;
+    run("nft add table inet others")?;
+    run("nft add chain inet others late { type filter hook output priority 0 ; }")?;
+    let gate = Gate::close(None, Manner::Hold, &[address("::", port)?], &[])?;
+    let client = begin(&format!("127.0.0.1:{port}"))?;
+    until("the client is held", || Ok(waiting()? == 1))?;
+    run("nft delete table inet others")?;
+    until("the kernel has dropped it, or it came again", || {
+        Ok(waiting()? == 0 || retransmissions_here()? > 0)
+    })?;
+    gate.open()?;
+    until("the client connects", || connected(&client))
 }
 
 fn closing_and_opening_twice_leaves_nothing() -> Result<()> {

@@ -195,7 +195,8 @@ fn what_a_dead_gate_leaves_is_shown_and_swept() -> Result<()> {
 
 /// [`state`] without the clocks of elements.
 fn still() -> Result<String> {
-    Ok(state()?.lines().filter(|line| !line.contains("elements =")).map(|line| format!("{line}\n")).collect())
+    let state = state()?;
+    Ok(state.lines().filter(|line| !line.contains("elements =")).collect::<Vec<_>>().join("\n"))
 }
 
 fn a_gate_is_no_sign_of_life_of_the_plumbing() -> Result<()> {

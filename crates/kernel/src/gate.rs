@@ -31,7 +31,7 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clearway_core::names::InstanceName;
 use rustix::event::{EventfdFlags, eventfd};
@@ -83,11 +83,13 @@ pub struct Limits {
     pub expression: bool,
     /// How many SYNs are held.
     pub length: u32,
+    /// How long it stays closed.
+    pub longest: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { owner: true, expression: true, length: LENGTH }
+        Self { owner: true, expression: true, length: LENGTH, longest: LONGEST }
     }
 }
 
@@ -125,9 +127,9 @@ impl Gate {
         let queue = Self::queue(manner, limits)?;
         let name = GateName { instance: None, nonce: nonce() }.to_string();
         let check = |how| {
-            client
-                .check("asking whether new clients can be stopped", &rules::trial(&name, how))
-                .map_err(|refused| (rules::is_about_queue(&rules::trial(&name, how), &refused), refused))
+            let steps = rules::trial(&name, how);
+            let outcome = client.check("asking whether new clients can be stopped", &steps);
+            outcome.map_err(|refused| (rules::is_about_queue(&steps, &refused), refused))
         };
         with_some_rule(queue.as_ref(), limits, check).map(drop)
     }
@@ -169,12 +171,13 @@ impl Gate {
             let outcome = table.client().batch(&what, &steps);
             outcome.map_err(|refused| (rules::is_about_queue(&steps, &refused), refused))
         };
+        let begun = Instant::now();
         if let Err(error) = with_some_rule(queue.as_ref(), limits, fill) {
             // An owner table goes by itself.
             let _ = table.remove();
             return Err(error);
         }
-        let keeper = Keeper::new(table, keys, queue);
+        let keeper = Keeper::new(table, keys, queue, begun, limits.longest);
         let thread = std::thread::Builder::new().name("gate".to_owned());
         // If it cannot be had, the keeper is dropped with all it has, which opens.
         let thread = thread.spawn(move || keeper.keep(&listener)).map_err(Error::Thread)?;

@@ -1,45 +1,484 @@
 //! A gate that is closed, as real clients meet it and as the kernel shows it.
 
 #[allow(dead_code)]
+mod hosts;
+#[allow(dead_code)]
 mod lab;
 #[allow(dead_code)]
 mod traffic;
 
-use std::process::ExitCode;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{ExitCode, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use clearway_kernel::gate::{Gate, Manner};
-use lab::{Named, run};
+use anyhow::{Context, Result, bail, ensure};
+use clearway_kernel::gate::{Error, Gate, Limits, Manner, Opened};
+use hosts::Host;
+use lab::{Named, helper, run, same, state};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use socket2::Socket;
+use traffic::{DEADLINE, begin, connected, listen, until};
 
-const TESTS: &[Named] = &[("smoke", smoke)];
-const HELPERS: &[Named] = &[];
+const TESTS: &[Named] = &[
+    ("a_probe_changes_nothing", a_probe_changes_nothing),
+    ("without_net_admin_the_error_names_it", without_net_admin_the_error_names_it),
+    ("dropped_clients_connect_after_their_own_retransmission", dropped),
+    ("held_clients_on_this_host_connect_without_a_retransmission", held_here),
+    ("held_clients_from_outside_connect_without_a_retransmission", held_outside),
+    ("iptables_target_holds_as_well", iptables_target_holds_as_well),
+    ("hundreds_are_held_and_let_go_in_order", hundreds_are_held_and_let_go_in_order),
+    ("what_does_not_fit_into_the_queue_passes", what_does_not_fit_into_the_queue_passes),
+    ("established_connections_flow_on", established_connections_flow_on),
+    ("other_addresses_and_ports_are_not_affected", other_addresses_and_ports_are_not_affected),
+    ("a_gate_stays_closed_longer_than_its_elements_live", a_gate_stays_closed),
+    ("a_gate_that_nobody_opens_opens_by_itself", a_gate_that_nobody_opens_opens_by_itself),
+    ("a_hook_that_goes_meanwhile_costs_a_retransmission", a_hook_that_goes_meanwhile_costs_a_retransmission),
+    ("closing_and_opening_twice_leaves_nothing", closing_and_opening_twice_leaves_nothing),
+    ("a_thousand_ports_fit", a_thousand_ports_fit),
+    ("rules_of_others_stay_as_they_are", rules_of_others_stay_as_they_are),
+];
+
+const HELPERS: &[Named] = &[("host", hosts::host), ("clients", clients), ("probe", probe)];
+
+const MANNERS: [Manner; 2] = [Manner::Drop, Manner::Hold];
 
 fn main() -> ExitCode {
     lab::main(TESTS, HELPERS)
 }
 
-fn smoke() -> Result<()> {
-    let listener = traffic::listen("[::]:8080", false)?;
-    for manner in [Manner::Drop, Manner::Hold] {
-        Gate::probe(manner)?;
-        eprintln!("{}", run("nft list ruleset")?);
-        let gate = Gate::close(
-            None,
-            manner,
-            &["127.0.0.1:8080".parse()?, "[::1]:8080".parse()?, "0.0.0.0:99".parse()?],
-            &[443],
-        )?;
-        eprintln!("{}", run("nft list ruleset")?);
-        let client = traffic::begin("127.0.0.1:8080")?;
-        let client6 = traffic::begin("[::1]:8080")?;
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        eprintln!("{}", run("cat /proc/net/netfilter/nfnetlink_queue")?);
-        eprintln!("connected {} {}", traffic::connected(&client)?, traffic::connected(&client6)?);
-        eprintln!("{:?}", gate.open()?);
-        eprintln!("connected {} {}", traffic::connected(&client)?, traffic::connected(&client6)?);
-        eprintln!("{}", run("nft list ruleset")?);
+/// How many packets wait in the queues of this network namespace.
+fn waiting() -> Result<u64> {
+    let queues = std::fs::read_to_string("/proc/self/net/netfilter/nfnetlink_queue")?;
+    let total = |line: &str| line.split_whitespace().nth(2).and_then(|total| total.parse::<u64>().ok());
+    queues.lines().map(|line| total(line).context("no total")).sum()
+}
+
+/// How often TCP has sent something again, by the text of /proc/net/snmp.
+fn retransmissions(snmp: &str) -> Result<u64> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp:"));
+    let (names, values) = (lines.next().context("no names")?, lines.next().context("no values")?);
+    let mut both = names.split_whitespace().zip(values.split_whitespace());
+    Ok(both.find(|(name, _)| *name == "RetransSegs").context("no RetransSegs")?.1.parse()?)
+}
+
+fn retransmissions_here() -> Result<u64> {
+    retransmissions(&std::fs::read_to_string("/proc/self/net/snmp")?)
+}
+
+fn all_connected(clients: &[Socket]) -> Result<bool> {
+    clients.iter().try_fold(true, |all, client| Ok(connected(client)? && all))
+}
+
+/// Whether a first SYN comes through at once: one that did not will do so only after a second.
+fn passes(target: &str) -> Result<bool> {
+    let client = begin(target)?;
+    let deadline = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < deadline {
+        if connected(&client)? {
+            return Ok(true);
+        }
+        sleep(Duration::from_millis(2));
     }
-    drop(listener);
-    ensure!(false);
+    Ok(false)
+}
+
+/// Listens on every address of both families, and says on which port.
+fn everywhere() -> Result<(TcpListener, u16)> {
+    let listener = listen("[::]:0", false)?;
+    let port = listener.local_addr()?.port();
+    Ok((listener, port))
+}
+
+fn address(text: &str, port: u16) -> Result<SocketAddr> {
+    Ok(SocketAddr::new(text.parse()?, port))
+}
+
+fn a_probe_changes_nothing() -> Result<()> {
+    run("nft add table inet others")?;
+    let before = state()?;
+    for manner in MANNERS {
+        for owner in [true, false] {
+            Gate::probe_within(manner, Limits { owner, ..Limits::default() })?;
+        }
+        Gate::probe(manner)?;
+    }
+    same(&before, &state()?, "a probe left something behind")?;
+    ensure!(std::fs::read_to_string("/proc/self/net/netfilter/nfnetlink_queue")?.is_empty());
     Ok(())
+}
+
+/// The helper: what a probe says.
+fn probe() -> Result<()> {
+    for manner in MANNERS {
+        let told = Gate::probe(manner).err().context("it is possible without")?;
+        println!("{told}");
+    }
+    Ok(())
+}
+
+fn without_net_admin_the_error_names_it() -> Result<()> {
+    let output =
+        helper("probe", &["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"])?.output()?;
+    let told = String::from_utf8(output.stdout)?;
+    ensure!(told.matches("--cap-add NET_ADMIN").count() == 2, "{told}");
+    Ok(())
+}
+
+fn dropped() -> Result<()> {
+    let sockets = (0..3).map(|_| everywhere()).collect::<Result<Vec<_>>>()?;
+    let [every4, every, one] = [0, 1, 2].map(|place| sockets[place].1);
+    let closed = [address("0.0.0.0", every4)?, address("::", every)?, address("::1", one)?];
+    let before = retransmissions_here()?;
+    let gate = Gate::close(None, Manner::Drop, &closed, &[])?;
+    let targets = [("127.0.0.1", every4), ("127.0.0.1", every), ("::1", every), ("::1", one)];
+    let clients = targets
+        .iter()
+        .map(|(ip, port)| begin(&address(ip, *port)?.to_string()))
+        .collect::<Result<Vec<_>>>()?;
+    until("each client has sent again", || Ok(retransmissions_here()? >= before + 4))?;
+    for (client, target) in clients.iter().zip(targets) {
+        ensure!(!connected(client)?, "{target:?}: a SYN came through");
+    }
+    let opened = gate.open()?;
+    ensure!(opened.held == 0 && !opened.lapsed, "{opened:?}");
+    until("the clients connect", || all_connected(&clients))
+}
+
+/// Holds clients and lets them go before they have sent anything again; a machine that was too slow for that tries again.
+fn hold(
+    limits: Limits,
+    addresses: &[SocketAddr],
+    sent_again: impl Fn() -> Result<u64>,
+    mut during: impl FnMut() -> Result<()>,
+    mut after: impl FnMut() -> Result<()>,
+) -> Result<Opened> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let before = sent_again()?;
+        let gate = Gate::close_within(None, Manner::Hold, addresses, &[], limits)?;
+        during()?;
+        let opened = gate.open()?;
+        after()?;
+        // The first retransmission is due after a second.
+        if opened.closed_for < Duration::from_millis(900) {
+            ensure!(sent_again()? == before, "somebody has sent again: {opened:?}");
+            return Ok(opened);
+        }
+        ensure!(Instant::now() < deadline, "too slow for a test: {opened:?}");
+    }
+}
+
+fn held_here() -> Result<()> {
+    let (_listener, port) = everywhere()?;
+    for (own, target) in [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::", "::1"), ("::1", "::1")] {
+        let target = address(target, port)?.to_string();
+        let mut client = None;
+        let mut during = || {
+            let begun = begin(&target)?;
+            until("the client is held", || Ok(waiting()? == 1))?;
+            ensure!(!connected(&begun)?, "{own}: a SYN came through");
+            client = Some(begun);
+            Ok(())
+        };
+        let gate_opened =
+            hold(Limits::default(), &[address(own, port)?], retransmissions_here, &mut during, || Ok(()))?;
+        ensure!(gate_opened.held == 1 && !gate_opened.lapsed, "{gate_opened:?}");
+        let client = client.context("no client")?;
+        until("the client connects", || connected(&client))?;
+    }
+    Ok(())
+}
+
+/// The helper: begins to connect to each address it is sent, and says when it has and when it is connected.
+fn clients() -> Result<()> {
+    for line in std::io::stdin().lines() {
+        let client = begin(&line?)?;
+        println!("begun");
+        until("the client connects", || connected(&client))?;
+        println!("connected");
+    }
+    Ok(())
+}
+
+fn held_outside() -> Result<()> {
+    let host = Host::wired(7)?;
+    let (_listener, port) = everywhere()?;
+    let id = host.id().to_string();
+    let mut child = helper("clients", &["nsenter", "-t", &id, "-n"])?
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut input = child.stdin.take().context("no input")?;
+    let output = std::cell::RefCell::new(BufReader::new(child.stdout.take().context("no output")?));
+    let say = |expected: &str| {
+        let mut line = String::new();
+        output.borrow_mut().read_line(&mut line)?;
+        ensure!(line.trim() == expected, "`{line}` instead of `{expected}`");
+        Ok(())
+    };
+    let sent_again = || retransmissions(&host.run("cat /proc/net/snmp")?);
+    for (own, target) in [("0.0.0.0", "10.7.0.1"), ("::", "fd07::1"), ("10.7.0.1", "10.7.0.1")] {
+        let target = address(target, port)?;
+        let during = || {
+            writeln!(input, "{target}")?;
+            say("begun")?;
+            until("the client is held", || Ok(waiting()? == 1))
+        };
+        let opened =
+            hold(Limits::default(), &[address(own, port)?], sent_again, during, || say("connected"))?;
+        ensure!(opened.held == 1, "{opened:?}");
+    }
+    drop(input);
+    ensure!(child.wait()?.success());
+    Ok(())
+}
+
+fn iptables_target_holds_as_well() -> Result<()> {
+    let (_listener, port) = everywhere()?;
+    let limits = Limits { expression: false, ..Limits::default() };
+    Gate::probe_within(Manner::Hold, limits)?;
+    let mut clients = Vec::new();
+    let during = || {
+        clients = vec![begin(&format!("127.0.0.1:{port}"))?, begin(&format!("[::1]:{port}"))?];
+        until("both are held", || Ok(waiting()? == 2))
+    };
+    hold(limits, &[address("::", port)?], retransmissions_here, during, || Ok(()))?;
+    until("they connect", || all_connected(&clients))
+}
+
+fn hundreds_are_held_and_let_go_in_order() -> Result<()> {
+    const CLIENTS: usize = 400;
+    // On one processor, so that nobody overtakes on the way into the queue.
+    let mut first = CpuSet::new();
+    let all = sched_getaffinity(None)?;
+    first.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).context("no processor")?);
+    sched_setaffinity(None, &first)?;
+    let (listener, port) = everywhere()?;
+    let target = format!("127.0.0.1:{port}");
+    let mut clients = Vec::new();
+    let during = || {
+        clients = (0..CLIENTS).map(|_| begin(&target)).collect::<Result<Vec<_>>>()?;
+        Ok(())
+    };
+    let mut came = Vec::new();
+    let after = || {
+        came.clear();
+        until("all are accepted", || {
+            came.extend(std::iter::from_fn(|| listener.accept().ok()).map(|(_, from)| from.port()));
+            Ok(came.len() >= CLIENTS)
+        })
+    };
+    let opened = hold(Limits::default(), &[address("0.0.0.0", port)?], retransmissions_here, during, after)?;
+    ensure!(opened.held == CLIENTS as u64 && !opened.lapsed, "{opened:?}");
+    let ports =
+        clients.iter().map(|client| Ok(client.local_addr()?.as_socket().context("no address")?.port()));
+    ensure!(came == ports.collect::<Result<Vec<_>>>()?, "they were let go in another order");
+    Ok(())
+}
+
+fn what_does_not_fit_into_the_queue_passes() -> Result<()> {
+    let (_listener, port) = everywhere()?;
+    let limits = Limits { length: 10, ..Limits::default() };
+    let gate = Gate::close_within(None, Manner::Hold, &[address("::", port)?], &[], limits)?;
+    let clients = (0..30).map(|_| begin(&format!("127.0.0.1:{port}"))).collect::<Result<Vec<_>>>()?;
+    let through = |clients: &[Socket]| -> Result<usize> {
+        clients.iter().map(|client| Ok(usize::from(connected(client)?))).sum()
+    };
+    until("who does not fit passes", || Ok(through(&clients)? >= 20))?;
+    ensure!(waiting()? == 10, "{} wait", waiting()?);
+    let opened = gate.open()?;
+    ensure!(opened.lapsed && opened.held >= 10, "{opened:?}");
+    until("all connect", || all_connected(&clients))
+}
+
+fn established_connections_flow_on() -> Result<()> {
+    let (listener, port) = everywhere()?;
+    listener.set_nonblocking(false)?;
+    for manner in MANNERS {
+        for target in ["127.0.0.1", "::1"] {
+            let mut client = TcpStream::connect(address(target, port)?)?;
+            let (mut server, _) = listener.accept()?;
+            let gate = Gate::close(None, manner, &[address("::", port)?], &[port])?;
+            for stream in [&client, &server] {
+                stream.set_read_timeout(Some(DEADLINE))?;
+            }
+            let mut bytes = vec![0; 200_000];
+            let sent = bytes.clone();
+            let sender = std::thread::spawn(move || {
+                client.write_all(&sent)?;
+                client.read_exact(&mut [0])?;
+                // A FIN and its answer pass as well.
+                drop(client);
+                std::io::Result::Ok(())
+            });
+            server.read_exact(&mut bytes)?;
+            server.write_all(b"x")?;
+            ensure!(server.read(&mut bytes)? == 0);
+            sender.join().ok().context("the sender panicked")??;
+            ensure!(gate.open()?.held == 0);
+        }
+    }
+    Ok(())
+}
+
+fn other_addresses_and_ports_are_not_affected() -> Result<()> {
+    run("ip addr add fd99::1/128 dev lo nodad")?;
+    let (_listener, port) = everywhere()?;
+    let (_other, second) = everywhere()?;
+    let target = |ip: &str, port| -> Result<String> { Ok(address(ip, port)?.to_string()) };
+    let open = |ip: &str, port| passes(&target(ip, port)?);
+    for manner in MANNERS {
+        let gate = Gate::close(None, manner, &[address("127.0.0.1", port)?, address("::1", port)?], &[])?;
+        ensure!(!open("127.0.0.1", port)? && !open("::1", port)?, "{manner:?}: not closed");
+        ensure!(
+            open("127.0.0.2", port)? && open("fd99::1", port)?,
+            "{manner:?}: another address is affected"
+        );
+        ensure!(open("127.0.0.1", second)? && open("::1", second)?, "{manner:?}: another port is affected");
+        gate.open()?;
+        let gate = Gate::close(None, manner, &[address("0.0.0.0", port)?], &[second])?;
+        ensure!(!open("127.0.0.2", port)?, "{manner:?}: the wildcard is not closed");
+        ensure!(open("::1", port)?, "{manner:?}: IPv6 is affected by an IPv4 wildcard");
+        ensure!(!open("127.0.0.2", second)? && !open("fd99::1", second)?, "{manner:?}: a port is not closed");
+        gate.open()?;
+        let gate = Gate::close(None, manner, &[address("::ffff:127.0.0.1", port)?], &[])?;
+        ensure!(!open("127.0.0.1", port)? && open("127.0.0.2", port)?, "{manner:?}: a mapped address");
+        drop(gate);
+        ensure!(open("127.0.0.1", port)?, "{manner:?}: a gate that is dropped stays closed");
+    }
+    Ok(())
+}
+
+fn a_gate_stays_closed() -> Result<()> {
+    let (_listener, port) = everywhere()?;
+    for (owner, manner) in [(true, Manner::Drop), (false, Manner::Hold)] {
+        let limits = Limits { owner, ..Limits::default() };
+        let gate = Gate::close_within(None, manner, &[address("::", port)?], &[], limits)?;
+        let client = begin(&format!("[::1]:{port}"))?;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(2500) {
+            if connected(&client)? {
+                let opened = gate.open()?;
+                ensure!(opened.lapsed, "a SYN came through, and the gate does not know: {opened:?}");
+                // The machine was too slow, and the gate opened as it is to be.
+                return Ok(());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        gate.open()?;
+        until("the client connects", || connected(&client))?;
+    }
+    Ok(())
+}
+
+fn a_gate_that_nobody_opens_opens_by_itself() -> Result<()> {
+    let (_listener, port) = everywhere()?;
+    let before = state()?;
+    let limits = Limits { longest: Duration::from_millis(300), ..Limits::default() };
+    for manner in MANNERS {
+        let gate = Gate::close_within(None, manner, &[address("::", port)?], &[], limits)?;
+        let client = begin(&format!("127.0.0.1:{port}"))?;
+        until("the client connects", || connected(&client))?;
+        until("the table is gone", || Ok(state()? == before))?;
+        let opened = gate.open()?;
+        ensure!(opened.lapsed && (opened.held > 0) == (manner == Manner::Hold), "{opened:?}");
+    }
+    Ok(())
+}
+
+/// The kernel drops what waits in every queue when a hook of netfilter goes (`nf_queue_nf_hook_drop`).
+fn a_hook_that_goes_meanwhile_costs_a_retransmission() -> Result<()> {
+    let (_listener, port) = everywhere()?;
+    run("nft add table inet others")?;
+    run("nft add chain inet others late { type filter hook output priority 0 ; }")?;
+    let gate = Gate::close(None, Manner::Hold, &[address("::", port)?], &[])?;
+    let client = begin(&format!("127.0.0.1:{port}"))?;
+    until("the client is held", || Ok(waiting()? == 1))?;
+    run("nft delete table inet others")?;
+    until("the kernel has dropped it, or it came again", || {
+        Ok(waiting()? == 0 || retransmissions_here()? > 0)
+    })?;
+    gate.open()?;
+    until("the client connects", || connected(&client))
+}
+
+fn closing_and_opening_twice_leaves_nothing() -> Result<()> {
+    let (_listener, port) = everywhere()?;
+    let instance = "edge".parse()?;
+    let before = state()?;
+    for manner in MANNERS {
+        for owner in [true, false] {
+            let limits = Limits { owner, ..Limits::default() };
+            let close = || {
+                Gate::close_within(Some(&instance), manner, &[address("::", port)?], &[port], limits)
+                    .map_err(anyhow::Error::from)
+            };
+            for _ in 0..2 {
+                close()?.open()?;
+                same(&before, &state()?, "a gate left something behind")?;
+            }
+            // Two at once: who opens one has not opened the other.
+            let (first, second) = (close()?, close()?);
+            ensure!(run("nft list tables")?.matches("clearway_edge_gate_").count() == 2);
+            first.open()?;
+            ensure!(!passes(&format!("127.0.0.1:{port}"))?, "the second gate is open");
+            second.open()?;
+            ensure!(passes(&format!("127.0.0.1:{port}"))?);
+            same(&before, &state()?, "two gates left something behind")?;
+        }
+    }
+    ensure!(std::fs::read_to_string("/proc/self/net/netfilter/nfnetlink_queue")?.is_empty());
+    Ok(())
+}
+
+fn a_thousand_ports_fit() -> Result<()> {
+    let ports: Vec<u16> = (10_000..11_200).chain([10_000]).collect();
+    let addresses: Vec<SocketAddr> =
+        (0..1200).map(|port| address("192.0.2.1", 20_000 + port)).collect::<Result<_>>()?;
+    let gate = Gate::close(None, Manner::Drop, &addresses, &ports)?;
+    // It is refreshed meanwhile.
+    sleep(Duration::from_millis(900));
+    let json: serde_json::Value = serde_json::from_str(&run("nft -j list ruleset")?)?;
+    let objects = json["nftables"].as_array().context("no array")?;
+    let count = |name: &str| {
+        let set = objects.iter().find(|object| object["set"]["name"] == name);
+        set.and_then(|set| set["set"]["elem"].as_array()).map_or(0, Vec::len)
+    };
+    let opened = gate.open()?;
+    ensure!(opened.lapsed || (count("ports") == 1200 && count("addresses4") == 1200), "{opened:?} {json}");
+    Ok(())
+}
+
+fn rules_of_others_stay_as_they_are() -> Result<()> {
+    for line in [
+        "add table inet others",
+        "add chain inet others input { type filter hook input priority 0 ; policy accept ; }",
+        "add rule inet others input tcp dport 8080 counter accept",
+        "add table ip more",
+        "add chain ip more input { type filter hook input priority 299 ; policy accept ; }",
+        "add set ip more ports { type inet_service ; flags timeout ; }",
+        "add rule ip more input tcp dport @ports drop",
+    ] {
+        run(&format!("nft {line}"))?;
+    }
+    let others =
+        || Ok::<_, anyhow::Error>(run("nft -s list table inet others")? + &run("nft -s list table ip more")?);
+    let (before, all) = (others()?, state()?);
+    for manner in MANNERS {
+        let gate = Gate::close(None, manner, &[address("::", 8080)?], &[80])?;
+        same(&before, &others()?, "while closed")?;
+        let ours = run("nft list ruleset")?;
+        ensure!(ours.contains("_gate_") && ours.contains("tcp dport @ports"), "{ours}");
+        ensure!((manner == Manner::Drop) != ours.to_lowercase().contains("queue"), "{ours}");
+        gate.open()?;
+        same(&before, &others()?, "after")?;
+    }
+    same(&all, &state()?, "something is left")?;
+    match Gate::close(None, Manner::Drop, &[], &[]) {
+        Ok(gate) => gate.open().map(drop).map_err(anyhow::Error::from),
+        Err(Error::Nft(error)) => bail!("a gate for nothing: {error}"),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -80,8 +80,9 @@ pub(super) fn of_rules(refusals: Vec<BatchError>) -> Error {
 /// From what was refused of the queue to what that means.
 pub(super) fn of_queue(error: netlink::Error) -> Error {
     match error.errno() {
-        Some(Errno::PROTONOSUPPORT) => Error::NoQueues(error),
-        Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOENT) => Error::NoQueues(error),
+        Some(Errno::PROTONOSUPPORT | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOENT) => {
+            Error::NoQueues(error)
+        }
         Some(Errno::PERM) => Error::Denied(error),
         _ => Error::Queue(error),
     }

@@ -1,7 +1,7 @@
 //! Who keeps a gate closed, on a thread of his own, and opens it.
 //!
 //! He refreshes the elements of the sets, and reads what the queue tells so that its socket has room. He ends when he is
-//! told to, or opens by himself after [`LONGEST`]; dropped, he opens as well.
+//! told to, or opens by himself after [`super::LONGEST`]; dropped, he opens as well.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::keys::Keys;
 use super::queue::Queue;
-use super::{Error, GateName, LONGEST, Opened, TIMEOUT, rules};
+use super::{Error, GateName, Opened, TIMEOUT, rules};
 use crate::nft::{Claim, absent_is_fine};
 
 /// A few times within [`TIMEOUT`].
@@ -39,14 +39,21 @@ struct Closed {
     since: Instant,
     /// When the elements were put in for the last time.
     fresh: Instant,
+    /// When nobody opens.
+    longest: Duration,
 }
 
 impl Keeper {
-    /// For a gate that has been closed just now.
-    pub(super) fn new(table: Claim<GateName>, keys: Keys, queue: Option<Queue>) -> Self {
-        let now = Instant::now();
+    /// For a gate that has been closed just now, with elements that are as old as `fresh` at most.
+    pub(super) fn new(
+        table: Claim<GateName>,
+        keys: Keys,
+        queue: Option<Queue>,
+        fresh: Instant,
+        longest: Duration,
+    ) -> Self {
         Self {
-            closed: Some(Closed { table, keys, queue, since: now, fresh: now }),
+            closed: Some(Closed { table, keys, queue, since: Instant::now(), fresh, longest }),
             opened: Opened { held: 0, closed_for: Duration::ZERO, lapsed: false },
             failure: None,
         }
@@ -59,7 +66,7 @@ impl Keeper {
                 Ok(true) => return self,
                 // Without a way to be told it must not stay closed.
                 Err(_) => self.let_go(),
-                Ok(false) if closed.since.elapsed() > LONGEST => {
+                Ok(false) if closed.since.elapsed() > closed.longest => {
                     self.opened.lapsed = true;
                     self.let_go();
                 }

@@ -62,8 +62,8 @@ pub(super) struct Queue {
     number: u16,
     /// How many have room.
     length: u64,
-    /// How many wait.
-    waiting: u64,
+    /// How many have come so far; nobody leaves before the end.
+    held: u64,
     /// The last packet of which we have heard.
     last: u32,
 }
@@ -85,7 +85,7 @@ impl Queue {
         if sockopt::set_socket_recv_buffer_size_force(client.socket(), RECEIVE_BUFFER).is_err() {
             let _ = sockopt::set_socket_recv_buffer_size(client.socket(), RECEIVE_BUFFER);
         }
-        let mut queue = Self { client, number: LOWEST, length: length.into(), waiting: 0, last: 0 };
+        let mut queue = Self { client, number: LOWEST, length: length.into(), held: 0, last: 0 };
         let first = nonce();
         let mut refused = None;
         for attempt in 0..ATTEMPTS {
@@ -132,7 +132,7 @@ impl Queue {
                     for id in packets(buffer.get(..length).unwrap_or_default()) {
                         self.last = id;
                         heard.packets = heard.packets.saturating_add(1);
-                        self.waiting = self.waiting.saturating_add(1);
+                        self.held = self.held.saturating_add(1);
                     }
                 }
                 Err(Errno::AGAIN) => break,
@@ -142,7 +142,7 @@ impl Queue {
             }
         }
         // Who has passed since is told to nobody.
-        heard.passed |= self.waiting >= self.length;
+        heard.passed |= self.held >= self.length;
         Ok(heard)
     }
 
@@ -152,9 +152,7 @@ impl Queue {
         header.extend(self.last.wrapping_add(AHEAD).to_be_bytes());
         let message = self.message(VERDICT_BATCH, vec![DefaultNla::new(VERDICT_HEADER, header)]);
         let what = format!("letting go who waits in the netfilter queue {}", self.number);
-        self.client.tell(&what, message).map_err(Error::Release)?;
-        self.waiting = 0;
-        Ok(())
+        self.client.tell(&what, message).map_err(Error::Release)
     }
 
     fn message(&self, message_type: u8, attributes: Vec<DefaultNla>) -> NetfilterMessage {

@@ -1,1 +1,154 @@
+use netlink_packet_core::Emitable;
+use netlink_packet_netfilter::nftables::NfTablesMessage;
+use proptest::prelude::*;
+use rustix::io::Errno;
 
+use super::*;
+use crate::netlink::{self, BatchError};
+use crate::nft::TableName;
+use crate::nft::expressions::{queue, xt_queue};
+
+fn emitted(emitable: &impl Emitable) -> Vec<u8> {
+    let mut bytes = vec![0; emitable.buffer_len()];
+    emitable.emit(&mut bytes);
+    bytes
+}
+
+/// `strace nft` 1.0.6 for `queue num 40123 bypass`.
+#[test]
+fn the_queue_expression_has_the_bytes_of_nft() {
+    let golden = b"\x2c\x00\x01\x80\x0a\x00\x01\x00queue\x00\x00\x00\
+        \x1c\x00\x02\x80\x06\x00\x01\x00\x9c\xbb\x00\x00\x06\x00\x02\x00\x00\x01\x00\x00\x06\x00\x03\x00\x00\x01\x00\x00";
+    assert_eq!(emitted(&queue(40123)), golden);
+}
+
+/// `strace iptables-nft` 1.8.9 for `-j NFQUEUE --queue-num 40123 --queue-bypass`.
+#[test]
+fn the_target_has_the_bytes_of_iptables() {
+    let mut golden = b"\x34\x00\x01\x80\x0b\x00\x01\x00target\x00\x00\x24\x00\x02\x80\
+        \x0c\x00\x01\x00NFQUEUE\x00\x08\x00\x02\x00\x00\x00\x00\x03\x0c\x00\x03\x00"
+        .to_vec();
+    for short in [40123, 1, 1, 0u16] {
+        golden.extend(short.to_ne_bytes());
+    }
+    assert_eq!(emitted(&xt_queue(40123)), golden);
+}
+
+#[test]
+fn a_gate_is_never_taken_for_plumbing_nor_the_other_way_round() {
+    for text in [
+        "clearway_edge-1_gate_0badcafe",
+        "clearway__gate_00000000",
+        "clearway_gate_gate_ffffffff",
+        "clearway_3_gate_00000001",
+    ] {
+        assert_eq!(text.parse::<GateName>().unwrap().to_string(), text);
+        assert!(text.parse::<TableName>().is_err(), "{text}");
+    }
+    for text in [
+        "clearway_gate_3_0badcafe",
+        "clearway__63_0badcafe",
+        "clearway_gate",
+        "clearway_a_gate_badcafe",
+        "clearway_a_gate_0BADCAFE",
+        "clearway_a_gate_+badcafe",
+        "clearway_A_gate_0badcafe",
+        "clearway_a_gate_0badcafe_",
+        "edge_gate_0badcafe",
+    ] {
+        assert!(text.parse::<GateName>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn only_the_sets_that_are_used_are_made() {
+    let keys = |addresses: &[&str], ports: &[u16]| {
+        let addresses: Vec<SocketAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        Keys::of(&addresses, ports)
+    };
+    let names = |keys: &Keys| keys.sets().map(keys::Set::name).collect::<Vec<_>>();
+    assert_eq!(names(&keys(&[], &[])), Vec::<&str>::new());
+    assert_eq!(names(&keys(&["[::]:80"], &[])), ["ports"]);
+    assert_eq!(keys(&["[::]:80", "[::]:80"], &[80]), keys(&[], &[80]));
+    assert_eq!(names(&keys(&["[::ffff:0.0.0.0]:80"], &[])), ["ports4"]);
+    assert_eq!(keys(&["[::ffff:192.0.2.1]:80"], &[]), keys(&["192.0.2.1:80"], &[]));
+    let all = keys(&["0.0.0.0:80", "192.0.2.1:80", "[2001:db8::1]:80"], &[443]);
+    assert_eq!(names(&all), ["ports", "ports4", "addresses4", "addresses6"]);
+    let steps = rules::steps("t", &all, How::Drop);
+    let made = steps.iter().filter(|step| matches!(step.message, NfTablesMessage::NewSet(_))).count();
+    assert_eq!(made, 4);
+    // An attribute has room for 64 KiB.
+    let many: Vec<u16> = (1..=u16::MAX).collect();
+    for step in keys(&[], &many).steps("t") {
+        assert!(emitted(&step.message).len() < 60_000);
+    }
+}
+
+#[test]
+fn elements_live_shorter_than_a_second() {
+    assert!(TIMEOUT < Duration::from_secs(1));
+}
+
+#[test]
+fn what_is_refused_is_explained() {
+    let refused = |step: &str, errno| {
+        let error = netlink::Error::Refused { what: format!("filling: {step}"), errno, words: None };
+        BatchError { step: Some(1), error }
+    };
+    let words = |error: Error| error.to_string();
+    let of_rule = words(error::of_rules(vec![refused("rule that holds", Errno::NOENT)]));
+    for word in ["CONFIG_NFT_QUEUE", "CONFIG_NFT_COMPAT", "xt_NFQUEUE", "nft_queue"] {
+        assert!(of_rule.contains(word), "{of_rule}");
+    }
+    let of_queue = |errno| {
+        let what = "binding the netfilter queue 1".to_owned();
+        words(error::of_queue(netlink::Error::Refused { what, errno, words: None }))
+    };
+    assert!(of_queue(Errno::INVAL).contains("CONFIG_NETFILTER_NETLINK_QUEUE"));
+    assert!(of_queue(Errno::PERM).contains("NET_ADMIN"));
+    assert!(matches!(error::of_table(refused("set with timeouts", Errno::NOENT)), Error::NoSets(_)));
+    assert!(matches!(error::of_table(refused("chain `input`", Errno::NOMEM)), Error::Nft(_)));
+}
+
+/// A message of the queue, as the kernel sends it: `nlmsghdr`, `nfgenmsg`, attributes.
+fn packet(kind: u16, attributes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(20 + attributes.len()).unwrap();
+    let header = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10], &[2, 0, 0x9c, 0xbb]].concat();
+    [header, attributes.to_vec()].concat()
+}
+
+#[test]
+fn a_packet_is_read() {
+    let header = b"\x0b\x00\x01\x00\x00\x00\x01\x02\x08\x00\x01\x00";
+    let one = packet(0x300, header);
+    assert_eq!(queue::packets(&one), [0x102]);
+    let with_more = packet(0x300, &[&b"\x08\x00\x05\x00\x00\x00\x00\x01"[..], header].concat());
+    assert_eq!(queue::packets(&[one, with_more].concat()), [0x102, 0x102]);
+    assert!(queue::packets(&packet(0x301, header)).is_empty());
+    assert!(queue::packets(&packet(0x300, b"\x06\x00\x01\x00\x00\x00\x00\x00")).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn bytes_from_the_queue_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        queue::packets(&bytes);
+    }
+
+    #[test]
+    fn odd_attributes_from_the_queue_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        queue::packets(&packet(0x300, &bytes));
+    }
+
+    #[test]
+    fn a_damaged_message_never_panics(place in 0usize..32, byte: u8, cut in 0usize..33) {
+        let mut bytes = packet(0x300, b"\x0b\x00\x01\x00\x00\x00\x01\x02\x08\x00\x01\x00");
+        bytes[place] = byte;
+        bytes.truncate(cut);
+        queue::packets(&bytes);
+    }
+
+    #[test]
+    fn random_names_never_panic(text in "(clearway_)?[a-z0-9_+-]{0,40}") {
+        let _ = text.parse::<GateName>();
+    }
+}

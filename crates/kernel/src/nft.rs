@@ -38,6 +38,8 @@
 //! to packets in `output` would send HAProxy's own packets the wrong way. So they meet the `goto` (see
 //! [`crate::routing`]) and nothing happens.
 //!
+//! What is intercepted on its way through this host has a chain of its own: [`interception`].
+//!
 //! Every `socket` expression looks the socket up anew (`nft_socket_eval` keeps nothing), so the question
 //! that nearly every foreign packet answers with no is asked first, and once: a packet that is not TCP or
 //! ICMP costs four comparisons, a TCP packet of others one look-up. The guard must be a `return` of its
@@ -51,6 +53,7 @@
 
 use std::io;
 
+use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
@@ -63,6 +66,7 @@ use rules::{Content, Own, Part};
 
 mod error;
 mod expressions;
+mod interception;
 mod list;
 mod masquerade;
 mod name;
@@ -101,6 +105,8 @@ pub struct Table {
     limits: Limits,
     /// What was put in; nothing before [`Table::apply`].
     content: Option<Content>,
+    /// What its chain for that holds, if it has one.
+    interception: Option<Interception>,
 }
 
 impl Table {
@@ -110,7 +116,7 @@ impl Table {
     /// read back.
     pub fn claim(name: TableName, limits: Limits) -> Result<Self, Error> {
         let client = open()?;
-        let mut table = Self { client, name, token: None, limits, content: None };
+        let mut table = Self { client, name, token: None, limits, content: None, interception: None };
         if limits.owner {
             match table.create(TableFlags::Owner) {
                 Ok(()) if table.is_owned()? => return Ok(table),
@@ -151,18 +157,25 @@ impl Table {
     }
 
     /// Fills the table with the chains and rules; a second time, fills it anew. `replies` is the bit of replies
-    /// of servers on own addresses, if there are any.
+    /// of servers on own addresses, if there are any; `interception` may be empty.
     ///
     /// One transaction. The guard against wildcard listeners is left out where the kernel does not know it
     /// (`EOPNOTSUPP` before 5.10), and so is the rule that resets (`EOPNOTSUPP` before 5.9, `ENOENT` without
     /// `nft_reject_inet`): see [`Table::has_wildcard_guard`], [`Table::has_reset`].
-    pub fn apply(&mut self, mark: Mark, replies: Option<Mark>) -> Result<(), Error> {
+    pub fn apply(
+        &mut self,
+        mark: Mark,
+        replies: Option<Mark>,
+        interception: &Interception,
+    ) -> Result<(), Error> {
         let what = format!("filling the nftables table `{}`", self.name);
         let name = self.name.to_string();
         let own = replies.map(|mark| Own { mark, reset: self.limits.reset });
         let mut content = Content { mark, guard: self.limits.wildcard, own };
+        // Once it is there it stays, perhaps empty.
+        let chain = (!interception.is_empty() || self.interception.is_some()).then_some(interception);
         loop {
-            let steps = rules::steps(&name, &content, self.replies().is_some());
+            let steps = rules::steps(&name, &content, chain, self.replies().is_some());
             let Err(refused) = self.client.batch(&what, &steps) else { break };
             match (rules::part(&steps, &refused), &mut content) {
                 (Some(Part::Guard), Content { guard, .. }) if !is(&refused.error, &[Errno::NOENT]) => {
@@ -177,13 +190,15 @@ impl Table {
             }
         }
         self.content = Some(content);
+        self.interception = chain.cloned();
         Ok(())
     }
 
     /// Removes chains and rules: no packet is marked any more. Nothing to do is success.
     pub fn remove_chains(&mut self) -> Result<(), Error> {
         let what = format!("emptying the nftables table `{}`", self.name);
-        let steps = rules::removal(&self.name.to_string(), self.replies().is_some());
+        let steps =
+            rules::removal(&self.name.to_string(), self.replies().is_some(), self.interception.is_some());
         absent_is_fine(self.client.batch(&what, &steps))
     }
 
@@ -212,6 +227,11 @@ impl Table {
     /// The bit that replies of servers on own addresses get, if they do.
     pub fn replies(&self) -> Option<Mark> {
         self.content.and_then(|content| content.own).map(|own| own.mark)
+    }
+
+    /// What it intercepts, if anything.
+    pub fn interception(&self) -> Option<&Interception> {
+        self.interception.as_ref().filter(|some| !some.is_empty())
     }
 
     /// Whether a late SYN-ACK is answered with a reset.

@@ -1,5 +1,5 @@
-//! nft expressions as netlink attributes: those of netlink-packet-netfilter, and `socket`, `ct` and `reject`,
-//! which it does not know (0.4.0).
+//! nft expressions as netlink attributes: those of netlink-packet-netfilter, and `socket`, `ct`, `reject`, `tproxy` and
+//! `fib`, which it does not know (0.4.0).
 //!
 //! Pure. Everything goes through register 1.
 
@@ -7,7 +7,7 @@ use clearway_core::names::Mark;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
     Bitwise, Cmp, DataAttribute, ExpressionAttribute, Expressions, Immediate, ListAttribute, Meta, MetaKey,
-    Operator, Register, Verdict, VerdictAttribute,
+    Operator, Payload, Register, Verdict, VerdictAttribute,
 };
 
 pub(super) type Expression = ListAttribute<ExpressionAttribute>;
@@ -57,6 +57,61 @@ pub(super) fn reset() -> Expression {
     other("reject", &[(1, TCP_RESET)])
 }
 
+/// `tproxy to :PORT`, the port from register 1: `NFTA_TPROXY_FAMILY`, `NFTA_TPROXY_REG_PORT`. Without an address both
+/// families will do (`NFPROTO_UNSPEC`): the listener is looked for at the interface's own.
+pub(super) fn tproxy() -> Expression {
+    other("tproxy", &[(1, 0), (3, Register::Reg1.into())])
+}
+
+/// A port in register 1, as packets have it.
+pub(super) fn port(number: u16) -> Expression {
+    Expressions::Immediate(vec![
+        Immediate::DestinationRegister(Register::Reg1),
+        Immediate::Data(DataAttribute::Value(number.to_be_bytes().to_vec())),
+    ])
+    .into()
+}
+
+/// `fib daddr type local`: `NFTA_FIB_FLAGS`, `NFTA_FIB_RESULT`, `NFTA_FIB_DREG`.
+pub(super) fn is_local() -> [Expression; 2] {
+    /// `NFTA_FIB_F_DADDR`.
+    const DESTINATION: u32 = 1 << 1;
+    /// `NFT_FIB_RESULT_ADDRTYPE`.
+    const TYPE: u32 = 3;
+    /// `RTN_LOCAL`.
+    const LOCAL: u32 = 2;
+    [other("fib", &[(3, DESTINATION), (2, TYPE), (1, Register::Reg1.into())]), equals(&LOCAL.to_ne_bytes())]
+}
+
+/// A field of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    DestinationV4,
+    DestinationV6,
+    DestinationPort,
+    TcpFlags,
+}
+
+/// The field in register 1.
+pub(super) fn field(part: Part) -> Expression {
+    /// `NFT_PAYLOAD_NETWORK_HEADER`, `NFT_PAYLOAD_TRANSPORT_HEADER`.
+    const NETWORK: u32 = 1;
+    const TRANSPORT: u32 = 2;
+    let (base, offset, length) = match part {
+        Part::DestinationV4 => (NETWORK, 16, 4),
+        Part::DestinationV6 => (NETWORK, 24, 16),
+        Part::DestinationPort => (TRANSPORT, 2, 2),
+        Part::TcpFlags => (TRANSPORT, 13, 1),
+    };
+    Expressions::Payload(vec![
+        Payload::DestinationRegister(Register::Reg1),
+        Payload::Base(base),
+        Payload::Offset(offset),
+        Payload::Len(length),
+    ])
+    .into()
+}
+
 /// An expression with numbers, big-endian, as its attributes.
 fn other(name: &str, attributes: &[(u16, u32)]) -> Expression {
     let attribute = |(kind, value): &(u16, u32)| DefaultNla::new(*kind, value.to_be_bytes().to_vec());
@@ -70,6 +125,14 @@ pub(super) fn equals(value: &[u8]) -> Expression {
 
 pub(super) fn differs(value: &[u8]) -> Expression {
     compare(Operator::NotEqual, value)
+}
+
+pub(super) fn at_least(value: &[u8]) -> Expression {
+    compare(Operator::GreatherThanEqual, value)
+}
+
+pub(super) fn at_most(value: &[u8]) -> Expression {
+    compare(Operator::LessThanEqual, value)
 }
 
 fn compare(operator: Operator, value: &[u8]) -> Expression {
@@ -92,13 +155,17 @@ pub(super) fn and(mark: Mark) -> Expression {
 }
 
 fn bitwise(mask: u32, xor: u32) -> Expression {
-    const FOUR_BYTES: u32 = 4;
+    masked(&mask.to_ne_bytes(), &xor.to_ne_bytes())
+}
+
+/// Leaves the bits of the mask in register 1, and turns those of `xor` over. Both have the length of what is there.
+pub(super) fn masked(mask: &[u8], xor: &[u8]) -> Expression {
     Expressions::Bitwise(vec![
         Bitwise::SourceRegister(Register::Reg1),
         Bitwise::DestinationRegister(Register::Reg1),
-        Bitwise::Length(FOUR_BYTES),
-        Bitwise::Mask(DataAttribute::Value(mask.to_ne_bytes().to_vec())),
-        Bitwise::Xor(DataAttribute::Value(xor.to_ne_bytes().to_vec())),
+        Bitwise::Length(u32::try_from(mask.len()).unwrap_or_default()),
+        Bitwise::Mask(DataAttribute::Value(mask.to_vec())),
+        Bitwise::Xor(DataAttribute::Value(xor.to_vec())),
     ])
     .into()
 }

@@ -8,7 +8,6 @@
 //!     meta l4proto tcp jump intercept                                                 # last, and only if closed
 //!   }
 //!   chain intercept {
-//!     meta l4proto != tcp return                                                      # only if closed
 //!     fib daddr type local return
 //!     iifname "lan0" ip daddr 10.2.0.0/16 tcp dport 80 tproxy to :8080 meta mark set meta mark | 0x20000000 accept
 //!     ...
@@ -34,8 +33,8 @@ use clearway_core::names::Mark;
 use netlink_packet_netfilter::nftables::{MetaKey, Verdict};
 
 use super::expressions::{
-    Expression, Part as Field, at_least, at_most, differs, equals, field, is_local, load_meta, masked, or,
-    port, store_mark, tproxy, verdict,
+    Expression, Part as Field, at_least, at_most, equals, field, is_local, load_meta, masked, or, port,
+    store_mark, tproxy, verdict,
 };
 use super::rules::{ACCEPT, PREROUTING, TCP, rule};
 use crate::netlink::Step;
@@ -79,10 +78,6 @@ pub(super) fn rules(table: &str, mark: Mark, interception: &Interception) -> Vec
     if interception.is_empty() {
         return steps;
     }
-    if interception.is_closed() {
-        let others = vec![load_meta(MetaKey::L4Proto), differs(&[TCP]), verdict(Verdict::Return, None)];
-        steps.push(rule("rule for other protocols", table, INTERCEPT, others));
-    }
     let mut local = is_local().to_vec();
     local.push(verdict(Verdict::Return, None));
     steps.push(rule(own, table, INTERCEPT, local));
@@ -100,6 +95,8 @@ fn expressions(target: &Target<'_>, mark: Mark) -> Vec<Expression> {
         all.extend([load_meta(MetaKey::Iifname), equals(&padded)]);
     }
     all.extend(target.destination.into_iter().flat_map(is_in));
+    // Each by itself, although only TCP comes here: so `nft` shows it in a form that it takes.
+    all.extend([load_meta(MetaKey::L4Proto), equals(&[TCP])]);
     all.extend(target.ports.into_iter().flat_map(is_among));
     all.extend([port(target.to), tproxy()]);
     all.extend([load_meta(MetaKey::Mark), or(mark), store_mark(), verdict(Verdict::Other(ACCEPT), None)]);

@@ -261,6 +261,7 @@ impl fmt::Display for Rule {
         }
         match self.fwmark {
             Some((value, u32::MAX)) => write!(f, " fwmark {value:#x}")?,
+            Some((0, mask)) => write!(f, " fwmark 0/{mask:#x}")?,
             Some((value, mask)) => write!(f, " fwmark {value:#x}/{mask:#x}")?,
             None => {}
         }

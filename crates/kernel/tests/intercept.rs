@@ -95,13 +95,15 @@ fn an_open_one_is_a_chain_and_no_rules() -> Result<()> {
         "meta l4proto ipv6-icmp socket transparent 1 goto divert",
     ];
     ensure!(prerouting == expected, "{prerouting:#?}");
-    let goes_on = "tproxy to :8080 meta mark set meta mark | 0x20000000 accept";
+    let goes_on =
+        |family: &str| format!("tproxy {family} to :8080 meta mark set meta mark | 0x20000000 accept");
+    let [four, six] = ["ip", "ip6"].map(goes_on);
     let expected = [
         "fib daddr type local return".to_owned(),
-        format!("iifname \"lan0\" ip daddr 10.2.0.0/16 tcp dport 80 {goes_on}"),
-        format!("iifname \"lan0\" ip daddr 10.2.0.0/16 tcp dport 8000-8099 {goes_on}"),
-        format!("iifname \"lan0\" ip6 daddr fd02::/63 tcp dport 80 {goes_on}"),
-        format!("iifname \"lan0\" ip6 daddr fd02::/63 tcp dport 8000-8099 {goes_on}"),
+        format!("iifname \"lan0\" ip daddr 10.2.0.0/16 tcp dport 80 {four}"),
+        format!("iifname \"lan0\" ip daddr 10.2.0.0/16 tcp dport 8000-8099 {four}"),
+        format!("iifname \"lan0\" ip6 daddr fd02::/63 tcp dport 80 {six}"),
+        format!("iifname \"lan0\" ip6 daddr fd02::/63 tcp dport 8000-8099 {six}"),
     ];
     let intercept = chain("intercept")?;
     ensure!(intercept == expected, "{intercept:#?}");
@@ -114,7 +116,9 @@ fn an_open_one_is_a_chain_and_no_rules() -> Result<()> {
 }
 
 fn a_closed_one_takes_what_has_no_socket() -> Result<()> {
-    let plumbing = install(&closing("192.0.2.1 port 80 to 8080")?)?;
+    let plumbing = install(&closing(
+        "192.0.2.1,fd00::/9 port 80 to 8080; any port any to 1; 0.0.0.0/0,::/0 port 1-2 to 3",
+    )?)?;
     let prerouting = chain("prerouting")?;
     ensure!(
         prerouting.last().is_some_and(|rule| rule == "meta l4proto tcp jump intercept"),
@@ -122,7 +126,7 @@ fn a_closed_one_takes_what_has_no_socket() -> Result<()> {
     );
     ensure!(chain("divert")?[0] == "socket wildcard 1 goto intercept", "{:?}", chain("divert")?);
     let all = chain("intercept")?;
-    ensure!(all[0] == "fib daddr type local return" && all.len() == 2, "{all:#?}");
+    ensure!(all[0] == "fib daddr type local return" && all.len() == 6, "{all:#?}");
     // What is listed can be read again, as people do who keep their rules in a file.
     let listed = run("nft list ruleset")?.replace("flags owner", "");
     drop(plumbing);
@@ -147,7 +151,7 @@ fn every_field_is_read_back_by_nft() -> Result<()> {
         r#""right":"lan0""#,
         r#"{"prefix":{"addr":"10.2.0.0","len":15}}"#,
         r#"{"range":[80,90]}"#,
-        r#"{"tproxy":{"port":443}}"#,
+        r#"{"tproxy":{"family":"ip","port":443}}"#,
         r#"{"|":[{"meta":{"key":"mark"}},536870912]}"#,
         r#"{"accept":null}"#,
     ] {

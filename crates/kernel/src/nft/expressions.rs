@@ -57,10 +57,10 @@ pub(super) fn reset() -> Expression {
     other("reject", &[(1, TCP_RESET)])
 }
 
-/// `tproxy to :PORT`, the port from register 1: `NFTA_TPROXY_FAMILY`, `NFTA_TPROXY_REG_PORT`. Without an address both
-/// families will do (`NFPROTO_UNSPEC`): the listener is looked for at the interface's own.
-pub(super) fn tproxy() -> Expression {
-    other("tproxy", &[(1, 0), (3, Register::Reg1.into())])
+/// `tproxy to :PORT`, the port from register 1: `NFTA_TPROXY_FAMILY`, `NFTA_TPROXY_REG_PORT`. Without an address the
+/// listener is looked for at the interface's own. `family`: the one that the rule is about, or 0 (`NFPROTO_UNSPEC`).
+pub(super) fn tproxy(family: u8) -> Expression {
+    other("tproxy", &[(1, family.into()), (3, Register::Reg1.into())])
 }
 
 /// A port in register 1, as packets have it.

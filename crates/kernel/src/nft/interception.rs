@@ -9,7 +9,7 @@
 //!   }
 //!   chain intercept {
 //!     fib daddr type local return
-//!     iifname "lan0" ip daddr 10.2.0.0/16 tcp dport 80 tproxy to :8080 meta mark set meta mark | 0x20000000 accept
+//!     iifname "lan0" ip daddr 10.2.0.0/16 tcp dport 80 tproxy ip to :8080 meta mark set meta mark | 0x20000000 accept
 //!     ...
 //!   }
 //! ```
@@ -50,6 +50,8 @@ const SYN: u8 = 0x02;
 /// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
 const V4: u8 = 2;
 const V6: u8 = 10;
+/// `NFPROTO_UNSPEC`.
+const ANY: u8 = 0;
 
 /// New connections come here before anybody asks for a socket.
 pub(super) fn first(table: &str) -> Step {
@@ -98,9 +100,13 @@ fn expressions(target: &Target<'_>, mark: Mark) -> Vec<Expression> {
     // Each by itself, although only TCP comes here: so `nft` shows it in a form that it takes.
     all.extend([load_meta(MetaKey::L4Proto), equals(&[TCP])]);
     all.extend(target.ports.into_iter().flat_map(is_among));
-    all.extend([port(target.to), tproxy()]);
+    all.extend([port(target.to), tproxy(target.destination.map_or(ANY, family))]);
     all.extend([load_meta(MetaKey::Mark), or(mark), store_mark(), verdict(Verdict::Other(ACCEPT), None)]);
     all
+}
+
+fn family(network: Network) -> u8 {
+    if network.address().is_ipv4() { V4 } else { V6 }
 }
 
 /// `ip daddr NETWORK`, with the family in front, as a table of family `inet` needs it.
@@ -109,11 +115,8 @@ fn is_in(network: Network) -> Vec<Expression> {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
     };
-    let (family, destination) = match network.address() {
-        IpAddr::V4(_) => (V4, Field::DestinationV4),
-        IpAddr::V6(_) => (V6, Field::DestinationV6),
-    };
-    let mut all = vec![load_meta(MetaKey::Nfproto), equals(&[family])];
+    let destination = if network.address().is_ipv4() { Field::DestinationV4 } else { Field::DestinationV6 };
+    let mut all = vec![load_meta(MetaKey::Nfproto), equals(&[family(network)])];
     let (address, mask) = (octets(network.address()), octets(network.mask()));
     if network.length() > 0 {
         all.push(field(destination));

@@ -56,7 +56,7 @@ pub fn swept(outcome: &Result<Swept, RemoveErrors>) {
     match outcome {
         Ok(swept) if swept.removed.is_empty() => {}
         Ok(swept) => {
-            info!("removed what a dead predecessor left in the kernel: {}", swept.removed.join(", "))
+            info!("removed what a dead predecessor left in the kernel: {}", swept.removed.join(", "));
         }
         Err(errors) => warn!("{errors}"),
     }

@@ -97,6 +97,19 @@ fn families(rule: &Rule) -> Vec<Family> {
     Family::ALL.into_iter().filter(|family| of(*family)).collect()
 }
 
+/// Whether every client is answered with a SYN cookie, whose acknowledgement only what fails closed can tell from what
+/// is under way past us (`nft::interception` in the kernel crate).
+pub fn loses_all(interception: &Interception) -> bool {
+    let cookies = || std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies");
+    !interception.is_empty() && !interception.is_closed() && cookies().is_ok_and(|value| value.trim() == "2")
+}
+
+/// What to say then, and what mends it.
+pub const COOKIES: [&str; 2] = [
+    "net.ipv4.tcp_syncookies is 2: every client that is intercepted and fails open is lost",
+    "`sysctl -w net.ipv4.tcp_syncookies=1`, or `CLEARWAY_INTERCEPT_FAIL=closed`",
+];
+
 /// The sysctls that are 0, of the families that are intercepted: this host forwards nothing of those.
 pub fn not_forwarded(interception: &Interception) -> Vec<&'static str> {
     let is_off = |name: &&str| {

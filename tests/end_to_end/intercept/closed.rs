@@ -24,6 +24,7 @@ crate::tests![
     rules_that_others_remove_come_back,
     the_last_of_an_instance_opens_it,
     a_start_that_intercepts_nothing_opens_it,
+    clients_with_syn_cookies_are_known_only_if_it_is_closed,
 ];
 
 const CLOSED: (&str, &str) = ("CLEARWAY_INTERCEPT_FAIL", "closed");
@@ -243,4 +244,23 @@ fn a_start_that_intercepts_nothing_opens_it() -> Result<()> {
     assert_ends(&stage, Ends::There)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
+}
+
+/// The second half is not as one would wish, but as documented (docs/decisions/0018-interception.md).
+fn clients_with_syn_cookies_are_known_only_if_it_is_closed() -> Result<()> {
+    let stage = Stage::new("incookie")?;
+    stage.hosts.balancer.sysctl("net/ipv4/tcp_syncookies", "2")?;
+    write(&stage, Servers::Wanted, LISTENER)?;
+    let balancer = serve(&stage, &[ALL, CLOSED])?;
+    assert_ends(&stage, Ends::Here)?;
+    let report = load(&stage, 200.0, Duration::from_secs(1), Expect::OwnAddress)?.wait()?;
+    crate::stage::assert_nobody_lost(&report, 190)?;
+    end(&stage, balancer)?;
+    let balancer = serve(&stage, &[ALL])?;
+    for target in targets(&stage) {
+        let answer = stage.hosts.client.enter(|| ask_once(target, Ask::Line, SOON))?;
+        ensure!(matches!(answer, Err(Class::Reset)), "better than documented: {target}: {answer:?}");
+    }
+    ensure!(balancer.stderr()?.contains("tcp_syncookies is 2"), "{}", balancer.stderr()?);
+    end(&stage, balancer)
 }

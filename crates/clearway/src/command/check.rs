@@ -68,6 +68,9 @@ fn transparency(configuration: &Configuration, interception: &Interception, vers
         .iter()
         .map(|rule| format!("{rule}; add {}", rule.remedy()))
         .collect();
+    if intercept::loses_all(interception) {
+        findings.push(intercept::COOKIES.join("; "));
+    }
     match capabilities::effective() {
         Ok(held) => findings.extend(held.missing(&[Capability::NetAdmin, Capability::NetRaw]).iter().map(
             |capability| format!("{0} is missing; add --cap-add={0} to `docker run`", capability.name()),

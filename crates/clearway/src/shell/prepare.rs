@@ -79,11 +79,10 @@ impl Shell {
             check_rights(held, || {
                 "`CLEARWAY_INTERCEPT` takes connections to addresses of others".to_owned()
             })?;
-            self.say_once(
-                intercept::untaken(&configuration, &interception)
-                    .into_iter()
-                    .map(|rule| format!("{rule}\nhint: {}", rule.remedy())),
-            );
+            let untaken = intercept::untaken(&configuration, &interception);
+            let untaken = untaken.iter().map(|rule| format!("{rule}\nhint: {}", rule.remedy()));
+            let cookies = intercept::loses_all(&interception).then(|| intercept::COOKIES.join("\nhint: "));
+            self.say_once(untaken.chain(cookies));
         }
         let needs = if transparent.is_some() || !interception.is_empty() {
             self.plumb(&configuration)?;

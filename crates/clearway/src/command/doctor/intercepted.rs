@@ -17,6 +17,11 @@ pub fn host(interception: &Interception) -> Vec<Finding> {
         remedy: Some(format!("`sysctl -w {sysctl}=1`, if this host is the gateway")),
         ..Finding::note(format!("{sysctl} is 0"))
     }));
+    if intercept::loses_all(interception) {
+        let [saw, remedy] = intercept::COOKIES;
+        let matters = "the acknowledgement of a SYN cookie belongs to no socket, and is forwarded";
+        findings.push(Finding::problem(saw, matters, remedy));
+    }
     findings
 }
 

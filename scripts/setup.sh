@@ -7,7 +7,7 @@
 #   setup.sh image      and what `make image` calls where no registry can be reached
 #   setup.sh roots      and what `make test-haproxy` calls: roots of other Debian releases
 #   setup.sh vm         and what `make test-kernels` calls: virtual machines
-#   setup.sh bench      and what `make bench-transparent` compares with: nginx, iptables
+#   setup.sh bench      and what `make bench-transparent` and `make bench-reload` compare with: nginx, iptables
 set -euo pipefail
 
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }

@@ -16,6 +16,7 @@ mod entry_point;
 mod foreign_address;
 mod holder;
 mod hung;
+mod intercept;
 mod isolation;
 mod kill;
 mod kinds;
@@ -64,6 +65,8 @@ fn main() {
         transparent::TESTS,
         topologies::TESTS,
         traps::TESTS,
+        intercept::TESTS,
+        intercept::closed::TESTS,
         canary::TESTS,
         shared_address::TESTS,
         reload::TESTS,

@@ -1,7 +1,7 @@
 //! Others meddle with the routing of this host while clients are connected: what they take is back within a second, and
 //! nobody is lost.
 
-mod meddlers;
+pub mod meddlers;
 
 use std::time::{Duration, Instant};
 

@@ -44,7 +44,7 @@ pub enum Order {
     /// Remove what dead instances left behind.
     Cleanup(Target),
     /// Let HAProxy check the configuration, and say what it would need.
-    Check(Vec<OsString>),
+    Check(Settings, Vec<OsString>),
     /// Say what this host can do.
     Doctor(Target, Vec<OsString>),
     /// Print the manual page.
@@ -110,10 +110,12 @@ pub fn command() -> Command {
                 "check",
                 "Let HAProxy check the configuration (`haproxy -c`), and say what it needs from the host",
             )
+            .args(TABLE.iter().filter(|row| is_looked_at(row)).map(argument))
             .arg(haproxy.clone()),
         )
         .subcommand(with_target(
             sub("doctor", "Say what this host, this kernel and these capabilities allow; changes nothing")
+                .args(TABLE.iter().filter(|row| is_looked_at(row)).map(argument))
                 .arg(haproxy),
         ))
         .subcommand(sub("man", "Print the manual page (roff)").hide(true))
@@ -135,6 +137,11 @@ fn argument(row: &Setting) -> Arg {
 
 fn names_an_instance(row: &Setting) -> bool {
     matches!(row.flag, "instance" | "run-directory")
+}
+
+/// What `check` and `doctor` look at, beside the configuration.
+fn is_looked_at(row: &Setting) -> bool {
+    row.flag.starts_with("intercept")
 }
 
 fn is_of_a_holder(row: &Setting) -> bool {
@@ -189,7 +196,7 @@ pub fn parse(
         "drain" => Order::Drain(target(settings), Release::Later),
         "hold" => Order::Hold(target(settings)),
         "cleanup" => Order::Cleanup(target(settings)),
-        "check" => Order::Check(haproxy()),
+        "check" => Order::Check(settings, haproxy()),
         "doctor" => Order::Doctor(target(settings), haproxy()),
         "settings" => Order::Reference,
         _ => Order::Manual,

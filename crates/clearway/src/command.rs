@@ -30,7 +30,7 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Drain(target, release) => in_runtime(drain::drain(target, release)),
         Order::Hold(target) => hold::hold(&target.settings),
         Order::Cleanup(target) => cleanup::cleanup(&target),
-        Order::Check(arguments) => check::check(arguments),
+        Order::Check(settings, arguments) => check::check(&settings, arguments),
         // In a runtime, because looking at peers needs one.
         Order::Doctor(target, arguments) => {
             in_runtime(async move { doctor::doctor(&target, arguments).await })

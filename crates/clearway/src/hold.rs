@@ -18,6 +18,7 @@ use clearway_core::settings::Settings;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::capabilities::{self, Capability};
+use clearway_kernel::plumbing::Closing;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedSender};
@@ -254,12 +255,13 @@ fn greet(wire: &Wire) -> Result<(), String> {
     }
 }
 
-/// What a balancer that was killed left in the kernel goes, if we may.
+/// What a balancer that was killed left in the kernel goes, if we may; but what it has closed stays closed until the next
+/// one begins.
 fn sweep() {
     if !capabilities::effective().is_ok_and(|held| held.has(Capability::NetAdmin)) {
         return;
     }
-    match clearway_kernel::plumbing::sweep() {
+    match clearway_kernel::plumbing::sweep_but(Closing::Stays) {
         Ok(swept) if swept.removed.is_empty() => {}
         Ok(swept) => info!("removed what it left in the kernel: {}", swept.removed.join(", ")),
         Err(errors) => warn!("{errors}"),

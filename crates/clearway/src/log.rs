@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use clearway_core::names::Generation;
 use clearway_core::settings::{LogFormat, LogLevel, LogSetting};
 use clearway_core::supervisor::{Failure, Report, Severity};
+use clearway_kernel::plumbing::{RemoveErrors, Swept};
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -47,6 +48,17 @@ pub fn report(report: &Report) {
     line(&report.to_string());
     for hint in report.hints() {
         line(&format!("hint: {hint}"));
+    }
+}
+
+/// What was found of dead predecessors, if anything.
+pub fn swept(outcome: &Result<Swept, RemoveErrors>) {
+    match outcome {
+        Ok(swept) if swept.removed.is_empty() => {}
+        Ok(swept) => {
+            info!("removed what a dead predecessor left in the kernel: {}", swept.removed.join(", "));
+        }
+        Err(errors) => warn!("{errors}"),
     }
 }
 

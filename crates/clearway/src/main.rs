@@ -15,6 +15,7 @@ mod due;
 mod entry;
 mod execute;
 mod hold;
+mod intercept;
 mod log;
 mod output;
 mod run;

@@ -13,6 +13,7 @@ use clearway_core::settings::Settings;
 use clearway_core::supervisor::{Asker, Event, Failure, Limits, Supervisor};
 use clearway_haproxy::command_line::{Invocation, Purpose};
 use clearway_kernel::capabilities::{self, Capability};
+use clearway_kernel::plumbing::Closing;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tracing::{error, info, warn};
@@ -359,11 +360,7 @@ fn sweep(settings: &Settings) {
     if !capabilities::effective().is_ok_and(|held| held.has(Capability::NetAdmin)) {
         return;
     }
-    match clearway_kernel::plumbing::sweep() {
-        Ok(swept) if swept.removed.is_empty() => {}
-        Ok(swept) => {
-            info!("removed what a dead predecessor left in the kernel: {}", swept.removed.join(", "));
-        }
-        Err(errors) => warn!("{errors}"),
-    }
+    // Where we close ourselves, nobody is to slip by before we do: then the rest is removed (`Shell::prepare`).
+    let closing = if settings.interception.is_closed() { Closing::Stays } else { Closing::Goes };
+    log::swept(&clearway_kernel::plumbing::sweep_but(closing));
 }

@@ -20,7 +20,7 @@ use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::drift::{Files as OnDisk, Imprint};
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_haproxy::runtime::ServerState;
-use clearway_kernel::plumbing::Plumbing;
+use clearway_kernel::plumbing::{Closing, Plumbing};
 use rustix::io::Errno;
 use rustix::process::{Pid, Rlimit, Signal, WaitId, WaitIdOptions};
 use tokio::sync::mpsc::UnboundedSender;
@@ -250,6 +250,7 @@ impl Shell {
                 self.succession.release();
                 self.custody = Arc::default();
                 self.running.values_mut().for_each(Running::give_up);
+                self.stop_intercepting();
             }
             Action::HandOver(peer) => self.succession.hand_over(peer, Arc::clone(&self.custody)),
             Action::Decline(peer, why) => self.succession.decline(peer, why),
@@ -258,7 +259,9 @@ impl Shell {
             Action::Supersede => self.succession.supersede(),
             Action::Settled => self.succession.settled(),
             Action::GiveBack => self.succession.give_back(),
-            Action::Unplumb => self.unplumb(),
+            // What is closed opens only if somebody wants that: when we leave, it is known.
+            Action::Unplumb if self.settings.interception.is_closed() => {}
+            Action::Unplumb => self.unplumb(Closing::Goes),
             Action::Answer(request, answer) => {
                 if let Some(sender) = self.waiting.remove(&request) {
                     // Whoever asked may have gone.
@@ -567,11 +570,22 @@ impl Shell {
         }
     }
 
-    fn unplumb(&mut self) {
+    /// Nobody of ours listens any more, or another Clearway has the listeners.
+    fn stop_intercepting(&mut self) {
+        if let Some(Err(error)) = self.plumbing.as_mut().map(Plumbing::stop_intercepting) {
+            warn!("new connections may still be intercepted: {error}");
+        }
+    }
+
+    fn unplumb(&mut self, closing: Closing) {
         // Before anything goes: what we remove ourselves is not to be put back.
         self.upkeep.end();
         let Some(mut plumbing) = self.plumbing.take() else { return };
-        match plumbing.remove() {
+        match plumbing.remove_but(closing) {
+            Ok(()) if closing == Closing::Stays => warn!(
+                "the transparent plumbing is out of the kernel, but for the rules that reject what was intercepted: \
+                 until the next start, or `clearway cleanup`"
+            ),
             Ok(()) => info!("the transparent plumbing is out of the kernel"),
             Err(errors) => {
                 self.residue = true;
@@ -582,6 +596,7 @@ impl Shell {
 
     fn leave(&mut self, code: ExitCode) -> ExitCode {
         self.place.leave();
+        self.unplumb(if code == ExitCode::Done { Closing::Goes } else { Closing::Stays });
         let code = if self.residue && code == ExitCode::Done { ExitCode::Residue } else { code };
         self.systemd.hear(&Action::Report(Report::Leaving(code)));
         log::report(&Report::Leaving(code));

@@ -8,6 +8,7 @@
 
 pub mod exit;
 pub mod fence;
+pub mod intercept;
 pub mod names;
 pub mod settings;
 pub mod strategy;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::intercept::{self, Interception};
 use crate::names::{InstanceName, Mark};
 use crate::strategy::Strategy;
 use crate::supervisor::Budget;
@@ -60,6 +61,8 @@ pub enum Key {
     Canary,
     CanaryAddress,
     CanaryEvery,
+    Intercept,
+    InterceptFail,
 }
 
 /// All settings, of `clearway run` and of `clearway hold`.
@@ -252,6 +255,25 @@ pub const TABLE: &[Setting] = &[
         default: "off",
         help: "How often it is proved again although nothing has changed here",
     },
+    Setting {
+        key: Key::Intercept,
+        flag: "intercept",
+        variable: "CLEARWAY_INTERCEPT",
+        value: "RULE[;RULE]",
+        default: "nothing",
+        help: "Which connections that go through this host to addresses of others a `bind ... transparent` gets: \
+               `DESTINATION[,...] port PORT[,...] [from INTERFACE] to PORT`, such as `10.2.0.0/16,2001:db8:2::/48 port \
+               80,8000-8099 from lan0 to 8080; any port 25 to 2525`",
+    },
+    Setting {
+        key: Key::InterceptFail,
+        flag: "intercept-fail",
+        variable: "CLEARWAY_INTERCEPT_FAIL",
+        value: "MODE",
+        default: "open",
+        help: "What becomes of these connections when Clearway is lost: `open` (they go on to where they were going), \
+               `closed` (they are rejected until the next start, or until `clearway cleanup`)",
+    },
 ];
 
 /// The settings, resolved: no option is left open.
@@ -299,6 +321,8 @@ pub struct Settings {
     pub canary_address: ProbeAddresses,
     /// Unset: only after changes.
     pub canary_every: Option<Duration>,
+    /// What is intercepted on its way through this host.
+    pub interception: Interception,
 }
 
 impl Default for Settings {
@@ -325,6 +349,7 @@ impl Default for Settings {
             canary: CanaryMode::default(),
             canary_address: ProbeAddresses::default(),
             canary_every: None,
+            interception: Interception::default(),
         }
     }
 }
@@ -377,6 +402,8 @@ impl Settings {
             Key::Canary => self.canary = text.parse().map_err(wrong)?,
             Key::CanaryAddress => self.canary_address = text.parse().map_err(wrong)?,
             Key::CanaryEvery => self.canary_every = canary::every(text).map_err(wrong)?,
+            Key::Intercept => self.interception.rules = intercept::rules(text).map_err(wrong)?,
+            Key::InterceptFail => self.interception.fail = text.parse().map_err(wrong)?,
         }
         Ok(())
     }

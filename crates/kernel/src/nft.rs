@@ -38,6 +38,8 @@
 //! to packets in `output` would send HAProxy's own packets the wrong way. So they meet the `goto` (see
 //! [`crate::routing`]) and nothing happens.
 //!
+//! What is intercepted on its way through this host has a chain of its own: [`interception`].
+//!
 //! Every `socket` expression looks the socket up anew (`nft_socket_eval` keeps nothing), so the question
 //! that nearly every foreign packet answers with no is asked first, and once: a packet that is not TCP or
 //! ICMP costs four comparisons, a TCP packet of others one look-up. The guard must be a `return` of its
@@ -51,6 +53,7 @@
 
 use std::fmt;
 
+use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableMessage};
 use rustix::io::Errno;
@@ -61,6 +64,7 @@ use rules::{Content, Own, Part};
 mod claim;
 mod error;
 pub(crate) mod expressions;
+mod interception;
 mod list;
 mod masquerade;
 mod name;
@@ -100,13 +104,15 @@ pub struct Table {
     limits: Limits,
     /// What was put in; nothing before [`Table::apply`].
     content: Option<Content>,
+    /// What its chain for that holds, if it has one.
+    interception: Option<Interception>,
 }
 
 impl Table {
     /// Makes the empty table, owned if the kernel can, else with a token bound before it (see [`crate::token`]).
     pub fn claim(name: TableName, limits: Limits) -> Result<Self, Error> {
         let ownership = if limits.owner { Ownership::IfPossible } else { Ownership::Never };
-        Ok(Self { claim: Claim::make(name, ownership)?, limits, content: None })
+        Ok(Self { claim: Claim::make(name, ownership)?, limits, content: None, interception: None })
     }
 
     /// Makes a plain table again, empty, if others have removed it, and says whether they had. They cannot
@@ -116,18 +122,25 @@ impl Table {
     }
 
     /// Fills the table with the chains and rules; a second time, fills it anew. `replies` is the bit of replies
-    /// of servers on own addresses, if there are any.
+    /// of servers on own addresses, if there are any; `interception` may be empty.
     ///
     /// One transaction. The guard against wildcard listeners is left out where the kernel does not know it
     /// (`EOPNOTSUPP` before 5.10), and so is the rule that resets (`EOPNOTSUPP` before 5.9, `ENOENT` without
     /// `nft_reject_inet`): see [`Table::has_wildcard_guard`], [`Table::has_reset`].
-    pub fn apply(&mut self, mark: Mark, replies: Option<Mark>) -> Result<(), Error> {
+    pub fn apply(
+        &mut self,
+        mark: Mark,
+        replies: Option<Mark>,
+        interception: &Interception,
+    ) -> Result<(), Error> {
         let what = format!("filling the nftables table `{}`", self.name());
         let name = self.name().to_string();
         let own = replies.map(|mark| Own { mark, reset: self.limits.reset });
         let mut content = Content { mark, guard: self.limits.wildcard, own };
+        // Once it is there it stays, perhaps empty.
+        let chain = (!interception.is_empty() || self.interception.is_some()).then_some(interception);
         loop {
-            let steps = rules::steps(&name, &content, self.replies().is_some());
+            let steps = rules::steps(&name, &content, chain, self.replies().is_some());
             let Err(refused) = self.client().batch(&what, &steps) else { break };
             match (rules::part(&steps, &refused), &mut content) {
                 (Some(Part::Guard), Content { guard, .. }) if !is(&refused.error, &[Errno::NOENT]) => {
@@ -142,13 +155,15 @@ impl Table {
             }
         }
         self.content = Some(content);
+        self.interception = chain.cloned();
         Ok(())
     }
 
     /// Removes chains and rules: no packet is marked any more. Nothing to do is success.
     pub fn remove_chains(&mut self) -> Result<(), Error> {
         let what = format!("emptying the nftables table `{}`", self.name());
-        let steps = rules::removal(&self.name().to_string(), self.replies().is_some());
+        let (output, intercepting) = (self.replies().is_some(), self.interception.is_some());
+        let steps = rules::removal(&self.name().to_string(), output, intercepting);
         absent_is_fine(self.client().batch(&what, &steps))
     }
 
@@ -175,6 +190,11 @@ impl Table {
     /// The bit that replies of servers on own addresses get, if they do.
     pub fn replies(&self) -> Option<Mark> {
         self.content.and_then(|content| content.own).map(|own| own.mark)
+    }
+
+    /// What it intercepts, if anything.
+    pub fn interception(&self) -> Option<&Interception> {
+        self.interception.as_ref().filter(|some| !some.is_empty())
     }
 
     /// Whether a late SYN-ACK is answered with a reset.

@@ -24,11 +24,13 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use clearway_core::intercept::Fail;
 use clearway_core::names::{InstanceName, Mark, TableId};
 use serde::Serialize;
 
 use crate::netlink::{Client, Protocol};
 use crate::nft::{self, Limits, Table, TableName};
+pub use crate::routing::Closing;
 use crate::routing::{self, Block, Family, Removals};
 use crate::token;
 use choice::Purpose;
@@ -42,7 +44,7 @@ mod sweep;
 pub use error::{Error, RemoveErrors};
 pub use needs::{Needs, Repaired};
 pub use notice::Notice;
-pub use sweep::{Swept, residue, sweep};
+pub use sweep::{Swept, closed, residue, sweep, sweep_but};
 
 /// How often a block is chosen anew because another Clearway was faster.
 const ATTEMPTS: usize = 16;
@@ -60,6 +62,16 @@ pub struct Plumbing {
     needs: Needs,
     /// The bit of replies, as long as [`Needs::own`].
     replies: Option<Mark>,
+    intercepting: Intercepting,
+}
+
+/// Whether new connections are intercepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Intercepting {
+    /// As [`Needs::interception`] says.
+    Yes,
+    /// Somebody else does.
+    NoMore,
 }
 
 /// What is installed, for people and for the admin interface.
@@ -88,10 +100,14 @@ pub struct Description {
     pub reply_mark: Option<Mark>,
     /// Whether a SYN-ACK for which nobody waits any more is answered with a reset (only with `own`).
     pub late_reset: bool,
+    /// What is intercepted on its way through this host, rule by rule.
+    pub intercepts: Vec<String>,
+    /// What becomes of that without us; unset if nothing is intercepted.
+    pub fail: Option<Fail>,
 }
 
 impl Plumbing {
-    /// Makes everything, or nothing: a failure rolls back.
+    /// Makes everything, or nothing: a failure rolls back, but for what is closed ([`Closing`]): that is safe.
     ///
     /// Needs `NET_ADMIN`. Without a mark, bit 29 or the next one that no foreign rule uses is taken; a
     /// living sibling's mark comes first. The bit of replies is chosen likewise. Where only what
@@ -119,7 +135,7 @@ impl Plumbing {
         let mut plumbing = Self::claim(instance, mark, limits, &mut notices)?;
         match plumbing.fill(needs, &mut notices) {
             Ok(()) => Ok((plumbing, notices)),
-            Err(cause) => Err(match plumbing.remove_locked() {
+            Err(cause) => Err(match plumbing.remove_locked(Closing::Stays) {
                 Ok(()) => cause,
                 Err(left) => Error::Stuck { cause: Box::new(cause), left },
             }),
@@ -150,20 +166,15 @@ impl Plumbing {
             }
             notices.extend(moved);
             let needs = Needs::default();
-            return Ok(Self { table, route, block, mark, families: Vec::new(), needs, replies: None });
+            let (families, intercepting) = (Vec::new(), Intercepting::Yes);
+            return Ok(Self { table, route, block, mark, families, needs, replies: None, intercepting });
         }
         Err(Error::NoPeace { attempts: ATTEMPTS })
     }
 
     /// Rules, routes, chains.
     fn fill(&mut self, needs: Needs, notices: &mut Vec<Notice>) -> Result<(), Error> {
-        if self.siblings()?.is_empty() {
-            // Whatever is tagged in our block now was left by a dead process, perhaps with another mark.
-            let (_, errors) = routing::remove(&mut self.route, self.block, &Family::ALL);
-            if let Some(error) = errors.into_iter().next() {
-                return Err(error.into());
-            }
-        }
+        let alone = self.siblings()?.is_empty();
         self.replies = self.choose_replies(&needs)?;
         self.needs = needs;
         for family in Family::ALL {
@@ -171,13 +182,17 @@ impl Plumbing {
                 Ok(_) => self.families.push(family),
                 Err(error) if family == Family::V6 && error.is_without_family() => {
                     // The rules may have been accepted and the route not.
-                    let _ = routing::remove(&mut self.route, self.block, &[family]);
+                    let _ = routing::remove(&mut self.route, self.block, &[family], Closing::Goes);
                     notices.push(Notice::NoFamily { family, why: error.to_string() });
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        self.table.apply(self.mark, self.replies)?;
+        if alone {
+            // Whatever else is tagged in our block was left by a dead process, perhaps with another mark.
+            self.remove_what_is_left()?;
+        }
+        self.table.apply(self.mark, self.replies, &self.intercepts())?;
         notices.extend((self.needs.own && !self.table.has_reset()).then_some(Notice::NoReset));
         notices.extend((!self.table.is_owner()).then_some(Notice::NoOwner));
         notices.extend((!self.table.has_wildcard_guard()).then_some(Notice::NoWildcardGuard));
@@ -197,16 +212,21 @@ impl Plumbing {
     /// Drain first: established transparent connections die without the mark. Rules and routes stay if
     /// another living table of the same named instance needs them.
     pub fn remove(&mut self) -> Result<(), RemoveErrors> {
-        let _lock = token::lock();
-        self.remove_locked()
+        self.remove_but(Closing::Goes)
     }
 
-    fn remove_locked(&mut self) -> Result<(), RemoveErrors> {
+    /// The same, but for what keeps others from slipping by if that is to stay.
+    pub fn remove_but(&mut self, closing: Closing) -> Result<(), RemoveErrors> {
+        let _lock = token::lock();
+        self.remove_locked(closing)
+    }
+
+    fn remove_locked(&mut self, closing: Closing) -> Result<(), RemoveErrors> {
         let mut errors = RemoveErrors::default();
         errors.note(self.table.remove_chains());
         match self.siblings() {
             Ok(siblings) if siblings.is_empty() => {
-                let (removed, refused) = routing::remove(&mut self.route, self.block, &Family::ALL);
+                let (removed, refused) = routing::remove(&mut self.route, self.block, &Family::ALL, closing);
                 errors.removed.extend(removed);
                 errors.errors.extend(refused.into_iter().map(Error::from));
             }
@@ -227,6 +247,7 @@ impl Plumbing {
     /// What is installed.
     pub fn describe(&self) -> Description {
         let [_, jump, look_up, target, _] = self.block.preferences();
+        let intercepted = self.table.interception();
         Description {
             table: self.table.name().to_string(),
             mark: self.mark,
@@ -239,6 +260,8 @@ impl Plumbing {
             own: self.table.replies().is_some(),
             reply_mark: self.table.replies(),
             late_reset: self.table.has_reset(),
+            intercepts: intercepted.iter().flat_map(|all| &all.rules).map(ToString::to_string).collect(),
+            fail: intercepted.map(|all| all.fail),
         }
     }
 }

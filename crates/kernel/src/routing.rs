@@ -20,6 +20,17 @@
 //! (measured on 6.18). Since Linux 5.4 a rule with ports and `iif lo` does not make the kernel look for ports in
 //! the packets that it forwards (`fib_rule_requires_fldissect`).
 //!
+//! Where what is intercepted fails closed, there is more, and it works without us:
+//!
+//! ```text
+//! 901: from all iif lo goto 903                                         # what this host sends itself passes
+//! 902: from all to 10.2.0.0/16 fwmark 0/0x20000000 ipproto tcp dport 80 prohibit
+//! ```
+//!
+//! A packet that nobody diverts is rejected with an ICMP error (administratively prohibited), whether Clearway lives or
+//! not. Asking for the bit to be unset keeps these rules and the look-up apart wherever both stand in 902: what is put
+//! back comes last there. `ipproto` and `dport` are of Linux 4.17.
+//!
 //! Rules and routes have no owner. They carry the protocol number [`TAG`] (`FRA_PROTOCOL`, Linux 4.17) and
 //! lie in a [`Block`]: only what has both is ours, and only that is ever removed. Which block, and whether
 //! somebody still uses it, [`crate::plumbing`] decides. No sysctl is written.
@@ -28,6 +39,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 
+use clearway_core::intercept::Interception;
 use clearway_core::names::{Mark, TableId};
 use rustix::io::Errno;
 
@@ -170,6 +182,8 @@ pub struct Wanted<'a> {
     pub replies: Option<Mark>,
     /// Servers on loopback addresses.
     pub loopback: &'a BTreeSet<SocketAddr>,
+    /// What is intercepted, of which only what fails closed needs rules here.
+    pub interception: &'a Interception,
 }
 
 /// Makes what is missing of a block in one family, and says what that was.
@@ -190,7 +204,7 @@ pub fn apply(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result
     Ok(made)
 }
 
-/// Our rules of a block that are made on demand and for which there is no demand.
+/// What a demand decides of our rules in a block, and for which there is no demand.
 pub fn surplus(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result<Tagged, Error> {
     let ours = Rule::wanted(wanted, family);
     let mut rules = match rules(client, family) {
@@ -198,18 +212,24 @@ pub fn surplus(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Resu
         outcome => outcome?,
     };
     rules.retain(|rule| {
-        let optional = wanted.block.is_optional(rule.preference);
+        let of_closing = rule.closes() || rule.passes();
+        let optional = of_closing || wanted.block.is_optional(rule.preference);
         rule.block() == Some(wanted.block) && optional && !ours.contains(rule)
     });
     Ok(Tagged { rules, routes: Vec::new() })
 }
 
 /// Removes everything of ours in a block, in the reverse order; says what it was and what went wrong.
-pub fn remove(client: &mut Client, block: Block, families: &[Family]) -> (Vec<String>, Vec<Error>) {
+pub fn remove(
+    client: &mut Client,
+    block: Block,
+    families: &[Family],
+    closing: Closing,
+) -> (Vec<String>, Vec<Error>) {
     let mut removal = Removal::default();
     for family in families {
         match tagged(client, *family) {
-            Ok(tagged) => removal.remove(client, tagged, |of| of == block),
+            Ok(tagged) => removal.remove(client, tagged.but(closing), |of| of == block),
             Err(error) => removal.errors.push(error),
         }
     }
@@ -233,6 +253,25 @@ pub fn tagged(client: &mut Client, family: Family) -> Result<Tagged, Error> {
     }
 }
 
+/// What a removal does to the rules that reject what nobody intercepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// They go like everything else.
+    Goes,
+    /// They stay, with what keeps them from what this host sends itself.
+    Stays,
+}
+
+/// Of a block in which nobody lives whatever is not wanted, when what is wanted is there already: so at no moment
+/// somebody slips by a rule that both want.
+pub fn left_in(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result<Tagged, Error> {
+    let ours = Rule::wanted(wanted, family);
+    let mut tagged = tagged(client, family)?;
+    tagged.rules.retain(|rule| rule.block() == Some(wanted.block) && !ours.contains(rule));
+    tagged.routes.retain(|route| route.block() == Some(wanted.block) && !route.is_wanted());
+    Ok(tagged)
+}
+
 /// Our rules and routes as they were at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Tagged {
@@ -240,6 +279,25 @@ pub struct Tagged {
     pub rules: Vec<Rule>,
     /// As the kernel lists them.
     pub routes: Vec<Route>,
+}
+
+impl Tagged {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.routes.is_empty()
+    }
+
+    /// Without what stays.
+    #[must_use]
+    pub fn but(mut self, closing: Closing) -> Self {
+        if closing == Closing::Stays {
+            let closed: Vec<Block> =
+                self.rules.iter().filter(|rule| rule.closes()).filter_map(Rule::block).collect();
+            let is_closed = |rule: &Rule| rule.block().is_some_and(|block| closed.contains(&block));
+            self.rules.retain(|rule| !(is_closed(rule) && (rule.closes() || rule.spares())));
+        }
+        self
+    }
 }
 
 /// What a removal has done so far: it never stops at the first error.

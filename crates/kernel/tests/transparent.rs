@@ -56,7 +56,7 @@ fn hold() -> Result<()> {
 
 fn needs(loopback: &[&str], own: bool) -> Result<Needs> {
     let loopback = loopback.iter().map(|server| server.parse()).collect::<Result<_, _>>()?;
-    Ok(Needs { loopback, own })
+    Ok(Needs { loopback, own, ..Needs::default() })
 }
 
 fn install(needs: &Needs) -> Result<Plumbing> {

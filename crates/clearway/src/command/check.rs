@@ -5,15 +5,18 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::intercept::Interception;
+use clearway_core::settings::Settings;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::version::{UserWithTransparency, Version};
 use clearway_kernel::capabilities::{self, Capability};
 
+use crate::intercept;
 use crate::shell::{Program, read_configuration};
 
 /// Runs `haproxy -c` with the user's arguments, then looks at the configuration itself.
-pub fn check(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+pub fn check(settings: &Settings, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let invocation = super::invocation(arguments)?;
     if invocation.configuration.is_empty() {
         return Err(Failure::new(ExitCode::Usage, "no configuration is named")
@@ -40,14 +43,20 @@ pub fn check(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         crate::say!("note: {fighting}");
     }
     crate::say!("HAProxy {version} takes it, with {} bind line(s)", configuration.binds.len());
-    Ok(transparency(&configuration, version))
+    Ok(transparency(&configuration, &settings.interception, version))
 }
 
 /// What the transparent lines need, and whether it is there.
-fn transparency(configuration: &Configuration, version: Version) -> ExitCode {
-    if !configuration.is_transparent() {
+fn transparency(configuration: &Configuration, interception: &Interception, version: Version) -> ExitCode {
+    if !configuration.is_transparent() && interception.is_empty() {
         crate::say!("nothing in it is transparent: no plumbing and no NET_ADMIN is needed");
         return ExitCode::Done;
+    }
+    if !interception.is_empty() {
+        crate::say!("{}", intercept::described(interception));
+    }
+    for sysctl in intercept::not_forwarded(interception) {
+        crate::say!("note: {sysctl} is 0: what is not intercepted is not forwarded either");
     }
     for line in &configuration.transparent {
         let conditions: Vec<String> = line.guards.iter().map(ToString::to_string).collect();
@@ -55,7 +64,13 @@ fn transparency(configuration: &Configuration, version: Version) -> ExitCode {
             if conditions.is_empty() { String::new() } else { format!(", if {}", conditions.join(" and ")) };
         crate::say!("transparent ({}): `{}`{under}", line.span, line.text);
     }
-    let mut findings = Vec::new();
+    let mut findings: Vec<String> = intercept::untaken(configuration, interception)
+        .iter()
+        .map(|rule| format!("{rule}; add {}", rule.remedy()))
+        .collect();
+    if intercept::loses_all(interception) {
+        findings.push(intercept::COOKIES.join("; "));
+    }
     match capabilities::effective() {
         Ok(held) => findings.extend(held.missing(&[Capability::NetAdmin, Capability::NetRaw]).iter().map(
             |capability| format!("{0} is missing; add --cap-add={0} to `docker run`", capability.name()),
@@ -63,7 +78,7 @@ fn transparency(configuration: &Configuration, version: Version) -> ExitCode {
         Err(error) => findings.push(error.to_string()),
     }
     let refuses = version.user_with_transparency() == UserWithTransparency::Refused;
-    if refuses && configuration.global.changes_user() {
+    if refuses && configuration.is_transparent() && configuration.global.changes_user() {
         findings.push(format!(
             "HAProxy {version} will not start: up to 2.9 it cannot change its `user` and use clients' addresses at \
              once; leave `user` out, or use HAProxy 3.0 or later"

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::intercept::Interception;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::drift::FileMount;
@@ -19,6 +20,7 @@ use crate::cli::Target;
 use crate::shell::{Program, read_configuration};
 use crate::strategies;
 
+mod intercepted;
 mod transparent;
 
 /// One thing that was looked at.
@@ -68,10 +70,12 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     findings.push(left_behind());
     findings.push(running(target));
     findings.extend(transparent::canary(&target.settings).await);
+    let interception = &target.settings.interception;
+    findings.extend(intercepted::host(interception));
     if arguments.is_empty() {
         findings.extend(transparent::masquerades(None));
     } else {
-        findings.extend(configuration(arguments)?);
+        findings.extend(configuration(interception, arguments)?);
     }
     if target.json {
         crate::say!("{}", serde_json::json!({ "findings": findings }));
@@ -188,6 +192,11 @@ fn left_behind() -> Finding {
         Ok(found) if found.iter().any(|one| one.starts_with("table ")) => {
             Finding::good(format!("in the kernel, of a running Clearway: {}", found.join("; ")))
         }
+        Ok(found) if plumbing::closed().is_ok_and(|closed| !closed.is_empty()) => Finding::problem(
+            format!("left in the kernel by a dead Clearway, and closed: {}", found.join("; ")),
+            "connections that it had intercepted are rejected (`CLEARWAY_INTERCEPT_FAIL=closed`)",
+            "start Clearway again, or open with `clearway cleanup`",
+        ),
         Ok(found) => Finding {
             remedy: Some("`clearway cleanup`, or the next start of any Clearway here".to_owned()),
             ..Finding::note(format!(
@@ -209,7 +218,7 @@ fn running(target: &Target) -> Finding {
     }
 }
 
-fn configuration(arguments: Vec<OsString>) -> Result<Vec<Finding>, Failure> {
+fn configuration(interception: &Interception, arguments: Vec<OsString>) -> Result<Vec<Finding>, Failure> {
     let invocation = super::invocation(arguments)?;
     let configuration = match read_configuration(&invocation) {
         Ok(configuration) => configuration,
@@ -237,6 +246,7 @@ fn configuration(arguments: Vec<OsString>) -> Result<Vec<Finding>, Failure> {
     });
     let of_files = notes.chain(transparent).chain(mismatches).chain(mounts);
     Ok(of_files
+        .chain(intercepted::listeners(&configuration, interception))
         .chain(transparent::masquerades(Some(&configuration)))
         .chain(transparent::sysctls(&configuration))
         .chain(transparent::clients_that_cannot(&configuration))

@@ -86,6 +86,11 @@ fn in_words(status: &Status) -> String {
             field("route_table")
         );
     }
+    let intercepts = status.plumbing.as_ref().and_then(|plumbing| plumbing.get("intercepts")?.as_array());
+    for rule in intercepts.into_iter().flatten().filter_map(serde_json::Value::as_str) {
+        let fail = status.plumbing.as_ref().and_then(|plumbing| plumbing.get("fail")?.as_str());
+        let _ = writeln!(text, "intercepted: {rule} (fails {})", fail.unwrap_or("?"));
+    }
     text + &canary(&status.canary)
 }
 

@@ -25,6 +25,7 @@ use super::child::Rights;
 use super::custody::{Custody, Held};
 use super::reading::{Chosen, Files, Known};
 use super::{Shell, devices, failure, program::Program, servers};
+use crate::{intercept, log};
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
@@ -67,13 +68,27 @@ impl Shell {
         if let Some(user) = other_user {
             check_signals(user, held)?;
         }
-        let needs = match transparent {
-            Some(line) => {
-                check_rights(line, held)?;
-                self.plumb(&configuration)?;
-                Needs::Needed
-            }
-            None => Needs::NotNeeded,
+        if let Some(line) = transparent {
+            check_rights(held, || {
+                let Transparent { text, span, .. } = line;
+                format!("`{text}` ({span}) makes HAProxy use the addresses of its clients")
+            })?;
+        }
+        let interception = self.settings.interception.clone();
+        if !interception.is_empty() {
+            check_rights(held, || {
+                "`CLEARWAY_INTERCEPT` takes connections to addresses of others".to_owned()
+            })?;
+            let untaken = intercept::untaken(&configuration, &interception);
+            let untaken = untaken.iter().map(|rule| format!("{rule}\nhint: {}", rule.remedy()));
+            let cookies = intercept::loses_all(&interception).then(|| intercept::COOKIES.join("\nhint: "));
+            self.say_once(untaken.chain(cookies));
+        }
+        let needs = if transparent.is_some() || !interception.is_empty() {
+            self.plumb(&configuration)?;
+            Needs::Needed
+        } else {
+            Needs::NotNeeded
         };
         let left_out = devices::left_out(&self.custody, &configuration);
         let made = make_foreign(&configuration, &self.custody, &left_out);
@@ -111,7 +126,8 @@ impl Shell {
     }
 
     fn plumb(&mut self, configuration: &Configuration) -> Result<(), Failure> {
-        let needs = servers::needs(servers::in_the_files(configuration));
+        let interception = self.settings.interception.clone();
+        let needs = KernelNeeds { interception, ..servers::needs(servers::in_the_files(configuration)) };
         if let Some(plumbing) = &mut self.plumbing {
             // It may be that nobody could hear who removed something.
             self.upkeep.hear(plumbing);
@@ -142,6 +158,14 @@ impl Shell {
             "transparent plumbing is in the kernel: table inet {}, mark {}, route table {}",
             description.table, description.mark, description.route_table
         );
+        let interception = &self.settings.interception;
+        if !interception.is_empty() {
+            info!("{}", intercept::described(interception));
+        }
+        if interception.is_closed() {
+            // The rest of it: ours is in place.
+            log::swept(&clearway_kernel::plumbing::sweep());
+        }
         self.upkeep.hear(&plumbing);
         self.plumbing = Some(plumbing);
         let warning = servers::may_be_elsewhere(configuration).then(no_way_back).flatten();
@@ -214,8 +238,8 @@ fn check_signals(user: &Setting, held: capabilities::Set) -> Result<(), Failure>
     .hint("add `--cap-add=KILL` to `docker run`, or leave `user` and `uid` out"))
 }
 
-/// Transparent without the rights would mean: starts, and every connection fails (knowledge C).
-fn check_rights(line: &Transparent, held: capabilities::Set) -> Result<(), Failure> {
+/// Transparent without the rights would mean: starts, and every connection fails (knowledge C). `why`: what needs them.
+fn check_rights(held: capabilities::Set, why: impl Fn() -> String) -> Result<(), Failure> {
     let missing = held.missing(&[Capability::NetAdmin, Capability::NetRaw]);
     if missing.is_empty() {
         return Ok(());
@@ -224,12 +248,7 @@ fn check_rights(line: &Transparent, held: capabilities::Set) -> Result<(), Failu
     let flags: Vec<String> = names.iter().map(|name| format!("--cap-add={name}")).collect();
     Err(Failure::new(
         ExitCode::Rights,
-        format!(
-            "`{}` ({}) makes HAProxy use the addresses of its clients, and for that Clearway lacks {}",
-            line.text,
-            line.span,
-            names.join(" and ")
-        ),
+        format!("{}, and for that Clearway lacks {}", why(), names.join(" and ")),
     )
     .hint(failure::rights_remedy(&flags.join(" "))))
 }

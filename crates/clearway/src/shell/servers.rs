@@ -161,6 +161,7 @@ impl Shell {
     fn follow_the_servers(&mut self) -> bool {
         let mut wanted = needs(self.servers.known.iter().copied());
         let Some(plumbing) = &mut self.plumbing else { return false };
+        wanted.interception = plumbing.needs().interception.clone();
         if self.running.len() > 1 || self.servers.known.is_empty() {
             wanted = union(wanted, plumbing.needs());
         }

@@ -41,6 +41,13 @@ pub enum Error {
         remedy = modules::missing("nft_ct")
     )]
     NoConntrack(netlink::Error),
+    /// `ENOENT` to a rule: `tproxy` (Linux 4.19) or `fib` is not there and could not be loaded.
+    #[error(
+        "the kernel lacks what intercepting needs, the nft expressions `tproxy` and `fib`: {0}{remedy}; \
+         likewise `nft_fib_inet`; or do without `CLEARWAY_INTERCEPT`",
+        remedy = modules::missing("nft_tproxy")
+    )]
+    NoInterception(netlink::Error),
     /// The sign of life of a table without owner could not be bound.
     #[error("binding the abstract socket `{name}`: {source}")]
     Token {
@@ -72,6 +79,7 @@ pub(crate) fn explain(part: Option<Part>, refused: BatchError) -> Error {
             Some(Part::Conntrack | Part::Chain { output: true }),
             Some(Errno::NOENT | Errno::OPNOTSUPP | Errno::PROTONOSUPPORT),
         ) => Error::NoConntrack(error),
+        (_, Some(Part::Interception), Some(Errno::NOENT | Errno::OPNOTSUPP)) => Error::NoInterception(error),
         (_, Some(Part::Rule | Part::Guard), Some(Errno::NOENT)) => Error::NoSocketExpression(error),
         _ => Error::Netlink(error),
     }

@@ -1,5 +1,5 @@
-//! nft expressions as netlink attributes: those of netlink-packet-netfilter, and `socket`, `ct`, `reject`, `queue`
-//! and `target`, which it does not know (0.4.0).
+//! nft expressions as netlink attributes: those of netlink-packet-netfilter, and `socket`, `ct`, `reject`, `tproxy`,
+//! `fib`, `queue` and `target`, which it does not know (0.4.0).
 //!
 //! Pure. Everything goes through register 1, except the later parts of a key for [`look_up`].
 
@@ -55,6 +55,52 @@ pub(crate) fn reset() -> Expression {
     /// `NFT_REJECT_TCP_RST`.
     const TCP_RESET: u32 = 1;
     other("reject", &[(1, TCP_RESET)])
+}
+
+/// `tproxy to :PORT`, the port from register 1: `NFTA_TPROXY_FAMILY`, `NFTA_TPROXY_REG_PORT`. Without an address the
+/// listener is looked for at the interface's own. `family`: the one that the rule is about, or 0 (`NFPROTO_UNSPEC`).
+pub(crate) fn tproxy(family: u8) -> Expression {
+    other("tproxy", &[(1, family.into()), (3, Register::Reg1.into())])
+}
+
+/// A port in register 1, as packets have it.
+pub(crate) fn port(number: u16) -> Expression {
+    Expressions::Immediate(vec![
+        Immediate::DestinationRegister(Register::Reg1),
+        Immediate::Data(DataAttribute::Value(number.to_be_bytes().to_vec())),
+    ])
+    .into()
+}
+
+/// `fib daddr type local`: `NFTA_FIB_FLAGS`, `NFTA_FIB_RESULT`, `NFTA_FIB_DREG`.
+pub(crate) fn is_local() -> [Expression; 2] {
+    /// `NFTA_FIB_F_DADDR`.
+    const DESTINATION: u32 = 1 << 1;
+    /// `NFT_FIB_RESULT_ADDRTYPE`.
+    const TYPE: u32 = 3;
+    /// `RTN_LOCAL`.
+    const LOCAL: u32 = 2;
+    [other("fib", &[(3, DESTINATION), (2, TYPE), (1, Register::Reg1.into())]), equals(&LOCAL.to_ne_bytes())]
+}
+
+/// A field of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    DestinationV4,
+    DestinationV6,
+    DestinationPort,
+    TcpFlags,
+}
+
+/// The field in register 1.
+pub(crate) fn field(part: Part) -> Expression {
+    let (base, offset, length) = match part {
+        Part::DestinationV4 => (Header::Network, 16, 4),
+        Part::DestinationV6 => (Header::Network, 24, 16),
+        Part::DestinationPort => (Header::Transport, 2, 2),
+        Part::TcpFlags => (Header::Transport, 13, 1),
+    };
+    load_payload(base, offset, length, Register::Reg1)
 }
 
 /// Where a packet is read from, as [`load_payload`] counts.
@@ -117,6 +163,14 @@ pub(crate) fn differs(value: &[u8]) -> Expression {
     compare(Operator::NotEqual, value)
 }
 
+pub(super) fn at_least(value: &[u8]) -> Expression {
+    compare(Operator::GreatherThanEqual, value)
+}
+
+pub(super) fn at_most(value: &[u8]) -> Expression {
+    compare(Operator::LessThanEqual, value)
+}
+
 fn compare(operator: Operator, value: &[u8]) -> Expression {
     Expressions::Cmp(vec![
         Cmp::SourceRegister(Register::Reg1),
@@ -138,20 +192,21 @@ pub(crate) fn and(mark: Mark) -> Expression {
 
 /// Leaves only these bits of the one byte in register 1.
 pub(crate) fn and_byte(mask: u8) -> Expression {
-    masked(1, vec![mask], vec![0])
+    masked(&[mask], &[0])
 }
 
 fn bitwise(mask: u32, xor: u32) -> Expression {
-    masked(4, mask.to_ne_bytes().to_vec(), xor.to_ne_bytes().to_vec())
+    masked(&mask.to_ne_bytes(), &xor.to_ne_bytes())
 }
 
-fn masked(length: u32, mask: Vec<u8>, xor: Vec<u8>) -> Expression {
+/// Leaves the bits of the mask in register 1, and turns those of `xor` over. Both have the length of what is there.
+pub(crate) fn masked(mask: &[u8], xor: &[u8]) -> Expression {
     Expressions::Bitwise(vec![
         Bitwise::SourceRegister(Register::Reg1),
         Bitwise::DestinationRegister(Register::Reg1),
-        Bitwise::Length(length),
-        Bitwise::Mask(DataAttribute::Value(mask)),
-        Bitwise::Xor(DataAttribute::Value(xor)),
+        Bitwise::Length(u32::try_from(mask.len()).unwrap_or_default()),
+        Bitwise::Mask(DataAttribute::Value(mask.to_vec())),
+        Bitwise::Xor(DataAttribute::Value(xor.to_vec())),
     ])
     .into()
 }

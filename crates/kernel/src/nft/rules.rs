@@ -3,6 +3,7 @@
 //! Pure. The bytes are those that `nft` 1.0.6 sends for the same text (see the tests); the expressions that
 //! netlink-packet-netfilter does not know are in [`super::expressions`].
 
+use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 use netlink_packet_netfilter::nftables::{
@@ -14,11 +15,12 @@ use super::expressions::{
     CtKey, Expression, SocketKey, and, ct, equals, load_meta, or, reset, socket, store_ct_mark, store_mark,
     verdict,
 };
+use super::interception::{self, INTERCEPT};
 use super::strays;
 use crate::interfaces::LOOPBACK;
 use crate::netlink::{BatchError, Step};
 
-const PREROUTING: &str = "prerouting";
+pub(super) const PREROUTING: &str = "prerouting";
 const DIVERT: &str = "divert";
 const OUTPUT: &str = "output";
 pub(super) const FORWARD: &str = "forward";
@@ -63,11 +65,20 @@ pub(super) struct Own {
 }
 
 /// The whole content of a table. Chains that exist are emptied first; `stale`: there may be an `output` chain
-/// that is needed no longer.
-pub(super) fn steps(table: &str, content: &Content, stale: bool) -> Vec<Step> {
+/// that is needed no longer. `interception`: what the chain for it holds, if there is one.
+pub(super) fn steps(
+    table: &str,
+    content: &Content,
+    interception: Option<&Interception>,
+    stale: bool,
+) -> Vec<Step> {
     let Content { mark, guard, own } = *content;
     let mut steps = vec![hooked(table, PREROUTING), plain(table, DIVERT)];
+    steps.extend(interception.map(|_| plain(table, INTERCEPT)));
     steps.extend([PREROUTING, DIVERT].map(|chain| flush(table, chain)));
+    steps.extend(interception.map(|_| flush(table, INTERCEPT)));
+    let interception = interception.filter(|some| !some.is_empty());
+    let closed = interception.is_some_and(Interception::is_closed);
     if own.is_some() || stale {
         // Made, so that a chain that is not there, because somebody removed it, can be emptied and deleted.
         steps.extend([hooked(table, OUTPUT), flush(table, OUTPUT)]);
@@ -78,6 +89,7 @@ pub(super) fn steps(table: &str, content: &Content, stale: bool) -> Vec<Step> {
     let loopback =
         vec![load_meta(MetaKey::Iif), equals(&LOOPBACK.to_ne_bytes()), verdict(Verdict::Return, None)];
     steps.push(rule("rule for `lo`", table, PREROUTING, loopback));
+    steps.extend(interception.map(|_| interception::first(table)));
     for (what, protocol) in PROTOCOLS {
         let expressions = vec![
             load_meta(MetaKey::L4Proto),
@@ -94,8 +106,12 @@ pub(super) fn steps(table: &str, content: &Content, stale: bool) -> Vec<Step> {
         expressions.push(reset());
         steps.push(rule(RESET, table, PREROUTING, expressions));
     }
+    steps.extend(closed.then(|| interception::last(table)));
     if guard {
-        let expressions = vec![socket(SocketKey::Wildcard), equals(&[1]), verdict(Verdict::Return, None)];
+        // It came by `goto`: a plain return is the end, and what has no socket must not be lost to a listener's.
+        let on =
+            if closed { verdict(Verdict::Goto, Some(INTERCEPT)) } else { verdict(Verdict::Return, None) };
+        let expressions = vec![socket(SocketKey::Wildcard), equals(&[1]), on];
         steps.push(rule(GUARD, table, DIVERT, expressions));
     }
     let marking =
@@ -104,6 +120,7 @@ pub(super) fn steps(table: &str, content: &Content, stale: bool) -> Vec<Step> {
     if let Some(own) = own {
         steps.extend(output(table, mark, own.mark));
     }
+    steps.extend(interception.into_iter().flat_map(|some| interception::rules(table, mark, some)));
     steps.extend(strays::steps(table, mark, own.map(|own| own.mark), stale));
     steps
 }
@@ -137,10 +154,12 @@ fn is_reply(mark: Mark) -> Vec<Expression> {
     ]
 }
 
-/// Takes everything out of the table again; `output`: also what is there for servers on this host.
-pub(super) fn removal(table: &str, output: bool) -> Vec<Step> {
+/// Takes everything out of the table again; `output`: also what is there for servers on this host, `intercept`: also
+/// the chain that intercepts.
+pub(super) fn removal(table: &str, output: bool, intercept: bool) -> Vec<Step> {
     let for_own: &[&str] = if output { &[OUTPUT, POSTROUTING] } else { &[] };
-    let chains = || [PREROUTING, DIVERT, FORWARD].into_iter().chain(for_own.iter().copied());
+    let more = || for_own.iter().copied().chain(intercept.then_some(INTERCEPT));
+    let chains = || [PREROUTING, DIVERT, FORWARD].into_iter().chain(more());
     let flushes = chains().map(|chain| flush(table, chain));
     flushes.chain(chains().map(|chain| delete(table, chain))).collect()
 }
@@ -158,6 +177,8 @@ pub(crate) enum Part {
     Reset,
     /// A rule that needs conntrack.
     Conntrack,
+    /// A rule that needs `tproxy` or `fib`.
+    Interception,
     /// Anything else.
     Other,
 }
@@ -170,6 +191,7 @@ pub(super) fn part(steps: &[Step], refused: &BatchError) -> Option<Part> {
         (NfTablesMessage::NewRule(_), GUARD) => Part::Guard,
         (NfTablesMessage::NewRule(_), RESET) => Part::Reset,
         (NfTablesMessage::NewRule(_), what) if CONNTRACK.contains(&what) => Part::Conntrack,
+        (NfTablesMessage::NewRule(_), what) if interception::STEPS.contains(&what) => Part::Interception,
         (NfTablesMessage::NewRule(_), _) => Part::Rule,
         _ => Part::Other,
     })

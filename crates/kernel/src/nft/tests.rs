@@ -2,7 +2,12 @@ use netlink_packet_core::Emitable;
 use netlink_packet_netfilter::nftables::TableFlags;
 use proptest::prelude::*;
 
-use super::expressions::{CtKey, SocketKey, and, ct, equals, reset, socket, store_ct_mark};
+use clearway_core::intercept::{Fail, Ports, Rule as Intercepts};
+
+use super::expressions::{
+    CtKey, Part as Field, SocketKey, and, at_least, ct, equals, field, is_local, reset, socket,
+    store_ct_mark, tproxy,
+};
 use super::rules::{part, removal, steps};
 use super::*;
 use crate::netlink::{self, Reply};
@@ -20,7 +25,7 @@ const WHOLE: Content =
 const REMOTE: Content = Content { own: None, ..WHOLE };
 
 fn emitted_rule(what: &str) -> Vec<u8> {
-    let steps = steps("t", &WHOLE, false);
+    let steps = steps("t", &WHOLE, None, false);
     let step = steps.iter().find(|step| step.what == what).unwrap();
     emitted(&step.message)
 }
@@ -118,7 +123,7 @@ fn conntrack_and_reject_have_the_bytes_of_nft() {
 /// `strace nft` for `chain output { type route hook output priority mangle; policy accept; }`.
 #[test]
 fn the_output_chain_has_the_bytes_of_nft() {
-    let steps = steps("t", &WHOLE, false);
+    let steps = steps("t", &WHOLE, None, false);
     let chain = steps.iter().find(|step| step.what == "chain `output`").unwrap();
     let golden =
         b"\x06\x00\x01\x00t\x00\x00\x00\x0b\x00\x03\x00output\x00\x00\x0a\x00\x07\x00route\x00\x00\x00\
@@ -127,10 +132,52 @@ fn the_output_chain_has_the_bytes_of_nft() {
     assert_eq!(emitted(&chain.message), golden);
 }
 
+/// `strace nft` 1.0.6 for `tproxy to :8080` without the port, for `fib daddr type local`, for `tcp flags` and for
+/// `tcp dport 80-90`.
+#[test]
+fn interception_has_the_bytes_of_nft() {
+    let golden = b"\x24\x00\x01\x80\x0b\x00\x01\x00tproxy\x00\x00\
+        \x14\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x00\x08\x00\x03\x00\x00\x00\x00\x01";
+    assert_eq!(emitted(&tproxy(0)), golden);
+    let fib = b"\x28\x00\x01\x80\x08\x00\x01\x00fib\x00\x1c\x00\x02\x80\
+        \x08\x00\x03\x00\x00\x00\x00\x02\x08\x00\x02\x00\x00\x00\x00\x03\x08\x00\x01\x00\x00\x00\x00\x01";
+    assert_eq!(emitted(&is_local()[0]), fib);
+    let flags = b"\x34\x00\x01\x80\x0c\x00\x01\x00payload\x00\x24\x00\x02\x80\
+        \x08\x00\x01\x00\x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\x00\x02\
+        \x08\x00\x03\x00\x00\x00\x00\x0d\x08\x00\x04\x00\x00\x00\x00\x01";
+    assert_eq!(emitted(&field(Field::TcpFlags)), flags);
+    let at_least_80 =
+        b"\x2c\x00\x01\x80\x08\x00\x01\x00cmp\x00\x20\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\
+        \x08\x00\x02\x00\x00\x00\x00\x05\x0c\x00\x03\x80\x06\x00\x01\x00\x00\x50\x00\x00";
+    assert_eq!(emitted(&at_least(&80_u16.to_be_bytes())), at_least_80);
+}
+
+#[test]
+fn only_what_is_asked_for_is_intercepted() {
+    let named = |fail: Fail| -> Vec<&str> {
+        let mut interception = Interception { fail, ..Interception::default() };
+        let ports = vec![Ports { first: 80, last: 80 }];
+        let rule = Intercepts { destinations: Vec::new(), ports, interface: None, to: 8080 };
+        interception.rules.push(rule);
+        let steps = steps("t", &REMOTE, Some(&interception), false);
+        steps.iter().map(|step| step.what).filter(|what| what.starts_with("rule ")).collect()
+    };
+    let sockets = ["rule for TCP", "rule for ICMP", "rule for ICMPv6"];
+    let [mark, strays] = ["rule that marks", "rule against strays"];
+    let open = [&["rule for `lo`", "rule for new connections"], &sockets[..], &[mark]].concat();
+    let chain = ["rule for own addresses", "rule that intercepts", strays];
+    assert_eq!(named(Fail::Open), [&open[..], &chain].concat());
+    let closed = [&open[..5], &["rule for what has no socket", mark], &chain].concat();
+    assert_eq!(named(Fail::Closed), closed);
+    let nothing = steps("t", &REMOTE, Some(&Interception::default()), false);
+    assert!(nothing.iter().all(|step| step.what != "rule that intercepts"));
+    assert_eq!(nothing.len(), steps("t", &REMOTE, None, false).len() + 2, "the chain, made and emptied");
+}
+
 #[test]
 fn what_is_refused_is_explained() {
     let refused = |what: &str, errno| {
-        let steps = steps("t", &WHOLE, false);
+        let steps = steps("t", &WHOLE, None, false);
         let step = Some(steps.iter().position(|step| step.what == what).unwrap());
         let error = netlink::Error::Refused { what: "filling".to_owned(), errno, words: None };
         let refused = BatchError { step, error };
@@ -161,7 +208,7 @@ fn what_is_refused_is_explained() {
 #[test]
 fn only_own_servers_ask_for_conntrack() {
     let bytes = |content: &Content| -> Vec<u8> {
-        let steps = steps("t", content, false);
+        let steps = steps("t", content, None, false);
         steps.iter().flat_map(|step| emitted(&step.message)).collect()
     };
     let has = |bytes: &[u8], name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
@@ -175,16 +222,17 @@ fn only_own_servers_ask_for_conntrack() {
 #[test]
 fn an_output_chain_goes_when_it_is_needed_no_longer() {
     let last = |content: &Content, stale| -> Vec<&str> {
-        steps("t", content, stale).iter().skip(4).take(3).map(|step| step.what).collect()
+        steps("t", content, None, stale).iter().skip(4).take(3).map(|step| step.what).collect()
     };
     assert_eq!(last(&REMOTE, true), ["chain `output`", "old rules", "chain"]);
     assert_eq!(last(&REMOTE, false)[0], "rule for `lo`");
-    let end = |content: &Content, stale| steps("t", content, stale).last().unwrap().what;
+    let end = |content: &Content, stale| steps("t", content, None, stale).last().unwrap().what;
     assert_eq!(end(&REMOTE, true), "chain", "the one of stray replies");
     assert_eq!(end(&REMOTE, false), "rule against strays");
     assert_eq!(end(&WHOLE, true), "rule against stray replies");
     assert_eq!(last(&WHOLE, true), last(&WHOLE, false));
-    assert_eq!((removal("t", false).len(), removal("t", true).len()), (6, 10));
+    let removals = [(false, false), (true, false), (true, true)];
+    assert_eq!(removals.map(|(own, intercept)| removal("t", own, intercept).len()), [6, 10, 12]);
 }
 
 #[test]

@@ -8,10 +8,12 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 
 use super::choice::{self, Purpose};
-use super::{Error, Plumbing};
+use super::{Error, Intercepting, Plumbing};
+use crate::netlink::Client;
 use crate::routing::{self, Block, Family, Removal, Tagged, Wanted};
 use crate::token;
 
@@ -24,6 +26,8 @@ pub struct Needs {
     /// Whether there are servers on this host's other own addresses: an output chain with a connection mark,
     /// which switches conntrack on in this network namespace.
     pub own: bool,
+    /// What is intercepted on its way through this host: a chain, and rules if it fails closed.
+    pub interception: Interception,
 }
 
 impl Needs {
@@ -39,11 +43,12 @@ impl Needs {
             let as_in_rules = || SocketAddr::new(server.ip().to_canonical(), server.port());
             Self::is_for_loopback(server).then(as_in_rules).ok_or(Error::NotLoopback(*server))
         };
-        Ok(Self { loopback: self.loopback.iter().map(one).collect::<Result<_, _>>()?, own: self.own })
+        Ok(Self { loopback: self.loopback.iter().map(one).collect::<Result<_, _>>()?, ..self.clone() })
     }
 
-    fn wanted(&self, block: Block, mark: Mark, replies: Option<Mark>) -> Wanted<'_> {
-        Wanted { block, mark, replies, loopback: &self.loopback }
+    pub(super) fn wanted(&self, block: Block, mark: Mark, replies: Option<Mark>) -> Wanted<'_> {
+        let Self { loopback, interception, .. } = self;
+        Wanted { block, mark, replies, loopback, interception }
     }
 }
 
@@ -137,7 +142,7 @@ impl Plumbing {
         }
         let changes = self.table.replies() != self.replies;
         if changes || !self.table.is_owner() {
-            self.table.apply(self.mark, self.replies)?;
+            self.table.apply(self.mark, self.replies, &self.intercepts())?;
         }
         if changes {
             made.push(match self.replies {
@@ -148,33 +153,89 @@ impl Plumbing {
         Ok(made)
     }
 
+    /// What the table is to intercept: nothing any more from [`Plumbing::stop_intercepting`] on.
+    pub(super) fn intercepts(&self) -> Interception {
+        match self.intercepting {
+            Intercepting::Yes => self.needs.interception.clone(),
+            Intercepting::NoMore => Interception::default(),
+        }
+    }
+
+    /// Leaves new connections alone from now on; those that were intercepted live on. What fails closed stays closed
+    /// until it is removed, or a sibling lets it through.
+    pub fn stop_intercepting(&mut self) -> Result<(), Error> {
+        if self.table.interception().is_none() {
+            return Ok(());
+        }
+        self.intercepting = Intercepting::NoMore;
+        Ok(self.table.apply(self.mark, self.replies, &self.intercepts())?)
+    }
+
     /// Removes rules that were made on demand and are needed no longer, unless a sibling lives.
     fn trim(&mut self) -> Result<Vec<String>, Error> {
-        if self.surplus()?.iter().all(|tagged| tagged.rules.is_empty()) {
+        let surplus = |plumbing: &mut Self| {
+            let wanted = plumbing.needs.wanted(plumbing.block, plumbing.mark, plumbing.replies);
+            each_family(&mut plumbing.route, |route, family| routing::surplus(route, &wanted, family))
+        };
+        if surplus(self)?.iter().all(Tagged::is_empty) {
             return Ok(Vec::new());
         }
         let _lock = token::lock();
         // Rules before tables, for the same reason as in a sweep.
-        let surplus = self.surplus()?;
+        let first = surplus(self)?;
         if !self.siblings()?.is_empty() {
             return Ok(Vec::new());
         }
-        let mut removal = Removal::default();
-        for tagged in surplus {
-            removal.remove(&mut self.route, tagged, |of| of == self.block);
-        }
-        match removal.errors.into_iter().next() {
-            Some(error) => Err(error.into()),
-            None => Ok(removal.removed),
-        }
+        self.remove_all_of(first, surplus)
     }
 
-    fn surplus(&mut self) -> Result<Vec<Tagged>, Error> {
-        let wanted = self.needs.wanted(self.block, self.mark, self.replies);
-        let mut of_families = Vec::new();
-        for family in Family::ALL {
-            of_families.push(routing::surplus(&mut self.route, &wanted, family)?);
-        }
-        Ok(of_families)
+    /// Removes what a dead process has left in our block, when what we want is there.
+    pub(super) fn remove_what_is_left(&mut self) -> Result<(), Error> {
+        let left = |plumbing: &mut Self| {
+            let wanted = plumbing.needs.wanted(plumbing.block, plumbing.mark, plumbing.replies);
+            each_family(&mut plumbing.route, |route, family| routing::left_in(route, &wanted, family))
+        };
+        let first = left(self)?;
+        self.remove_all_of(first, left).map(|_| ())
     }
+
+    /// Removes what is there too much until it is gone. The kernel removes the first rule that has what it is told, which
+    /// may be one that says more and is wanted: that one is put back, behind the others, and the next try goes further.
+    fn remove_all_of(
+        &mut self,
+        mut surplus: Vec<Tagged>,
+        again: impl Fn(&mut Self) -> Result<Vec<Tagged>, Error>,
+    ) -> Result<Vec<String>, Error> {
+        let mut removed = Vec::new();
+        for _ in 0..MOST_TRIES {
+            if surplus.iter().all(Tagged::is_empty) {
+                break;
+            }
+            let mut removal = Removal::default();
+            for tagged in surplus {
+                removal.remove(&mut self.route, tagged, |of| of == self.block);
+            }
+            if let Some(error) = removal.errors.into_iter().next() {
+                return Err(error.into());
+            }
+            removed.extend(removal.removed);
+            for family in self.families.clone() {
+                self.apply_routing(family)?;
+            }
+            surplus = again(self)?;
+        }
+        removed.sort();
+        removed.dedup();
+        Ok(removed)
+    }
+}
+
+/// More than the rules of a block that could stand in the way of one.
+const MOST_TRIES: usize = 1000;
+
+fn each_family(
+    route: &mut Client,
+    mut of: impl FnMut(&mut Client, Family) -> Result<Tagged, routing::Error>,
+) -> Result<Vec<Tagged>, Error> {
+    Family::ALL.into_iter().map(|family| Ok(of(route, family)?)).collect()
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{Error, RemoveErrors, choice};
+use super::{Closing, Error, RemoveErrors, choice};
 use crate::gate;
 use crate::netlink::{Client, Protocol};
 use crate::nft::{self, Listed};
@@ -33,6 +33,11 @@ impl fmt::Display for Swept {
 ///
 /// Needs `NET_ADMIN` unless nothing is left behind.
 pub fn sweep() -> Result<Swept, RemoveErrors> {
+    sweep_but(Closing::Goes)
+}
+
+/// The same, but for what keeps others from slipping by, if that is to stay.
+pub fn sweep_but(closing: Closing) -> Result<Swept, RemoveErrors> {
     let _lock = token::lock();
     let mut errors = RemoveErrors::default();
     let mut removed = Vec::new();
@@ -58,7 +63,7 @@ pub fn sweep() -> Result<Swept, RemoveErrors> {
         tables.iter().filter(|table| choice::is_alive(table)).map(|table| table.name.block).collect();
     let mut removal = Removal::default();
     for of_family in tagged {
-        removal.remove(&mut route, of_family, |block| !living.contains(&block));
+        removal.remove(&mut route, of_family.but(closing), |block| !living.contains(&block));
     }
     removed.extend(removal.removed);
     errors.errors.extend(removal.errors.into_iter().map(Error::from));
@@ -93,7 +98,7 @@ fn finish(mut errors: RemoveErrors, removed: Vec<String>) -> Result<Swept, Remov
 }
 
 fn is_empty(tagged: &[Tagged]) -> bool {
-    tagged.iter().all(|of_family| of_family.rules.is_empty() && of_family.routes.is_empty())
+    tagged.iter().all(Tagged::is_empty)
 }
 
 fn open_route() -> Result<Client, Error> {
@@ -131,6 +136,18 @@ pub fn residue() -> Result<Vec<String>, Error> {
         }
         Err(nft::Error::Denied(_)) => {}
         Err(error) => return Err(error.into()),
+    }
+    Ok(lines)
+}
+
+/// What rejects connections that nobody intercepts, of dead processes too.
+pub fn closed() -> Result<Vec<String>, Error> {
+    let mut route = open_route()?;
+    let mut lines = Vec::new();
+    for family in Family::ALL {
+        let tagged = routing::tagged(&mut route, family)?;
+        let closed = tagged.rules.iter().filter(|rule| rule.closes());
+        lines.extend(closed.map(|rule| format!("{family} rule {rule}")));
     }
     Ok(lines)
 }

@@ -21,6 +21,9 @@ fn rule(preference: u32, fwmark: Option<(u32, u32)>, protocol: u8) -> Rule {
         input: None,
         source: None,
         source_port: None,
+        destination: None,
+        destination_ports: None,
+        of_tcp: false,
         protocol,
         inverted: false,
     }
@@ -102,7 +105,7 @@ fn both_bits_of_a_block_are_found_in_its_rules() {
 
 #[test]
 fn needs_are_brought_into_the_form_of_rules() {
-    let needs = |server: &str| Needs { loopback: [server.parse().unwrap()].into(), own: false };
+    let needs = |server: &str| Needs { loopback: [server.parse().unwrap()].into(), ..Needs::default() };
     assert_eq!(needs("[::ffff:127.0.0.2]:80").checked().unwrap(), needs("127.0.0.2:80"));
     assert_eq!(needs("[::1%3]:80").checked().unwrap(), needs("[::1]:80"));
     for server in ["10.0.0.1:80", "[fd01::1]:80", "127.0.0.1:0", "[::1]:65535", "0.0.0.0:80"] {

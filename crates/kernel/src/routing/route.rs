@@ -72,6 +72,11 @@ impl Route {
         (self.protocol() == TAG).then(|| Block::of_table(self.table)).flatten()
     }
 
+    /// Whether it is the route of its block, whatever the kernel has added to it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.header.kind == RouteType::Local && self.destination.is_none() && self.output == Some(LOOPBACK)
+    }
+
     /// Makes the route; `EEXIST` means that it is there.
     pub(super) fn apply(&self, client: &mut Client) -> Result<Change, Error> {
         let what = format!("making the {} route `{self}`", self.family);

@@ -4,8 +4,9 @@
 //! not disturb. Making and removing is for ours only.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use clearway_core::intercept::{Network, Ports, Target};
 use clearway_core::names::Mark;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NlasIterator, Parseable};
 use netlink_packet_route::rule::{
@@ -41,6 +42,12 @@ pub struct Rule {
     pub source: Option<IpAddr>,
     /// The one source port of TCP.
     pub source_port: Option<u16>,
+    /// The network that a packet goes to; `None` for all.
+    pub destination: Option<(IpAddr, u8)>,
+    /// The destination ports of TCP.
+    pub destination_ports: Option<Ports>,
+    /// Whether it is for TCP alone.
+    pub of_tcp: bool,
     /// Who made it (`proto`).
     pub protocol: u8,
     /// `not`: it takes what does not match.
@@ -63,6 +70,9 @@ impl Rule {
             input: None,
             source: None,
             source_port: None,
+            destination: None,
+            destination_ports: None,
+            of_tcp: false,
             protocol: TAG,
             inverted: false,
         };
@@ -93,13 +103,60 @@ impl Rule {
             input: Some("lo".to_owned()),
             source: Some(server.ip()),
             source_port: Some(server.port()),
+            of_tcp: true,
             ..look_up.clone()
         };
-        let mut rules = vec![target, jump, look_up.clone()];
+        let mut rules = vec![target.clone(), jump, look_up.clone()];
         rules.extend(wanted.replies.map(of_replies));
         let of_family = |server: &&SocketAddr| server.is_ipv4() == (family == Family::V4);
         rules.extend(wanted.loopback.iter().filter(of_family).map(of_server));
+        if wanted.interception.is_closed() {
+            // What this host sends itself passes, as does what is looked up in its name.
+            let passes = Self {
+                preference: first,
+                action: RuleAction::Goto,
+                target: Some(third),
+                input: Some("lo".to_owned()),
+                ..target.clone()
+            };
+            let closing = |closed: Target<'_>, destination| Self {
+                preference: second,
+                action: RuleAction::Prohibit,
+                // Not what is diverted, wherever the look-up for that may stand.
+                fwmark: Some((0, mark.value())),
+                input: closed.interface.map(str::to_owned),
+                destination: Some(destination),
+                destination_ports: closed.ports,
+                of_tcp: true,
+                ..target.clone()
+            };
+            rules.push(passes);
+            for closed in wanted.interception.targets() {
+                for destination in networks(closed.destination, family) {
+                    let rule = closing(closed, destination);
+                    // Two rules may differ in their listeners alone.
+                    if !rules.contains(&rule) {
+                        rules.push(rule);
+                    }
+                }
+            }
+        }
         rules
+    }
+
+    /// Whether it rejects what nobody intercepts.
+    pub fn closes(&self) -> bool {
+        self.action == RuleAction::Prohibit && self.block().is_some()
+    }
+
+    /// Whether it leads what this host sends itself around such rules.
+    pub(super) fn passes(&self) -> bool {
+        self.action == RuleAction::Goto && self.fwmark.is_none()
+    }
+
+    /// Whether such rules need it: the way around them, and where that leads to.
+    pub(super) fn spares(&self) -> bool {
+        self.action == RuleAction::Nop || self.passes()
     }
 
     /// The block of a rule of ours; `None` for foreign ones, tagged 179 or not.
@@ -123,12 +180,16 @@ impl Rule {
         })
     }
 
-    /// Look-ups before jumps before targets: the reverse of [`Rule::wanted`].
+    /// What rejects before look-ups before jumps before targets: the reverse of [`Rule::wanted`].
     pub(super) fn removal_order(&self) -> u8 {
-        match self.action {
-            RuleAction::ToTable => 0,
-            RuleAction::Goto => 1,
-            _ => 2,
+        match (self.action, self.destination_ports, self.fwmark) {
+            // What names less would remove what names more: the kernel compares only what it is told.
+            (RuleAction::Prohibit, Some(_), _) => 0,
+            (RuleAction::Prohibit, None, _) => 1,
+            (RuleAction::ToTable, ..) => 2,
+            (RuleAction::Goto, _, Some(_)) => 3,
+            (RuleAction::Goto, _, None) => 4,
+            _ => 5,
         }
     }
 
@@ -172,12 +233,14 @@ impl Rule {
             message.header.src_len = host_length(self.family);
             message.attributes.push(RuleAttribute::Source(source));
         }
-        if let Some(port) = self.source_port {
-            message.attributes.extend([
-                RuleAttribute::IpProtocol(IpProtocol::Tcp),
-                RuleAttribute::SourcePortRange(RulePortRange { start: port, end: port }),
-            ]);
+        if let Some((network, length)) = self.destination {
+            message.header.dst_len = length;
+            message.attributes.push(RuleAttribute::Destination(network));
         }
+        message.attributes.extend(self.of_tcp.then_some(RuleAttribute::IpProtocol(IpProtocol::Tcp)));
+        let source = self.source_port.map(|port| Ports { first: port, last: port });
+        message.attributes.extend(source.map(range).map(RuleAttribute::SourcePortRange));
+        message.attributes.extend(self.destination_ports.map(range).map(RuleAttribute::DestinationPortRange));
         message
     }
 }
@@ -190,21 +253,33 @@ impl fmt::Display for Rule {
             Some(source) => write!(f, "{source}")?,
             None => f.write_str("all")?,
         }
+        if let Some((network, length)) = self.destination {
+            write!(f, " to {network}")?;
+            if length < host_length(self.family) {
+                write!(f, "/{length}")?;
+            }
+        }
         match self.fwmark {
             Some((value, u32::MAX)) => write!(f, " fwmark {value:#x}")?,
+            Some((0, mask)) => write!(f, " fwmark 0/{mask:#x}")?,
             Some((value, mask)) => write!(f, " fwmark {value:#x}/{mask:#x}")?,
             None => {}
         }
         if let Some(input) = &self.input {
             write!(f, " iif {input}")?;
         }
+        f.write_str(if self.of_tcp { " ipproto tcp" } else { "" })?;
         if let Some(port) = self.source_port {
-            write!(f, " ipproto tcp sport {port}")?;
+            write!(f, " sport {port}")?;
+        }
+        if let Some(ports) = self.destination_ports {
+            write!(f, " dport {ports}")?;
         }
         match (self.action, self.target) {
             (RuleAction::ToTable, _) => write!(f, " lookup {}", self.table)?,
             (RuleAction::Goto, Some(target)) => write!(f, " goto {target}")?,
             (RuleAction::Nop, _) => write!(f, " nop")?,
+            (RuleAction::Prohibit, _) => write!(f, " prohibit")?,
             (action, _) => write!(f, " action {}", u8::from(action))?,
         }
         write!(f, " proto {}", self.protocol)
@@ -237,11 +312,14 @@ pub(super) fn decode(reply: &Reply, family: Family) -> Option<Rule> {
         input: None,
         source: None,
         source_port: None,
+        destination: None,
+        destination_ports: None,
+        of_tcp: false,
         protocol: 0,
         inverted: header.flags.contains(RuleFlags::Invert),
     };
     let (mut value, mut mask) = (None, None);
-    let (mut of_tcp, mut ports) = (false, None);
+    let mut ports = None;
     for nla in NlasIterator::new(reply.payload.get(HEADER..)?).flatten() {
         match RuleAttribute::parse(&nla) {
             Ok(RuleAttribute::Priority(preference)) => rule.preference = preference,
@@ -254,15 +332,38 @@ pub(super) fn decode(reply: &Reply, family: Family) -> Option<Rule> {
             Ok(RuleAttribute::Source(source)) if header.src_len == host_length(family) => {
                 rule.source = Some(source);
             }
-            Ok(RuleAttribute::IpProtocol(protocol)) => of_tcp = protocol == IpProtocol::Tcp,
+            Ok(RuleAttribute::Destination(network)) => rule.destination = Some((network, header.dst_len)),
+            Ok(RuleAttribute::IpProtocol(protocol)) => rule.of_tcp = protocol == IpProtocol::Tcp,
+            Ok(RuleAttribute::DestinationPortRange(range)) => {
+                rule.destination_ports = Some(Ports { first: range.start, last: range.end });
+            }
             Ok(RuleAttribute::SourcePortRange(range)) => ports = Some(range),
             _ => {}
         }
     }
+    let of_tcp = rule.of_tcp;
     rule.source_port = ports.filter(|range| of_tcp && range.start == range.end).map(|range| range.start);
     // A mark of 0 is not told (`fwmark 0/0x20000000`), a mask always where there is one.
     rule.fwmark = value.or(mask.map(|_| 0)).map(|value| (value, mask.unwrap_or(u32::MAX)));
     Some(rule)
+}
+
+/// A destination as the rules of a family tell it: both halves for all, because the kernel takes a rule for one that is
+/// there already if it names no destination and another one differs in nothing else (`fib4_rule_compare`).
+fn networks(destination: Option<Network>, family: Family) -> Vec<(IpAddr, u8)> {
+    let halves: [IpAddr; 2] = match family {
+        Family::V4 => [Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(128, 0, 0, 0).into()],
+        Family::V6 => [Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0).into()],
+    };
+    match destination {
+        Some(network) if network.address().is_ipv4() != (family == Family::V4) => Vec::new(),
+        Some(network) if network.length() > 0 => vec![(network.address(), network.length())],
+        _ => halves.map(|half| (half, 1)).to_vec(),
+    }
+}
+
+fn range(ports: Ports) -> RulePortRange {
+    RulePortRange { start: ports.first, end: ports.last }
 }
 
 /// The prefix length of one address.

@@ -8,7 +8,13 @@ use crate::netlink::Reply;
 
 fn wanted(family: Family) -> Vec<Rule> {
     let servers = ["127.0.0.1:81", "[::1]:82"].map(|server| server.parse().unwrap()).into();
-    let wanted = Wanted { block: Block(0), mark: Mark::DEFAULT, replies: Mark::bit(30), loopback: &servers };
+    let wanted = Wanted {
+        block: Block(0),
+        mark: Mark::DEFAULT,
+        replies: Mark::bit(30),
+        loopback: &servers,
+        interception: &Interception::default(),
+    };
     Rule::wanted(&wanted, family)
 }
 

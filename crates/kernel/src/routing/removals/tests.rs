@@ -2,7 +2,7 @@ use netlink_packet_core::Emitable;
 use proptest::prelude::*;
 
 use super::*;
-use crate::routing::{BTreeSet, Mark, Route, Rule, Wanted};
+use crate::routing::{BTreeSet, Interception, Mark, Route, Rule, Wanted};
 
 fn block(number: u8) -> Block {
     Block::new(number).unwrap()
@@ -19,8 +19,10 @@ fn message(kind: u16, payload: &impl Emitable) -> Vec<u8> {
 
 fn removals_of(number: u8) -> Vec<Vec<u8>> {
     let loopback = BTreeSet::from(["127.0.0.1:81".parse().unwrap(), "[::1]:81".parse().unwrap()]);
+    let interception = Interception::default();
+    let (mark, replies) = (Mark::DEFAULT, Mark::bit(30));
     let wanted =
-        Wanted { block: block(number), mark: Mark::DEFAULT, replies: Mark::bit(30), loopback: &loopback };
+        Wanted { block: block(number), mark, replies, loopback: &loopback, interception: &interception };
     let mut messages = Vec::new();
     for family in Family::ALL {
         let rules = Rule::wanted(&wanted, family);

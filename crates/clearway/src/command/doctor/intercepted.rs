@@ -1,0 +1,35 @@
+//! What is intercepted on its way through this host, who takes it, and whether the rest gets through.
+
+use clearway_core::intercept::Interception;
+use clearway_haproxy::configuration::Configuration;
+
+use super::Finding;
+use crate::intercept;
+
+/// What the settings say, and what this host lacks for it.
+pub fn host(interception: &Interception) -> Vec<Finding> {
+    if interception.is_empty() {
+        return Vec::new();
+    }
+    let mut findings = vec![Finding::good(intercept::described(interception))];
+    findings.extend(intercept::not_forwarded(interception).into_iter().map(|sysctl| Finding {
+        matters: Some("what is not intercepted is not forwarded, and without Clearway nothing is (`open`)"),
+        remedy: Some(format!("`sysctl -w {sysctl}=1`, if this host is the gateway")),
+        ..Finding::note(format!("{sysctl} is 0"))
+    }));
+    if intercept::loses_all(interception) {
+        let [saw, remedy] = intercept::COOKIES;
+        let matters = "the acknowledgement of a SYN cookie belongs to no socket, and is forwarded";
+        findings.push(Finding::problem(saw, matters, remedy));
+    }
+    findings
+}
+
+/// Rules that lead to nobody.
+pub fn listeners(configuration: &Configuration, interception: &Interception) -> Vec<Finding> {
+    let untaken = intercept::untaken(configuration, interception);
+    let problem = |rule: &intercept::Untaken<'_>| {
+        Finding::problem(rule.to_string(), "these clients do not reach HAProxy", rule.remedy())
+    };
+    untaken.iter().map(problem).collect()
+}

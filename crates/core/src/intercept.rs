@@ -1,0 +1,185 @@
+//! Which connections to addresses of others are intercepted on their way through this host, and where they go:
+//! `CLEARWAY_INTERCEPT` and `CLEARWAY_INTERCEPT_FAIL`.
+//!
+//! ```text
+//! DESTINATION[,...] port PORT[,...] [from INTERFACE] to PORT [; ...]
+//!
+//! 10.2.0.0/16,2001:db8:2::/48 port 80,8000-8099 from lan0 to 8080; any port 25 to 2525
+//! ```
+//!
+//! A packet is tried on the rules in their order. What is wrong is told with the number of the rule, the word and what
+//! was expected instead. Pure: nothing is looked up, and an interface need not exist.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+mod network;
+mod words;
+
+pub use network::Network;
+
+/// More rules for the kernel than anybody needs: each destination with each port is one.
+const MOST: usize = 256;
+
+/// What happens to new connections when nobody is there who could intercept them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fail {
+    /// They are forwarded to where they were going.
+    #[default]
+    Open,
+    /// They are rejected.
+    Closed,
+}
+
+impl FromStr for Fail {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "open" => Ok(Self::Open),
+            "closed" => Ok(Self::Closed),
+            _ => Err("expected `open` (without Clearway the clients reach the real servers) or `closed` (they are \
+                      rejected)"
+                .to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        })
+    }
+}
+
+/// One port or several in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ports {
+    /// From this one.
+    pub first: u16,
+    /// To this one; the same for a single port.
+    pub last: u16,
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.first)?;
+        if self.first == self.last { Ok(()) } else { write!(f, "-{}", self.last) }
+    }
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Where clients want to go; nothing: anywhere.
+    pub destinations: Vec<Network>,
+    /// To which ports there; nothing: any.
+    pub ports: Vec<Ports>,
+    /// By which interface they come in; unset: by any but `lo`.
+    pub interface: Option<String>,
+    /// The port of the listener that gets them.
+    pub to: u16,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} port {}", listed(&self.destinations), listed(&self.ports))?;
+        if let Some(interface) = &self.interface {
+            write!(f, " from {interface}")?;
+        }
+        write!(f, " to {}", self.to)
+    }
+}
+
+fn listed<T: fmt::Display>(items: &[T]) -> String {
+    if items.is_empty() {
+        return "any".to_owned();
+    }
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// A rule for one destination and one range of ports, as kernels take them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// Unset: anywhere, in both families.
+    pub destination: Option<Network>,
+    /// Unset: any.
+    pub ports: Option<Ports>,
+    /// Unset: any but `lo`.
+    pub interface: Option<&'a str>,
+    /// The port of the listener.
+    pub to: u16,
+}
+
+/// Everything that is intercepted; often nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interception {
+    /// In the order in which they are tried.
+    pub rules: Vec<Rule>,
+    /// What happens without us.
+    pub fail: Fail,
+}
+
+impl Interception {
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether something in the kernel is to outlive us, so that nobody slips by.
+    pub fn is_closed(&self) -> bool {
+        !self.is_empty() && self.fail == Fail::Closed
+    }
+
+    /// The rules, one destination and one range of ports at a time.
+    pub fn targets(&self) -> impl Iterator<Item = Target<'_>> {
+        self.rules.iter().flat_map(Rule::targets)
+    }
+}
+
+impl Rule {
+    fn targets(&self) -> impl Iterator<Item = Target<'_>> {
+        each(&self.destinations).flat_map(move |destination| {
+            each(&self.ports).map(move |ports| Target {
+                destination,
+                ports,
+                interface: self.interface.as_deref(),
+                to: self.to,
+            })
+        })
+    }
+}
+
+/// Each item, or once nothing for none.
+fn each<T: Copy>(items: &[T]) -> impl Iterator<Item = Option<T>> {
+    items.iter().copied().map(Some).chain(items.is_empty().then_some(None))
+}
+
+/// The rules of `CLEARWAY_INTERCEPT`.
+pub(crate) fn rules(text: &str) -> Result<Vec<Rule>, String> {
+    let mut rules = Vec::new();
+    let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
+    for (index, part) in parts.enumerate() {
+        let number = index + 1;
+        rules.push(words::rule(part).map_err(|why| format!("rule {number} (`{part}`): {why}"))?);
+    }
+    if rules.is_empty() {
+        return Err(words::EXPECTED.to_owned());
+    }
+    let count: usize = rules.iter().map(|rule| rule.targets().count()).sum();
+    if count > MOST {
+        return Err(format!(
+            "that is {count} rules for the kernel, one for each destination with each port, and {MOST} are the most: \
+             use larger networks or ranges of ports"
+        ));
+    }
+    Ok(rules)
+}
+
+#[cfg(test)]
+mod tests;

@@ -58,21 +58,24 @@ use rustix::io::Errno;
 
 use crate::netlink::{BatchError, Client, Protocol, Step};
 use crate::token::Token;
-use error::{explain, is};
 use rules::{Content, Own, Part};
 
 mod error;
-mod expressions;
+pub(crate) mod expressions;
 mod list;
 mod masquerade;
 mod name;
-mod rules;
+pub(crate) mod rules;
 mod strays;
 
 pub use error::Error;
+pub(crate) use error::{explain, is};
+pub(crate) use list::is_alive;
 pub use list::{Listed, list};
 pub use masquerade::{Masquerade, masquerades};
+pub(crate) use masquerade::{attribute, text};
 pub use name::TableName;
+pub(crate) use name::nonce;
 
 /// What to use at most of what the kernel can do: for tests of the ways without.
 #[doc(hidden)]

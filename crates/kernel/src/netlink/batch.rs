@@ -41,9 +41,26 @@ pub struct BatchError {
     pub error: Error,
 }
 
+/// What becomes of a batch that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Applied,
+    TakenBack,
+}
+
 impl Client {
     /// Sends the steps as one transaction.
     pub fn batch(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
+        self.transaction(what, steps, End::Applied)
+    }
+
+    /// Asks whether the kernel would take the steps, and changes nothing: a batch without its closing message is
+    /// checked like any other, then taken back.
+    pub fn rehearse(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
+        self.transaction(what, steps, End::TakenBack)
+    }
+
+    fn transaction(&mut self, what: &str, steps: &[Step], end: End) -> Result<(), BatchError> {
         let whole = |error| BatchError { step: None, error };
         let first = self.next_sequence();
         let mut bytes = serialize(control(ControlMessage::BatchBegin), NLM_F_REQUEST, first);
@@ -53,7 +70,10 @@ impl Client {
             let flags = step.flags | NLM_F_REQUEST | NLM_F_ACK;
             bytes.extend(serialize(message, flags, self.next_sequence()));
         }
-        bytes.extend(serialize(control(ControlMessage::BatchEnd), NLM_F_REQUEST, self.next_sequence()));
+        let last = self.next_sequence();
+        if end == End::Applied {
+            bytes.extend(serialize(control(ControlMessage::BatchEnd), NLM_F_REQUEST, last));
+        }
         self.send(what, &bytes).map_err(whole)?;
         self.collect(what, steps, first)
     }

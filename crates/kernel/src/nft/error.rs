@@ -54,12 +54,12 @@ pub enum Error {
     Netlink(#[from] netlink::Error),
 }
 
-pub(super) fn is(error: &netlink::Error, numbers: &[Errno]) -> bool {
+pub(crate) fn is(error: &netlink::Error, numbers: &[Errno]) -> bool {
     error.errno().is_some_and(|errno| numbers.contains(&errno))
 }
 
 /// From what was refused, and where, to what that means. `part`: of the content of a table.
-pub(super) fn explain(part: Option<Part>, refused: BatchError) -> Error {
+pub(crate) fn explain(part: Option<Part>, refused: BatchError) -> Error {
     let BatchError { step, error } = refused;
     match (step, part, error.errno()) {
         (None, _, Some(Errno::PERM)) => Error::Denied(error),

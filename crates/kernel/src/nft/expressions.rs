@@ -10,65 +10,66 @@ use netlink_packet_netfilter::nftables::{
     Operator, Register, Verdict, VerdictAttribute,
 };
 
-pub(super) type Expression = ListAttribute<ExpressionAttribute>;
+pub(crate) type Expression = ListAttribute<ExpressionAttribute>;
 
 /// Keys of the `socket` expression (`enum nft_socket_keys`).
 #[derive(Clone, Copy, Debug)]
-pub(super) enum SocketKey {
+pub(crate) enum SocketKey {
     Transparent = 0,
     Wildcard = 2,
 }
 
 /// Keys of the `ct` expression (`enum nft_ct_keys`).
 #[derive(Clone, Copy, Debug)]
-pub(super) enum CtKey {
+pub(crate) enum CtKey {
     Direction = 1,
+    Status = 2,
     Mark = 3,
 }
 
-pub(super) fn load_meta(key: MetaKey) -> Expression {
+pub(crate) fn load_meta(key: MetaKey) -> Expression {
     Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(Register::Reg1)]).into()
 }
 
-pub(super) fn store_mark() -> Expression {
+pub(crate) fn store_mark() -> Expression {
     Expressions::Meta(vec![Meta::Key(MetaKey::Mark), Meta::SourceRegister(Register::Reg1)]).into()
 }
 
 /// `socket <key>` into register 1: `NFTA_SOCKET_KEY`, `NFTA_SOCKET_DREG`.
-pub(super) fn socket(key: SocketKey) -> Expression {
+pub(crate) fn socket(key: SocketKey) -> Expression {
     other("socket", &[(1, key as u32), (2, Register::Reg1.into())])
 }
 
 /// `ct <key>` into register 1: `NFTA_CT_DREG`, `NFTA_CT_KEY`.
-pub(super) fn ct(key: CtKey) -> Expression {
+pub(crate) fn ct(key: CtKey) -> Expression {
     other("ct", &[(2, key as u32), (1, Register::Reg1.into())])
 }
 
 /// `ct mark set` from register 1: `NFTA_CT_KEY`, `NFTA_CT_SREG`.
-pub(super) fn store_ct_mark() -> Expression {
+pub(crate) fn store_ct_mark() -> Expression {
     other("ct", &[(2, CtKey::Mark as u32), (4, Register::Reg1.into())])
 }
 
 /// `reject with tcp reset`: `NFTA_REJECT_TYPE`. The reset comes from the client's address, although that is not
 /// this host's: the kernel's own resets cannot.
-pub(super) fn reset() -> Expression {
+pub(crate) fn reset() -> Expression {
     /// `NFT_REJECT_TCP_RST`.
     const TCP_RESET: u32 = 1;
     other("reject", &[(1, TCP_RESET)])
 }
 
 /// An expression with numbers, big-endian, as its attributes.
-fn other(name: &str, attributes: &[(u16, u32)]) -> Expression {
+pub(crate) fn other(name: &str, attributes: &[(u16, u32)]) -> Expression {
     let attribute = |(kind, value): &(u16, u32)| DefaultNla::new(*kind, value.to_be_bytes().to_vec());
     let attributes = attributes.iter().map(attribute).collect();
     Expressions::Other { expression_type: name.to_owned(), attributes }.into()
 }
 
-pub(super) fn equals(value: &[u8]) -> Expression {
+pub(crate) fn equals(value: &[u8]) -> Expression {
     compare(Operator::Equal, value)
 }
 
-pub(super) fn differs(value: &[u8]) -> Expression {
+pub(crate) fn differs(value: &[u8]) -> Expression {
     compare(Operator::NotEqual, value)
 }
 
@@ -82,28 +83,32 @@ fn compare(operator: Operator, value: &[u8]) -> Expression {
 }
 
 /// Sets the bit in register 1 and leaves the other 31: `(register & !bit) ^ bit`, host byte order.
-pub(super) fn or(mark: Mark) -> Expression {
+pub(crate) fn or(mark: Mark) -> Expression {
     bitwise(!mark.value(), mark.value())
 }
 
 /// Leaves only the bit in register 1.
-pub(super) fn and(mark: Mark) -> Expression {
+pub(crate) fn and(mark: Mark) -> Expression {
     bitwise(mark.value(), 0)
 }
 
 fn bitwise(mask: u32, xor: u32) -> Expression {
-    const FOUR_BYTES: u32 = 4;
+    masked(&mask.to_ne_bytes(), &xor.to_ne_bytes())
+}
+
+/// `(register & mask) ^ xor` of register 1, both of one length.
+pub(crate) fn masked(mask: &[u8], xor: &[u8]) -> Expression {
     Expressions::Bitwise(vec![
         Bitwise::SourceRegister(Register::Reg1),
         Bitwise::DestinationRegister(Register::Reg1),
-        Bitwise::Length(FOUR_BYTES),
-        Bitwise::Mask(DataAttribute::Value(mask.to_ne_bytes().to_vec())),
-        Bitwise::Xor(DataAttribute::Value(xor.to_ne_bytes().to_vec())),
+        Bitwise::Length(u32::try_from(mask.len()).unwrap_or(0)),
+        Bitwise::Mask(DataAttribute::Value(mask.to_vec())),
+        Bitwise::Xor(DataAttribute::Value(xor.to_vec())),
     ])
     .into()
 }
 
-pub(super) fn verdict(verdict: Verdict, chain: Option<&str>) -> Expression {
+pub(crate) fn verdict(verdict: Verdict, chain: Option<&str>) -> Expression {
     let mut attributes = vec![VerdictAttribute::Code(verdict)];
     attributes.extend(chain.map(|chain| VerdictAttribute::Chain(chain.to_owned())));
     Expressions::Immediate(vec![

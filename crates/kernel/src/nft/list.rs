@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::{Error, TableName};
 use crate::netlink::{Client, Reply};
+use crate::token::Token;
 
 /// `sizeof(struct nfgenmsg)`.
 const HEADER: usize = 4;
@@ -35,6 +36,11 @@ pub fn list(client: &mut Client) -> Result<Vec<Listed>, Error> {
         _ => Error::Netlink(error),
     })?;
     Ok(replies.iter().filter_map(decode).collect())
+}
+
+/// An owner table lives by itself; another one while its socket is bound. In doubt it lives.
+pub(crate) fn is_alive(table: &Listed) -> bool {
+    table.owner || !matches!(Token::claim(&table.name.to_string()), Ok(Some(_)))
 }
 
 /// `None` for tables of others and for what cannot be read.

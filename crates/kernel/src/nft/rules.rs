@@ -147,7 +147,7 @@ pub(super) fn removal(table: &str, output: bool) -> Vec<Step> {
 
 /// What a step is about, for the explanation of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// A chain; the one of `output` is of type `route`.
     Chain { output: bool },
     /// A rule that needs `socket` and what is always there.
@@ -208,12 +208,12 @@ pub(super) fn delete(table: &str, name: &str) -> Step {
 }
 
 /// `NFT_MSG_DELRULE` with a chain and no handle: all rules of the chain.
-pub(super) fn flush(table: &str, chain: &str) -> Step {
+pub(crate) fn flush(table: &str, chain: &str) -> Step {
     let attributes = vec![RuleAttribute::Table(table.to_owned()), RuleAttribute::Chain(chain.to_owned())];
     Step { what: "old rules", message: NfTablesMessage::DeleteRule(RuleMessage { attributes }), flags: 0 }
 }
 
-pub(super) fn rule(what: &'static str, table: &str, chain: &str, expressions: Vec<Expression>) -> Step {
+pub(crate) fn rule(what: &'static str, table: &str, chain: &str, expressions: Vec<Expression>) -> Step {
     let attributes = vec![
         RuleAttribute::Table(table.to_owned()),
         RuleAttribute::Chain(chain.to_owned()),

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{Error, RemoveErrors, choice};
+use super::{Error, RemoveErrors};
 use crate::netlink::{Client, Protocol};
 use crate::nft::{self, Listed};
 use crate::routing::{self, Block, Family, Removal, Tagged};
@@ -28,7 +28,7 @@ impl fmt::Display for Swept {
 }
 
 /// Removes every rule and route of ours whose block has no living table, and every plain table whose
-/// process is dead.
+/// process is dead, those of [`crate::flip`] too.
 ///
 /// Needs `NET_ADMIN` unless nothing is left behind.
 pub fn sweep() -> Result<Swept, RemoveErrors> {
@@ -54,7 +54,7 @@ pub fn sweep() -> Result<Swept, RemoveErrors> {
         }
     };
     let living: Vec<Block> =
-        tables.iter().filter(|table| choice::is_alive(table)).map(|table| table.name.block).collect();
+        tables.iter().filter(|table| nft::is_alive(table)).filter_map(|table| table.name.block).collect();
     let mut removal = Removal::default();
     for of_family in tagged {
         removal.remove(&mut route, of_family, |block| !living.contains(&block));

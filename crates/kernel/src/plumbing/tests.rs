@@ -1,6 +1,4 @@
-use super::choice::{
-    Purpose, free, is_beaten, is_free, mark, mark_of_sibling, nonce, replies_of_block, rivals,
-};
+use super::choice::{Purpose, free, is_beaten, is_free, mark, mark_of_sibling, replies_of_block, rivals};
 use super::*;
 use crate::nft::Listed;
 use crate::routing::Rule;
@@ -113,7 +111,7 @@ fn needs_are_brought_into_the_form_of_rules() {
 
 #[test]
 fn nonces_differ() {
-    assert_ne!((nonce(), nonce()), (nonce(), nonce()));
+    assert_ne!((crate::nft::nonce(), nonce()), (nonce(), nonce()));
 }
 
 #[test]

@@ -174,8 +174,9 @@ impl Ports<'_> {
         if raw.contains(&b'%') {
             return Err(Why::Interface);
         }
-        // `"${NAME[*]}"` is any number of words; what a block sets is a guess.
-        if raw.windows(3).any(|window| window == b"[*]") || !bind.guards.is_empty() && raw.contains(&b'$') {
+        // `"${NAME[*]}"` is any number of words, so the address may be another one; what a block sets is a guess.
+        let begin = line.get(..place.end).unwrap_or_default();
+        if begin.windows(3).any(|window| window == b"[*]") || !bind.guards.is_empty() && raw.contains(&b'$') {
             return Err(Why::Unknown);
         }
         let (mut addresses, mut moved) = (Vec::new(), Vec::new());

@@ -35,7 +35,9 @@
 //! **The private ports** answer a stranger as a closed port does, with a reset; silence (`drop`) would tell him that
 //! there is something. Only packets that open a connection are judged: there is no connection without, and replies to
 //! transparent sockets, whose port is a client's and may have the same number, are never taken for a stranger's.
-//! They are closed from [`Flip::prepare`] on, before HAProxy binds them, and stay so until the flip after the next.
+//! They are closed from [`Flip::prepare`] on, before HAProxy binds them, and stay so for two flips after the one that
+//! left them, as somebody may still listen there. A private port answers no one but redirected clients, so nothing
+//! else on this host should have it.
 //!
 //! **Two at once** (a takeover). The newer table must win: its chains come first, because each new table takes a priority
 //! one lower than the lowest of a living one. At the lowest of all ([`LOWEST`]) both are equal, and the kernel

@@ -1,4 +1,4 @@
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
 use super::choice::{Purpose, free, is_beaten, is_free, mark, mark_of_sibling, replies_of_block, rivals};
 use super::*;
-use crate::nft::Listed;
+use crate::nft::{Listed, nonce};
 use crate::routing::Rule;
 use netlink_packet_route::rule::RuleAction;
 
@@ -111,7 +111,7 @@ fn needs_are_brought_into_the_form_of_rules() {
 
 #[test]
 fn nonces_differ() {
-    assert_ne!((crate::nft::nonce(), nonce()), (nonce(), nonce()));
+    assert_ne!((nonce(), nonce()), (nonce(), nonce()));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub mod references;
 mod scan;
 mod servers;
 mod sources;
-mod words;
+pub(crate) mod words;
 
 pub use address::{Endpoint, Transport};
 pub use backlog::Backlog;

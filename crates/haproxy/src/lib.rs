@@ -2,7 +2,7 @@
 //!
 //! The crate reads what the user gave HAProxy ([`command_line`], [`configuration`]), says what is added to it
 //! ([`overlay`]), speaks its protocols over private sockets ([`sockpair`], [`getsocks`], [`runtime`]), tells
-//! sockets apart ([`inventory`]), knows whether the files have changed since ([`drift`]) and explains its last
+//! sockets apart ([`inventory`]), makes copies of the files with other ports ([`derived`]), knows whether the files have changed since ([`drift`]) and explains its last
 //! words ([`complaint`]).
 //!
 //! It promises that nothing read from outside can panic it, that every call that can block takes a limit, and
@@ -15,6 +15,7 @@ pub mod command_line;
 pub mod complaint;
 pub mod configuration;
 mod deadline;
+pub mod derived;
 pub mod drift;
 pub mod getsocks;
 pub mod inventory;

@@ -37,8 +37,7 @@ use clearway_core::names::InstanceName;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::netlink::Client;
-use crate::nft::{Claim, Listed, Ownership, list_named};
-use crate::plumbing::choice::nonce;
+use crate::nft::{Claim, Listed, Ownership, list_named, nonce};
 use keeper::Keeper;
 use keys::Keys;
 use queue::Queue;

@@ -11,6 +11,7 @@
 //! | [`plumbing`] | the nftables table, the rules and the routes together: install, repair, remove, sweep |
 //! | [`nft`] | the table that marks packets for transparent sockets |
 //! | [`gate`] | stopping new clients for a moment: dropped, or held and let go |
+//! | [`flip`] | the table that sends new clients of a public port to one of several private ones |
 //! | [`routing`] | the rules and routes that deliver marked packets locally |
 //! | [`listeners`] | who listens on a port; listening on an address that is not here |
 //! | [`steering`] | which of the sockets of one address get the new clients |
@@ -28,6 +29,7 @@
 mod bpf;
 pub mod canary;
 pub mod capabilities;
+pub mod flip;
 pub mod gate;
 pub mod interfaces;
 pub mod listeners;

@@ -2,16 +2,19 @@
 //!
 //! [`holders`] answers "address in use" with a name, [`strangers`] finds who shares a port by `SO_REUSEPORT`
 //! without anybody having been told. [`bind_foreign`] makes the socket for an address that
-//! comes later (a VIP of keepalived) without the sysctl `ip_nonlocal_bind`. Nothing here accepts.
+//! comes later (a VIP of keepalived) without the sysctl `ip_nonlocal_bind`. [`reserve`] keeps a free port until
+//! HAProxy has it. Nothing here accepts.
 
 mod foreign;
 mod holders;
+mod reserve;
 mod strangers;
 mod table;
 
 pub(crate) use foreign::covers;
 pub use foreign::{bind_foreign, is_local};
 pub use holders::{Error, Holder, Process, holders};
+pub use reserve::{Reserved, reserve};
 pub use strangers::{Managed, Stranger, strangers};
 pub(crate) use table::{Row, State, rows};
 

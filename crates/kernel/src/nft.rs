@@ -74,9 +74,11 @@ mod strays;
 pub(crate) use claim::{Claim, Ownership, new_table};
 pub use error::Error;
 pub(crate) use error::{explain, is};
-pub(crate) use list::list_named;
 pub use list::{Listed, list};
+pub(crate) use list::{is_alive, list_named};
 pub use masquerade::{Masquerade, masquerades};
+pub(crate) use masquerade::{attribute, text};
+pub(crate) use name::nonce;
 pub use name::{NotOurs, TableName};
 
 /// What to use at most of what the kernel can do: for tests of the ways without.

@@ -158,7 +158,7 @@ impl Plumbing {
             let sibling = choice::mark_of_sibling(instance, &living, &rules);
             let rivals = choice::rivals(Purpose::Diverted, &living, &rules);
             let (mark, moved) = choice::mark(mark, sibling, &rivals)?;
-            let name = TableName { instance: instance.cloned(), block, nonce: choice::nonce() };
+            let name = TableName { instance: instance.cloned(), block: Some(block), nonce: nft::nonce() };
             let mut table = Table::claim(name, limits)?;
             if choice::is_beaten(table.name(), &choice::living(&mut lister)?) {
                 table.remove()?;

@@ -5,6 +5,8 @@
 //! everything but backslash and `$`: `"$NAME"`, `"${NAME}"`, `"${NAME-default}"` (3.x), `"${NAME[*]}"` (one word
 //! per word of the value). Where HAProxy would refuse the line, the words read so far come back.
 
+use std::ops::Range;
+
 use super::environment::Environment;
 
 /// What one line and one expansion may grow to; HAProxy's own buffer is far smaller.
@@ -12,12 +14,14 @@ const LONGEST: usize = 1 << 20;
 
 /// Cuts a line into words. Bytes that are no UTF-8 are replaced: names and addresses have none.
 pub(super) fn words(line: &[u8], environment: &Environment<'_>) -> Vec<String> {
-    let mut reader =
-        Reader { input: line, at: 0, environment, quote: None, word: None, words: Vec::new(), length: 0 };
-    // None: HAProxy refuses the line here.
-    let _ = reader.run();
-    reader.end_word();
+    let reader = Reader::read(line, environment);
     reader.words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// Where the words of a line stand in its bytes, quotes and variables and all. Does not depend on the values of
+/// variables, but for `"${NAME[*]}"`, which may be any number of words.
+pub(crate) fn places(line: &[u8]) -> Vec<Range<usize>> {
+    Reader::read(line, &Environment::new(&|_| None)).places
 }
 
 struct Reader<'a> {
@@ -28,12 +32,28 @@ struct Reader<'a> {
     /// The word begun, which may be empty (`""` is a word).
     word: Option<Vec<u8>>,
     words: Vec<Vec<u8>>,
+    /// Where the word begun begins.
+    start: usize,
+    places: Vec<Range<usize>>,
     length: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn read(input: &'a [u8], environment: &'a Environment<'a>) -> Self {
+        let (words, places) = (Vec::new(), Vec::new());
+        let mut reader =
+            Self { input, at: 0, environment, quote: None, word: None, words, start: 0, places, length: 0 };
+        // None: HAProxy refuses the line here.
+        let _ = reader.run();
+        reader.end_word();
+        reader
+    }
+
     fn run(&mut self) -> Option<()> {
         while let Some(byte) = self.peek(0) {
+            if self.word.is_none() {
+                self.start = self.at;
+            }
             match (byte, self.quote) {
                 (0 | b'\n' | b'\r', _) | (b'#', None) => break,
                 (b'"' | b'\'', Some(open)) if open == byte => {
@@ -71,7 +91,10 @@ impl Reader<'_> {
     }
 
     fn end_word(&mut self) {
-        self.words.extend(self.word.take());
+        if let Some(word) = self.word.take() {
+            self.words.push(word);
+            self.places.push(self.start..self.at);
+        }
     }
 
     fn escape(&mut self) -> Option<()> {

@@ -9,6 +9,7 @@ use std::net::TcpListener;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+mod derived;
 mod handover;
 mod life;
 mod process;
@@ -25,7 +26,7 @@ pub(crate) enum Verdict {
     Ignored(&'static str),
 }
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     ("version_is_read", life::version_is_read),
     ("overlay_causes_no_warning", life::overlay_causes_no_warning),
     ("answers_over_both_channels", life::answers_over_both_channels),
@@ -39,6 +40,7 @@ const CASES: [Case; 14] = [
     ("no_sockets_is_an_answer", handover::no_sockets_is_an_answer),
     ("silence_makes_haproxy_bind_for_itself", handover::silence_makes_haproxy_bind_for_itself),
     ("a_socket_that_does_not_match_is_found_out", handover::a_socket_that_does_not_match_is_found_out),
+    ("a_derived_copy_listens_on_private_ports", derived::a_derived_copy_listens_on_private_ports),
     ("names_and_interfaces_go_around", handover::names_and_interfaces_go_around),
 ];
 

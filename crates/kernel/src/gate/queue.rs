@@ -17,7 +17,7 @@ use rustix::net::{RecvFlags, recv, sockopt};
 use super::Error;
 use super::error::of_queue;
 use crate::netlink::{self, Client, Protocol, Reply};
-use crate::plumbing::choice::nonce;
+use crate::nft::nonce;
 
 /// `NFNL_SUBSYS_QUEUE`, and its messages.
 const SUBSYSTEM: u8 = 3;

@@ -1,4 +1,4 @@
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use proptest::prelude::*;
 
@@ -54,5 +54,39 @@ proptest! {
             *family = if *family % 2 == 0 { 2 } else { 10 };
         }
         let _ = table::decode(&Reply { kind: 20, payload });
+    }
+}
+
+#[test]
+fn a_reserved_port_is_nobody_elses_but_haproxys() {
+    for address in ["127.0.0.1", "0.0.0.0", "::"] {
+        let address: IpAddr = address.parse().unwrap();
+        let Ok(reserved) = reserve(address) else {
+            assert!(address.is_ipv6(), "no socket on {address}");
+            continue;
+        };
+        let other = reserve(address).unwrap();
+        assert_ne!(reserved.port(), other.port());
+        let target = SocketAddr::new(address, reserved.port());
+        let bind = |reuse_port: bool| -> std::io::Result<socket2::Socket> {
+            let socket =
+                socket2::Socket::new(socket2::Domain::for_address(target), socket2::Type::STREAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.set_reuse_port(reuse_port)?;
+            socket.bind(&target.into())?;
+            socket.listen(1)?;
+            Ok(socket)
+        };
+        let plain = socket2::Socket::new(socket2::Domain::for_address(target), socket2::Type::STREAM, None);
+        let refused = plain.unwrap().bind(&target.into()).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
+        // `noreuseport` or not.
+        drop(bind(false).unwrap());
+        let listening = bind(true).unwrap();
+        let loopback =
+            if address.is_ipv6() { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]) } else { [127, 0, 0, 1].into() };
+        std::net::TcpStream::connect(SocketAddr::new(loopback, reserved.port())).unwrap();
+        drop(reserved);
+        drop(listening);
     }
 }

@@ -23,6 +23,7 @@ pub(crate) enum SocketKey {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CtKey {
     Direction = 1,
+    Status = 2,
     Mark = 3,
 }
 
@@ -149,7 +150,7 @@ pub(crate) fn xt_queue(number: u16) -> Expression {
 }
 
 /// An expression with numbers, big-endian, as its attributes.
-fn other(name: &str, attributes: &[(u16, u32)]) -> Expression {
+pub(crate) fn other(name: &str, attributes: &[(u16, u32)]) -> Expression {
     let attribute = |(kind, value): &(u16, u32)| DefaultNla::new(*kind, value.to_be_bytes().to_vec());
     let attributes = attributes.iter().map(attribute).collect();
     Expressions::Other { expression_type: name.to_owned(), attributes }.into()

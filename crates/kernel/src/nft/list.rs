@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::{Error, TableName};
 use crate::netlink::{Client, Reply};
+use crate::token::Token;
 
 /// `sizeof(struct nfgenmsg)`.
 const HEADER: usize = 4;
@@ -42,6 +43,11 @@ pub(crate) fn list_named<N: FromStr>(client: &mut Client) -> Result<Vec<Listed<N
         _ => Error::Netlink(error),
     })?;
     Ok(replies.iter().filter_map(decode).collect())
+}
+
+/// An owner table lives by itself; another one while its socket is bound. In doubt it lives.
+pub(crate) fn is_alive(table: &Listed) -> bool {
+    table.owner || !matches!(Token::claim(&table.name.to_string()), Ok(Some(_)))
 }
 
 /// `None` for tables of others and for what cannot be read.

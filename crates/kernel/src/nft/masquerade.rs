@@ -129,12 +129,12 @@ fn nested(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+pub(crate) fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     nested(bytes).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
 }
 
 /// Up to the first zero byte.
-fn text(bytes: &[u8]) -> Option<String> {
+pub(crate) fn text(bytes: &[u8]) -> Option<String> {
     let text = CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes);
     std::str::from_utf8(text).ok().map(str::to_owned)
 }

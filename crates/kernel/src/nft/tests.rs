@@ -71,12 +71,20 @@ fn marking_has_the_bytes_of_nft() {
 
 #[test]
 fn names_survive_a_round_trip_and_others_are_not_ours() {
-    for text in ["clearway_edge-1_63_0badcafe", "clearway__0_00000000", "clearway_private_7_ffffffff"] {
+    for text in [
+        "clearway_edge-1_63_0badcafe",
+        "clearway__0_00000000",
+        "clearway_private_7_ffffffff",
+        "clearway_edge_flip_0badcafe",
+        "clearway__flip_0badcafe",
+    ] {
         assert_eq!(text.parse::<TableName>().unwrap().to_string(), text);
     }
     let private: TableName = "clearway_private_7_ffffffff".parse().unwrap();
     let unnamed: TableName = "clearway__7_fffffffe".parse().unwrap();
     assert!(private.instance.is_some() && unnamed.instance.is_none());
+    let flip: TableName = "clearway_private_flip_00000001".parse().unwrap();
+    assert!(!flip.is_sibling_of(&private) && !private.is_sibling_of(&flip));
     assert!(!unnamed.is_sibling_of(&"clearway__7_00000001".parse().unwrap()));
     for text in [
         "clearway",
@@ -88,6 +96,7 @@ fn names_survive_a_round_trip_and_others_are_not_ours() {
         "clearway_a_7_0BADCAFE",
         "clearway_a_b_7_0badcafe",
         "clearway_A_7_0badcafe",
+        "clearway_a_Flip_0badcafe",
         "docker-bridges",
     ] {
         assert_eq!(text.parse::<TableName>(), Err(super::name::NotOurs), "{text}");
@@ -237,7 +246,7 @@ fn an_output_chain_goes_when_it_is_needed_no_longer() {
 
 #[test]
 fn a_listed_table_is_read() {
-    let name = TableName { instance: None, block: Block::new(3).unwrap(), nonce: 7 };
+    let name = TableName { instance: None, block: Block::new(3), nonce: 7 };
     let attributes = vec![
         TableAttribute::Name(name.to_string()),
         TableAttribute::Flags(TableFlags::Owner),

@@ -1,27 +1,20 @@
 //! Which block, which mark, and who was first: read from the kernel, decided here.
 
-use std::hash::{BuildHasher, RandomState};
-
 use clearway_core::names::{InstanceName, Mark};
 
 use super::{Error, Notice};
 use crate::netlink::Client;
 use crate::nft::{self, Listed, TableName};
 use crate::routing::{self, Block, Family, Rule};
-use crate::token::Token;
 
 /// The bits that Clearway takes by itself, in this order: 29 and 30 are free of Kubernetes, Docker,
 /// Tailscale, AWS and Istio, the others at least of Tailscale (16 to 23) and Kubernetes (13 to 15).
 const BITS: [u8; 8] = [29, 30, 28, 27, 26, 25, 24, 31];
 
-/// The tables whose processes live.
+/// The tables of plumbing whose processes live.
 pub(super) fn living(client: &mut Client) -> Result<Vec<Listed>, Error> {
-    Ok(nft::list(client)?.into_iter().filter(is_alive).collect())
-}
-
-/// An owner table lives by itself; another one while its socket is bound. In doubt it lives.
-pub(super) fn is_alive(table: &Listed) -> bool {
-    table.owner || !matches!(Token::claim(&table.name.to_string()), Ok(Some(_)))
+    let tables = nft::list(client)?.into_iter();
+    Ok(tables.filter(|table| table.name.block.is_some() && nft::is_alive(table)).collect())
 }
 
 /// Rules of both families; those of a family that is missing are none.
@@ -45,8 +38,8 @@ pub(super) fn block(
     rules: &[Rule],
     client: &mut Client,
 ) -> Result<Block, Error> {
-    if let Some(sibling) = sibling(instance, living) {
-        return Ok(sibling.name.block);
+    if let Some(block) = sibling(instance, living).and_then(|sibling| sibling.name.block) {
+        return Ok(block);
     }
     for block in Block::all().filter(|block| is_free(*block, living, rules)) {
         if !has_foreign_routes(client, block)? {
@@ -66,7 +59,7 @@ fn sibling<'a>(instance: Option<&InstanceName>, living: &'a [Listed]) -> Option<
 }
 
 pub(super) fn is_free(block: Block, living: &[Listed], rules: &[Rule]) -> bool {
-    let named = living.iter().any(|table| table.name.block == block);
+    let named = living.iter().any(|table| table.name.block == Some(block));
     let foreign = rules.iter().any(|rule| rule.block().is_none() && rule.occupies(block));
     !named && !foreign
 }
@@ -88,7 +81,7 @@ pub(super) fn mark_of_sibling(
     living: &[Listed],
     rules: &[Rule],
 ) -> Option<Mark> {
-    let block = sibling(instance, living)?.name.block;
+    let block = sibling(instance, living)?.name.block?;
     let [_, jump, look_up, ..] = block.preferences();
     rules.iter().filter(|rule| [jump, look_up].contains(&rule.preference)).find_map(|rule| bit(block, rule))
 }
@@ -120,7 +113,7 @@ pub(super) fn rivals(purpose: Purpose, living: &[Listed], rules: &[Rule]) -> Vec
         None => true,
         Some(block) => {
             let [replies, ..] = block.preferences();
-            let lives = living.iter().any(|table| table.name.block == block);
+            let lives = living.iter().any(|table| table.name.block == Some(block));
             lives && (rule.preference == replies) == (purpose == Purpose::Diverted)
         }
     };
@@ -171,10 +164,4 @@ pub(super) fn is_beaten(own: &TableName, living: &[Listed]) -> bool {
 /// The kernel counts tables up as they are made; nonces decide on kernels that do not tell (before 4.16).
 fn age(table: &Listed) -> (Option<u64>, u32) {
     (table.handle, table.name.nonce)
-}
-
-/// A number nobody else has, most likely: the standard library seeds its hashers from the kernel.
-pub(crate) fn nonce() -> u32 {
-    let [a, b, c, d, ..] = RandomState::new().hash_one(std::process::id()).to_ne_bytes();
-    u32::from_ne_bytes([a, b, c, d])
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{Closing, Error, RemoveErrors, choice};
+use super::{Closing, Error, RemoveErrors};
 use crate::gate;
 use crate::netlink::{Client, Protocol};
 use crate::nft::{self, Listed};
@@ -28,8 +28,8 @@ impl fmt::Display for Swept {
     }
 }
 
-/// Removes every rule and route of ours whose block has no living table, and every plain table (a
-/// gate's too, see [`crate::gate`]) whose process is dead.
+/// Removes every rule and route of ours whose block has no living table, and every plain table whose
+/// process is dead, those of [`crate::flip`] and [`crate::gate`] too.
 ///
 /// Needs `NET_ADMIN` unless nothing is left behind.
 pub fn sweep() -> Result<Swept, RemoveErrors> {
@@ -60,7 +60,7 @@ pub fn sweep_but(closing: Closing) -> Result<Swept, RemoveErrors> {
         }
     };
     let living: Vec<Block> =
-        tables.iter().filter(|table| choice::is_alive(table)).map(|table| table.name.block).collect();
+        tables.iter().filter(|table| nft::is_alive(table)).filter_map(|table| table.name.block).collect();
     let mut removal = Removal::default();
     for of_family in tagged {
         removal.remove(&mut route, of_family.but(closing), |block| !living.contains(&block));

@@ -1,8 +1,6 @@
-use super::choice::{
-    Purpose, free, is_beaten, is_free, mark, mark_of_sibling, nonce, replies_of_block, rivals,
-};
+use super::choice::{Purpose, free, is_beaten, is_free, mark, mark_of_sibling, replies_of_block, rivals};
 use super::*;
-use crate::nft::Listed;
+use crate::nft::{Listed, nonce};
 use crate::routing::Rule;
 use netlink_packet_route::rule::RuleAction;
 

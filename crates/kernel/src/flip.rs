@@ -1,0 +1,205 @@
+//! The nftables table of a table flip: new clients of a public port are sent to one of several private ports.
+//!
+//! ```text
+//! table inet clearway_edge_flip_1a2b3c4d {         # flags owner: gone with our socket, however we end
+//!   chain prerouting { type nat hook prerouting priority -110; policy accept;   # clients elsewhere
+//!     meta l4proto tcp fib daddr type local goto ways
+//!   }
+//!   chain output     { type nat hook output priority -110; policy accept; ... } # clients on this host: the same
+//!   chain ways {
+//!     meta nfproto ipv4 meta l4proto tcp dnat ip to :ip daddr . tcp dport map @addresses4_a
+//!     meta nfproto ipv4 meta l4proto tcp dnat ip to :tcp dport map @ports4_a
+//!     ... the same for ipv6
+//!   }
+//!   chain input { type filter hook input priority filter; policy accept;
+//!     meta l4proto tcp tcp flags & (fin|syn|rst|ack) == syn goto closed
+//!   }
+//!   chain closed {                                 # the private ports are closed to whoever was not sent to them
+//!     ct status & dnat == dnat return
+//!     meta nfproto ipv4 ip daddr . tcp dport @closed_addresses4 reject with tcp reset
+//!     meta nfproto ipv4 tcp dport @closed_ports4 reject with tcp reset
+//!     ... the same for ipv6
+//!   }
+//! }
+//! ```
+//!
+//! Only the port is translated, so the address that HAProxy sees stays the one that the client called. Only the first
+//! packet of a connection comes to a chain of type `nat`; after that conntrack knows where it goes, whatever the maps
+//! say by then. **This switches conntrack on in this network namespace**, for all of its traffic.
+//!
+//! **The flip.** There are two sets of maps, `_a` and `_b`; the rules use one of them. [`Flip::prepare`] fills the other,
+//! which nobody reads, and [`Flip::flip`] makes the rules use it, in one transaction. The elements of a map in use are
+//! never changed: before Linux 6.17 a look-up that runs while a transaction is committed may find neither the old
+//! element nor the new one, and such a client would be refused. The kernel picks the rules of a chain once per packet.
+//!
+//! **The private ports** answer a stranger as a closed port does, with a reset; silence (`drop`) would tell him that
+//! there is something. Only packets that open a connection are judged: there is no connection without, and replies to
+//! transparent sockets, whose port is a client's and may have the same number, are never taken for a stranger's.
+//! They are closed from [`Flip::prepare`] on, before HAProxy binds them, and stay so for two flips after the one that
+//! left them, as somebody may still listen there. A private port answers no one but redirected clients, so nothing
+//! else on this host should have it.
+//!
+//! **Two at once** (a takeover). The newer table must win: its chains come first, because each new table takes a priority
+//! one lower than the lowest of a living one. At the lowest of all ([`LOWEST`]) both are equal, and the kernel
+//! puts the chain first that was registered last (`nf_hook_entries_grow`). New clients
+//! then belong to the newer Clearway, old ones to where they began.
+//!
+//! **Removal.** While any chain of type `nat` is left in the network namespace, clients that were sent to a private port
+//! go on; when the last one goes, the kernel translates nothing any more and they are cut off. So [`Flip::remove`] comes
+//! last, when HAProxy has drained.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use clearway_core::names::InstanceName;
+
+use crate::nft::{self, Limits, Table, TableName};
+use content::{Closed, Side};
+
+mod chains;
+mod content;
+mod error;
+mod priority;
+
+pub use error::Error;
+pub use priority::LOWEST;
+
+/// From where to where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Way {
+    /// What clients call; the unspecified address is every local address of its family. For a socket that takes both
+    /// families (`[::]` without `v6only`) there must be a way for each.
+    pub public: SocketAddr,
+    /// The port, at the same address, where they come to.
+    pub private: u16,
+}
+
+/// Our table, as long as this lives: an owner table ends with the socket in here.
+#[derive(Debug)]
+pub struct Flip {
+    table: Table,
+    /// Whose maps the rules use.
+    side: Side,
+    current: BTreeSet<Way>,
+    /// Those before the last flip, whose ports may still be listened at.
+    former: BTreeSet<Way>,
+    /// What the maps of the other side hold.
+    prepared: Option<BTreeSet<Way>>,
+    /// What the kernel has of closed ports.
+    closed: BTreeSet<Closed>,
+}
+
+impl Flip {
+    /// Whether the kernel can do all this and we may. Changes nothing: the kernel checks the table and takes it back.
+    /// It may load modules for that (`nft_nat`, `nft_fib_inet`).
+    ///
+    /// Needs `NET_ADMIN`.
+    pub fn probe() -> Result<(), Error> {
+        let mut client = nft::open()?;
+        let name = TableName { instance: None, block: None, nonce: nft::nonce() }.to_string();
+        let way = |public| Way { public, private: 2 };
+        let ways = BTreeSet::from([way(SocketAddr::from(([0; 4], 1))), way(SocketAddr::from(([0; 16], 1)))]);
+        let mut steps = vec![content::table(&name)];
+        steps.extend(chains::all(&name, priority::USUAL));
+        steps.extend(content::fill(&name, Side::A, &ways));
+        steps.extend(chains::ways(&name, Side::A));
+        let outcome = client.check("asking the kernel whether it can redirect clients", &steps);
+        outcome.map_err(|refused| error::explain(&steps, refused))
+    }
+
+    /// Makes the table; new clients go these ways from then on. A failure leaves nothing behind.
+    ///
+    /// Somebody must listen at the private ports by now. Needs `NET_ADMIN`.
+    pub fn install(instance: Option<&InstanceName>, ways: &[Way]) -> Result<Self, Error> {
+        Self::install_within(instance, ways, Limits::default(), priority::USUAL)
+    }
+
+    /// [`Flip::install`] with less than the kernel offers, or beginning at another priority: for tests.
+    #[doc(hidden)]
+    pub fn install_within(
+        instance: Option<&InstanceName>,
+        ways: &[Way],
+        limits: Limits,
+        usual: i32,
+    ) -> Result<Self, Error> {
+        let name = TableName { instance: instance.cloned(), block: None, nonce: nft::nonce() };
+        let mut table = Table::claim(name, limits)?;
+        match Self::fill(&mut table, ways, usual) {
+            Ok((current, closed)) => {
+                let former = BTreeSet::new();
+                Ok(Self { table, side: Side::A, current, former, prepared: None, closed })
+            }
+            Err(cause) => {
+                // An owner table goes with its socket anyhow.
+                let _ = table.remove();
+                Err(cause)
+            }
+        }
+    }
+
+    fn fill(table: &mut Table, ways: &[Way], usual: i32) -> Result<(BTreeSet<Way>, BTreeSet<Closed>), Error> {
+        let name = table.name().to_string();
+        let priority = priority::choose(table.client(), usual)?;
+        let ways: BTreeSet<Way> = ways.iter().copied().collect();
+        let closed = content::closed(&ways);
+        let mut steps = chains::all(&name, priority);
+        steps.extend(content::fill(&name, Side::A, &ways));
+        steps.extend(content::close(&name, &BTreeSet::new(), &closed));
+        steps.extend(chains::ways(&name, Side::A));
+        let outcome = table.client().batch(&format!("filling the nftables table `{name}`"), &steps);
+        outcome.map_err(|refused| error::explain(&steps, refused))?;
+        Ok((ways, closed))
+    }
+
+    /// Gets ready for a flip to these ways and closes their private ports to strangers: before HAProxy binds them. What
+    /// was prepared before and not flipped to is forgotten. Nothing changes for clients.
+    pub fn prepare(&mut self, ways: &[Way]) -> Result<(), Error> {
+        let ways: BTreeSet<Way> = ways.iter().copied().collect();
+        let all = ways.iter().chain(&self.current).chain(&self.former).copied().collect();
+        let closed = content::closed(&all);
+        let name = self.table.name().to_string();
+        let mut steps = content::clear(&name, self.side.other());
+        steps.extend(content::fill(&name, self.side.other(), &ways));
+        steps.extend(content::close(&name, &self.closed, &closed));
+        let outcome = self.table.client().batch(&format!("preparing a flip in `{name}`"), &steps);
+        outcome.map_err(|refused| error::explain(&steps, refused))?;
+        self.closed = closed;
+        self.prepared = Some(ways);
+        Ok(())
+    }
+
+    /// All new clients go these ways from now on, in one transaction; those that are there stay where they are, also
+    /// those that wait to be accepted: who leaves must accept them first.
+    pub fn flip(&mut self, ways: &[Way]) -> Result<(), Error> {
+        let wanted: BTreeSet<Way> = ways.iter().copied().collect();
+        if self.prepared.as_ref() != Some(&wanted) {
+            self.prepare(ways)?;
+        }
+        let name = self.table.name().to_string();
+        let steps = chains::ways(&name, self.side.other());
+        let outcome = self.table.client().batch(&format!("flipping `{name}`"), &steps);
+        outcome.map_err(|refused| error::explain(&steps, refused))?;
+        self.side = self.side.other();
+        self.former = std::mem::replace(&mut self.current, wanted);
+        self.prepared = None;
+        Ok(())
+    }
+
+    /// Removes the table with all that is in it. Nothing to do is success. See the module for when.
+    pub fn remove(&mut self) -> Result<(), Error> {
+        Ok(self.table.remove()?)
+    }
+
+    /// Under which name it stands in `nft list tables`.
+    pub fn name(&self) -> &TableName {
+        self.table.name()
+    }
+
+    /// Whether the kernel removes it when this process ends.
+    pub fn is_owner(&self) -> bool {
+        self.table.is_owner()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! What the kernel refuses of a table flip, and what that means.
+
+use rustix::io::Errno;
+
+use super::chains::{CONNTRACK, LOCAL, NAT, REDIRECT, REJECT};
+use crate::modules;
+use crate::netlink::{self, BatchError, Step};
+use crate::nft;
+
+/// Why clients cannot be redirected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No nftables, no `NET_ADMIN`, or anything else that has nothing to do with flips.
+    #[error(transparent)]
+    Table(#[from] nft::Error),
+    /// `ENOENT` or `EOPNOTSUPP` to a chain or rule.
+    #[error(
+        "the kernel lacks what redirecting clients needs, {what}: {source}{remedy}, or use another way to reload",
+        remedy = modules::missing(module)
+    )]
+    Lacking {
+        /// The expression or chain.
+        what: &'static str,
+        /// The module that has it.
+        module: &'static str,
+        /// What the kernel said.
+        source: netlink::Error,
+    },
+}
+
+/// From what was refused, and where, to what that means.
+pub(super) fn explain(steps: &[Step], refused: BatchError) -> Error {
+    let step = refused.step.and_then(|step| steps.get(step)).map(|step| step.what);
+    let lacking = match step {
+        // Chains of type `nat` in family `inet`: Linux 5.2.
+        Some(NAT) => Some(("nftables chains of type `nat` in family `inet`", "nft_chain_nat")),
+        Some(LOCAL) => Some(("the nft `fib` expression", "nft_fib_inet")),
+        Some(REDIRECT) => Some(("the nft `nat` expression", "nft_nat")),
+        Some(CONNTRACK) => Some(("the nft `ct` expression", "nft_ct")),
+        Some(REJECT) => Some(("the nft `reject` expression", "nft_reject_inet")),
+        _ => None,
+    };
+    let absent = nft::is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP, Errno::PROTONOSUPPORT]);
+    match lacking.filter(|_| absent) {
+        Some((what, module)) => Error::Lacking { what, module, source: refused.error },
+        None => Error::Table(nft::explain(None, refused)),
+    }
+}

@@ -1,0 +1,430 @@
+//! Table flips against the real kernel: real clients, real listeners, and `nft -j` as the judge.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clearway_kernel::flip::{Error, Flip, LOWEST, Way};
+use clearway_kernel::nft::{self, Limits};
+use clearway_kernel::plumbing::{self, Needs, Plumbing};
+use hosts::Host;
+use lab::{helper, run, same, state};
+use traffic::{DEADLINE, Seen, Worker, clients, listen, serve, until};
+
+#[expect(dead_code, reason = "shared with the tests of the canary")]
+mod hosts;
+mod lab;
+#[expect(dead_code, reason = "shared with the tests of steering")]
+mod traffic;
+
+fn main() -> ExitCode {
+    lab::main(
+        &[
+            ("probing_changes_nothing", probing_changes_nothing),
+            ("nft_reads_what_we_meant", nft_reads_what_we_meant),
+            ("every_kind_of_way_is_gone", every_kind_of_way_is_gone),
+            ("nobody_is_lost_in_flips", nobody_is_lost_in_flips),
+            ("old_flows_go_on_where_they_began", old_flows_go_on_where_they_began),
+            ("strangers_find_the_private_ports_closed", strangers_find_the_private_ports_closed),
+            ("clients_elsewhere_are_redirected", clients_elsewhere_are_redirected),
+            ("what_is_not_local_is_left_alone", what_is_not_local_is_left_alone),
+            ("the_newer_table_wins", the_newer_table_wins),
+            ("a_killed_process_leaves_nothing", a_killed_process_leaves_nothing),
+            ("a_plain_table_is_swept", a_plain_table_is_swept),
+            ("others_are_left_as_they_were", others_are_left_as_they_were),
+            ("a_flip_is_no_sign_of_life_of_plumbing", a_flip_is_no_sign_of_life_of_plumbing),
+            ("without_rights_it_says_so", without_rights_it_says_so),
+        ],
+        &[("host", hosts::host), ("hold", hold), ("powerless", powerless), ("ask_there", ask_there)],
+    )
+}
+
+fn way(public: &str, private: u16) -> Result<Way> {
+    Ok(Way { public: public.parse()?, private })
+}
+
+/// A server on a private port of an address, which answers each client with its name.
+struct Server {
+    _worker: Worker,
+    port: u16,
+}
+
+fn server(address: &str, name: u8) -> Result<Server> {
+    let listener = listen(address, address.starts_with('['))?;
+    let port = listener.local_addr()?.port();
+    Ok(Server { _worker: serve(&listener, name, Duration::ZERO)?, port })
+}
+
+/// Who answers.
+fn ask(target: &str) -> std::io::Result<char> {
+    let target: SocketAddr = target.parse().map_err(std::io::Error::other)?;
+    let mut connection = TcpStream::connect_timeout(&target, DEADLINE)?;
+    connection.set_read_timeout(Some(DEADLINE))?;
+    let mut byte = [0];
+    connection.read_exact(&mut byte)?;
+    Ok(char::from(byte[0]))
+}
+
+fn refused(target: &str) -> Result<()> {
+    match ask(target) {
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(()),
+        outcome => bail!("{target}: {outcome:?}"),
+    }
+}
+
+fn answers(target: &str, name: char) -> Result<()> {
+    let who = ask(target).with_context(|| target.to_owned())?;
+    ensure!(who == name, "{target}: `{who}` answers, not `{name}`");
+    Ok(())
+}
+
+fn probing_changes_nothing() -> Result<()> {
+    let before = state()?;
+    Flip::probe()?;
+    same(&before, &state()?, "probing left something")
+}
+
+fn nft_reads_what_we_meant() -> Result<()> {
+    let ways =
+        [way("0.0.0.0:80", 8000)?, way("127.0.0.1:81", 8001)?, way("[::]:80", 8000)?, way("[::1]:81", 8001)?];
+    let instance = "edge".parse()?;
+    let mut flip = Flip::install(Some(&instance), &ways)?;
+    let name = flip.name().to_string();
+    ensure!(name.starts_with("clearway_edge_flip_") && flip.is_owner(), "{name}");
+    let table = || -> Result<String> { run(&format!("nft list table inet {name}")) };
+    let text = table()?;
+    for line in [
+        "type nat hook prerouting priority dstnat - 10; policy accept;",
+        "type nat hook output priority -110; policy accept;",
+        "type filter hook input priority filter; policy accept;",
+        "meta l4proto tcp fib daddr type local goto ways",
+        "map @ports4_a",
+        "map @addresses4_a",
+        "map @ports6_a",
+        "map @addresses6_a",
+        "elements = { 80 : 8000 }",
+        "elements = { 127.0.0.1 . 81 : 8001 }",
+        "elements = { ::1 . 81 : 8001 }",
+        "elements = { 127.0.0.1 . 8001 }",
+        "ct status dnat return",
+        "reject with tcp reset",
+    ] {
+        ensure!(text.contains(line), "`{line}` is missing:\n{text}");
+    }
+    // As others read it, without an error.
+    serde_json::from_str::<serde_json::Value>(&run("nft -j list ruleset")?)?;
+    flip.flip(&[way("0.0.0.0:80", 9000)?])?;
+    let text = table()?;
+    ensure!(text.contains("map @ports4_b") && !text.contains("map @ports4_a"), "{text}");
+    ensure!(
+        text.contains("elements = { 8000, 9000 }") || text.contains("elements = { 9000, 8000 }"),
+        "{text}"
+    );
+    for port in [9001, 9002] {
+        flip.flip(&[way("0.0.0.0:80", port)?])?;
+    }
+    let text = table()?;
+    ensure!(text.contains("map @ports4_b"), "{text}");
+    ensure!(
+        !text.contains("8000, ") && !text.contains(", 8000") && !text.contains("8001"),
+        "still closed:\n{text}"
+    );
+    flip.remove()?;
+    flip.remove()?;
+    ensure!(run("nft list ruleset")?.is_empty());
+    Ok(())
+}
+
+fn every_kind_of_way_is_gone() -> Result<()> {
+    let (v4, v6) = (server("0.0.0.0:0", b'4')?, server("[::]:0", b'6')?);
+    let (one4, one6) = (server("127.0.0.2:0", b'a')?, server("[::1]:0", b'b')?);
+    let ways = [
+        way("0.0.0.0:80", v4.port)?,
+        way("[::]:80", v6.port)?,
+        way("127.0.0.2:80", one4.port)?,
+        way("127.0.0.2:81", one4.port)?,
+        way("[::1]:81", one6.port)?,
+    ];
+    let mut flip = Flip::install(None, &ways)?;
+    for (target, name) in [
+        ("127.0.0.1:80", '4'),
+        ("127.0.0.2:80", 'a'),
+        ("127.0.0.2:81", 'a'),
+        ("[::1]:80", '6'),
+        ("[::1]:81", 'b'),
+    ] {
+        answers(target, name)?;
+    }
+    refused("127.0.0.1:81")?;
+    flip.remove()?;
+    refused("127.0.0.1:80")
+}
+
+fn nobody_is_lost_in_flips() -> Result<()> {
+    let (old4, new4) = (server("0.0.0.0:0", b'o')?, server("0.0.0.0:0", b'n')?);
+    let (old6, new6) = (server("[::]:0", b'o')?, server("[::]:0", b'n')?);
+    let of =
+        |a: &Server, b: &Server| -> Result<_> { Ok([way("0.0.0.0:80", a.port)?, way("[::]:80", b.port)?]) };
+    let (old, new) = (of(&old4, &old6)?, of(&new4, &new6)?);
+    let mut flip = Flip::install(None, &old)?;
+    let seen = Arc::new(Seen::default());
+    let targets = ["127.0.0.1:80".parse()?, "[::1]:80".parse()?];
+    let working = clients(4, &targets, &seen);
+    for round in 0..40 {
+        let (ways, counter) = if round % 2 == 0 { (&new, &seen.new) } else { (&old, &seen.old) };
+        let before = counter.load(SeqCst);
+        flip.flip(ways)?;
+        until("clients after a flip", || Ok(counter.load(SeqCst) >= before + 20))?;
+    }
+    drop(working);
+    ensure!(seen.errors.load(SeqCst) == 0, "{seen:?}");
+    // The last flip was to the old ones: nobody new goes elsewhere.
+    for _ in 0..20 {
+        answers("127.0.0.1:80", 'o')?;
+        answers("[::1]:80", 'o')?;
+    }
+    Ok(())
+}
+
+fn old_flows_go_on_where_they_began() -> Result<()> {
+    let (old, new) = (listen("127.0.0.1:0", false)?, server("127.0.0.1:0", b'n')?);
+    let public = "127.0.0.1:80";
+    let mut flip = Flip::install(None, &[way(public, old.local_addr()?.port())?])?;
+    let mut client = TcpStream::connect(public)?;
+    let mut accepted = accept(&old)?;
+    ensure!(accepted.local_addr()?.ip() == client.peer_addr()?.ip(), "the address is translated too");
+    ensure!(accepted.peer_addr()? == client.local_addr()?, "the client is hidden");
+    flip.flip(&[way(public, new.port)?])?;
+    answers(public, 'n')?;
+    // The old generation closes its listening socket, as HAProxy does on SIGUSR1; two more flips follow.
+    drop(old);
+    flip.flip(&[way(public, new.port)?])?;
+    flip.flip(&[way(public, new.port)?])?;
+    client.write_all(b"?")?;
+    client.set_read_timeout(Some(DEADLINE))?;
+    accepted.set_read_timeout(Some(DEADLINE))?;
+    let mut byte = [0];
+    accepted.read_exact(&mut byte)?;
+    accepted.write_all(b"!")?;
+    client.read_exact(&mut byte)?;
+    ensure!(byte == *b"!");
+    Ok(())
+}
+
+fn accept(listener: &TcpListener) -> Result<TcpStream> {
+    let mut accepted = None;
+    until("a connection to accept", || {
+        accepted = listener.accept().ok();
+        Ok(accepted.is_some())
+    })?;
+    let (stream, _) = accepted.context("no connection")?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+fn strangers_find_the_private_ports_closed() -> Result<()> {
+    let (old, new) = (server("0.0.0.0:0", b'o')?, server("0.0.0.0:0", b'n')?);
+    let new6 = server("[::1]:0", b'6')?;
+    let private = |server: &Server| format!("127.0.0.1:{}", server.port);
+    answers(&private(&old), 'o')?;
+    let mut flip = Flip::install(None, &[way("0.0.0.0:80", old.port)?])?;
+    refused(&private(&old))?;
+    answers("127.0.0.1:80", 'o')?;
+    answers(&private(&new), 'n')?;
+    let next = [way("0.0.0.0:80", new.port)?, way("[::1]:80", new6.port)?];
+    flip.prepare(&next)?;
+    refused(&private(&new))?;
+    refused(&format!("[::1]:{}", new6.port))?;
+    answers("127.0.0.1:80", 'o')?;
+    flip.flip(&next)?;
+    for server in [&old, &new] {
+        refused(&private(server))?;
+    }
+    answers("127.0.0.1:80", 'n')?;
+    answers("[::1]:80", '6')?;
+    flip.flip(&next)?;
+    refused(&private(&old)).context("HAProxy may still listen there")?;
+    flip.flip(&next)?;
+    answers(&private(&old), 'o').context("nobody's port any more")
+}
+
+fn clients_elsewhere_are_redirected() -> Result<()> {
+    let outside = Host::wired(5)?;
+    let (old, new) = (server("0.0.0.0:0", b'o')?, server("0.0.0.0:0", b'n')?);
+    let (old6, new6) = (server("[fd05::1]:0", b'o')?, server("[fd05::1]:0", b'n')?);
+    let mut flip = Flip::install(None, &[way("0.0.0.0:80", old.port)?, way("[fd05::1]:80", old6.port)?])?;
+    let says = |target: &str, port: u16, expected: &str| -> Result<()> {
+        let target = format!("{target}:{port}");
+        let pid = outside.id().to_string();
+        let mut there = helper("ask_there", &["nsenter", "-t", &pid, "-n"])?;
+        let output = there.env(TARGET, &target).output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success() && said.trim() == expected, "{target}: `{said}`, {error}");
+        Ok(())
+    };
+    for target in ["10.5.0.1", "[fd05::1]"] {
+        says(target, 80, "o")?;
+    }
+    flip.flip(&[way("0.0.0.0:80", new.port)?, way("[fd05::1]:80", new6.port)?])?;
+    for target in ["10.5.0.1", "[fd05::1]"] {
+        says(target, 80, "n")?;
+    }
+    for (target, port) in [("10.5.0.1", new.port), ("10.5.0.1", old.port), ("[fd05::1]", new6.port)] {
+        says(target, port, "refused")?;
+    }
+    Ok(())
+}
+
+/// The environment variable for the helper below.
+const TARGET: &str = "CLEARWAY_KERNEL_TARGET";
+
+/// The helper: who answers there, or that nobody is let in.
+fn ask_there() -> Result<()> {
+    match ask(&std::env::var(TARGET)?) {
+        Ok(name) => println!("{name}"),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => println!("refused"),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn what_is_not_local_is_left_alone() -> Result<()> {
+    let other = Host::wired(6)?;
+    let here = server("0.0.0.0:0", b'h')?;
+    let mut flip = Flip::install(None, &[way("0.0.0.0:80", here.port)?, way("10.6.0.2:80", here.port)?])?;
+    let before = connections(&other)?;
+    let stream = TcpStream::connect("10.6.0.2:80")?;
+    ensure!(stream.peer_addr()?.to_string() == "10.6.0.2:80");
+    until("the connection at the other host", || Ok(connections(&other)? > before))?;
+    flip.remove()?;
+    Ok(())
+}
+
+fn connections(host: &Host) -> Result<usize> {
+    Ok(host.run("ss -Htn state established sport = :80")?.lines().count())
+}
+
+fn the_newer_table_wins() -> Result<()> {
+    for usual in [-110, LOWEST] {
+        let (first, second, third) =
+            (server("127.0.0.1:0", b'1')?, server("127.0.0.1:0", b'2')?, server("127.0.0.1:0", b'3')?);
+        let install = |server: &Server| -> Result<Flip> {
+            let ways = [way("127.0.0.1:80", server.port)?];
+            Ok(Flip::install_within(Some(&"edge".parse()?), &ways, Limits::default(), usual)?)
+        };
+        let mut one = install(&first)?;
+        answers("127.0.0.1:80", '1')?;
+        let mut two = install(&second)?;
+        answers("127.0.0.1:80", '2')?;
+        // The old one reloads once more: it must not get the new clients back.
+        one.flip(&[way("127.0.0.1:80", first.port)?])?;
+        answers("127.0.0.1:80", '2')?;
+        one.remove()?;
+        answers("127.0.0.1:80", '2')?;
+        let mut three = install(&third)?;
+        answers("127.0.0.1:80", '3')?;
+        three.remove()?;
+        answers("127.0.0.1:80", '2')?;
+        two.remove()?;
+    }
+    Ok(())
+}
+
+/// The helper: has a table, owned or plain (`plain` on its input), until it is killed.
+fn hold() -> Result<()> {
+    let mut word = String::new();
+    std::io::stdin().read_line(&mut word)?;
+    let limits = Limits { owner: word.trim() != "plain", ..Limits::default() };
+    let flip = Flip::install_within(Some(&"edge".parse()?), &[way("0.0.0.0:80", 8000)?], limits, -110)?;
+    println!("{}", flip.name());
+    std::io::stdin().read_line(&mut word)?;
+    bail!("not killed")
+}
+
+/// Kills a process that has a table, and says how that was called.
+fn killed(kind: &str) -> Result<String> {
+    let mut child = helper("hold", &[])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    writeln!(child.stdin.as_mut().context("no input")?, "{kind}")?;
+    let mut output = std::io::BufReader::new(child.stdout.take().context("no output")?);
+    let mut name = String::new();
+    std::io::BufRead::read_line(&mut output, &mut name)?;
+    let name = name.trim().to_owned();
+    ensure!(run("nft list tables")?.contains(&name), "`{name}` is not there");
+    ensure!(plumbing::residue()?.contains(&format!("table inet {name}")));
+    ensure!(plumbing::sweep().map_err(anyhow::Error::msg)?.removed.is_empty(), "a living table was swept");
+    child.kill()?;
+    child.wait()?;
+    Ok(name)
+}
+
+fn a_killed_process_leaves_nothing() -> Result<()> {
+    killed("owned")?;
+    until("the table to be gone", || Ok(run("nft list ruleset")?.is_empty()))
+}
+
+fn a_plain_table_is_swept() -> Result<()> {
+    let name = killed("plain")?;
+    ensure!(run("nft list tables")?.contains(&name), "a plain table stays");
+    let swept = plumbing::sweep().map_err(anyhow::Error::msg)?;
+    ensure!(swept.removed == [format!("table inet {name}")], "{swept:?}");
+    ensure!(run("nft list ruleset")?.is_empty());
+    Ok(())
+}
+
+fn others_are_left_as_they_were() -> Result<()> {
+    run("nft add table inet other")?;
+    run("nft add chain inet other pre { type nat hook prerouting priority dstnat ; }")?;
+    run("nft add rule inet other pre tcp dport 8080 redirect to :80")?;
+    run("nft add table ip clearway_edge_flip_00000001")?;
+    let before = state()?;
+    for _ in 0..2 {
+        let mut flip = Flip::install(Some(&"edge".parse()?), &[way("0.0.0.0:80", 8000)?])?;
+        let during = state()?;
+        for line in before.lines() {
+            ensure!(during.lines().any(|known| known == line), "`{line}` is gone");
+        }
+        flip.flip(&[way("0.0.0.0:80", 8001)?])?;
+        flip.remove()?;
+        flip.remove()?;
+        same(&before, &state()?, "something of others has changed")?;
+    }
+    Ok(())
+}
+
+fn a_flip_is_no_sign_of_life_of_plumbing() -> Result<()> {
+    let instance = "edge".parse()?;
+    let server = server("127.0.0.1:0", b's')?;
+    let mut flip = Flip::install(Some(&instance), &[way("127.0.0.1:80", server.port)?])?;
+    let (mut plumbing, _) =
+        Plumbing::install(Some(&instance), None, &Needs { own: true, ..Needs::default() })?;
+    answers("127.0.0.1:80", 's')?;
+    let mut client = nft::open()?;
+    ensure!(nft::list(&mut client)?.len() == 2);
+    let before = run("ip rule")?;
+    plumbing.remove().map_err(anyhow::Error::msg)?;
+    ensure!(run("ip rule")? != before, "the flip kept rules of plumbing alive");
+    answers("127.0.0.1:80", 's')?;
+    flip.remove()?;
+    ensure!(plumbing::residue()?.is_empty());
+    Ok(())
+}
+
+/// The helper: without any capability.
+fn powerless() -> Result<()> {
+    let error = Flip::probe().err().context("it is allowed")?;
+    ensure!(matches!(error, Error::Table(nft::Error::Denied(_))), "{error:?}");
+    ensure!(error.to_string().contains("NET_ADMIN"), "{error}");
+    Ok(())
+}
+
+fn without_rights_it_says_so() -> Result<()> {
+    let bounds = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
+    let output = helper("powerless", &bounds)?.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}

@@ -230,6 +230,9 @@ fn with_some_rule(
     let mut refusals = Vec::new();
     for by in ways.into_iter().filter(|by| limits.expression || *by == QueueBy::Target) {
         let how = How::Queue { number: queue.number(), by };
+        if by == QueueBy::Target {
+            load_target(queue.number())?;
+        }
         match attempt(how) {
             Ok(()) => return Ok(how),
             Err((true, refused)) => refusals.push(refused),
@@ -237,6 +240,14 @@ fn with_some_rule(
         }
     }
     Err(error::of_rules(refusals))
+}
+
+/// Lets the kernel load iptables' target, if it is a module. Whether it could, the rules will tell.
+fn load_target(number: u16) -> Result<(), Error> {
+    let name = GateName { instance: None, nonce: nonce() }.to_string();
+    let mut client = crate::nft::open()?;
+    let _ = client.check_ipv4("loading iptables' target", &rules::target_of_ipv4(&name, number));
+    Ok(())
 }
 
 /// The gates that there are, of whatever process.

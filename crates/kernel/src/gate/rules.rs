@@ -84,6 +84,14 @@ pub(super) fn trial(table: &str, how: How) -> Vec<Step> {
     steps
 }
 
+/// A rule with iptables' target for family `ip`, to have its module loaded: for `inet` the kernel finds a target that is
+/// there, and does not know what the module of one that is not is called (`xt_prefix`).
+pub(super) fn target_of_ipv4(table: &str, number: u16) -> [Step; 3] {
+    let expressions = vec![xt_queue(number)];
+    let held = rule(QUEUE_RULE, table, CLOSED, expressions);
+    [new_table(&table, TableFlags::empty()), plain(table, CLOSED), held]
+}
+
 /// Whether what was refused is a rule that leads into a queue.
 pub(super) fn is_about_queue(steps: &[Step], refused: &BatchError) -> bool {
     refused.step.and_then(|step| steps.get(step)).is_some_and(|step| step.what == QUEUE_RULE)

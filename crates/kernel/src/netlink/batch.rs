@@ -25,7 +25,7 @@ const NFTABLES: u16 = 10;
 pub struct Step {
     /// What it does, for the error message.
     pub what: &'static str,
-    /// The message, for family `inet`.
+    /// The message; its family is the batch's.
     pub message: NfTablesMessage,
     /// `NLM_F_CREATE` and the like.
     pub flags: u16,
@@ -51,20 +51,32 @@ pub struct BatchError {
 impl Client {
     /// Sends the steps as one transaction.
     pub fn batch(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
-        self.transact(what, steps, Ending::Commit)
+        self.transact(what, NetfilterProtoFamily::Inet, steps, Ending::Commit)
     }
 
-    /// Asks whether the kernel would take the steps, and changes nothing: without its end a batch is undone.
+    /// Asks whether the kernel would take the steps, and changes nothing: without its end a batch is undone. Modules that
+    /// it needs, the kernel loads all the same.
     pub fn check(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
-        self.transact(what, steps, Ending::Undo)
+        self.transact(what, NetfilterProtoFamily::Inet, steps, Ending::Undo)
     }
 
-    fn transact(&mut self, what: &str, steps: &[Step], ending: Ending) -> Result<(), BatchError> {
+    /// [`Client::check`] for family `ip`.
+    pub fn check_ipv4(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
+        self.transact(what, NetfilterProtoFamily::IPv4, steps, Ending::Undo)
+    }
+
+    fn transact(
+        &mut self,
+        what: &str,
+        family: NetfilterProtoFamily,
+        steps: &[Step],
+        ending: Ending,
+    ) -> Result<(), BatchError> {
         let whole = |error| BatchError { step: None, error };
         let first = self.next_sequence();
         let mut bytes = serialize(control(ControlMessage::BatchBegin), NLM_F_REQUEST, first);
         for step in steps {
-            let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
+            let header = NetfilterHeader::new(family, 0, 0);
             let message = NetfilterMessage::new(header, step.message.clone());
             let flags = step.flags | NLM_F_REQUEST | NLM_F_ACK;
             bytes.extend(serialize(message, flags, self.next_sequence()));

@@ -4,6 +4,7 @@
 pub mod closed;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -21,6 +22,7 @@ use crate::takeover::NAMED;
 
 crate::tests![
     clients_of_foreign_addresses_come_to_haproxy_and_servers_see_them,
+    what_the_documentation_shows_works,
     a_fixed_server_gets_the_clients_of_all,
     a_listener_on_the_same_port_gets_them_too,
     only_clients_of_the_interface_that_was_named,
@@ -161,6 +163,24 @@ fn clients_of_foreign_addresses_come_to_haproxy_and_servers_see_them() -> Result
         "not said at the start"
     );
     drop(on_own);
+    end(&stage, balancer)
+}
+
+/// docs/how-to/transparent-proxying.md, "An inline gateway": its file and its setting.
+fn what_the_documentation_shows_works() -> Result<()> {
+    let stage = Stage::new("indoc")?;
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/how-to/transparent-proxying.md");
+    let page = std::fs::read_to_string(page)?;
+    let (_, page) = page.split_once("## An inline gateway").context("the section")?;
+    let between = |begin: &str, end: &str| -> Result<&str> {
+        let (_, rest) = page.split_once(begin).with_context(|| format!("no `{begin}`"))?;
+        Ok(rest.split_once(end).with_context(|| format!("no `{end}` behind it"))?.0)
+    };
+    stage.write(between("```haproxy\n", "```")?)?;
+    let balancer = serve(&stage, &[("CLEARWAY_INTERCEPT", between("CLEARWAY_INTERCEPT='", "'")?)])?;
+    assert_ends(&stage, Ends::Here)?;
+    let log = balancer.stderr()?;
+    ensure!(!log.contains("no `bind`"), "{log}");
     end(&stage, balancer)
 }
 

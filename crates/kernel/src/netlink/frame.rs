@@ -15,6 +15,8 @@ use super::{Error, Reply};
 const EXPLANATION: u16 = 1;
 /// `sizeof(struct nlmsghdr)`.
 const HEADER: usize = 16;
+/// `MAX_ERRNO`.
+const MOST: i32 = 4095;
 
 /// One message and to which request it belongs.
 #[derive(Debug)]
@@ -95,9 +97,11 @@ fn number(payload: &[u8]) -> Option<i32> {
     payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))
 }
 
-/// The kernel's numbers are negative; 0 is success.
+/// The kernel's numbers are negative, 4095 at most; 0 is success.
 fn to_errno(number: i32) -> Option<Errno> {
-    (number != 0).then(|| Errno::from_raw_os_error(number.checked_abs().unwrap_or(i32::MAX) & 0xfff))
+    // 1 to 4095 are all there are: whoever says another number says nothing that we know, and must not panic us.
+    let errno = number.checked_abs().filter(|number| *number <= MOST).unwrap_or(MOST);
+    (number != 0).then(|| Errno::from_raw_os_error(errno))
 }
 
 /// How long the echoed request is, by its own header.

@@ -65,6 +65,13 @@ fn the_socket_is_close_on_exec() {
     }
 }
 
+#[test]
+fn numbers_that_are_no_errors_never_panic() {
+    for number in [0_i32, 4096, -4096, 8192, 1 << 30, i32::MIN, i32::MAX] {
+        let _ = frames(&message(2, 0, 1, &number.to_ne_bytes()));
+    }
+}
+
 proptest! {
     #[test]
     fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -25,6 +25,7 @@ crate::tests![
     reuseport_loses_nobody,
     syn_drop_loses_nobody,
     plug_loses_nobody,
+    tableflip_loses_nobody,
     auto_hands_over_and_holds_the_rest,
     wildcards_are_moved_as_well,
     transparent_sockets_are_moved_as_well,
@@ -107,6 +108,10 @@ fn plug_loses_nobody() -> Result<()> {
     all_by("plug", "plug")
 }
 
+fn tableflip_loses_nobody() -> Result<()> {
+    all_by("tableflip", "tableflip")
+}
+
 /// From the address to the wildcard the kernel prefers the old socket as long as it is open: that one cannot be
 /// steered. The IPv6 address stays, and is handed over.
 fn auto_hands_over_and_holds_the_rest() -> Result<()> {
@@ -137,7 +142,7 @@ fn auto_hands_over_and_holds_the_rest() -> Result<()> {
 }
 
 fn wildcards_are_moved_as_well() -> Result<()> {
-    for strategy in ["reuseport", "syn-drop", "plug"] {
+    for strategy in ["reuseport", "syn-drop", "plug", "tableflip"] {
         let stage = Stage::new("wild")?;
         let [v4, v6] = stage.fronts();
         let text = stage.plain().replace(&format!("bind {v4}"), &format!("bind :{PORT}"));
@@ -150,16 +155,20 @@ fn wildcards_are_moved_as_well() -> Result<()> {
     Ok(())
 }
 
-/// Its listeners are plain, its connections to servers are the clients': the plumbing and a gate live side by side.
+/// Its listeners are plain, its connections to servers are the clients': the plumbing and a gate live side by side, and so
+/// do the marks and the redirection.
 fn transparent_sockets_are_moved_as_well() -> Result<()> {
-    let stage = Stage::new("transp")?;
-    let expected = stage.fronts().map(|front| (front, "plug"));
-    reloads(&stage, "plug", &[stage.transparent()], &expected)
+    for strategy in ["plug", "tableflip"] {
+        let stage = Stage::new("transp")?;
+        let expected = stage.fronts().map(|front| (front, strategy));
+        reloads(&stage, strategy, &[stage.transparent()], &expected).with_context(|| strategy.to_owned())?;
+    }
+    Ok(())
 }
 
 /// A reload binds anew, a start after a crash does not: who waits in the sockets is served.
 fn whoever_crashes_gets_its_sockets_back() -> Result<()> {
-    for strategy in ["reuseport", "syn-drop", "plug"] {
+    for strategy in ["reuseport", "syn-drop", "plug", "tableflip"] {
         let stage = Stage::new("crashes")?;
         stage.write(&stage.plain())?;
         let mut balancer = start(&stage, strategy)?;
@@ -189,7 +198,7 @@ fn one_that_cannot_be_had_is_named_before_anything_is_touched() -> Result<()> {
     assert_code(unknown.wait_exit(SOON)?, 64)?;
     let log = unknown.stderr()?;
     ensure!(log.contains("`syndrop`") && log.contains("`syn-drop`"), "{log}");
-    for strategy in ["syn-drop", "plug"] {
+    for strategy in ["syn-drop", "plug", "tableflip"] {
         let without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
         let mut balancer = stage.launch_under(&without, &[(STRATEGY, strategy)])?;
         let status = balancer.wait_exit(SOON)?;

@@ -51,6 +51,7 @@ mod program;
 mod prove;
 mod reading;
 pub mod reaper;
+pub mod redirection;
 mod servers;
 mod succession;
 mod switch;
@@ -69,6 +70,7 @@ use memory::Memory;
 use neighbours::Ours;
 use prepare::Prepared;
 use reading::{Chosen, Known};
+use redirection::{Redirection, Turned};
 use servers::Servers;
 use switch::{Manners, Switch};
 
@@ -160,6 +162,8 @@ pub struct Shell {
     switch: Option<Switch>,
     /// Who serves.
     serving: Option<Serving>,
+    /// Where new clients are sent, if generations have private ports.
+    redirection: Redirection,
     /// Set if something could not be taken out of the kernel.
     residue: bool,
     /// Other Clearways of this name.
@@ -211,6 +215,7 @@ impl Shell {
             imprint: None,
             switch: None,
             serving: None,
+            redirection: Redirection::default(),
             residue: false,
             servers: Servers::default(),
             canary: Canary::new(&settings),
@@ -278,6 +283,7 @@ impl Shell {
     fn commit(&mut self, generation: Generation) {
         let Some(running) = self.running.get_mut(&generation) else { return };
         running.keep();
+        let ways = running.private.as_ref().map(|private| private.ways.clone());
         self.imprint = Some(Arc::clone(&running.imprint));
         if let Some(custody) = running.proved.take() {
             let former = std::mem::replace(&mut self.custody, custody);
@@ -285,6 +291,12 @@ impl Shell {
             self.succession.keep(&self.custody);
             self.systemd.keep(&self.custody);
             self.ours().and(&former).look(self.inner.clone());
+        }
+        if let Some(ways) = ways {
+            let has_turned = |switch: &Switch| switch.generation == generation && switch.has_turned();
+            let turned =
+                if self.switch.as_ref().is_some_and(has_turned) { Turned::Already } else { Turned::NotYet };
+            self.redirection.commit(generation, &ways, turned);
         }
         self.serving = Some(Serving::begins(generation));
         if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
@@ -315,7 +327,10 @@ impl Shell {
             return Outcome::Event(Event::Switched { generation, moved: Vec::new() });
         };
         let Settings { strategy, instance, ports, .. } = &self.settings;
-        let manners = Manners { strategy: *strategy, instance: instance.clone(), ports: ports.clone() };
+        let private = self.running.get(&generation).and_then(|running| running.private.as_ref());
+        let turn = private.and_then(|private| self.redirection.turn_to(&private.ways));
+        let (instance, ports) = (instance.clone(), ports.clone());
+        let manners = Manners { strategy: *strategy, instance, ports, turn };
         switch::begin(generation, manners, &self.custody, new, self.inner.clone());
         Outcome::Nothing
     }
@@ -398,6 +413,9 @@ impl Shell {
                     running.settle();
                     running.needed =
                         running.processes().map(clearway_kernel::memory::resident).sum::<Option<u64>>();
+                    if let Some(private) = &mut running.private {
+                        private.bound(&custody);
+                    }
                     running.proved = Some(Arc::new(custody));
                     self.say_once(notices.into_iter());
                 }
@@ -488,7 +506,8 @@ impl Shell {
     }
 
     /// Tells a generation to drain. Where only the master is known, again and again: it may not have heard.
-    fn drain(&self, generation: Generation) {
+    fn drain(&mut self, generation: Generation) {
+        self.redirection.drain(generation);
         self.signal_drain(generation);
         if self.running.get(&generation).is_some_and(|running| running.worker.is_none()) {
             let inner = self.inner.clone();
@@ -596,6 +615,10 @@ impl Shell {
 
     fn leave(&mut self, code: ExitCode) -> ExitCode {
         self.place.leave();
+        if let Err(error) = self.redirection.remove() {
+            self.residue = true;
+            error!("removing the table that sends clients to private ports: {error}");
+        }
         self.unplumb(if code == ExitCode::Done { Closing::Goes } else { Closing::Stays });
         let code = if self.residue && code == ExitCode::Done { ExitCode::Residue } else { code };
         self.systemd.hear(&Action::Report(Report::Leaving(code)));
@@ -627,6 +650,7 @@ impl Shell {
         status.instance = self.settings.instance.as_ref().map(ToString::to_string);
         status.haproxy = self.program.known_version().map(|version| version.to_string());
         status.strategy = self.settings.strategy;
+        status.redirected = self.redirection.describe();
         status.custody = self.custody.addresses();
         status.canary = self.canary.describe();
         status.plumbing = self.plumbing.as_ref().and_then(|one| serde_json::to_value(one.describe()).ok());

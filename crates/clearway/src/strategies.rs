@@ -5,14 +5,15 @@ use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_kernel::gate::{Gate, Manner};
 
-use crate::shell::failure;
+use crate::shell::{failure, redirection};
 
 /// Why a strategy cannot be had here, if so.
 pub fn check(strategy: Strategy) -> Result<(), Failure> {
     let of_a_gate = |manner| Gate::probe(manner).map_err(|error| failure::strategy(strategy, &error));
     match strategy {
         // Takes what can be had; the other two need nothing that a kernel with pidfds (5.3) could lack.
-        Strategy::Auto | Strategy::Handoff | Strategy::Reuseport | Strategy::TableFlip => Ok(()),
+        Strategy::Auto | Strategy::Handoff | Strategy::Reuseport => Ok(()),
+        Strategy::TableFlip => redirection::probe(),
         Strategy::SynDrop => of_a_gate(Manner::Drop),
         Strategy::Plug => of_a_gate(Manner::Hold),
     }

@@ -114,7 +114,8 @@ pub fn derive(
     private: &mut dyn FnMut(SocketAddr) -> Option<u16>,
 ) -> Result<Derived, NotDerivable> {
     refusal::look(configuration)?;
-    let mut ports = Ports { private, known: HashMap::new() };
+    let mut ports =
+        Ports { private, known: HashMap::new(), guessed: refusal::guesses_variables(configuration) };
     let mut derived = Derived::default();
     let mut binds = configuration.binds.iter().peekable();
     for file in &configuration.files {
@@ -152,6 +153,8 @@ pub fn derive(
 struct Ports<'a> {
     private: &'a mut dyn FnMut(SocketAddr) -> Option<u16>,
     known: HashMap<SocketAddr, u16>,
+    /// Whether variables may have other values than the scanner believes.
+    guessed: bool,
 }
 
 impl Ports<'_> {
@@ -174,9 +177,11 @@ impl Ports<'_> {
         if raw.contains(&b'%') {
             return Err(Why::Interface);
         }
-        // `"${NAME[*]}"` is any number of words, so the address may be another one; what a block sets is a guess.
+        // `"${NAME[*]}"` is any number of words, so the address may be another one. What a block sets is a guess, and a copy
+        // that has it as a number would hide that HAProxy knows better.
         let begin = line.get(..place.end).unwrap_or_default();
-        if begin.windows(3).any(|window| window == b"[*]") || !bind.guards.is_empty() && raw.contains(&b'$') {
+        let is_guess = self.guessed || !bind.guards.is_empty();
+        if begin.windows(3).any(|window| window == b"[*]") || is_guess && raw.contains(&b'$') {
             return Err(Why::Unknown);
         }
         let (mut addresses, mut moved) = (Vec::new(), Vec::new());

@@ -16,6 +16,7 @@ crate::tests![
     syn_drop_opens_when_clearway_is_killed_at_any_step,
     plug_opens_when_clearway_is_killed_at_any_step,
     reuseport_ends_when_clearway_is_killed_at_any_step,
+    tableflip_ends_when_clearway_is_killed_at_any_step,
 ];
 
 /// From before the gate is closed until it is about to be opened again, by a thread, after `does Drain`.
@@ -34,7 +35,9 @@ const STEPS: [&str; 11] = [
 ];
 
 fn killed(strategy: &str) -> Result<()> {
-    for step in STEPS.into_iter().filter(|step| strategy != "reuseport" || *step != "opens Gate") {
+    for step in
+        STEPS.into_iter().filter(|step| ["syn-drop", "plug"].contains(&strategy) || *step != "opens Gate")
+    {
         one(strategy, step).with_context(|| format!("{strategy}, killed before `{step}`"))?;
     }
     Ok(())
@@ -101,4 +104,8 @@ fn plug_opens_when_clearway_is_killed_at_any_step() -> Result<()> {
 
 fn reuseport_ends_when_clearway_is_killed_at_any_step() -> Result<()> {
     killed("reuseport")
+}
+
+fn tableflip_ends_when_clearway_is_killed_at_any_step() -> Result<()> {
+    killed("tableflip")
 }

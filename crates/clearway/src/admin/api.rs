@@ -27,6 +27,9 @@ pub struct Status {
     /// How clients come to a new generation.
     #[serde(default)]
     pub strategy: Strategy,
+    /// Which public addresses are served at which private ports (`tableflip`).
+    #[serde(default)]
+    pub redirected: Vec<String>,
     /// The listening sockets that Clearway holds.
     pub custody: Vec<String>,
     /// What is in the kernel for transparent proxying.
@@ -199,6 +202,7 @@ impl Status {
             }),
             crashes_in_a_row: core.crashes_in_a_row,
             strategy: Strategy::default(),
+            redirected: Vec::new(),
             custody: Vec::new(),
             plumbing: None,
             canary: Vec::new(),

@@ -73,6 +73,9 @@ fn in_words(status: &Status) -> String {
     if status.strategy != Strategy::default() {
         let _ = writeln!(text, "strategy: {}", status.strategy);
     }
+    for way in &status.redirected {
+        let _ = writeln!(text, "redirected: {way}");
+    }
     let _ = writeln!(text, "in custody: {}", listed(&status.custody));
     if let Some(plumbing) = &status.plumbing {
         let field = |name: &str| {

@@ -54,6 +54,7 @@ use super::memory::FirstToGo;
 use super::prepare::Prepared;
 use super::prove::{Expected, prove, tell};
 use super::reading::Files;
+use super::redirection::Private;
 use super::words::Words;
 use super::{Inner, Shell, backlog, child, thread};
 
@@ -83,6 +84,8 @@ pub struct Running {
     /// Our end of the private stats socket, which nobody uses after the proof. If it were closed, HAProxy would find
     /// its own always ready to accept from, and spin (docs/decisions/0001).
     _stats: OwnedFd,
+    /// Its private ports, if it has some.
+    pub private: Option<Private>,
     /// What it has proved to use; custody at the commit.
     pub proved: Option<Arc<Custody>>,
     /// Our end of the `_getsocks` pair, closed as soon as the question is settled: a conversation that
@@ -194,11 +197,13 @@ impl Shell {
             });
         }
         let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
+        let publics = self.redirection.names(prepared.private.as_ref().map_or(&[], |private| &private.ways));
         let configuration = prepared.configuration;
         let frontend_maxconn = self.invocation.frontend_maxconn.filter(|number| *number > 0);
         let begun = thread::spawn("letting a generation prove itself", move || {
             let lines = Lines::of(&configuration);
             let expected = Expected {
+                publics: &publics,
                 held: &held,
                 limits: &limits,
                 shuffled: &shuffled,
@@ -227,6 +232,7 @@ impl Shell {
             imprint: prepared.imprint,
             master_cli,
             _stats: stats,
+            private: prepared.private,
             proved: None,
             handover,
             needed: None,

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Failure, Plumbing as Needs};
 use clearway_haproxy::configuration::{Bind, Configuration, Guard, Holds, Setting, Transparent, V6};
 use clearway_haproxy::drift::Imprint;
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 use super::child::Rights;
 use super::custody::{Custody, Held};
 use super::reading::{Chosen, Files, Known};
+use super::redirection::Private;
 use super::{Shell, devices, failure, program::Program, servers};
 use crate::{intercept, log};
 
@@ -49,12 +51,14 @@ pub struct Prepared {
     pub needs: Needs,
     /// The rights that it may keep.
     pub rights: Rights,
+    /// Its private ports, if it is to have some.
+    pub private: Option<Private>,
 }
 
 impl Shell {
     /// Prepares a generation whose configuration is known, or says why there will be none.
     pub fn prepare(&mut self, chosen: Chosen) -> Result<Prepared, Failure> {
-        let Chosen { files, known: Known { configuration, imprint }, .. } = chosen;
+        let Chosen { mut files, known: Known { mut configuration, imprint }, .. } = chosen;
         let version = self.program.version()?;
         self.check_memory(&imprint)?;
         self.say_once(configuration.fighting.iter().map(ToString::to_string));
@@ -92,6 +96,12 @@ impl Shell {
         };
         let left_out = devices::left_out(&self.custody, &configuration);
         let made = make_foreign(&configuration, &self.custody, &left_out);
+        let rights = Rights::for_files(configuration.files.iter().map(|file| &*file.bytes));
+        let private = self.private_ports(&configuration)?;
+        if let Some(private) = &private {
+            configuration = Arc::clone(&private.configuration);
+            files = Files::Copies(Arc::clone(&configuration));
+        }
         let kept = [(Capability::NetRaw, Kept::NetRaw), (Capability::NetBindService, Kept::NetBindService)];
         let kept: Vec<Kept> =
             kept.into_iter().filter(|(have, _)| held.has(*have)).map(|(_, keep)| keep).collect();
@@ -102,7 +112,8 @@ impl Shell {
             left_out,
             made,
             needs,
-            rights: Rights::for_files(configuration.files.iter().map(|file| &*file.bytes)),
+            rights,
+            private,
             configuration,
         })
     }
@@ -123,6 +134,15 @@ impl Shell {
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// A copy with private ports, where the strategy wants one.
+    fn private_ports(&mut self, configuration: &Configuration) -> Result<Option<Private>, Failure> {
+        if self.settings.strategy != Strategy::TableFlip {
+            return Ok(None);
+        }
+        let serves = self.serving.is_some();
+        self.redirection.prepare(self.settings.instance.as_ref(), configuration, serves).map(Some)
     }
 
     fn plumb(&mut self, configuration: &Configuration) -> Result<(), Failure> {

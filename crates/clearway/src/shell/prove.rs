@@ -1,7 +1,8 @@
 //! A generation proves itself: its worker answers over the private socket, and its own `_getsocks` answer tells which
 //! sockets it uses.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Failure, Proof};
 use clearway_haproxy::configuration::Lines;
-use clearway_haproxy::inventory::{self, Adoption, SocketIdentity};
+use clearway_haproxy::inventory::{self, Adoption, LocalAddress, SocketIdentity};
 use clearway_haproxy::runtime::{Channel, Command};
 use clearway_haproxy::{getsocks, sockpair};
 use tokio::sync::mpsc::UnboundedSender;
@@ -50,6 +51,8 @@ pub struct Expected<'a> {
     pub limits: &'a backlog::Known,
     /// What it was started from.
     pub lines: &'a Lines<'a>,
+    /// What clients call, for each private address.
+    pub publics: &'a HashMap<SocketAddr, SocketAddr>,
     /// `-N`.
     pub frontend_maxconn: Option<u32>,
 }
@@ -62,7 +65,7 @@ pub fn prove(
     limit: Duration,
     answered: &dyn Fn(u32),
 ) -> Result<Proven, Failure> {
-    let Expected { held, limits, shuffled, lines, frontend_maxconn } = *expected;
+    let Expected { held, limits, shuffled, lines, publics, frontend_maxconn } = *expected;
     let closed = |error: &dyn std::fmt::Display| Failure {
         closed: true,
         ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
@@ -97,7 +100,11 @@ pub fn prove(
     let adoption = inventory::adoption(held, &used);
     let default = frontend_maxconn.or_else(|| info.get("Hard_maxconn")?.parse().ok());
     backlog::note(custody.sockets_mut(), limits, lines, default);
-    let names = |sockets: &[SocketIdentity]| sockets.iter().map(ToString::to_string).collect();
+    let name = |socket: &SocketIdentity| match &socket.address {
+        LocalAddress::Ip(address) if publics.contains_key(address) => publics[address].to_string(),
+        _ => socket.to_string(),
+    };
+    let names = |sockets: &[SocketIdentity]| sockets.iter().map(name).collect();
     let proof = Proof {
         worker: info.pid,
         adopted: names(&adoption.adopted),

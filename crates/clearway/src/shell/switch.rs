@@ -37,6 +37,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held};
+use super::redirection::Turn;
 use super::{Inner, failure, thread};
 use crate::steps;
 use closed::Closed;
@@ -56,7 +57,7 @@ const CLOSING: Duration = Duration::from_secs(30);
 static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 /// How it is to be done.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Manners {
     /// What the settings say.
     pub strategy: Strategy,
@@ -64,6 +65,8 @@ pub struct Manners {
     pub instance: Option<InstanceName>,
     /// Ports that a gate is closed for although no socket of them is known (`HAPROXY_PORTS`).
     pub ports: Vec<u16>,
+    /// From which private ports to which, if the generation has some.
+    pub turn: Option<Turn>,
 }
 
 /// What was done for a generation that has not been committed yet.
@@ -75,6 +78,8 @@ pub struct Switch {
     groups: Vec<Group>,
     sealed: Vec<Listener>,
     gate: Option<Closed>,
+    /// Set when clients are sent to its private ports.
+    turned: Option<Turn>,
     former: Weak<Custody>,
     new: Weak<Custody>,
     /// What is to be reported.
@@ -85,7 +90,7 @@ pub struct Switch {
 /// Begins; what comes of it arrives as [`Inner::Switched`].
 pub fn begin(
     generation: Generation,
-    manners: Manners,
+    mut manners: Manners,
     former: &Arc<Custody>,
     new: &Arc<Custody>,
     inner: UnboundedSender<Inner>,
@@ -100,12 +105,13 @@ pub fn begin(
             groups: Vec::new(),
             sealed: Vec::new(),
             gate: None,
+            turned: None,
             former,
             new,
             moved: Vec::new(),
             failed: None,
         };
-        switch.failed = switch.divert_and_wait(&manners).err();
+        switch.failed = switch.divert_and_wait(&mut manners).err();
         let _ = inner.send(Inner::Switched(switch));
     });
     if !begun {
@@ -123,7 +129,7 @@ impl Switch {
         }
     }
 
-    fn divert_and_wait(&mut self, manners: &Manners) -> Result<(), Failure> {
+    fn divert_and_wait(&mut self, manners: &mut Manners) -> Result<(), Failure> {
         let until = Instant::now() + SWITCHING;
         steps::at("diverts", &"Clients");
         let Some(leaving) = self.divert(manners)? else { return Ok(()) };
@@ -157,13 +163,17 @@ impl Switch {
     }
 
     /// Sends new clients where somebody will accept them; tells which sockets leave.
-    fn divert(&mut self, manners: &Manners) -> Result<Option<Vec<Listener>>, Failure> {
+    fn divert(&mut self, manners: &mut Manners) -> Result<Option<Vec<Listener>>, Failure> {
         let (Some(former), Some(new)) = (self.former.upgrade(), self.new.upgrade()) else { return Ok(None) };
         let mut plan = match look(&former, &new, manners.strategy) {
             Ok(plan) => plan,
             Err(error) => return cannot(manners.strategy, &error).map(|()| None),
         };
         self.close_the_gate(manners, &mut plan)?;
+        if let Some(turn) = manners.turn.take() {
+            turn.make()?;
+            self.turned = Some(turn);
+        }
         self.groups = std::mem::take(&mut plan.groups);
         self.sealed = std::mem::take(&mut plan.sealed);
         self.sealed
@@ -188,6 +198,9 @@ impl Switch {
         };
         let gated = self.gate.as_ref().map(|gate| (&*gate.listeners, gate.means()));
         self.moved = plan.moved(&self.groups, &self.sealed, gated, &name);
+        if let Some(turn) = &self.turned {
+            self.moved.extend(plan.redirected(turn));
+        }
         Ok(Some(plan.leaving))
     }
 
@@ -244,6 +257,9 @@ impl Switch {
         if let Some(gate) = self.gate.take() {
             gate.undo();
         }
+        if let Some(turn) = &self.turned {
+            turn.undo();
+        }
         if self.is_latest() {
             self.at_each(Group::revert);
         }
@@ -259,6 +275,11 @@ impl Switch {
         let fresh = new.as_deref().map(Custody::inodes).unwrap_or_default();
         drop((new, former));
         self.release_without(fresh.difference(&known).copied().collect());
+    }
+
+    /// Whether clients are sent to its private ports.
+    pub fn has_turned(&self) -> bool {
+        self.turned.is_some()
     }
 
     fn is_latest(&self) -> bool {

@@ -55,6 +55,24 @@ pub(super) fn look(configuration: &Configuration) -> Result<(), NotDerivable> {
     Ok(())
 }
 
+/// Whether some `.if` block sets or unsets a variable: which value it has is known only to HAProxy.
+pub(super) fn guesses_variables(configuration: &Configuration) -> bool {
+    const WORDS: [&[u8]; 4] = [b"setenv", b"presetenv", b"unsetenv", b"resetenv"];
+    configuration.files.iter().any(|file| {
+        let mut depth = 0_usize;
+        file.bytes.split(|byte| *byte == b'\n').any(|line| {
+            let first = places(line).first().and_then(|place| line.get(place.clone())).map(bare);
+            match first.as_deref() {
+                Some(b".if") => depth += 1,
+                Some(b".endif") => depth = depth.saturating_sub(1),
+                Some(word) => return depth > 0 && WORDS.contains(&word),
+                None => {}
+            }
+            false
+        })
+    })
+}
+
 /// Without quotes and backslashes.
 fn bare(word: &[u8]) -> Vec<u8> {
     word.iter().copied().filter(|byte| !matches!(byte, b'"' | b'\'' | b'\\')).collect()

@@ -162,3 +162,17 @@ proptest! {
         }
     }
 }
+
+/// HAProxy knows which block counts, the scanner guesses: a copy with a number in it would hide that.
+#[test]
+fn what_a_block_may_have_set_is_left() {
+    let text = "global\n.if defined(NO)\n.else\n setenv PORT 29009\n.endif\nfrontend f\n bind 127.0.0.1:\"$PORT\"\n bind :81\n";
+    let derived = of(text);
+    assert_eq!(
+        derived.left.iter().map(|left| (left.span.line, left.why)).collect::<Vec<_>>(),
+        [(7, Why::Unknown)]
+    );
+    assert_eq!(derived.moved.iter().map(|moved| moved.public.port()).collect::<Vec<_>>(), [81]);
+    let outside = text.replace(".if defined(NO)\n.else\n", "").replace(".endif\n", "");
+    assert!(of(&outside).left.is_empty(), "it is known there");
+}

@@ -40,6 +40,7 @@ fn a_status_can_be_read_by_a_person() {
         }),
         crashes_in_a_row: 0,
         strategy: clearway_core::strategy::Strategy::default(),
+        redirected: Vec::new(),
         custody: vec!["0.0.0.0:80".into(), "[::]:443".into()],
         plumbing: Some(
             serde_json::json!({"table": "clearway_web_0_1", "mark": 536_870_912, "route_table": 7}),

@@ -1,12 +1,14 @@
 //! What is to be done for the clients of which socket: the strategy beside what the kernel allows. Pure.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 
 use clearway_core::strategy::{Means, Moved, Strategy};
 use clearway_kernel::queues::Listener;
 use clearway_kernel::steering::{Group, NotSteerable, Reason};
 use tracing::{debug, info};
+
+use crate::shell::redirection::Turn;
 
 /// What is to be done.
 #[derive(Debug, Default)]
@@ -82,6 +84,12 @@ impl Plan {
     /// now waits, or comes again.
     fn rest(&mut self, gate: bool) -> &mut Vec<Listener> {
         if gate { &mut self.gated } else { &mut self.sealed }
+    }
+
+    /// Whose clients are sent to private ports from now on, by the address that they call.
+    pub fn redirected(&self, turn: &Turn) -> Vec<Moved> {
+        let publics: BTreeSet<_> = self.last.iter().filter_map(|one| turn.public_of(one.address)).collect();
+        publics.iter().map(|address| Moved { address: address.to_string(), by: Means::TableFlip }).collect()
     }
 
     /// What has been done, a line for each address, for the report.

@@ -20,7 +20,7 @@
 //! (measured on 6.18). Since Linux 5.4 a rule with ports and `iif lo` does not make the kernel look for ports in
 //! the packets that it forwards (`fib_rule_requires_fldissect`).
 //!
-//! Where what is intercepted fails closed, there are more, which work without us: [`closing`].
+//! Where what is intercepted fails closed, there are more, which work without us: `routing/closing.rs`.
 //!
 //! Rules and routes have no owner. They carry the protocol number [`TAG`] (`FRA_PROTOCOL`, Linux 4.17) and
 //! lie in a [`Block`]: only what has both is ours, and only that is ever removed. Which block, and whether

@@ -38,7 +38,7 @@
 //! to packets in `output` would send HAProxy's own packets the wrong way. So they meet the `goto` (see
 //! [`crate::routing`]) and nothing happens.
 //!
-//! What is intercepted on its way through this host has a chain of its own: [`interception`].
+//! What is intercepted on its way through this host has a chain of its own: `nft/interception.rs`.
 //!
 //! Every `socket` expression looks the socket up anew (`nft_socket_eval` keeps nothing), so the question
 //! that nearly every foreign packet answers with no is asked first, and once: a packet that is not TCP or

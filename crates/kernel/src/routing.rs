@@ -20,16 +20,7 @@
 //! (measured on 6.18). Since Linux 5.4 a rule with ports and `iif lo` does not make the kernel look for ports in
 //! the packets that it forwards (`fib_rule_requires_fldissect`).
 //!
-//! Where what is intercepted fails closed, there is more, and it works without us:
-//!
-//! ```text
-//! 901: from all iif lo goto 903                                         # what this host sends itself passes
-//! 902: from all to 10.2.0.0/16 fwmark 0/0x20000000 ipproto tcp dport 80 prohibit
-//! ```
-//!
-//! A packet that nobody diverts is rejected with an ICMP error (administratively prohibited), whether Clearway lives or
-//! not. Asking for the bit to be unset keeps these rules and the look-up apart wherever both stand in 902: what is put
-//! back comes last there. `ipproto` and `dport` are of Linux 4.17.
+//! Where what is intercepted fails closed, there are more, which work without us: `routing/closing.rs`.
 //!
 //! Rules and routes have no owner. They carry the protocol number [`TAG`] (`FRA_PROTOCOL`, Linux 4.17) and
 //! lie in a [`Block`]: only what has both is ours, and only that is ever removed. Which block, and whether
@@ -46,10 +37,12 @@ use rustix::io::Errno;
 use crate::netlink::{self, Client};
 pub use crate::transparency::Family;
 
+mod closing;
 mod removals;
 mod route;
 mod rule;
 
+pub use closing::Closing;
 pub use removals::Removals;
 pub use route::{Route, routes_in, routes_tagged};
 pub use rule::{Rule, rules};
@@ -253,15 +246,6 @@ pub fn tagged(client: &mut Client, family: Family) -> Result<Tagged, Error> {
     }
 }
 
-/// What a removal does to the rules that reject what nobody intercepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closing {
-    /// They go like everything else.
-    Goes,
-    /// They stay, with what keeps them from what this host sends itself.
-    Stays,
-}
-
 /// Of a block in which nobody lives whatever is not wanted, when what is wanted is there already: so at no moment
 /// somebody slips by a rule that both want.
 pub fn left_in(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result<Tagged, Error> {
@@ -285,18 +269,6 @@ impl Tagged {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty() && self.routes.is_empty()
-    }
-
-    /// Without what stays.
-    #[must_use]
-    pub fn but(mut self, closing: Closing) -> Self {
-        if closing == Closing::Stays {
-            let closed: Vec<Block> =
-                self.rules.iter().filter(|rule| rule.closes()).filter_map(Rule::block).collect();
-            let is_closed = |rule: &Rule| rule.block().is_some_and(|block| closed.contains(&block));
-            self.rules.retain(|rule| !(is_closed(rule) && (rule.closes() || rule.spares())));
-        }
-        self
     }
 }
 

@@ -224,6 +224,7 @@ fn what_says_less_is_no_obstacle_to_what_says_more() -> Result<()> {
         "10.0.0.0/8 port 80,90,100-110 to 1; any port 90 to 1; fd00::/8 port 90 to 2",
         "any port any to 1; 0.0.0.0/0 port any to 2; 10.0.0.0/8 port 80,90 from lan0 to 1",
         "any port 80 from lan0 to 1",
+        "10.0.0.0/8 port 80 from lan0 to 1; 10.0.0.0/8 port any from lan0 to 1; 10.0.0.0/8 port 80 to 1; 10.0.0.0/8 port any to 1",
     ];
     let mut plumbing = install(&closing(sets[0])?)?;
     for rules_now in sets.iter().chain(sets.iter().rev()) {
@@ -250,7 +251,12 @@ fn what_says_less_is_no_obstacle_to_what_says_more() -> Result<()> {
         );
     }
     plumbing.remove()?;
-    same(&before, &state()?, "after the removal")
+    same(&before, &state()?, "after the removal")?;
+    for rules_now in sets {
+        install(&closing(rules_now)?)?.remove()?;
+        same(&before, &state()?, rules_now)?;
+    }
+    Ok(())
 }
 
 /// Starts a process that closes, and kills it.

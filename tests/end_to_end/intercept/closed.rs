@@ -11,6 +11,7 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use super::{ALL, Ends, LISTENER, Servers, assert_ends, end, kill, load, open, serve, targets, write};
+use crate::holder;
 use crate::repair::meddlers::ours;
 use crate::stage::{SOON, Stage, assert_code, said};
 use crate::takeover::NAMED;
@@ -24,6 +25,7 @@ crate::tests![
     rules_that_others_remove_come_back,
     the_last_of_an_instance_opens_it,
     a_start_that_intercepts_nothing_opens_it,
+    a_holder_does_not_open_it,
     clients_with_syn_cookies_are_known_only_if_it_is_closed,
 ];
 
@@ -246,6 +248,24 @@ fn a_start_that_intercepts_nothing_opens_it() -> Result<()> {
     assert_ends(&stage, Ends::There)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
+}
+
+/// It has the listeners and no rules: what it sweeps is the rest.
+fn a_holder_does_not_open_it() -> Result<()> {
+    let stage = Stage::new("inhold")?;
+    write(&stage, Servers::Wanted, LISTENER)?;
+    let holder = holder::holder(&stage, &[])?;
+    let mut balancer = serve(&stage, &[ALL, CLOSED, NAMED])?;
+    holder::wait_until_it_holds(&holder, 0)?;
+    balancer.signal(Signal::KILL)?;
+    balancer.wait_exit(SOON)?;
+    holder.wait_for_log(0, "removed what it left in the kernel", SOON)?;
+    assert_rejected(&stage)?;
+    let balancer = serve(&stage, &[ALL, CLOSED, NAMED])?;
+    assert_ends(&stage, Ends::Here)?;
+    ensure!(balancer.stderr()?.contains("2 of 2 sockets taken over"), "{}", balancer.stderr()?);
+    holder::end(holder)?;
+    end(&stage, balancer)
 }
 
 /// The second half is not as one would wish, but as documented (docs/decisions/0018-interception.md).

@@ -154,3 +154,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_intercepted_and_how_it_fails_are_two_settings() {
+    let mut settings = set(Key::InterceptFail, "closed").unwrap();
+    assert!(settings.interception.is_empty() && !settings.interception.is_closed());
+    settings.set(Key::Intercept, "any port 25 to 2525", "CLEARWAY_INTERCEPT").unwrap();
+    assert!(settings.interception.is_closed());
+    for (key, bad, expected) in [
+        (
+            Key::Intercept,
+            "any port 25 to 2525; any port x to 1",
+            "rule 2 (`any port x to 1`): `x` is not a port",
+        ),
+        (Key::InterceptFail, "shut", "expected `open`"),
+    ] {
+        let error = set(key, bad).unwrap_err().to_string();
+        assert!(error.starts_with("`--flag` is `") && error.contains(expected), "{error}");
+    }
+}

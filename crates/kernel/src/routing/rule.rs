@@ -4,9 +4,9 @@
 //! not disturb. Making and removing is for ours only.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-use clearway_core::intercept::{Network, Ports, Target};
+use clearway_core::intercept::Ports;
 use clearway_core::names::Mark;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NlasIterator, Parseable};
 use netlink_packet_route::rule::{
@@ -15,7 +15,7 @@ use netlink_packet_route::rule::{
 use netlink_packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
 use rustix::io::Errno;
 
-use super::{Block, Change, Error, Family, TAG, Wanted};
+use super::{Block, Change, Error, Family, TAG, Wanted, closing};
 use crate::netlink::{Client, Reply};
 
 /// `sizeof(struct fib_rule_hdr)`.
@@ -110,53 +110,8 @@ impl Rule {
         rules.extend(wanted.replies.map(of_replies));
         let of_family = |server: &&SocketAddr| server.is_ipv4() == (family == Family::V4);
         rules.extend(wanted.loopback.iter().filter(of_family).map(of_server));
-        if wanted.interception.is_closed() {
-            // What this host sends itself passes, as does what is looked up in its name.
-            let passes = Self {
-                preference: first,
-                action: RuleAction::Goto,
-                target: Some(third),
-                input: Some("lo".to_owned()),
-                ..target.clone()
-            };
-            let closing = |closed: Target<'_>, destination| Self {
-                preference: second,
-                action: RuleAction::Prohibit,
-                // Not what is diverted, wherever the look-up for that may stand.
-                fwmark: Some((0, mark.value())),
-                input: closed.interface.map(str::to_owned),
-                destination: Some(destination),
-                destination_ports: closed.ports,
-                of_tcp: true,
-                ..target.clone()
-            };
-            rules.push(passes);
-            for closed in wanted.interception.targets() {
-                for destination in networks(closed.destination, family) {
-                    let rule = closing(closed, destination);
-                    // Two rules may differ in their listeners alone.
-                    if !rules.contains(&rule) {
-                        rules.push(rule);
-                    }
-                }
-            }
-        }
+        rules.extend(closing::rules(wanted, family, &target));
         rules
-    }
-
-    /// Whether it rejects what nobody intercepts.
-    pub fn closes(&self) -> bool {
-        self.action == RuleAction::Prohibit && self.block().is_some()
-    }
-
-    /// Whether it leads what this host sends itself around such rules.
-    pub(super) fn passes(&self) -> bool {
-        self.action == RuleAction::Goto && self.fwmark.is_none()
-    }
-
-    /// Whether such rules need it: the way around them, and where that leads to.
-    pub(super) fn spares(&self) -> bool {
-        self.action == RuleAction::Nop || self.passes()
     }
 
     /// The block of a rule of ours; `None` for foreign ones, tagged 179 or not.
@@ -182,14 +137,14 @@ impl Rule {
 
     /// What rejects before look-ups before jumps before targets: the reverse of [`Rule::wanted`].
     pub(super) fn removal_order(&self) -> u8 {
-        match (self.action, self.destination_ports, self.fwmark) {
-            // What names less would remove what names more: the kernel compares only what it is told.
-            (RuleAction::Prohibit, Some(_), _) => 0,
-            (RuleAction::Prohibit, None, _) => 1,
-            (RuleAction::ToTable, ..) => 2,
-            (RuleAction::Goto, _, Some(_)) => 3,
-            (RuleAction::Goto, _, None) => 4,
-            _ => 5,
+        // What names less would remove what names more: the kernel compares only what it is told.
+        let more = u8::from(self.destination_ports.is_none()) + u8::from(self.input.is_none());
+        match (self.action, self.fwmark) {
+            (RuleAction::Prohibit, _) => more,
+            (RuleAction::ToTable, _) => 3,
+            (RuleAction::Goto, Some(_)) => 4,
+            (RuleAction::Goto, None) => 5,
+            _ => 6,
         }
     }
 
@@ -346,20 +301,6 @@ pub(super) fn decode(reply: &Reply, family: Family) -> Option<Rule> {
     // A mark of 0 is not told (`fwmark 0/0x20000000`), a mask always where there is one.
     rule.fwmark = value.or(mask.map(|_| 0)).map(|value| (value, mask.unwrap_or(u32::MAX)));
     Some(rule)
-}
-
-/// A destination as the rules of a family tell it: both halves for all, because the kernel takes a rule for one that is
-/// there already if it names no destination and another one differs in nothing else (`fib4_rule_compare`).
-fn networks(destination: Option<Network>, family: Family) -> Vec<(IpAddr, u8)> {
-    let halves: [IpAddr; 2] = match family {
-        Family::V4 => [Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(128, 0, 0, 0).into()],
-        Family::V6 => [Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0).into()],
-    };
-    match destination {
-        Some(network) if network.address().is_ipv4() != (family == Family::V4) => Vec::new(),
-        Some(network) if network.length() > 0 => vec![(network.address(), network.length())],
-        _ => halves.map(|half| (half, 1)).to_vec(),
-    }
 }
 
 fn range(ports: Ports) -> RulePortRange {

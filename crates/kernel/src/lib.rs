@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`plumbing`] | the nftables table, the rules and the routes together: install, repair, remove, sweep |
 //! | [`nft`] | the table that marks packets for transparent sockets |
+//! | [`others`] | what the packet filter of others does to transparent connections |
 //! | [`routing`] | the rules and routes that deliver marked packets locally |
 //! | [`listeners`] | who listens on a port; listening on an address that is not here |
 //! | [`steering`] | which of the sockets of one address get the new clients |
@@ -33,6 +34,7 @@ pub mod memory;
 mod modules;
 pub mod netlink;
 pub mod nft;
+pub mod others;
 pub mod plumbing;
 pub mod queues;
 pub mod routing;

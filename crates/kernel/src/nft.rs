@@ -64,14 +64,12 @@ use rules::{Content, Own, Part};
 mod error;
 mod expressions;
 mod list;
-mod masquerade;
 mod name;
 mod rules;
 mod strays;
 
 pub use error::Error;
 pub use list::{Listed, list};
-pub use masquerade::{Masquerade, masquerades};
 pub use name::TableName;
 
 /// What to use at most of what the kernel can do: for tests of the ways without.

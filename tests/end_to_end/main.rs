@@ -20,6 +20,7 @@ mod isolation;
 mod kill;
 mod kinds;
 mod modules;
+mod obstacles;
 mod parity;
 mod reload;
 mod repair;
@@ -64,6 +65,7 @@ fn main() {
         topologies::TESTS,
         traps::TESTS,
         canary::TESTS,
+        obstacles::TESTS,
         shared_address::TESTS,
         reload::TESTS,
         draining::TESTS,

@@ -16,6 +16,7 @@ mod entry;
 mod execute;
 mod hold;
 mod log;
+mod obstacles;
 mod output;
 mod run;
 mod shell;

@@ -5,12 +5,14 @@
 //! comes later (a VIP of keepalived) without the sysctl `ip_nonlocal_bind`. Nothing here accepts.
 
 mod foreign;
+mod hairpins;
 mod holders;
 mod strangers;
 mod table;
 
 pub(crate) use foreign::covers;
 pub use foreign::{bind_foreign, is_local};
+pub use hairpins::to_themselves;
 pub use holders::{Error, Holder, Process, holders};
 pub use strangers::{Managed, Stranger, strangers};
 pub(crate) use table::{Row, State, rows};

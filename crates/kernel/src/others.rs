@@ -31,7 +31,7 @@ mod reverse_path;
 pub use localnet::LocalnetBlock;
 pub use marks::{Does, MarkUse};
 pub use masquerade::Masquerade;
-pub use reverse_path::ReversePathFilter;
+pub use reverse_path::{How, ReversePathFilter};
 
 /// `sizeof(struct nfgenmsg)`.
 const HEADER: usize = 4;

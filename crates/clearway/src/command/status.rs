@@ -79,6 +79,9 @@ fn in_words(status: &Status) -> String {
             field("route_table")
         );
     }
+    for one in &status.obstacles {
+        let _ = writeln!(text, "IN THE WAY: {}", one.saw);
+    }
     text + &canary(&status.canary)
 }
 
@@ -87,7 +90,10 @@ fn canary(seen: &[SeenByCanary]) -> String {
     let wrong: Vec<String> = seen
         .iter()
         .filter(|one| one.verdict != "works")
-        .map(|one| format!("canary: the server {}: {}\n", one.address, one.words))
+        .map(|one| {
+            let line = one.line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default();
+            format!("canary: the server {}: {}{line}\n", one.address, one.words)
+        })
         .collect();
     match (seen.len(), wrong.len()) {
         (0, _) => String::new(),

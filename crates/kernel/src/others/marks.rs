@@ -49,7 +49,7 @@ impl Others {
             let does = does(rule, mark.value())?;
             let hooks = self.hooks(&rule.place);
             let at: BTreeSet<At> =
-                hooks.iter().filter(|hook| matters(does, hook)).map(|hook| hook.at).collect();
+                hooks.iter().filter(|hook| matters(does, **hook)).map(|hook| hook.at).collect();
             let unconditional = rule.is_unconditional();
             (!at.is_empty()).then(|| MarkUse { place: rule.place.clone(), does, at, unconditional })
         };
@@ -57,7 +57,7 @@ impl Others {
     }
 }
 
-fn matters(does: Does, hook: &Hook) -> bool {
+fn matters(does: Does, hook: Hook) -> bool {
     match does {
         // Later the way of a packet is decided.
         Does::Sets => matches!(hook.at, At::Prerouting | At::Output),

@@ -13,21 +13,32 @@ use super::{At, Others, Place, Rule};
 const SOURCE: u32 = 1;
 const INPUT: u32 = 8;
 
+/// What the way back must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The interface that the packet came in by.
+    Strict,
+    /// Any.
+    Loose,
+    /// That cannot be told.
+    Unknown,
+}
+
 /// Such a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReversePathFilter {
     /// Where it stands.
     pub place: Place,
-    /// Whether the way back must be the interface that the packet came in by; nothing where that cannot be told.
-    pub strict: Option<bool>,
+    /// What it asks for.
+    pub how: How,
 }
 
 impl fmt::Display for ReversePathFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = match self.strict {
-            Some(true) => "strict ",
-            Some(false) => "loose ",
-            None => "",
+        let how = match self.how {
+            How::Strict => "strict ",
+            How::Loose => "loose ",
+            How::Unknown => "",
         };
         write!(f, "{how}reverse-path filter ({})", self.place)
     }
@@ -37,20 +48,22 @@ impl Others {
     /// Those in `prerouting`.
     pub fn reverse_path_filters(&self) -> Vec<ReversePathFilter> {
         let in_the_way = |rule: &&Rule| self.hooks(&rule.place).iter().any(|hook| hook.at == At::Prerouting);
-        let found = self.rules.iter().filter_map(|rule| Some((rule, strict(rule)?)));
+        let found = self.rules.iter().filter_map(|rule| Some((rule, how(rule)?)));
         let found = found.filter(|(rule, _)| in_the_way(rule));
-        found.map(|(rule, strict)| ReversePathFilter { place: rule.place.clone(), strict }).collect()
+        found.map(|(rule, how)| ReversePathFilter { place: rule.place.clone(), how }).collect()
     }
 }
 
-fn strict(rule: &Rule) -> Option<Option<bool>> {
+fn how(rule: &Rule) -> Option<How> {
     let mut asked = None;
     for one in &rule.does {
         match one {
-            Seen::Fib(flags) if flags & SOURCE != 0 => asked = Some(Some(flags & INPUT != 0)),
-            Seen::Match(name, _) if name == "rpfilter" => asked = Some(None),
-            Seen::Compare(how, value) if asked.is_some() => {
-                let missing = *how == Comparison::Equal && value.iter().all(|byte| *byte == 0);
+            Seen::Fib(flags) if flags & SOURCE != 0 => {
+                asked = Some(if flags & INPUT == 0 { How::Loose } else { How::Strict });
+            }
+            Seen::Match(name, _) if name == "rpfilter" => asked = Some(How::Unknown),
+            Seen::Compare(comparison, value) if asked.is_some() => {
+                let missing = *comparison == Comparison::Equal && value.iter().all(|byte| *byte == 0);
                 asked = asked.filter(|_| missing);
             }
             Seen::Verdict(Verdict::Dropped) => return asked,

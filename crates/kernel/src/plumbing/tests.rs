@@ -23,6 +23,7 @@ fn rule(preference: u32, fwmark: Option<(u32, u32)>, protocol: u8) -> Rule {
         source_port: None,
         protocol,
         inverted: false,
+        narrowed: false,
     }
 }
 

@@ -20,6 +20,7 @@ mod isolation;
 mod kill;
 mod kinds;
 mod modules;
+mod names;
 mod obstacles;
 mod parity;
 mod reload;
@@ -66,6 +67,7 @@ fn main() {
         traps::TESTS,
         canary::TESTS,
         obstacles::TESTS,
+        names::TESTS,
         shared_address::TESTS,
         reload::TESTS,
         draining::TESTS,

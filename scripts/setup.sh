@@ -33,6 +33,7 @@ need findmnt util-linux
 need mount mount
 need cc gcc
 need keepalived keepalived
+need busybox busybox-static
 [ -x /usr/sbin/haproxy ] || [ -n "${HAPROXY_BIN:-}" ] || missing+=(haproxy)
 case ${1:-} in
   image | roots | vm)

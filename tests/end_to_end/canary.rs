@@ -172,8 +172,7 @@ fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> 
     ensure!(!text.contains("MASQUERADE"), "{text}");
     nat("oifname \"servers\" masquerade")?;
     let (text, code) = doctor()?;
-    let words =
-        "BAD   MASQUERADE towards `servers` (table ip others, chain post), where the server 10.2.0.2 is";
+    let words = "BAD   MASQUERADE towards `servers` (table ip others, chain post), where the server 10.2.0.2:8080 is (`s`, ";
     ensure!(code == Some(2) && text.contains(words), "{text}");
     nat("oifname \"clients\" counter masquerade")?;
     let (text, code) = doctor()?;

@@ -12,6 +12,7 @@ mod deploy;
 mod documented;
 mod drop_in;
 mod engine;
+mod gateway;
 mod holder;
 mod image;
 mod memory;
@@ -21,7 +22,7 @@ mod takeover;
 mod topologies;
 
 /// The tests of all parts.
-pub const TESTS: [&[crate::Test]; 12] = [
+pub const TESTS: [&[crate::Test]; 13] = [
     documented::TESTS,
     capabilities::TESTS,
     drop_in::TESTS,
@@ -29,6 +30,7 @@ pub const TESTS: [&[crate::Test]; 12] = [
     takeover::TESTS,
     holder::TESTS,
     deploy::TESTS,
+    gateway::TESTS,
     bad_input::TESTS,
     memory::TESTS,
     stop::TESTS,

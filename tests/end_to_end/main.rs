@@ -21,6 +21,8 @@ mod isolation;
 mod kill;
 mod kinds;
 mod modules;
+mod names;
+mod obstacles;
 mod parity;
 mod reload;
 mod repair;
@@ -68,6 +70,8 @@ fn main() {
         intercept::TESTS,
         intercept::closed::TESTS,
         canary::TESTS,
+        obstacles::TESTS,
+        names::TESTS,
         shared_address::TESTS,
         reload::TESTS,
         draining::TESTS,

@@ -145,17 +145,18 @@ fn a_wildcard_transparent_listener_hijacks_nobody() -> Result<()> {
 
 fn marks_of_others_stay_and_do_not_matter() -> Result<()> {
     let stage = Stage::new("marks")?;
-    // Somebody marks every packet before us, and counts after us how many still carry the mark.
+    // The bits of kube-proxy (0x4000, 0x8000), of Tailscale (0x40000) and more are on every packet before us; after us it
+    // is counted how many have lost them.
     stage.hosts.balancer.nft(
         "table inet others {
            counter lost { }
            chain early {
              type filter hook prerouting priority -200
-             meta mark set 0x101
+             meta mark set 0x4c101
            }
            chain late {
              type filter hook prerouting priority -100
-             meta mark & 0x101 != 0x101 counter name lost
+             meta mark & 0x4c101 != 0x4c101 counter name lost
            }
          }",
     )?;

@@ -17,6 +17,7 @@ mod execute;
 mod hold;
 mod intercept;
 mod log;
+mod obstacles;
 mod output;
 mod run;
 mod shell;

@@ -29,6 +29,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::api;
 use crate::admin::place::Place;
+use crate::obstacles::Obstacle;
 use crate::systemd::Systemd;
 use crate::takeover::wire::Wire;
 use crate::upkeep::Upkeep;
@@ -120,9 +121,16 @@ pub enum Inner {
         generation: Generation,
         /// All of them.
         servers: Option<Vec<ServerState>>,
+        /// Servers that HAProxy connects to from their own addresses.
+        to_themselves: BTreeSet<SocketAddr>,
     },
     /// What the canary has come to.
-    Canary(Vec<(SocketAddr, clearway_kernel::canary::Outcome)>),
+    Canary {
+        /// Of each server.
+        outcomes: Vec<(SocketAddr, clearway_kernel::canary::Outcome)>,
+        /// What is in the way, as far as it is a problem.
+        obstacles: Vec<Obstacle>,
+    },
     /// Lines for the log, each once.
     Notices(Vec<String>),
 }
@@ -383,12 +391,12 @@ impl Shell {
                 Event::TimePassed
             }
             Inner::Takeover(news) => self.hear_of_a_takeover(news),
-            Inner::Servers { generation, servers } => {
-                self.hear_of_servers(generation, servers.as_deref());
+            Inner::Servers { generation, servers, to_themselves } => {
+                self.hear_of_servers(generation, servers.as_deref(), &to_themselves);
                 Event::TimePassed
             }
-            Inner::Canary(outcomes) => {
-                self.canary.hear(outcomes);
+            Inner::Canary { outcomes, obstacles } => {
+                self.canary.hear(outcomes, obstacles);
                 Event::TimePassed
             }
             Inner::Notices(lines) => {
@@ -653,6 +661,7 @@ impl Shell {
         status.redirected = self.redirection.describe();
         status.custody = self.custody.addresses();
         status.canary = self.canary.describe();
+        status.obstacles = self.servers.obstacles().chain(self.canary.obstacles().iter().cloned()).collect();
         status.plumbing = self.plumbing.as_ref().and_then(|one| serde_json::to_value(one.describe()).ok());
         let questions: Vec<(u32, Sessions)> = self
             .running

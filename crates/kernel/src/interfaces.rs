@@ -5,7 +5,7 @@
 //! theirs. It decides nothing.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -31,9 +31,43 @@ pub fn in_use() -> BTreeSet<String> {
     named(&read("/proc/net/route"), &read("/proc/net/if_inet6"))
 }
 
-/// By which interface the main routing table leads to an IPv4 address. Other tables and rules are not asked.
-pub fn towards(address: Ipv4Addr) -> Option<String> {
-    lead_to(&std::fs::read_to_string("/proc/net/route").ok()?, address)
+/// By which interface the routing tables lead to an address: of IPv4 the main one, of IPv6 all of them at once. Rules are
+/// not asked.
+pub fn towards(address: IpAddr) -> Option<String> {
+    let read = |name: &str| std::fs::read_to_string(name).ok();
+    match address {
+        IpAddr::V4(address) => lead_to(&read("/proc/net/route")?, address),
+        IpAddr::V6(address) => lead_to_v6(&read("/proc/net/ipv6_route")?, address),
+    }
+}
+
+/// Whether an interface has an IPv6 link-local address; nothing where IPv6 is not there.
+pub fn has_link_local(name: &str) -> Option<bool> {
+    Some(is_linked(&std::fs::read_to_string("/proc/net/if_inet6").ok()?, name))
+}
+
+/// The scope of an address is its fourth word: 20 is the link.
+fn is_linked(addresses: &str, name: &str) -> bool {
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    addresses.lines().map(words).any(|words| {
+        words.get(3).is_some_and(|scope| scope == "20") && words.get(5).is_some_and(|of| of == name)
+    })
+}
+
+/// The longest prefix counts, then the smallest metric. Routes that refuse (`RTF_REJECT`) lead nowhere; that of `lo` behind
+/// all others is one.
+fn lead_to_v6(routes: &str, address: Ipv6Addr) -> Option<String> {
+    const REJECT: u32 = 0x0200;
+    let route = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |at: usize| u32::from_str_radix(words.get(at)?, 16).ok();
+        let destination = u128::from_str_radix(words.first()?, 16).ok()?;
+        let length = number(1).filter(|length| *length <= 128)?;
+        let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+        let leads = u128::from(address) & mask == destination & mask && number(8)? & REJECT == 0;
+        leads.then_some((length, u32::MAX - number(5)?, (*words.get(9)?).to_owned()))
+    };
+    routes.lines().filter_map(route).max().map(|(_, _, interface)| interface)
 }
 
 /// The longest prefix counts. Numbers are hexadecimal, addresses in the byte order of this machine.
@@ -81,6 +115,26 @@ mod tests {
             assert_eq!(lead_to(routes, Ipv4Addr::new(172, 17, 3, 3)).as_deref(), Some("eth0"));
         }
         assert_eq!(lead_to("", Ipv4Addr::LOCALHOST), None);
+    }
+
+    #[test]
+    fn the_longest_prefix_leads_in_ipv6_too() {
+        let zero = "0".repeat(32);
+        let net = format!("fd02{}", "0".repeat(28));
+        let routes = format!(
+            "{net} 40 {zero} 00 {zero} 00000100 00000001 00000000 00000001  servers\n\
+             {zero} 00 {zero} 00 {net} 00000400 00000001 00000000 00000003     eth0\n\
+             {zero} 00 {zero} 00 {zero} ffffffff 00000001 00000000 00200200       lo\nbroken\n"
+        );
+        assert_eq!(lead_to_v6(&routes, "fd02::2".parse().unwrap()).as_deref(), Some("servers"));
+        assert_eq!(lead_to_v6(&routes, "fd03::2".parse().unwrap()).as_deref(), Some("eth0"));
+        assert_eq!(lead_to_v6("", Ipv6Addr::LOCALHOST), None);
+    }
+
+    #[test]
+    fn a_link_local_address_is_known_by_its_scope() {
+        let addresses = "fd00 02 40 00 80     eth0\nfe80 03 40 20 80 eth1\nbroken\n";
+        assert!(is_linked(addresses, "eth1") && !is_linked(addresses, "eth0"));
     }
 
     #[test]

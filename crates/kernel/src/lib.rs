@@ -12,6 +12,7 @@
 //! | [`nft`] | the table that marks packets for transparent sockets |
 //! | [`gate`] | stopping new clients for a moment: dropped, or held and let go |
 //! | [`flip`] | the table that sends new clients of a public port to one of several private ones |
+//! | [`others`] | what the packet filter of others does to transparent connections |
 //! | [`routing`] | the rules and routes that deliver marked packets locally |
 //! | [`listeners`] | who listens on a port; listening on an address that is not here |
 //! | [`steering`] | which of the sockets of one address get the new clients |
@@ -37,6 +38,7 @@ pub mod memory;
 mod modules;
 pub mod netlink;
 pub mod nft;
+pub mod others;
 pub mod plumbing;
 pub mod queues;
 pub mod routing;

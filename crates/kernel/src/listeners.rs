@@ -6,6 +6,7 @@
 //! HAProxy has it. Nothing here accepts.
 
 mod foreign;
+mod hairpins;
 mod holders;
 mod reserve;
 mod strangers;
@@ -13,6 +14,7 @@ mod table;
 
 pub(crate) use foreign::covers;
 pub use foreign::{bind_foreign, is_local};
+pub use hairpins::to_themselves;
 pub use holders::{Error, Holder, Process, holders};
 pub use reserve::{Reserved, reserve};
 pub use strangers::{Managed, Stranger, strangers};

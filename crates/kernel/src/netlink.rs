@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
+pub(crate) mod attributes;
 mod batch;
 mod frame;
 

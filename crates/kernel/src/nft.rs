@@ -66,7 +66,6 @@ mod error;
 pub(crate) mod expressions;
 mod interception;
 mod list;
-mod masquerade;
 mod name;
 pub(crate) mod rules;
 mod strays;
@@ -76,8 +75,6 @@ pub use error::Error;
 pub(crate) use error::{explain, is};
 pub use list::{Listed, list};
 pub(crate) use list::{is_alive, list_named};
-pub use masquerade::{Masquerade, masquerades};
-pub(crate) use masquerade::{attribute, text};
 pub(crate) use name::nonce;
 pub use name::{NotOurs, TableName};
 

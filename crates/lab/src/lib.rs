@@ -7,6 +7,7 @@
 //! | [`namespace`], [`topology`] | hosts; everything started in one dies with it |
 //! | [`server`], [`load`], [`session`], [`keep_alive`] | the two ends of the traffic |
 //! | [`balancer`], [`process`] | the process under test, seen from outside |
+//! | [`names`] | a DNS server whose table changes |
 //! | [`container`] | the same in a container of a real engine |
 //! | [`kernel`] | what the kernel holds, read back with the kernel's own tools |
 //! | [`mod@bench`], [`demo`] | what people run |
@@ -23,6 +24,7 @@ pub mod demo;
 pub mod keep_alive;
 pub mod kernel;
 pub mod load;
+pub mod names;
 pub mod namespace;
 pub mod process;
 pub mod server;

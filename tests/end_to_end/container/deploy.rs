@@ -22,7 +22,7 @@ crate::tests![
 ];
 
 /// The words that begin a command of compose; without one there is nothing to test.
-fn compose() -> Result<&'static [&'static str]> {
+pub fn compose() -> Result<&'static [&'static str]> {
     static FOUND: OnceLock<Option<&'static [&'static str]>> = OnceLock::new();
     let known: [&'static [&'static str]; 2] = [&["docker", "compose"], &["docker-compose"]];
     let answers = |words: &&'static [&'static str]| {

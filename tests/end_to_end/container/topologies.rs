@@ -20,7 +20,7 @@ crate::tests![servers_in_containers_on_a_bridge_of_this_host, servers_that_share
 const PORT: u16 = 8080;
 
 /// Where the lab's own program is, for a container to run.
-fn lab() -> Result<PathBuf> {
+pub fn lab() -> Result<PathBuf> {
     let running = std::env::current_exe().context("asking for our own path")?;
     let mut folders = running.ancestors().skip(1);
     let found = folders.find_map(|folder| folder.join("clearway-lab").is_file().then(|| folder.to_owned()));

@@ -5,6 +5,8 @@ use clearway_core::strategy::{Moved, Strategy};
 use clearway_core::supervisor::{Answer, Failure};
 use serde::{Deserialize, Serialize};
 
+use crate::obstacles::Obstacle;
+
 /// Answer to `GET /status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -37,6 +39,9 @@ pub struct Status {
     /// What the canary says of each transparent server.
     #[serde(default)]
     pub canary: Vec<SeenByCanary>,
+    /// What stands in the way of transparent connections, as far as it is a problem.
+    #[serde(default)]
+    pub obstacles: Vec<Obstacle>,
     /// Whether the configuration on disk is the one that serves; unset while none does.
     #[serde(default)]
     pub configuration: Option<OnDisk>,
@@ -63,6 +68,9 @@ pub struct SeenByCanary {
     pub verdict: String,
     /// One sentence.
     pub words: String,
+    /// Its name and its line in the files; unset where there is none.
+    #[serde(default)]
+    pub line: Option<String>,
     /// What usually causes it and what mends it.
     #[serde(default)]
     pub hints: Vec<String>,
@@ -206,6 +214,7 @@ impl Status {
             custody: Vec::new(),
             plumbing: None,
             canary: Vec::new(),
+            obstacles: Vec::new(),
             configuration: None,
             strangers: Vec::new(),
         }

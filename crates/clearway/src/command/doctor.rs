@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::admin::find;
 use crate::cli::Target;
+use crate::obstacles::{self, Bits, Obstacle, Severity};
 use crate::shell::{Program, read_configuration};
 use crate::strategies;
 
@@ -31,18 +32,10 @@ struct Finding {
     saw: String,
     /// Why it matters, where it does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    matters: Option<&'static str>,
+    matters: Option<String>,
     /// What mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Severity {
-    Good,
-    Note,
-    Problem,
 }
 
 impl Finding {
@@ -54,9 +47,17 @@ impl Finding {
         Self { severity: Severity::Note, ..Self::good(saw) }
     }
 
-    fn problem(saw: impl Into<String>, matters: &'static str, remedy: impl Into<String>) -> Self {
-        let (matters, remedy) = (Some(matters), Some(remedy.into()));
+    fn problem(saw: impl Into<String>, matters: &str, remedy: impl Into<String>) -> Self {
+        let (matters, remedy) = (Some(matters.to_owned()), Some(remedy.into()));
         Self { severity: Severity::Problem, saw: saw.into(), matters, remedy }
+    }
+}
+
+impl From<Obstacle> for Finding {
+    fn from(obstacle: Obstacle) -> Self {
+        let Obstacle { severity, saw, matters, remedy } = obstacle;
+        let unless_empty = |text: String| (!text.is_empty()).then_some(text);
+        Self { severity, saw, matters: unless_empty(matters), remedy: unless_empty(remedy) }
     }
 }
 
@@ -69,13 +70,15 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     findings.extend(Strategy::ALL.map(|one| strategy(one, target.settings.strategy)));
     findings.push(left_behind());
     findings.push(running(target));
-    findings.extend(transparent::canary(&target.settings).await);
+    let status = super::ask_status(&target.settings).await.ok().map(|(status, _)| status);
+    findings.extend(status.iter().flat_map(transparent::of_a_running_one));
+    let bits = transparent::bits(&target.settings, status.as_ref());
     let interception = &target.settings.interception;
     findings.extend(intercepted::host(interception));
     if arguments.is_empty() {
-        findings.extend(transparent::masquerades(None));
+        findings.extend(obstacles::find(&[], bits).into_iter().map(Finding::from));
     } else {
-        findings.extend(configuration(interception, arguments)?);
+        findings.extend(configuration(interception, arguments, bits)?);
     }
     if target.json {
         crate::say!("{}", serde_json::json!({ "findings": findings }));
@@ -93,7 +96,7 @@ fn print(finding: &Finding) {
         Severity::Problem => "BAD ",
     };
     crate::say!("{mark}  {}", finding.saw);
-    if let Some(matters) = finding.matters {
+    if let Some(matters) = &finding.matters {
         crate::say!("      why it matters: {matters}");
     }
     if let Some(remedy) = &finding.remedy {
@@ -218,7 +221,11 @@ fn running(target: &Target) -> Finding {
     }
 }
 
-fn configuration(interception: &Interception, arguments: Vec<OsString>) -> Result<Vec<Finding>, Failure> {
+fn configuration(
+    interception: &Interception,
+    arguments: Vec<OsString>,
+    bits: Bits,
+) -> Result<Vec<Finding>, Failure> {
     let invocation = super::invocation(arguments)?;
     let configuration = match read_configuration(&invocation) {
         Ok(configuration) => configuration,
@@ -232,23 +239,19 @@ fn configuration(interception: &Interception, arguments: Vec<OsString>) -> Resul
         .transparent
         .iter()
         .map(|line| Finding::good(format!("transparent, {}: `{}`", line.span, line.text)));
-    let mismatches = configuration.mismatches();
-    let mismatches = mismatches.iter().map(|mismatch| {
-        Finding::problem(
-            mismatch.to_string(),
-            "every connection of these clients to this server fails, and its health check is green",
-            "docs/how-to/transparent-proxying.md, \"The balancer\"",
-        )
-    });
     let mounts = FileMount::of(configuration.files.iter().map(|file| &*file.path));
     let mounts = mounts.iter().map(|mount| {
         if mount.deleted { Finding::note(mount.replaced()) } else { Finding::note(mount.note()) }
     });
-    let of_files = notes.chain(transparent).chain(mismatches).chain(mounts);
-    Ok(of_files
-        .chain(intercepted::listeners(&configuration, interception))
-        .chain(transparent::masquerades(Some(&configuration)))
-        .chain(transparent::sysctls(&configuration))
-        .chain(transparent::clients_that_cannot(&configuration))
-        .collect())
+    let mut findings: Vec<Finding> = notes.chain(transparent).chain(mounts).collect();
+    findings.extend(intercepted::listeners(&configuration, interception));
+    findings.extend(obstacles::mismatches(&configuration).into_iter().map(Finding::from));
+    if configuration.is_transparent() {
+        let servers = obstacles::in_the_files(&configuration);
+        findings.extend(obstacles::find(&servers, bits).into_iter().map(Finding::from));
+        findings.extend(transparent::names(&configuration));
+        findings.extend(transparent::sysctls(&servers));
+        findings.extend(transparent::clients_that_cannot(&configuration, &servers));
+    }
+    Ok(findings)
 }

@@ -94,6 +94,9 @@ fn in_words(status: &Status) -> String {
         let fail = status.plumbing.as_ref().and_then(|plumbing| plumbing.get("fail")?.as_str());
         let _ = writeln!(text, "intercepted: {rule} (fails {})", fail.unwrap_or("?"));
     }
+    for one in &status.obstacles {
+        let _ = writeln!(text, "IN THE WAY: {}", one.saw);
+    }
     text + &canary(&status.canary)
 }
 
@@ -102,7 +105,10 @@ fn canary(seen: &[SeenByCanary]) -> String {
     let wrong: Vec<String> = seen
         .iter()
         .filter(|one| one.verdict != "works")
-        .map(|one| format!("canary: the server {}: {}\n", one.address, one.words))
+        .map(|one| {
+            let line = one.line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default();
+            format!("canary: the server {}: {}{line}\n", one.address, one.words)
+        })
         .collect();
     match (seen.len(), wrong.len()) {
         (0, _) => String::new(),

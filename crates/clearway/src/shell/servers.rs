@@ -26,6 +26,7 @@ use tracing::{debug, info};
 
 use super::{Inner, Shell, thread};
 use crate::due;
+use crate::obstacles::{self, Known, Obstacle};
 
 /// How often HAProxy is asked. A server that is added at run time on this host waits for so long.
 pub const PACE: Duration = Duration::from_secs(10);
@@ -39,6 +40,10 @@ pub struct Servers {
     /// Whose they are; unset while nothing transparent serves.
     of: Option<(Generation, Arc<Configuration>)>,
     known: BTreeSet<SocketAddr>,
+    /// Those that were seen to be clients as well.
+    seen_as_clients: BTreeSet<Known>,
+    /// What the files say that cannot work.
+    mismatches: Vec<Obstacle>,
     /// When to ask; unset while an answer is awaited.
     ask_at: Option<Instant>,
     /// Whether this generation has not answered yet.
@@ -51,9 +56,18 @@ impl Servers {
         self.of = of;
         self.ask_at = self.of.as_ref().map(|_| Instant::now());
         self.fresh = true;
+        self.seen_as_clients.clear();
+        let configuration = self.of.as_ref().map(|(_, configuration)| configuration);
+        self.mismatches = configuration.map(|one| obstacles::mismatches(one)).unwrap_or_default();
         if self.of.is_none() {
             self.known.clear();
         }
+    }
+
+    /// For the status: what cannot work, by the files and by what was seen.
+    pub fn obstacles(&self) -> impl Iterator<Item = Obstacle> {
+        let clients = self.seen_as_clients.iter().map(obstacles::is_its_own_client);
+        self.mismatches.iter().cloned().chain(clients)
     }
 
     /// Waits until HAProxy is to be asked.
@@ -106,6 +120,12 @@ pub fn follow(plumbing: &mut Plumbing, needs: &Needs) -> Result<(Vec<String>, Op
     }
 }
 
+/// For the log.
+fn said_of(known: &Known) -> String {
+    let Obstacle { saw, remedy, .. } = obstacles::is_its_own_client(known);
+    format!("{saw}; {remedy}")
+}
+
 /// Both.
 pub fn union(mut one: Needs, other: &Needs) -> Needs {
     one.loopback.extend(&other.loopback);
@@ -123,16 +143,26 @@ impl Shell {
         let begun = question.is_some_and(|question| {
             thread::spawn("asking where the servers are", move || {
                 let servers = question.servers(LIMIT);
-                let _ = inner.send(Inner::Servers { generation, servers });
+                let to_themselves = listeners::to_themselves().unwrap_or_else(|error| {
+                    debug!("looking for servers that are clients: {error}");
+                    BTreeSet::new()
+                });
+                let _ = inner.send(Inner::Servers { generation, servers, to_themselves });
             })
         });
         if !begun {
-            let _ = failed.send(Inner::Servers { generation, servers: None });
+            let to_themselves = BTreeSet::new();
+            let _ = failed.send(Inner::Servers { generation, servers: None, to_themselves });
         }
     }
 
     /// The answer, or none.
-    pub fn hear_of_servers(&mut self, generation: Generation, servers: Option<&[ServerState]>) {
+    pub fn hear_of_servers(
+        &mut self,
+        generation: Generation,
+        servers: Option<&[ServerState]>,
+        to_themselves: &BTreeSet<SocketAddr>,
+    ) {
         if self.servers.of.as_ref().is_none_or(|(of, _)| *of != generation) {
             return;
         }
@@ -146,14 +176,24 @@ impl Shell {
         let Some((_, configuration)) = &self.servers.of else { return };
         let transparent =
             states.iter().filter(|one| configuration.servers.is_transparent(&one.proxy, &one.name));
-        let transparent: Vec<(SocketAddr, bool)> =
-            transparent.filter_map(|one| Some((one.address?, one.maintenance))).collect();
-        self.servers.known = transparent.iter().map(|(address, _)| *address).collect();
+        let line = |one: &ServerState| match configuration.servers.find(&one.proxy, &one.name) {
+            Some(server) if !server.template => Known::line(server),
+            Some(template) => format!("`{}`, {}", one.name, template.span),
+            None => format!("`{}/{}`, added at run time", one.proxy, one.name),
+        };
+        let transparent: Vec<(Known, bool)> = transparent
+            .filter_map(|one| Some((Known { address: one.address?, line: line(one) }, one.maintenance)))
+            .collect();
+        self.servers.known = transparent.iter().map(|(known, _)| known.address).collect();
+        let clients = transparent.iter().map(|(known, _)| known);
+        let clients = clients.filter(|known| to_themselves.contains(&known.address));
+        self.servers.seen_as_clients.extend(clients.cloned());
+        let said: Vec<String> = self.servers.seen_as_clients.iter().map(said_of).collect();
+        self.say_once(said.into_iter());
         let fresh = std::mem::take(&mut self.servers.fresh);
         let changed = self.follow_the_servers();
         // Nobody is sent to one in maintenance, so its way is nobody's matter.
-        let used =
-            transparent.into_iter().filter(|(_, maintenance)| !maintenance).map(|(address, _)| address);
+        let used = transparent.into_iter().filter(|(_, maintenance)| !maintenance).map(|(known, _)| known);
         self.canary.watch(used, fresh || changed);
     }
 

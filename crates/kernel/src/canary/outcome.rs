@@ -153,10 +153,12 @@ impl Outcome {
                 "if the server routes only its known clients through this host, set CLEARWAY_CANARY_ADDRESS to an \
                  unused address of theirs",
             ],
-            Self::NoWayBack { server: Place::Here, .. } => {
-                &["the server is on this host: its answers to clients stay here only with a policy rule \
-                 (`ip rule`, proto 179) and without a filter on the way (Kubernetes blocks 127.0.0.0/8 for others)"]
-            }
+            Self::NoWayBack { server: Place::Here, .. } => &[
+                "the server is on this host: its answers to clients stay here only with a policy rule \
+                 (`ip rule`, proto 179) and without a filter on the way (Kubernetes blocks 127.0.0.0/8 for others)",
+                "a host without a default route answers only addresses that it has a route to: set \
+                 CLEARWAY_CANARY_ADDRESS to an unused address of the clients' networks",
+            ],
             Self::Refused { own: Answer::Accepts } => {
                 &["a firewall, on the server or before it, resets what comes from foreign addresses; \
                  CLEARWAY_CANARY_ADDRESS sets another one, if only that one is filtered"]

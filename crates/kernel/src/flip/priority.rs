@@ -4,8 +4,9 @@ use netlink_packet_netfilter::nftables::{ChainMessage, NfTablesMessage};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 
 use super::Error;
+use crate::netlink::attributes::{attribute, text};
 use crate::netlink::{Client, Reply};
-use crate::nft::{self, TableName, attribute, text};
+use crate::nft::{self, TableName};
 
 /// Where a table stands that is alone: before `dstnat` (-100), where Docker, Kubernetes and people have their rules.
 pub(super) const USUAL: i32 = -110;

@@ -22,6 +22,8 @@ pub(crate) enum State {
     Listening,
     /// Requests whose handshake is not complete, and connections of TCP Fast Open.
     HalfOpen,
+    /// Connections that this host begins, until they are answered.
+    Opening,
 }
 
 /// One line of the table.
@@ -53,6 +55,7 @@ pub(crate) fn rows(state: State, port: u16, families: &[Family]) -> Result<Vec<R
         let doing = match state {
             State::Listening => "that listen",
             State::HalfOpen => "of half-open connections",
+            State::Opening => "of connections that are being opened",
         };
         let what = match port {
             0 => format!("listing {family} sockets {doing}"),
@@ -80,6 +83,7 @@ fn request(family: Family, state: State, port: u16) -> SockDiagMessage {
         states: match state {
             State::Listening => StateFlags::LISTEN,
             State::HalfOpen => StateFlags::SYN_RECV,
+            State::Opening => StateFlags::SYN_SENT,
         },
         socket_id: SocketId { source_port: port, ..socket_id },
     })

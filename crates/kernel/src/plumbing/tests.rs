@@ -24,6 +24,7 @@ fn rule(preference: u32, fwmark: Option<(u32, u32)>, protocol: u8) -> Rule {
         of_tcp: false,
         protocol,
         inverted: false,
+        narrowed: false,
     }
 }
 

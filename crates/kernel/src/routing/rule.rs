@@ -20,6 +20,8 @@ use crate::netlink::{Client, Reply};
 
 /// `sizeof(struct fib_rule_hdr)`.
 const HEADER: usize = 12;
+/// `RT_TABLE_LOCAL`.
+const LOCAL: u32 = 255;
 
 /// A rule, as far as it concerns us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct Rule {
     pub protocol: u8,
     /// `not`: it takes what does not match.
     pub inverted: bool,
+    /// Whether it has a condition that is not among these: a network, an outgoing interface, a user.
+    pub narrowed: bool,
 }
 
 impl Rule {
@@ -75,6 +79,7 @@ impl Rule {
             of_tcp: false,
             protocol: TAG,
             inverted: false,
+            narrowed: false,
         };
         let jump = Self {
             preference: first,
@@ -133,6 +138,26 @@ impl Rule {
         self.fwmark.is_some_and(|(value, mask)| {
             mask & mark.value() != 0 && (value & mark.value() != 0 || mask != u32::MAX)
         })
+    }
+
+    /// Whether packets that it matches do not go on to the rules behind it, but for table `local`, which everybody has.
+    pub fn takes_packets(&self) -> bool {
+        let local = self.action == RuleAction::ToTable && self.table == LOCAL;
+        !local && self.action != RuleAction::Nop
+    }
+
+    /// Whether it matches every packet.
+    pub fn is_unconditional(&self) -> bool {
+        let conditions = [
+            self.fwmark.is_some(),
+            self.input.is_some(),
+            self.source.is_some(),
+            self.destination.is_some(),
+            self.destination_ports.is_some(),
+            self.of_tcp,
+            self.narrowed,
+        ];
+        !self.inverted && !conditions.contains(&true)
     }
 
     /// What rejects before look-ups before jumps before targets: the reverse of [`Rule::wanted`].
@@ -237,6 +262,9 @@ impl fmt::Display for Rule {
             (RuleAction::Prohibit, _) => write!(f, " prohibit")?,
             (action, _) => write!(f, " action {}", u8::from(action))?,
         }
+        if self.narrowed {
+            f.write_str(" ...")?;
+        }
         write!(f, " proto {}", self.protocol)
     }
 }
@@ -272,9 +300,10 @@ pub(super) fn decode(reply: &Reply, family: Family) -> Option<Rule> {
         of_tcp: false,
         protocol: 0,
         inverted: header.flags.contains(RuleFlags::Invert),
+        narrowed: header.tos != 0,
     };
     let (mut value, mut mask) = (None, None);
-    let mut ports = None;
+    let (mut of_any, mut ports) = (true, None);
     for nla in NlasIterator::new(reply.payload.get(HEADER..)?).flatten() {
         match RuleAttribute::parse(&nla) {
             Ok(RuleAttribute::Priority(preference)) => rule.preference = preference,
@@ -288,16 +317,28 @@ pub(super) fn decode(reply: &Reply, family: Family) -> Option<Rule> {
                 rule.source = Some(source);
             }
             Ok(RuleAttribute::Destination(network)) => rule.destination = Some((network, header.dst_len)),
-            Ok(RuleAttribute::IpProtocol(protocol)) => rule.of_tcp = protocol == IpProtocol::Tcp,
+            Ok(RuleAttribute::IpProtocol(protocol)) => {
+                (rule.of_tcp, of_any) = (protocol == IpProtocol::Tcp, false);
+            }
             Ok(RuleAttribute::DestinationPortRange(range)) => {
                 rule.destination_ports = Some(Ports { first: range.start, last: range.end });
             }
             Ok(RuleAttribute::SourcePortRange(range)) => ports = Some(range),
+            // `nothing but the default route`, and so on: it lets some packets go on.
+            Ok(
+                RuleAttribute::Source(_)
+                | RuleAttribute::Oifname(_)
+                | RuleAttribute::UidRange(_)
+                | RuleAttribute::TunId(_)
+                | RuleAttribute::L3MDev(_),
+            ) => rule.narrowed = true,
+            Ok(RuleAttribute::SuppressPrefixLen(length)) if length != u32::MAX => rule.narrowed = true,
             _ => {}
         }
     }
     let of_tcp = rule.of_tcp;
     rule.source_port = ports.filter(|range| of_tcp && range.start == range.end).map(|range| range.start);
+    rule.narrowed |= (rule.source_port.is_none() && ports.is_some()) || (!of_any && !of_tcp);
     // A mark of 0 is not told (`fwmark 0/0x20000000`), a mask always where there is one.
     rule.fwmark = value.or(mask.map(|_| 0)).map(|value| (value, mask.unwrap_or(u32::MAX)));
     Some(rule)

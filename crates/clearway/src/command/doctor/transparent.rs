@@ -1,24 +1,35 @@
-//! What keeps transparent connections from working, or hides the clients from the servers: seen by the canary of a
-//! running Clearway, in the rules of others, and in the configuration.
+//! What keeps transparent connections from working, or hides the clients from the servers: seen by a running Clearway, in
+//! the settings of the kernel, and in the configuration. What others have in the way is [`crate::obstacles`].
 
-use std::net::IpAddr;
-
+use clearway_core::names::Mark;
 use clearway_core::settings::Settings;
 use clearway_haproxy::configuration::Configuration;
-use clearway_kernel::interfaces;
-use clearway_kernel::nft::{self, Masquerade};
 
 use super::Finding;
-use crate::admin::api::SeenByCanary;
+use crate::admin::api::{SeenByCanary, Status};
+use crate::obstacles::{Bits, Known};
 
 /// What the Clearway that runs here knows of its servers.
-pub async fn canary(settings: &Settings) -> Vec<Finding> {
-    let Ok((status, _)) = crate::command::ask_status(settings).await else { return Vec::new() };
-    status.canary.iter().map(of_a_server).collect()
+pub fn of_a_running_one(status: &Status) -> Vec<Finding> {
+    // What is in the way is looked for anew; who is whose client only it has seen.
+    let clients = status.obstacles.iter().filter(|one| one.saw.contains(" is a client as well: "));
+    status.canary.iter().map(of_a_server).chain(clients.cloned().map(Finding::from)).collect()
+}
+
+/// The bits of a running Clearway, else those that it would have.
+pub fn bits(settings: &Settings, status: Option<&Status>) -> Bits {
+    let plumbing = status.and_then(|status| status.plumbing.as_ref());
+    let bit = |name: &str| {
+        let value = u32::try_from(plumbing?.get(name)?.as_u64()?).ok()?;
+        let bit = u8::try_from(value.trailing_zeros()).ok().and_then(Mark::bit)?;
+        (bit.value() == value).then_some(bit)
+    };
+    Bits { diverted: bit("mark").or(settings.mark).unwrap_or(Mark::DEFAULT), replies: bit("reply_mark") }
 }
 
 fn of_a_server(seen: &SeenByCanary) -> Finding {
-    let saw = format!("the server {}: {}", seen.address, seen.words);
+    let line = seen.line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default();
+    let saw = format!("the server {}: {}{line}", seen.address, seen.words);
     let remedy = (!seen.hints.is_empty()).then(|| seen.hints.join("; or "));
     match seen.verdict.as_str() {
         "works" => Finding::good(saw),
@@ -31,64 +42,58 @@ fn of_a_server(seen: &SeenByCanary) -> Finding {
     }
 }
 
-/// Rules of others that hide the clients. Bad where a transparent server is behind one, as far as that can be told.
-pub fn masquerades(configuration: Option<&Configuration>) -> Vec<Finding> {
-    let servers: Vec<IpAddr> = configuration.iter().flat_map(|one| addresses(one)).collect();
-    let on_the_way = |rule: &Masquerade| {
-        servers.iter().find(|server| match (server, &rule.interface) {
-            (_, None) => true,
-            (IpAddr::V4(server), Some(interface)) => interfaces::towards(*server).as_ref() == Some(interface),
-            (IpAddr::V6(_), Some(_)) => false,
-        })
-    };
-    let matters =
-        "transparent connections that leave there get this host's address, and the servers see that";
-    let remedy = "limit the rule to what it is for, such as `ip saddr` of the containers' network";
-    let finding = |rule: &Masquerade| match on_the_way(rule) {
-        Some(server) => Finding::problem(format!("{rule}, where the server {server} is"), matters, remedy),
-        None => Finding { matters: Some(matters), ..Finding::note(rule.to_string()) },
-    };
-    match nft::masquerades() {
-        Ok(found) => found.iter().map(finding).collect(),
-        Err(error) => {
-            vec![Finding::note(format!("rules that hide the clients could not be looked for: {error}"))]
-        }
-    }
-}
-
-/// Of the transparent servers, as far as the files say them.
-fn addresses(configuration: &Configuration) -> impl Iterator<Item = IpAddr> {
-    configuration.servers.transparent().filter_map(|server| Some(server.address()?.ip()))
+/// Of servers that the files give no address nothing more can be said.
+pub fn names(configuration: &Configuration) -> Option<Finding> {
+    let unknown = configuration.servers.transparent().filter(|server| server.address().is_none());
+    let lines: Vec<String> = unknown.take(8).map(Known::line).collect();
+    (!lines.is_empty()).then(|| {
+        Finding::note(format!(
+            "where these servers are, the files do not say, so what is in their way is not known here; a Clearway that \
+             runs asks HAProxy: {}",
+            lines.join("; ")
+        ))
+    })
 }
 
 /// `route_localnet` lets others in to 127.0.0.0/8, whose answers our rule would keep here.
-pub fn sysctls(configuration: &Configuration) -> Vec<Finding> {
-    let loopback = addresses(configuration).any(|ip| ip.is_loopback());
+pub fn sysctls(servers: &[Known]) -> Vec<Finding> {
+    let loopback = servers.iter().any(|server| server.address.ip().is_loopback());
     let is_set = |name: &str| {
         std::fs::read_to_string(format!("/proc/sys/net/{name}")).is_ok_and(|value| value.trim() == "1")
     };
-    let route_localnet = loopback && is_set("ipv4/conf/all/route_localnet");
-    let note = Finding {
-        matters: Some(
-            "whoever is sent to a transparent server on 127.0.0.1 by DNAT gets no answer while Clearway's rule is there",
-        ),
-        remedy: Some("let that server listen on another address of this host as well".to_owned()),
-        ..Finding::note("net.ipv4.conf.all.route_localnet is 1")
-    };
-    route_localnet.then_some(note).into_iter().collect()
+    let mut found = Vec::new();
+    if loopback && is_set("ipv4/conf/all/route_localnet") {
+        found.push(Finding {
+            matters: Some(
+                "whoever is sent to a transparent server on 127.0.0.1 by DNAT gets no answer while Clearway's rule is there"
+                    .to_owned(),
+            ),
+            remedy: Some("let that server listen on another address of this host as well".to_owned()),
+            ..Finding::note("net.ipv4.conf.all.route_localnet is 1")
+        });
+    }
+    if servers.iter().any(|server| server.address.is_ipv6()) && is_set("ipv6/conf/lo/disable_ipv6") {
+        found.push(Finding::problem(
+            "net.ipv6.conf.lo.disable_ipv6 is 1",
+            "the route that brings answers of IPv6 servers to this host cannot be made",
+            "`sysctl -w net.ipv6.conf.lo.disable_ipv6=0`, or `--sysctl net.ipv6.conf.lo.disable_ipv6=0` with `docker run`",
+        ));
+    }
+    found
 }
 
 /// Clients that no server can see, with the lines that give them a plain backend.
-pub fn clients_that_cannot(configuration: &Configuration) -> Option<Finding> {
+pub fn clients_that_cannot(configuration: &Configuration, servers: &[Known]) -> Option<Finding> {
     let backend = &configuration.servers.transparent().next()?.section.name;
-    let mut addresses: Vec<String> =
-        addresses(configuration).filter(|ip| !ip.is_loopback()).map(|ip| ip.to_string()).collect();
+    let elsewhere = servers.iter().map(|server| server.address.ip()).filter(|ip| !ip.is_loopback());
+    let mut addresses: Vec<String> = elsewhere.map(|ip| ip.to_string()).collect();
     addresses.sort();
     addresses.dedup();
     let shown = addresses.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(" ");
     Some(Finding {
         matters: Some(
-            "a server on another host cannot answer 127.0.0.1, and drops packets that carry its own address",
+            "a server on another host cannot answer 127.0.0.1, and drops packets that carry its own address"
+                .to_owned(),
         ),
         remedy: Some(format!(
             "give them a plain backend, in the frontend: `acl own src 127.0.0.0/8 ::1 {shown}` and \

@@ -45,6 +45,7 @@ fn a_status_can_be_read_by_a_person() {
         plumbing: Some(
             serde_json::json!({"table": "clearway_web_0_1", "mark": 536_870_912, "route_table": 7}),
         ),
+        obstacles: Vec::new(),
         canary: serde_json::from_value(serde_json::json!([
             {"address": "10.2.0.2:80", "verdict": "works", "words": "the way of the clients works"},
             {"address": "10.2.0.3:80", "verdict": "broken", "words": "no way back"},

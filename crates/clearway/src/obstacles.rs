@@ -1,0 +1,213 @@
+//! What of others stands in the way of transparent connections: in the packet filter, in the routing policy, and at the
+//! interfaces. Looked for by the doctor, and by the canary's thread of a Clearway that runs, whose log and status name
+//! what is found.
+//!
+//! It changes nothing and blocks nothing. A server that is concerned is named with its line. What cannot be found out is
+//! a note that says so.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clearway_core::names::Mark;
+use clearway_haproxy::configuration::{Configuration, Server};
+use clearway_kernel::interfaces;
+use clearway_kernel::others::{self, Others};
+use serde::{Deserialize, Serialize};
+
+mod marks;
+mod routing;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Good,
+    /// Worth knowing; it may be that nothing is wrong.
+    Note,
+    /// Connections fail, or clients are hidden.
+    Problem,
+}
+
+/// Something that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obstacle {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is, and where.
+    pub saw: String,
+    /// Why it matters.
+    pub matters: String,
+    /// What mends it; empty where there is nothing to mend.
+    pub remedy: String,
+}
+
+impl Obstacle {
+    /// Something that was found.
+    pub fn new(severity: Severity, saw: impl Into<String>, matters: &str, remedy: impl Into<String>) -> Self {
+        Self { severity, saw: saw.into(), matters: matters.to_owned(), remedy: remedy.into() }
+    }
+
+    /// Whether connections fail, or clients are hidden.
+    pub fn is_problem(&self) -> bool {
+        self.severity == Severity::Problem
+    }
+}
+
+/// A transparent server: where it is, and which line says so.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Known {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Its name and its line.
+    pub line: String,
+}
+
+impl Known {
+    /// The line of a server.
+    pub fn line(server: &Server) -> String {
+        format!("`{}`, {}", server.name, server.span)
+    }
+
+    /// For a sentence that begins with what was found.
+    fn is_there(&self) -> String {
+        format!("where the server {} is ({})", self.address, self.line)
+    }
+}
+
+/// The transparent servers of a configuration, as far as the files say where they are.
+pub fn in_the_files(configuration: &Configuration) -> Vec<Known> {
+    let known = |server: &Server| Some(Known { address: server.address()?, line: Known::line(server) });
+    configuration.servers.transparent().filter_map(known).collect()
+}
+
+/// The bits of the packet mark that are ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Bits {
+    /// Of diverted packets.
+    pub diverted: Mark,
+    /// Of replies of servers on this host's own addresses, if there are any.
+    pub replies: Option<Mark>,
+}
+
+/// Clients and servers of different families, as the files say them.
+pub fn mismatches(configuration: &Configuration) -> Vec<Obstacle> {
+    let one = |mismatch: &dyn std::fmt::Display| {
+        Obstacle::new(
+            Severity::Problem,
+            mismatch.to_string(),
+            "every connection of these clients to this server fails, and its health check is green",
+            "docs/how-to/transparent-proxying.md, \"The balancer\"",
+        )
+    };
+    configuration.mismatches().iter().map(|mismatch| one(mismatch)).collect()
+}
+
+/// A server that is a client of its own: it drops what seems to come from itself.
+pub fn is_its_own_client(server: &Known) -> Obstacle {
+    let ip = server.address.ip();
+    Obstacle::new(
+        Severity::Problem,
+        format!(
+            "the server {} ({}) is a client as well: HAProxy connects to it from its own address",
+            server.address, server.line
+        ),
+        "a host drops packets that come from elsewhere with its own address: these connections time out",
+        format!(
+            "give it a plain backend, in the frontend: `acl own src {ip}` and `use_backend NAME if own`, where NAME is \
+             this backend without `usesrc`"
+        ),
+    )
+}
+
+/// Looks for all of it. Needs `NET_ADMIN` for the packet filter.
+pub fn find(servers: &[Known], bits: Bits) -> Vec<Obstacle> {
+    let mut found = Vec::new();
+    match Others::read() {
+        Ok(others) => {
+            found.extend(masquerades(&others, servers));
+            found.extend(localnet(&others, servers));
+            found.extend(marks::find(&others, bits));
+            found.extend(reverse_path(&others));
+        }
+        Err(error) => found.push(unknown(&format!("the packet filter of others could not be read: {error}"))),
+    }
+    if others::has_legacy_tables() == Some(true) {
+        let remedy = "`iptables-legacy-save` and `ip6tables-legacy-save` show them";
+        found.push(Obstacle {
+            remedy: remedy.to_owned(),
+            ..unknown("rules of the old iptables (`iptables-legacy`) are in use here, and cannot be read with nftables")
+        });
+    }
+    found.extend(routing::find(servers, bits));
+    found
+}
+
+fn unknown(saw: &str) -> Obstacle {
+    Obstacle::new(Severity::Note, saw, "whether something in it is in the way is not known", "")
+}
+
+/// Bad where a transparent server is behind one, as far as that can be told.
+fn masquerades(others: &Others, servers: &[Known]) -> Vec<Obstacle> {
+    let matters =
+        "transparent connections that leave there get this host's address, and the servers see that";
+    let remedy = "limit the rule to what it is for, such as `ip saddr` of the containers' network";
+    let one = |rule: &others::Masquerade| {
+        let is_behind = |server: &&Known| {
+            let ip = server.address.ip();
+            let of_family = match rule.place.family() {
+                "ip" => ip.is_ipv4(),
+                "ip6" => ip.is_ipv6(),
+                _ => true,
+            };
+            let interface = rule.interface.as_ref();
+            of_family && interface.is_none_or(|name| interfaces::towards(ip).as_ref() == Some(name))
+        };
+        match servers.iter().find(is_behind) {
+            Some(server) => {
+                Obstacle::new(Severity::Problem, format!("{rule}, {}", server.is_there()), matters, remedy)
+            }
+            None => Obstacle::new(Severity::Note, rule.to_string(), matters, remedy),
+        }
+    };
+    others.masquerades().iter().map(one).collect()
+}
+
+/// kubelet's rule matters to servers on 127.0.0.0/8 only.
+fn localnet(others: &Others, servers: &[Known]) -> Vec<Obstacle> {
+    let concerned = |server: &&Known| matches!(server.address.ip(), IpAddr::V4(ip) if ip.is_loopback());
+    let matters =
+        "HAProxy connects to servers on 127.0.0.1 from the addresses of clients: what it sends is dropped";
+    let remedy = "let the server listen on an address of the node or the pod instead, and name that in the `server` \
+                  line: the rule does not concern it";
+    let one = |rule: &others::LocalnetBlock| {
+        let server = servers.iter().find(concerned)?;
+        Some(Obstacle::new(Severity::Problem, format!("{rule}, {}", server.is_there()), matters, remedy))
+    };
+    others.localnet_blocks().iter().filter_map(one).collect()
+}
+
+/// What firewalld does goes well together with ours; that it must let clients in is its user's matter.
+fn reverse_path(others: &Others) -> Vec<Obstacle> {
+    let one = |filter: &others::ReversePathFilter| {
+        Obstacle::new(
+            Severity::Good,
+            format!(
+                "{filter}: it asks for the way back with the packet's mark, and Clearway's rules let it pass"
+            ),
+            "answers of servers have a mark that leads to this host; without the `goto` among Clearway's rules they \
+             would be dropped here",
+            "",
+        )
+    };
+    let mut found: Vec<Obstacle> = others.reverse_path_filters().iter().map(one).collect();
+    if others.firewalld() {
+        found.push(Obstacle::new(
+            Severity::Note,
+            "firewalld filters here (table inet firewalld)",
+            "answers of servers are let in as those of known connections; clients only at ports that are open in the \
+             zone of their interface",
+            "for each `bind`: `firewall-cmd --zone=ZONE --add-port=PORT/tcp`, and the same with `--permanent`",
+        ));
+    }
+    found
+}

@@ -1,0 +1,225 @@
+//! The packet filter of others, as far as it can stand in the way of transparent connections: read, never changed.
+//!
+//! All rules are read at once, through nftables: those of `nft`, and those of today's `iptables`, which are nftables'
+//! rules with old matches in them. Rules of the old iptables (`iptables-legacy`) are not seen, and
+//! [`has_legacy_tables`] tells whether there may be some. Our own tables are left out. What a rule says is understood
+//! only so far as one of the questions here needs it ([`expression`]).
+//!
+//! | question | why |
+//! |---|---|
+//! | [`Others::masquerades`] | hides the clients |
+//! | [`Others::localnet_blocks`] | kubelet's rule drops what a client's address sends to 127.0.0.0/8 |
+//! | [`Others::mark_uses`] | a bit of the mark that is not ours alone |
+//! | [`Others::reverse_path_filters`], [`Others::firewalld`] | firewalld drops what it has not been told of |
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use netlink_packet_netfilter::nftables::{ChainMessage, NfTablesMessage, RuleMessage};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+
+use crate::netlink::Reply;
+use crate::netlink::attributes::{attribute, text};
+use crate::nft::{Error, TableName, open};
+use expression::{Seen, Verdict};
+
+pub mod expression;
+mod localnet;
+mod marks;
+mod masquerade;
+mod reverse_path;
+
+pub use localnet::LocalnetBlock;
+pub use marks::{Does, MarkUse};
+pub use masquerade::Masquerade;
+pub use reverse_path::{How, ReversePathFilter};
+
+/// `sizeof(struct nfgenmsg)`.
+const HEADER: usize = 4;
+/// `NFTA_CHAIN_TABLE`, `_NAME`, `_HOOK`, `_TYPE`.
+const CHAIN: [u16; 4] = [1, 3, 4, 7];
+/// `NFTA_HOOK_HOOKNUM`, `_PRIORITY`.
+const HOOK: [u16; 2] = [1, 2];
+/// `NFTA_RULE_TABLE`, `_CHAIN`, `_EXPRESSIONS`.
+const RULE: [u16; 3] = [1, 2, 4];
+
+/// Where packets come by (`NF_INET_PRE_ROUTING` and so on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum At {
+    /// Before it is decided whose a packet is.
+    Prerouting,
+    /// For this host.
+    Input,
+    /// For another one.
+    Forward,
+    /// From this host.
+    Output,
+    /// On the way out.
+    Postrouting,
+}
+
+/// As `nft` calls them.
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prerouting => "prerouting",
+            Self::Input => "input",
+            Self::Forward => "forward",
+            Self::Output => "output",
+            Self::Postrouting => "postrouting",
+        })
+    }
+}
+
+/// Where a base chain is hooked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hook {
+    /// At which place.
+    pub at: At,
+    /// When: the lower, the earlier.
+    pub priority: i32,
+}
+
+/// A chain, and which one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    family: u8,
+    /// The table.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+}
+
+impl Place {
+    /// `ip`, `ip6` or `inet`.
+    pub fn family(&self) -> &'static str {
+        match self.family {
+            2 => "ip",
+            10 => "ip6",
+            _ => "inet",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {} {}, chain {}", self.family(), self.table, self.chain)
+    }
+}
+
+#[derive(Debug)]
+struct Chain {
+    place: Place,
+    hook: Option<Hook>,
+    nat: bool,
+}
+
+#[derive(Debug)]
+struct Rule {
+    place: Place,
+    does: Vec<Seen>,
+}
+
+impl Rule {
+    /// Whether nothing but the chain decides which packets it is for.
+    fn is_unconditional(&self) -> bool {
+        !self.does.iter().any(Seen::is_condition)
+    }
+}
+
+/// All chains and rules that are not ours, as they were at one moment.
+#[derive(Debug, Default)]
+pub struct Others {
+    chains: Vec<Chain>,
+    rules: Vec<Rule>,
+}
+
+impl Others {
+    /// Reads them. Needs `NET_ADMIN`.
+    pub fn read() -> Result<Self, Error> {
+        let mut client = open()?;
+        let all = || NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
+        let chains = NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() });
+        let chains = client.dump("listing nftables chains", &NetfilterMessage::new(all(), chains))?;
+        let rules = NfTablesMessage::GetRule(RuleMessage { attributes: Vec::new() });
+        let rules = client.dump("listing nftables rules", &NetfilterMessage::new(all(), rules))?;
+        Ok(Self {
+            chains: chains.iter().filter_map(chain).collect(),
+            rules: rules.iter().filter_map(rule).collect(),
+        })
+    }
+
+    /// From which hooks packets come to a chain, by jumps from other chains too.
+    fn hooks(&self, place: &Place) -> BTreeSet<Hook> {
+        let mut reached = BTreeSet::from([place]);
+        let mut open = vec![place];
+        while let Some(to) = open.pop() {
+            for rule in self.rules.iter().filter(|rule| rule.place.is_beside(to) && rule.leads_to(&to.chain))
+            {
+                if reached.insert(&rule.place) {
+                    open.push(&rule.place);
+                }
+            }
+        }
+        self.chains
+            .iter()
+            .filter(|chain| reached.contains(&chain.place))
+            .filter_map(|chain| chain.hook)
+            .collect()
+    }
+
+    /// Whether firewalld filters here, with nftables.
+    pub fn firewalld(&self) -> bool {
+        self.chains.iter().any(|chain| chain.place.table.starts_with("firewalld"))
+    }
+}
+
+impl Place {
+    fn is_beside(&self, other: &Self) -> bool {
+        self.family == other.family && self.table == other.table
+    }
+}
+
+impl Rule {
+    fn leads_to(&self, chain: &str) -> bool {
+        self.does.iter().any(|one| matches!(one, Seen::Verdict(Verdict::To(to)) if to == chain))
+    }
+}
+
+/// Whether tables of the old iptables are in use in this network namespace; nothing where that cannot be read.
+pub fn has_legacy_tables() -> Option<bool> {
+    let read = |name: &str| match std::fs::read_to_string(format!("/proc/net/{name}")) {
+        Ok(names) => Some(!names.trim().is_empty()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(false),
+        Err(_) => None,
+    };
+    Some(read("ip_tables_names")? | read("ip6_tables_names")?)
+}
+
+fn place(reply: &Reply, table: &[u8], chain: &[u8]) -> Option<Place> {
+    let place = Place { family: *reply.payload.first()?, table: text(table)?, chain: text(chain)? };
+    Some(place).filter(|place| place.table.parse::<TableName>().is_err())
+}
+
+fn chain(reply: &Reply) -> Option<Chain> {
+    let [table, name, hook, kind] = CHAIN.map(|wanted| attribute(reply.payload.get(HEADER..)?, wanted));
+    let hook = hook.and_then(|hook| {
+        let [number, priority] =
+            HOOK.map(|wanted| attribute(hook, wanted)?.try_into().ok().map(u32::from_be_bytes));
+        let at = [At::Prerouting, At::Input, At::Forward, At::Output, At::Postrouting];
+        Some(Hook { at: *at.get(usize::try_from(number?).ok()?)?, priority: priority?.cast_signed() })
+    });
+    let nat = kind.and_then(text).is_some_and(|kind| kind == "nat");
+    Some(Chain { place: place(reply, table?, name?)?, hook, nat })
+}
+
+fn rule(reply: &Reply) -> Option<Rule> {
+    let [table, chain, expressions] = RULE.map(|wanted| attribute(reply.payload.get(HEADER..)?, wanted));
+    Some(Rule {
+        place: place(reply, table?, chain?)?,
+        does: expression::list(expressions.unwrap_or_default()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! Kubernetes' guard of 127.0.0.0/8: what another address sends there is dropped.
+//!
+//! kubelet makes it (chain `KUBE-FIREWALL`, from `INPUT` and `OUTPUT`), because kube-proxy sets `route_localnet`; with
+//! nftables others write the same rule without `iptables`. HAProxy's connection from a client's address to a server on
+//! 127.0.0.1 is just that. Found is any rule that drops by these two conditions, whatever else it asks for: whether a
+//! further one spares us cannot be told, and kubelet's own (no answer, not redirected) does not. There is none for `::1`.
+
+use std::fmt;
+
+use super::expression::{Comparison, End, Seen, Verdict};
+use super::{At, Others, Place, Rule};
+
+/// The first byte of 127.0.0.0/8.
+const LOOPBACK: u8 = 127;
+
+/// Such a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalnetBlock {
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl fmt::Display for LocalnetBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = if self.place.chain.starts_with("KUBE-") { "kubelet's rule" } else { "a rule" };
+        write!(f, "{whose} drops what other addresses send to 127.0.0.0/8 ({})", self.place)
+    }
+}
+
+impl Others {
+    /// Those that packets of this host come to.
+    pub fn localnet_blocks(&self) -> Vec<LocalnetBlock> {
+        let used = |rule: &&Rule| {
+            self.hooks(&rule.place)
+                .iter()
+                .any(|hook| matches!(hook.at, At::Input | At::Output | At::Postrouting))
+        };
+        let found = self.rules.iter().filter(|rule| blocks(rule)).filter(used);
+        found.map(|rule| LocalnetBlock { place: rule.place.clone() }).collect()
+    }
+}
+
+fn blocks(rule: &Rule) -> bool {
+    let mut loaded = None;
+    let (mut from_others, mut to_loopback) = (false, false);
+    for one in &rule.does {
+        match one {
+            Seen::LoadAddress(end) => loaded = Some(*end),
+            // The mask of a prefix.
+            Seen::Bitwise { .. } => {}
+            Seen::Compare(how, value) => {
+                let loopback = value.first() == Some(&LOOPBACK);
+                from_others |= (loaded, *how, loopback) == (Some(End::Source), Comparison::Different, true);
+                to_loopback |= (loaded, *how, loopback) == (Some(End::Destination), Comparison::Equal, true);
+                loaded = None;
+            }
+            Seen::Verdict(Verdict::Dropped) => return from_others && to_loopback,
+            _ => loaded = None,
+        }
+    }
+    false
+}

@@ -1,0 +1,152 @@
+//! Rules of others that set, take away or ask for a bit of the packet mark.
+//!
+//! Marks are shared by convention: everybody is to touch only bits of their own. A rule that sets *ours* sends packets of
+//! others through our route table, to this host; one that takes it away after we have set it (prerouting, from our own
+//! priority on) leaves the answers of servers without their way; one that asks for it decides about our packets.
+
+use std::collections::BTreeSet;
+
+use clearway_core::names::Mark;
+
+use super::expression::{Comparison, Seen, word};
+use super::{At, Hook, Others, Place, Rule};
+
+/// `NFT_META_MARK` and `NFT_CT_MARK`, which happen to be the same.
+const MARK: u32 = 3;
+/// The priority of our own chains (`mangle`). Who has the same may come after us.
+const OURS: i32 = -150;
+/// `XT_CONNMARK_RESTORE`.
+const RESTORE: u8 = 2;
+
+/// What a rule does with a bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Does {
+    /// Packets have it then.
+    Sets,
+    /// They have not; or have what their connection has, or what cannot be told.
+    Clears,
+    /// It decides by it.
+    Asks,
+}
+
+/// A rule that touches a bit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkUse {
+    /// Where it stands.
+    pub place: Place,
+    /// What it does with it.
+    pub does: Does,
+    /// Where packets come to it.
+    pub at: BTreeSet<At>,
+    /// Whether it is for all packets that come to its chain.
+    pub unconditional: bool,
+}
+
+impl Others {
+    /// The rules that touch a bit, where that matters to the packets that have it.
+    pub fn mark_uses(&self, mark: Mark) -> Vec<MarkUse> {
+        let use_of = |rule: &Rule| {
+            let does = does(rule, mark.value())?;
+            let hooks = self.hooks(&rule.place);
+            let at: BTreeSet<At> =
+                hooks.iter().filter(|hook| matters(does, **hook)).map(|hook| hook.at).collect();
+            let unconditional = rule.is_unconditional();
+            (!at.is_empty()).then(|| MarkUse { place: rule.place.clone(), does, at, unconditional })
+        };
+        self.rules.iter().filter_map(use_of).collect()
+    }
+}
+
+fn matters(does: Does, hook: Hook) -> bool {
+    match does {
+        // Later the way of a packet is decided.
+        Does::Sets => matches!(hook.at, At::Prerouting | At::Output),
+        Does::Clears => matches!(hook.at, At::Prerouting | At::Output) && hook.priority >= OURS,
+        Does::Asks => true,
+    }
+}
+
+/// What is in the register.
+#[derive(Clone, Copy)]
+enum Loaded {
+    /// The packet's mark, masked and turned.
+    Mark {
+        mask: u32,
+        xor: u32,
+    },
+    Constant(u32),
+    /// The mark of the connection, a field of a map: it cannot be told.
+    Unknown,
+}
+
+/// The most that a rule does with a bit.
+fn does(rule: &Rule, bit: u32) -> Option<Does> {
+    let mut loaded = Loaded::Unknown;
+    let mut found = None;
+    for one in &rule.does {
+        let now = match one {
+            Seen::LoadMeta(key) => {
+                loaded = if *key == MARK { Loaded::Mark { mask: u32::MAX, xor: 0 } } else { Loaded::Unknown };
+                None
+            }
+            Seen::Bitwise { mask, xor } => {
+                if let Loaded::Mark { mask: before, xor: turned } = loaded {
+                    loaded = Loaded::Mark { mask: before & mask, xor: (turned & mask) ^ xor };
+                }
+                None
+            }
+            Seen::Constant(value) => {
+                loaded = word(value).map_or(Loaded::Unknown, Loaded::Constant);
+                None
+            }
+            Seen::Compare(how, value) => asks(loaded, *how, word(value)?, bit),
+            Seen::StoreMeta(MARK) => stored(loaded, bit),
+            Seen::Target(name, info) => target(name, info, bit),
+            Seen::Match(name, info) if name == "mark" => {
+                let [value, mask] = [0, 4].map(|at| info.get(at..at + 4).and_then(word));
+                asks(Loaded::Mark { mask: mask?, xor: 0 }, Comparison::Equal, value?, bit)
+            }
+            Seen::Nothing | Seen::Match(..) | Seen::Verdict(_) | Seen::StoreMeta(_) => None,
+            _ => {
+                loaded = Loaded::Unknown;
+                None
+            }
+        };
+        // What it does counts for more than what it asks for.
+        if now.is_some() && found.is_none_or(|before| before == Does::Asks) {
+            found = now;
+        }
+    }
+    found
+}
+
+/// Whoever compares the whole mark with one that has not this bit does not mean the bit.
+fn asks(loaded: Loaded, how: Comparison, value: u32, bit: u32) -> Option<Does> {
+    let Loaded::Mark { mask, .. } = loaded else { return None };
+    let whole = mask == u32::MAX && how == Comparison::Equal;
+    (mask & bit != 0 && (!whole || value & bit != 0)).then_some(Does::Asks)
+}
+
+fn stored(loaded: Loaded, bit: u32) -> Option<Does> {
+    match loaded {
+        Loaded::Mark { xor, .. } if xor & bit != 0 => Some(Does::Sets),
+        Loaded::Mark { mask, .. } if mask & bit != 0 => None,
+        Loaded::Constant(value) if value & bit != 0 => Some(Does::Sets),
+        Loaded::Mark { .. } | Loaded::Constant(_) | Loaded::Unknown => Some(Does::Clears),
+    }
+}
+
+/// `MARK` (`xt_mark_tginfo2`: mark, mask) and `CONNMARK` (`xt_connmark_tginfo1`: mark, two masks, mode; in revision 2 two
+/// bytes before the mode).
+fn target(name: &str, info: &[u8], bit: u32) -> Option<Does> {
+    let field = |index: usize| info.get(4 * index..4 * index + 4).and_then(word);
+    match name {
+        "MARK" if field(0)? & bit != 0 => Some(Does::Sets),
+        "MARK" if field(1)? & bit != 0 => Some(Does::Clears),
+        "CONNMARK" => {
+            let restores = info.get(12..15).is_some_and(|modes| modes[0] == RESTORE || modes[2] == RESTORE);
+            (restores && field(2)? & bit != 0).then_some(Does::Clears)
+        }
+        _ => None,
+    }
+}

@@ -183,7 +183,7 @@ fn strategy(strategy: Strategy, wanted: Strategy) -> Finding {
             severity: if strategy == wanted { Severity::Problem } else { Severity::Note },
             saw: format!("{name} `{strategy}` is not available: {}", failure.message),
             matters: (strategy == wanted)
-                .then_some("Clearway does not start with a strategy that it cannot have"),
+                .then(|| "Clearway does not start with a strategy that it cannot have".to_owned()),
             remedy: Some(failure.hints.join("; or ")),
         },
     }

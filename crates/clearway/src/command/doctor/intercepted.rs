@@ -13,7 +13,9 @@ pub fn host(interception: &Interception) -> Vec<Finding> {
     }
     let mut findings = vec![Finding::good(intercept::described(interception))];
     findings.extend(intercept::not_forwarded(interception).into_iter().map(|sysctl| Finding {
-        matters: Some("what is not intercepted is not forwarded, and without Clearway nothing is (`open`)"),
+        matters: Some(
+            "what is not intercepted is not forwarded, and without Clearway nothing is (`open`)".to_owned(),
+        ),
         remedy: Some(format!("`sysctl -w {sysctl}=1`, if this host is the gateway")),
         ..Finding::note(format!("{sysctl} is 0"))
     }));

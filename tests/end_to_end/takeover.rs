@@ -113,7 +113,7 @@ fn a_socket_that_haproxy_binds_a_second_time_is_steered() -> Result<()> {
     let mut former = Vec::new();
     for _ in 0..10 {
         let next = successor(&stage)?;
-        next.wait_for_log(0, "bound a second time", SOON)?;
+        next.wait_for_log(0, "moved by reuseport", SOON)?;
         former.push(std::mem::replace(&mut serving, next));
     }
     assert_nobody_lost(&load.finish()?, 300)?;

@@ -82,6 +82,7 @@ fn main() {
         steering::TESTS,
         strategy::TESTS,
         strategy::KILLED,
+        strategy::TABLEFLIP,
         takeover::TESTS,
         takeover::killed::TESTS,
         holder::TESTS,

@@ -18,8 +18,10 @@ use crate::stage::{
 use crate::steps::Steps;
 
 mod killed;
+mod tableflip;
 
 pub use killed::TESTS as KILLED;
+pub use tableflip::TESTS as TABLEFLIP;
 
 crate::tests![
     reuseport_loses_nobody,

@@ -1,0 +1,143 @@
+//! What a table flip promises beside not losing anybody: old flows, strangers, stops, takeovers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::Balancer;
+use clearway_lab::load::{Ask, Class, ask_once};
+use clearway_lab::session::{Session, State};
+use clearway_lab::wait::eventually;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{STRATEGY, load, start};
+use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained};
+use crate::takeover::NAMED;
+
+crate::tests![
+    private_ports_are_closed_to_strangers,
+    a_stop_refuses_new_clients_and_lets_sessions_finish,
+    a_copy_that_would_mean_something_else_is_refused,
+    a_takeover_flips_to_the_newcomer,
+    a_broken_file_is_named_by_its_line,
+];
+
+/// The private ports of the generation that serves, by what clients call.
+fn ways(stage: &Stage) -> Result<Vec<(SocketAddr, u16)>> {
+    let output = stage.clearway(&["status", "--json"])?;
+    let status: Value = serde_json::from_slice(&output.stdout).with_context(|| complained(&output))?;
+    let redirected = status["redirected"].as_array().context("what is redirected")?;
+    let way = |one: &Value| {
+        let (public, private) = one.as_str()?.split_once(" to port ")?;
+        Some((public.parse().ok()?, private.parse().ok()?))
+    };
+    redirected.iter().map(|one| way(one).with_context(|| format!("{one}"))).collect()
+}
+
+fn is_refused(stage: &Stage, at: SocketAddr) -> Result<bool> {
+    let class = stage.hosts.client.enter(|| ask_once(at, Ask::Line, SOON))?;
+    Ok(class == Err(Class::Refused))
+}
+
+fn private_ports_are_closed_to_strangers() -> Result<()> {
+    let stage = Stage::new("strangers")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = start(&stage, "tableflip")?;
+    let mut former = ways(&stage)?;
+    for _ in 0..2 {
+        let now = ways(&stage)?;
+        ensure!(now.len() == 2, "two addresses: {now:?}");
+        for (public, private) in former.iter().chain(&now) {
+            let stranger = SocketAddr::new(public.ip(), *private);
+            ensure!(is_refused(&stage, stranger)?, "{stranger} answers a stranger");
+            ensure!(!is_refused(&stage, *public)?, "{public} is not served");
+        }
+        former = now;
+        assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    }
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_stop_refuses_new_clients_and_lets_sessions_finish() -> Result<()> {
+    let stage = Stage::new("flipstop")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = start(&stage, "tableflip")?;
+    let mut sessions = stage
+        .fronts()
+        .iter()
+        .map(|front| Session::open(&stage.hosts.client, *front, None))
+        .collect::<Result<Vec<_>>>()?;
+    balancer.signal(Signal::TERM)?;
+    for front in stage.fronts() {
+        eventually(SOON, "new clients to be refused", || is_refused(&stage, front).ok()?.then_some(()))?;
+    }
+    for session in &mut sessions {
+        ensure!(session.beat() == State::Alive, "a session was cut by the stop");
+    }
+    drop(sessions);
+    assert_code(balancer.wait_exit(SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_copy_that_would_mean_something_else_is_refused() -> Result<()> {
+    let stage = Stage::new("flipcopy")?;
+    stage.write(&format!("global\n    default-path config\n{}", stage.plain()))?;
+    let mut balancer = stage.launch(&[], &[(STRATEGY, "tableflip")])?;
+    let status = balancer.wait_exit(SOON)?;
+    let log = balancer.stderr()?;
+    ensure!(!status.success(), "it started");
+    ensure!(log.contains("default-path config") && log.contains("haproxy.cfg:2"), "{log}");
+    ensure!(!log.contains("generation 1 started"), "HAProxy was started: {log}");
+    stage.assert_clean()
+}
+
+/// Both tables are there for a while, and the newer one comes first.
+fn a_takeover_flips_to_the_newcomer() -> Result<()> {
+    let stage = Stage::new("fliptk")?;
+    stage.write(&stage.plain())?;
+    let launch = || -> Result<Balancer> {
+        let balancer = stage.launch(&[], &[NAMED, (STRATEGY, "tableflip")])?;
+        balancer.wait_for_log(0, " serves, worker ", SOON)?;
+        Ok(balancer)
+    };
+    let mut serving = launch()?;
+    stage.wait_ready(&mut serving)?;
+    let load = load(&stage, 200.0)?;
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    let mut former = Vec::new();
+    for _ in 0..5 {
+        let next = launch()?;
+        former.push(std::mem::replace(&mut serving, next));
+    }
+    assert_nobody_lost(&load.finish()?, 100)?;
+    ensure!(session.beat() == State::Alive, "a session of the first one was lost");
+    drop(session);
+    for mut one in former {
+        assert_code(one.wait_exit(SOON)?, 0)?;
+    }
+    assert_code(serving.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// HAProxy names the copy, and the line is the same.
+fn a_broken_file_is_named_by_its_line() -> Result<()> {
+    let stage = Stage::new("flipbad")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = start(&stage, "tableflip")?;
+    let text = stage.plain();
+    let line = 1 + text.lines().position(|line| line.contains("mode tcp")).context("a mode")?;
+    stage.write(&text.replace("mode tcp", "mode teleport"))?;
+    let output = stage.clearway(&["reload"])?;
+    ensure!(output.status.code() == Some(65), "{}", complained(&output));
+    ensure!(complained(&output).contains(&format!(":{line}]")), "{}", complained(&output));
+    for front in stage.fronts() {
+        ensure!(!is_refused(&stage, front)?, "the former generation does not serve on");
+    }
+    eventually(Duration::from_secs(5), "one generation", || {
+        (balancer.haproxy_processes().len() == 2).then_some(())
+    })?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::balancer::{Balancer, Kind, clearway_program};
 use crate::load::{Ask, ask_once};
 use crate::server::{Mode, Server};
-use crate::topology::{FRONT, Shape, Topology};
+use crate::topology::{BACK, FRONT, Shape, Topology};
 use crate::wait::eventually_because;
 
 /// Long enough for a slow machine.
@@ -33,6 +33,9 @@ pub(super) const NAMED: (&str, &str) = ("CLEARWAY_INSTANCE", "bench");
 pub(super) enum Transparency {
     On,
     Off,
+    /// HAProxy does all that it does for transparency, but as an address of the balancer: answers find their way
+    /// without any plumbing.
+    OwnAddress,
 }
 
 /// A lab with servers and a configuration.
@@ -94,9 +97,11 @@ impl Rig {
         self.version += 1;
         self.transparency = transparency;
         let source = |family| match (transparency, family) {
-            (Transparency::Off, _) => "",
-            (Transparency::On, 4) => " source 0.0.0.0 usesrc clientip\n",
-            (Transparency::On, _) => " source ipv6@ usesrc clientip\n",
+            (Transparency::Off, _) => String::new(),
+            (Transparency::On, 4) => " source 0.0.0.0 usesrc clientip\n".to_owned(),
+            (Transparency::On, _) => " source ipv6@ usesrc clientip\n".to_owned(),
+            (Transparency::OwnAddress, 4) => format!(" source 0.0.0.0 usesrc {}\n", BACK[0]),
+            (Transparency::OwnAddress, _) => format!(" source ipv6@ usesrc [{}]\n", BACK[1]),
         };
         let config = format!(
             "global\n maxconn 4000\n\

@@ -13,7 +13,7 @@ use crate::bench::rig::{Rig, Transparency};
 use crate::load::{Ask, Expect, ask_once};
 use crate::namespace::Namespace;
 use crate::process::Process;
-use crate::topology::{FRONT, Family};
+use crate::topology::{BACK, FRONT, Family};
 use crate::wait::eventually_because;
 
 /// Where Debian and Ubuntu put what `scripts/setup.sh bench` installs.
@@ -33,12 +33,16 @@ const CLASSIC: [&[&str]; 4] = [
 pub(super) enum Side {
     /// `haproxy -W`, whose address is what servers see.
     Plain,
+    /// As transparent as it can be without plumbing: what HAProxy itself costs, and nobody's rules.
+    Unplumbed,
     /// Transparent, plumbed by Clearway for servers elsewhere: without conntrack.
     Clearway,
     /// The same, and the configuration has a server on an address of the balancer: with conntrack.
     Conntrack,
     /// Transparent, `haproxy -W`, plumbed by hand.
     Classic,
+    /// nginx, whose address is what servers see: what [`Side::Nginx`] is to be compared with.
+    PlainNginx,
     /// nginx, transparent, on the plumbing of a Clearway whose HAProxy has nothing to do.
     Nginx,
     /// No proxy: clients connect to the servers, and the balancer forwards their packets.
@@ -46,16 +50,26 @@ pub(super) enum Side {
 }
 
 impl Side {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Plain, Self::Clearway, Self::Conntrack, Self::Classic, Self::Nginx, Self::Forwarding];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Plain,
+        Self::Unplumbed,
+        Self::Clearway,
+        Self::Conntrack,
+        Self::Classic,
+        Self::PlainNginx,
+        Self::Nginx,
+        Self::Forwarding,
+    ];
 
     /// For the table.
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Plain => "HAProxy, not transparent",
+            Self::Unplumbed => "HAProxy, `usesrc` its own address",
             Self::Clearway => "HAProxy, Clearway's plumbing",
             Self::Conntrack => "the same with the conntrack part",
             Self::Classic => "HAProxy, classic iptables recipe",
+            Self::PlainNginx => "nginx stream, not transparent",
             Self::Nginx => "nginx stream, Clearway's plumbing",
             Self::Forwarding => "no proxy: forwarding only",
         }
@@ -63,13 +77,17 @@ impl Side {
 
     /// What servers are to see.
     pub(super) fn expected(self) -> Expect {
-        if self == Self::Plain { Expect::Anything } else { Expect::OwnAddress }
+        match self {
+            Self::Plain | Self::PlainNginx => Expect::Anything,
+            Self::Unplumbed => Expect::Peer(BACK[0]),
+            _ => Expect::OwnAddress,
+        }
     }
 
     /// Why this machine cannot have it, if so.
     pub(super) fn missing(self) -> Result<Option<String>> {
         Ok(match self {
-            Self::Nginx if !Path::new(NGINX_STREAM).exists() => {
+            Self::Nginx | Self::PlainNginx if !Path::new(NGINX_STREAM).exists() => {
                 Some(format!("no {NGINX_STREAM} (`scripts/setup.sh bench` installs it)"))
             }
             Self::Classic => {
@@ -99,20 +117,25 @@ impl Running {
             Side::Conntrack => rig.add(own_server()),
             Side::Nginx => rig.leave_the_service(),
             Side::Classic => classic(&rig.lab.balancer)?,
-            Side::Plain | Side::Clearway | Side::Forwarding => {}
+            Side::Plain | Side::Unplumbed | Side::Clearway | Side::PlainNginx | Side::Forwarding => {}
         }
         let balancer = match side {
             Side::Plain => Some(rig.start(Kind::PlainMasterWorker, Transparency::Off)?),
+            Side::Unplumbed => Some(rig.start(Kind::PlainMasterWorker, Transparency::OwnAddress)?),
             Side::Classic => Some(rig.start(Kind::PlainMasterWorker, Transparency::On)?),
             Side::Clearway | Side::Conntrack | Side::Nginx => {
                 Some(rig.start(Kind::Clearway, Transparency::On)?)
             }
-            Side::Forwarding => None,
+            Side::PlainNginx | Side::Forwarding => None,
         };
         if let Some(balancer) = &balancer {
             Rig::rest(balancer)?;
         }
-        let nginx = (side == Side::Nginx).then(|| nginx(&rig)).transpose()?;
+        let nginx = match side {
+            Side::Nginx => Some(nginx(&rig, "proxy_bind $remote_addr transparent;")?),
+            Side::PlainNginx => Some(nginx(&rig, "")?),
+            _ => None,
+        };
         check_conntrack(&rig.lab.balancer, side)?;
         let targets = match side {
             Side::Forwarding => {
@@ -155,8 +178,9 @@ fn classic(host: &Namespace) -> Result<()> {
     Ok(())
 }
 
-/// Starts nginx on the port of the service, with one worker per processor, as HAProxy has threads.
-fn nginx(rig: &Rig) -> Result<Process> {
+/// Starts nginx on the port of the service, with one worker per processor, as HAProxy has threads; `bind` says as whom
+/// it connects to servers.
+fn nginx(rig: &Rig, bind: &str) -> Result<Process> {
     let path = rig.folder().join("nginx.conf");
     let config = format!(
         "load_module {NGINX_STREAM};\n\
@@ -171,7 +195,7 @@ fn nginx(rig: &Rig) -> Result<Process> {
              listen 80;\n  \
              proxy_connect_timeout 5s;\n  \
              proxy_timeout 1m;\n  \
-             proxy_bind $remote_addr transparent;\n  \
+             {bind}\n  \
              proxy_pass servers;\n \
            }}\n\
          }}\n",

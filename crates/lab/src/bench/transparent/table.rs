@@ -65,11 +65,13 @@ fn ratio(runs: &[Figures], plain: &[Figures], figure: Figure) -> Summary {
 
 /// Whether the goal was met, in a sentence. It judges medians; the table has the spread.
 fn goal(all: &[Measured], plain: &[Figures]) -> String {
-    let connections = |side| {
-        let one = all.iter().find(|one| one.side == side && one.trouble.is_none())?;
-        Some(ratio(&one.runs, plain, |figures| figures.connections).median)
+    let measured = |side| all.iter().find(|one| one.side == side && one.trouble.is_none());
+    let compared = |side, base: &[Figures]| {
+        let runs = &measured(side).filter(|_| !base.is_empty())?.runs;
+        Some(ratio(runs, base, |figures| figures.connections).median)
     };
-    let Some(clearway) = connections(Side::Clearway).filter(|_| !plain.is_empty()) else {
+    let connections = |side| compared(side, plain);
+    let Some(clearway) = connections(Side::Clearway) else {
         return "Whether the goal is met is not known.".into();
     };
     let met = |yes| if yes { "met" } else { "NOT met" };
@@ -84,7 +86,16 @@ fn goal(all: &[Measured], plain: &[Figures]) -> String {
             None => write!(text, "; ahead of {words}: not known"),
         };
     }
-    text + "."
+    text.push('.');
+    for (words, side, base) in [
+        ("What HAProxy's own part of it leaves of plain HAProxy", Side::Unplumbed, Side::Plain),
+        ("What transparency leaves of nginx", Side::Nginx, Side::PlainNginx),
+    ] {
+        if let Some(left) = measured(base).and_then(|base| compared(side, &base.runs)) {
+            let _ = write!(text, " {words}: {left:.3}.");
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -106,13 +117,18 @@ mod tests {
     #[test]
     fn the_goal_is_a_ratio_and_two_rivals() {
         let side = |side, figures: &[f64]| Measured { side, runs: runs(figures), trouble: None };
-        let all = [side(Side::Clearway, &[98.0]), side(Side::Classic, &[99.0])];
+        let all = [
+            side(Side::Clearway, &[98.0]),
+            side(Side::Classic, &[99.0]),
+            side(Side::PlainNginx, &[120.0]),
+            side(Side::Nginx, &[90.0]),
+        ];
         let text = goal(&all, &runs(&[100.0]));
-        assert!(
-            text.contains(
-                "0.980, met; ahead of the classic recipe: 0.990, NOT met; ahead of nginx: not known"
-            )
-        );
+        assert!(text.contains(
+            "0.980, met; ahead of the classic recipe: 0.990, NOT met; ahead of nginx: 0.900, met. What \
+                 transparency leaves of nginx: 0.750."
+        ));
+        assert!(goal(&all[..2], &runs(&[100.0])).ends_with("ahead of nginx: not known."));
         assert!(goal(&all, &[]).contains("not known"));
     }
 }

@@ -21,6 +21,7 @@ crate::tests![
     a_successor_that_cannot_start_changes_nothing,
     a_successor_that_dies_before_it_serves_changes_nothing,
     a_successor_that_dies_young_gives_back,
+    one_that_serves_again_takes_its_sockets_whatever_the_strategy,
     a_predecessor_that_dies_leaves_its_sockets,
     reloads_wait_for_a_takeover,
     the_name_and_the_admin_socket_change_hands,
@@ -164,9 +165,20 @@ fn a_successor_that_dies_before_it_serves_changes_nothing() -> Result<()> {
 }
 
 fn a_successor_that_dies_young_gives_back() -> Result<()> {
+    gives_back("handoff")
+}
+
+/// A generation that finishes its sessions is none to bind beside: whoever waits in the sockets is served from them.
+fn one_that_serves_again_takes_its_sockets_whatever_the_strategy() -> Result<()> {
+    gives_back("reuseport").and_then(|()| gives_back("plug"))
+}
+
+fn gives_back(strategy: &str) -> Result<()> {
     let stage = Stage::new("tkyoung")?;
     stage.write(&stage.plain())?;
-    let mut first = stage.start_with(&[], &[NAMED])?;
+    let mut first = stage.start_with(&[], &[NAMED, (crate::strategy::STRATEGY, strategy)])?;
+    // So that its first generation lives on.
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let load = clearway_lab::load::start(
         &stage.hosts.client,
         stage
@@ -192,6 +204,8 @@ fn a_successor_that_dies_young_gives_back() -> Result<()> {
         ensure!(status.contains("serving"), "{status}");
     }
     assert_only_accepted_ones_lost(&load.finish()?, 2, 1)?;
+    ensure!(session.beat() == State::Alive, "a session of the first generation was lost");
+    drop(session);
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

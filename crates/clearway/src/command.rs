@@ -74,7 +74,11 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
     } else {
         match &answer {
             api::Reloaded::Serving { generation, worker, adopted, fresh, unclaimed, moved } => {
-                crate::say!("generation {generation} serves, worker {worker}: {adopted} sockets taken over");
+                let others = moved.iter().filter(|one| one.by != Means::Handoff).count();
+                let others = if others > 0 { format!(", {others} moved") } else { String::new() };
+                crate::say!(
+                    "generation {generation} serves, worker {worker}: {adopted} sockets taken over{others}"
+                );
                 let (twice, gone): (Vec<_>, Vec<_>) =
                     unclaimed.iter().cloned().partition(|address| fresh.contains(address));
                 let new: Vec<_> = fresh.iter().filter(|address| !twice.contains(address)).cloned().collect();

@@ -73,7 +73,7 @@ use prepare::Prepared;
 use reading::{Chosen, Known};
 use redirection::{Redirection, Turned};
 use servers::Servers;
-use switch::{Manners, Switch};
+use switch::{Cancel, Manners, Switch};
 
 /// What threads and tasks of the shell tell the loop.
 #[derive(Debug)]
@@ -168,6 +168,10 @@ pub struct Shell {
     imprint: Option<Arc<Imprint>>,
     /// To whom clients are brought, until it is committed or not.
     switch: Option<Switch>,
+    /// What tells the thread that does so that it need not any more, and for whom.
+    switching: Option<(Generation, Cancel)>,
+    /// Who was committed last, dead or alive.
+    committed: Option<Generation>,
     /// Who serves.
     serving: Option<Serving>,
     /// Where new clients are sent, if generations have private ports.
@@ -222,6 +226,8 @@ impl Shell {
             memory: Memory::watch(),
             imprint: None,
             switch: None,
+            switching: None,
+            committed: None,
             serving: None,
             redirection: Redirection::default(),
             residue: false,
@@ -248,9 +254,7 @@ impl Shell {
                 if let Some(running) = self.running.get_mut(&generation) {
                     running.give_up();
                 }
-                if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
-                    switch.abandoned();
-                }
+                self.cancel_switch(generation);
             }
             Action::Commit(generation) => self.commit(generation),
             Action::RememberOnly(wanted) => self.configurations.retain(|one, _| wanted.contains(one)),
@@ -292,19 +296,22 @@ impl Shell {
         let Some(running) = self.running.get_mut(&generation) else { return };
         running.keep();
         let ways = running.private.as_ref().map(|private| private.ways.clone());
+        let proved = running.proved.take();
         self.imprint = Some(Arc::clone(&running.imprint));
-        if let Some(custody) = running.proved.take() {
-            let former = std::mem::replace(&mut self.custody, custody);
-            backlog::apply(&self.custody);
-            self.succession.keep(&self.custody);
-            self.systemd.keep(&self.custody);
-            self.ours().and(&former).look(self.inner.clone());
-        }
+        // Before anything is closed that clients may still be sent to.
+        self.committed = Some(generation);
         if let Some(ways) = ways {
             let has_turned = |switch: &Switch| switch.generation == generation && switch.has_turned();
             let turned =
                 if self.switch.as_ref().is_some_and(has_turned) { Turned::Already } else { Turned::NotYet };
             self.redirection.commit(generation, &ways, turned);
+        }
+        if let Some(custody) = proved {
+            let former = std::mem::replace(&mut self.custody, custody);
+            backlog::apply(&self.custody);
+            self.succession.keep(&self.custody);
+            self.systemd.keep(&self.custody);
+            self.ours().and(&former).look(self.inner.clone());
         }
         self.serving = Some(Serving::begins(generation));
         if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
@@ -330,7 +337,17 @@ impl Shell {
         settling.fold(Ours::of(&self.custody, processes), Ours::and)
     }
 
-    fn switch(&self, generation: Generation) -> Outcome {
+    /// The generation will not be committed: its clients go back to who serves, as soon as the thread hears of it.
+    fn cancel_switch(&mut self, generation: Generation) {
+        if let Some((_, cancel)) = self.switching.take_if(|(one, _)| *one == generation) {
+            cancel.now();
+        }
+        if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
+            switch.abandoned();
+        }
+    }
+
+    fn switch(&mut self, generation: Generation) -> Outcome {
         let Some(new) = self.running.get(&generation).and_then(|running| running.proved.as_ref()) else {
             return Outcome::Event(Event::Switched { generation, moved: Vec::new() });
         };
@@ -339,8 +356,13 @@ impl Shell {
         let turn = private.and_then(|private| self.redirection.turn_to(&private.ways));
         let (instance, ports) = (instance.clone(), ports.clone());
         let manners = Manners { strategy: *strategy, instance, ports, turn };
-        switch::begin(generation, manners, &self.custody, new, self.inner.clone());
-        Outcome::Nothing
+        match switch::begin(generation, manners, &self.custody, new, self.inner.clone()) {
+            Ok(cancel) => {
+                self.switching = Some((generation, cancel));
+                Outcome::Nothing
+            }
+            Err(event) => Outcome::Event(event),
+        }
     }
 
     fn prepare_generation(&mut self, chosen: Chosen) -> Event {
@@ -409,9 +431,7 @@ impl Shell {
                 // It may have ended or been given up meanwhile, or was committed without waiting any longer.
                 match self.running.get(&generation) {
                     Some(running) if running.proved.is_some() => self.switch = Some(switch),
-                    _ if self.serving.as_ref().is_some_and(|one| one.generation == generation) => {
-                        switch.committed();
-                    }
+                    _ if self.committed == Some(generation) => switch.committed(),
                     _ => switch.abandoned(),
                 }
                 event
@@ -497,8 +517,9 @@ impl Shell {
             };
             let Some(mut running) = self.running.remove(&generation) else { continue };
             running.settle();
-            if let Some(serving) = self.serving.take_if(|one| one.generation == generation) {
-                serving.ends();
+            self.serves_no_more(generation);
+            if self.committed != Some(generation) {
+                self.cancel_switch(generation);
             }
             let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
             let memory = self.memory.look();
@@ -515,6 +536,7 @@ impl Shell {
 
     /// Tells a generation to drain. Where only the master is known, again and again: it may not have heard.
     fn drain(&mut self, generation: Generation) {
+        self.serves_no_more(generation);
         self.redirection.drain(generation);
         self.signal_drain(generation);
         if self.running.get(&generation).is_some_and(|running| running.worker.is_none()) {
@@ -540,6 +562,13 @@ impl Shell {
             // Somebody has made the master replace its worker behind our back: the master knows the new one.
             Err(Errno::SRCH) => self.signal(generation, Signal::USR1),
             Err(error) => cannot_signal(Signal::USR1, generation, worker.pid, error),
+        }
+    }
+
+    /// Whoever starts now gets all sockets in custody: nobody else accepts on them.
+    fn serves_no_more(&mut self, generation: Generation) {
+        if let Some(serving) = self.serving.take_if(|one| one.generation == generation) {
+            serving.ends();
         }
     }
 
@@ -625,7 +654,9 @@ impl Shell {
         self.place.leave();
         if let Err(error) = self.redirection.remove() {
             self.residue = true;
-            error!("removing the table that sends clients to private ports: {error}");
+            error!(
+                "removing the table that sends clients to private ports: {error} (`clearway cleanup` tries again)"
+            );
         }
         self.unplumb(if code == ExitCode::Done { Closing::Goes } else { Closing::Stays });
         let code = if self.residue && code == ExitCode::Done { ExitCode::Residue } else { code };

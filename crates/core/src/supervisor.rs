@@ -75,9 +75,12 @@ const PROVEN_AGE: Duration = Duration::from_secs(1);
 /// A configuration whose generation dies so soon after its commit gives way to the one that served before.
 pub const PROBATION: Duration = Duration::from_secs(5);
 
-/// How long the switch from the former generation's sockets to those of the new one may take before the commit comes
-/// anyway.
+/// How long the switch waits for clients at the former generation's sockets.
 pub const SWITCHING: Duration = Duration::from_secs(2);
+
+/// How long it may take altogether before the commit comes anyway: whoever makes it has begun later than we count, and
+/// has to say what it has done.
+pub const SWITCH_DEADLINE: Duration = Duration::from_secs(3);
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]

@@ -174,6 +174,12 @@ fn kernel() -> Finding {
     }
 }
 
+/// What is wrong, where the strategy was named already.
+fn without_name(strategy: Strategy, message: &str) -> &str {
+    let name = format!("the strategy `{strategy}`");
+    message.strip_prefix(&name).unwrap_or(message).trim_start_matches([':', ' '])
+}
+
 /// Bad only where it is the one that is asked for.
 fn strategy(strategy: Strategy, wanted: Strategy) -> Finding {
     let name = if strategy == wanted { "strategy (in use)" } else { "strategy" };
@@ -181,7 +187,10 @@ fn strategy(strategy: Strategy, wanted: Strategy) -> Finding {
         Ok(()) => Finding::good(format!("{name} `{strategy}`: {}", strategies::summary(strategy))),
         Err(failure) => Finding {
             severity: if strategy == wanted { Severity::Problem } else { Severity::Note },
-            saw: format!("{name} `{strategy}` is not available: {}", failure.message),
+            saw: format!(
+                "{name} `{strategy}` is not available: {}",
+                without_name(strategy, &failure.message)
+            ),
             matters: (strategy == wanted)
                 .then(|| "Clearway does not start with a strategy that it cannot have".to_owned()),
             remedy: Some(failure.hints.join("; or ")),

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use clearway_core::names::{Generation, InstanceName};
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
-use clearway_haproxy::configuration::{Configuration, SourceFile, V6};
+use clearway_haproxy::configuration::{Configuration, SourceFile, Span, V6};
 use clearway_haproxy::derived::{self, Derived};
 use clearway_haproxy::inventory::LocalAddress;
 use clearway_kernel::flip::{self, Flip, Way};
@@ -42,6 +42,8 @@ pub struct Redirection {
     /// The ways that are in use, and whose they are.
     current: Vec<Way>,
     of: Option<Generation>,
+    /// What was said of lines that stay as they are: not at every reload.
+    said: BTreeSet<String>,
 }
 
 /// What one generation is started from.
@@ -90,10 +92,14 @@ impl Redirection {
             self.current.iter().map(|way| (way.public, way.private)).collect()
         };
         let publics: BTreeSet<u16> = configuration.tcp_addresses().map(|(_, public)| public.port()).collect();
+        let kept = kept_ports(configuration)?;
         let mut reserved = Vec::new();
         let derived = derived::derive(configuration, &mut |public| {
             if let Some(port) = known.get(&public) {
                 return Some(*port);
+            }
+            if public.ip().is_unspecified() && kept.contains(&public.port()) {
+                return None;
             }
             let free = is_local(public.ip()).then(|| find(public.ip(), &publics)).flatten()?;
             let port = free.port();
@@ -102,7 +108,10 @@ impl Redirection {
         })
         .map_err(|error| failure::strategy(Strategy::TableFlip, &error))?;
         for left in &derived.left {
-            info!("{} keeps its address and is handed over: {}", left.span, left.why);
+            let line = format!("{} keeps its address and is handed over: {}", left.span, left.why);
+            if self.said.insert(line.clone()) {
+                info!("{line}");
+            }
         }
         let ways = ways(&derived);
         self.table(instance)?;
@@ -144,8 +153,9 @@ impl Redirection {
         }
         let is_due = turned == Turned::NotYet && self.current != ways;
         if is_due && let Err(error) = self.with_table(|flip| flip.flip(ways)) {
-            error!("clients are not sent to generation {generation}, and are refused: {error}");
-            return;
+            error!(
+                "clients are not sent to generation {generation}, and are refused: {error} (`clearway reload` tries again)"
+            );
         }
         self.current = ways.to_vec();
         self.of = Some(generation);
@@ -208,7 +218,10 @@ impl Turn {
     /// As before.
     pub fn undo(&self) {
         if let Err(error) = lock(&self.flip).flip(&self.from) {
-            error!("new clients are sent to a generation that came to nothing, and are refused: {error}");
+            error!(
+                "new clients are sent to a generation that came to nothing, and are refused: {error} \
+                 (`clearway reload` sends them elsewhere)"
+            );
         }
     }
 
@@ -231,6 +244,16 @@ fn lock(flip: &SharedFlip) -> MutexGuard<'_, Flip> {
 
 fn failed(error: &flip::Error) -> Failure {
     failure::strategy(Strategy::TableFlip, error)
+}
+
+/// The ports of lines that keep their addresses, whatever ports there are: a way from every address would take the
+/// clients of theirs.
+fn kept_ports(configuration: &Configuration) -> Result<BTreeSet<u16>, Failure> {
+    let derived = derived::derive(configuration, &mut |public| Some(public.port()))
+        .map_err(|error| failure::strategy(Strategy::TableFlip, &error))?;
+    let is_kept = |line: &Span| derived.left.iter().any(|left| left.span == *line);
+    let addresses = configuration.tcp_addresses().filter(|(bind, _)| is_kept(&bind.span));
+    Ok(addresses.map(|(_, address)| address.port()).collect())
 }
 
 /// A free port that nobody calls in public.

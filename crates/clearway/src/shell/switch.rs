@@ -21,7 +21,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -52,6 +52,10 @@ const PACE: Duration = Duration::from_millis(5);
 /// How long the old generation may take to close its sockets after it was told to drain, before the kernel is
 /// left as it is: the next reload steers anew.
 const CLOSING: Duration = Duration::from_secs(30);
+
+/// How long handshakes that do not go on are waited for behind a closed gate: their clients are slow or gone, and
+/// everybody else waits meanwhile. Less than what a dropped SYN costs.
+const HALF_OPEN_BEHIND_A_GATE: Duration = Duration::from_millis(500);
 
 /// Counts the switches: whoever is late must not undo what a later one has done.
 static EPOCH: AtomicU64 = AtomicU64::new(0);
@@ -85,6 +89,22 @@ pub struct Switch {
     /// What is to be reported.
     moved: Vec<Moved>,
     failed: Option<Failure>,
+    cancel: Cancel,
+}
+
+/// Tells the thread that nobody waits for its work any more.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// From now on.
+    pub fn now(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Begins; what comes of it arrives as [`Inner::Switched`].
@@ -94,10 +114,12 @@ pub fn begin(
     former: &Arc<Custody>,
     new: &Arc<Custody>,
     inner: UnboundedSender<Inner>,
-) {
+) -> Result<Cancel, Event> {
     let (former, new) = (Arc::downgrade(former), Arc::downgrade(new));
     let epoch = EPOCH.fetch_add(1, Ordering::Relaxed) + 1;
-    let failed = inner.clone();
+    let cancel = Cancel::default();
+    let strategy = manners.strategy;
+    let cancelled = cancel.clone();
     let begun = thread::spawn("moving clients to the new generation", move || {
         let mut switch = Switch {
             generation,
@@ -110,13 +132,21 @@ pub fn begin(
             new,
             moved: Vec::new(),
             failed: None,
+            cancel: cancelled,
         };
         switch.failed = switch.divert_and_wait(&mut manners).err();
         let _ = inner.send(Inner::Switched(switch));
     });
-    if !begun {
-        let _ = failed.send(Inner::Event(Event::Switched { generation, moved: Vec::new() }));
+    if begun {
+        return Ok(cancel);
     }
+    // It was logged why.
+    if strategy.hands_over() {
+        return Err(Event::Switched { generation, moved: Vec::new() });
+    }
+    let message = format!("the strategy `{strategy}`: no thread could be started for it");
+    let hint = "a limit of processes is reached: `--pids-limit` at `docker run`, TasksMax= under systemd";
+    Err(Event::Failed { generation, failure: Failure::new(ExitCode::Internal, message).hint(hint) })
 }
 
 impl Switch {
@@ -131,6 +161,7 @@ impl Switch {
 
     fn divert_and_wait(&mut self, manners: &mut Manners) -> Result<(), Failure> {
         let until = Instant::now() + SWITCHING;
+        let half_open_until = Instant::now() + HALF_OPEN_BEHIND_A_GATE;
         steps::at("diverts", &"Clients");
         let Some(leaving) = self.divert(manners)? else { return Ok(()) };
         steps::at("waits", &"Clients");
@@ -140,7 +171,13 @@ impl Switch {
         };
         loop {
             match waiting.poll() {
-                Ok(remaining) if remaining.is_nothing() => break,
+                Ok(remaining) if remaining.is_nothing() || self.cancel.is_set() => break,
+                Ok(remaining)
+                    if self.gate.is_some() && remaining.queued == 0 && Instant::now() >= half_open_until =>
+                {
+                    info!("{} handshake(s) that do not go on are not waited for", remaining.half_open);
+                    break;
+                }
                 Ok(remaining) if Instant::now() >= until => {
                     warn!(
                         "{} client(s) still wait in sockets that generation {} does not use: they will be reset",
@@ -152,10 +189,7 @@ impl Switch {
                     break;
                 }
                 Ok(_) => sleep(PACE),
-                Err(error) => {
-                    warn!("looking whether clients wait in sockets that are about to be closed: {error}");
-                    break;
-                }
+                Err(error) => return cannot(manners.strategy, &error),
             }
         }
         self.at_each(Group::narrow);
@@ -170,7 +204,9 @@ impl Switch {
             Err(error) => return cannot(manners.strategy, &error).map(|()| None),
         };
         self.close_the_gate(manners, &mut plan)?;
-        if let Some(turn) = manners.turn.take() {
+        if let Some(turn) = manners.turn.take()
+            && !self.cancel.is_set()
+        {
             turn.make()?;
             self.turned = Some(turn);
         }
@@ -183,7 +219,9 @@ impl Switch {
         if self.groups.len() < wanted && !manners.strategy.hands_over() {
             let message =
                 format!("the strategy `{}`: new connections could not be steered", manners.strategy);
-            return Err(Failure::new(ExitCode::Kernel, message));
+            let hint =
+                "the line before says why; the strategy `handoff` does not steer what it can hand over";
+            return Err(Failure::new(ExitCode::Kernel, message).hint(hint));
         }
         self.sealed.retain(|listener| {
             let sealed = descriptor(&former, listener.inode).map(steering::seal);
@@ -257,11 +295,11 @@ impl Switch {
         if let Some(gate) = self.gate.take() {
             gate.undo();
         }
-        if let Some(turn) = &self.turned {
-            turn.undo();
-        }
         if self.is_latest() {
             self.at_each(Group::revert);
+            if let Some(turn) = &self.turned {
+                turn.undo();
+            }
         }
         if let Some(former) = self.former.upgrade() {
             for listener in &self.sealed {

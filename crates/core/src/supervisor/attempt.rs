@@ -9,7 +9,7 @@ use crate::strategy::Moved;
 use super::event::{Action, Answer, Asker, End, Failure, Plumbing, Proof, Source};
 use super::report::Report;
 use super::status::Attempted;
-use super::{GRACE, Life, PROBATION, PROVEN_AGE, SWITCHING, State, Supervisor};
+use super::{GRACE, Life, PROBATION, PROVEN_AGE, SWITCH_DEADLINE, State, Supervisor};
 
 /// An attempt under way. At most one exists.
 #[derive(Debug)]
@@ -186,7 +186,7 @@ impl Supervisor {
             && !proof.unclaimed.is_empty()
         {
             let proof = proof.clone();
-            *stage = Stage::Switching { proof, until: now + SWITCHING };
+            *stage = Stage::Switching { proof, until: now + SWITCH_DEADLINE };
             todo.push(Action::Switch(*generation));
         } else {
             self.commit_ready(now, todo);

@@ -407,7 +407,7 @@ fn clients_are_moved_first_where_an_address_was_bound_twice() {
     stage.launch(3, Plumbing::NotNeeded);
     stage.step(Event::Proved { generation: generation(3), proof });
     assert_eq!(stage.later(Duration::from_millis(200)), [Action::Switch(generation(3))]);
-    assert!(stage.later(SWITCHING).contains(&Action::Commit(generation(3))));
+    assert!(stage.later(SWITCH_DEADLINE).contains(&Action::Commit(generation(3))));
 }
 
 #[test]

@@ -40,7 +40,13 @@ impl Plan {
         let gate_rest = gate_all || strategy == Strategy::Auto;
         for outcome in outcomes {
             match outcome {
-                Ok(group) if gate_all => plan.gated.extend(group.leaving().iter().copied()),
+                Ok(group) if gate_all => {
+                    plan.gated.extend(group.leaving().iter().copied());
+                    // Handshakes with SYN cookies end with a packet that no gate stops.
+                    if !crowded.contains(&group.address()) {
+                        plan.groups.push(group);
+                    }
+                }
                 // Who had listened there besides may have gone, and the last of the new ones be among the old.
                 Ok(group) if crowded.contains(&group.address()) => {
                     info!("new connections to {} are not steered: others listened there", group.address());

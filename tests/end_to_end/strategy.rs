@@ -32,6 +32,7 @@ crate::tests![
     wildcards_are_moved_as_well,
     transparent_sockets_are_moved_as_well,
     whoever_crashes_gets_its_sockets_back,
+    a_client_that_goes_silent_keeps_nobody_waiting,
     one_that_cannot_be_had_is_named_before_anything_is_touched,
     one_that_fails_in_the_middle_of_a_reload_is_undone,
     the_doctor_lists_them,
@@ -187,6 +188,44 @@ fn whoever_crashes_gets_its_sockets_back() -> Result<()> {
         }
         let report = load.finish()?;
         assert_only_accepted_ones_lost(&report, 3, 100).with_context(|| strategy.to_owned())?;
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+        stage.assert_clean()?;
+    }
+    Ok(())
+}
+
+/// Its handshake never ends, as after a SYN scan: the gate is not closed for as long as that is waited for elsewhere.
+fn a_client_that_goes_silent_keeps_nobody_waiting() -> Result<()> {
+    for strategy in ["syn-drop", "plug"] {
+        let stage = Stage::new("silent")?;
+        let [front, _] = stage.fronts();
+        stage.write(&stage.plain())?;
+        let mut balancer = start(&stage, strategy)?;
+        // What the balancer answers to this port never comes.
+        stage.hosts.client.nft(
+            "add table inet deaf\nadd chain inet deaf input { type filter hook input priority 0; }\nadd rule inet deaf input tcp dport 45678 drop\n",
+        )?;
+        let from = SocketAddr::new(stage.hosts.client_addresses()[0], 45_678);
+        let silent = stage.hosts.client.enter(|| -> Result<socket2::Socket> {
+            let socket =
+                socket2::Socket::new(socket2::Domain::for_address(front), socket2::Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            socket.bind(&from.into())?;
+            // It is under way.
+            let _ = socket.connect(&front.into());
+            Ok(socket)
+        })??;
+        eventually(SOON, "a handshake that does not go on", || {
+            let half_open =
+                clearway_lab::kernel::ss(&stage.hosts.balancer, &["-tnH", "state", "syn-recv"]).ok()?;
+            half_open.iter().any(|line| line.contains(":45678")).then_some(())
+        })?;
+        let load = load(&stage, 100.0)?;
+        let output = stage.clearway(&["reload"])?;
+        assert_code(output.status, 0).with_context(|| complained(&output))?;
+        balancer.wait_for_log(0, "1 handshake(s) that do not go on are not waited for", SOON)?;
+        assert_nobody_lost(&load.finish()?, 10)?;
+        drop(silent);
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;
     }

@@ -161,7 +161,6 @@ impl Switch {
 
     fn divert_and_wait(&mut self, manners: &mut Manners) -> Result<(), Failure> {
         let until = Instant::now() + SWITCHING;
-        let half_open_until = Instant::now() + HALF_OPEN_BEHIND_A_GATE;
         steps::at("diverts", &"Clients");
         let Some(leaving) = self.divert(manners)? else { return Ok(()) };
         steps::at("waits", &"Clients");
@@ -169,6 +168,8 @@ impl Switch {
             Ok(waiting) => waiting,
             Err(error) => return cannot(manners.strategy, &error),
         };
+        // From now on, as what was before may have taken its time on a busy machine.
+        let half_open_until = Instant::now() + HALF_OPEN_BEHIND_A_GATE;
         loop {
             match waiting.poll() {
                 Ok(remaining) if remaining.is_nothing() || self.cancel.is_set() => break,

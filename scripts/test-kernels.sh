@@ -5,6 +5,8 @@
 #
 #   test-kernels.sh [SUITE...]        bullseye bookworm trixie trixie-backports (5.10, 6.1, 6.12 and the newest),
 #                                     unless told otherwise
+#   ONLY=gate,flip,strategy::           only these: kernel tests by the names of their files, end-to-end tests by a part of
+#                                     their names; one boot of each machine
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,6 +34,8 @@ tests() {
   local built name kernel=() binary
   for name in crates/kernel/tests/*.rs; do kernel+=(--test "$(basename "$name" .rs)"); done
   cargo build --locked --target "$target" --profile lab -p clearway-lab
+  # The one that tells tests its steps: Clearway is killed at each of a switch here, too.
+  cargo build --locked --target "$target" --profile lab --bin clearway -p clearway --features clearway/test-steps
   built=$(cargo test --locked --target "$target" --profile lab --no-run -p clearway-lab --test end_to_end \
     -p clearway-kernel "${kernel[@]}" 2>&1 | tee >(cat >&2) |
     sed -n 's/^ *Executable .* (\(.*\))$/\1/p')
@@ -42,6 +46,7 @@ tests() {
     cp "$binary" "$bench/tree/tests/$name"
   done
   cp "$into/$target/lab/clearway-lab" "${CLEARWAY_BIN:-$into/release/clearway}" "$bench/tree/tests/"
+  cp "$into/$target/lab/clearway" "$bench/tree/tests/clearway-steps"
   cp scripts/vm-init.sh "$bench/tree/init"
   (cd "$bench/tree" && pack >"$bench/tests.cpio")
 }
@@ -125,10 +130,14 @@ for suite in "${suites[@]}"; do
   begun=$SECONDS
   log_of_kernel=$matrix/kernel-$suite.log
   : >"$log_of_kernel"
-  boot "$suite" all 2400 RUN=all
-  boot "$suite" locked 300 RUN=modules::where_modules_are_locked CLEARWAY_TEST_MODULES=lock
-  boot "$suite" nothing-loaded 300 RUN=modules::where_modules_are_locked CLEARWAY_TEST_MODULES=lock-all
-  boot "$suite" no-ipv6 300 RUN=modules::without_ipv6 CLEARWAY_TEST_MODULES=no-ipv6 ipv6.disable=1
+  if [ -n "${ONLY:-}" ]; then
+    boot "$suite" all 2400 RUN=only "ONLY=$ONLY"
+  else
+    boot "$suite" all 4800 RUN=all
+    boot "$suite" locked 300 RUN=modules::where_modules_are_locked CLEARWAY_TEST_MODULES=lock
+    boot "$suite" nothing-loaded 300 RUN=modules::where_modules_are_locked CLEARWAY_TEST_MODULES=lock-all
+    boot "$suite" no-ipv6 300 RUN=modules::without_ipv6 CLEARWAY_TEST_MODULES=no-ipv6 ipv6.disable=1
+  fi
   results <"$log_of_kernel" >"$log_of_kernel.results"
   release=$(plain <"$matrix/kernel-$suite-all.log" | sed -n 's/^kernel //p')
   echo "| ${release:-did not start} | $suite | $(counts "$log_of_kernel.results" 0) |" \

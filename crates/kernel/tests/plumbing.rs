@@ -11,7 +11,7 @@ use clearway_core::names::{InstanceName, Mark};
 use clearway_kernel::nft::Limits;
 use clearway_kernel::plumbing::{Error, Needs, Notice, Plumbing, residue, sweep};
 use clearway_kernel::token::Token;
-use lab::{Named, helper, run, same, state};
+use lab::{Named, has_owner_tables, helper, run, same, state};
 use serde_json::Value;
 
 const TESTS: &[Named] = &[
@@ -109,13 +109,6 @@ fn usual((plumbing, mut notices): (Plumbing, Vec<Notice>)) -> Result<(Plumbing, 
     ensure!(notices.contains(&Notice::NoOwner) != has_owner_tables(), "{notices:?}");
     notices.retain(|notice| *notice != Notice::NoOwner);
     Ok((plumbing, notices))
-}
-
-/// Whether this kernel removes a table with its owner (Linux 5.12).
-fn has_owner_tables() -> bool {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(['.', '-', '+']).map_while(|word| word.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) >= (Some(5), Some(12))
 }
 
 /// How many tables a process leaves behind that was killed: documented for kernels before 5.12.

@@ -118,3 +118,11 @@ pub(crate) fn same(left: &str, right: &str, why: &str) -> Result<()> {
     }
     bail!("{why}\n--- before\n{left}\n--- after\n{right}")
 }
+
+/// Whether this kernel removes a table with its owner (Linux 5.12).
+#[allow(dead_code)] // not every test asks
+pub fn has_owner_tables() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-', '+']).map_while(|word| word.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(12))
+}

@@ -4,8 +4,8 @@
 
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, Expressions, Hook, InetHookNumber, Lookup, MetaKey, NfTablesMessage,
-    Payload, Register, Verdict,
+    ChainAttribute, ChainMessage, Expressions, InetHookNumber, Lookup, MetaKey, NfTablesMessage, Payload,
+    Register, Verdict,
 };
 
 use super::content::{self, Kind, Side};
@@ -13,7 +13,7 @@ use crate::netlink::Step;
 use crate::nft::expressions::{
     CtKey, Expression, ct, differs, equals, load_meta, masked, other, reset, verdict,
 };
-use crate::nft::rules::{flush, rule};
+use crate::nft::rules::{TCP, base, flush, rule};
 
 /// What steps are about, for the explanation of a refusal.
 pub(super) const NAT: &str = "chain that redirects";
@@ -27,9 +27,6 @@ const CLOSED: &str = "closed";
 const INPUT: &str = "input";
 /// `filter`, as `nft` calls it.
 const FILTER: i32 = 0;
-/// `NF_ACCEPT`.
-const ACCEPT: u32 = 1;
-const TCP: u8 = 6;
 /// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
@@ -48,9 +45,9 @@ pub(super) fn all(table: &str, priority: i32) -> Vec<Step> {
     steps.extend([
         plain(table, WAYS),
         plain(table, CLOSED),
-        hooked(table, "prerouting", "nat", InetHookNumber::PreRouting, priority),
-        hooked(table, "output", "nat", InetHookNumber::LocalOut, priority),
-        hooked(table, INPUT, "filter", InetHookNumber::LocalIn, FILTER),
+        base(table, "prerouting", NAT, "nat", InetHookNumber::PreRouting, priority),
+        base(table, "output", NAT, "nat", InetHookNumber::LocalOut, priority),
+        base(table, INPUT, "chain `input`", "filter", InetHookNumber::LocalIn, FILTER),
     ]);
     for chain in ["prerouting", "output"] {
         let mut local = is_tcp().to_vec();
@@ -143,19 +140,6 @@ fn destination_type() -> Expression {
 /// `dnat to :<register 1>`: `NFTA_NAT_TYPE` (`NFT_NAT_DNAT`), `_FAMILY`, `_REG_PROTO_MIN`.
 fn redirect(family: u8) -> Expression {
     other("nat", &[(1, 1), (2, family.into()), (5, Register::Reg1.into())])
-}
-
-fn hooked(table: &str, name: &str, kind: &str, hook: InetHookNumber, priority: i32) -> Step {
-    let attributes = vec![
-        ChainAttribute::Table(table.to_owned()),
-        ChainAttribute::Name(name.to_owned()),
-        ChainAttribute::Type(kind.to_owned()),
-        ChainAttribute::Policy(ACCEPT),
-        ChainAttribute::Hook(vec![Hook::Number(hook.into()), Hook::Priority(priority.cast_unsigned())]),
-    ];
-    let message = NfTablesMessage::NewChain(ChainMessage { attributes });
-    let what = if kind == "nat" { NAT } else { "chain `input`" };
-    Step { what, message, flags: NLM_F_CREATE }
 }
 
 fn plain(table: &str, name: &str) -> Step {

@@ -4,8 +4,8 @@
 
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, Hook, InetHookNumber, MetaKey, NfTablesMessage, Register, SetAttribute,
-    SetFlags, SetMessage, TableFlags, Verdict,
+    InetHookNumber, MetaKey, NfTablesMessage, Register, SetAttribute, SetFlags, SetMessage, TableFlags,
+    Verdict,
 };
 
 use super::keys::{Keys, Set};
@@ -14,7 +14,7 @@ use crate::nft::expressions::{
     Expression, Header, and_byte, equals, load_meta, load_payload, look_up, queue, verdict, xt_queue,
 };
 use crate::nft::new_table;
-use crate::nft::rules::{ACCEPT, DROP, TCP, flush, plain, rule};
+use crate::nft::rules::{DROP, TCP, base, flush, plain, rule};
 
 const INPUT: &str = "input";
 const CLOSED: &str = "closed";
@@ -56,7 +56,7 @@ pub(super) fn steps(table: &str, keys: &Keys, how: How) -> Vec<Step> {
     steps.extend(keys.steps(table));
     steps.push(plain(table, CLOSED));
     steps.extend(keys.sets().map(|set| stop(table, set, how)));
-    steps.push(hooked(table));
+    steps.push(base(table, INPUT, "chain `input`", "filter", InetHookNumber::LocalIn, PRIORITY));
     let first = [
         load_meta(MetaKey::L4Proto),
         equals(&[TCP]),
@@ -113,21 +113,6 @@ fn new_set(table: &str, set: Set, id: u32) -> Step {
     ];
     let message = NfTablesMessage::NewSet(SetMessage { attributes });
     Step { what: "set with timeouts", message, flags: NLM_F_CREATE }
-}
-
-fn hooked(table: &str) -> Step {
-    let attributes = vec![
-        ChainAttribute::Table(table.to_owned()),
-        ChainAttribute::Name(INPUT.to_owned()),
-        ChainAttribute::Type("filter".to_owned()),
-        ChainAttribute::Policy(ACCEPT),
-        ChainAttribute::Hook(vec![
-            Hook::Number(InetHookNumber::LocalIn.into()),
-            Hook::Priority(PRIORITY.cast_unsigned()),
-        ]),
-    ];
-    let message = NfTablesMessage::NewChain(ChainMessage { attributes });
-    Step { what: "chain `input`", message, flags: NLM_F_CREATE }
 }
 
 /// `meta nfproto ... <key> @<set> drop`, or into the queue.

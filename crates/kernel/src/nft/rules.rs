@@ -206,6 +206,18 @@ pub(super) fn hooked(table: &str, name: &str) -> Step {
         POSTROUTING => ("chain `postrouting`", "filter", InetHookNumber::PostRouting, FIRST),
         _ => ("chain `prerouting`", "filter", InetHookNumber::PreRouting, PRIORITY),
     };
+    base(table, name, what, kind, hook, priority)
+}
+
+/// A chain at a hook, which accepts what its rules say nothing about.
+pub(crate) fn base(
+    table: &str,
+    name: &str,
+    what: &'static str,
+    kind: &str,
+    hook: InetHookNumber,
+    priority: i32,
+) -> Step {
     let attributes = vec![
         ChainAttribute::Table(table.to_owned()),
         ChainAttribute::Name(name.to_owned()),

@@ -81,6 +81,7 @@ fn main() {
         stop::TESTS,
         steering::TESTS,
         strategy::TESTS,
+        strategy::FOREIGN,
         strategy::KILLED,
         strategy::TABLEFLIP,
         takeover::TESTS,

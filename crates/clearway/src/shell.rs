@@ -21,6 +21,7 @@ use clearway_haproxy::drift::{Files as OnDisk, Imprint};
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_haproxy::runtime::ServerState;
 use clearway_kernel::plumbing::{Closing, Plumbing};
+use clearway_kernel::steering::Present;
 use rustix::io::Errno;
 use rustix::process::{Pid, Rlimit, Signal, WaitId, WaitIdOptions};
 use tokio::sync::mpsc::UnboundedSender;
@@ -42,6 +43,7 @@ mod child;
 pub mod custody;
 mod devices;
 pub mod failure;
+mod foreign;
 mod hand_over;
 mod keeper;
 mod launch;
@@ -66,6 +68,7 @@ pub use succession::{Succession, door};
 
 use canary::Canary;
 use custody::Custody;
+use foreign::PassedBy;
 use launch::{Running, Sessions};
 use memory::Memory;
 use neighbours::Ours;
@@ -176,6 +179,8 @@ pub struct Shell {
     serving: Option<Serving>,
     /// Where new clients are sent, if generations have private ports.
     redirection: Redirection,
+    /// Who listened where we do before we did, and gets no new clients.
+    passed_by: PassedBy,
     /// Set if something could not be taken out of the kernel.
     residue: bool,
     /// Other Clearways of this name.
@@ -230,6 +235,7 @@ impl Shell {
             committed: None,
             serving: None,
             redirection: Redirection::default(),
+            passed_by: PassedBy::default(),
             residue: false,
             servers: Servers::default(),
             canary: Canary::new(&settings),
@@ -296,7 +302,7 @@ impl Shell {
         let Some(running) = self.running.get_mut(&generation) else { return };
         running.keep();
         let ways = running.private.as_ref().map(|private| private.ways.clone());
-        let proved = running.proved.take();
+        let (proved, before) = (running.proved.take(), running.before.take());
         self.imprint = Some(Arc::clone(&running.imprint));
         // Before anything is closed that clients may still be sent to.
         self.committed = Some(generation);
@@ -311,7 +317,11 @@ impl Shell {
             backlog::apply(&self.custody);
             self.succession.keep(&self.custody);
             self.systemd.keep(&self.custody);
-            self.ours().and(&former).look(self.inner.clone());
+            let (ours, inner) = (self.ours().and(&former), self.inner.clone());
+            match before {
+                Some(before) => self.pass_by(before, || ours.look(inner)),
+                None => ours.look(inner),
+            }
         }
         self.serving = Some(Serving::begins(generation));
         if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
@@ -329,12 +339,20 @@ impl Shell {
         self.servers.serve(transparent);
     }
 
+    /// Nobody's sockets were held when it was started: whoever listened where it does gets no new clients any more.
+    fn pass_by(&self, before: Present, then: impl FnOnce() + Send + 'static) {
+        let (custody, passed) = (Arc::downgrade(&self.custody), self.passed_by.clone());
+        thread::spawn("bringing the clients of others here", move || {
+            foreign::pass_by(&before, &custody, &passed, then);
+        });
+    }
+
     /// What is ours, also what a generation uses that has not been committed.
     fn ours(&self) -> Ours {
         let own = std::iter::once(std::process::id());
         let processes = own.chain(self.running.values().flat_map(Running::processes)).collect();
         let settling = self.running.values().filter_map(|running| running.proved.as_deref());
-        settling.fold(Ours::of(&self.custody, processes), Ours::and)
+        settling.fold(Ours::of(&self.custody, processes, self.passed_by.clone()), Ours::and)
     }
 
     /// The generation will not be committed: its clients go back to who serves, as soon as the thread hears of it.

@@ -3,7 +3,7 @@
 //! ```text
 //! table inet clearway_edge_flip_1a2b3c4d {         # flags owner: gone with our socket, however we end
 //!   chain prerouting { type nat hook prerouting priority -110; policy accept;   # clients elsewhere
-//!     meta l4proto tcp fib daddr type local goto ways
+//!     meta l4proto tcp tcp flags & (fin|syn|rst|ack) == syn fib daddr type local goto ways
 //!   }
 //!   chain output     { type nat hook output priority -110; policy accept; ... } # clients on this host: the same
 //!   chain ways {
@@ -25,7 +25,8 @@
 //!
 //! Only the port is translated, so the address that HAProxy sees stays the one that the client called. Only the first
 //! packet of a connection comes to a chain of type `nat`; after that conntrack knows where it goes, whatever the maps
-//! say by then. **This switches conntrack on in this network namespace**, for all of its traffic.
+//! say by then. **This switches conntrack on in this network namespace**, for all of its traffic. What was connected
+//! before that conntrack calls new as well, hence only SYNs: who talks to another program at that port goes on.
 //!
 //! **The flip.** There are two sets of maps, `_a` and `_b`; the rules use one of them. [`Flip::prepare`] fills the other,
 //! which nobody reads, and [`Flip::flip`] makes the rules use it, in one transaction. The elements of a map in use are
@@ -52,6 +53,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use clearway_core::names::InstanceName;
+use netlink_packet_netfilter::nftables::TableFlags;
+use rustix::io::Errno;
 
 use crate::nft::{self, Limits, Table, TableName};
 use content::{Closed, Side};
@@ -93,6 +96,8 @@ impl Flip {
     /// Whether the kernel can do all this and we may. Changes nothing: the kernel checks the table and takes it back.
     /// It may load modules for that (`nft_nat`, `nft_fib_inet`).
     ///
+    /// [`Error::NoOwner`] is a no although all else would work: nobody could be sure that it ends with this process.
+    ///
     /// Needs `NET_ADMIN`.
     pub fn probe() -> Result<(), Error> {
         let mut client = nft::open()?;
@@ -104,7 +109,12 @@ impl Flip {
         steps.extend(content::fill(&name, Side::A, &ways));
         steps.extend(chains::ways(&name, Side::A));
         let outcome = client.check("asking the kernel whether it can redirect clients", &steps);
-        outcome.map_err(|refused| error::explain(&steps, refused))
+        outcome.map_err(|refused| error::explain(&steps, refused))?;
+        let owned = [nft::new_table(&name, TableFlags::Owner)];
+        match client.check("asking the kernel for an owner table", &owned) {
+            Err(refused) if nft::is(&refused.error, &[Errno::INVAL, Errno::OPNOTSUPP]) => Err(Error::NoOwner),
+            outcome => outcome.map_err(|refused| error::explain(&owned, refused)),
+        }
     }
 
     /// Makes the table; new clients go these ways from then on. A failure leaves nothing behind.

@@ -47,6 +47,13 @@
 //! goes first is HAProxy's affair: [`order_is_kept`] says when the order of those that remain is lost. They are the
 //! first of their group all the same, and what comes later is behind them: [`Order::KnownBehind`].
 //!
+//! # Beside somebody else
+//!
+//! A first start beside a balancer that is not ours: its sockets came first, ours are the indices above theirs, as long
+//! as they were all there before ours and still are ([`Present`]). Steered, new clients are ours, and the others lose
+//! nobody when they go: nobody waits at them. When *ours* go instead, the index is beyond the end, and the
+//! others have them all again. When another of theirs goes than the last, the last of ours takes its place.
+//!
 //! # When somebody dies
 //!
 //! | who | while steered | so |
@@ -99,7 +106,7 @@ use crate::queues::Listener;
 mod look;
 mod program;
 
-pub use look::{crowded, groups};
+pub use look::{Present, crowded, groups};
 
 /// What becomes of a socket that was there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

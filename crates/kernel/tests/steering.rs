@@ -18,7 +18,7 @@ use clearway_kernel::capabilities::{Capability, effective};
 use clearway_kernel::listeners::{Managed, strangers};
 use clearway_kernel::queues::{Listener, Waiting, half_open, queues};
 use clearway_kernel::steering::{
-    Fate, Group, NotSteerable, Order, Reason, crowded, groups, order_is_kept, seal, unseal,
+    Fate, Group, NotSteerable, Order, Present, Reason, crowded, groups, order_is_kept, seal, unseal,
 };
 use lab::{Named, helper, run};
 use traffic::{
@@ -51,6 +51,7 @@ const TESTS: &[Named] = tests![
     a_narrower_address_takes_over_at_once,
     a_wider_address_takes_over_after_sealing,
     a_stranger_in_the_group_is_found_by_name,
+    beside_a_stranger_new_clients_are_ours,
     no_capability_is_needed,
 ];
 
@@ -301,6 +302,29 @@ fn two_that_leave_first_leave_the_order_unknown() -> Result<()> {
     ensure!(!order_is_kept(&fates));
     // It depends on which of the two was closed first.
     ensure!(as_they_came == [false, true], "{as_they_came:?}");
+    Ok(())
+}
+
+fn beside_a_stranger_new_clients_are_ours() -> Result<()> {
+    for address in ["127.0.0.1:8000", "[::1]:8000", "[::]:8000"] {
+        let target = address.replace("[::]", "[::1]");
+        let stranger = listen(address, false)?;
+        let before = Present::now()?;
+        let (first, second) = (listen(address, false)?, listen(address, false)?);
+        let group = before.beside(&fds(&[&first, &second]))?.remove(0)?;
+        group.steer(first.as_fd())?;
+        let [none, some, others] = shares(&target, &[&stranger, &first, &second])?[..] else {
+            unreachable!()
+        };
+        ensure!(none == 0 && some > 0 && others > 0, "{address}: {none} {some} {others}");
+        // Whoever was there first has everybody again when we are gone.
+        drop((first, second));
+        ensure!(shares(&target, &[&stranger])? == [40], "{address}");
+        let before = Present::now()?;
+        let late = listen(address, false)?;
+        drop(stranger);
+        ensure!(before.beside(&fds(&[&late]))?.is_empty(), "{address}: nobody is there any more");
+    }
     Ok(())
 }
 

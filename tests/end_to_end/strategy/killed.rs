@@ -8,7 +8,7 @@ use clearway_lab::kernel::has_owner_tables;
 use clearway_lab::wait::{eventually, patience};
 use rustix::process::Signal;
 
-use super::STRATEGY;
+use super::{STRATEGY, can_be_had};
 use crate::stage::{SOON, Stage, assert_code, signal};
 use crate::steps::Steps;
 
@@ -35,6 +35,7 @@ const STEPS: [&str; 11] = [
 ];
 
 fn killed(strategy: &str) -> Result<()> {
+    can_be_had(strategy)?;
     for step in
         STEPS.into_iter().filter(|step| ["syn-drop", "plug"].contains(&strategy) || *step != "opens Gate")
     {

@@ -11,7 +11,7 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{STRATEGY, load, start};
+use super::{STRATEGY, can_be_had, load, start};
 use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained};
 use crate::takeover::NAMED;
 
@@ -82,6 +82,7 @@ fn a_stop_refuses_new_clients_and_lets_sessions_finish() -> Result<()> {
 }
 
 fn a_copy_that_would_mean_something_else_is_refused() -> Result<()> {
+    can_be_had("tableflip")?;
     let stage = Stage::new("flipcopy")?;
     stage.write(&format!("global\n    default-path config\n{}", stage.plain()))?;
     let mut balancer = stage.launch(&[], &[(STRATEGY, "tableflip")])?;
@@ -95,6 +96,7 @@ fn a_copy_that_would_mean_something_else_is_refused() -> Result<()> {
 
 /// Both tables are there for a while, and the newer one comes first.
 fn a_takeover_flips_to_the_newcomer() -> Result<()> {
+    can_be_had("tableflip")?;
     let stage = Stage::new("fliptk")?;
     stage.write(&stage.plain())?;
     let launch = || -> Result<Balancer> {

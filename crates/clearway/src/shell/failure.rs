@@ -101,11 +101,19 @@ pub fn of_an_end(how: &str, words: Vec<String>, ports: &[u16]) -> Failure {
         }
     }
     if code == ExitCode::AddressInUse {
-        failure.hints.extend(holders(&complaint, ports));
+        let holders = holders(&complaint, ports);
+        if !holders.is_empty() {
+            failure.hints.extend(holders);
+            failure.hints.push(BESIDE.to_owned());
+        }
     }
     failure.words = words;
     failure
 }
+
+/// What helps who wants to come into the place of another program.
+const BESIDE: &str =
+    "to take its clients over while it goes on, start with `--strategy tableflip`: HAProxy gets other ports";
 
 /// The line without `[ALERT]    (4711) : ` in front.
 fn without_origin(line: &str) -> &str {

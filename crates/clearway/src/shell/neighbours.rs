@@ -8,6 +8,7 @@ use clearway_kernel::listeners::{self, Managed, Stranger};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::custody::Custody;
+use super::foreign::PassedBy;
 use super::{Inner, thread};
 
 /// A line for each address that HAProxy has bound a second time, with the `bind` line and what mends it; but for what it
@@ -53,11 +54,12 @@ pub struct Ours {
     managed: Vec<Managed>,
     inodes: HashSet<u64>,
     processes: Vec<u32>,
+    passed_by: PassedBy,
 }
 
 impl Ours {
-    /// The sockets in custody, and the processes of all generations.
-    pub fn of(custody: &Custody, processes: Vec<u32>) -> Self {
+    /// The sockets in custody, and the processes of all generations; and who has lost his clients to us.
+    pub fn of(custody: &Custody, processes: Vec<u32>, passed_by: PassedBy) -> Self {
         let managed =
             custody.sockets().iter().filter(|held| held.identity.kind != SocketKind::Datagram).filter_map(
                 |held| match held.identity.address {
@@ -65,7 +67,7 @@ impl Ours {
                     _ => None,
                 },
             );
-        Self { managed: managed.collect(), inodes: custody.inodes(), processes }
+        Self { managed: managed.collect(), inodes: custody.inodes(), processes, passed_by }
     }
 
     /// Also these: the former generation closes them in a moment, or a new one is about to be committed.
@@ -81,12 +83,20 @@ impl Ours {
                 let is_ours = |one: &Stranger| {
                     one.holder.process.as_ref().is_some_and(|process| self.processes.contains(&process.pid))
                 };
-                found.iter().filter(|one| !is_ours(one)).map(ToString::to_string).collect()
+                found.iter().filter(|one| !is_ours(one)).map(|one| self.words_for(one)).collect()
             }
             Err(error) => {
                 tracing::debug!("looking for strangers: {error}");
                 Vec::new()
             }
+        }
+    }
+
+    fn words_for(&self, stranger: &Stranger) -> String {
+        if self.passed_by.has(stranger.holder.inode.into()) {
+            format!("{} gets no new clients of {}", stranger.holder, stranger.shares)
+        } else {
+            stranger.to_string()
         }
     }
 

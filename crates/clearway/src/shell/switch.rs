@@ -60,6 +60,26 @@ const HALF_OPEN_BEHIND_A_GATE: Duration = Duration::from_millis(500);
 /// Counts the switches: whoever is late must not undo what a later one has done.
 static EPOCH: AtomicU64 = AtomicU64::new(0);
 
+/// The time between two switches.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// What is now.
+    pub fn current() -> Self {
+        Self(EPOCH.load(Ordering::Relaxed))
+    }
+
+    fn next() -> Self {
+        Self(EPOCH.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Whether no other switch has begun since.
+    pub fn is_current(self) -> bool {
+        EPOCH.load(Ordering::Relaxed) == self.0
+    }
+}
+
 /// How it is to be done.
 #[derive(Debug)]
 pub struct Manners {
@@ -78,7 +98,7 @@ pub struct Manners {
 pub struct Switch {
     /// For which.
     pub generation: Generation,
-    epoch: u64,
+    epoch: Epoch,
     groups: Vec<Group>,
     sealed: Vec<Listener>,
     gate: Option<Closed>,
@@ -116,7 +136,7 @@ pub fn begin(
     inner: UnboundedSender<Inner>,
 ) -> Result<Cancel, Event> {
     let (former, new) = (Arc::downgrade(former), Arc::downgrade(new));
-    let epoch = EPOCH.fetch_add(1, Ordering::Relaxed) + 1;
+    let epoch = Epoch::next();
     let cancel = Cancel::default();
     let strategy = manners.strategy;
     let cancelled = cancel.clone();
@@ -296,7 +316,7 @@ impl Switch {
         if let Some(gate) = self.gate.take() {
             gate.undo();
         }
-        if self.is_latest() {
+        if self.epoch.is_current() {
             self.at_each(Group::revert);
             if let Some(turn) = &self.turned {
                 turn.undo();
@@ -321,10 +341,6 @@ impl Switch {
         self.turned.is_some()
     }
 
-    fn is_latest(&self) -> bool {
-        EPOCH.load(Ordering::Relaxed) == self.epoch
-    }
-
     /// Waits until none of these sockets listens any more, then lets the kernel share out.
     fn release_without(self, sockets: HashSet<u64>) {
         if self.groups.is_empty() {
@@ -332,7 +348,7 @@ impl Switch {
         }
         let mut it = self;
         thread::spawn("ending the steering of clients", move || {
-            if all_closed(&sockets, CLOSING, &|| it.is_latest()) {
+            if all_closed(&sockets, CLOSING, &|| it.epoch.is_current()) {
                 it.at_each(Group::release);
             }
         });

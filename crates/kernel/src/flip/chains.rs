@@ -50,15 +50,14 @@ pub(super) fn all(table: &str, priority: i32) -> Vec<Step> {
         base(table, INPUT, "chain `input`", "filter", InetHookNumber::LocalIn, FILTER),
     ]);
     for chain in ["prerouting", "output"] {
-        let mut local = is_tcp().to_vec();
+        let mut local = opens();
         local.extend([destination_type(), equals(&LOCAL_ADDRESS.to_ne_bytes())]);
         local.push(verdict(Verdict::Goto, Some(WAYS)));
         steps.push(rule(LOCAL, table, chain, local));
     }
-    let mut opens = is_tcp().to_vec();
-    opens.extend([load(TRANSPORT, 13, 1, Register::Reg1), masked(&[FLAGS], &[0]), equals(&[OPENS])]);
-    opens.push(verdict(Verdict::Goto, Some(CLOSED)));
-    steps.push(rule("rule for new connections", table, INPUT, opens));
+    let mut new = opens();
+    new.push(verdict(Verdict::Goto, Some(CLOSED)));
+    steps.push(rule("rule for new connections", table, INPUT, new));
     let redirected = vec![
         ct(CtKey::Status),
         masked(&REDIRECTED.to_ne_bytes(), &[0; 4]),
@@ -111,6 +110,13 @@ fn key(kind: Kind) -> Vec<Expression> {
 
 fn is_tcp() -> [Expression; 2] {
     [load_meta(MetaKey::L4Proto), equals(&[TCP])]
+}
+
+/// A connection begins. Conntrack calls also those new that were there before it was switched on: they stay where they are.
+fn opens() -> Vec<Expression> {
+    let mut expressions = is_tcp().to_vec();
+    expressions.extend([load(TRANSPORT, 13, 1, Register::Reg1), masked(&[FLAGS], &[0]), equals(&[OPENS])]);
+    expressions
 }
 
 fn load(base: u32, offset: u32, length: u32, register: Register) -> Expression {

@@ -13,6 +13,12 @@ pub enum Error {
     /// No nftables, no `NET_ADMIN`, or anything else that has nothing to do with flips.
     #[error(transparent)]
     Table(#[from] nft::Error),
+    /// `EINVAL` to an owner table, before Linux 5.12.
+    #[error(
+        "the kernel has no nftables tables that end with their process (Linux 5.12): if this one were killed, clients \
+         would be redirected to ports where nobody listens"
+    )]
+    NoOwner,
     /// `ENOENT` or `EOPNOTSUPP` to a chain or rule.
     #[error(
         "the kernel lacks what redirecting clients needs, {what}: {source}{remedy}, or use another way to reload",

@@ -80,6 +80,54 @@ pub fn groups(
     Ok(outcomes)
 }
 
+/// Who listened at a moment: to be asked before a HAProxy binds that takes nothing over.
+#[derive(Clone, Debug)]
+pub struct Present(Vec<Row>);
+
+impl Present {
+    /// Everybody who listens (TCP) in this network namespace now.
+    pub fn now() -> Result<Self, Error> {
+        rows(State::Listening, 0, &Family::ALL).map(Self)
+    }
+
+    /// Looks which of these new sockets stand beside sockets of others, who were there before and still are. The
+    /// others are [`Group::leaving`]: nobody leads new clients to them after [`Group::steer`], and it is up to them when
+    /// they go. Where one of them has gone already, or another has come, no place is known.
+    pub fn beside(&self, fresh: &[BorrowedFd<'_>]) -> Result<Vec<Result<Group, NotSteerable>>, Error> {
+        let table = rows(State::Listening, 0, &Family::ALL)?;
+        let inode =
+            |fd: &BorrowedFd<'_>| tcp_address(*fd).and_then(|_| fstat(fd).ok()).map(|stat| stat.st_ino);
+        Ok(sort_beside(&self.0, &table, &fresh.iter().filter_map(inode).collect()))
+    }
+}
+
+/// The same on plain data.
+pub(super) fn sort_beside(
+    before: &[Row],
+    table: &[Row],
+    fresh: &HashSet<u64>,
+) -> Vec<Result<Group, NotSteerable>> {
+    let keys: HashSet<Key> = table.iter().filter(|row| fresh.contains(&row.inode)).map(Key::from).collect();
+    let is_other = |row: &&Row| keys.contains(&Key::from(*row)) && !fresh.contains(&row.inode);
+    let others: Vec<&Row> = before.iter().filter(is_other).collect();
+    let known = others.iter().map(|row| Known { inode: row.inode, fate: Some(Fate::Leaves) });
+    let known: Vec<Known> =
+        known.chain(fresh.iter().map(|inode| Known { inode: *inode, fate: None })).collect();
+    let is_gone = |row: &&&Row| !table.iter().any(|one| one.inode == row.inode);
+    let gone: HashSet<SocketAddr> = others.iter().filter(is_gone).map(|row| row.local).collect();
+    let outcomes = sort(table, &known, Order::Known).into_iter();
+    outcomes
+        .map(|outcome| match outcome {
+            Ok(group) if gone.contains(&group.address) => Err(NotSteerable {
+                address: Some(group.address),
+                leaving: group.leaving,
+                reason: Reason::OrderUnknown,
+            }),
+            other => other,
+        })
+        .collect()
+}
+
 /// The addresses of some sockets at which others listen as well, in the very same group. To be asked before a new
 /// HAProxy binds: if one of those goes when it has, nobody knows any more which index is whose.
 pub fn crowded(held: &[BorrowedFd<'_>]) -> Result<HashSet<SocketAddr>, Error> {

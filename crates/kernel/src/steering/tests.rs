@@ -3,7 +3,7 @@ use std::os::fd::AsFd;
 
 use proptest::prelude::*;
 
-use super::look::{Known, sort};
+use super::look::{Known, sort, sort_beside};
 use super::program::{Instruction, NO_SYN, choose};
 use super::*;
 use crate::listeners::Row;
@@ -228,4 +228,33 @@ fn a_socket_of_another_group_cannot_be_used() {
         "steering new connections away from the old sockets of 10.0.0.1:80: the socket given to do it with is not \
          one of the group"
     );
+}
+
+#[test]
+fn beside_others_the_places_above_theirs_are_ours() {
+    let before = [row(1, "10.0.0.1:80"), row(2, "10.0.0.1:81"), row(3, "0.0.0.0:80")];
+    let mut table = before.to_vec();
+    table.extend([row(8, "10.0.0.1:80"), row(9, "10.0.0.1:80"), row(10, "[::1]:80")]);
+    let fresh = HashSet::from([8, 9, 10]);
+    let found = sort_beside(&before, &table, &fresh);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let group = found[0].as_ref().unwrap();
+    assert_eq!((group.address.to_string().as_str(), &group.targets[..]), ("10.0.0.1:80", &[1, 2][..]));
+    assert!(group.has(8) && group.has(1) && !group.has(3));
+}
+
+#[test]
+fn beside_others_who_come_and_go_no_place_is_known() {
+    let before = [row(1, "10.0.0.1:80"), row(2, "10.0.0.1:80")];
+    let ours = row(8, "10.0.0.1:80");
+    let reason = |table: &[Row]| {
+        let found = sort_beside(&before, table, &HashSet::from([8]));
+        found.into_iter().map(|one| one.map_err(|refused| refused.reason).err()).collect::<Vec<_>>()
+    };
+    let [first, second] = before.clone();
+    assert_eq!(reason(&[first.clone(), second.clone(), ours.clone()]), [None]);
+    assert_eq!(reason(&[first.clone(), ours.clone()]), [Some(Reason::OrderUnknown)]);
+    let comes = Reason::Stranger { inode: 3, uid: 0 };
+    assert_eq!(reason(&[first, second, row(3, "10.0.0.1:80"), ours.clone()]), [Some(comes)]);
+    assert_eq!(reason(&[ours]), [], "alone");
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, Kind};
+use clearway_lab::kernel::ss;
 use clearway_lab::session::{Session, State};
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
@@ -127,6 +128,11 @@ fn who_was_there_first_has_the_clients_again_when_we_go() -> Result<()> {
         assert_all_ours(&stage)?;
         balancer.signal(Signal::KILL)?;
         balancer.wait_exit(SOON)?;
+        // Its HAProxy ends a moment later, with whom it has accepted.
+        eventually(SOON, "only the other one to listen", || {
+            let listening = ss(&stage.hosts.balancer, &["-tln"]).ok()?;
+            (listening.len() == 2).then_some(())
+        })?;
         let load = load(&stage, 300.0)?;
         std::thread::sleep(WHILE);
         assert_nobody_lost(&load.finish()?, 50).with_context(|| format!("after {strategy}"))?;

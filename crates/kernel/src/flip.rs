@@ -56,7 +56,7 @@ use clearway_core::names::InstanceName;
 use netlink_packet_netfilter::nftables::TableFlags;
 use rustix::io::Errno;
 
-use crate::nft::{self, Limits, Table, TableName};
+use crate::nft::{self, Limits, Role, Table, TableName};
 use content::{Closed, Side};
 
 mod chains;
@@ -101,7 +101,7 @@ impl Flip {
     /// Needs `NET_ADMIN`.
     pub fn probe() -> Result<(), Error> {
         let mut client = nft::open()?;
-        let name = TableName { instance: None, block: None, nonce: nft::nonce() }.to_string();
+        let name = TableName::new(None, Role::Flip).to_string();
         let way = |public| Way { public, private: 2 };
         let ways = BTreeSet::from([way(SocketAddr::from(([0; 4], 1))), way(SocketAddr::from(([0; 16], 1)))]);
         let mut steps = vec![content::table(&name)];
@@ -132,7 +132,7 @@ impl Flip {
         limits: Limits,
         usual: i32,
     ) -> Result<Self, Error> {
-        let name = TableName { instance: instance.cloned(), block: None, nonce: nft::nonce() };
+        let name = TableName::new(instance, Role::Flip);
         let mut table = Table::claim(name, limits)?;
         match Self::fill(&mut table, ways, usual) {
             Ok((current, closed)) => {

@@ -36,8 +36,7 @@ use std::time::{Duration, Instant};
 use clearway_core::names::InstanceName;
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::netlink::Client;
-use crate::nft::{Claim, Listed, Ownership, list_named, nonce};
+use crate::nft::{Claim, Ownership, Role, TableName};
 use keeper::Keeper;
 use keys::Keys;
 use queue::Queue;
@@ -46,12 +45,10 @@ use rules::{How, QueueBy};
 mod error;
 mod keeper;
 mod keys;
-mod name;
 mod queue;
 mod rules;
 
 pub use error::Error;
-pub use name::GateName;
 
 /// After which an element of the sets is gone unless it is refreshed: within a second in any case, and with room for the
 /// kernel's clock.
@@ -124,7 +121,7 @@ impl Gate {
     pub fn probe_within(manner: Manner, limits: Limits) -> Result<(), Error> {
         let mut client = crate::nft::open()?;
         let queue = Self::queue(manner, limits)?;
-        let name = GateName { instance: None, nonce: nonce() }.to_string();
+        let name = TableName::new(None, Role::Gate).to_string();
         let check = |how| {
             let steps = rules::trial(&name, how);
             let outcome = client.check("asking whether new clients can be stopped", &steps);
@@ -161,7 +158,7 @@ impl Gate {
         // The queue first: rules that lead to none let everything pass.
         let queue = Self::queue(manner, limits)?;
         let keys = Keys::of(addresses, ports);
-        let name = GateName { instance: instance.cloned(), nonce: nonce() };
+        let name = TableName::new(instance, Role::Gate);
         let ownership = if limits.owner { Ownership::IfPossible } else { Ownership::Never };
         let mut table = Claim::make(name, ownership)?;
         let fill = |how| {
@@ -244,15 +241,10 @@ fn with_some_rule(
 
 /// Lets the kernel load iptables' target, if it is a module. Whether it could, the rules will tell.
 fn load_target(number: u16) -> Result<(), Error> {
-    let name = GateName { instance: None, nonce: nonce() }.to_string();
+    let name = TableName::new(None, Role::Gate).to_string();
     let mut client = crate::nft::open()?;
     let _ = client.check_ipv4("loading iptables' target", &rules::target_of_ipv4(&name, number));
     Ok(())
-}
-
-/// The gates that there are, of whatever process.
-pub(crate) fn list(client: &mut Client) -> Result<Vec<Listed<GateName>>, crate::nft::Error> {
-    list_named(client)
 }
 
 #[cfg(test)]

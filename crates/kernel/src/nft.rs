@@ -73,10 +73,10 @@ mod strays;
 pub(crate) use claim::{Claim, Ownership, new_table};
 pub use error::Error;
 pub(crate) use error::{explain, is};
+pub(crate) use list::is_alive;
 pub use list::{Listed, list};
-pub(crate) use list::{is_alive, list_named};
 pub(crate) use name::nonce;
-pub use name::{NotOurs, TableName};
+pub use name::{NotOurs, Role, TableName};
 
 /// What to use at most of what the kernel can do: for tests of the ways without.
 #[doc(hidden)]
@@ -99,7 +99,7 @@ impl Default for Limits {
 /// Our table, as long as this lives: an owner table ends with the socket in here.
 #[derive(Debug)]
 pub struct Table {
-    claim: Claim<TableName>,
+    claim: Claim,
     limits: Limits,
     /// What was put in; nothing before [`Table::apply`].
     content: Option<Content>,

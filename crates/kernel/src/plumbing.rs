@@ -29,7 +29,7 @@ use clearway_core::names::{InstanceName, Mark, TableId};
 use serde::Serialize;
 
 use crate::netlink::{Client, Protocol};
-use crate::nft::{self, Limits, Table, TableName};
+use crate::nft::{self, Limits, Role, Table, TableName};
 pub use crate::routing::Closing;
 use crate::routing::{self, Block, Family, Removals};
 use crate::token;
@@ -158,7 +158,7 @@ impl Plumbing {
             let sibling = choice::mark_of_sibling(instance, &living, &rules);
             let rivals = choice::rivals(Purpose::Diverted, &living, &rules);
             let (mark, moved) = choice::mark(mark, sibling, &rivals)?;
-            let name = TableName { instance: instance.cloned(), block: Some(block), nonce: nft::nonce() };
+            let name = TableName::new(instance, Role::Plumbing(block));
             let mut table = Table::claim(name, limits)?;
             if choice::is_beaten(table.name(), &choice::living(&mut lister)?) {
                 table.remove()?;

@@ -2,10 +2,8 @@
 //!
 //! Pure.
 
-use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, Expressions, InetHookNumber, Lookup, MetaKey, NfTablesMessage, Payload,
-    Register, Verdict,
+    Expressions, InetHookNumber, Lookup, MetaKey, Payload, Register, Verdict,
 };
 
 use super::content::{self, Kind, Side};
@@ -13,7 +11,7 @@ use crate::netlink::Step;
 use crate::nft::expressions::{
     CtKey, Expression, ct, differs, equals, load_meta, masked, other, reset, verdict,
 };
-use crate::nft::rules::{TCP, base, flush, rule};
+use crate::nft::rules::{TCP, base, flush, plain, rule};
 
 /// What steps are about, for the explanation of a refusal.
 pub(super) const NAT: &str = "chain that redirects";
@@ -146,10 +144,4 @@ fn destination_type() -> Expression {
 /// `dnat to :<register 1>`: `NFTA_NAT_TYPE` (`NFT_NAT_DNAT`), `_FAMILY`, `_REG_PROTO_MIN`.
 fn redirect(family: u8) -> Expression {
     other("nat", &[(1, 1), (2, family.into()), (5, Register::Reg1.into())])
-}
-
-fn plain(table: &str, name: &str) -> Step {
-    let attributes = vec![ChainAttribute::Table(table.to_owned()), ChainAttribute::Name(name.to_owned())];
-    let message = NfTablesMessage::NewChain(ChainMessage { attributes });
-    Step { what: "chain", message, flags: NLM_F_CREATE }
 }

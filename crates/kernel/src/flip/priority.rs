@@ -6,7 +6,7 @@ use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProto
 use super::Error;
 use crate::netlink::attributes::{attribute, text};
 use crate::netlink::{Client, Reply};
-use crate::nft::{self, TableName};
+use crate::nft::{self, Role, TableName};
 
 /// Where a table stands that is alone: before `dstnat` (-100), where Docker, Kubernetes and people have their rules.
 pub(super) const USUAL: i32 = -110;
@@ -40,5 +40,5 @@ pub(super) fn of_flip(reply: &Reply) -> Option<i32> {
     let name: TableName = text(table?)?.parse().ok()?;
     let bytes = attribute(hook?, PRIORITY)?;
     let priority = i32::from_be_bytes(bytes.try_into().ok()?);
-    name.block.is_none().then_some(priority)
+    (name.role == Role::Flip).then_some(priority)
 }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::keys::Keys;
 use super::queue::Queue;
-use super::{Error, GateName, Opened, TIMEOUT, rules};
+use super::{Error, Opened, TIMEOUT, rules};
 use crate::nft::{Claim, absent_is_fine};
 
 /// A few times within [`TIMEOUT`].
@@ -33,7 +33,7 @@ pub(super) struct Keeper {
 
 #[derive(Debug)]
 struct Closed {
-    table: Claim<GateName>,
+    table: Claim,
     keys: Keys,
     queue: Option<Queue>,
     since: Instant,
@@ -46,7 +46,7 @@ struct Closed {
 impl Keeper {
     /// For a gate that has been closed just now, with elements that are as old as `fresh` at most.
     pub(super) fn new(
-        table: Claim<GateName>,
+        table: Claim,
         keys: Keys,
         queue: Option<Queue>,
         fresh: Instant,

@@ -6,13 +6,12 @@
 
 use std::fmt::Display;
 use std::io;
-use std::str::FromStr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
 use rustix::io::Errno;
 
-use super::{Error, delete, explain, is, list_named, open};
+use super::{Error, Listed, TableName, delete, explain, is, list, open};
 use crate::netlink::{BatchError, Client, Step};
 use crate::token::Token;
 
@@ -27,17 +26,17 @@ pub(crate) enum Ownership {
 
 /// The table, as long as this lives: an owner table ends with the socket in here.
 #[derive(Debug)]
-pub(crate) struct Claim<N> {
+pub(crate) struct Claim {
     client: Client,
-    name: N,
+    name: TableName,
     token: Option<Token>,
 }
 
-impl<N: Display + FromStr + PartialEq> Claim<N> {
+impl Claim {
     /// Makes the empty table.
     ///
     /// A kernel that does not know owners says `EINVAL` (before 5.12) or ignores the flag: so it is read back.
-    pub(crate) fn make(name: N, ownership: Ownership) -> Result<Self, Error> {
+    pub(crate) fn make(name: TableName, ownership: Ownership) -> Result<Self, Error> {
         let mut claim = Self { client: open()?, name, token: None };
         if ownership == Ownership::IfPossible {
             match claim.create(TableFlags::Owner) {
@@ -62,15 +61,15 @@ impl<N: Display + FromStr + PartialEq> Claim<N> {
     }
 
     fn is_owned(&mut self) -> Result<bool, Error> {
-        let tables = list_named::<N>(&mut self.client)?;
+        let tables = list(&mut self.client)?;
         Ok(tables.iter().any(|table| table.name == self.name && table.owner))
     }
 
     /// Makes a plain table again, empty, if others have removed it, and says whether they had. They cannot
     /// remove an owner table.
     pub(crate) fn restore(&mut self) -> Result<bool, Error> {
-        let is_here = |table: &super::Listed<N>| table.name == self.name;
-        if self.token.is_none() || list_named::<N>(&mut self.client)?.iter().any(is_here) {
+        let is_here = |table: &Listed| table.name == self.name;
+        if self.token.is_none() || list(&mut self.client)?.iter().any(is_here) {
             return Ok(false);
         }
         self.create(TableFlags::empty()).map_err(|refused| explain(None, refused))?;
@@ -85,7 +84,7 @@ impl<N: Display + FromStr + PartialEq> Claim<N> {
     }
 
     /// Under which name it stands in `nft list tables`.
-    pub(crate) fn name(&self) -> &N {
+    pub(crate) fn name(&self) -> &TableName {
         &self.name
     }
 

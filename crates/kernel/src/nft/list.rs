@@ -1,7 +1,5 @@
 //! Which tables of ours there are, of whatever process.
 
-use std::str::FromStr;
-
 use netlink_packet_core::{NlasIterator, Parseable};
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
@@ -16,9 +14,9 @@ const HEADER: usize = 4;
 
 /// A table of ours, as the kernel lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed<N = TableName> {
+pub struct Listed {
     /// Its name.
-    pub name: N,
+    pub name: TableName,
     /// Whether it has an owner: then its process lives.
     pub owner: bool,
     /// The kernel's number, counted up per network namespace: the lower one was made first.
@@ -29,11 +27,6 @@ pub struct Listed<N = TableName> {
 ///
 /// Needs `NET_ADMIN`, like everything in nftables.
 pub fn list(client: &mut Client) -> Result<Vec<Listed>, Error> {
-    list_named(client)
-}
-
-/// The tables of family `inet` whose names can be read as names of this kind.
-pub(crate) fn list_named<N: FromStr>(client: &mut Client) -> Result<Vec<Listed<N>>, Error> {
     let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
     let request =
         NetfilterMessage::new(header, NfTablesMessage::GetTable(TableMessage { attributes: Vec::new() }));
@@ -51,7 +44,7 @@ pub(crate) fn is_alive(table: &Listed) -> bool {
 }
 
 /// `None` for tables of others and for what cannot be read.
-pub(super) fn decode<N: FromStr>(reply: &Reply) -> Option<Listed<N>> {
+pub(super) fn decode(reply: &Reply) -> Option<Listed> {
     let attributes = reply.payload.get(HEADER..)?;
     let (mut name, mut owner, mut handle) = (None, false, None);
     for nla in NlasIterator::new(attributes).flatten() {

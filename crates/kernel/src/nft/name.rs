@@ -1,4 +1,4 @@
-//! The names of our tables: `clearway_<instance>_<block>_<nonce>`, and `clearway_<instance>_flip_<nonce>`.
+//! The names of our tables: `clearway_<instance>_<role>_<nonce>`, where the role of plumbing is the number of its block.
 //!
 //! Everything that others need to know of an instance is in its table's name, so that a cold start can
 //! tell who is alive. An instance's name has no underscore; the part is empty for a Clearway that runs
@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::mem::discriminant;
 use std::str::FromStr;
 
 use clearway_core::names::InstanceName;
@@ -13,36 +14,69 @@ use clearway_core::names::InstanceName;
 use crate::routing::Block;
 
 const PREFIX: &str = "clearway_";
-/// In the place of a block; a Clearway that knows of no flips takes it for nobody's table.
+// A Clearway that knows nothing of these takes such a table for nobody's.
 const FLIP: &str = "flip";
+const GATE: &str = "gate";
 
-/// The name of a table of ours, at most 53 bytes.
+/// What a table of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// [`crate::plumbing`], with the preferences and the routing table of this block: a sign of life of it.
+    Plumbing(Block),
+    /// [`crate::flip`].
+    Flip,
+    /// [`crate::gate`].
+    Gate,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plumbing(block) => block.fmt(f),
+            Self::Flip => f.write_str(FLIP),
+            Self::Gate => f.write_str(GATE),
+        }
+    }
+}
+
+/// The name of a table of ours, at most 55 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TableName {
     /// To which instance it belongs; `None` for a Clearway by itself.
     pub instance: Option<InstanceName>,
-    /// Which preferences and which routing table go with it; `None` for a table of [`crate::flip`], which is no
-    /// sign of life of any block.
-    pub block: Option<Block>,
+    /// What it is for.
+    pub role: Role,
     /// What tells two tables of one instance apart.
     pub nonce: u32,
 }
 
 impl TableName {
+    /// A name that nobody else has, most likely.
+    pub fn new(instance: Option<&InstanceName>, role: Role) -> Self {
+        Self { instance: instance.cloned(), role, nonce: nonce() }
+    }
+
+    /// The block of plumbing.
+    pub fn block(&self) -> Option<Block> {
+        match self.role {
+            Role::Plumbing(block) => Some(block),
+            Role::Flip | Role::Gate => None,
+        }
+    }
+
     /// Whether the two belong to one named instance and are for the same: those of plumbing share a block.
     pub fn is_sibling_of(&self, other: &Self) -> bool {
-        let same_kind = self.block.is_some() == other.block.is_some();
-        same_kind && self.instance.is_some() && self.instance == other.instance && self.nonce != other.nonce
+        discriminant(&self.role) == discriminant(&other.role)
+            && self.instance.is_some()
+            && self.instance == other.instance
+            && self.nonce != other.nonce
     }
 }
 
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let instance = self.instance.as_ref().map_or("", InstanceName::as_str);
-        match self.block {
-            Some(block) => write!(f, "{PREFIX}{instance}_{block}_{:08x}", self.nonce),
-            None => write!(f, "{PREFIX}{instance}_{FLIP}_{:08x}", self.nonce),
-        }
+        write!(f, "{PREFIX}{instance}_{}_{:08x}", self.role, self.nonce)
     }
 }
 
@@ -54,7 +88,7 @@ pub(crate) fn nonce() -> u32 {
 
 /// Not the name of a table of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a name of the form `clearway_<instance>_<block>_<nonce>`")]
+#[error("not a name of the form `clearway_<instance>_<role>_<nonce>`")]
 pub struct NotOurs;
 
 impl FromStr for TableName {
@@ -62,7 +96,7 @@ impl FromStr for TableName {
 
     fn from_str(text: &str) -> Result<Self, NotOurs> {
         let mut parts = text.strip_prefix(PREFIX).ok_or(NotOurs)?.split('_');
-        let (Some(instance), Some(block), Some(nonce), None) =
+        let (Some(instance), Some(role), Some(nonce), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(NotOurs);
@@ -71,12 +105,13 @@ impl FromStr for TableName {
             "" => None,
             name => Some(name.parse().map_err(|_| NotOurs)?),
         };
-        let block = match block {
-            FLIP => None,
-            number => Some(number.parse().ok().and_then(Block::new).ok_or(NotOurs)?),
+        let role = match role {
+            FLIP => Role::Flip,
+            GATE => Role::Gate,
+            number => Role::Plumbing(number.parse().ok().and_then(Block::new).ok_or(NotOurs)?),
         };
         let nonce = u32::from_str_radix(nonce, 16).map_err(|_| NotOurs)?;
-        let name = Self { instance, block, nonce };
+        let name = Self { instance, role, nonce };
         // `+7`, capital letters, leading zeros: whoever made that, it was not us.
         if name.to_string() == text { Ok(name) } else { Err(NotOurs) }
     }

@@ -14,7 +14,7 @@ const BITS: [u8; 8] = [29, 30, 28, 27, 26, 25, 24, 31];
 /// The tables of plumbing whose processes live.
 pub(super) fn living(client: &mut Client) -> Result<Vec<Listed>, Error> {
     let tables = nft::list(client)?.into_iter();
-    Ok(tables.filter(|table| table.name.block.is_some() && nft::is_alive(table)).collect())
+    Ok(tables.filter(|table| table.name.block().is_some() && nft::is_alive(table)).collect())
 }
 
 /// Rules of both families; those of a family that is missing are none.
@@ -38,7 +38,7 @@ pub(super) fn block(
     rules: &[Rule],
     client: &mut Client,
 ) -> Result<Block, Error> {
-    if let Some(block) = sibling(instance, living).and_then(|sibling| sibling.name.block) {
+    if let Some(block) = sibling(instance, living).and_then(|sibling| sibling.name.block()) {
         return Ok(block);
     }
     for block in Block::all().filter(|block| is_free(*block, living, rules)) {
@@ -59,7 +59,7 @@ fn sibling<'a>(instance: Option<&InstanceName>, living: &'a [Listed]) -> Option<
 }
 
 pub(super) fn is_free(block: Block, living: &[Listed], rules: &[Rule]) -> bool {
-    let named = living.iter().any(|table| table.name.block == Some(block));
+    let named = living.iter().any(|table| table.name.block() == Some(block));
     let foreign = rules.iter().any(|rule| rule.block().is_none() && rule.occupies(block));
     !named && !foreign
 }
@@ -81,7 +81,7 @@ pub(super) fn mark_of_sibling(
     living: &[Listed],
     rules: &[Rule],
 ) -> Option<Mark> {
-    let block = sibling(instance, living)?.name.block?;
+    let block = sibling(instance, living)?.name.block()?;
     let [_, jump, look_up, ..] = block.preferences();
     rules.iter().filter(|rule| [jump, look_up].contains(&rule.preference)).find_map(|rule| bit(block, rule))
 }
@@ -113,7 +113,7 @@ pub(super) fn rivals(purpose: Purpose, living: &[Listed], rules: &[Rule]) -> Vec
         None => true,
         Some(block) => {
             let [replies, ..] = block.preferences();
-            let lives = living.iter().any(|table| table.name.block == Some(block));
+            let lives = living.iter().any(|table| table.name.block() == Some(block));
             lives && (rule.preference == replies) == (purpose == Purpose::Diverted)
         }
     };
@@ -156,7 +156,7 @@ pub(super) fn is_beaten(own: &TableName, living: &[Listed]) -> bool {
         return true;
     };
     living.iter().filter(|table| table.name != *own).any(|table| {
-        let same_block = table.name.block == own.block;
+        let same_block = table.name.block() == own.block();
         same_block != table.name.is_sibling_of(own) && age(table) < age(mine)
     })
 }

@@ -6,7 +6,6 @@
 use std::fmt;
 
 use super::{Closing, Error, RemoveErrors};
-use crate::gate;
 use crate::netlink::{Client, Protocol};
 use crate::nft::{self, Listed};
 use crate::routing::{self, Block, Family, Removal, Tagged};
@@ -60,7 +59,7 @@ pub fn sweep_but(closing: Closing) -> Result<Swept, RemoveErrors> {
         }
     };
     let living: Vec<Block> =
-        tables.iter().filter(|table| nft::is_alive(table)).filter_map(|table| table.name.block).collect();
+        tables.iter().filter(|table| nft::is_alive(table)).filter_map(|table| table.name.block()).collect();
     let mut removal = Removal::default();
     for of_family in tagged {
         removal.remove(&mut route, of_family.but(closing), |block| !living.contains(&block));
@@ -74,16 +73,6 @@ pub fn sweep_but(closing: Closing) -> Result<Swept, RemoveErrors> {
             && errors.note(nft::delete(client, &table.name)).is_some()
         {
             removed.push(format!("table inet {}", table.name));
-        }
-    }
-    if let Some(client) = &mut client
-        && let Some(gates) = errors.note(gate::list(client))
-    {
-        for name in gates.iter().filter(|gate| !gate.owner).map(|gate| &gate.name) {
-            let Ok(Some(_token)) = Token::claim(&name.to_string()) else { continue };
-            if errors.note(nft::delete(client, name)).is_some() {
-                removed.push(format!("table inet {name}"));
-            }
         }
     }
     finish(errors, removed)
@@ -129,11 +118,7 @@ pub fn residue() -> Result<Vec<String>, Error> {
         lines.extend(tagged.routes.iter().map(|route| format!("{family} route {route}")));
     }
     match tables() {
-        Ok((client, tables)) => {
-            lines.extend(tables.iter().map(|table| format!("table inet {}", table.name)));
-            let gates = client.map(|mut client| gate::list(&mut client)).transpose()?;
-            lines.extend(gates.iter().flatten().map(|gate| format!("table inet {}", gate.name)));
-        }
+        Ok((_, tables)) => lines.extend(tables.iter().map(|table| format!("table inet {}", table.name))),
         Err(nft::Error::Denied(_)) => {}
         Err(error) => return Err(error.into()),
     }

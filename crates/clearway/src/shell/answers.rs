@@ -1,0 +1,85 @@
+//! What people and the core ask the shell: who waits for a reload, the status, how many sessions old generations have.
+//! Whoever has to ask HAProxy does it on a thread of its own.
+
+use std::time::Instant;
+
+use clearway_core::names::Generation;
+use clearway_core::supervisor::{Answer, Event, RequestId, Survey};
+use clearway_haproxy::drift::Files as OnDisk;
+use tokio::sync::oneshot;
+
+use super::launch::Sessions;
+use super::{Inner, Shell, launch, reading, thread};
+use crate::admin::api;
+
+impl Shell {
+    /// Remembers who waits for a reload.
+    pub fn await_answer(&mut self, sender: oneshot::Sender<Answer>) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.waiting.insert(request, sender);
+        request
+    }
+
+    /// Adds what only the shell knows to the status, and sends it. How many sessions there are is asked on a
+    /// thread of its own: a HAProxy that hangs must not stop the loop.
+    pub fn answer_status(&self, mut status: api::Status, sender: oneshot::Sender<Box<api::Status>>) {
+        status.instance = self.settings.instance.as_ref().map(ToString::to_string);
+        status.haproxy = self.program.known_version().map(|version| version.to_string());
+        status.strategy = self.settings.strategy;
+        status.redirected = self.redirection.describe();
+        status.custody = self.custody.addresses();
+        status.canary = self.canary.describe();
+        status.obstacles = self.servers.obstacles().chain(self.canary.obstacles().iter().cloned()).collect();
+        status.plumbing = self.plumbing.as_ref().and_then(|one| serde_json::to_value(one.describe()).ok());
+        let questions: Vec<(u32, Sessions)> = self
+            .running
+            .iter()
+            .filter_map(|(generation, running)| Some((generation.number(), running.sessions()?)))
+            .collect();
+        let (imprint, invocation) = (self.imprint.clone(), self.invocation.clone());
+        let comparing = self.comparing.clone();
+        let ours = self.ours();
+        thread::spawn("answering for the status", move || {
+            let drift = imprint.map(|imprint| reading::compare(&comparing, &imprint, &invocation));
+            status.configuration = drift.map(|drift| api::OnDisk {
+                same: drift.files == OnDisk::Same && drift.replaced.is_empty(),
+                words: drift.to_string(),
+            });
+            status.strangers = ours.strangers();
+            let deadline = Instant::now() + launch::QUESTIONS;
+            for (generation, sessions) in questions {
+                if let Some(one) = status.generations.iter_mut().find(|one| one.generation == generation) {
+                    one.sessions = sessions.ask(deadline);
+                }
+            }
+            let _ = sender.send(Box::new(status));
+        });
+    }
+
+    /// Asks draining generations what they have, on a thread of its own: one that hangs must not stop the loop.
+    pub(super) fn survey(&self, generations: &[Generation]) {
+        let questions: Vec<_> = generations
+            .iter()
+            .filter_map(|generation| {
+                let running = self.running.get(generation)?;
+                Some((*generation, running.processes().collect::<Vec<_>>(), running.sessions()))
+            })
+            .collect();
+        let (inner, failed) = (self.inner.clone(), self.inner.clone());
+        let begun = thread::spawn("asking old generations for their sessions", move || {
+            let deadline = Instant::now() + launch::SURVEY;
+            let surveys = questions.into_iter().map(|(generation, processes, sessions)| Survey {
+                generation,
+                // One that hangs must not hide what the others have.
+                sessions: sessions
+                    .and_then(|sessions| sessions.ask(deadline.min(Instant::now() + launch::SURVEY_OF_ONE))),
+                memory: processes.into_iter().map(clearway_kernel::memory::resident).sum(),
+            });
+            let _ = inner.send(Inner::Event(Event::Surveyed(surveys.collect())));
+        });
+        if !begun {
+            let _ = failed.send(Inner::Event(Event::Surveyed(Vec::new())));
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! How generations end: they drain, are told to stop or killed, and are reaped.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use clearway_core::names::Generation;
+use clearway_core::supervisor::{Event, How};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use tracing::{error, warn};
+
+use super::launch::Running;
+use super::{Inner, Shell, failure, launch, reaper};
+
+impl Shell {
+    /// Reaps every child that has ended; what that is for the core, which must not commit who is gone, and which is
+    /// therefore told of the latest generation first. Their last words follow: somebody who is not reaped yet, or
+    /// not ours, may have their standard error.
+    ///
+    /// A worker that outlives its master (it hangs in a system call and cannot hear that) would go on
+    /// accepting beside its successor: it is in the master's process group, whose number is ours as long as
+    /// the master is not reaped.
+    pub fn reap(&mut self) -> Vec<Event> {
+        for running in self.running.values() {
+            let Some(master) = pid(running.pid) else { continue };
+            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            if matches!(rustix::process::waitid(WaitId::Pid(master), ended), Ok(Some(_))) {
+                // An error means that nobody else is in the group.
+                let _ = rustix::process::kill_process_group(master, Signal::KILL);
+            }
+        }
+        let mut gone = BTreeMap::new();
+        for (pid, status) in reaper::reap() {
+            let Some(generation) = self.running.iter().find(|(_, one)| one.pid == pid).map(|(g, _)| *g)
+            else {
+                continue;
+            };
+            let Some(mut running) = self.running.remove(&generation) else { continue };
+            running.settle();
+            self.serves_no_more(generation);
+            if self.committed != Some(generation) {
+                self.cancel_switch(generation);
+            }
+            let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
+            let memory = self.memory.look();
+            let end = memory.explain(reaper::end(status));
+            gone.insert(generation, end.clone());
+            tokio::spawn(async move {
+                let words = running.words.all().await;
+                let failure = memory.blame(&end, failure::of_an_end(&end.to_string(), words, &ports));
+                let _ = inner.send(Inner::Event(Event::LastWords { generation, failure }));
+            });
+        }
+        gone.into_iter().rev().map(|(generation, end)| Event::Exited { generation, end }).collect()
+    }
+
+    /// Tells a generation to drain. Where only the master is known, again and again: it may not have heard.
+    pub(super) fn drain(&mut self, generation: Generation) {
+        self.serves_no_more(generation);
+        self.redirection.drain(generation);
+        self.signal_drain(generation);
+        if self.running.get(&generation).is_some_and(|running| running.worker.is_none()) {
+            let inner = self.inner.clone();
+            tokio::spawn(async move {
+                for pause in DRAIN_AGAIN {
+                    tokio::time::sleep(pause).await;
+                    let _ = inner.send(Inner::DrainAgain(generation));
+                }
+            });
+        }
+    }
+
+    /// `SIGUSR1` to the worker, which drains and takes its master along when it is done. Not to the master:
+    /// up to 3.0 that one executes itself anew just after its worker has begun to answer, and loses every
+    /// signal of those 20 to 40 ms. A generation that has not proved itself has no known worker yet; the
+    /// core drains it once more when it has.
+    pub(super) fn signal_drain(&self, generation: Generation) {
+        let Some(running) = self.running.get(&generation) else { return };
+        let Some(worker) = &running.worker else { return self.signal(generation, Signal::USR1) };
+        match rustix::process::pidfd_send_signal(&worker.handle, Signal::USR1) {
+            Ok(()) => {}
+            // Somebody has made the master replace its worker behind our back: the master knows the new one.
+            Err(Errno::SRCH) => self.signal(generation, Signal::USR1),
+            Err(error) => cannot_signal(Signal::USR1, generation, worker.pid, error),
+        }
+    }
+
+    /// Whoever starts now gets all sockets in custody: nobody else accepts on them.
+    fn serves_no_more(&mut self, generation: Generation) {
+        if let Some(serving) = self.serving.take_if(|one| one.generation == generation) {
+            serving.ends();
+        }
+    }
+
+    fn signal(&self, generation: Generation, signal: Signal) {
+        let Some(running) = self.running.get(&generation) else { return };
+        // The child is ours and not reaped, so its pid is right.
+        if let Some(Err(error)) = pid(running.pid).map(|pid| rustix::process::kill_process(pid, signal)) {
+            cannot_signal(signal, generation, running.pid, error);
+        }
+    }
+
+    pub(super) fn end(&mut self, generation: Generation, how: How) {
+        if how == How::Kill {
+            return self.signal(generation, Signal::KILL);
+        }
+        // All questions of one cut share their time: whoever hangs must not keep the others alive.
+        let now = Instant::now();
+        let deadline = match self.questions_until {
+            // Of the same cut.
+            Some(until) if now < until + launch::QUESTIONS => until,
+            _ => *self.questions_until.insert(now + launch::QUESTIONS),
+        };
+        let sessions = self.running.get(&generation).and_then(Running::sessions);
+        match sessions.and_then(|sessions| sessions.ask(deadline)) {
+            Some(0) => {}
+            Some(sessions) => warn!("generation {generation}: {sessions} session(s) are cut"),
+            None => warn!("generation {generation} does not say how many sessions are cut"),
+        }
+        self.signal(generation, Signal::TERM);
+    }
+}
+
+/// When a master is told again that it is to drain: it is deaf for some 40 ms, on a slow machine for longer.
+const DRAIN_AGAIN: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(10),
+];
+
+/// A process id as system calls take it.
+fn pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
+}
+
+fn cannot_signal(signal: Signal, generation: Generation, pid: u32, error: Errno) {
+    let advice = if error == Errno::PERM { " (add --cap-add=KILL to `docker run`)" } else { "" };
+    error!("{} to generation {generation}, pid {pid}: {error}{advice}", reaper::name(signal));
+}

@@ -18,6 +18,7 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost, said};
+use crate::strategy::{STRATEGY, available};
 use crate::takeover::NAMED;
 
 crate::tests![
@@ -29,6 +30,7 @@ crate::tests![
     who_was_connected_before_is_not_cut_off,
     a_client_that_uses_its_port_again_need_not_wait,
     reloads_and_crashes_lose_no_intercepted_client,
+    no_strategy_loses_an_intercepted_client,
     a_successor_intercepts_from_then_on,
     without_clearway_clients_reach_the_servers,
     a_rule_without_a_listener_is_named,
@@ -321,6 +323,25 @@ fn reloads_and_crashes_lose_no_intercepted_client() -> Result<()> {
     crate::stage::assert_only_accepted_ones_lost(&clients.finish()?, 3, 50)?;
     ensure!(balancer.is_running()?, "it has left");
     end(&stage, balancer)
+}
+
+/// The kernel looks the listener up before any gate, and a gate knows the listener's port, not the one that clients call:
+/// whichever way sockets are moved, these clients are steered.
+fn no_strategy_loses_an_intercepted_client() -> Result<()> {
+    for strategy in available(["reuseport", "syn-drop", "plug", "tableflip", "auto"]) {
+        let stage = Stage::new("instrat")?;
+        write(&stage, Servers::Wanted, LISTENER)?;
+        let balancer = serve(&stage, &[ALL, (STRATEGY, strategy)])?;
+        let clients = load(&stage, 300.0, Duration::from_mins(2), Expect::OwnAddress)?;
+        for _ in 0..5 {
+            assert_code(stage.clearway(&["reload"])?.status, 0)?;
+        }
+        let report = clients.finish()?;
+        assert_nobody_lost(&report, 50).with_context(|| strategy.to_owned())?;
+        assert_ends(&stage, Ends::Here)?;
+        end(&stage, balancer).with_context(|| strategy.to_owned())?;
+    }
+    Ok(())
 }
 
 fn a_successor_intercepts_from_then_on() -> Result<()> {

@@ -46,7 +46,7 @@ crate::tests![
 pub const STRATEGY: &str = "CLEARWAY_STRATEGY";
 
 /// Without the strategies that this kernel lacks.
-fn available<const N: usize>(strategies: [&'static str; N]) -> impl Iterator<Item = &'static str> {
+pub fn available<const N: usize>(strategies: [&'static str; N]) -> impl Iterator<Item = &'static str> {
     strategies.into_iter().filter(|strategy| can_be_had(strategy).is_ok())
 }
 

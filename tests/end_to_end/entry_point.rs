@@ -1,6 +1,6 @@
 //! The entry point's contract: supervise, answer, or execute in place.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use crate::stage::{SOON, Stage, assert_code, complained, said};
@@ -113,6 +113,22 @@ fn check_and_doctor_look_and_change_nothing() -> Result<()> {
     assert_code(doctor.status, 0)?;
     let findings: serde_json::Value = serde_json::from_slice(&doctor.stdout)?;
     ensure!(findings["findings"].as_array().is_some_and(|all| all.len() > 8), "{findings}");
+    // Without the capabilities of transparency only a file that wants that is in trouble.
+    let powerless = || -> Result<std::process::Output> {
+        let mut doctor = stage.hosts.balancer.command("setpriv");
+        doctor.args(["--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw"]);
+        doctor
+            .arg(clearway_lab::balancer::clearway_program()?)
+            .args(["doctor", "--", "haproxy", "-f", &file]);
+        Ok(doctor.output()?)
+    };
+    let bad = powerless()?;
+    assert_code(bad.status, 2)?;
+    ensure!(said(&bad).contains("BAD   capability NET_ADMIN is missing"), "{}", said(&bad));
+    stage.write(&stage.plain())?;
+    let noted = powerless()?;
+    assert_code(noted.status, 0).with_context(|| said(&noted))?;
+    ensure!(said(&noted).contains("note  capability NET_RAW is missing"), "{}", said(&noted));
     stage.write("nonsense\n")?;
     let refused = stage.clearway(&["check", "--", "haproxy", "-f", &file])?;
     assert_code(refused.status, 65)?;

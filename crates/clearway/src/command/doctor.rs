@@ -1,7 +1,7 @@
 //! `clearway doctor`: what this host, this kernel and these capabilities allow. Changes nothing.
 //!
 //! Each finding says what was seen, why it matters, and what mends it. The exit code is 2 if something is
-//! found that would keep a transparent configuration from working.
+//! found that would keep the configuration from working; a transparent one, if none is named.
 
 use std::ffi::OsString;
 
@@ -9,6 +9,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::intercept::Interception;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
+use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::FileMount;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::plumbing;
@@ -64,8 +65,11 @@ impl From<Obstacle> for Finding {
 /// Looks at everything and prints what it found.
 pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let mut findings = vec![haproxy(&arguments)?];
-    findings.extend(capabilities_found());
-    findings.extend(Family::ALL.into_iter().map(transparent_sockets));
+    let named = (!arguments.is_empty()).then(|| super::invocation(arguments)).transpose()?;
+    let read = named.as_ref().map(read_configuration);
+    let need = Need::of(read.as_ref(), &target.settings.interception);
+    findings.extend(capabilities_found(need));
+    findings.extend(Family::ALL.into_iter().map(|family| need.judge(transparent_sockets(family))));
     findings.push(kernel());
     findings.extend(Strategy::ALL.map(|one| strategy(one, target.settings.strategy)));
     findings.push(left_behind());
@@ -75,10 +79,13 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     let bits = transparent::bits(&target.settings, status.as_ref());
     let interception = &target.settings.interception;
     findings.extend(intercepted::host(interception));
-    if arguments.is_empty() {
-        findings.extend(obstacles::find(&[], bits).into_iter().map(Finding::from));
-    } else {
-        findings.extend(configuration(interception, arguments, bits)?);
+    match read {
+        None => findings.extend(obstacles::find(&[], bits).into_iter().map(Finding::from)),
+        Some(Ok(read)) => findings.extend(configuration(&read, interception, bits)),
+        Some(Err(failure)) => {
+            let remedy = failure.hints.join("; ");
+            findings.push(Finding::problem(failure.message, "HAProxy would not start", remedy));
+        }
     }
     if target.json {
         crate::say!("{}", serde_json::json!({ "findings": findings }));
@@ -114,7 +121,34 @@ fn haproxy(arguments: &[OsString]) -> Result<Finding, Failure> {
     })
 }
 
-fn capabilities_found() -> Vec<Finding> {
+/// Whether what transparent proxying needs is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// It is, or nobody knows.
+    Transparency,
+    /// The files that were named, and the settings, do without.
+    Nothing,
+}
+
+impl Need {
+    fn of(read: Option<&Result<Configuration, Failure>>, interception: &Interception) -> Self {
+        match read {
+            Some(Ok(read)) if !read.is_transparent() && interception.is_empty() => Self::Nothing,
+            _ => Self::Transparency,
+        }
+    }
+
+    /// A problem only where it is needed.
+    fn judge(self, mut finding: Finding) -> Finding {
+        if self == Self::Nothing && finding.severity == Severity::Problem {
+            finding.severity = Severity::Note;
+            finding.matters = finding.matters.map(|matters| format!("{matters}; these files do without"));
+        }
+        finding
+    }
+}
+
+fn capabilities_found(need: Need) -> Vec<Finding> {
     let wanted = [
         (
             Capability::NetAdmin,
@@ -137,11 +171,13 @@ fn capabilities_found() -> Vec<Finding> {
             if held.has(capability) {
                 Finding::good(format!("capability {name}"))
             } else {
-                Finding::problem(
+                let missing = Finding::problem(
                     format!("capability {name} is missing"),
                     matters,
                     format!("--cap-add={name} with `docker run`"),
-                )
+                );
+                let of_transparency = matches!(capability, Capability::NetAdmin | Capability::NetRaw);
+                if of_transparency { need.judge(missing) } else { missing }
             }
         })
         .collect()
@@ -230,19 +266,7 @@ fn running(target: &Target) -> Finding {
     }
 }
 
-fn configuration(
-    interception: &Interception,
-    arguments: Vec<OsString>,
-    bits: Bits,
-) -> Result<Vec<Finding>, Failure> {
-    let invocation = super::invocation(arguments)?;
-    let configuration = match read_configuration(&invocation) {
-        Ok(configuration) => configuration,
-        Err(failure) => {
-            let remedy = failure.hints.join("; ");
-            return Ok(vec![Finding::problem(failure.message, "HAProxy would not start", remedy)]);
-        }
-    };
+fn configuration(configuration: &Configuration, interception: &Interception, bits: Bits) -> Vec<Finding> {
     let notes = configuration.fighting.iter().map(|line| Finding::note(line.to_string()));
     let transparent = configuration
         .transparent
@@ -253,14 +277,14 @@ fn configuration(
         if mount.deleted { Finding::note(mount.replaced()) } else { Finding::note(mount.note()) }
     });
     let mut findings: Vec<Finding> = notes.chain(transparent).chain(mounts).collect();
-    findings.extend(intercepted::listeners(&configuration, interception));
-    findings.extend(obstacles::mismatches(&configuration).into_iter().map(Finding::from));
+    findings.extend(intercepted::listeners(configuration, interception));
+    findings.extend(obstacles::mismatches(configuration).into_iter().map(Finding::from));
     if configuration.is_transparent() {
-        let servers = obstacles::in_the_files(&configuration);
+        let servers = obstacles::in_the_files(configuration);
         findings.extend(obstacles::find(&servers, bits).into_iter().map(Finding::from));
-        findings.extend(transparent::names(&configuration));
+        findings.extend(transparent::names(configuration));
         findings.extend(transparent::sysctls(&servers));
-        findings.extend(transparent::clients_that_cannot(&configuration, &servers));
+        findings.extend(transparent::clients_that_cannot(configuration, &servers));
     }
-    Ok(findings)
+    findings
 }

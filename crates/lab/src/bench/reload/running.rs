@@ -1,5 +1,8 @@
 //! A side that serves, and how it is reloaded.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 
 use super::daemon::{self, Daemon};
@@ -7,6 +10,12 @@ use super::side::Side;
 use super::told::{Told, Window, windows};
 use crate::balancer::{Balancer, Kind, clearway_program};
 use crate::bench::rig::{Rig, Transparency};
+use crate::kernel::ss;
+use crate::wait::eventually;
+
+/// How long a generation lives beside the former one (`CLEARWAY_SETTLE`).
+const SETTLE: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_secs(10);
 
 /// A side that serves. Fields are dropped in order: the balancer before its network.
 #[derive(Debug)]
@@ -73,6 +82,9 @@ impl Started {
 impl Running {
     /// Writes the next version, and waits until a reload will not be lost.
     pub(super) fn prepare(&mut self) -> Result<()> {
+        if self.side == Side::StartBeside {
+            return Ok(());
+        }
         self.rig.write_next(Transparency::Off)?;
         match &self.serving {
             Serving::Child(balancer) => balancer.settle(),
@@ -86,10 +98,26 @@ impl Running {
             (Serving::Daemon(daemon), Side::Original) => daemon.reload_behind_dropped_syns(&self.rig)?,
             (Serving::Daemon(daemon), Side::StopStart) => daemon.restart(&self.rig)?,
             (Serving::Daemon(daemon), _) => daemon.reload(&self.rig)?,
+            (Serving::Child(_), Side::StartBeside) => self.start_beside()?,
             (Serving::Child(balancer), _) if balancer.kind() == Kind::Clearway => return self.ask_clearway(),
             (Serving::Child(balancer), _) => balancer.reload()?,
         }
         Ok(Told::default())
+    }
+
+    /// Another HAProxy with the same file but for its ports; ended when a reload would have settled.
+    fn start_beside(&self) -> Result<()> {
+        let text = std::fs::read_to_string(self.rig.config()).context("reading the configuration")?;
+        let text = text.replace("bind :8", "bind :90").replace("bind :::8", "bind :::90");
+        let file = self.rig.folder().join("beside.cfg");
+        std::fs::write(&file, text).context("writing the configuration of another HAProxy")?;
+        let kind = Kind::PlainMasterWorker;
+        let other = Balancer::start(&self.rig.lab.balancer, kind, &file, &[], &[])?;
+        let listens =
+            || ss(&self.rig.lab.balancer, &["-tln", "sport = :901"]).ok().filter(|all| !all.is_empty());
+        eventually(SOON, "another HAProxy to listen", listens)?;
+        sleep(SETTLE);
+        Rig::stop(other)
     }
 
     /// `clearway reload`, which waits until the new generation serves.

@@ -9,6 +9,9 @@ pub enum Side {
     IdleHaproxy,
     /// Clearway, never reloaded: the same with it.
     IdleClearway,
+    /// Clearway, never reloaded, while another HAProxy is started at other ports whenever the others are reloaded, and ended
+    /// again: what the start of a program costs everybody on this machine.
+    StartBeside,
     /// Clearway with this strategy, and `clearway reload`.
     Clearway(&'static str),
     /// `haproxy -D`, and another one with `-sf`: nothing but `SO_REUSEPORT` between the two.
@@ -26,9 +29,10 @@ const DEFAULT: &str = "handoff";
 
 impl Side {
     /// All, in the order of the table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::IdleHaproxy,
         Self::IdleClearway,
+        Self::StartBeside,
         Self::Clearway(DEFAULT),
         Self::Clearway("reuseport"),
         Self::Clearway("plug"),
@@ -46,6 +50,7 @@ impl Side {
         match self {
             Self::IdleHaproxy => "idle-haproxy",
             Self::IdleClearway => "idle-clearway",
+            Self::StartBeside => "start-beside",
             Self::Clearway(strategy) => strategy,
             Self::Sf => "haproxy-sf",
             Self::MasterWorker => "haproxy-w",
@@ -66,6 +71,7 @@ impl Side {
         match self {
             Self::IdleHaproxy => "idle control: `haproxy -W`, no reload".into(),
             Self::IdleClearway => "idle control: Clearway, no reload".into(),
+            Self::StartBeside => "control: Clearway, no reload; a HAProxy started at other ports".into(),
             Self::Clearway(strategy) => format!("Clearway, `{strategy}`"),
             Self::Sf => "`haproxy -sf`".into(),
             Self::MasterWorker => "`haproxy -W`, SIGUSR2".into(),
@@ -82,7 +88,7 @@ impl Side {
     /// What Clearway is started with beside HAProxy's arguments; none: it is no Clearway.
     pub(super) fn flags(self) -> Option<Vec<&'static str>> {
         match self {
-            Self::Clearway(DEFAULT) | Self::IdleClearway => Some(Vec::new()),
+            Self::Clearway(DEFAULT) | Self::IdleClearway | Self::StartBeside => Some(Vec::new()),
             Self::Clearway(strategy) => Some(vec!["--strategy", strategy]),
             _ => None,
         }

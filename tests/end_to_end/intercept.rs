@@ -4,7 +4,6 @@
 pub mod closed;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -171,8 +170,7 @@ fn clients_of_foreign_addresses_come_to_haproxy_and_servers_see_them() -> Result
 /// docs/how-to/transparent-proxying.md, "An inline gateway": its file and its setting.
 fn what_the_documentation_shows_works() -> Result<()> {
     let stage = Stage::new("indoc")?;
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/how-to/transparent-proxying.md");
-    let page = std::fs::read_to_string(page)?;
+    let page = include_str!("../../docs/how-to/transparent-proxying.md");
     let (_, page) = page.split_once("## An inline gateway").context("the section")?;
     let between = |begin: &str, end: &str| -> Result<&str> {
         let (_, rest) = page.split_once(begin).with_context(|| format!("no `{begin}`"))?;

@@ -108,12 +108,10 @@ fn rules_and_routes_that_others_remove_are_back_within_a_second() -> Result<()> 
     assert_nobody_lost(&report, 10)?;
     sessions.assert_alive()?;
     let log = balancer.stderr()?;
-    ensure!(log.matches("ManageForeignRoutingPolicyRules=no").count() == 1, "the remedy, once: {log}");
-    ensure!(
-        log.contains("put back: ")
-            && log.contains("again and again") == (log.matches("put back: ").count() >= 20),
-        "{log}"
-    );
+    let again = log.contains("again and again");
+    let remedies = log.matches("ManageForeignRoutingPolicyRules=no").count();
+    ensure!(remedies == 1 + usize::from(again), "the remedy, once for each: {log}");
+    ensure!(log.contains("put back: ") && again == (log.matches("put back: ").count() >= 20), "{log}");
     end(&stage, balancer)
 }
 
@@ -258,7 +256,7 @@ fn whoever_removes_all_the_time_does_not_keep_clearway_busy() -> Result<()> {
     let removals = during(fight, || REMOVALS.iter().try_for_each(|removal| host.ip(removal).map(|_| ())))?;
     let after = balancer.facts()?;
     let ticks = after.cpu_ticks - before.cpu_ticks;
-    ensure!(removals > 50, "nobody has fought: {removals}");
+    ensure!(removals > 50 / patience(), "nobody has fought: {removals}");
     // Of the 500 that there were.
     ensure!(ticks <= 50, "{ticks} ticks of 10 ms in {fight:?}");
     let log = balancer.stderr()?;

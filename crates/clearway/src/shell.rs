@@ -19,7 +19,6 @@ use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_haproxy::runtime::ServerState;
 use clearway_kernel::plumbing::{Closing, Plumbing};
-use clearway_kernel::steering::Present;
 use rustix::process::Rlimit;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -66,7 +65,7 @@ pub use succession::{Succession, door};
 
 use canary::Canary;
 use custody::Custody;
-use foreign::PassedBy;
+use foreign::Others;
 use launch::Running;
 use memory::Memory;
 use neighbours::Ours;
@@ -177,8 +176,8 @@ pub struct Shell {
     serving: Option<Serving>,
     /// Where new clients are sent, if generations have private ports.
     redirection: Redirection,
-    /// Who listened where we do before we did, and gets no new clients.
-    passed_by: PassedBy,
+    /// Who listened where we do before we did.
+    others: Others,
     /// Set if something could not be taken out of the kernel.
     residue: bool,
     /// Other Clearways of this name.
@@ -233,7 +232,7 @@ impl Shell {
             committed: None,
             serving: None,
             redirection: Redirection::default(),
-            passed_by: PassedBy::default(),
+            others: Others::default(),
             residue: false,
             servers: Servers::default(),
             canary: Canary::new(&settings),
@@ -267,6 +266,7 @@ impl Shell {
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.end(generation, how),
             Action::ReleaseCustody => {
+                self.others.give_back();
                 self.systemd.stop(self.succession.release_at_once);
                 self.succession.release();
                 self.custody = Arc::default();
@@ -275,8 +275,14 @@ impl Shell {
             }
             Action::HandOver(peer) => self.succession.hand_over(peer, Arc::clone(&self.custody)),
             Action::Decline(peer, why) => self.succession.decline(peer, why),
-            Action::Relieve(peer) => self.succession.relieve(peer),
-            Action::TakeBack => self.succession.take_back(),
+            Action::Relieve(peer) => {
+                self.others.pause(true);
+                self.succession.relieve(peer);
+            }
+            Action::TakeBack => {
+                self.others.pause(false);
+                self.succession.take_back();
+            }
             Action::Supersede => self.succession.supersede(),
             Action::Settled => self.succession.settled(),
             Action::GiveBack => self.succession.give_back(),
@@ -300,7 +306,7 @@ impl Shell {
         let Some(running) = self.running.get_mut(&generation) else { return };
         running.keep();
         let ways = running.private.as_ref().map(|private| private.ways.clone());
-        let (proved, before) = (running.proved.take(), running.before.take());
+        let proved = running.proved.take();
         self.imprint = Some(Arc::clone(&running.imprint));
         // Before anything is closed that clients may still be sent to.
         self.committed = Some(generation);
@@ -315,11 +321,8 @@ impl Shell {
             backlog::apply(&self.custody);
             self.succession.keep(&self.custody);
             self.systemd.keep(&self.custody);
-            let (ours, inner) = (self.ours().and(&former), self.inner.clone());
-            match before {
-                Some(before) => self.pass_by(before, || ours.look(inner)),
-                None => ours.look(inner),
-            }
+            self.others.steer_round(&self.custody);
+            self.ours().and(&former).look(self.inner.clone());
         }
         self.serving = Some(Serving::begins(generation));
         if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
@@ -337,20 +340,12 @@ impl Shell {
         self.servers.serve(transparent);
     }
 
-    /// Nobody's sockets were held when it was started: whoever listened where it does gets no new clients any more.
-    fn pass_by(&self, before: Present, then: impl FnOnce() + Send + 'static) {
-        let (custody, passed) = (Arc::downgrade(&self.custody), self.passed_by.clone());
-        thread::spawn("bringing the clients of others here", move || {
-            foreign::pass_by(&before, &custody, &passed, then);
-        });
-    }
-
     /// What is ours, also what a generation uses that has not been committed.
     fn ours(&self) -> Ours {
         let own = std::iter::once(std::process::id());
         let processes = own.chain(self.running.values().flat_map(Running::processes)).collect();
         let settling = self.running.values().filter_map(|running| running.proved.as_deref());
-        settling.fold(Ours::of(&self.custody, processes, self.passed_by.clone()), Ours::and)
+        settling.fold(Ours::of(&self.custody, processes, self.others.clone()), Ours::and)
     }
 
     /// The generation will not be committed: its clients go back to who serves, as soon as the thread hears of it.
@@ -490,6 +485,7 @@ impl Shell {
     /// Begins with the sockets of a predecessor.
     pub fn inherit(&mut self, inheritance: takeover::Inheritance) -> Result<(), Failure> {
         self.custody = Arc::new(self.succession.inherit(inheritance)?);
+        self.others.inherit(&self.custody);
         Ok(())
     }
 
@@ -498,6 +494,7 @@ impl Shell {
         let custody = self.succession.know_holder(wire, sockets);
         if self.custody.sockets().is_empty() {
             self.custody = Arc::new(custody);
+            self.others.inherit(&self.custody);
         }
     }
 
@@ -506,6 +503,7 @@ impl Shell {
         let custody = self.systemd.kept();
         if self.custody.sockets().is_empty() {
             self.custody = Arc::new(custody);
+            self.others.inherit(&self.custody);
         }
     }
 

@@ -44,7 +44,7 @@ mod sweep;
 pub use error::{Error, RemoveErrors};
 pub use needs::{Needs, Repaired};
 pub use notice::Notice;
-pub use sweep::{Swept, closed, residue, sweep, sweep_but};
+pub use sweep::{Swept, anybody_lives, closed, residue, sweep, sweep_but};
 
 /// How often a block is chosen anew because another Clearway was faster.
 const ATTEMPTS: usize = 16;

@@ -208,6 +208,12 @@ impl Group {
     }
 }
 
+/// [`Group::release`] for whatever group a socket is in: for sockets that another process has steered.
+pub fn release(listener: BorrowedFd<'_>) -> Result<(), Error> {
+    let doing = "letting the kernel share out new connections again";
+    program::attach(listener, &program::choose(&[])).map_err(|source| Error { doing, address: None, source })
+}
+
 /// Lets a listening socket ignore whoever begins to connect; handshakes under way are completed.
 ///
 /// Linux 6.18.44 wants `NET_ADMIN` for a filter on a TCP socket, in the network namespace (measured: `EPERM` with
@@ -274,6 +280,8 @@ pub enum Reason {
     SeveralUsers,
     /// Some stay and some leave, no new one comes, and the order is not known.
     OrderUnknown,
+    /// One of those who listened on the same address before has gone, and another has come into its place.
+    OtherGone,
     /// A new socket is more specific and gets its clients already: wait for those who were there before.
     Narrower,
     /// A new socket is less specific and gets nobody until this one is closed: seal, then wait.
@@ -292,6 +300,9 @@ impl fmt::Display for Reason {
             Self::SeveralUsers => f.write_str("its sockets were made by different users"),
             Self::OrderUnknown => {
                 f.write_str("some of its sockets stay, and the kernel does not tell which is which")
+            }
+            Self::OtherGone => {
+                f.write_str("one that was there before has gone, and which socket has its place is not known")
             }
             Self::Narrower => f.write_str("a new socket has a narrower address and gets the new connections"),
             Self::Wider => {

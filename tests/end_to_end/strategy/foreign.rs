@@ -1,5 +1,6 @@
 //! A first start beside a balancer that is not ours, which is stopped later: nobody is lost, whichever strategy.
 
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +12,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{STRATEGY, available, can_be_had, load};
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained};
+use crate::stage::{
+    SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, signal,
+};
 
 crate::tests![
     with_handoff_new_clients_come_here,
@@ -21,6 +24,9 @@ crate::tests![
     with_auto_new_clients_come_here,
     with_tableflip_new_clients_come_here_whoever_holds_the_port,
     who_was_there_first_has_the_clients_again_when_we_go,
+    when_the_others_have_gone_all_sockets_serve,
+    a_crash_beside_the_other_one_sends_nobody_there,
+    a_stop_beside_the_other_one_loses_nobody,
 ];
 
 /// How long connections are made in each state.
@@ -82,7 +88,7 @@ fn comes_into_the_place_of_another(name: &str, strategy: &str, global: &str, sig
     stage.assert_clean()
 }
 
-const STEERED: &str = "come here, and none any more to who listened there before";
+const STEERED: &str = "come here; who listened there before gets none any more, and may be stopped";
 
 fn with_handoff_new_clients_come_here() -> Result<()> {
     comes_into_the_place_of_another("frghand", "handoff", "", STEERED)
@@ -137,6 +143,110 @@ fn who_was_there_first_has_the_clients_again_when_we_go() -> Result<()> {
         std::thread::sleep(WHILE);
         assert_nobody_lost(&load.finish()?, 50).with_context(|| format!("after {strategy}"))?;
         other.stop(Signal::TERM, SOON)?;
+    }
+    Ok(())
+}
+
+/// Several sockets at each address: which is whose is known as long as the others are there, and nobody is steered any
+/// more when they have gone.
+fn when_the_others_have_gone_all_sockets_serve() -> Result<()> {
+    for theirs in [1, 2] {
+        beside_several(theirs).with_context(|| format!("beside {theirs} at each address"))?;
+    }
+    Ok(())
+}
+
+fn beside_several(theirs: u8) -> Result<()> {
+    let stage = Stage::new("frgshard")?;
+    let shards = |text: &str, number: u8| {
+        let binds = stage.fronts().map(|front| format!("bind {front}"));
+        binds
+            .iter()
+            .fold(text.to_owned(), |text, bind| text.replace(bind, &format!("{bind} shards {number}")))
+    };
+    let file = stage.path("foreign.cfg");
+    std::fs::write(&file, shards(&stage.plain(), theirs))?;
+    let mut other = Balancer::start(&stage.hosts.balancer, Kind::PlainMasterWorker, &file, &[], &[])?;
+    stage.wait_ready(&mut other)?;
+    let load = load(&stage, 300.0)?;
+    stage.write(&shards(&stage.transparent(), 2))?;
+    let mut balancer = stage.launch(&[], &[])?;
+    balancer.wait_for_log(0, STEERED, SOON)?;
+    assert_all_ours(&stage)?;
+    let reload = |number: u8| -> Result<()> {
+        stage.write(&shards(&stage.transparent(), number))?;
+        assert_code(stage.clearway(&["reload"])?.status, 0)?;
+        eventually(SOON, "the former generation to be gone", || {
+            (balancer.haproxy_processes().len() == 2).then_some(())
+        })
+    };
+    // HAProxy makes as many as it has threads at most. It is looked five times a second what has changed.
+    for number in [1, 2, 1] {
+        reload(number)?;
+        std::thread::sleep(WHILE);
+        assert_all_ours(&stage).with_context(|| format!("with {number} sockets"))?;
+    }
+    assert_nobody_lost(&load.finish()?, 300)?;
+    other.signal(Signal::USR1)?;
+    other.wait_exit(SOON)?;
+    balancer.wait_for_log(0, "nobody is left of those who listened here before", SOON)?;
+    // What was left behind would lead all of them to the second of these.
+    reload(2)?;
+    // Nobody accepts, so it is seen where they wait.
+    let worker = *balancer.haproxy_processes().get(1).context("a worker")?;
+    signal(worker, Signal::STOP)?;
+    let waiting = wait_where(&stage, 40);
+    signal(worker, Signal::CONT)?;
+    let waiting = waiting?;
+    ensure!(waiting.len() == 2 && waiting.iter().all(|number| *number > 0), "not shared out: {waiting:?}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// How many of so many connections wait at each socket of the first address.
+fn wait_where(stage: &Stage, connections: u32) -> Result<Vec<u32>> {
+    let [front, _] = stage.fronts();
+    let _connections: Vec<TcpStream> = stage.hosts.client.enter(|| {
+        (0..connections).map(|_| TcpStream::connect_timeout(&front, SOON)).collect::<Result<_, _>>()
+    })??;
+    let lines = ss(&stage.hosts.balancer, &["-tln", &format!("src {front}")])?;
+    let queue = |line: &String| line.split_whitespace().nth(1)?.parse().ok();
+    lines.iter().map(|line| queue(line).with_context(|| line.clone())).collect()
+}
+
+fn a_crash_beside_the_other_one_sends_nobody_there() -> Result<()> {
+    let stage = Stage::new("frgcrash")?;
+    let mut other = foreign(&stage, "")?;
+    let mut balancer = stage.launch(&[], &[])?;
+    balancer.wait_for_log(0, STEERED, SOON)?;
+    let load = clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_mins(2)))?;
+    for _ in 0..3 {
+        let position = balancer.log_position()?;
+        let worker = *balancer.haproxy_processes().get(1).context("a worker")?;
+        balancer.kill_descendant(worker)?;
+        balancer.wait_for_log(position, "2 of 2 sockets taken over", SOON)?;
+    }
+    assert_only_accepted_ones_lost(&load.finish()?, 3, 50)?;
+    other.stop(Signal::TERM, SOON)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// The clients go back to who was there first, before ours closes its sockets.
+fn a_stop_beside_the_other_one_loses_nobody() -> Result<()> {
+    for strategy in ["handoff", "reuseport"] {
+        let stage = Stage::new("frgstop")?;
+        let mut other = foreign(&stage, "")?;
+        let load = load(&stage, 300.0)?;
+        let mut balancer = stage.launch(&[], &[(STRATEGY, strategy)])?;
+        balancer.wait_for_log(0, STEERED, SOON)?;
+        assert_all_ours(&stage)?;
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+        ensure!(balancer.stderr()?.contains("go to who listened there before"), "{}", balancer.stderr()?);
+        std::thread::sleep(WHILE);
+        assert_nobody_lost(&load.finish()?, 100)?;
+        other.stop(Signal::TERM, SOON)?;
+        stage.assert_clean()?;
     }
     Ok(())
 }

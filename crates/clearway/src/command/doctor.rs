@@ -237,7 +237,7 @@ fn strategy(strategy: Strategy, wanted: Strategy) -> Finding {
 fn left_behind() -> Finding {
     match plumbing::residue() {
         Ok(found) if found.is_empty() => Finding::good("nothing of Clearway is in the kernel"),
-        Ok(found) if found.iter().any(|one| one.starts_with("table ")) => {
+        Ok(found) if plumbing::anybody_lives().unwrap_or(false) => {
             Finding::good(format!("in the kernel, of a running Clearway: {}", found.join("; ")))
         }
         Ok(found) if plumbing::closed().is_ok_and(|closed| !closed.is_empty()) => Finding::problem(

@@ -50,6 +50,11 @@ impl Held {
         tcp && local && !self.has_namespace()
     }
 
+    /// Whether it is bound to one of these addresses.
+    pub fn is_one_of(&self, addresses: &HashSet<SocketAddr>) -> bool {
+        matches!(self.identity.address, LocalAddress::Ip(at) if addresses.contains(&at))
+    }
+
     /// Its descriptor.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.fd.as_fd()
@@ -121,9 +126,8 @@ impl Custody {
     /// since, and the last one have come to be the first.
     #[must_use]
     pub fn beside_others(mut self, crowded: HashSet<SocketAddr>) -> Self {
-        let there =
-            |held: &&Held| matches!(held.identity.address, LocalAddress::Ip(at) if crowded.contains(&at));
-        self.shuffled.extend(self.sockets.iter().filter(there).map(|held| held.identity.inode.0));
+        let there = self.sockets.iter().filter(|held| held.is_one_of(&crowded));
+        self.shuffled.extend(there.map(|held| held.identity.inode.0));
         self.crowded = crowded;
         self
     }

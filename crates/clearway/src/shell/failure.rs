@@ -112,8 +112,8 @@ pub fn of_an_end(how: &str, words: Vec<String>, ports: &[u16]) -> Failure {
 }
 
 /// What helps who wants to come into the place of another program.
-const BESIDE: &str =
-    "to take its clients over while it goes on, start with `--strategy tableflip`: HAProxy gets other ports";
+const BESIDE: &str = "if that is to go on meanwhile, `--strategy tableflip` (NET_ADMIN) brings new connections here \
+                      although it does not share the port (another user, another program, `noreuseport`)";
 
 /// The line without `[ALERT]    (4711) : ` in front.
 fn without_origin(line: &str) -> &str {

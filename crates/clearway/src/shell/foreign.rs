@@ -1,101 +1,252 @@
-//! A first start beside a balancer that is not ours, as when Clearway comes into the place of a script.
+//! A first start beside balancers that are not ours, as when Clearway comes into the place of a script.
 //!
 //! Both listen on the same addresses by `SO_REUSEPORT`, and the kernel would share new clients out among them; those
 //! that wait in the sockets of the other one when it is stopped would be reset. So as soon as ours serves, new clients
-//! are steered to it ([`clearway_kernel::steering`]): the other one may be stopped at any time, and if we go first, it has
-//! its clients again. It needs no capability and touches nothing of the other one.
+//! are steered to it ([`clearway_kernel::steering`]): the other one may be stopped at any time. It needs no capability and
+//! touches nothing of the other one.
 //!
-//! That is possible where nobody's sockets are held yet: who listened before HAProxy did is known then.
+//! ```text
+//!   launch, with nothing in custody   begins: who listens already is known
+//!   commit                            steers, before anybody is told that we serve
+//!   thread                            nobody waits at the others any more: said
+//!     five times a second             what has changed is steered anew; who is gone is not steered round any more
+//!   takeover                          pauses: whoever has the sockets now has the clients, too
+//!   stop                              gives back: new clients are theirs, before our HAProxy drains
+//! ```
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use clearway_kernel::listeners;
-use clearway_kernel::queues;
-use clearway_kernel::steering::{self, Group, Present};
+use clearway_kernel::queues::{self, Waiting};
+use clearway_kernel::steering::{self, Group, Present, Reason};
 use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held};
 use super::switch::Epoch;
+use super::thread;
 
-/// How often it is looked whether the others have gone: the kernel may share out evenly again then.
-const PACE: Duration = Duration::from_secs(1);
+/// How often it is looked what has changed.
+const PACE: Duration = Duration::from_millis(200);
+/// How long a switch of generations may still be at work, which steers as well.
+const SWITCHED: Duration = Duration::from_secs(5);
+/// How long those are waited for who came to the others before they could come here.
+const WAITING: Duration = Duration::from_secs(2);
+/// The same for those who came here before a stop gave the clients back: in the loop, and HAProxy takes a millisecond.
+const GIVING_BACK: Duration = Duration::from_millis(50);
 
-/// Sockets of others that get no new clients any more, by inode.
+/// Those whose new clients are ours, as long as they are there.
 #[derive(Clone, Debug, Default)]
-pub struct PassedBy(Arc<OnceLock<HashSet<u64>>>);
+pub struct Others(Arc<Mutex<State>>);
 
-impl PassedBy {
-    /// Whether a socket is one.
+#[derive(Debug, Default)]
+struct State {
+    /// Who listened before our first HAProxy did. None: nobody's clients are taken, or not any more.
+    before: Option<Present>,
+    custody: Weak<Custody>,
+    /// What is steered. Those that [leave](Group::leaving) are the others.
+    groups: Vec<Group>,
+    is_watched: bool,
+    /// Another Clearway has the sockets.
+    is_paused: bool,
+    /// Whoever had our sockets before us may have steered them.
+    is_inherited: bool,
+    /// The last switch, and since when there was no other.
+    quiet: Option<(Epoch, Instant)>,
+    /// Where it was said that nothing can be done.
+    refused: HashSet<SocketAddr>,
+}
+
+impl Others {
+    /// HAProxy is about to be started, and nothing is in custody: who listens now came before it.
+    pub fn begin(&self) {
+        self.state().before =
+            Present::now().inspect_err(|error| debug!("looking who listens already: {error}")).ok();
+    }
+
+    /// The sockets, if there are any, were another Clearway's, which may have steered them.
+    pub fn inherit(&self, custody: &Custody) {
+        self.state().is_inherited = !custody.sockets().is_empty();
+    }
+
+    /// Another Clearway serves from our sockets, or does not any more.
+    pub fn pause(&self, is_paused: bool) {
+        self.state().is_paused = is_paused;
+    }
+
+    /// These serve from now on.
+    pub fn steer_round(&self, custody: &Arc<Custody>) {
+        let mut state = self.state();
+        if state.is_inherited {
+            state.is_inherited = !release_inherited(custody);
+        }
+        if state.before.is_none() {
+            return;
+        }
+        state.custody = Arc::downgrade(custody);
+        state.update();
+        if state.groups.is_empty() {
+            // Nobody was there, or nothing can be done: who comes now is behind us.
+            state.before = None;
+        } else if !state.is_watched {
+            let others = self.clone();
+            state.is_watched = thread::spawn("watching others that listen here", move || others.watch());
+        }
+    }
+
+    /// Whether a socket (by inode) is of one that gets no new clients.
     pub fn has(&self, inode: u64) -> bool {
-        self.0.get().is_some_and(|inodes| inodes.contains(&inode))
+        self.state().groups.iter().flat_map(Group::leaving).any(|listener| listener.inode == inode)
     }
-}
 
-/// Who listens before HAProxy does, if it may matter: looked at when it is started with nothing from us.
-pub fn present() -> Option<Present> {
-    Present::now().inspect_err(|error| debug!("looking who listens already: {error}")).ok()
-}
-
-/// Sends new clients to the sockets in custody, where others that were there before share their addresses. `then` is done
-/// when that is so. Blocks until the others are gone.
-pub fn pass_by(before: &Present, custody: &Weak<Custody>, passed: &PassedBy, then: impl FnOnce()) {
-    let epoch = Epoch::current();
-    let groups = custody.upgrade().map(|custody| steer(before, &custody)).unwrap_or_default();
-    let others: HashSet<u64> =
-        groups.iter().flat_map(Group::leaving).map(|listener| listener.inode).collect();
-    let _ = passed.0.set(others.clone());
-    then();
-    while !groups.is_empty() && custody.strong_count() > 0 && epoch.is_current() {
-        match queues::queues(&others) {
-            Ok(open) if open.is_empty() => {
-                let Some(custody) = custody.upgrade() else { return };
-                at_each(&groups, &custody, Group::release);
-                info!("who listened beside us is gone");
-                return;
-            }
-            Ok(_) => sleep(PACE),
-            Err(error) => return debug!("{error}"),
+    /// We are about to go: new clients are theirs again. Waits a moment for those that have come to us.
+    pub fn give_back(&self) {
+        let mut state = self.state();
+        if state.is_paused {
+            return;
+        }
+        state.before = None;
+        let groups = std::mem::take(&mut state.groups);
+        let Some(custody) = state.custody.upgrade().filter(|_| !groups.is_empty()) else { return };
+        for group in &groups {
+            through(group, &custody, Group::revert);
+        }
+        info!("new connections to {} go to who listened there before", addresses(&groups));
+        let (ours, until) = (custody.inodes(), Instant::now() + GIVING_BACK);
+        while Instant::now() < until
+            && queues::queues(&ours).is_ok_and(|all| all.iter().any(|queue| queue.waiting > 0))
+        {
+            sleep(Duration::from_millis(1));
         }
     }
-}
 
-fn steer(before: &Present, custody: &Custody) -> Vec<Group> {
-    let fresh: Vec<BorrowedFd<'_>> = custody.sockets().iter().map(Held::descriptor).collect();
-    let outcomes = before.beside(&fresh).unwrap_or_else(|error: listeners::Error| {
-        debug!("looking who listens beside us: {error}");
-        Vec::new()
-    });
-    let mut groups = Vec::new();
-    for outcome in outcomes {
-        match outcome {
-            Ok(group) => groups.push(group),
-            Err(cannot) => info!("new connections are shared with others: {cannot}"),
+    fn watch(&self) {
+        let (leaving, addresses) = {
+            let state = self.state();
+            let leaving = state.groups.iter().flat_map(Group::leaving).copied().collect();
+            (leaving, addresses(&state.groups))
+        };
+        let until = Instant::now() + WAITING;
+        let mut waiting = Waiting::begin(leaving).inspect_err(|error| debug!("{error}")).ok();
+        while let Some(one) = &mut waiting
+            && Instant::now() < until
+            && one.poll().is_ok_and(|remaining| !remaining.is_nothing())
+        {
+            sleep(Duration::from_millis(5));
         }
-    }
-    let groups = at_each(&groups, custody, Group::steer);
-    if !groups.is_empty() {
-        let addresses: Vec<String> = groups.iter().map(|group| group.address().to_string()).collect();
         info!(
-            "new connections to {} come here, and none any more to who listened there before",
-            addresses.join(", ")
+            "new connections to {addresses} come here; who listened there before gets none any more, and may be stopped"
         );
+        loop {
+            sleep(PACE);
+            let mut state = self.state();
+            if state.before.is_some() && state.custody.strong_count() > 0 {
+                state.update();
+                if !state.groups.is_empty() {
+                    continue;
+                }
+                info!("nobody is left of those who listened here before");
+            }
+            state.before = None;
+            state.is_watched = false;
+            return;
+        }
     }
-    groups
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Does something to each group by way of a socket of ours; tells where it was done.
-fn at_each(
-    groups: &[Group],
+impl State {
+    /// Steers what is to be steered, as things are.
+    fn update(&mut self) {
+        let (Some(before), Some(custody)) = (&self.before, self.custody.upgrade()) else { return };
+        if self.is_paused {
+            return;
+        }
+        let ours: Vec<BorrowedFd<'_>> = custody.sockets().iter().map(Held::descriptor).collect();
+        let outcomes = match before.beside(&ours) {
+            Ok(outcomes) => outcomes,
+            Err(error) => return debug!("looking who listens beside us: {error}"),
+        };
+        let may_release = self.is_quiet();
+        let mut former = std::mem::take(&mut self.groups);
+        for outcome in outcomes {
+            match outcome {
+                Ok(group) => {
+                    let as_before = former.iter().position(|one| one.address() == group.address());
+                    let as_before = as_before.map(|place| former.swap_remove(place));
+                    if as_before.as_ref() == Some(&group) || through(&group, &custody, Group::steer) {
+                        self.groups.push(group);
+                    }
+                }
+                Err(cannot) => {
+                    let Some(address) = cannot.address else { continue };
+                    // A third one has come, or our former sockets are not closed yet: what is steered stays so. Or
+                    // one of the others has gone: as few go astray as can be, until all have.
+                    if let Some(place) = former.iter().position(|one| one.address() == address) {
+                        let group = former.swap_remove(place);
+                        if cannot.reason == Reason::OtherGone {
+                            through(&group, &custody, Group::narrow);
+                        }
+                        self.groups.push(group);
+                    } else if self.refused.insert(address) {
+                        info!("new connections are shared with others: {cannot}");
+                    }
+                }
+            }
+        }
+        // Nobody else is there any more.
+        if may_release {
+            for group in &former {
+                through(group, &custody, Group::release);
+            }
+        } else {
+            self.groups.append(&mut former);
+        }
+    }
+
+    /// Whether no switch steers at this moment, whose work must not be undone.
+    fn is_quiet(&mut self) -> bool {
+        let now = Epoch::current();
+        match self.quiet {
+            Some((epoch, since)) if epoch == now => since.elapsed() > SWITCHED,
+            _ => {
+                self.quiet = Some((now, Instant::now()));
+                false
+            }
+        }
+    }
+}
+
+/// Where nobody else listens any more, nobody has to be steered round; says whether that was so everywhere.
+fn release_inherited(custody: &Custody) -> bool {
+    let ours: Vec<BorrowedFd<'_>> = custody.sockets().iter().map(Held::descriptor).collect();
+    let Ok(crowded) = steering::crowded(&ours).inspect_err(|error| debug!("{error}")) else { return false };
+    for held in
+        custody.sockets().iter().filter(|held| held.can_be_bound_beside() && !held.is_one_of(&crowded))
+    {
+        if let Err(error) = steering::release(held.descriptor()) {
+            debug!("{}: {error}", held.identity);
+        }
+    }
+    crowded.is_empty()
+}
+
+/// Does something to a group by way of a socket of ours.
+fn through(
+    group: &Group,
     custody: &Custody,
     what: fn(&Group, BorrowedFd<'_>) -> Result<(), steering::Error>,
-) -> Vec<Group> {
-    let done = groups.iter().filter(|group| {
-        let via = custody.sockets().iter().find(|held| group.has(held.identity.inode.0));
-        via.is_some_and(|held| what(group, held.descriptor()).inspect_err(|error| warn!("{error}")).is_ok())
-    });
-    done.cloned().collect()
+) -> bool {
+    let via = custody.sockets().iter().find(|held| group.has(held.identity.inode.0));
+    via.is_some_and(|held| what(group, held.descriptor()).inspect_err(|error| warn!("{error}")).is_ok())
+}
+
+fn addresses(groups: &[Group]) -> String {
+    groups.iter().map(|group| group.address().to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -62,9 +62,12 @@ pub fn hand_over(
 ) {
     let done = sockpair::accept(end, limit).map_err(|error| error.to_string()).and_then(|connection| {
         // The last moment before it binds: a former generation may take its time to let go.
-        let (apart, given): (Vec<&Held>, Vec<&Held>) = sockets.iter().partition(|held| beside.binds(held));
+        let crowded = crowd(custody);
+        // Where others listen as well, nobody could be steered from the former socket to one beside it.
+        let (apart, given): (Vec<&Held>, Vec<&Held>) =
+            sockets.iter().partition(|held| beside.binds(held) && !held.is_one_of(&crowded));
         let withheld = apart.into_iter().map(|held| held.identity.inode.0).collect();
-        let _ = asked.set(Asked { crowded: crowd(custody), withheld });
+        let _ = asked.set(Asked { crowded, withheld });
         let offer = offered(given.into_iter());
         let served = getsocks::serve(connection, &offer, HANDOVER);
         served.map(|()| offer.len()).map_err(|error| error.to_string())

@@ -43,14 +43,12 @@ use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::SocketIdentity;
 use clearway_haproxy::runtime::{Channel, Command, ServerState};
 use clearway_haproxy::sockpair;
-use clearway_kernel::steering::Present;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::Shutdown;
 use rustix::process::{Pid, PidfdFlags};
 use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held};
-use super::foreign;
 use super::hand_over::{Beside, hand_over};
 use super::memory::FirstToGo;
 use super::prepare::Prepared;
@@ -88,8 +86,6 @@ pub struct Running {
     _stats: OwnedFd,
     /// Its private ports, if it has some.
     pub private: Option<Private>,
-    /// Who listened before it did, if it was given no sockets.
-    pub before: Option<Present>,
     /// What it has proved to use; custody at the commit.
     pub proved: Option<Arc<Custody>>,
     /// Our end of the `_getsocks` pair, closed as soon as the question is settled: a conversation that
@@ -166,9 +162,10 @@ impl Shell {
             to_offer(&custody, &left_out, &made).map(|held| held.identity.clone()).collect();
         let limits = backlog::known(to_offer(&custody, &left_out, &made));
         let shuffled = custody.shuffled().clone();
-        let mut before = None;
+        if custody.sockets().is_empty() {
+            self.others.begin();
+        }
         let handover = if held.is_empty() {
-            before = foreign::present();
             None
         } else {
             let (ours, theirs) = sockpair::pair().map_err(|error| cannot("handover", &error))?;
@@ -239,7 +236,6 @@ impl Shell {
             master_cli,
             _stats: stats,
             private: prepared.private,
-            before,
             proved: None,
             handover,
             needed: None,

@@ -8,7 +8,7 @@ use clearway_kernel::listeners::{self, Managed, Stranger};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::custody::Custody;
-use super::foreign::PassedBy;
+use super::foreign::Others;
 use super::{Inner, thread};
 
 /// A line for each address that HAProxy has bound a second time, with the `bind` line and what mends it; but for what it
@@ -54,12 +54,12 @@ pub struct Ours {
     managed: Vec<Managed>,
     inodes: HashSet<u64>,
     processes: Vec<u32>,
-    passed_by: PassedBy,
+    others: Others,
 }
 
 impl Ours {
-    /// The sockets in custody, and the processes of all generations; and who has lost his clients to us.
-    pub fn of(custody: &Custody, processes: Vec<u32>, passed_by: PassedBy) -> Self {
+    /// The sockets in custody, and the processes of all generations; and those whose new clients are ours.
+    pub fn of(custody: &Custody, processes: Vec<u32>, others: Others) -> Self {
         let managed =
             custody.sockets().iter().filter(|held| held.identity.kind != SocketKind::Datagram).filter_map(
                 |held| match held.identity.address {
@@ -67,7 +67,7 @@ impl Ours {
                     _ => None,
                 },
             );
-        Self { managed: managed.collect(), inodes: custody.inodes(), processes, passed_by }
+        Self { managed: managed.collect(), inodes: custody.inodes(), processes, others }
     }
 
     /// Also these: the former generation closes them in a moment, or a new one is about to be committed.
@@ -93,7 +93,7 @@ impl Ours {
     }
 
     fn words_for(&self, stranger: &Stranger) -> String {
-        if self.passed_by.has(stranger.holder.inode.into()) {
+        if self.others.has(stranger.holder.inode.into()) {
             format!("{} gets no new clients of {}", stranger.holder, stranger.shares)
         } else {
             stranger.to_string()

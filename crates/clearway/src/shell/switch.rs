@@ -61,7 +61,7 @@ const HALF_OPEN_BEHIND_A_GATE: Duration = Duration::from_millis(500);
 static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 /// The time between two switches.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch(u64);
 
 impl Epoch {

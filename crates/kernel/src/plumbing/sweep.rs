@@ -125,6 +125,12 @@ pub fn residue() -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
+/// Whether a process lives that has any of that. Needs `NET_ADMIN`.
+pub fn anybody_lives() -> Result<bool, Error> {
+    let (_, tables) = tables()?;
+    Ok(tables.iter().any(nft::is_alive))
+}
+
 /// What rejects connections that nobody intercepts, of dead processes too.
 pub fn closed() -> Result<Vec<String>, Error> {
     let mut route = open_route()?;

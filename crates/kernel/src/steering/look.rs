@@ -97,16 +97,13 @@ impl Present {
         let table = rows(State::Listening, 0, &Family::ALL)?;
         let inode =
             |fd: &BorrowedFd<'_>| tcp_address(*fd).and_then(|_| fstat(fd).ok()).map(|stat| stat.st_ino);
-        Ok(sort_beside(&self.0, &table, &fresh.iter().filter_map(inode).collect()))
+        let fresh: Vec<u64> = fresh.iter().filter_map(inode).collect();
+        Ok(sort_beside(&self.0, &table, &fresh))
     }
 }
 
 /// The same on plain data.
-pub(super) fn sort_beside(
-    before: &[Row],
-    table: &[Row],
-    fresh: &HashSet<u64>,
-) -> Vec<Result<Group, NotSteerable>> {
+pub(super) fn sort_beside(before: &[Row], table: &[Row], fresh: &[u64]) -> Vec<Result<Group, NotSteerable>> {
     let keys: HashSet<Key> = table.iter().filter(|row| fresh.contains(&row.inode)).map(Key::from).collect();
     let is_other = |row: &&Row| keys.contains(&Key::from(*row)) && !fresh.contains(&row.inode);
     let others: Vec<&Row> = before.iter().filter(is_other).collect();
@@ -121,7 +118,7 @@ pub(super) fn sort_beside(
             Ok(group) if gone.contains(&group.address) => Err(NotSteerable {
                 address: Some(group.address),
                 leaving: group.leaving,
-                reason: Reason::OrderUnknown,
+                reason: Reason::OtherGone,
             }),
             other => other,
         })

@@ -241,7 +241,7 @@ impl Stage {
 }
 
 /// What a load comes to on this machine: a slow one has slower loads ([`clearway_lab::wait::patience`]).
-fn scaled(at_least: u64) -> u64 {
+pub fn scaled(at_least: u64) -> u64 {
     at_least / u64::from(patience())
 }
 

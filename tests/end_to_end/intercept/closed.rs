@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use super::{ALL, Ends, LISTENER, Servers, assert_ends, end, kill, load, open, serve, targets, write};
 use crate::holder;
 use crate::repair::meddlers::ours;
-use crate::stage::{SOON, Stage, assert_code, said};
+use crate::stage::{SOON, Stage, assert_code, said, scaled};
 use crate::takeover::NAMED;
 
 crate::tests![
@@ -87,7 +87,7 @@ fn at_the_next_start_nobody_slips_by() -> Result<()> {
         }
     }
     let report = clients.finish()?;
-    ensure!(report.total.ok > 100, "too little was tried: {}", report.total);
+    ensure!(report.total.ok > scaled(100), "too little was tried: {}", report.total);
     let past = forwarded(&stage)?;
     ensure!(past == 0, "{past} packets were forwarded past HAProxy");
     end_with_counter(&stage, balancer)
@@ -272,6 +272,9 @@ fn a_holder_does_not_open_it() -> Result<()> {
 fn clients_with_syn_cookies_are_known_only_if_it_is_closed() -> Result<()> {
     let stage = Stage::new("incookie")?;
     stage.hosts.balancer.sysctl("net/ipv4/tcp_syncookies", "2")?;
+    // All namespaces of a kernel share the secret of cookies, so the server would take the balancer's for its own: from
+    // five to seven minutes after the boot every listener does (`tcp_synq_no_recent_overflow`, as jiffies pass zero).
+    stage.hosts.server.sysctl("net/ipv4/tcp_syncookies", "0")?;
     write(&stage, Servers::Wanted, LISTENER)?;
     let balancer = serve(&stage, &[ALL, CLOSED])?;
     assert_ends(&stage, Ends::Here)?;

@@ -98,7 +98,16 @@ boot() { # suite, boot's name, seconds, words...
   shift 3
   echo "== $suite, $name"
   rm -f "$log" "$log.console"
-  machine "$log" "$limit" "$@" || echo "test the_machine_of_$name ... FAILED, it was killed after $limit s" >>"$log"
+  local ended=0
+  machine "$log" "$limit" "$@" || ended=$?
+  # An emulated processor may stop at a breakpoint that the kernel's patching of its own code has just taken back.
+  if ! grep -q ^done "$log" && grep -q 'Oops: int3' "$log.console"; then
+    echo "== $suite, $name: the emulator has tripped over code that was being patched; once more"
+    rm -f "$log" "$log.console"
+    ended=0
+    machine "$log" "$limit" "$@" || ended=$?
+  fi
+  [ "$ended" = 0 ] || echo "test the_machine_of_$name ... FAILED, it was killed after $limit s" >>"$log"
   if ! grep -q ^done "$log" || ! complete "$log"; then
     echo "test the_boot_$name ... FAILED, it ended before the tests did: $log.console" >>"$log"
   fi

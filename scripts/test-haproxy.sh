@@ -3,6 +3,7 @@
 # test): each is taken out of its packages with its own libraries. Ends with a table, also in target/matrix/haproxy.md.
 #
 #   test-haproxy.sh [SUITE...]        bookworm trixie testing, unless told otherwise
+#   ONLY=strategy::                   only end-to-end tests with that in their names
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -62,13 +63,15 @@ for suite in "${suites[@]}"; do
   version=$(PATH="$bench/$suite:$PATH" haproxy -v)
   version=${version%%$'\n'*}
   echo "== $suite: $version"
-  for test in 'clearway-lab end_to_end' 'clearway-haproxy real_haproxy'; do
+  tests=('clearway-lab end_to_end' 'clearway-haproxy real_haproxy')
+  [ -z "${ONLY:-}" ] || tests=('clearway-lab end_to_end')
+  for test in "${tests[@]}"; do
     read -r package name <<<"$test"
     log=$matrix/haproxy-$suite-$name.log
     begun=$SECONDS code=0
     # An image brings its own HAProxy.
     PATH="$bench/$suite:$PATH" CLEARWAY_TEST_HAPROXY=$HAPROXY_BIN \
-      cargo test --locked -p "$package" --test "$name" -- --skip container:: 2>&1 | tee "$log" || code=$?
+      cargo test --locked -p "$package" --test "$name" -- --skip container:: ${ONLY:+"$ONLY"} 2>&1 | tee "$log" || code=$?
     results <"$log" >"$log.results"
     # Tests that did not end with a result have failed.
     [ "$code" -ne 0 ] || complete "$log" || code=incomplete
@@ -81,7 +84,7 @@ done
 
 # Containers with one after the other, where an engine has the image (`make test-image`).
 unset HAPROXY_BIN
-CLEARWAY_TEST_HAPROXYS=$(IFS=:; echo "${haproxys[*]}") \
+[ -n "${ONLY:-}" ] || CLEARWAY_TEST_HAPROXYS=$(IFS=:; echo "${haproxys[*]}") \
   cargo test --locked -p clearway-lab --test end_to_end -- container::takeover::other_haproxys || failed=1
 
 echo

@@ -195,6 +195,12 @@ fn beside_several(theirs: u8) -> Result<()> {
     // Nobody accepts, so it is seen where they wait.
     let worker = *balancer.haproxy_processes().get(1).context("a worker")?;
     signal(worker, Signal::STOP)?;
+    eventually(SOON, "each of its threads to stop", || {
+        let tasks = std::fs::read_dir(format!("/proc/{worker}/task")).ok()?;
+        let read = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("status"));
+        let stopped = tasks.flatten().all(|task| read(task).is_ok_and(|text| text.contains("State:\tT")));
+        stopped.then_some(())
+    })?;
     let waiting = wait_where(&stage, 40);
     signal(worker, Signal::CONT)?;
     let waiting = waiting?;

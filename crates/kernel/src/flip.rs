@@ -104,7 +104,7 @@ impl Flip {
         let name = TableName::new(None, Role::Flip).to_string();
         let way = |public| Way { public, private: 2 };
         let ways = BTreeSet::from([way(SocketAddr::from(([0; 4], 1))), way(SocketAddr::from(([0; 16], 1)))]);
-        let mut steps = vec![content::table(&name)];
+        let mut steps = vec![nft::new_table(&name, TableFlags::empty())];
         steps.extend(chains::all(&name, priority::USUAL));
         steps.extend(content::fill(&name, Side::A, &ways));
         steps.extend(chains::ways(&name, Side::A));

@@ -12,7 +12,7 @@ use clearway_kernel::flip::{Error, Flip, LOWEST, Way};
 use clearway_kernel::nft::{self, Limits};
 use clearway_kernel::plumbing::{self, Needs, Plumbing};
 use hosts::Host;
-use lab::{has_owner_tables, helper, run, same, state};
+use lab::{as_nft_now, has_owner_tables, helper, run, same, state};
 use traffic::{DEADLINE, Seen, Worker, clients, listen, serve, until};
 
 #[expect(dead_code, reason = "shared with the tests of the canary")]
@@ -102,7 +102,7 @@ fn nft_reads_what_we_meant() -> Result<()> {
     let table = || -> Result<String> { run(&format!("nft list table inet {name}")) };
     // Which chains have names for their priorities is up to the version of nft.
     let text = table()?.replace("priority dstnat - 10;", "priority -110;");
-    let text = text.replace("tcp flags & (fin | syn | rst | ack) == syn", "tcp flags syn / fin,syn,rst,ack");
+    let text = as_nft_now(&text);
     for line in [
         "type nat hook prerouting priority -110; policy accept;",
         "type nat hook output priority -110; policy accept;",

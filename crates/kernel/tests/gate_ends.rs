@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clearway_kernel::gate::{Gate, Limits, Manner};
 use clearway_kernel::plumbing::{Needs, Plumbing, residue, sweep};
-use lab::{Named, helper, run, same, state};
+use lab::{Named, has_owner_tables, helper, run, same, state};
 use rustix::process::{Pid, Signal, kill_process};
 use traffic::{DEADLINE, begin, connected, listen, until};
 
@@ -165,14 +165,6 @@ fn stopped(manner: Manner) -> Result<()> {
         Ok(Some(closer))
     };
     ends(manner, true, stopped, || sweep().map(drop).map_err(Into::into))
-}
-
-/// Since Linux 5.12.
-fn has_owner_tables() -> bool {
-    let made = Gate::close(None, Manner::Drop, &[], &[]);
-    let text = run("nft list ruleset").unwrap_or_default();
-    drop(made);
-    text.contains("owner")
 }
 
 fn what_a_dead_gate_leaves_is_shown_and_swept() -> Result<()> {

@@ -11,7 +11,7 @@ use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 use clearway_core::settings::{Key, Settings};
 use clearway_kernel::plumbing::{Closing, Needs, Plumbing, closed, residue, sweep, sweep_but};
-use lab::{Named, helper, run, same, state};
+use lab::{Named, as_nft_now, helper, run, same, state};
 use serde_json::Value;
 
 const TESTS: &[Named] = &[
@@ -94,13 +94,7 @@ fn an_open_one_is_a_chain_and_no_rules() -> Result<()> {
         "meta l4proto icmp socket transparent 1 goto divert",
         "meta l4proto ipv6-icmp socket transparent 1 goto divert",
     ];
-    // As nft 1.1 writes it.
-    let prerouting: Vec<String> = prerouting
-        .iter()
-        .map(|line| {
-            line.replace("tcp flags & (fin | syn | rst | ack) == syn", "tcp flags syn / fin,syn,rst,ack")
-        })
-        .collect();
+    let prerouting: Vec<String> = prerouting.iter().map(|line| as_nft_now(line)).collect();
     ensure!(prerouting == expected, "{prerouting:#?}");
     let goes_on =
         |family: &str| format!("tproxy {family} to :8080 meta mark set meta mark | 0x20000000 accept");

@@ -311,7 +311,8 @@ fn beside_a_stranger_new_clients_are_ours() -> Result<()> {
         let stranger = listen(address, false)?;
         let before = Present::now()?;
         let (first, second) = (listen(address, false)?, listen(address, false)?);
-        let group = before.beside(&fds(&[&first, &second]))?.remove(0)?;
+        let group =
+            before.beside(&HashSet::from([inode(first.as_fd())?, inode(second.as_fd())?]))?.remove(0)?;
         group.steer(first.as_fd())?;
         let [none, some, others] = shares(&target, &[&stranger, &first, &second])?[..] else {
             unreachable!()
@@ -323,7 +324,10 @@ fn beside_a_stranger_new_clients_are_ours() -> Result<()> {
         let before = Present::now()?;
         let late = listen(address, false)?;
         drop(stranger);
-        ensure!(before.beside(&fds(&[&late]))?.is_empty(), "{address}: nobody is there any more");
+        ensure!(
+            before.beside(&HashSet::from([inode(late.as_fd())?]))?.is_empty(),
+            "{address}: nobody is there any more"
+        );
     }
     Ok(())
 }

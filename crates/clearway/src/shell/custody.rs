@@ -12,7 +12,8 @@ use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::listeners::is_local;
-use clearway_kernel::steering::{self, Fate};
+use clearway_kernel::steering::{self, Fate, Group};
+use tracing::warn;
 
 use super::backlog::Change;
 use crate::takeover::message::Names;
@@ -89,6 +90,17 @@ impl Held {
         let (namespace, interface) = (String::new(), interface.to_owned());
         Self::received(ReceivedSocket { fd, namespace, interface })
     }
+}
+
+/// Does something to a group of the kernel's by way of one of its sockets that is held; says whether it is done. Why not
+/// is logged.
+pub fn through<'a>(
+    group: &Group,
+    sockets: impl IntoIterator<Item = &'a Held>,
+    what: fn(&Group, BorrowedFd<'_>) -> Result<(), steering::Error>,
+) -> bool {
+    let via = sockets.into_iter().find(|held| group.has(held.identity.inode.0));
+    via.is_some_and(|held| what(group, held.descriptor()).inspect_err(|error| warn!("{error}")).is_ok())
 }
 
 /// All sockets in custody.

@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 
 use clearway_kernel::queues::{self, Waiting};
 use clearway_kernel::steering::{self, Group, Present, Reason};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
-use super::custody::{Custody, Held};
+use super::custody::{Custody, Held, through};
 use super::switch::Epoch;
 use super::thread;
 
@@ -112,7 +112,7 @@ impl Others {
         let groups = std::mem::take(&mut state.groups);
         let Some(custody) = state.custody.upgrade().filter(|_| !groups.is_empty()) else { return };
         for group in &groups {
-            through(group, &custody, Group::revert);
+            through(group, custody.sockets(), Group::revert);
         }
         info!("new connections to {} go to who listened there before", addresses(&groups));
         let (ours, until) = (custody.inodes(), Instant::now() + GIVING_BACK);
@@ -168,19 +168,22 @@ impl State {
         if self.is_paused {
             return;
         }
-        let ours: Vec<BorrowedFd<'_>> = custody.sockets().iter().map(Held::descriptor).collect();
-        let outcomes = match before.beside(&ours) {
+        let outcomes = match before.beside(&custody.inodes()) {
             Ok(outcomes) => outcomes,
             Err(error) => return debug!("looking who listens beside us: {error}"),
         };
         let may_release = self.is_quiet();
         let mut former = std::mem::take(&mut self.groups);
+        let mut take = |address| {
+            let place = former.iter().position(|one| one.address() == address);
+            place.map(|place| former.swap_remove(place))
+        };
         for outcome in outcomes {
             match outcome {
                 Ok(group) => {
-                    let as_before = former.iter().position(|one| one.address() == group.address());
-                    let as_before = as_before.map(|place| former.swap_remove(place));
-                    if as_before.as_ref() == Some(&group) || through(&group, &custody, Group::steer) {
+                    let as_before = take(group.address());
+                    if as_before.as_ref() == Some(&group) || through(&group, custody.sockets(), Group::steer)
+                    {
                         self.groups.push(group);
                     }
                 }
@@ -188,10 +191,9 @@ impl State {
                     let Some(address) = cannot.address else { continue };
                     // A third one has come, or our former sockets are not closed yet: what is steered stays so. Or
                     // one of the others has gone: as few go astray as can be, until all have.
-                    if let Some(place) = former.iter().position(|one| one.address() == address) {
-                        let group = former.swap_remove(place);
+                    if let Some(group) = take(address) {
                         if cannot.reason == Reason::OtherGone {
-                            through(&group, &custody, Group::narrow);
+                            through(&group, custody.sockets(), Group::narrow);
                         }
                         self.groups.push(group);
                     } else if self.refused.insert(address) {
@@ -203,7 +205,7 @@ impl State {
         // Nobody else is there any more.
         if may_release {
             for group in &former {
-                through(group, &custody, Group::release);
+                through(group, custody.sockets(), Group::release);
             }
         } else {
             self.groups.append(&mut former);
@@ -235,16 +237,6 @@ fn release_inherited(custody: &Custody) -> bool {
         }
     }
     crowded.is_empty()
-}
-
-/// Does something to a group by way of a socket of ours.
-fn through(
-    group: &Group,
-    custody: &Custody,
-    what: fn(&Group, BorrowedFd<'_>) -> Result<(), steering::Error>,
-) -> bool {
-    let via = custody.sockets().iter().find(|held| group.has(held.identity.inode.0));
-    via.is_some_and(|held| what(group, held.descriptor()).inspect_err(|error| warn!("{error}")).is_ok())
 }
 
 fn addresses(groups: &[Group]) -> String {

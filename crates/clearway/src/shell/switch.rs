@@ -36,7 +36,7 @@ use clearway_kernel::steering::{self, Fate, Group, Order};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
-use super::custody::{Custody, Held};
+use super::custody::{Custody, Held, through};
 use super::redirection::Turn;
 use super::{Inner, failure, thread};
 use crate::steps;
@@ -287,18 +287,8 @@ impl Switch {
     /// Does something to each group, by way of one of its sockets that we hold.
     fn at_each(&mut self, what: fn(&Group, BorrowedFd<'_>) -> Result<(), steering::Error>) {
         let custodies = [self.former.upgrade(), self.new.upgrade()];
-        self.groups.retain(|group| {
-            let mut sockets = custodies.iter().flatten().flat_map(|custody| custody.sockets());
-            let via = sockets.find(|held| group.has(held.identity.inode.0));
-            match via.map(|held| what(group, held.descriptor())) {
-                Some(Ok(())) => true,
-                Some(Err(error)) => {
-                    warn!("{error}");
-                    false
-                }
-                None => false,
-            }
-        });
+        let sockets = || custodies.iter().flatten().flat_map(|custody| custody.sockets());
+        self.groups.retain(|group| through(group, sockets(), what));
     }
 
     /// The generation was committed: the kernel may share out again, and SYNs go on, when the old sockets are closed.

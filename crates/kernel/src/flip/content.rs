@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_netfilter::nftables::{
     DataAttribute, ListAttribute, NfTablesMessage, SetAttribute, SetElementAttribute, SetElementList,
-    SetElementMessage, SetFlags, SetMessage, TableAttribute, TableMessage,
+    SetElementMessage, SetFlags, SetMessage,
 };
 
 use super::Way;
@@ -114,13 +114,6 @@ pub(super) struct Closed {
 pub(super) fn closed(ways: &BTreeSet<Way>) -> BTreeSet<Closed> {
     let private = |way: &Way| SocketAddr::new(way.public.ip(), way.private);
     ways.iter().map(|way| Closed { kind: Kind::of(way.public), key: key(private(way)) }).collect()
-}
-
-/// The table itself, without an owner: only to ask.
-pub(super) fn table(name: &str) -> Step {
-    let message =
-        NfTablesMessage::NewTable(TableMessage { attributes: vec![TableAttribute::Name(name.to_owned())] });
-    Step { what: "table", message, flags: NLM_F_CREATE }
 }
 
 /// All maps and sets, empty.

@@ -1,6 +1,6 @@
 //! Which addresses can be steered: what the caller says about its sockets beside what the kernel says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
@@ -90,28 +90,33 @@ impl Present {
         rows(State::Listening, 0, &Family::ALL).map(Self)
     }
 
-    /// Looks which of these new sockets stand beside sockets of others, who were there before and still are. The
+    /// Looks which of our sockets (by inode) stand beside sockets of others, who were there before and still are. The
     /// others are [`Group::leaving`]: nobody leads new clients to them after [`Group::steer`], and it is up to them when
     /// they go. Where one of them has gone already, or another has come, no place is known.
-    pub fn beside(&self, fresh: &[BorrowedFd<'_>]) -> Result<Vec<Result<Group, NotSteerable>>, Error> {
-        let table = rows(State::Listening, 0, &Family::ALL)?;
-        let inode =
-            |fd: &BorrowedFd<'_>| tcp_address(*fd).and_then(|_| fstat(fd).ok()).map(|stat| stat.st_ino);
-        let fresh: Vec<u64> = fresh.iter().filter_map(inode).collect();
-        Ok(sort_beside(&self.0, &table, &fresh))
+    pub fn beside(&self, ours: &HashSet<u64>) -> Result<Vec<Result<Group, NotSteerable>>, Error> {
+        Ok(sort_beside(&self.0, &rows(State::Listening, 0, &Family::ALL)?, ours))
     }
 }
 
-/// The same on plain data.
-pub(super) fn sort_beside(before: &[Row], table: &[Row], fresh: &[u64]) -> Vec<Result<Group, NotSteerable>> {
-    let keys: HashSet<Key> = table.iter().filter(|row| fresh.contains(&row.inode)).map(Key::from).collect();
-    let is_other = |row: &&Row| keys.contains(&Key::from(*row)) && !fresh.contains(&row.inode);
-    let others: Vec<&Row> = before.iter().filter(is_other).collect();
+/// The same on plain data. Of thousands of sockets only those are looked at that share their address.
+pub(super) fn sort_beside(
+    before: &[Row],
+    table: &[Row],
+    ours: &HashSet<u64>,
+) -> Vec<Result<Group, NotSteerable>> {
+    let is_ours = |row: &&Row| ours.contains(&row.inode);
+    let keys: HashSet<Key> = table.iter().filter(is_ours).map(Key::from).collect();
+    let others: Vec<&Row> =
+        before.iter().filter(|row| !is_ours(row) && keys.contains(&Key::from(*row))).collect();
+    let shared: HashSet<Key> = others.iter().map(|row| Key::from(*row)).collect();
+    let fresh = table.iter().filter(|row| is_ours(row) && shared.contains(&Key::from(*row)));
+    // In an order of its own, so that what has not changed is equal.
+    let fresh: BTreeSet<u64> = fresh.map(|row| row.inode).collect();
     let known = others.iter().map(|row| Known { inode: row.inode, fate: Some(Fate::Leaves) });
-    let known: Vec<Known> =
-        known.chain(fresh.iter().map(|inode| Known { inode: *inode, fate: None })).collect();
-    let is_gone = |row: &&&Row| !table.iter().any(|one| one.inode == row.inode);
-    let gone: HashSet<SocketAddr> = others.iter().filter(is_gone).map(|row| row.local).collect();
+    let known: Vec<Known> = known.chain(fresh.into_iter().map(|inode| Known { inode, fate: None })).collect();
+    let listening: HashSet<u64> = table.iter().map(|row| row.inode).collect();
+    let gone: HashSet<SocketAddr> =
+        others.iter().filter(|row| !listening.contains(&row.inode)).map(|row| row.local).collect();
     let outcomes = sort(table, &known, Order::Known).into_iter();
     outcomes
         .map(|outcome| match outcome {

@@ -235,7 +235,7 @@ fn beside_others_the_places_above_theirs_are_ours() {
     let before = [row(1, "10.0.0.1:80"), row(2, "10.0.0.1:81"), row(3, "0.0.0.0:80")];
     let mut table = before.to_vec();
     table.extend([row(8, "10.0.0.1:80"), row(9, "10.0.0.1:80"), row(10, "[::1]:80")]);
-    let found = sort_beside(&before, &table, &[8, 9, 10]);
+    let found = sort_beside(&before, &table, &HashSet::from([8, 9, 10]));
     assert_eq!(found.len(), 1, "{found:?}");
     let group = found[0].as_ref().unwrap();
     assert_eq!((group.address.to_string().as_str(), &group.targets[..]), ("10.0.0.1:80", &[1, 2][..]));
@@ -247,7 +247,7 @@ fn beside_others_who_come_and_go_no_place_is_known() {
     let before = [row(1, "10.0.0.1:80"), row(2, "10.0.0.1:80")];
     let ours = row(8, "10.0.0.1:80");
     let reason = |table: &[Row]| {
-        let found = sort_beside(&before, table, &[8]);
+        let found = sort_beside(&before, table, &HashSet::from([8]));
         found.into_iter().map(|one| one.map_err(|refused| refused.reason).err()).collect::<Vec<_>>()
     };
     let [first, second] = before.clone();

@@ -119,6 +119,12 @@ pub(crate) fn same(left: &str, right: &str, why: &str) -> Result<()> {
     bail!("{why}\n--- before\n{left}\n--- after\n{right}")
 }
 
+/// A listing of nft 1.0 as nft 1.1 writes it.
+#[allow(dead_code)] // not every test asks
+pub fn as_nft_now(text: &str) -> String {
+    text.replace("tcp flags & (fin | syn | rst | ack) == syn", "tcp flags syn / fin,syn,rst,ack")
+}
+
 /// Whether this kernel removes a table with its owner (Linux 5.12).
 #[allow(dead_code)] // not every test asks
 pub fn has_owner_tables() -> bool {

@@ -7,7 +7,7 @@ use clearway_lab::load::Expect;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_only_accepted_ones_lost};
+use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost};
 
 crate::tests![
     a_killed_worker_is_replaced_and_nobody_is_refused,
@@ -39,7 +39,7 @@ fn kill_repeatedly(name: &str, which: fn(&str) -> Option<u32>) -> Result<()> {
         balancer.wait_for_log(position, "although nobody asked it to", SOON)?;
         balancer.wait_for_log(position, &format!("generation {} serves", round + 2), SOON)?;
     }
-    assert_only_accepted_ones_lost(&load.finish()?, 10, 101)?;
+    assert_only_accepted_ones_lost(&load.finish_after(101)?, 10)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -76,7 +76,6 @@ fn a_crash_with_a_missing_map_is_tried_again_until_it_is_mended() -> Result<()> 
     })?;
     std::fs::write(&map, "10.0.0.0/8 inside\n")?;
     balancer.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
-    let report = load.finish()?;
-    ensure!(report.total.failed() == 0 && report.total.ok > 5, "{}", report.total);
+    assert_nobody_lost(&load.finish_after(6)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }

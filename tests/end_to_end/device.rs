@@ -145,7 +145,7 @@ fn an_interface_that_is_made_anew_gets_new_sockets_at_a_reload() -> Result<()> {
     ensure!(reload(&stage)?.contains("5 sockets taken over"));
     served(&stage, &mut balancer)?;
 
-    assert_nobody_lost(&load.finish()?, 50)?;
+    assert_nobody_lost(&load.finish_after(50)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     ensure!(sockets(&stage)?.is_empty(), "{:?}", sockets(&stage)?);
     Ok(())
@@ -174,6 +174,6 @@ fn an_interface_that_is_made_anew_gets_new_sockets_after_a_crash() -> Result<()>
     served(&stage, &mut balancer)?;
     assert_one_each(&stage)?;
 
-    assert_only_accepted_ones_lost(&load.finish()?, 1, 50)?;
+    assert_only_accepted_ones_lost(&load.finish_after(50)?, 1)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }

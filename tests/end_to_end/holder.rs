@@ -73,7 +73,7 @@ fn who_connects_while_nobody_runs_waits_for_the_next() -> Result<()> {
         serving = next;
     }
     first = serving;
-    assert_only_accepted_ones_lost(&load.finish()?, 3, 1)?;
+    assert_only_accepted_ones_lost(&load.finish_after(1)?, 3)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     end(holder)?;
     stage.assert_clean()
@@ -146,7 +146,7 @@ fn a_holder_that_goes_costs_nothing() -> Result<()> {
     holder.wait_exit(SOON)?;
     assert_code(stage.clearway(&["reload", "--instance", "web"])?.status, 0)?;
     assert_code(stage.clearway(&["reload", "--instance", "web"])?.status, 0)?;
-    assert_nobody_lost(&load.finish()?, 1)?;
+    assert_nobody_lost(&load.finish_after(1)?)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -182,7 +182,7 @@ fn a_takeover_with_a_holder_and_then_a_loss() -> Result<()> {
     second.wait_exit(SOON)?;
     holder.wait_for_log(from, "the balancer is gone", SOON)?;
     let mut third = stage.start_with(&[], &[NAMED])?;
-    assert_only_accepted_ones_lost(&load.finish()?, 1, 1)?;
+    assert_only_accepted_ones_lost(&load.finish_after(1)?, 1)?;
     assert_code(third.stop(Signal::TERM, SOON)?, 0)?;
     end(holder)?;
     stage.assert_clean()
@@ -216,7 +216,7 @@ fn either_side_killed_at_any_moment_of_a_takeover() -> Result<()> {
         }
     }
     stage.wait_ready(&mut serving)?;
-    assert_only_accepted_ones_lost(&load.finish()?, kills, 1)?;
+    assert_only_accepted_ones_lost(&load.finish_after(1)?, kills)?;
     let status = said(&stage.clearway(&["status", "--instance", "web"])?);
     ensure!(status.contains("serving"), "{status}");
     assert_code(serving.stop(Signal::TERM, SOON)?, 0)?;

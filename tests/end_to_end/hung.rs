@@ -102,7 +102,7 @@ fn goes_on(stage: &Stage, balancer: &mut Balancer, hung: Hung) -> Result<()> {
         ask(stage, &["reload"]).ok().filter(|output| output.status.success())
     })?;
     ensure!(said(&ask(stage, &["status"])?).contains("serving"));
-    crate::stage::assert_only_accepted_ones_lost(&load.finish()?, 1, 10)?;
+    crate::stage::assert_only_accepted_ones_lost(&load.finish_after(10)?, 1)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -138,7 +138,7 @@ fn a_reload_from_one_is_refused_and_a_stop_is_a_stop() -> Result<()> {
         ensure!(complained(&output).contains("its files do not answer"), "{}", complained(&output));
     }
     ensure!(said(&ask(&stage, &["status"])?).contains("generation 1 serving"));
-    assert_nobody_lost(&load.finish()?, 10)?;
+    assert_nobody_lost(&load.finish_after(10)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

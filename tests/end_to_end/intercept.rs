@@ -155,7 +155,7 @@ fn clients_of_foreign_addresses_come_to_haproxy_and_servers_see_them() -> Result
         ensure!(session.server() == "own", "{target} was intercepted: {} answers", session.server());
     }
     let report = load(&stage, 200.0, Duration::from_secs(2), Expect::OwnAddress)?.wait()?;
-    assert_nobody_lost(&report, 390)?;
+    assert_nobody_lost(&report)?;
     let status = said(&stage.clearway(&["status"])?);
     let line = "intercepted: 10.2.0.0/24,fd02::/64 port 8080 to 9080 (fails open)";
     ensure!(status.contains(line), "{status}");
@@ -303,7 +303,7 @@ fn reloads_and_crashes_lose_no_intercepted_client() -> Result<()> {
         assert_code(output.status, 0)?;
         ensure!(said(&output).contains("2 sockets taken over"), "{}", said(&output));
     }
-    assert_nobody_lost(&clients.finish()?, 100)?;
+    assert_nobody_lost(&clients.finish_after(100)?)?;
     for session in &mut sessions {
         ensure!(session.beat() == State::Alive, "a session that was open before a reload is lost");
     }
@@ -318,7 +318,7 @@ fn reloads_and_crashes_lose_no_intercepted_client() -> Result<()> {
         balancer.wait_for_log(position, " serves, worker ", SOON)?;
         assert_ends(&stage, Ends::Here)?;
     }
-    crate::stage::assert_only_accepted_ones_lost(&clients.finish()?, 3, 50)?;
+    crate::stage::assert_only_accepted_ones_lost(&clients.finish_after(50)?, 3)?;
     ensure!(balancer.is_running()?, "it has left");
     end(&stage, balancer)
 }
@@ -334,8 +334,8 @@ fn no_strategy_loses_an_intercepted_client() -> Result<()> {
         for _ in 0..5 {
             assert_code(stage.clearway(&["reload"])?.status, 0)?;
         }
-        let report = clients.finish()?;
-        assert_nobody_lost(&report, 50).with_context(|| strategy.to_owned())?;
+        let report = clients.finish_after(50)?;
+        assert_nobody_lost(&report).with_context(|| strategy.to_owned())?;
         assert_ends(&stage, Ends::Here)?;
         end(&stage, balancer).with_context(|| strategy.to_owned())?;
     }
@@ -360,7 +360,7 @@ fn a_successor_intercepts_from_then_on() -> Result<()> {
     })?;
     ensure!(ends(v6)? == Ends::Here, "nobody intercepts");
     ensure!(old.beat() == State::Alive, "a session of the former one is lost");
-    assert_nobody_lost(&clients.finish()?, 50)?;
+    assert_nobody_lost(&clients.finish_after(50)?)?;
     drop(old);
     assert_code(first.wait_exit(SOON)?, 0)?;
     ensure!([ends(v4)?, ends(v6)?] == [Ends::There, Ends::Here], "the former one took something along");

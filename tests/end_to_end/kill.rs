@@ -139,7 +139,7 @@ fn at_every_step(name: &str, victim: Victim) -> Result<()> {
             .with_context(|| format!("{victim:?} before `{step}`"))?;
         kills += 1;
     }
-    assert_only_accepted_ones_lost(&load.finish()?, kills, 100)?;
+    assert_only_accepted_ones_lost(&load.finish_after(100)?, kills)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -196,7 +196,7 @@ fn while_switching(name: &str, victims: [Victim; 2]) -> Result<()> {
             kills += 1;
         }
     }
-    let report = load.finish()?;
+    let report = load.finish_after(100)?;
     let v4 = report.targets.get(&stage.fronts()[0].to_string()).context("connections over IPv4")?;
     ensure!(v4.failed() <= kills * 20, "more was lost than could have been accepted: {v4}");
     ensure!(report.total.refused == 0 && report.total.timeout == 0, "new clients were lost: {report}");
@@ -276,7 +276,7 @@ fn one_that_dies_soon_after_it_was_ready_gives_way() -> Result<()> {
     let log = balancer.stderr()?;
     ensure!(log.contains(" came to nothing"), "none died before it was committed");
     ensure!(log.contains("with the configuration of generation"), "none died after it was committed");
-    assert_only_accepted_ones_lost(&load.finish()?, 4, 100)?;
+    assert_only_accepted_ones_lost(&load.finish_after(100)?, 4)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -44,7 +44,7 @@ fn twenty_reloads_under_load_lose_nobody() -> Result<()> {
         balancer.reload()?;
         balancer.wait_for_log(position, &format!("generation {number} serves"), SOON)?;
     }
-    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_nobody_lost(&load.finish_after(100)?)?;
     for session in sessions {
         ensure!(session.is_alive(), "a session that was opened before the first reload has ended");
         session.finish()?;
@@ -72,7 +72,7 @@ fn reloads_at_the_highest_rate_lose_nobody() -> Result<()> {
     for _ in 0..10 {
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
     }
-    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_nobody_lost(&load.finish_after(100)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -150,7 +150,7 @@ fn a_broken_configuration_changes_nothing() -> Result<()> {
     balancer.wait_for_log(0, "generation 3 came to nothing", SOON)?;
     stage.write(&stage.transparent())?;
     assert_code(stage.clearway(&["reload"])?.status, 0).context("a good configuration after a broken one")?;
-    assert_nobody_lost(&load.finish()?, 1)?;
+    assert_nobody_lost(&load.finish_after(1)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -185,7 +185,7 @@ fn requests_that_pile_up_become_one_more() -> Result<()> {
     })?;
     let generations = balancer.stderr()?.matches(" serves, worker").count();
     ensure!((2..=100).contains(&generations), "{generations} generations for 400 requests: {settled}");
-    assert_nobody_lost(&load.finish()?, 20)?;
+    assert_nobody_lost(&load.finish_after(20)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -155,7 +155,7 @@ impl Pair {
 
     fn assert_transparent(&self) -> Result<()> {
         let plan = Plan::open(&Self::fronts(), 100.0, Duration::from_secs(1)).expecting(Expect::OwnAddress);
-        assert_nobody_lost(&clearway_lab::load::start(&self.client, plan)?.wait()?, 90)
+        assert_nobody_lost(&clearway_lab::load::start(&self.client, plan)?.wait()?)
     }
 }
 

@@ -14,7 +14,6 @@ use clearway_lab::load::{Ask, Expect, LoadReport, Plan};
 use clearway_lab::namespace::Namespace;
 use clearway_lab::server::{Mode, Server};
 use clearway_lab::topology::Topology;
-use clearway_lab::wait::patience;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
@@ -240,20 +239,15 @@ impl Stage {
     }
 }
 
-/// What a load comes to on this machine: a slow one has slower loads ([`clearway_lab::wait::patience`]).
-pub fn scaled(at_least: u64) -> u64 {
-    at_least / u64::from(patience())
-}
-
-/// Asserts that every connection was answered, rightly, and that there were about so many at least.
-pub fn assert_nobody_lost(report: &LoadReport, at_least: u64) -> Result<()> {
+/// Asserts that every connection was answered, rightly, and that there were any.
+pub fn assert_nobody_lost(report: &LoadReport) -> Result<()> {
     ensure!(report.total.failed() == 0, "lost: {}; the first: {:?}", report.total, report.failures.first());
-    ensure!(report.total.ok >= scaled(at_least), "too little was tried: {}", report.total);
+    ensure!(report.total.ok > 0, "nobody has tried");
     Ok(())
 }
 
 /// Nobody may be refused or time out; what the killed process had accepted is lost, and only that.
-pub fn assert_only_accepted_ones_lost(report: &LoadReport, kills: u64, at_least: u64) -> Result<()> {
+pub fn assert_only_accepted_ones_lost(report: &LoadReport, kills: u64) -> Result<()> {
     let total = &report.total;
     ensure!(
         total.refused == 0 && total.timeout == 0,
@@ -261,7 +255,7 @@ pub fn assert_only_accepted_ones_lost(report: &LoadReport, kills: u64, at_least:
         report.failures.first()
     );
     ensure!(total.failed() <= kills * 20, "more was lost than could have been accepted: {total}");
-    ensure!(total.ok >= scaled(at_least), "too little was tried: {total}");
+    ensure!(total.ok > 0, "nobody was answered: {total}");
     Ok(())
 }
 

@@ -101,7 +101,7 @@ fn reloads(stage: &Stage, strategy: &str, texts: &[String], expected: &[(SocketA
             ensure!(by == Some(means), "{address} was moved by {by:?}: {moved:?}\n{}", said(&output));
         }
     }
-    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_nobody_lost(&load.finish_after(100)?)?;
     for session in sessions {
         ensure!(session.is_alive(), "a session that was opened before the first reload has ended");
         session.finish()?;
@@ -157,7 +157,7 @@ fn auto_hands_over_and_holds_the_rest() -> Result<()> {
         ensure!(moved.contains(&by), "{moved:?} without {by:?}");
         ensure!(moved.contains(&(v6.to_string(), "handoff".to_owned())), "{moved:?}");
     }
-    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_nobody_lost(&load.finish_after(100)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -204,8 +204,8 @@ fn whoever_crashes_gets_its_sockets_back() -> Result<()> {
             assert_code(output.status, 0)
                 .with_context(|| format!("round {round}: {}", complained(&output)))?;
         }
-        let report = load.finish()?;
-        assert_only_accepted_ones_lost(&report, 3, 50).with_context(|| strategy.to_owned())?;
+        let report = load.finish_after(50)?;
+        assert_only_accepted_ones_lost(&report, 3).with_context(|| strategy.to_owned())?;
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;
     }
@@ -242,7 +242,7 @@ fn a_client_that_goes_silent_keeps_nobody_waiting() -> Result<()> {
         let output = stage.clearway(&["reload"])?;
         assert_code(output.status, 0).with_context(|| complained(&output))?;
         balancer.wait_for_log(0, "1 handshake(s) that do not go on are not waited for", SOON)?;
-        assert_nobody_lost(&load.finish()?, 10)?;
+        assert_nobody_lost(&load.finish_after(10)?)?;
         drop(silent);
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;
@@ -310,7 +310,7 @@ fn one_that_fails_in_the_middle_of_a_reload_is_undone() -> Result<()> {
         balancer.wait_for_log(0, "generation 1 serves on", SOON)?;
         let again = stage.clearway(&["reload"])?;
         assert_code(again.status, 0).with_context(|| complained(&again))?;
-        assert_nobody_lost(&load.finish()?, 10)?;
+        assert_nobody_lost(&load.finish_after(10)?)?;
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;
     }

@@ -205,7 +205,7 @@ fn idle_haproxy_sleeps_as_well() -> Result<()> {
         (balancer.haproxy_processes().len() == 2).then_some(())
     })?;
     let plan = stage.load(200.0, Duration::from_millis(500)).expecting(Expect::Anything);
-    assert_nobody_lost(&clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?, 50)?;
+    assert_nobody_lost(&clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?)?;
     let facts =
         || -> Result<Vec<Facts>> { balancer.haproxy_processes().into_iter().map(Facts::of).collect() };
     let before = facts()?;

@@ -116,7 +116,7 @@ fn a_restart_of_the_unit_refuses_nobody() -> Result<()> {
         ensure!(manager.inodes()? == inodes, "other sockets: {inodes:?}, {:?}", manager.inodes()?);
         ensure!(manager.heard.iter().all(|text| !text.contains("FDSTORE")), "{:?}", manager.heard);
     }
-    assert_nobody_lost(&load.finish()?, 250)?;
+    assert_nobody_lost(&load.finish_after(250)?)?;
     stop(balancer)?;
     ensure!(!refused(&stage)?, "the store has the sockets, and they are closed");
     // The unit is down for good: systemd closes what it has.
@@ -140,7 +140,7 @@ fn a_killed_unit_refuses_nobody() -> Result<()> {
         balancer = manager.start(&stage, &[QUICK])?;
         balancer.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
     }
-    assert_only_accepted_ones_lost(&load.finish()?, 3, 30)?;
+    assert_only_accepted_ones_lost(&load.finish_after(30)?, 3)?;
     stop(balancer)?;
     drop(manager);
     stage.assert_clean()

@@ -67,8 +67,8 @@ fn twenty_in_a_row_lose_nobody() -> Result<()> {
         let next = successor(&stage)?;
         former.push(std::mem::replace(&mut serving, next));
     }
-    let report = load.finish()?;
-    assert_nobody_lost(&report, 500)?;
+    let report = load.finish_after(500)?;
+    assert_nobody_lost(&report)?;
     for session in &mut sessions {
         ensure!(session.beat() == State::Alive, "a session that was there before was lost");
     }
@@ -94,7 +94,7 @@ fn a_transparent_one_keeps_its_clients() -> Result<()> {
     let mut third = successor(&stage)?;
     second.wait_for_log(0, "the other Clearway does well", SOON)?;
     ensure!(session.beat() == State::Alive, "the session of the first one was lost");
-    assert_nobody_lost(&load.finish()?, 1)?;
+    assert_nobody_lost(&load.finish_after(1)?)?;
     drop(session);
     for former in [&mut first, &mut second] {
         assert_code(former.wait_exit(SOON)?, 0)?;
@@ -117,7 +117,7 @@ fn a_socket_that_haproxy_binds_a_second_time_is_steered() -> Result<()> {
         next.wait_for_log(0, "moved by reuseport", SOON)?;
         former.push(std::mem::replace(&mut serving, next));
     }
-    assert_nobody_lost(&load.finish()?, 300)?;
+    assert_nobody_lost(&load.finish_after(300)?)?;
     ensure!(session.beat() == State::Alive, "a session that was there before was lost");
     drop(session);
     for mut one in former {
@@ -141,7 +141,7 @@ fn a_successor_that_cannot_start_changes_nothing() -> Result<()> {
     first.wait_for_log(0, "came to nothing: this one serves on", SOON)?;
     stage.write(&stage.plain())?;
     assert_code(stage.clearway(&["reload", "--instance", "web"])?.status, 0)?;
-    assert_nobody_lost(&load.finish()?, 1)?;
+    assert_nobody_lost(&load.finish_after(1)?)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -159,7 +159,7 @@ fn a_successor_that_dies_before_it_serves_changes_nothing() -> Result<()> {
     second.signal(Signal::KILL)?;
     second.wait_exit(SOON)?;
     first.wait_for_log(0, "came to nothing: this one serves on", SOON)?;
-    assert_only_accepted_ones_lost(&load.finish()?, 1, 1)?;
+    assert_only_accepted_ones_lost(&load.finish_after(1)?, 1)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -203,7 +203,7 @@ fn gives_back(strategy: &str) -> Result<()> {
         let status = said(&stage.clearway(&["status", "--instance", "web"])?);
         ensure!(status.contains("serving"), "{status}");
     }
-    assert_only_accepted_ones_lost(&load.finish()?, 2, 1)?;
+    assert_only_accepted_ones_lost(&load.finish_after(1)?, 2)?;
     ensure!(session.beat() == State::Alive, "a session of the first generation was lost");
     drop(session);
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
@@ -234,7 +234,7 @@ fn a_predecessor_that_dies_leaves_its_sockets() -> Result<()> {
     // Its name is a name: a third one can take over.
     let mut third = successor(&stage)?;
     assert_code(second.wait_exit(SOON)?, 0)?;
-    assert_only_accepted_ones_lost(&load.finish()?, 1, 1)?;
+    assert_only_accepted_ones_lost(&load.finish_after(1)?, 1)?;
     assert_code(third.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

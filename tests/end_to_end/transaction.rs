@@ -100,7 +100,7 @@ fn one_that_dies_while_it_settles_changes_nothing() -> Result<()> {
     assert_code(output.status, 74)?;
     ensure!(complained(&output).contains("was ready, and then ended"), "{}", complained(&output));
     ensure!(session.beat() == State::Alive, "the session of the old generation was lost");
-    assert_only_accepted_ones_lost(&load.finish()?, 1, 0)?;
+    assert_only_accepted_ones_lost(&load.finish_after(10)?, 1)?;
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("generation 1 serving") && status.contains("DID NOT TAKE"), "{status}");
     drop(session);
@@ -154,7 +154,7 @@ fn one_that_died_is_not_committed_while_another_holds_its_standard_error() -> Re
     outcome.with_context(|| log.clone())?;
     ensure!(!log.contains("generation 2 serves"), "it was committed when it was gone:\n{log}");
     ensure!(session.beat() == State::Alive, "the session of the old generation was lost");
-    assert_only_accepted_ones_lost(&load.finish()?, 1, 0)?;
+    assert_only_accepted_ones_lost(&load.finish_after(10)?, 1)?;
     drop(session);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -172,7 +172,7 @@ fn if_the_serving_one_dies_meanwhile_the_new_one_takes_over() -> Result<()> {
     balancer.kill_descendant(former[0])?;
     balancer.wait_for_log(0, "generation 2 serves", SOON)?;
     ensure!(begun.elapsed() < Duration::from_secs(25), "it settled although nobody served");
-    assert_only_accepted_ones_lost(&load.finish()?, 1, 0)?;
+    assert_only_accepted_ones_lost(&load.finish_after(10)?, 1)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
@@ -199,7 +199,7 @@ fn a_kill_at_any_moment_of_a_reload_refuses_nobody() -> Result<()> {
         }
     }
     ensure!(kills >= 25, "only {kills} kills");
-    assert_only_accepted_ones_lost(&load.finish()?, kills, 0)?;
+    assert_only_accepted_ones_lost(&load.finish_after(10)?, kills)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -220,7 +220,7 @@ fn a_configuration_that_dies_young_gives_way_to_the_one_before() -> Result<()> {
     ensure!(line.contains("WARN"), "{line}");
     balancer.wait_for_log(0, "generation 3 serves", SOON)?;
     wait_for_server(&stage, &mut balancer, "s1")?;
-    assert_only_accepted_ones_lost(&load.finish()?, 1, 0)?;
+    assert_only_accepted_ones_lost(&load.finish_after(10)?, 1)?;
     // Whoever asks gets what is on the disk.
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     wait_for_server(&stage, &mut balancer, "s2")?;
@@ -265,7 +265,7 @@ fn brings_back(stage: &Stage, arguments: &[&str], change: impl Fn() -> Result<()
     let worker = *balancer.haproxy_processes().last().context("a worker")?;
     balancer.kill_descendant(worker)?;
     balancer.wait_for_log(position, "generation 3 serves", SOON)?;
-    assert_only_accepted_ones_lost(&load.finish()?, 2, 0)?;
+    assert_only_accepted_ones_lost(&load.finish_after(10)?, 2)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -347,7 +347,7 @@ fn an_old_generation_may_have_an_age() -> Result<()> {
     ensure!(warning.contains("generation 1 has 1 session(s)"), "{warning}");
     ensure!(session[0].beat() == State::Alive, "it was cut without a moment to act");
     balancer.wait_for_log(0, "generation 1: 1 session(s) are cut", SOON)?;
-    assert_nobody_lost(&load(&stage)?.finish()?, 0)?;
+    assert_nobody_lost(&load(&stage)?.finish_after(10)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -128,7 +128,7 @@ fn an_edit_in_place_is_loaded_and_nobody_is_lost() -> Result<()> {
         stage.write(&commented(stage, generation))?;
         watching.loaded(generation, &stage.file())?;
     }
-    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_nobody_lost(&load.finish_after(100)?)?;
     watching.stop(5)
 }
 

@@ -31,7 +31,7 @@ pub use connection::{Class, ask_once};
 pub use report::{Answered, Bucket, Failure, LoadReport, Quantiles, Tally};
 
 use crate::namespace::Namespace;
-use crate::wait::patience;
+use crate::wait::{LOOK_EVERY, patience};
 use engine::Control;
 
 /// When connections begin.
@@ -219,6 +219,21 @@ impl RunningLoad {
     pub fn finish(self) -> Result<LoadReport> {
         self.control.stop();
         self.wait()
+    }
+
+    /// As [`RunningLoad::finish`], as soon as so many connections have ended well: how many the load comes to while a
+    /// test does its work depends on how fast the machine is. On a slow one fewer will do, as its load is slower
+    /// ([`patience`]). Ends with the plan where they never come to so many.
+    pub fn finish_after(self, ended_well: u64) -> Result<LoadReport> {
+        let wanted = ended_well / u64::from(patience());
+        let well = || {
+            let (ended, badly) = self.progress();
+            ended.saturating_sub(badly)
+        };
+        while well() < wanted && !self.thread.is_finished() {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        self.finish()
     }
 
     /// Waits until the plan is done and reports.

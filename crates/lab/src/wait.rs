@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 /// How long the lab sleeps between two looks at a condition.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// How many times more time than usual everything gets: `CLEARWAY_TEST_PATIENCE`, a whole number, for machines
 /// as slow as an emulated one. Every deadline of the lab is so much longer, every load so much slower.

@@ -32,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let root = rustix::process::geteuid().is_root();
-    let tests: [(&str, Test); 18] = [
+    let tests: [(&str, Test); 19] = [
         ("good_answers_are_ok_on_both_families", good_answers_are_ok_on_both_families),
         ("a_wrong_address_is_a_wrong_answer", a_wrong_address_is_a_wrong_answer),
         ("a_dead_port_is_refused", a_dead_port_is_refused),
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         ("a_reset_is_a_reset", a_reset_is_a_reset),
         ("an_early_close_is_short", an_early_close_is_short),
         ("a_closed_loop_goes_as_fast_as_it_can", a_closed_loop_goes_as_fast_as_it_can),
+        ("a_load_goes_on_until_so_many_ended_well", a_load_goes_on_until_so_many_ended_well),
         ("haproxy_reloads_under_load", haproxy_reloads_under_load),
         ("a_bench_of_reloads_sees_losses", reload::sees_losses),
         (WITH_IPTABLES, reload::sees_delays),
@@ -156,6 +157,18 @@ fn a_closed_loop_goes_as_fast_as_it_can() -> Result<()> {
     ensure!(report.total.failed() == 0 && report.per_second() > 500.0, "{report}");
     let speed = load::download(&lab.client, targets[0], RUN)?;
     ensure!(speed > 1e7, "a download of {speed} bytes per second");
+    Ok(())
+}
+
+fn a_load_goes_on_until_so_many_ended_well() -> Result<()> {
+    let (lab, _servers, targets) = direct(Mode::Line)?;
+    let long = Plan::open(&targets, 500.0, Duration::from_mins(1));
+    let report = load::start(&lab.client, long)?.finish_after(60)?;
+    ensure!(report.total.failed() == 0 && (60..2000).contains(&report.total.ok), "{report}");
+    // Failures do not count, and the plan's end is the end.
+    let dead = FRONT.map(|address| SocketAddr::new(address, 81));
+    let report = load::start(&lab.client, Plan::open(&dead, 500.0, RUN))?.finish_after(1)?;
+    ensure!(report.total.ok == 0 && report.total.count() == 250, "{report}");
     Ok(())
 }
 

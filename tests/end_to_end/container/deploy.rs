@@ -159,9 +159,9 @@ fn beside_each_other_a_roll_out_loses_nobody_and_a_bad_one_changes_nothing() -> 
     ensure!(words.contains("what served before serves on"), "{words}");
     ensure!(words.contains("no-such-keyword"), "HAProxy's own words are missing: {words}");
     answered(&load)?;
-    let report = load.finish()?;
+    let report = load.finish_after(100)?;
     println!("beside each other: {}", report.total);
-    assert_nobody_lost(&report, 100)?;
+    assert_nobody_lost(&report)?;
     deployment.end()
 }
 
@@ -175,9 +175,9 @@ fn with_a_holder_a_recreated_balancer_refuses_nobody() -> Result<()> {
     deployment.run(&["up", "--detach", "--force-recreate", "--no-deps", "balancer"])?;
     deployment.wait_for_log("balancer", "2 of 2 sockets taken over")?;
     answered(&load)?;
-    let report = load.finish()?;
+    let report = load.finish_after(60)?;
     println!("with a holder: {}", report.total);
-    assert_nobody_lost(&report, 60)?;
+    assert_nobody_lost(&report)?;
     deployment.end()
 }
 
@@ -198,8 +198,8 @@ fn blue_and_green_take_over_and_back() -> Result<()> {
     // Roll back: a new container of blue's image.
     deployment.run(&[&up[..], &["blue"]].concat())?;
     deployment.wait_for_log("blue", " serves, worker ")?;
-    let report = load.finish()?;
+    let report = load.finish_after(100)?;
     println!("blue, green, blue: {}", report.total);
-    assert_nobody_lost(&report, 100)?;
+    assert_nobody_lost(&report)?;
     deployment.end()
 }

@@ -28,7 +28,7 @@ fn it_is_transparent_on_a_low_port_and_reloads_lose_nobody() -> Result<()> {
         ensure!(words.contains(&format!("generation {generation} serves")), "{words}");
         ensure!(words.contains("2 sockets taken over"), "{words}");
     }
-    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_nobody_lost(&load.finish_after(100)?)?;
     rig.stop_and_assert_clean(&mut container)
 }
 
@@ -48,7 +48,7 @@ fn a_broken_file_keeps_the_old_generation() -> Result<()> {
     ensure!(status.contains("generation 1 serving") && status.contains("DID NOT TAKE"), "{status}");
     rig.stage.write(&good)?;
     assert_said(&container.exec(&["clearway", "reload"])?, 0)?;
-    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_nobody_lost(&load.finish_after(100)?)?;
     rig.stop_and_assert_clean(&mut container)
 }
 
@@ -78,7 +78,7 @@ fn after_docker_restart_it_serves_again() -> Result<()> {
     container.wait_for_log(position, "generation 1 serves", SOON)?;
     let load = rig.load()?;
     rig.assert_serving(&mut container)?;
-    assert_nobody_lost(&load.finish()?, 1)?;
+    assert_nobody_lost(&load.finish_after(1)?)?;
     rig.stop_and_assert_clean(&mut container)
 }
 
@@ -109,7 +109,7 @@ fn nothing_transparent_needs_no_plumbing() -> Result<()> {
     let plan = rig.stage.load(300.0, std::time::Duration::from_mins(1));
     let load = clearway_lab::load::start(rig.client(), plan.expecting(clearway_lab::load::Expect::Anything))?;
     assert_said(&container.exec(&["clearway", "reload"])?, 0)?;
-    assert_nobody_lost(&load.finish()?, 20)?;
+    assert_nobody_lost(&load.finish_after(20)?)?;
     rig.stop_and_assert_clean(&mut container)
 }
 

@@ -67,7 +67,7 @@ fn an_out_of_memory_kill_of_haproxy_refuses_nobody() -> Result<()> {
     container.wait_for_log(0, "generation 2 serves", SOON)?;
     let done = load.progress().0;
     eventually(SOON, "connections afterwards", || (load.progress().0 > done + 100).then_some(()))?;
-    assert_only_accepted_ones_lost(&load.finish()?, 1, 100)?;
+    assert_only_accepted_ones_lost(&load.finish_after(100)?, 1)?;
     let state = container.state()?;
     ensure!(state.running, "the container has ended: {}", container.log_for_people());
     ensure!(container.stop(300)? == 0, "{}", container.log_for_people());

@@ -109,8 +109,8 @@ fn of_one_that_was_superseded_costs_its_own_sessions_at_most() -> Result<()> {
         }
     }
     rig.assert_serving(&mut serving)?;
-    let report = load.finish()?;
+    let report = load.finish_after(200)?;
     println!("{}", report.total);
-    assert_nobody_lost(&report, 200)?;
+    assert_nobody_lost(&report)?;
     rig.stop_and_assert_clean(&mut serving)
 }

@@ -45,9 +45,9 @@ fn replaced_in_a_row(rig: &Rig, expect: Expect) -> Result<()> {
     for session in &mut sessions {
         ensure!(session.beat() == State::Alive, "a session of an old container was lost");
     }
-    let report = load.finish()?;
+    let report = load.finish_after(200)?;
     println!("{TIMES} containers replaced: {}", report.total);
-    assert_nobody_lost(&report, 200)?;
+    assert_nobody_lost(&report)?;
     for session in sessions {
         ensure!(session.close() == State::Closed, "a session of an old container was not closed properly");
     }
@@ -99,9 +99,9 @@ fn other_haproxys_replaced_by_one_another_lose_nobody() -> Result<()> {
         next.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
         former.push((std::mem::replace(&mut serving, next), session));
     }
-    let report = load.finish()?;
+    let report = load.finish_after(100)?;
     println!("{folders:?} and back: {}", report.total);
-    assert_nobody_lost(&report, 100)?;
+    assert_nobody_lost(&report)?;
     for (mut one, session) in former {
         ensure!(session.close() == State::Closed, "a session of an old container was lost");
         let code = one.wait_exit(SOON)?;
@@ -166,7 +166,7 @@ fn two_that_are_always_started_again_do_not_fight() -> Result<()> {
     ensure!(log.contains("a takeover was refused"), "the one that serves does not say so:\n{log}");
     ensure!(!log.contains("another Clearway serves"), "it gave way:\n{log}");
     assert_said(&second.exec(&["clearway", "health"])?, 0)?;
-    assert_nobody_lost(&load.finish()?, 50)?;
+    assert_nobody_lost(&load.finish_after(50)?)?;
     // It is no outcast: where nobody serves any more, it does.
     let code = second.stop(300)?;
     ensure!(code == 0, "exit code {code}: {}", second.log_for_people());

@@ -46,7 +46,7 @@ fn foreign(stage: &Stage, global: &str) -> Result<Balancer> {
 fn assert_all_ours(stage: &Stage) -> Result<()> {
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(300.0, Duration::from_mins(2)))?;
     std::thread::sleep(WHILE);
-    assert_nobody_lost(&load.finish()?, 50).context("some were not answered by the newcomer")
+    assert_nobody_lost(&load.finish_after(50)?).context("some were not answered by the newcomer")
 }
 
 fn strangers(stage: &Stage) -> Result<Vec<String>> {
@@ -83,7 +83,7 @@ fn comes_into_the_place_of_another(name: &str, strategy: &str, global: &str, sig
     other.wait_exit(SOON)?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     assert_all_ours(&stage)?;
-    assert_nobody_lost(&load.finish()?, 300)?;
+    assert_nobody_lost(&load.finish_after(300)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -141,7 +141,7 @@ fn who_was_there_first_has_the_clients_again_when_we_go() -> Result<()> {
         })?;
         let load = load(&stage, 300.0)?;
         std::thread::sleep(WHILE);
-        assert_nobody_lost(&load.finish()?, 50).with_context(|| format!("after {strategy}"))?;
+        assert_nobody_lost(&load.finish_after(50)?).with_context(|| format!("after {strategy}"))?;
         other.stop(Signal::TERM, SOON)?;
     }
     Ok(())
@@ -186,7 +186,7 @@ fn beside_several(theirs: u8) -> Result<()> {
         std::thread::sleep(WHILE);
         assert_all_ours(&stage).with_context(|| format!("with {number} sockets"))?;
     }
-    assert_nobody_lost(&load.finish()?, 300)?;
+    assert_nobody_lost(&load.finish_after(300)?)?;
     other.signal(Signal::USR1)?;
     other.wait_exit(SOON)?;
     balancer.wait_for_log(0, "nobody is left of those who listened here before", SOON)?;
@@ -232,7 +232,7 @@ fn a_crash_beside_the_other_one_sends_nobody_there() -> Result<()> {
         balancer.kill_descendant(worker)?;
         balancer.wait_for_log(position, "2 of 2 sockets taken over", SOON)?;
     }
-    assert_only_accepted_ones_lost(&load.finish()?, 3, 50)?;
+    assert_only_accepted_ones_lost(&load.finish_after(50)?, 3)?;
     other.stop(Signal::TERM, SOON)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -250,7 +250,7 @@ fn a_stop_beside_the_other_one_loses_nobody() -> Result<()> {
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         ensure!(balancer.stderr()?.contains("go to who listened there before"), "{}", balancer.stderr()?);
         std::thread::sleep(WHILE);
-        assert_nobody_lost(&load.finish()?, 100)?;
+        assert_nobody_lost(&load.finish_after(100)?)?;
         other.stop(Signal::TERM, SOON)?;
         stage.assert_clean()?;
     }

@@ -113,7 +113,7 @@ fn a_takeover_flips_to_the_newcomer() -> Result<()> {
         let next = launch()?;
         former.push(std::mem::replace(&mut serving, next));
     }
-    assert_nobody_lost(&load.finish()?, 100)?;
+    assert_nobody_lost(&load.finish_after(100)?)?;
     ensure!(session.beat() == State::Alive, "a session of the first one was lost");
     drop(session);
     for mut one in former {

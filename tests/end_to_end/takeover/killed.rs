@@ -104,7 +104,7 @@ fn at_every_step(name: &str, victim: Side, teller: Side) -> Result<()> {
             .with_context(|| format!("the {victim:?} one before `{step}` of the {teller:?} one"))?;
         kills += 1;
     }
-    assert_only_accepted_ones_lost(&load.finish()?, kills, 100)?;
+    assert_only_accepted_ones_lost(&load.finish_after(100)?, kills)?;
     let (steps, mut balancer) = serving;
     drop(steps);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::Balancer;
+use clearway_lab::kernel::counters;
 use clearway_lab::namespace::Namespace;
 use clearway_lab::session::{KeptSession, Session, State};
 use clearway_lab::wait::{eventually, patience};
@@ -20,6 +21,7 @@ use meddlers::{REMOVALS, during, ours, restores};
 crate::tests![
     rules_and_routes_that_others_remove_are_back_within_a_second,
     sessions_to_servers_on_this_host_survive_that_too,
+    sessions_to_servers_on_this_host_do_not_stay_on_the_way_that_they_took_meanwhile,
     sessions_survive_that_too_where_the_host_forwards_blindly,
     sessions_survive_that_lo_goes_down_and_loses_its_addresses,
     both_clearways_of_an_instance_repair_and_the_last_one_removes,
@@ -129,6 +131,40 @@ fn sessions_to_servers_on_this_host_survive_that_too() -> Result<()> {
             remove(host, &whole, &REMOVALS)?;
         }
         sessions.assert_alive().with_context(|| format!("servers on {addresses:?}"))?;
+        stop(balancer)?;
+        stage.assert_kernel_clean()?;
+    }
+    Ok(())
+}
+
+/// The kernel keeps the way of a socket. What an IPv6 server has sent while ours was away would go astray when it is
+/// back, too, until its fourth retransmission.
+fn sessions_to_servers_on_this_host_do_not_stay_on_the_way_that_they_took_meanwhile() -> Result<()> {
+    let stage = Stage::new("goneway")?;
+    let host = &stage.hosts.balancer;
+    for (addresses, removals) in [
+        (topologies::loopback(), &REMOVALS[..]),
+        (topologies::loopback(), &REMOVALS[2..]),
+        (stage.hosts.front(), &REMOVALS[..]),
+        (stage.hosts.front(), &REMOVALS[2..]),
+    ] {
+        let _server = topologies::serve_here(&stage, addresses, HERE)?;
+        topologies::write(&stage, addresses, HERE)?;
+        let mut balancer = stage.start()?;
+        let whole = ours(host)?;
+        let sessions = Sessions::open(&stage)?;
+        // It cannot put back what it does not hear of.
+        balancer.signal(Signal::STOP)?;
+        for removal in removals {
+            host.ip(removal)?;
+        }
+        // Each busy session has sent at least one line meanwhile: there always is one under way.
+        let retransmitted = || -> Result<u64> { Ok(*counters(host)?.get("TcpRetransSegs").unwrap_or(&0)) };
+        let before = retransmitted()?;
+        eventually(SOON, "answers to go astray", || (retransmitted().ok()? >= before + 4).then_some(()))?;
+        balancer.signal(Signal::CONT)?;
+        eventually(SOON, "everything to be back", || (ours(host).ok()? == whole).then_some(()))?;
+        sessions.assert_alive().with_context(|| format!("servers on {addresses:?}, {removals:?}"))?;
         stop(balancer)?;
         stage.assert_kernel_clean()?;
     }

@@ -5,7 +5,7 @@
 //! it (a plain table, before Linux 5.12: while the socket of its name is bound, see [`crate::token`]), and
 //! what is tagged in any other block is residue.
 //!
-//! **Order.** The table is made first, empty; then rules, routes, and the chains last. Removal is the
+//! **Order.** The table is made first, empty; then routes, rules, and the chains last. Removal is the
 //! reverse. So nothing is ever marked without a way, and no rule of a living process is without a table.
 //!
 //! **Two at once.** A block is chosen from a list and claimed by the table, then the list is read again. If
@@ -172,7 +172,7 @@ impl Plumbing {
         Err(Error::NoPeace { attempts: ATTEMPTS })
     }
 
-    /// Rules, routes, chains.
+    /// Routes, rules, chains.
     fn fill(&mut self, needs: Needs, notices: &mut Vec<Notice>) -> Result<(), Error> {
         let alone = self.siblings()?.is_empty();
         self.replies = self.choose_replies(&needs)?;
@@ -181,7 +181,7 @@ impl Plumbing {
             match self.apply_routing(family) {
                 Ok(_) => self.families.push(family),
                 Err(error) if family == Family::V6 && error.is_without_family() => {
-                    // The rules may have been accepted and the route not.
+                    // Part of it may have been accepted.
                     let _ = routing::remove(&mut self.route, self.block, &[family], Closing::Goes);
                     notices.push(Notice::NoFamily { family, why: error.to_string() });
                 }

@@ -59,7 +59,13 @@ fn each_way_to_remove_something_of_ours_is_heard() -> Result<()> {
         ensure!(wakes(&ear)? && ear.heard(), "`{line}` is not heard");
         let ear = plumbing.removals()?;
         ensure!(!plumbing.repair()?.is_empty(), "`{line}` took nothing");
-        ensure!(!wakes(&ear)?, "our own repair of `{line}` wakes us");
+        // Where only an IPv6 route was gone, a rule comes and goes: one more look, which finds nothing.
+        if line.starts_with("ip -6 route") {
+            let ear = plumbing.removals()?;
+            ensure!(plumbing.repair()?.is_empty() && !wakes(&ear)?, "`{line}` is repaired for ever");
+        } else {
+            ensure!(!wakes(&ear)?, "our own repair of `{line}` wakes us");
+        }
     }
     // IPv6 routes go when `lo` does, and IPv4 routes, without a word, when it has no address any more.
     for (away, back) in [("ip link set lo down", "ip link set lo up"), ("ip -4 address flush dev lo", "true")]

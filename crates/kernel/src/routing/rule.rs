@@ -64,23 +64,7 @@ impl Rule {
         let Wanted { block, mark, .. } = *wanted;
         let [replies, first, second, third, loopback] = block.preferences();
         let bit = |mark: Mark| Some((mark.value(), mark.value()));
-        let target = Self {
-            family,
-            preference: third,
-            action: RuleAction::Nop,
-            table: 0,
-            target: None,
-            fwmark: None,
-            input: None,
-            source: None,
-            source_port: None,
-            destination: None,
-            destination_ports: None,
-            of_tcp: false,
-            protocol: TAG,
-            inverted: false,
-            narrowed: false,
-        };
+        let target = Self { preference: third, ..Self::without_effect(block, family) };
         let jump = Self {
             preference: first,
             action: RuleAction::Goto,
@@ -117,6 +101,28 @@ impl Rule {
         rules.extend(wanted.loopback.iter().filter(of_family).map(of_server));
         rules.extend(closing::rules(wanted, family, &target));
         rules
+    }
+
+    /// A rule behind all others of a block that does nothing.
+    pub(super) fn without_effect(block: Block, family: Family) -> Self {
+        let [.., preference] = block.preferences();
+        Self {
+            family,
+            preference,
+            action: RuleAction::Nop,
+            table: 0,
+            target: None,
+            fwmark: None,
+            input: None,
+            source: None,
+            source_port: None,
+            destination: None,
+            destination_ports: None,
+            of_tcp: false,
+            protocol: TAG,
+            inverted: false,
+            narrowed: false,
+        }
     }
 
     /// The block of a rule of ours; `None` for foreign ones, tagged 179 or not.

@@ -195,6 +195,18 @@ impl Flip {
         Ok(())
     }
 
+    /// Where new clients go.
+    pub fn ways(&self) -> &BTreeSet<Way> {
+        &self.current
+    }
+
+    /// Whether another living Clearway of the same named instance has such a table, which comes first if it is newer.
+    pub fn has_sibling(&mut self) -> Result<bool, Error> {
+        let tables = nft::list(self.table.client())?;
+        let own = self.table.name();
+        Ok(tables.iter().any(|table| table.name.is_sibling_of(own) && nft::is_alive(table)))
+    }
+
     /// Removes the table with all that is in it. Nothing to do is success. See the module for when.
     pub fn remove(&mut self) -> Result<(), Error> {
         Ok(self.table.remove()?)

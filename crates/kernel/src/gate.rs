@@ -69,6 +69,21 @@ pub enum Manner {
     Hold,
 }
 
+/// Where a listening socket is bound, whose SYNs are stopped: those to a specific address, or to every one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    /// An unspecified IPv4 address means every IPv4 address, an unspecified IPv6 address every address of both families.
+    pub address: SocketAddr,
+    /// `IPV6_V6ONLY`: not of both.
+    pub v6only: bool,
+}
+
+impl From<SocketAddr> for At {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, v6only: false }
+    }
+}
+
 /// What to use at most of what the kernel can do, and how much: for tests of the ways without.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
@@ -130,14 +145,13 @@ impl Gate {
         with_some_rule(queue.as_ref(), limits, check).map(drop)
     }
 
-    /// Closes for these. An unspecified IPv4 address means every IPv4 address, an unspecified IPv6 address every address
-    /// of both families; a specific one only that address. `ports`: any address, both families.
+    /// Closes for these. `ports`: any address, both families.
     ///
     /// Needs `NET_ADMIN`. It is closed when this returns.
     pub fn close(
         instance: Option<&InstanceName>,
         manner: Manner,
-        addresses: &[SocketAddr],
+        addresses: &[At],
         ports: &[u16],
     ) -> Result<Self, Error> {
         Self::close_within(instance, manner, addresses, ports, Limits::default())
@@ -148,7 +162,7 @@ impl Gate {
     pub fn close_within(
         instance: Option<&InstanceName>,
         manner: Manner,
-        addresses: &[SocketAddr],
+        addresses: &[At],
         ports: &[u16],
         limits: Limits,
     ) -> Result<Self, Error> {

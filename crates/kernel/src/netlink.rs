@@ -19,7 +19,7 @@ use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG
 use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
 
 pub(crate) mod attributes;
 mod batch;
@@ -257,12 +257,25 @@ impl Client {
     }
 
     fn send(&self, what: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.make_room_for(bytes.len());
         loop {
             match self.socket.send(bytes, 0) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => return Err(Error::Io { what: what.to_owned(), source }),
             }
+        }
+    }
+
+    /// The kernel refuses what is longer than the send buffer (`EMSGSIZE`; 212,992 bytes by default, some 6,000 elements).
+    fn make_room_for(&self, length: usize) {
+        let socket = self.socket.as_fd();
+        let wanted = length.saturating_add(32);
+        if sockopt::socket_send_buffer_size(socket).is_ok_and(|size| size < wanted)
+            // Beyond `net.core.wmem_max` only with NET_ADMIN; without room the kernel says why.
+            && sockopt::set_socket_send_buffer_size_force(socket, wanted).is_err()
+        {
+            let _ = sockopt::set_socket_send_buffer_size(socket, wanted);
         }
     }
 

@@ -51,7 +51,7 @@ fn closer() -> Result<()> {
     let manner = if std::env::var(MANNER)? == "hold" { Manner::Hold } else { Manner::Drop };
     let limits = Limits { owner: std::env::var(OWNER)? == "true", ..Limits::default() };
     let address: SocketAddr = std::env::var(ADDRESS)?.parse()?;
-    let gate = Gate::close_within(Some(&"edge".parse()?), manner, &[address], &[], limits)?;
+    let gate = Gate::close_within(Some(&"edge".parse()?), manner, &[address.into()], &[], limits)?;
     println!("closed");
     std::io::stdin().read_line(&mut String::new())?;
     gate.open()?;

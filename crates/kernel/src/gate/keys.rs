@@ -1,16 +1,16 @@
-//! For which addresses and ports a gate is closed, as the elements of four sets.
+//! For which addresses and ports a gate is closed, as the elements of five sets.
 //!
 //! Pure. Each element has a [`TIMEOUT`]; who wants it to stay puts it in again.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_netfilter::nftables::{
     DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList, SetElementMessage,
 };
 
-use super::TIMEOUT;
+use super::{At, TIMEOUT};
 use crate::netlink::Step;
 
 /// Elements per message: an attribute has room for 64 KiB, an element takes some 50 bytes.
@@ -23,6 +23,8 @@ pub(super) enum Set {
     Ports,
     /// A port, at any IPv4 address.
     Ports4,
+    /// A port, at any IPv6 address.
+    Ports6,
     /// An IPv4 address and a port.
     Addresses4,
     /// An IPv6 address and a port.
@@ -30,13 +32,15 @@ pub(super) enum Set {
 }
 
 impl Set {
-    pub(super) const ALL: [Self; 4] = [Self::Ports, Self::Ports4, Self::Addresses4, Self::Addresses6];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Ports, Self::Ports4, Self::Ports6, Self::Addresses4, Self::Addresses6];
 
     /// Under which name it stands in the table.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Ports => "ports",
             Self::Ports4 => "ports4",
+            Self::Ports6 => "ports6",
             Self::Addresses4 => "addresses4",
             Self::Addresses6 => "addresses6",
         }
@@ -48,7 +52,7 @@ impl Set {
 pub(super) struct Keys(BTreeSet<(Set, Vec<u8>)>);
 
 impl Keys {
-    pub(super) fn of(addresses: &[SocketAddr], ports: &[u16]) -> Self {
+    pub(super) fn of(addresses: &[At], ports: &[u16]) -> Self {
         let ports = ports.iter().map(|port| (Set::Ports, port.to_be_bytes().to_vec()));
         Self(addresses.iter().map(key).chain(ports).collect())
     }
@@ -99,9 +103,10 @@ fn element(key: &[u8]) -> ListAttribute<SetElementAttribute> {
 }
 
 /// In which set an address is, and its key there: each part of a key fills whole registers of four bytes.
-fn key(address: &SocketAddr) -> (Set, Vec<u8>) {
+fn key(At { address, v6only }: &At) -> (Set, Vec<u8>) {
     let port = address.port().to_be_bytes();
     match (address.ip(), address.ip().to_canonical()) {
+        (IpAddr::V6(ip), _) if ip.is_unspecified() && *v6only => (Set::Ports6, port.to_vec()),
         (IpAddr::V6(ip), _) if ip.is_unspecified() => (Set::Ports, port.to_vec()),
         (_, IpAddr::V4(ip)) if ip.is_unspecified() => (Set::Ports4, port.to_vec()),
         (_, IpAddr::V4(ip)) => (Set::Addresses4, [&ip.octets()[..], &port, &[0, 0]].concat()),

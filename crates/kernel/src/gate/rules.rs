@@ -99,7 +99,7 @@ pub(super) fn is_about_queue(steps: &[Step], refused: &BatchError) -> bool {
 
 fn new_set(table: &str, set: Set, id: u32) -> Step {
     let (kind, length) = match set {
-        Set::Ports | Set::Ports4 => (SERVICE, 2),
+        Set::Ports | Set::Ports4 | Set::Ports6 => (SERVICE, 2),
         Set::Addresses4 => (ADDRESS4, 4 + 4),
         Set::Addresses6 => (ADDRESS6, 16 + 4),
     };
@@ -123,6 +123,7 @@ fn stop(table: &str, set: Set, how: How) -> Step {
     let mut expressions: Vec<Expression> = match set {
         Set::Ports => tcp.into_iter().chain([port(Register::Reg1)]).collect(),
         Set::Ports4 => family(IPV4).into_iter().chain(tcp).chain([port(Register::Reg1)]).collect(),
+        Set::Ports6 => family(IPV6).into_iter().chain(tcp).chain([port(Register::Reg1)]).collect(),
         Set::Addresses4 => {
             let address = load_payload(Header::Network, 16, 4, Register::Reg1);
             family(IPV4).into_iter().chain(tcp).chain([address, port(Register::Reg32_01)]).collect()

@@ -36,7 +36,8 @@ fn the_target_has_the_bytes_of_iptables() {
 #[test]
 fn only_the_sets_that_are_used_are_made() {
     let keys = |addresses: &[&str], ports: &[u16]| {
-        let addresses: Vec<SocketAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        let parsed = addresses.iter().map(|text| text.parse::<SocketAddr>().unwrap());
+        let addresses: Vec<At> = parsed.map(At::from).collect();
         Keys::of(&addresses, ports)
     };
     let names = |keys: &Keys| keys.sets().map(keys::Set::name).collect::<Vec<_>>();
@@ -45,6 +46,8 @@ fn only_the_sets_that_are_used_are_made() {
     assert_eq!(keys(&["[::]:80", "[::]:80"], &[80]), keys(&[], &[80]));
     assert_eq!(names(&keys(&["[::ffff:0.0.0.0]:80"], &[])), ["ports4"]);
     assert_eq!(keys(&["[::ffff:192.0.2.1]:80"], &[]), keys(&["192.0.2.1:80"], &[]));
+    let only6 = Keys::of(&[At { address: "[::]:80".parse().unwrap(), v6only: true }], &[]);
+    assert_eq!(names(&only6), ["ports6"], "IPv4 clients of somebody else are not stopped");
     let all = keys(&["0.0.0.0:80", "192.0.2.1:80", "[2001:db8::1]:80"], &[443]);
     assert_eq!(names(&all), ["ports", "ports4", "addresses4", "addresses6"]);
     let steps = rules::steps("t", &all, How::Drop);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use clearway_core::strategy::{Means, Strategy};
-use clearway_kernel::gate::{self, Gate, Manner};
+use clearway_kernel::gate::{self, At, Gate, Manner};
 use clearway_kernel::queues::Listener;
 use tracing::{debug, info, warn};
 
@@ -22,12 +22,15 @@ pub struct Closed {
     manner: Manner,
     /// The sockets that SYNs do not come to.
     pub listeners: Vec<Listener>,
+    /// The ports that were named besides.
+    ports: Vec<u16>,
 }
 
 impl Closed {
     /// Closes it as the strategy says; for `auto` as can be had.
     pub fn close(manners: &Manners, listeners: Vec<Listener>) -> Result<Self, gate::Error> {
-        let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+        let at = |listener: &Listener| At { address: listener.address, v6only: listener.v6only };
+        let addresses: Vec<At> = listeners.iter().map(at).collect();
         let close = |manner| {
             Gate::close(manners.instance.as_ref(), manner, &addresses, &manners.ports)
                 .map(|gate| (gate, manner))
@@ -40,7 +43,7 @@ impl Closed {
             }),
             _ => close(Manner::Hold),
         };
-        closed.map(|(gate, manner)| Self { gate, manner, listeners })
+        closed.map(|(gate, manner)| Self { gate, manner, listeners, ports: manners.ports.clone() })
     }
 
     /// What it is to the clients.
@@ -73,6 +76,7 @@ impl Closed {
         let mut addresses: Vec<String> = self.listeners.iter().map(|one| one.address.to_string()).collect();
         addresses.sort();
         addresses.dedup();
+        addresses.extend(self.ports.iter().map(|port| format!("port {port}")));
         let addresses = addresses.join(", ");
         match self.gate.open() {
             Ok(opened) => {

@@ -36,7 +36,9 @@ crate::tests![
     wildcards_are_moved_as_well,
     transparent_sockets_are_moved_as_well,
     whoever_crashes_gets_its_sockets_back,
+    what_cannot_be_bound_beside_is_handed_over,
     a_client_that_goes_silent_keeps_nobody_waiting,
+    without_net_admin_what_cannot_be_moved_is_told,
     one_that_cannot_be_had_is_named_before_anything_is_touched,
     one_that_fails_in_the_middle_of_a_reload_is_undone,
     the_doctor_lists_them,
@@ -212,6 +214,25 @@ fn whoever_crashes_gets_its_sockets_back() -> Result<()> {
     Ok(())
 }
 
+/// With `noreuseport` the second HAProxy would find the address in use.
+fn what_cannot_be_bound_beside_is_handed_over() -> Result<()> {
+    for strategy in available(["reuseport", "syn-drop", "plug"]) {
+        let stage = Stage::new("beside")?;
+        let expected = stage.fronts().map(|front| (front, "handoff"));
+        let without = format!("global\n    noreuseport\n{}", stage.plain());
+        reloads(&stage, strategy, std::slice::from_ref(&without), &expected)
+            .with_context(|| strategy.to_owned())?;
+        // The sockets that are there share, the next ones would not.
+        stage.write(&stage.plain())?;
+        let mut balancer = start(&stage, strategy)?;
+        stage.write(&without)?;
+        let output = stage.clearway(&["reload"])?;
+        assert_code(output.status, 0).with_context(|| complained(&output))?;
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    }
+    Ok(())
+}
+
 /// Its handshake never ends, as after a SYN scan: the gate is not closed for as long as that is waited for elsewhere.
 fn a_client_that_goes_silent_keeps_nobody_waiting() -> Result<()> {
     for strategy in ["syn-drop", "plug"] {
@@ -257,6 +278,15 @@ fn one_that_cannot_be_had_is_named_before_anything_is_touched() -> Result<()> {
     assert_code(unknown.wait_exit(SOON)?, 64)?;
     let log = unknown.stderr()?;
     ensure!(log.contains("`syndrop`") && log.contains("`syn-drop`"), "{log}");
+    // HAProxy would answer with its usage.
+    let file = stage.file().display().to_string();
+    for words in
+        [["haproxy", "--strategy", "plug", "-f", &file], ["--strategy=plug", "haproxy", "-f", &file, "-W"]]
+    {
+        let output = stage.clearway(&words)?;
+        assert_code(output.status, 64)?;
+        ensure!(complained(&output).contains("clearway run --strategy"), "{}", complained(&output));
+    }
     for strategy in ["syn-drop", "plug", "tableflip"] {
         let without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
         let mut balancer = stage.launch_under(&without, &[(STRATEGY, strategy)])?;
@@ -281,6 +311,27 @@ fn one_that_cannot_be_had_is_named_before_anything_is_touched() -> Result<()> {
         stage.wait_ready(&mut balancer)?;
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     }
+    stage.assert_clean()
+}
+
+/// From the address to the wildcard, where only a gate could help. Before Linux 6.18 a filter does, which needs no rights.
+fn without_net_admin_what_cannot_be_moved_is_told() -> Result<()> {
+    let stage = Stage::new("unmoved")?;
+    let [v4, _] = stage.fronts();
+    stage.write(&stage.plain())?;
+    let without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
+    let mut balancer = stage.launch_under(&without, &[(STRATEGY, "auto")])?;
+    stage.wait_ready(&mut balancer)?;
+    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    stage.write(&stage.plain().replace(&format!("bind {v4}"), &format!("bind :{PORT}")))?;
+    let output = stage.clearway(&["reload"])?;
+    assert_code(output.status, 0)?;
+    let (told, log) = (said(&output), balancer.stderr()?);
+    let is_told = told.contains(&format!("not moved, and clients may have been reset: {v4}"));
+    let is_delayed = told.contains(&format!("moved by syn-drop: {v4}"));
+    ensure!(is_told || is_delayed, "{told}");
+    ensure!(is_told == log.contains("with NET_ADMIN their SYNs are stopped"), "{log}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
 
@@ -335,7 +386,13 @@ fn the_doctor_lists_them() -> Result<()> {
     doctor.arg(clearway_lab::balancer::clearway_program()?).arg("doctor").env(STRATEGY, "plug");
     let output = doctor.output()?;
     let text = said(&output);
-    ensure!(text.contains("BAD   strategy (in use) `plug` is not available"), "{text}");
+    ensure!(text.contains("BAD   strategy (asked for) `plug` is not available"), "{text}");
     ensure!(text.contains("note  strategy `syn-drop` is not available"), "{text}");
+    ensure!(text.contains("nothing, without NET_ADMIN"), "what `auto` cannot do: {text}");
+    // That of who runs counts, whatever this environment says.
+    let mut balancer = start(&stage, "reuseport")?;
+    let text = said(&stage.clearway(&["doctor", "--strategy", "auto"])?);
+    ensure!(text.contains("strategy (in use) `reuseport`") && !text.contains("asked for"), "{text}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -13,6 +13,7 @@ use std::time::Instant;
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
+use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Action, Answer, Event, Failure, Proof, Report, RequestId, Source};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::drift::Imprint;
@@ -266,6 +267,7 @@ impl Shell {
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.end(generation, how),
             Action::ReleaseCustody => {
+                self.redirection.release();
                 self.others.give_back();
                 self.systemd.stop(self.succession.release_at_once);
                 self.succession.release();
@@ -277,15 +279,23 @@ impl Shell {
             Action::Decline(peer, why) => self.succession.decline(peer, why),
             Action::Relieve(peer) => {
                 self.others.pause(true);
+                self.redirection.relieve();
                 self.succession.relieve(peer);
             }
             Action::TakeBack => {
+                self.custody.unseal();
                 self.others.pause(false);
+                self.redirection.take_back();
                 self.succession.take_back();
             }
             Action::Supersede => self.succession.supersede(),
             Action::Settled => self.succession.settled(),
-            Action::GiveBack => self.succession.give_back(),
+            Action::GiveBack => {
+                // What the switch of an attempt has done, which is over now, or is told so by its own thread.
+                self.custody.unseal();
+                self.redirection.give_back();
+                self.succession.give_back();
+            }
             // What is closed opens only if somebody wants that: when we leave, it is known.
             Action::Unplumb if self.settings.interception.is_closed() => {}
             Action::Unplumb => self.unplumb(Closing::Goes),
@@ -363,10 +373,12 @@ impl Shell {
             return Outcome::Event(Event::Switched { generation, moved: Vec::new() });
         };
         let Settings { strategy, instance, ports, .. } = &self.settings;
+        // It keeps its sockets for a while: no gate can wait until they are closed.
+        let strategy = if self.succession.has_predecessor() { Strategy::Handoff } else { *strategy };
         let private = self.running.get(&generation).and_then(|running| running.private.as_ref());
         let turn = private.and_then(|private| self.redirection.turn_to(&private.ways));
         let (instance, ports) = (instance.clone(), ports.clone());
-        let manners = Manners { strategy: *strategy, instance, ports, turn };
+        let manners = Manners { strategy, instance, ports, turn };
         match switch::begin(generation, manners, &self.custody, new, self.inner.clone()) {
             Ok(cancel) => {
                 self.switching = Some((generation, cancel));
@@ -465,6 +477,10 @@ impl Shell {
 
     fn hear_of_a_takeover(&mut self, news: takeover::News) -> Event {
         let had_the_name = self.succession.has_the_name();
+        // It may have died in the middle of a switch. While we switch ourselves, nobody has our sockets yet.
+        if matches!(news, takeover::News::Gone(_)) && self.switching.is_none() && self.switch.is_none() {
+            self.custody.unseal();
+        }
         let event = self.succession.hear(news);
         if self.succession.has_no_name() {
             match self.place.take_the_name() {

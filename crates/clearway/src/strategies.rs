@@ -3,7 +3,9 @@
 
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
+use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::gate::{Gate, Manner};
+use clearway_kernel::steering::Present;
 
 use crate::shell::{failure, redirection};
 
@@ -11,11 +13,21 @@ use crate::shell::{failure, redirection};
 pub fn check(strategy: Strategy) -> Result<(), Failure> {
     let of_a_gate = |manner| Gate::probe(manner).map_err(|error| failure::strategy(strategy, &error));
     match strategy {
-        // Takes what can be had; the other two need nothing that a kernel with pidfds (5.3) could lack.
-        Strategy::Auto | Strategy::Handoff | Strategy::Reuseport => Ok(()),
+        // These take what can be had.
+        Strategy::Auto | Strategy::Handoff => Ok(()),
+        // To know who waits: `sock_diag` for TCP, which may be a module.
+        Strategy::Reuseport => Present::now().map(drop).map_err(|error| failure::strategy(strategy, &error)),
         Strategy::TableFlip => redirection::probe(),
         Strategy::SynDrop => of_a_gate(Manner::Drop),
         Strategy::Plug => of_a_gate(Manner::Hold),
+    }
+}
+
+/// What is wrong with a strategy for these files, if something is.
+pub fn check_files(strategy: Strategy, configuration: &Configuration) -> Result<(), Failure> {
+    match strategy {
+        Strategy::TableFlip => redirection::can_be_copied(configuration),
+        _ => Ok(()),
     }
 }
 

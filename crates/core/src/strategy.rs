@@ -100,6 +100,16 @@ impl fmt::Display for Means {
     }
 }
 
+impl Means {
+    /// What precedes the addresses, for people.
+    pub fn heading(self) -> String {
+        match self {
+            Self::Nothing => "not moved, and clients may have been reset".to_owned(),
+            means => format!("moved by {means}"),
+        }
+    }
+}
+
 /// One listening socket that the former generation had, and what was done for its clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {

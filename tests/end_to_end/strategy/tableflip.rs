@@ -12,7 +12,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{STRATEGY, can_be_had, load, start};
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained};
+use crate::stage::{
+    SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
+};
+use crate::steps::Steps;
 use crate::takeover::NAMED;
 
 crate::tests![
@@ -21,6 +24,7 @@ crate::tests![
     a_copy_that_would_mean_something_else_is_refused,
     a_takeover_flips_to_the_newcomer,
     a_broken_file_is_named_by_its_line,
+    who_waits_at_the_ports_of_a_dead_one_is_served_before_a_reload_goes_on,
 ];
 
 /// The private ports of the generation that serves, by what clients call.
@@ -85,10 +89,15 @@ fn a_copy_that_would_mean_something_else_is_refused() -> Result<()> {
     can_be_had("tableflip")?;
     let stage = Stage::new("flipcopy")?;
     stage.write(&format!("global\n    default-path config\n{}", stage.plain()))?;
+    let file = stage.file().display().to_string();
+    for command in ["check", "doctor"] {
+        let output = stage.clearway(&[command, "--strategy", "tableflip", "-f", &file])?;
+        assert_code(output.status, 2)?;
+        ensure!(said(&output).contains("default-path config"), "{}", said(&output));
+    }
     let mut balancer = stage.launch(&[], &[(STRATEGY, "tableflip")])?;
-    let status = balancer.wait_exit(SOON)?;
+    assert_code(balancer.wait_exit(SOON)?, 65)?;
     let log = balancer.stderr()?;
-    ensure!(!status.success(), "it started");
     ensure!(log.contains("default-path config") && log.contains("haproxy.cfg:2"), "{log}");
     ensure!(!log.contains("generation 1 started"), "HAProxy was started: {log}");
     stage.assert_clean()
@@ -123,7 +132,34 @@ fn a_takeover_flips_to_the_newcomer() -> Result<()> {
     stage.assert_clean()
 }
 
-/// HAProxy names the copy, and the line is the same.
+/// The one that is being started listens at other ports: committed, it would be the end of all who wait.
+fn who_waits_at_the_ports_of_a_dead_one_is_served_before_a_reload_goes_on() -> Result<()> {
+    can_be_had("tableflip")?;
+    let stage = Stage::new("flipdead")?;
+    stage.write(&stage.plain())?;
+    let (steps, mut balancer) = Steps::start(&stage, &[(STRATEGY, "tableflip")])?;
+    let load = load(&stage, 100.0)?;
+    steps.stop_at("does Launch");
+    balancer.signal(Signal::HUP)?;
+    steps.wait()?;
+    let worker = *balancer.haproxy_processes().get(1).context("a worker")?;
+    balancer.kill_descendant(worker)?;
+    eventually(SOON, "clients to wait for the next HAProxy", || {
+        let listeners = clearway_lab::kernel::listeners(&stage.hosts.balancer).ok()?;
+        (listeners.iter().map(|(_, waiting)| waiting).sum::<u32>() > 5).then_some(())
+    })?;
+    let position = balancer.log_position()?;
+    steps.go_on();
+    balancer.wait_for_log(position, "these are served first", SOON)?;
+    balancer.wait_for_log(position, " serves, worker ", SOON)?;
+    assert_only_accepted_ones_lost(&load.finish_after(50)?, 1)?;
+    drop(steps);
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// HAProxy names the copy, the report the file, and the line is the same.
 fn a_broken_file_is_named_by_its_line() -> Result<()> {
     let stage = Stage::new("flipbad")?;
     stage.write(&stage.plain())?;
@@ -133,7 +169,8 @@ fn a_broken_file_is_named_by_its_line() -> Result<()> {
     stage.write(&text.replace("mode tcp", "mode teleport"))?;
     let output = stage.clearway(&["reload"])?;
     ensure!(output.status.code() == Some(65), "{}", complained(&output));
-    ensure!(complained(&output).contains(&format!(":{line}]")), "{}", complained(&output));
+    let place = format!("[{}:{line}]", stage.file().display());
+    ensure!(complained(&output).contains(&place), "{}", complained(&output));
     for front in stage.fronts() {
         ensure!(!is_refused(&stage, front)?, "the former generation does not serve on");
     }

@@ -13,6 +13,7 @@ use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::listeners::is_local;
 use clearway_kernel::steering::{self, Fate, Group};
+use socket2::SockRef;
 use tracing::warn;
 
 use super::backlog::Change;
@@ -42,13 +43,18 @@ impl Held {
         !self.socket.namespace.is_empty()
     }
 
-    /// Whether HAProxy can make another one at the same place, with the kernel sharing new clients out among both: TCP
-    /// at an address of this host, in this network namespace.
+    /// Whether HAProxy can make another one at the same place, with new clients being sent to either of both: TCP at an
+    /// address of this host, in this network namespace, without `noreuseport`. Not Multipath TCP: the kernel takes
+    /// neither a filter nor a choice for it (`ENOTSUP`, measured on 6.18).
     pub fn can_be_bound_beside(&self) -> bool {
-        let SocketIdentity { kind, address, .. } = &self.identity;
-        let tcp = matches!(kind, SocketKind::Stream | SocketKind::Mptcp);
-        let local = matches!(address, LocalAddress::Ip(at) if is_local(at.ip()));
-        tcp && local && !self.has_namespace()
+        let local = matches!(self.identity.address, LocalAddress::Ip(at) if is_local(at.ip()));
+        let shares = || SockRef::from(&self.socket.fd).reuse_port().unwrap_or(false);
+        self.is_tcp() && local && !self.has_namespace() && shares()
+    }
+
+    /// Whether it is TCP's, of this network namespace or another one.
+    fn is_tcp(&self) -> bool {
+        matches!((self.identity.kind, &self.identity.address), (SocketKind::Stream, LocalAddress::Ip(_)))
     }
 
     /// Whether it is bound to one of these addresses.
@@ -153,6 +159,15 @@ impl Custody {
     pub fn inherited(sockets: Vec<Held>) -> Self {
         let shuffled = sockets.iter().map(|held| held.identity.inode.0).collect();
         Self { sockets, shuffled, crowded: HashSet::new() }
+    }
+
+    /// Whoever has moved clients away from these sockets has come to nothing, or has died: they hear SYNs again.
+    pub fn unseal(&self) {
+        for held in self.sockets.iter().filter(|held| held.is_tcp()) {
+            if let Err(error) = steering::unseal(held.descriptor()) {
+                warn!("{}: {error}", held.identity);
+            }
+        }
     }
 
     /// The sockets (by inode) that are the first ones of their address, in some order.

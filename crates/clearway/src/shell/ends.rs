@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Event, How};
+use clearway_core::supervisor::{Event, Failure, How};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tracing::{error, warn};
@@ -51,7 +52,24 @@ impl Shell {
                 let _ = inner.send(Inner::Event(Event::LastWords { generation, failure }));
             });
         }
-        gone.into_iter().rev().map(|(generation, end)| Event::Exited { generation, end }).collect()
+        let start_over = self.committed.filter(|one| gone.contains_key(one)).and_then(|_| self.start_over());
+        let ends = gone.into_iter().rev().map(|(generation, end)| Event::Exited { generation, end });
+        ends.chain(start_over).collect()
+    }
+
+    /// Nobody serves any more, and the generation that is being started has other private ports than those at which
+    /// clients wait: one with these is started instead, at once.
+    fn start_over(&self) -> Option<Event> {
+        let elsewhere = |running: &Running| {
+            let private = running.private.as_ref().filter(|_| running.proved.is_none());
+            private.is_some_and(|private| self.redirection.leaves(&private.ways))
+        };
+        let (generation, _) =
+            self.running.iter().find(|(one, running)| Some(**one) > self.committed && elsewhere(running))?;
+        let message = "the HAProxy that served has ended meanwhile, and clients wait at its private ports: these are \
+                       served first";
+        let failure = Failure::new(ExitCode::NotReady, message.to_owned()).hint("then reload again");
+        Some(Event::Failed { generation: *generation, failure })
     }
 
     /// Tells a generation to drain. Where only the master is known, again and again: it may not have heard.

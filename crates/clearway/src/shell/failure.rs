@@ -62,11 +62,19 @@ pub fn plumbing(error: &Error) -> Failure {
     split(code, "setting up transparent proxying", &error.to_string())
 }
 
+/// What to take instead of a strategy that cannot be had.
+const WITHOUT: &str = "the strategy `handoff` needs nothing of the kernel, `auto` takes what can be had";
+
+/// A configuration of which there can be no copy with private ports.
+pub fn copy(error: &dyn std::error::Error) -> Failure {
+    split(ExitCode::ConfigurationRefused, "the strategy `tableflip`", &error.to_string()).hint(WITHOUT)
+}
+
 /// A strategy that cannot be had, by its own error.
 pub fn strategy(strategy: Strategy, error: &dyn std::error::Error) -> Failure {
-    const WITHOUT: &str = "the strategy `handoff` needs nothing of the kernel, `auto` takes what can be had";
     let doing = format!("the strategy `{strategy}`");
-    if capabilities::effective().is_ok_and(|held| !held.has(Capability::NetAdmin)) {
+    let has_rules = !matches!(strategy, Strategy::Handoff | Strategy::Reuseport);
+    if has_rules && capabilities::effective().is_ok_and(|held| !held.has(Capability::NetAdmin)) {
         let message = format!("{doing} puts rules into the kernel, and for that Clearway lacks NET_ADMIN");
         let failure = Failure::new(ExitCode::Rights, message).hint(rights_remedy("--cap-add=NET_ADMIN"));
         return failure.hint(WITHOUT);

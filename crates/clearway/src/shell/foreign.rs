@@ -67,8 +67,10 @@ impl Others {
             Present::now().inspect_err(|error| debug!("looking who listens already: {error}")).ok();
     }
 
-    /// The sockets, if there are any, were another Clearway's, which may have steered them.
+    /// The sockets, if there are any, were another Clearway's, which may have steered them, or died in the middle of a
+    /// switch.
     pub fn inherit(&self, custody: &Custody) {
+        custody.unseal();
         self.state().is_inherited = !custody.sockets().is_empty();
     }
 

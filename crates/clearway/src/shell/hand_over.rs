@@ -25,13 +25,16 @@ pub const HANDOVER: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Beside {
     strategy: Strategy,
-    /// Whether somebody serves. Whoever waits at the sockets of one that has died waits for who takes those over.
+    /// Whether somebody serves beside whom it can bind. Whoever waits at the sockets of one that has died waits for who
+    /// takes those over.
     serves: Option<Arc<AtomicBool>>,
 }
 
 impl Beside {
-    /// As the settings and the state of things say at the start of a generation.
-    pub fn of(strategy: Strategy, serving: Option<&Serving>) -> Self {
+    /// As the settings and the state of things say at the start of a generation. `shares`: whether its sockets have
+    /// `SO_REUSEPORT`.
+    pub fn of(strategy: Strategy, serving: Option<&Serving>, shares: bool) -> Self {
+        let serving = serving.filter(|_| shares);
         Self { strategy, serves: serving.map(|serving| Arc::clone(&serving.alive)) }
     }
 

@@ -38,7 +38,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
-use clearway_haproxy::configuration::Lines;
+use clearway_haproxy::configuration::{Configuration, Lines};
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::SocketIdentity;
 use clearway_haproxy::runtime::{Channel, Command, ServerState};
@@ -186,14 +186,15 @@ impl Shell {
         // Before anything that can fail: whoever is not to serve yet shall not push out who does.
         let first_to_go = FirstToGo::make(process.id(), self.running.is_empty());
         let stderr = process.stderr.take().ok_or_else(|| cannot("its standard error", &"not there"))?;
-        let words = Words::listen(stderr).map_err(|error| cannot("its standard error", &error))?;
+        let names = names_of_copies(&prepared.files, files.copies.as_deref());
+        let words = Words::listen(stderr, names).map_err(|error| cannot("its standard error", &error))?;
 
         let asked = Arc::new(OnceLock::new());
         if let Some(end) = &handover {
             let end = end.try_clone().map_err(|error| cannot("handover", &error))?;
             let (custody, made) = (Arc::clone(&custody), Arc::clone(&made));
             let (limit, asked) = (self.settings.ready_timeout, Arc::clone(&asked));
-            let beside = Beside::of(self.settings.strategy, self.serving.as_ref());
+            let beside = self.beside(&prepared.configuration);
             thread::spawn("handing the listening sockets over", move || {
                 let sockets: Vec<&Held> = to_offer(&custody, &left_out, &made).collect();
                 hand_over(&end, &sockets, &custody, &beside, limit, &asked);
@@ -245,6 +246,13 @@ impl Shell {
 }
 
 impl Shell {
+    /// What a generation from these files is to bind beside the one that serves.
+    fn beside(&self, configuration: &Configuration) -> Beside {
+        let alone = configuration.global.noreuseport.is_some()
+            || self.invocation.passed.iter().any(|word| word == "-dR");
+        Beside::of(self.settings.strategy, self.serving.as_ref(), !alone)
+    }
+
     /// Copies of the configuration files as descriptors of the child, and their paths there.
     fn copies(
         &self,
@@ -261,6 +269,13 @@ impl Shell {
         }
         Ok(Some(paths))
     }
+}
+
+/// What HAProxy calls the copies, and the files that they are copies of.
+fn names_of_copies(files: &Files, copies: Option<&[PathBuf]>) -> Vec<(String, String)> {
+    let Files::Copies(configuration) = files else { return Vec::new() };
+    let names = configuration.files.iter().zip(copies.unwrap_or_default());
+    names.map(|(file, copy)| (copy.display().to_string(), file.name.display().to_string())).collect()
 }
 
 /// The parent of a process, from `/proc/PID/stat`, whose second field may hold anything in parentheses.

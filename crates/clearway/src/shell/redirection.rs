@@ -24,10 +24,11 @@ use clearway_haproxy::derived::{self, Derived};
 use clearway_haproxy::inventory::LocalAddress;
 use clearway_kernel::flip::{self, Flip, Way};
 use clearway_kernel::listeners::{Reserved, is_local, reserve};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::custody::Custody;
 use super::failure;
+use super::switch::Cancel;
 
 /// How many ports are thrown back because they are somebody's public ones, until none is looked for any more.
 const TRIES: usize = 64;
@@ -42,6 +43,8 @@ pub struct Redirection {
     /// The ways that are in use, and whose they are.
     current: Vec<Way>,
     of: Option<Generation>,
+    /// Another Clearway has the clients: its table comes first.
+    is_relieved: bool,
     /// What was said of lines that stay as they are: not at every reload.
     said: BTreeSet<String>,
 }
@@ -106,7 +109,7 @@ impl Redirection {
             reserved.push(free);
             Some(port)
         })
-        .map_err(|error| failure::strategy(Strategy::TableFlip, &error))?;
+        .map_err(|error| failure::copy(&error))?;
         for left in &derived.left {
             let line = format!("{} keeps its address and is handed over: {}", left.span, left.why);
             if self.said.insert(line.clone()) {
@@ -161,12 +164,52 @@ impl Redirection {
         self.of = Some(generation);
     }
 
+    /// Whether these lead elsewhere than the ways that are in use.
+    pub fn leaves(&self, ways: &[Way]) -> bool {
+        let elsewhere = |one: &Way| self.current.iter().any(|way| way.public == one.public && way != one);
+        ways.iter().any(elsewhere)
+    }
+
     /// The generation is about to close its sockets. Unless another one has its clients, they are sent nowhere: refused,
     /// or served by whoever listens at the public port.
     pub fn drain(&mut self, generation: Generation) {
-        if self.of != Some(generation) {
-            return;
+        // If the other one dies young, its table is gone, and these are the ports at which clients wait for ours.
+        if self.of == Some(generation) && !self.is_relieved {
+            self.send_nowhere();
         }
+    }
+
+    /// Another Clearway serves. If it has a table, new clients are its own as long as that is there.
+    pub fn relieve(&mut self) {
+        let has_a_table = |flip: &SharedFlip| {
+            let found = lock(flip).has_sibling();
+            found
+                .inspect_err(|error| warn!("looking for the table of another Clearway: {error}"))
+                .unwrap_or(false)
+        };
+        self.is_relieved = self.flip.as_ref().is_some_and(has_a_table);
+    }
+
+    /// It has come to nothing: new clients wait for the next generation.
+    pub fn take_back(&mut self) {
+        self.is_relieved = false;
+    }
+
+    /// The sockets are about to be let go. What has not drained yet sends clients nowhere when it does.
+    pub fn release(&mut self) {
+        if std::mem::take(&mut self.is_relieved) {
+            self.send_nowhere();
+        }
+    }
+
+    /// The predecessor serves again: what comes first sends nobody anywhere any more.
+    pub fn give_back(&mut self) {
+        if !self.current.is_empty() {
+            self.send_nowhere();
+        }
+    }
+
+    fn send_nowhere(&mut self) {
         self.of = None;
         self.current.clear();
         if let Err(error) = self.with_table(|flip| flip.flip(&[])) {
@@ -201,7 +244,7 @@ pub enum Turned {
 }
 
 /// From some ways to others, for the thread that switches.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Turn {
     flip: SharedFlip,
     /// Where clients are to be sent.
@@ -210,14 +253,22 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Sends new clients the new ways.
-    pub fn make(&self) -> Result<(), Failure> {
-        lock(&self.flip).flip(&self.to).map_err(|error| failed(&error))
+    /// Sends new clients the new ways, unless nobody wants that any more; says whether it did.
+    pub fn make(&self, cancel: &Cancel) -> Result<bool, Failure> {
+        let mut flip = lock(&self.flip);
+        if cancel.is_set() {
+            return Ok(false);
+        }
+        flip.flip(&self.to).map(|()| true).map_err(|error| failed(&error))
     }
 
-    /// As before.
+    /// As before, if they are sent the new ways.
     pub fn undo(&self) {
-        if let Err(error) = lock(&self.flip).flip(&self.from) {
+        let mut flip = lock(&self.flip);
+        if flip.ways().iter().eq(self.from.iter().collect::<BTreeSet<_>>()) {
+            return;
+        }
+        if let Err(error) = flip.flip(&self.from) {
             error!(
                 "new clients are sent to a generation that came to nothing, and are refused: {error} \
                  (`clearway reload` sends them elsewhere)"
@@ -250,7 +301,7 @@ fn failed(error: &flip::Error) -> Failure {
 /// clients of theirs.
 fn kept_ports(configuration: &Configuration) -> Result<BTreeSet<u16>, Failure> {
     let derived = derived::derive(configuration, &mut |public| Some(public.port()))
-        .map_err(|error| failure::strategy(Strategy::TableFlip, &error))?;
+        .map_err(|error| failure::copy(&error))?;
     let is_kept = |line: &Span| derived.left.iter().any(|left| left.span == *line);
     let addresses = configuration.tcp_addresses().filter(|(bind, _)| is_kept(&bind.span));
     Ok(addresses.map(|(_, address)| address.port()).collect())
@@ -290,6 +341,11 @@ fn ways(derived: &Derived) -> Vec<Way> {
 /// Whether an IPv6 socket that says nothing about IPv4 leaves it out (`net.ipv6.bindv6only`); hardly anybody sets it.
 fn bind_v6_only() -> bool {
     std::fs::read_to_string("/proc/sys/net/ipv6/bindv6only").is_ok_and(|text| text.trim() == "1")
+}
+
+/// Whether there can be a copy that means the same.
+pub fn can_be_copied(configuration: &Configuration) -> Result<(), Failure> {
+    kept_ports(configuration).map(drop)
 }
 
 /// What is wrong with the strategy here, before anything is touched.

@@ -248,6 +248,11 @@ impl Succession {
         }
     }
 
+    /// Whether another Clearway, which would come back, has the sockets that we began with.
+    pub fn has_predecessor(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
     /// Whether we hold the name.
     pub fn has_the_name(&self) -> bool {
         !self.name.is_empty()

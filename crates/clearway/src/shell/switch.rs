@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::{Generation, InstanceName};
-use clearway_core::strategy::{Moved, Strategy};
+use clearway_core::strategy::{Means, Moved, Strategy};
 use clearway_core::supervisor::{Event, Failure, SWITCHING};
 use clearway_kernel::listeners;
 use clearway_kernel::queues::{self, Listener, Waiting};
@@ -113,17 +113,25 @@ pub struct Switch {
 }
 
 /// Tells the thread that nobody waits for its work any more.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    flag: Arc<AtomicBool>,
+    turn: Option<Turn>,
+}
 
 impl Cancel {
-    /// From now on.
+    /// From now on. Whoever was sent to private ports that nobody will serve is sent back at once: the thread may take
+    /// its time.
     pub fn now(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.flag.store(true, Ordering::Relaxed);
+        if let Some(turn) = &self.turn {
+            turn.undo();
+        }
     }
 
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Whether that was said.
+    pub fn is_set(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
     }
 }
 
@@ -137,7 +145,7 @@ pub fn begin(
 ) -> Result<Cancel, Event> {
     let (former, new) = (Arc::downgrade(former), Arc::downgrade(new));
     let epoch = Epoch::next();
-    let cancel = Cancel::default();
+    let cancel = Cancel { flag: Arc::default(), turn: manners.turn.clone() };
     let strategy = manners.strategy;
     let cancelled = cancel.clone();
     let begun = thread::spawn("moving clients to the new generation", move || {
@@ -226,9 +234,10 @@ impl Switch {
         };
         self.close_the_gate(manners, &mut plan)?;
         if let Some(turn) = manners.turn.take()
-            && !self.cancel.is_set()
+            && turn.make(&self.cancel)?
         {
-            turn.make()?;
+            // Nobody comes to those any more but whose SYN was there before, and that one is to be served.
+            plan.sealed.retain(|listener| turn.public_of(listener.address).is_none());
             self.turned = Some(turn);
         }
         self.groups = std::mem::take(&mut plan.groups);
@@ -251,12 +260,25 @@ impl Switch {
             }
             matches!(sealed, Some(Ok(())))
         });
+        // Whoever cancels lets go of the sockets next, and nobody could mend this later.
+        if self.cancel.is_set() {
+            former.unseal();
+        }
         let name = |listener: &Listener| {
             let held = held(&former, listener.inode);
             held.map_or_else(|| listener.address.to_string(), |held| held.identity.to_string())
         };
         let gated = self.gate.as_ref().map(|gate| (&*gate.listeners, gate.means()));
         self.moved = plan.moved(&self.groups, &self.sealed, gated, &name);
+        let left: Vec<&str> =
+            self.moved.iter().filter(|one| one.by == Means::Nothing).map(|one| &*one.address).collect();
+        if !left.is_empty() {
+            warn!(
+                "new clients cannot be moved away from {}, which is about to be closed: who connects in that moment is \
+                 reset (with NET_ADMIN their SYNs are stopped meanwhile, and with `--strategy auto` delayed by milliseconds)",
+                left.join(", ")
+            );
+        }
         if let Some(turn) = &self.turned {
             self.moved.extend(plan.redirected(turn));
         }
@@ -306,17 +328,17 @@ impl Switch {
         if let Some(gate) = self.gate.take() {
             gate.undo();
         }
-        if self.epoch.is_current() {
-            self.at_each(Group::revert);
-            if let Some(turn) = &self.turned {
-                turn.undo();
-            }
-        }
         if let Some(former) = self.former.upgrade() {
             for listener in &self.sealed {
                 if let Some(Err(error)) = descriptor(&former, listener.inode).map(steering::unseal) {
                     warn!("{error}");
                 }
+            }
+        }
+        if self.epoch.is_current() {
+            self.at_each(Group::revert);
+            if let Some(turn) = self.turned.as_ref().filter(|_| !self.cancel.is_set()) {
+                turn.undo();
             }
         }
         let (new, former) = (self.new.upgrade(), self.former.upgrade());

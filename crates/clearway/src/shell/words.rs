@@ -27,6 +27,8 @@ const REST: Duration = Duration::from_millis(500);
 pub struct Words {
     lines: Arc<Mutex<Lines>>,
     task: JoinHandle<()>,
+    /// What it calls files that have another name for people.
+    names: Vec<(String, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -36,12 +38,13 @@ struct Lines {
 }
 
 impl Words {
-    /// Listens until the last process that has the pipe is gone.
-    pub fn listen(stderr: ChildStderr) -> std::io::Result<Self> {
+    /// Listens until the last process that has the pipe is gone. `names`: its names of files, and what they are to be
+    /// called in reports.
+    pub fn listen(stderr: ChildStderr, names: Vec<(String, String)>) -> std::io::Result<Self> {
         let pipe = Receiver::from_owned_fd(stderr.into())?;
         let lines = Arc::new(Mutex::new(Lines::default()));
         let task = tokio::spawn(pass_on(pipe, Arc::clone(&lines)));
-        Ok(Self { lines, task })
+        Ok(Self { lines, task, names })
     }
 
     /// Everything that was said by the end; somebody else who has the pipe is not waited for long.
@@ -49,8 +52,24 @@ impl Words {
         let _ = tokio::time::timeout(REST, self.task).await;
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.finish();
-        lines.complete.iter().cloned().collect()
+        lines.complete.iter().map(|line| renamed(line, &self.names)).collect()
     }
+}
+
+/// The line with other names of files.
+fn renamed(line: &str, names: &[(String, String)]) -> String {
+    let mut line = line.to_owned();
+    for (from, to) in names {
+        let mut parts = line.split(&**from);
+        let mut renamed = parts.next().unwrap_or_default().to_owned();
+        for rest in parts {
+            // `/proc/self/fd/25` is not the beginning of `/proc/self/fd/252`.
+            renamed += if rest.starts_with(|c: char| c.is_ascii_digit()) { from } else { to };
+            renamed += rest;
+        }
+        line = renamed;
+    }
+    line
 }
 
 async fn pass_on(mut pipe: Receiver, lines: Arc<Mutex<Lines>>) {

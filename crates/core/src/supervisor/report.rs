@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::exit::ExitCode;
 use crate::names::Generation;
 
-use crate::strategy::{Means, Moved, by_means};
+use crate::strategy::{Moved, by_means};
 
 use super::event::{Asker, Failure, Proof};
 use super::turn::Turn;
@@ -299,11 +299,7 @@ fn number(sessions: Option<u64>) -> String {
 /// What became of sockets that were not taken over: their clients were moved, or there are none to be any more.
 fn arrivals(f: &mut fmt::Formatter<'_>, proof: &Proof, moved: &[Moved]) -> fmt::Result {
     for (means, addresses) in &by_means(moved) {
-        let heading = match means {
-            Means::Nothing => "; bound a second time, and clients may have been reset: ".to_owned(),
-            means => format!("; moved by {means}: "),
-        };
-        list(f, &heading, addresses)?;
+        list(f, &format!("; {}: ", means.heading()), addresses)?;
     }
     let left = proof.unclaimed.iter().filter(|address| moved.iter().all(|one| one.address != **address));
     let (twice, gone): (Vec<_>, Vec<_>) = left.cloned().partition(|address| proof.fresh.contains(address));

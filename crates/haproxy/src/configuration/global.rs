@@ -44,6 +44,8 @@ pub struct Global {
     pub default_path: Option<Setting>,
     /// `zero-warning`
     pub zero_warning: Option<Setting>,
+    /// `noreuseport`: no second socket can be bound to an address; `-dR` does the same.
+    pub noreuseport: Option<Setting>,
 }
 
 impl Global {
@@ -77,6 +79,7 @@ impl Global {
             "hard-stop-after" => &mut self.hard_stop_after,
             "default-path" => &mut self.default_path,
             "zero-warning" => &mut self.zero_warning,
+            "noreuseport" => &mut self.noreuseport,
             _ => return None,
         })
     }

@@ -113,6 +113,9 @@ fn check_and_doctor_look_and_change_nothing() -> Result<()> {
     assert_code(doctor.status, 0)?;
     let findings: serde_json::Value = serde_json::from_slice(&doctor.stdout)?;
     ensure!(findings["findings"].as_array().is_some_and(|all| all.len() > 8), "{findings}");
+    let late = stage.clearway(&["doctor", "-f", &file, "--json"])?;
+    assert_code(late.status, 64)?;
+    ensure!(complained(&late).contains("`--json` is Clearway's"), "{}", complained(&late));
     // Without the capabilities of transparency only a file that wants that is in trouble.
     let powerless = || -> Result<std::process::Output> {
         let mut doctor = stage.hosts.balancer.command("setpriv");

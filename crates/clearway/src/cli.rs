@@ -141,7 +141,13 @@ fn names_an_instance(row: &Setting) -> bool {
 
 /// What `check` and `doctor` look at, beside the configuration.
 fn is_looked_at(row: &Setting) -> bool {
-    row.flag.starts_with("intercept")
+    row.flag.starts_with("intercept") || row.flag == "strategy"
+}
+
+/// Whether a word is a flag of ours, with or without `=VALUE`. HAProxy has none with two dashes.
+pub fn is_a_flag(word: &str) -> bool {
+    let name = |word: &str| Some(word.strip_prefix("--")?.split('=').next()?.to_owned());
+    name(word).is_some_and(|name| name == "json" || TABLE.iter().any(|row| row.flag == name))
 }
 
 fn is_of_a_holder(row: &Setting) -> bool {

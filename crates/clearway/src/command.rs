@@ -1,12 +1,16 @@
 //! The subcommands other than `run`: each talks to a running Clearway, or looks at this host.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::IpAddr;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::{Means, by_means};
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::Invocation;
+use clearway_haproxy::configuration::{Bind, Configuration};
+use clearway_kernel::listeners::is_local;
 use hyper::{Method, StatusCode};
 
 use crate::admin::client::{self, Wait};
@@ -48,7 +52,7 @@ pub fn follow(order: Order) -> ExitCode {
 }
 
 /// Says what went wrong, on standard error: HAProxy's words first, what helps last.
-fn complain(failure: &Failure) {
+pub fn complain(failure: &Failure) {
     for line in &failure.words {
         crate::complain!("{line}");
     }
@@ -87,7 +91,7 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
                 for (means, addresses) in by_means(moved) {
                     // Those are what was taken over.
                     if means != Means::Handoff {
-                        list(&format!("moved by {means}"), &addresses);
+                        list(&means.heading(), &addresses);
                     }
                 }
                 let twice: Vec<_> =
@@ -168,7 +172,33 @@ fn print_manual() -> Result<ExitCode, Failure> {
     Ok(ExitCode::Done)
 }
 
-/// HAProxy's arguments as a subcommand got them.
-fn invocation(arguments: Vec<OsString>) -> Result<Invocation, Failure> {
+/// A line for each address of a `bind` line that this host does not have: HAProxy alone would refuse it, Clearway listens
+/// there for it, and a mistyped address looks like one that is still to come.
+fn elsewhere(configuration: &Configuration) -> Vec<String> {
+    // A hostile file may name millions, and a range of ports has one address.
+    let addresses = configuration.tcp_addresses().filter(|(bind, _)| !bind.transparent).take(10_000);
+    let addresses: BTreeMap<IpAddr, &Bind> = addresses.map(|(bind, address)| (address.ip(), bind)).collect();
+    let foreign = addresses.into_iter().filter(|(address, _)| !is_local(*address));
+    foreign
+        .map(|(address, bind)| {
+            format!(
+                "{address} ({}) is not an address of this host: nobody is served there until it is",
+                bind.span
+            )
+        })
+        .collect()
+}
+
+/// HAProxy's arguments. A flag of ours among them would be a usage error of HAProxy's, whose words are of no help.
+pub fn invocation(arguments: Vec<OsString>) -> Result<Invocation, Failure> {
+    let of_haproxy = arguments.iter().map_while(|word| word.to_str()).take_while(|word| *word != "--");
+    if let Some(flag) = of_haproxy.into_iter().find(|word| cli::is_a_flag(word)) {
+        let message = format!("`{flag}` is Clearway's, and stands among the arguments of HAProxy");
+        let hint = format!(
+            "put it before them, as in `clearway run {flag} ... -- haproxy -f FILE`; most flags of `run` have a variable, \
+             too (`clearway run --help`)"
+        );
+        return Err(Failure::new(ExitCode::Usage, message).hint(hint));
+    }
     Invocation::parse(arguments).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))
 }

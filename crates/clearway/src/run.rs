@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::Settings;
+use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Asker, Event, Failure, Limits, Supervisor};
 use clearway_haproxy::command_line::{Invocation, Purpose};
 use clearway_kernel::capabilities::{self, Capability};
@@ -23,7 +24,7 @@ use crate::admin::{Wish, api};
 use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
 use crate::systemd::{Stored, Systemd};
 use crate::takeover::{self, Held, Inheritance, NotGiven};
-use crate::{due, execute, hold, log, output, steps, strategies, watch};
+use crate::{command, due, execute, hold, log, output, steps, strategies, watch};
 
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -39,11 +40,11 @@ const WISHES: usize = 64;
 
 /// Supervises HAProxy until a stop; or executes HAProxy in place if it is only asked for something.
 pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
-    let invocation = match Invocation::parse(arguments) {
+    let invocation = match command::invocation(arguments) {
         Ok(invocation) => invocation,
-        Err(error) => {
-            crate::complain!("clearway: {error}");
-            return ExitCode::Usage;
+        Err(failure) => {
+            command::complain(&failure);
+            return failure.code;
         }
     };
     if invocation.purpose == Purpose::AskOnly {
@@ -337,7 +338,11 @@ impl Signals {
 fn introduce(settings: &Settings, invocation: &Invocation) {
     let instance = settings.instance.as_ref().map_or("private".to_owned(), |name| format!("`{name}`"));
     let version = env!("CARGO_PKG_VERSION");
-    info!("clearway {version} begins, pid {}, instance {instance}", std::process::id());
+    let strategy = match settings.strategy {
+        Strategy::Handoff => String::new(),
+        other => format!(", strategy `{other}`"),
+    };
+    info!("clearway {version} begins, pid {}, instance {instance}{strategy}", std::process::id());
     for handled in &invocation.handled {
         warn!("{handled}");
     }

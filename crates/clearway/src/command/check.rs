@@ -12,8 +12,8 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::version::{UserWithTransparency, Version};
 use clearway_kernel::capabilities::{self, Capability};
 
-use crate::intercept;
 use crate::shell::{Program, read_configuration};
+use crate::{intercept, strategies};
 
 /// Runs `haproxy -c` with the user's arguments, then looks at the configuration itself.
 pub fn check(settings: &Settings, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
@@ -42,14 +42,26 @@ pub fn check(settings: &Settings, arguments: Vec<OsString>) -> Result<ExitCode, 
     for fighting in &configuration.fighting {
         crate::say!("note: {fighting}");
     }
+    for line in super::elsewhere(&configuration) {
+        crate::say!("note: {line}");
+    }
     crate::say!("HAProxy {version} takes it, with {} bind line(s)", configuration.binds.len());
-    Ok(transparency(&configuration, &settings.interception, version))
+    let found = transparency(&configuration, &settings.interception, version);
+    let strategy = settings.strategy;
+    let refused =
+        strategies::check(strategy).and_then(|()| strategies::check_files(strategy, &configuration));
+    let Err(failure) = refused else { return Ok(found) };
+    crate::say!("problem: {}", failure.message);
+    for hint in &failure.hints {
+        crate::say!("hint: {hint}");
+    }
+    Ok(ExitCode::Findings)
 }
 
 /// What the transparent lines need, and whether it is there.
 fn transparency(configuration: &Configuration, interception: &Interception, version: Version) -> ExitCode {
     if !configuration.is_transparent() && interception.is_empty() {
-        crate::say!("nothing in it is transparent: no plumbing and no NET_ADMIN is needed");
+        crate::say!("nothing in it is transparent: no plumbing, and no NET_ADMIN for it, is needed");
         return ExitCode::Done;
     }
     if !interception.is_empty() {

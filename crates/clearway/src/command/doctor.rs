@@ -71,17 +71,24 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     findings.extend(capabilities_found(need));
     findings.extend(Family::ALL.into_iter().map(|family| need.judge(transparent_sockets(family))));
     findings.push(kernel());
-    findings.extend(Strategy::ALL.map(|one| strategy(one, target.settings.strategy)));
+    let status = super::ask_status(&target.settings).await.ok().map(|(status, _)| status);
+    let (wanted, used) = (target.settings.strategy, status.as_ref().map(|status| status.strategy));
+    findings.extend(Strategy::ALL.map(|one| strategy(one, wanted, used)));
     findings.push(left_behind());
     findings.push(running(target));
-    let status = super::ask_status(&target.settings).await.ok().map(|(status, _)| status);
     findings.extend(status.iter().flat_map(transparent::of_a_running_one));
     let bits = transparent::bits(&target.settings, status.as_ref());
     let interception = &target.settings.interception;
     findings.extend(intercepted::host(interception));
     match read {
         None => findings.extend(obstacles::find(&[], bits).into_iter().map(Finding::from)),
-        Some(Ok(read)) => findings.extend(configuration(&read, interception, bits)),
+        Some(Ok(read)) => {
+            findings.extend(strategies::check_files(wanted, &read).err().map(|failure| {
+                let why = "Clearway does not start with a strategy that it cannot have";
+                Finding::problem(failure.message, why, failure.hints.join("; or "))
+            }));
+            findings.extend(configuration(&read, interception, bits));
+        }
         Some(Err(failure)) => {
             let remedy = failure.hints.join("; ");
             findings.push(Finding::problem(failure.message, "HAProxy would not start", remedy));
@@ -217,9 +224,17 @@ fn without_name(strategy: Strategy, message: &str) -> &str {
 }
 
 /// Bad only where it is the one that is asked for.
-fn strategy(strategy: Strategy, wanted: Strategy) -> Finding {
-    let name = if strategy == wanted { "strategy (in use)" } else { "strategy" };
+fn strategy(strategy: Strategy, wanted: Strategy, used: Option<Strategy>) -> Finding {
+    let name = match used {
+        Some(used) if used == strategy => "strategy (in use)",
+        None if wanted == strategy => "strategy (asked for)",
+        _ => "strategy",
+    };
     match strategies::check(strategy) {
+        Ok(()) if strategy == Strategy::Auto && !may_stop_syns() => Finding::good(format!(
+            "{name} `{strategy}`: {}; nothing, without NET_ADMIN",
+            strategies::summary(strategy)
+        )),
         Ok(()) => Finding::good(format!("{name} `{strategy}`: {}", strategies::summary(strategy))),
         Err(failure) => Finding {
             severity: if strategy == wanted { Severity::Problem } else { Severity::Note },
@@ -232,6 +247,10 @@ fn strategy(strategy: Strategy, wanted: Strategy) -> Finding {
             remedy: Some(failure.hints.join("; or ")),
         },
     }
+}
+
+fn may_stop_syns() -> bool {
+    capabilities::effective().is_ok_and(|held| held.has(Capability::NetAdmin))
 }
 
 fn left_behind() -> Finding {
@@ -267,7 +286,8 @@ fn running(target: &Target) -> Finding {
 }
 
 fn configuration(configuration: &Configuration, interception: &Interception, bits: Bits) -> Vec<Finding> {
-    let notes = configuration.fighting.iter().map(|line| Finding::note(line.to_string()));
+    let fighting = configuration.fighting.iter().map(ToString::to_string);
+    let notes = fighting.chain(super::elsewhere(configuration)).map(Finding::note);
     let transparent = configuration
         .transparent
         .iter()

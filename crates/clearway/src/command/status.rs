@@ -55,7 +55,7 @@ fn in_words(status: &Status) -> String {
             ),
         };
         for (means, addresses) in by_means(&last.moved) {
-            let _ = writeln!(text, "moved by {means}: {}", listed(&addresses));
+            let _ = writeln!(text, "{}: {}", means.heading(), listed(&addresses));
         }
         for line in last.failure.iter().flat_map(|refused| &refused.words) {
             let _ = writeln!(text, "  {line}");

@@ -169,7 +169,7 @@ pub struct Shell {
     imprint: Option<Arc<Imprint>>,
     /// To whom clients are brought, until it is committed or not.
     switch: Option<Switch>,
-    /// What tells the thread that does so that it need not any more, and for whom.
+    /// What tells the thread that does so that it need not any more, and for whom; until that is committed or not.
     switching: Option<(Generation, Cancel)>,
     /// Who was committed last, dead or alive.
     committed: Option<Generation>,
@@ -318,6 +318,7 @@ impl Shell {
         let ways = running.private.as_ref().map(|private| private.ways.clone());
         let proved = running.proved.take();
         self.imprint = Some(Arc::clone(&running.imprint));
+        self.switching.take_if(|(one, _)| *one == generation);
         // Before anything is closed that clients may still be sent to.
         self.committed = Some(generation);
         if let Some(ways) = ways {

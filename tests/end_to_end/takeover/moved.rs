@@ -45,6 +45,11 @@ fn one_that_ends_while_clients_are_moved_leaves_no_deaf_socket() -> Result<()> {
         let stage = Stage::new("tkdeaf")?;
         stage.write(&stage.plain())?;
         let mut old = stage.start_with(&[], &[NAMED])?;
+        // It has moved clients itself before.
+        for text in [moved(&stage), stage.plain()] {
+            stage.write(&text)?;
+            assert_code(stage.clearway(&["reload", "--instance", "web"])?.status, 0)?;
+        }
         stage.write(&moved(&stage))?;
         let (steps, mut new) = Steps::launch(&stage, Some(step), &[NAMED])?;
         steps.wait()?;

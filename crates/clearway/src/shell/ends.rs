@@ -64,8 +64,11 @@ impl Shell {
             let private = running.private.as_ref().filter(|_| running.proved.is_none());
             private.is_some_and(|private| self.redirection.leaves(&private.ways))
         };
-        let (generation, _) =
-            self.running.iter().find(|(one, running)| Some(**one) > self.committed && elsewhere(running))?;
+        let (generation, _) = self
+            .running
+            .iter()
+            .rev()
+            .find(|(one, running)| Some(**one) > self.committed && elsewhere(running))?;
         let message = "the HAProxy that served has ended meanwhile, and clients wait at its private ports: these are \
                        served first";
         let failure = Failure::new(ExitCode::NotReady, message.to_owned()).hint("then reload again");

@@ -60,6 +60,7 @@ pub mod thread;
 mod words;
 
 pub use child::{Descriptors, raise_open_files};
+pub use prepare::may_be_foreign;
 pub use program::Program;
 pub use reading::read_configuration;
 pub use succession::{Succession, door};
@@ -275,7 +276,10 @@ impl Shell {
                 self.running.values_mut().for_each(Running::give_up);
                 self.stop_intercepting();
             }
-            Action::HandOver(peer) => self.succession.hand_over(peer, Arc::clone(&self.custody)),
+            Action::HandOver(peer) => {
+                self.redirection.hand_over();
+                self.succession.hand_over(peer, Arc::clone(&self.custody));
+            }
             Action::Decline(peer, why) => self.succession.decline(peer, why),
             Action::Relieve(peer) => {
                 self.others.pause(true);
@@ -283,7 +287,7 @@ impl Shell {
                 self.succession.relieve(peer);
             }
             Action::TakeBack => {
-                self.custody.unseal();
+                self.others.inherit(&self.custody);
                 self.others.pause(false);
                 self.redirection.take_back();
                 self.succession.take_back();
@@ -293,7 +297,7 @@ impl Shell {
             Action::GiveBack => {
                 // What the switch of an attempt has done, which is over now, or is told so by its own thread.
                 self.custody.unseal();
-                self.redirection.give_back();
+                self.redirection.release();
                 self.succession.give_back();
             }
             // What is closed opens only if somebody wants that: when we leave, it is known.
@@ -365,7 +369,7 @@ impl Shell {
             cancel.now();
         }
         if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
-            switch.abandoned();
+            switch.abandoned(false);
         }
     }
 
@@ -456,7 +460,7 @@ impl Shell {
                 match self.running.get(&generation) {
                     Some(running) if running.proved.is_some() => self.switch = Some(switch),
                     _ if self.committed == Some(generation) => switch.committed(),
-                    _ => switch.abandoned(),
+                    _ => switch.abandoned(self.committed > Some(generation)),
                 }
                 event
             }
@@ -478,9 +482,9 @@ impl Shell {
 
     fn hear_of_a_takeover(&mut self, news: takeover::News) -> Event {
         let had_the_name = self.succession.has_the_name();
-        // It may have died in the middle of a switch. While we switch ourselves, nobody has our sockets yet.
-        if matches!(news, takeover::News::Gone(_)) && self.switching.is_none() && self.switch.is_none() {
-            self.custody.unseal();
+        // It may have died in the middle of a switch; while we switch ourselves, it has not been given our sockets yet.
+        if matches!(&news, takeover::News::Gone(peer) if self.succession.has_given_to(*peer)) {
+            self.others.inherit(&self.custody);
         }
         let event = self.succession.hear(news);
         if self.succession.has_no_name() {

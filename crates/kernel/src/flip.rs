@@ -49,7 +49,7 @@
 //! go on; when the last one goes, the kernel translates nothing any more and they are cut off. So [`Flip::remove`] comes
 //! last, when HAProxy has drained.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 
 use clearway_core::names::InstanceName;
@@ -200,11 +200,13 @@ impl Flip {
         &self.current
     }
 
-    /// Whether another living Clearway of the same named instance has such a table, which comes first if it is newer.
-    pub fn has_sibling(&mut self) -> Result<bool, Error> {
+    /// The tables of other living Clearways of the same named instance; newer ones come first.
+    pub fn siblings(&mut self) -> Result<HashSet<TableName>, Error> {
         let tables = nft::list(self.table.client())?;
         let own = self.table.name();
-        Ok(tables.iter().any(|table| table.name.is_sibling_of(own) && nft::is_alive(table)))
+        let siblings =
+            tables.into_iter().filter(|table| table.name.is_sibling_of(own) && nft::is_alive(table));
+        Ok(siblings.map(|table| table.name).collect())
     }
 
     /// Removes the table with all that is in it. Nothing to do is success. See the module for when.

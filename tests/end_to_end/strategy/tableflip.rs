@@ -23,6 +23,8 @@ crate::tests![
     a_stop_refuses_new_clients_and_lets_sessions_finish,
     a_copy_that_would_mean_something_else_is_refused,
     a_takeover_flips_to_the_newcomer,
+    a_newcomer_without_a_table_gets_its_clients,
+    one_that_is_stopped_before_it_serves_again_lets_go_of_the_port,
     a_broken_file_is_named_by_its_line,
     who_waits_at_the_ports_of_a_dead_one_is_served_before_a_reload_goes_on,
 ];
@@ -129,6 +131,62 @@ fn a_takeover_flips_to_the_newcomer() -> Result<()> {
         assert_code(one.wait_exit(SOON)?, 0)?;
     }
     assert_code(serving.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// The table of the first one is there as long as its session; that of the second one must not be taken for the third's.
+fn a_newcomer_without_a_table_gets_its_clients() -> Result<()> {
+    can_be_had("tableflip")?;
+    let stage = Stage::new("flipnot")?;
+    stage.write(&stage.plain())?;
+    let launch = |strategy| -> Result<Balancer> {
+        let balancer = stage.launch(&[], &[NAMED, (STRATEGY, strategy)])?;
+        balancer.wait_for_log(0, " serves, worker ", SOON)?;
+        Ok(balancer)
+    };
+    let mut first = launch("tableflip")?;
+    stage.wait_ready(&mut first)?;
+    let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    let mut second = launch("tableflip")?;
+    first.wait_for_log(0, "is done, another Clearway serves", SOON)?;
+    let mut third = launch("handoff")?;
+    second.wait_for_log(0, "is done, another Clearway serves", SOON)?;
+    for front in stage.fronts() {
+        let answer = stage.hosts.client.enter(|| ask_once(front, Ask::Line, SOON))?;
+        ensure!(answer.is_ok(), "{front}: {answer:?}");
+    }
+    drop(session);
+    for former in [&mut first, &mut second] {
+        assert_code(former.wait_exit(SOON)?, 0)?;
+    }
+    assert_code(third.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// Whoever listens at the public port next has the clients, while sessions finish.
+fn one_that_is_stopped_before_it_serves_again_lets_go_of_the_port() -> Result<()> {
+    can_be_had("tableflip")?;
+    let stage = Stage::new("fliplet")?;
+    stage.write(&stage.plain())?;
+    let front = stage.fronts()[0];
+    let (steps, mut first) = Steps::start(&stage, &[NAMED, (STRATEGY, "tableflip")])?;
+    let mut session = Session::open(&stage.hosts.client, front, None)?;
+    let mut second = stage.launch(&[], &[NAMED, (STRATEGY, "tableflip")])?;
+    first.wait_for_log(0, "is done, another Clearway serves", SOON)?;
+    steps.stop_at("does Launch");
+    second.signal(Signal::KILL)?;
+    second.wait_exit(SOON)?;
+    steps.wait()?;
+    first.signal(Signal::TERM)?;
+    steps.go_on();
+    first.wait_for_log(0, "stop asked for", SOON)?;
+    let _listener = stage.hosts.balancer.enter(|| std::net::TcpListener::bind(front))??;
+    eventually(SOON, "the next one to get new clients", || {
+        stage.hosts.client.enter(|| std::net::TcpStream::connect_timeout(&front, SOON)).ok()?.ok()
+    })?;
+    ensure!(session.beat() == State::Alive, "a session was cut by the stop");
+    drop(session);
+    assert_code(first.wait_exit(SOON)?, 0)?;
     stage.assert_clean()
 }
 

@@ -79,12 +79,19 @@ impl Others {
         self.state().is_paused = is_paused;
     }
 
-    /// These serve from now on.
-    pub fn steer_round(&self, custody: &Arc<Custody>) {
+    /// HAProxy is about to be started with these: what another Clearway has done with them must not send all clients to
+    /// what is bound beside them.
+    pub fn begin_with(&self, custody: &Custody) {
         let mut state = self.state();
         if state.is_inherited {
             state.is_inherited = !release_inherited(custody);
         }
+    }
+
+    /// These serve from now on.
+    pub fn steer_round(&self, custody: &Arc<Custody>) {
+        self.begin_with(custody);
+        let mut state = self.state();
         if state.before.is_none() {
             return;
         }

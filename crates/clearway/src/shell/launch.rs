@@ -162,9 +162,7 @@ impl Shell {
             to_offer(&custody, &left_out, &made).map(|held| held.identity.clone()).collect();
         let limits = backlog::known(to_offer(&custody, &left_out, &made));
         let shuffled = custody.shuffled().clone();
-        if custody.sockets().is_empty() {
-            self.others.begin();
-        }
+        self.look_who_listens();
         let handover = if held.is_empty() {
             None
         } else {
@@ -246,6 +244,15 @@ impl Shell {
 }
 
 impl Shell {
+    /// Who listens beside us before HAProxy does.
+    fn look_who_listens(&self) {
+        if self.custody.sockets().is_empty() {
+            self.others.begin();
+        } else if !self.succession.has_predecessor() {
+            self.others.begin_with(&self.custody);
+        }
+    }
+
     /// What a generation from these files is to bind beside the one that serves.
     fn beside(&self, configuration: &Configuration) -> Beside {
         let alone = configuration.global.noreuseport.is_some()

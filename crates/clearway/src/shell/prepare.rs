@@ -332,7 +332,7 @@ fn make_foreign(configuration: &Configuration, custody: &Custody, left_out: &Has
 const MOST_ADDRESSES: usize = 10_000;
 
 /// Whether HAProxy would take the socket from us, if the address turned out not to be one of this host.
-fn may_be_foreign(bind: &Bind, address: SocketAddr) -> bool {
+pub fn may_be_foreign(bind: &Bind, address: SocketAddr) -> bool {
     let adoptable = address.is_ipv4() || bind.v6 == V6::Only;
     let plain = !bind.transparent && bind.namespace.is_none() && bind.guards.is_empty();
     let specific = !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0;

@@ -6,13 +6,14 @@
 //!   launch    HAProxy reads the copy
 //!   proof     which of them it has really bound (a line may stand in an `.if` block)
 //!   switch    new clients are sent to those, in one transaction; who waits in the former ones is waited for
-//!   drain     of the generation that clients are sent to (a stop, a takeover): they are sent nowhere first
+//!   drain     of the generation that clients are sent to (a stop): they are sent nowhere first
+//!   takeover  the newer table comes first; what this one says counts again if the newcomer dies young
 //!   leave     the table goes, after the last generation: what conntrack translates would end with it
 //! ```
 //!
 //! A start after a crash has the same private ports, whose sockets are in custody, and nothing is flipped.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,6 +25,7 @@ use clearway_haproxy::derived::{self, Derived};
 use clearway_haproxy::inventory::LocalAddress;
 use clearway_kernel::flip::{self, Flip, Way};
 use clearway_kernel::listeners::{Reserved, is_local, reserve};
+use clearway_kernel::nft::TableName;
 use tracing::{error, info, warn};
 
 use super::custody::Custody;
@@ -45,6 +47,8 @@ pub struct Redirection {
     of: Option<Generation>,
     /// Another Clearway has the clients: its table comes first.
     is_relieved: bool,
+    /// The tables that others had when the sockets were handed over: of former ones that still drain.
+    elders: HashSet<TableName>,
     /// What was said of lines that stay as they are: not at every reload.
     said: BTreeSet<String>,
 }
@@ -179,15 +183,21 @@ impl Redirection {
         }
     }
 
-    /// Another Clearway serves. If it has a table, new clients are its own as long as that is there.
+    /// Another Clearway gets the sockets, and makes its table, if it has one, from now on.
+    pub fn hand_over(&mut self) {
+        self.elders = self.siblings();
+    }
+
+    /// It serves. If it has a table, new clients are its own as long as that is there.
     pub fn relieve(&mut self) {
-        let has_a_table = |flip: &SharedFlip| {
-            let found = lock(flip).has_sibling();
-            found
-                .inspect_err(|error| warn!("looking for the table of another Clearway: {error}"))
-                .unwrap_or(false)
-        };
-        self.is_relieved = self.flip.as_ref().is_some_and(has_a_table);
+        let elders = std::mem::take(&mut self.elders);
+        self.is_relieved = self.siblings().difference(&elders).next().is_some();
+    }
+
+    fn siblings(&self) -> HashSet<TableName> {
+        let found = self.flip.as_ref().map(|flip| lock(flip).siblings()).transpose();
+        let found = found.inspect_err(|error| warn!("looking for the tables of other Clearways: {error}"));
+        found.ok().flatten().unwrap_or_default()
     }
 
     /// It has come to nothing: new clients wait for the next generation.
@@ -195,15 +205,9 @@ impl Redirection {
         self.is_relieved = false;
     }
 
-    /// The sockets are about to be let go. What has not drained yet sends clients nowhere when it does.
+    /// The sockets are about to be let go, or the predecessor serves again: nobody is sent anywhere any more.
     pub fn release(&mut self) {
-        if std::mem::take(&mut self.is_relieved) {
-            self.send_nowhere();
-        }
-    }
-
-    /// The predecessor serves again: what comes first sends nobody anywhere any more.
-    pub fn give_back(&mut self) {
+        self.is_relieved = false;
         if !self.current.is_empty() {
             self.send_nowhere();
         }

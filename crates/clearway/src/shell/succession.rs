@@ -53,6 +53,8 @@ pub struct Succession {
     fence: Fence,
     own_origin: Option<String>,
     peers: HashMap<Peer, Conversation>,
+    /// Who was given our sockets last.
+    given: Option<Peer>,
     predecessor: Option<Arc<Wire>>,
     /// How often the name of a predecessor that has died was not free.
     tries: u32,
@@ -85,6 +87,7 @@ impl Succession {
             fence: Fence::new(settings.takeover_back),
             own_origin: origin::of_this_container(),
             peers: HashMap::new(),
+            given: None,
             predecessor: None,
             tries: 0,
             holder: None,
@@ -294,7 +297,8 @@ impl Succession {
     }
 
     /// Gives the sockets in custody to a successor, on a thread: it may read slowly.
-    pub fn hand_over(&self, peer: Peer, custody: Arc<Custody>) {
+    pub fn hand_over(&mut self, peer: Peer, custody: Arc<Custody>) {
+        self.given = Some(peer);
         let Some(conversation) = self.peers.get(&peer) else { return };
         let wire = Arc::clone(&conversation.wire);
         let former = self.fence.list(self.now()).into_iter().map(|(origin, ago)| Former {
@@ -320,6 +324,11 @@ impl Succession {
         if !begun {
             hang_up.hang_up();
         }
+    }
+
+    /// Whether a successor has been given our sockets.
+    pub fn has_given_to(&self, peer: Peer) -> bool {
+        self.given == Some(peer)
     }
 
     /// A successor does not get the sockets, or may not use them any longer.

@@ -323,8 +323,8 @@ impl Switch {
         self.release_without(leaving);
     }
 
-    /// The generation came to nothing: everything as before.
-    pub fn abandoned(mut self) {
+    /// The generation came to nothing: everything as before. `later`: another one has been committed meanwhile.
+    pub fn abandoned(mut self, later: bool) {
         if let Some(gate) = self.gate.take() {
             gate.undo();
         }
@@ -337,7 +337,7 @@ impl Switch {
         }
         if self.epoch.is_current() {
             self.at_each(Group::revert);
-            if let Some(turn) = self.turned.as_ref().filter(|_| !self.cancel.is_set()) {
+            if let Some(turn) = self.turned.as_ref().filter(|_| !later && !self.cancel.is_set()) {
                 turn.undo();
             }
         }

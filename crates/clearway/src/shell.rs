@@ -20,6 +20,7 @@ use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_haproxy::runtime::ServerState;
 use clearway_kernel::plumbing::{Closing, Plumbing};
+use clearway_kernel::queues::Listener;
 use rustix::process::Rlimit;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -172,6 +173,9 @@ pub struct Shell {
     switch: Option<Switch>,
     /// What tells the thread that does so that it need not any more, and for whom; until that is committed or not.
     switching: Option<(Generation, Cancel)>,
+    /// The sockets that our first generation did not use, and those of them that nobody is steered away from: until the
+    /// predecessor has been told that we serve.
+    kept_by_predecessor: Option<(Arc<Custody>, Vec<Listener>)>,
     /// Who was committed last, dead or alive.
     committed: Option<Generation>,
     /// Who serves.
@@ -231,6 +235,7 @@ impl Shell {
             imprint: None,
             switch: None,
             switching: None,
+            kept_by_predecessor: None,
             committed: None,
             serving: None,
             redirection: Redirection::default(),
@@ -292,7 +297,10 @@ impl Shell {
                 self.redirection.take_back();
                 self.succession.take_back();
             }
-            Action::Supersede => self.succession.supersede(),
+            Action::Supersede => {
+                self.succession.supersede();
+                self.close_what_the_predecessor_keeps();
+            }
             Action::Settled => self.succession.settled(),
             Action::GiveBack => {
                 // What the switch of an attempt has done, which is over now, or is told so by its own thread.
@@ -322,6 +330,7 @@ impl Shell {
         let ways = running.private.as_ref().map(|private| private.ways.clone());
         let proved = running.proved.take();
         self.imprint = Some(Arc::clone(&running.imprint));
+        let superseded = self.committed.is_some();
         self.switching.take_if(|(one, _)| *one == generation);
         // Before anything is closed that clients may still be sent to.
         self.committed = Some(generation);
@@ -333,6 +342,14 @@ impl Shell {
         }
         if let Some(custody) = proved {
             let former = std::mem::replace(&mut self.custody, custody);
+            if let Some(switch) = self.switch.as_ref().filter(|one| one.generation == generation)
+                && self.succession.has_predecessor()
+            {
+                self.kept_by_predecessor = Some((Arc::clone(&former), switch.alone().to_vec()));
+                if superseded {
+                    self.close_what_the_predecessor_keeps();
+                }
+            }
             backlog::apply(&self.custody);
             self.succession.keep(&self.custody);
             self.systemd.keep(&self.custody);
@@ -353,6 +370,15 @@ impl Shell {
             self.canary.rest();
         }
         self.servers.serve(transparent);
+    }
+
+    /// The predecessor keeps the former sockets for a while, to come back perhaps: those that would go on getting clients
+    /// do not listen until then. Not before it has been told that it may drain: its HAProxy would not accept any more, even
+    /// if they did listen again.
+    fn close_what_the_predecessor_keeps(&mut self) {
+        if let Some((former, listeners)) = self.kept_by_predecessor.take() {
+            former.hear_no_more(&listeners);
+        }
     }
 
     /// What is ours, also what a generation uses that has not been committed.

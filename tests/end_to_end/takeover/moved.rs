@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::Balancer;
-use clearway_lab::load::{Ask, Expect, ask_once};
+use clearway_lab::load::{Ask, Class, Expect, ask_once};
 use rustix::process::Signal;
 
 use super::{NAMED, serves_again, successor};
@@ -15,6 +15,7 @@ use crate::strategy::{STRATEGY, available};
 crate::tests![
     one_that_ends_while_clients_are_moved_leaves_no_deaf_socket,
     one_that_serves_again_hears_new_clients,
+    who_calls_a_bind_that_has_moved_comes_through_at_once,
     no_gate_is_closed_in_a_takeover,
 ];
 
@@ -41,6 +42,7 @@ fn one_that_ends_while_clients_are_moved_leaves_no_deaf_socket() -> Result<()> {
         ("waits Clients", Signal::TERM),
         ("takes Switched", Signal::KILL),
         ("does Commit", Signal::KILL),
+        ("does Supersede", Signal::KILL),
     ] {
         let stage = Stage::new("tkdeaf")?;
         stage.write(&stage.plain())?;
@@ -76,6 +78,24 @@ fn one_that_serves_again_hears_new_clients() -> Result<()> {
     serves_again(&old, 0)?;
     assert_served(&stage)?;
     assert_code(old.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// The former one keeps its sockets for five seconds: the kernel prefers them to the wildcard as long as they listen.
+fn who_calls_a_bind_that_has_moved_comes_through_at_once() -> Result<()> {
+    let stage = Stage::new("tkatonce")?;
+    stage.write(&stage.plain())?;
+    let mut old = stage.start_with(&[], &[NAMED])?;
+    stage.write(&moved(&stage))?;
+    let mut new = successor(&stage)?;
+    let [v4, v6] = stage.fronts();
+    let ask = |at| stage.hosts.client.enter(|| ask_once(at, Ask::Line, Duration::from_secs(3)));
+    let (moved, gone) = (ask(v4)?, ask(v6)?);
+    ensure!(moved.is_ok(), "{v4}: {moved:?}");
+    ensure!(gone == Err(Class::Refused), "nobody listens at {v6} any more: {gone:?}");
+    ensure!(old.is_running()?, "it has not kept its sockets");
+    assert_code(old.wait_exit(SOON)?, 0)?;
+    assert_code(new.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
 

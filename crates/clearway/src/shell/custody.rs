@@ -5,19 +5,23 @@
 //! lives as long as any of its holders, and connections wait in its queue meanwhile.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use clearway_haproxy::configuration::Lines;
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::listeners::is_local;
+use clearway_kernel::queues::Listener;
 use clearway_kernel::steering::{self, Fate, Group};
 use socket2::SockRef;
 use tracing::warn;
 
 use super::backlog::Change;
 use crate::takeover::message::Names;
+
+/// How many clients may wait where nobody said how many: the kernel has its own limit (`net.core.somaxconn`).
+const MOST: i32 = 4096;
 
 /// One socket in custody.
 #[derive(Debug)]
@@ -166,6 +170,32 @@ impl Custody {
         for held in self.sockets.iter().filter(|held| held.is_tcp()) {
             if let Err(error) = steering::unseal(held.descriptor()) {
                 warn!("{}: {error}", held.identity);
+            }
+        }
+    }
+
+    /// The same, also for what another Clearway has closed to new clients.
+    pub fn hear_again(&self) {
+        self.unseal();
+        let listened = |held: &&Held| held.is_tcp() && held.identity.listening;
+        for held in self.sockets.iter().filter(listened) {
+            let socket = SockRef::from(&held.socket.fd);
+            let most = held.limit.and_then(|limit| i32::try_from(limit).ok()).unwrap_or(MOST);
+            let outcome =
+                socket.is_listener().and_then(|listens| if listens { Ok(()) } else { socket.listen(most) });
+            if let Err(error) = outcome {
+                warn!("{} does not listen any more: {error}", held.identity);
+            }
+        }
+    }
+
+    /// Takes `listen` back from these, whoever else has them: new clients go to whatever else listens at their addresses.
+    /// Who waits there is reset.
+    pub fn hear_no_more(&self, listeners: &[Listener]) {
+        let leaving = |held: &&Held| listeners.iter().any(|one| one.inode == held.identity.inode.0);
+        for held in self.sockets.iter().filter(leaving) {
+            if let Err(error) = SockRef::from(&held.socket.fd).shutdown(Shutdown::Read) {
+                warn!("{} hears new clients, whom nobody will serve: {error}", held.identity);
             }
         }
     }

@@ -70,7 +70,7 @@ impl Others {
     /// The sockets, if there are any, were another Clearway's, which may have steered them, or died in the middle of a
     /// switch.
     pub fn inherit(&self, custody: &Custody) {
-        custody.unseal();
+        custody.hear_again();
         self.state().is_inherited = !custody.sockets().is_empty();
     }
 

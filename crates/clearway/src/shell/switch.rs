@@ -101,6 +101,8 @@ pub struct Switch {
     epoch: Epoch,
     groups: Vec<Group>,
     sealed: Vec<Listener>,
+    /// Those that leave and that nobody is steered away from.
+    alone: Vec<Listener>,
     gate: Option<Closed>,
     /// Set when clients are sent to its private ports.
     turned: Option<Turn>,
@@ -154,6 +156,7 @@ pub fn begin(
             epoch,
             groups: Vec::new(),
             sealed: Vec::new(),
+            alone: Vec::new(),
             gate: None,
             turned: None,
             former,
@@ -260,6 +263,12 @@ impl Switch {
             }
             matches!(sealed, Some(Ok(())))
         });
+        let steered: HashSet<u64> =
+            self.groups.iter().flat_map(Group::leaving).map(|one| one.inode).collect();
+        let redirected =
+            |one: &Listener| self.turned.as_ref().is_some_and(|turn| turn.public_of(one.address).is_some());
+        let alone = plan.leaving.iter().filter(|one| !steered.contains(&one.inode) && !redirected(one));
+        self.alone = alone.copied().collect();
         // Whoever cancels lets go of the sockets next, and nobody could mend this later.
         if self.cancel.is_set() {
             former.unseal();
@@ -311,6 +320,11 @@ impl Switch {
         let custodies = [self.former.upgrade(), self.new.upgrade()];
         let sockets = || custodies.iter().flatten().flat_map(|custody| custody.sockets());
         self.groups.retain(|group| through(group, sockets(), what));
+    }
+
+    /// The sockets that leave and would go on getting clients, as long as somebody keeps them open.
+    pub fn alone(&self) -> &[Listener] {
+        &self.alone
     }
 
     /// The generation was committed: the kernel may share out again, and SYNs go on, when the old sockets are closed.

@@ -330,7 +330,7 @@ impl Shell {
         let ways = running.private.as_ref().map(|private| private.ways.clone());
         let proved = running.proved.take();
         self.imprint = Some(Arc::clone(&running.imprint));
-        let superseded = self.committed.is_some();
+        let predecessor_knows = self.committed.is_some();
         self.switching.take_if(|(one, _)| *one == generation);
         // Before anything is closed that clients may still be sent to.
         self.committed = Some(generation);
@@ -346,7 +346,7 @@ impl Shell {
                 && self.succession.has_predecessor()
             {
                 self.kept_by_predecessor = Some((Arc::clone(&former), switch.alone().to_vec()));
-                if superseded {
+                if predecessor_knows {
                     self.close_what_the_predecessor_keeps();
                 }
             }

@@ -26,6 +26,7 @@ crate::tests![
     one_that_dies_before_it_has_shown_its_sockets_has_proved_nothing,
     one_that_dies_soon_after_it_was_ready_gives_way,
     the_steps_are_all_known,
+    whoever_waits_for_a_reload_is_told_that_clearway_has_ended,
 ];
 
 /// Which process of HAProxy.
@@ -299,5 +300,23 @@ fn the_steps_are_all_known() -> Result<()> {
     seen.retain(|step| !BESIDE.contains(&step.as_str()));
     ensure!(seen.is_empty(), "steps at which nothing is killed, so add them to `STEPS`: {seen:?}");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn whoever_waits_for_a_reload_is_told_that_clearway_has_ended() -> Result<()> {
+    let stage = Stage::new("asker")?;
+    stage.write(&stage.plain())?;
+    let (steps, mut balancer) = Steps::start(&stage, &[])?;
+    steps.stop_at("does Launch");
+    let output = std::thread::scope(|scope| -> Result<_> {
+        let reload = scope.spawn(|| stage.clearway(&["reload"]));
+        steps.wait()?;
+        balancer.signal(Signal::KILL)?;
+        steps.go_on();
+        reload.join().map_err(|_| anyhow::anyhow!("the reload panicked"))?
+    })?;
+    assert_code(output.status, 68)?;
+    ensure!(complained(&output).contains("ended before it answered `/reload`"), "{}", complained(&output));
+    balancer.wait_exit(SOON)?;
     stage.assert_clean()
 }

@@ -20,13 +20,13 @@ pub enum ExitCode {
     ConfigurationRefused = 65,
     /// The configuration is missing or cannot be read.
     ConfigurationUnreadable = 66,
-    /// No running Clearway was found to talk to, or it could not be told which one is meant.
+    /// No running Clearway was found to talk to, or it could not be told which one is meant, or it ended meanwhile.
     NoInstance = 68,
     /// HAProxy was not found, could not be executed, or is older than 2.4.
     NoHaproxy = 69,
     /// Something that should not happen; the message says what.
     Internal = 70,
-    /// The kernel cannot do what transparency needs.
+    /// The kernel cannot do what transparency, or the strategy, needs.
     Kernel = 71,
     /// HAProxy could not get an address or port.
     AddressInUse = 72,
@@ -80,10 +80,12 @@ impl ExitCode {
             Self::Usage => "a flag, a setting or an argument is wrong",
             Self::ConfigurationRefused => "HAProxy refused the configuration",
             Self::ConfigurationUnreadable => "the configuration is missing or cannot be read",
-            Self::NoInstance => "no running Clearway was found, or it is not clear which one is meant",
+            Self::NoInstance => {
+                "no running Clearway was found, or it is not clear which one is meant, or it has ended meanwhile"
+            }
             Self::NoHaproxy => "HAProxy was not found, cannot be executed, or is older than 2.4",
             Self::Internal => "something that should not happen; the message says what",
-            Self::Kernel => "the kernel cannot do what transparent proxying needs",
+            Self::Kernel => "the kernel cannot do what transparent proxying, or the strategy, needs",
             Self::AddressInUse => "HAProxy could not get an address or a port",
             Self::NotReady => "HAProxy was started but did not prove itself in time",
             Self::InstanceTaken => "another Clearway with the same instance name is running",

@@ -57,10 +57,14 @@ async fn exchange(stream: UnixStream, method: Method, path: &str) -> Result<(Sta
         .header("host", "clearway")
         .body(Empty::<Bytes>::new())
         .map_err(|error| broken(&error))?;
-    let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+    let ended = |error: &dyn std::fmt::Display| {
+        let message = format!("Clearway has ended before it answered `{path}` ({error})");
+        Failure::new(ExitCode::NoInstance, message).hint("its log says how far it came")
+    };
+    let response = sender.send_request(request).await.map_err(|error| ended(&error))?;
     let status = response.status();
     let body = http_body_util::Limited::new(response.into_body(), LONGEST_ANSWER);
-    let body = body.collect().await.map_err(|error| broken(&error))?.to_bytes().to_vec();
+    let body = body.collect().await.map_err(|error| ended(&error))?.to_bytes().to_vec();
     connection.abort();
     Ok((status, body))
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::stage::{
     CannotRun, PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost,
-    complained, said,
+    complained, said, signal,
 };
 use crate::steps::Steps;
 
@@ -41,6 +41,7 @@ crate::tests![
     without_net_admin_what_cannot_be_moved_is_told,
     one_that_cannot_be_had_is_named_before_anything_is_touched,
     one_that_fails_in_the_middle_of_a_reload_is_undone,
+    who_has_come_to_a_generation_that_is_undone_is_served,
     the_doctor_lists_them,
 ];
 
@@ -366,6 +367,40 @@ fn one_that_fails_in_the_middle_of_a_reload_is_undone() -> Result<()> {
         stage.assert_clean()?;
     }
     Ok(())
+}
+
+/// While both listen half of the clients come to the new sockets. Here the new HAProxy is slow to accept them, and the gate
+/// cannot be closed: the kernel takes 1024 chains at a hook.
+fn who_has_come_to_a_generation_that_is_undone_is_served() -> Result<()> {
+    let stage = Stage::new("undone")?;
+    stage.write(&stage.plain())?;
+    let host = &stage.hosts.balancer;
+    let (steps, mut balancer) = Steps::start(&stage, &[(STRATEGY, "syn-drop")])?;
+    let load = load(&stage, 100.0)?;
+    steps.stop_at("does Switch");
+    balancer.signal(Signal::HUP)?;
+    steps.wait()?;
+    let newest = *balancer.haproxy_processes().last().context("a worker")?;
+    signal(newest, Signal::STOP)?;
+    eventually(SOON, "clients to wait at the new sockets", || {
+        let listeners = clearway_lab::kernel::listeners(host).ok()?;
+        (listeners.iter().map(|(_, waiting)| waiting).sum::<u32>() > 5).then_some(())
+    })?;
+    let chain = |number| format!("chain c{number} {{ type filter hook input priority 0; }}\n");
+    let chains: String = (0..1024).map(chain).collect();
+    host.nft(&format!("table inet full {{\n{chains}}}"))?;
+    let position = balancer.log_position()?;
+    steps.go_on();
+    // As long as it waits, it has not said that it failed.
+    std::thread::sleep(Duration::from_millis(300));
+    signal(newest, Signal::CONT)?;
+    balancer.wait_for_log(position, "generation 1 serves on", SOON)?;
+    assert_nobody_lost(&load.finish_after(50)?)?;
+    host.nft("delete table inet full")?;
+    drop(steps);
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
 }
 
 fn the_doctor_lists_them() -> Result<()> {

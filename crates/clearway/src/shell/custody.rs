@@ -66,6 +66,17 @@ impl Held {
         matches!(self.identity.address, LocalAddress::Ip(at) if addresses.contains(&at))
     }
 
+    /// What there is to know to wait for its clients, if it is TCP's.
+    pub fn listener(&self) -> Option<Listener> {
+        let SocketIdentity { inode, address, v6only, .. } = &self.identity;
+        match address {
+            LocalAddress::Ip(at) if self.is_tcp() => {
+                Some(Listener { inode: inode.0, address: *at, v6only: *v6only })
+            }
+            _ => None,
+        }
+    }
+
     /// Its descriptor.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.fd.as_fd()

@@ -126,6 +126,10 @@ impl Cancel {
     /// its time.
     pub fn now(&self) {
         self.flag.store(true, Ordering::Relaxed);
+        self.turn_back();
+    }
+
+    fn turn_back(&self) {
         if let Some(turn) = &self.turn {
             turn.undo();
         }
@@ -165,7 +169,11 @@ pub fn begin(
             failed: None,
             cancel: cancelled,
         };
-        switch.failed = switch.divert_and_wait(&mut manners).err();
+        let until = Instant::now() + SWITCHING;
+        switch.failed = switch.divert_and_wait(&mut manners, until).err();
+        if switch.failed.is_some() {
+            switch.bring_back(until);
+        }
         let _ = inner.send(Inner::Switched(switch));
     });
     if begun {
@@ -190,8 +198,7 @@ impl Switch {
         }
     }
 
-    fn divert_and_wait(&mut self, manners: &mut Manners) -> Result<(), Failure> {
-        let until = Instant::now() + SWITCHING;
+    fn divert_and_wait(&mut self, manners: &mut Manners, until: Instant) -> Result<(), Failure> {
         steps::at("diverts", &"Clients");
         let Some(leaving) = self.divert(manners)? else { return Ok(()) };
         steps::at("waits", &"Clients");
@@ -228,6 +235,29 @@ impl Switch {
         Ok(())
     }
 
+    /// It came to nothing, and the new generation is about to be drained: new clients go to the former one again, and
+    /// those that have come to the new sockets, for as long as both listened, are waited for.
+    fn bring_back(&mut self, until: Instant) {
+        if let Some(gate) = self.gate.take() {
+            gate.undo();
+        }
+        self.cancel.turn_back();
+        self.at_each(Group::revert);
+        let (Some(former), Some(new)) = (self.former.upgrade(), self.new.upgrade()) else { return };
+        let known = former.inodes();
+        let fresh = new.sockets().iter().filter(|held| !known.contains(&held.identity.inode.0));
+        let fresh = fresh.filter_map(Held::listener).collect();
+        drop((former, new));
+        let mut waiting = Waiting::begin(fresh).inspect_err(|error| debug!("{error}")).ok();
+        while let Some(one) = &mut waiting
+            && Instant::now() < until
+            && !self.cancel.is_set()
+            && one.poll().is_ok_and(|remaining| !remaining.is_nothing())
+        {
+            sleep(PACE);
+        }
+    }
+
     /// Sends new clients where somebody will accept them; tells which sockets leave.
     fn divert(&mut self, manners: &mut Manners) -> Result<Option<Vec<Listener>>, Failure> {
         let (Some(former), Some(new)) = (self.former.upgrade(), self.new.upgrade()) else { return Ok(None) };
@@ -235,6 +265,7 @@ impl Switch {
             Ok(plan) => plan,
             Err(error) => return cannot(manners.strategy, &error).map(|()| None),
         };
+        self.groups = std::mem::take(&mut plan.groups);
         self.close_the_gate(manners, &mut plan)?;
         if let Some(turn) = manners.turn.take()
             && turn.make(&self.cancel)?
@@ -243,7 +274,6 @@ impl Switch {
             plan.sealed.retain(|listener| turn.public_of(listener.address).is_none());
             self.turned = Some(turn);
         }
-        self.groups = std::mem::take(&mut plan.groups);
         self.sealed = std::mem::take(&mut plan.sealed);
         self.sealed
             .extend(self.groups.iter().filter(|group| group.needs_seal()).flat_map(Group::leaving).copied());

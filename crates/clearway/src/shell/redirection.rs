@@ -280,6 +280,12 @@ impl Turn {
         }
     }
 
+    /// Whether the clients of a socket are sent elsewhere from now on. In a takeover nobody knows which of the former
+    /// sockets are at private ports, to which the predecessor's table leads again if this generation comes to nothing.
+    pub fn leads_away_from(&self, leaving: SocketAddr) -> bool {
+        self.from.is_empty() || self.public_of(leaving).is_some()
+    }
+
     /// The public address of a socket whose clients are sent elsewhere from now on, if it is one.
     pub fn public_of(&self, leaving: SocketAddr) -> Option<SocketAddr> {
         let former = self.from.iter().find(|way| at(way) == leaving).map(|way| way.public);

@@ -271,7 +271,7 @@ impl Switch {
             && turn.make(&self.cancel)?
         {
             // Nobody comes to those any more but whose SYN was there before, and that one is to be served.
-            plan.sealed.retain(|listener| turn.public_of(listener.address).is_none());
+            plan.sealed.retain(|listener| !turn.leads_away_from(listener.address));
             self.turned = Some(turn);
         }
         self.sealed = std::mem::take(&mut plan.sealed);
@@ -296,7 +296,7 @@ impl Switch {
         let steered: HashSet<u64> =
             self.groups.iter().flat_map(Group::leaving).map(|one| one.inode).collect();
         let redirected =
-            |one: &Listener| self.turned.as_ref().is_some_and(|turn| turn.public_of(one.address).is_some());
+            |one: &Listener| self.turned.as_ref().is_some_and(|turn| turn.leads_away_from(one.address));
         let alone = plan.leaving.iter().filter(|one| !steered.contains(&one.inode) && !redirected(one));
         self.alone = alone.copied().collect();
         // Whoever cancels lets go of the sockets next, and nobody could mend this later.

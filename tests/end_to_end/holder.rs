@@ -70,6 +70,7 @@ fn who_connects_while_nobody_runs_waits_for_the_next() -> Result<()> {
         next.wait_for_log(0, "that a holder has kept", SOON)?;
         next.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
         wait_until_it_holds(&holder, from)?;
+        load.settle()?;
         serving = next;
     }
     first = serving;

@@ -31,7 +31,7 @@ pub use connection::{Class, ask_once};
 pub use report::{Answered, Bucket, Failure, LoadReport, Quantiles, Tally};
 
 use crate::namespace::Namespace;
-use crate::wait::{LOOK_EVERY, patience};
+use crate::wait::{LOOK_EVERY, eventually, patience};
 use engine::Control;
 
 /// When connections begin.
@@ -213,6 +213,14 @@ impl RunningLoad {
     /// Connections that have ended so far, and how many of them badly.
     pub fn progress(&self) -> (u64, u64) {
         self.control.progress()
+    }
+
+    /// Waits until hardly anybody is under way any more: who has waited for somebody to serve is answered then. Whoever
+    /// kills before that kills clients by the dozen that were accepted at once.
+    pub fn settle(&self) -> Result<()> {
+        const FEW: u64 = 5;
+        let settled = || (self.control.under_way() <= FEW).then_some(());
+        eventually(Duration::from_secs(15), "those who waited to be answered", settled)
     }
 
     /// Begins no more connections, waits for those under way and reports.

@@ -99,6 +99,7 @@ fn at_every_step(name: &str, victim: Side, teller: Side) -> Result<()> {
     // Who has left cannot be killed.
     let last = if victim == Side::Old && teller == Side::New { &[] } else { last };
     for step in steps.iter().chain(last) {
+        load.settle()?;
         let leaves = last.contains(step) && victim == Side::New;
         serving = round(&stage, serving, step, (victim, teller), leaves)
             .with_context(|| format!("the {victim:?} one before `{step}` of the {teller:?} one"))?;

@@ -28,14 +28,15 @@ use crate::process::raise_descriptor_limit;
 pub(super) struct Control {
     stop: AtomicBool,
     stopped: Notify,
+    begun: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
 }
 
 impl Control {
     pub(super) fn new() -> Arc<Self> {
-        let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { stop: AtomicBool::new(false), stopped: Notify::new(), done, failed })
+        let [begun, done, failed] = [(); 3].map(|()| AtomicU64::new(0));
+        Arc::new(Self { stop: AtomicBool::new(false), stopped: Notify::new(), begun, done, failed })
     }
 
     pub(super) fn stop(&self) {
@@ -45,6 +46,11 @@ impl Control {
 
     pub(super) fn progress(&self) -> (u64, u64) {
         (self.done.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn under_way(&self) -> u64 {
+        let done = self.done.load(Ordering::Relaxed);
+        self.begun.load(Ordering::Relaxed).saturating_sub(done)
     }
 
     fn count(&self, outcome: &Outcome) {
@@ -90,6 +96,7 @@ async fn open_loop(plan: &Arc<Plan>, rate: f64, control: &Control, collector: &m
                     let intended = if plan.at_most.is_some() { Instant::now() } else { on_time };
                     begin(plan, &mut sources, begun, intended, &report);
                     begun += 1;
+                    control.begun.store(begun, Ordering::Relaxed);
                 }
                 beginning = begun < schedule.total();
             }
@@ -143,6 +150,7 @@ async fn closed_loop(plan: &Arc<Plan>, connections: usize, control: &Control, co
     let mut begin_next = || {
         begin(plan, &mut sources, number, Instant::now(), &report);
         number += 1;
+        control.begun.store(number, Ordering::Relaxed);
     };
     (0..connections).for_each(|_| begin_next());
     let mut under_way = connections;

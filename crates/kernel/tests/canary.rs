@@ -4,7 +4,7 @@ mod hosts;
 mod lab;
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -264,6 +264,14 @@ fn behind_a_router() -> Result<(Host, Host)> {
     router.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")?;
     run("ip route add 10.3.0.0/24 via 10.2.0.2")?;
     run("ip -6 route add fd03::/64 via fd02::2")?;
+    // A router that has not found its neighbour yet says that there is none.
+    let deadline = Instant::now() + Duration::from_secs(15);
+    for server in ["10.3.0.2:80", "[fd03::2]:80"] {
+        while let Err(error) = TcpStream::connect_timeout(&server.parse()?, Duration::from_secs(2)) {
+            ensure!(Instant::now() < deadline, "no way to {server}: {error}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
     Ok((router, server))
 }
 

@@ -38,7 +38,12 @@ pub const NAMED: (&str, &str) = ("CLEARWAY_INSTANCE", "web");
 
 /// Starts another one under the same name, and waits until it serves.
 fn successor(stage: &Stage) -> Result<Balancer> {
-    let balancer = stage.launch(&[], &[NAMED])?;
+    successor_by(stage, "handoff")
+}
+
+/// The same with a strategy; the first one is started like that as well.
+pub fn successor_by(stage: &Stage, strategy: &str) -> Result<Balancer> {
+    let balancer = stage.launch(&[], &[NAMED, (STRATEGY, strategy)])?;
     balancer.wait_for_log(0, " serves, worker ", SOON)?;
     Ok(balancer)
 }
@@ -191,8 +196,7 @@ fn gives_back(strategy: &str) -> Result<()> {
     // Clearway itself, then only its HAProxy.
     let mut from = 0;
     for of_clearway in [true, false] {
-        let mut second = stage.launch(&[], &[NAMED, (STRATEGY, strategy)])?;
-        second.wait_for_log(0, " serves, worker ", SOON)?;
+        let mut second = successor_by(&stage, strategy)?;
         first.wait_for_log(from, "is done, another Clearway serves", SOON)?;
         if of_clearway {
             second.signal(Signal::KILL)?;

@@ -16,7 +16,7 @@ use hyper::{Method, StatusCode};
 use crate::admin::client::{self, Wait};
 use crate::admin::{api, find};
 use crate::cli::{self, Order, Target};
-use crate::shell::may_be_foreign;
+use crate::shell::{MOST_ADDRESSES, may_be_foreign};
 use crate::{hold, run};
 
 mod check;
@@ -177,7 +177,8 @@ fn print_manual() -> Result<ExitCode, Failure> {
 /// there for it, and a mistyped address looks like one that is still to come.
 fn elsewhere(configuration: &Configuration) -> Vec<String> {
     // A hostile file may name millions, and a range of ports has one address.
-    let addresses = configuration.tcp_addresses().filter(|(bind, at)| may_be_foreign(bind, *at)).take(10_000);
+    let addresses =
+        configuration.tcp_addresses().filter(|(bind, at)| may_be_foreign(bind, *at)).take(MOST_ADDRESSES);
     let addresses: BTreeMap<IpAddr, &Bind> = addresses.map(|(bind, address)| (address.ip(), bind)).collect();
     let foreign = addresses.into_iter().filter(|(address, _)| !is_local(*address));
     foreign

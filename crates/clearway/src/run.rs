@@ -362,7 +362,7 @@ fn sweep(settings: &Settings) {
     if !sockets.is_empty() {
         info!("removed the admin sockets of dead predecessors: {}", sockets.join(", "));
     }
-    if !capabilities::effective().is_ok_and(|held| held.has(Capability::NetAdmin)) {
+    if !capabilities::has(Capability::NetAdmin) {
         return;
     }
     // Where we close ourselves, nobody is to slip by before we do: then the rest is removed (`Shell::prepare`).

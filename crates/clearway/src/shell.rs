@@ -61,7 +61,7 @@ pub mod thread;
 mod words;
 
 pub use child::{Descriptors, raise_open_files};
-pub use prepare::may_be_foreign;
+pub use prepare::{MOST_ADDRESSES, may_be_foreign};
 pub use program::Program;
 pub use reading::read_configuration;
 pub use succession::{Succession, door};

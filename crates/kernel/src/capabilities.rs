@@ -99,6 +99,11 @@ impl fmt::Display for Set {
 #[error("reading the capabilities of this process: {0}")]
 pub struct Error(#[from] io::Errno);
 
+/// Whether this process certainly has a capability in effect.
+pub fn has(capability: Capability) -> bool {
+    effective().is_ok_and(|held| held.has(capability))
+}
+
 /// The effective capabilities of the calling thread.
 pub fn effective() -> Result<Set, Error> {
     Ok(Set(capabilities(None)?.effective))

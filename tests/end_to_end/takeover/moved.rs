@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clearway_lab::balancer::Balancer;
 use clearway_lab::load::{Ask, Class, Expect, ask_once};
 use rustix::process::Signal;
 
-use super::{NAMED, serves_again, successor};
+use super::{NAMED, serves_again, successor, successor_by};
 use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost};
 use crate::steps::Steps;
-use crate::strategy::{STRATEGY, available};
+use crate::strategy::available;
 
 crate::tests![
     one_that_ends_while_clients_are_moved_leaves_no_deaf_socket,
@@ -105,16 +104,11 @@ fn no_gate_is_closed_in_a_takeover() -> Result<()> {
         let stage = Stage::new("tkgate")?;
         // HAProxy does not recognise the socket of that address, and binds a second one.
         stage.write(&stage.plain().replace(" v6only", ""))?;
-        let launch = || -> Result<Balancer> {
-            let balancer = stage.launch(&[], &[NAMED, (STRATEGY, strategy)])?;
-            balancer.wait_for_log(0, " serves, worker ", SOON)?;
-            Ok(balancer)
-        };
-        let mut old = launch()?;
+        let mut old = successor_by(&stage, strategy)?;
         stage.wait_ready(&mut old)?;
         let plan = stage.load(200.0, Duration::from_mins(2)).expecting(Expect::Anything);
         let load = clearway_lab::load::start(&stage.hosts.client, plan)?;
-        let mut new = launch()?;
+        let mut new = successor_by(&stage, strategy)?;
         assert_code(old.wait_exit(SOON)?, 0)?;
         assert_nobody_lost(&load.finish_after(100)?).with_context(|| strategy.to_owned())?;
         let log = new.stderr()?;

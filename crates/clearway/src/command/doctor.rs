@@ -83,10 +83,11 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     match read {
         None => findings.extend(obstacles::find(&[], bits).into_iter().map(Finding::from)),
         Some(Ok(read)) => {
-            findings.extend(strategies::check_files(wanted, &read).err().map(|failure| {
-                let why = "Clearway does not start with a strategy that it cannot have";
-                Finding::problem(failure.message, why, failure.hints.join("; or "))
-            }));
+            findings.extend(
+                strategies::check_files(wanted, &read)
+                    .err()
+                    .map(|failure| Finding::problem(failure.message, NO_START, failure.hints.join("; or "))),
+            );
             findings.extend(configuration(&read, interception, bits));
         }
         Some(Err(failure)) => {
@@ -223,6 +224,9 @@ fn without_name(strategy: Strategy, message: &str) -> &str {
     message.strip_prefix(&name).unwrap_or(message).trim_start_matches([':', ' '])
 }
 
+/// Why a strategy that cannot be had matters.
+const NO_START: &str = "Clearway does not start with a strategy that it cannot have";
+
 /// Bad only where it is the one that is asked for.
 fn strategy(strategy: Strategy, wanted: Strategy, used: Option<Strategy>) -> Finding {
     let name = match used {
@@ -231,10 +235,9 @@ fn strategy(strategy: Strategy, wanted: Strategy, used: Option<Strategy>) -> Fin
         _ => "strategy",
     };
     match strategies::check(strategy) {
-        Ok(()) if strategy == Strategy::Auto && !may_stop_syns() => Finding::good(format!(
-            "{name} `{strategy}`: {}; nothing, without NET_ADMIN",
-            strategies::summary(strategy)
-        )),
+        Ok(()) if strategy == Strategy::Auto && !capabilities::has(Capability::NetAdmin) => Finding::good(
+            format!("{name} `{strategy}`: {}; nothing, without NET_ADMIN", strategies::summary(strategy)),
+        ),
         Ok(()) => Finding::good(format!("{name} `{strategy}`: {}", strategies::summary(strategy))),
         Err(failure) => Finding {
             severity: if strategy == wanted { Severity::Problem } else { Severity::Note },
@@ -242,15 +245,10 @@ fn strategy(strategy: Strategy, wanted: Strategy, used: Option<Strategy>) -> Fin
                 "{name} `{strategy}` is not available: {}",
                 without_name(strategy, &failure.message)
             ),
-            matters: (strategy == wanted)
-                .then(|| "Clearway does not start with a strategy that it cannot have".to_owned()),
+            matters: (strategy == wanted).then(|| NO_START.to_owned()),
             remedy: Some(failure.hints.join("; or ")),
         },
     }
-}
-
-fn may_stop_syns() -> bool {
-    capabilities::effective().is_ok_and(|held| held.has(Capability::NetAdmin))
 }
 
 fn left_behind() -> Finding {

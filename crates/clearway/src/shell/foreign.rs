@@ -21,12 +21,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use clearway_kernel::queues::{self, Waiting};
+use clearway_kernel::queues;
 use clearway_kernel::steering::{self, Group, Present, Reason};
 use tracing::{debug, info};
 
 use super::custody::{Custody, Held, through};
-use super::switch::Epoch;
+use super::switch::{Epoch, wait_for};
 use super::thread;
 
 /// How often it is looked what has changed.
@@ -139,13 +139,7 @@ impl Others {
             (leaving, addresses(&state.groups))
         };
         let until = Instant::now() + WAITING;
-        let mut waiting = Waiting::begin(leaving).inspect_err(|error| debug!("{error}")).ok();
-        while let Some(one) = &mut waiting
-            && Instant::now() < until
-            && one.poll().is_ok_and(|remaining| !remaining.is_nothing())
-        {
-            sleep(Duration::from_millis(5));
-        }
+        wait_for(leaving, until, &|| true);
         info!(
             "new connections to {addresses} come here; who listened there before gets none any more, and may be stopped"
         );

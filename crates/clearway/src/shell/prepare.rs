@@ -329,7 +329,7 @@ fn make_foreign(configuration: &Configuration, custody: &Custody, left_out: &Has
 }
 
 /// More addresses than anybody binds; a hostile file may name millions.
-const MOST_ADDRESSES: usize = 10_000;
+pub const MOST_ADDRESSES: usize = 10_000;
 
 /// Whether HAProxy would take the socket from us, if the address turned out not to be one of this host.
 pub fn may_be_foreign(bind: &Bind, address: SocketAddr) -> bool {

@@ -244,18 +244,9 @@ impl Switch {
         self.cancel.turn_back();
         self.at_each(Group::revert);
         let (Some(former), Some(new)) = (self.former.upgrade(), self.new.upgrade()) else { return };
-        let known = former.inodes();
-        let fresh = new.sockets().iter().filter(|held| !known.contains(&held.identity.inode.0));
-        let fresh = fresh.filter_map(Held::listener).collect();
+        let listeners = fresh(&new, &former.inodes()).filter_map(Held::listener).collect();
         drop((former, new));
-        let mut waiting = Waiting::begin(fresh).inspect_err(|error| debug!("{error}")).ok();
-        while let Some(one) = &mut waiting
-            && Instant::now() < until
-            && !self.cancel.is_set()
-            && one.poll().is_ok_and(|remaining| !remaining.is_nothing())
-        {
-            sleep(PACE);
-        }
+        wait_for(listeners, until, &|| !self.cancel.is_set());
     }
 
     /// Sends new clients where somebody will accept them; tells which sockets leave.
@@ -438,14 +429,26 @@ fn look(former: &Custody, new: &Custody, strategy: Strategy) -> Result<Plan, lis
             (held.descriptor(), if stays { Fate::Stays } else { Fate::Leaves })
         })
         .collect();
-    let fresh: Vec<BorrowedFd<'_>> = new
-        .sockets()
-        .iter()
-        .filter(|held| !known.contains(&held.identity.inode.0))
-        .map(Held::descriptor)
-        .collect();
+    let fresh: Vec<BorrowedFd<'_>> = fresh(new, &known).map(Held::descriptor).collect();
     let outcomes = steering::groups(&held, &fresh, Order::KnownBehind(former.shuffled()))?;
     Ok(Plan::of(outcomes, strategy, new.crowded()))
+}
+
+/// The sockets that were not there before.
+fn fresh<'a>(new: &'a Custody, known: &HashSet<u64>) -> impl Iterator<Item = &'a Held> {
+    new.sockets().iter().filter(|held| !known.contains(&held.identity.inode.0))
+}
+
+/// Waits until those who have come to these sockets are served, not longer than that, and only as long as it is wanted.
+pub fn wait_for(listeners: Vec<Listener>, until: Instant, wanted: &dyn Fn() -> bool) {
+    let mut waiting = Waiting::begin(listeners).inspect_err(|error| debug!("{error}")).ok();
+    while let Some(one) = &mut waiting
+        && Instant::now() < until
+        && wanted()
+        && one.poll().is_ok_and(|remaining| !remaining.is_nothing())
+    {
+        sleep(PACE);
+    }
 }
 
 /// What could not be handed over is moved as well as can be had; a strategy that was asked for is done or is not.

@@ -9,23 +9,8 @@ fn table(name: &str, handle: u64) -> Listed {
 }
 
 fn rule(preference: u32, fwmark: Option<(u32, u32)>, protocol: u8) -> Rule {
-    Rule {
-        family: Family::V4,
-        preference,
-        action: RuleAction::ToTable,
-        table: 7,
-        target: None,
-        fwmark,
-        input: None,
-        source: None,
-        source_port: None,
-        destination: None,
-        destination_ports: None,
-        of_tcp: false,
-        protocol,
-        inverted: false,
-        narrowed: false,
-    }
+    let without = Rule::without_conditions(Family::V4, preference);
+    Rule { action: RuleAction::ToTable, table: 7, fwmark, protocol, ..without }
 }
 
 #[test]

@@ -106,6 +106,11 @@ impl Rule {
     /// A rule behind all others of a block that does nothing.
     pub(super) fn without_effect(block: Block, family: Family) -> Self {
         let [.., preference] = block.preferences();
+        Self::without_conditions(family, preference)
+    }
+
+    /// A rule of ours that matches everything and does nothing.
+    pub(crate) fn without_conditions(family: Family, preference: u32) -> Self {
         Self {
             family,
             preference,
@@ -292,21 +297,12 @@ pub(super) fn decode(reply: &Reply, family: Family) -> Option<Rule> {
         return None;
     }
     let mut rule = Rule {
-        family,
-        preference: 0,
         action: header.action,
         table: u32::from(header.table),
-        target: None,
-        fwmark: None,
-        input: None,
-        source: None,
-        source_port: None,
-        destination: None,
-        destination_ports: None,
-        of_tcp: false,
         protocol: 0,
         inverted: header.flags.contains(RuleFlags::Invert),
         narrowed: header.tos != 0,
+        ..Rule::without_conditions(family, 0)
     };
     let (mut value, mut mask) = (None, None);
     let (mut of_any, mut ports) = (true, None);

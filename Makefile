@@ -39,7 +39,7 @@ test-steps: ## build a Clearway that tells tests each step of a reload: target/d
 	cargo build --workspace --locked --bin clearway --features clearway/test-steps
 	cp --remove-destination $(TARGET)/debug/clearway $(CLEARWAY_STEPS_BIN)
 
-test-haproxy: build test-image test-steps ## run what deals with HAProxy against 2.6, 3.0 and 3.2 (needs root, and Debian's archive)
+test-haproxy: build test-image test-steps ## run what deals with HAProxy against 2.6, 3.0, 3.2 and 3.4 (needs root, and Debian's archive)
 	scripts/test-haproxy.sh $(ARGS)
 
 test-kernels: build ## run what deals with the kernel on 5.10, 6.1, 6.12 and the newest, in virtual machines (the same)

@@ -16,12 +16,26 @@ if [ ! -d "$root" ]; then
   echo "debian-root: $packages of $suite into $root" >&2
   mkdir -p "$roots"
   sources=("deb $mirror $suite main")
-  # Backports are no suite of their own: they need the one below.
-  case $suite in *-backports) sources+=("deb $mirror ${suite%-backports} main") ;; esac
+  base=$suite pin=()
+  # Backports and experimental are no suites of their own: they need the one below.
+  case $suite in
+    *-backports)
+      base=${suite%-backports}
+      sources+=("deb $mirror $base main")
+      ;;
+    experimental)
+      base=sid
+      sources+=("deb $mirror $base main")
+      # apt takes nothing from there unless a pin says so: these packages from there, their libraries from sid.
+      preferences="Package: ${packages//,/ }\nPin: release a=$suite\nPin-Priority: 990\n"
+      pin=(--setup-hook="mkdir -p \"\$1/etc/apt/preferences.d\" &&
+        printf '$preferences' >\"\$1/etc/apt/preferences.d/debian-root\"")
+      ;;
+  esac
   rm -rf "$root.new"
   # `root`: apt's own user may not reach this directory. A mirror that is a few weeks old will do for tests.
   mmdebstrap --quiet --variant="$variant" --include="$packages" --aptopt='APT::Sandbox::User "root"' \
-    --aptopt='Acquire::Check-Valid-Until "false"' "${suite%-backports}" "$root.new" "${sources[@]}" >&2 ||
+    --aptopt='Acquire::Check-Valid-Until "false"' "${pin[@]}" "$base" "$root.new" "${sources[@]}" >&2 ||
     { rm -rf "$root.new"; echo "debian-root: no $packages of $suite from $mirror" >&2; exit 1; }
   mv "$root.new" "$root"
 fi

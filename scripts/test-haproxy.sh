@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs what deals with HAProxy against the HAProxys of three Debian releases, without containers (but for one
+# Runs what deals with HAProxy against the HAProxys of four Debian releases, without containers (but for one
 # test): each is taken out of its packages with its own libraries. Ends with a table, also in target/matrix/haproxy.md.
 #
-#   test-haproxy.sh [SUITE...]        bookworm trixie testing, unless told otherwise
+#   test-haproxy.sh [SUITE...]        bookworm trixie testing experimental, unless told otherwise
 #   ONLY=strategy::                   only end-to-end tests with that in their names
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 suites=("$@")
-[ $# -gt 0 ] || suites=(bookworm trixie testing)
+[ $# -gt 0 ] || suites=(bookworm trixie testing experimental)
 scripts/setup.sh roots
 matrix=${CARGO_TARGET_DIR:-target}/matrix
 mkdir -p "$matrix"

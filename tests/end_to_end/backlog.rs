@@ -40,25 +40,26 @@ const OTHER: Numbers = Numbers {
 /// What the kernel lets it be.
 const MOST: u32 = 4096;
 
+/// The backend is called otherwise than every frontend: HAProxy 3.3 refuses two that share a name.
 fn configuration(stage: &Stage, numbers: &Numbers) -> String {
     let Numbers { process, defaults, sections, lines, log_forward } = numbers;
     let timeouts = "mode tcp\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n";
     format!(
         "global\n maxconn {process}\n\
          defaults one\n {timeouts} backlog {}\n\
-         frontend a from one\n bind :9001 backlog {}\n default_backend b\n\
-         frontend b from one\n bind :9002\n backlog {}\n default_backend b\n\
-         frontend c from one\n bind :9003\n default_backend b\n\
+         frontend a from one\n bind :9001 backlog {}\n default_backend servers\n\
+         frontend b from one\n bind :9002\n backlog {}\n default_backend servers\n\
+         frontend c from one\n bind :9003\n default_backend servers\n\
          defaults two\n {timeouts} maxconn {}\n\
-         frontend d from two\n bind :9004 maxconn {}\n default_backend b\n\
-         frontend e from two\n bind :9005\n maxconn {}\n default_backend b\n\
-         frontend f from two\n bind :9006\n default_backend b\n\
+         frontend d from two\n bind :9004 maxconn {}\n default_backend servers\n\
+         frontend e from two\n bind :9005\n maxconn {}\n default_backend servers\n\
+         frontend f from two\n bind :9006\n default_backend servers\n\
          defaults three\n {timeouts}\
-         frontend g\n bind :9007\n default_backend b\n\
-         frontend h\n bind {} backlog {}\n bind abns@{} backlog {}\n default_backend b\n\
-         frontend i\n bind :9009 backlog {}\n bind :::9010 v6only backlog 33\n default_backend b\n\
+         frontend g\n bind :9007\n default_backend servers\n\
+         frontend h\n bind {} backlog {}\n bind abns@{} backlog {}\n default_backend servers\n\
+         frontend i\n bind :9009 backlog {}\n bind :::9010 v6only backlog 33\n default_backend servers\n\
          log-forward l\n bind :9011\n maxconn {log_forward}\n log stderr local0\n\
-         backend b\n server s 10.2.0.2:8080\n\
+         backend servers\n server s 10.2.0.2:8080\n\
          {}",
         defaults[0],
         lines[0],

@@ -26,11 +26,12 @@ crate::tests![
 /// HAProxy is asked every ten seconds.
 const PATIENT: Duration = Duration::from_secs(40);
 
-/// The beginning of the configuration: the resolver, and the socket for commands.
+/// The beginning of the configuration: the resolver, and the socket for commands. HAProxy ignores IPv6 answers where
+/// it sees no way to the IPv6 Internet (`dns-accept-family auto`, the default since 3.3), and the lab has none.
 fn beginning(stage: &Stage, names: &Names) -> String {
     format!(
-        "global\n stats socket {} level admin\nresolvers lab\n nameserver n {}\n hold valid 1s\n hold obsolete 1s\n \
-         timeout resolve 1s\n timeout retry 1s\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout \
+        "global\n stats socket {} level admin\n.if version_atleast(3.3)\n dns-accept-family ipv4,ipv6\n.endif\n\
+         resolvers lab\n nameserver n {}\n hold valid 1s\n hold obsolete 1s\n timeout resolve 1s\n timeout retry 1s\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout \
          server 1h\n",
         stage.path("stats").display(),
         names.address()

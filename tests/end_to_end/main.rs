@@ -86,6 +86,7 @@ fn main() {
         strategy::TABLEFLIP,
         takeover::TESTS,
         takeover::killed::TESTS,
+        takeover::many::TESTS,
         takeover::moved::TESTS,
         holder::TESTS,
         systemd::TESTS,

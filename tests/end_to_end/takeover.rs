@@ -1,6 +1,7 @@
 //! A Clearway that is started under the name of one that serves takes over: no client sees it.
 
 pub mod killed;
+pub mod many;
 pub mod moved;
 
 use std::time::Duration;

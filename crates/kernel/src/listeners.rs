@@ -18,6 +18,7 @@ pub use hairpins::to_themselves;
 pub use holders::{Error, Holder, Process, holders};
 pub use reserve::{Reserved, reserve};
 pub use strangers::{Managed, Stranger, strangers};
+pub use table::listening;
 pub(crate) use table::{Row, State, rows};
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A socket belongs to the network namespace in which it was made, and a Unix socket to the file system in which its
 //! file is: HAProxy would use one of another place without a word, and nobody who connects here would be served.
 
+use std::collections::HashSet;
 use std::os::unix::fs::FileTypeExt;
 
 use clearway_haproxy::inventory::{LocalAddress, SocketKind};
@@ -11,10 +12,13 @@ use tracing::info;
 
 use crate::shell::custody::Held;
 
-/// Those that can be used; an error if they are of another network.
+/// Those that can be used; an error if they are of another network. The kernel is asked once, however many there are.
 pub fn usable(sockets: Vec<Held>) -> Result<Vec<Held>, String> {
-    if let Some(elsewhere) = sockets.iter().find_map(elsewhere) {
-        return Err(elsewhere);
+    // Without `inet_diag` nothing can be said.
+    if let Ok(listening) = listeners::listening(None)
+        && let Some(elsewhere) = sockets.iter().find(|held| is_elsewhere(held, &listening))
+    {
+        return Err(format!("its socket for {} is of another network namespace", elsewhere.identity));
     }
     let is_here = |held: &Held| match &held.identity.address {
         LocalAddress::Path(path) => {
@@ -29,13 +33,14 @@ pub fn usable(sockets: Vec<Held>) -> Result<Vec<Held>, String> {
     Ok(sockets.into_iter().filter(is_here).collect())
 }
 
-/// Says so, if the kernel does not know a TCP socket in our network namespace; without `inet_diag` nothing can be said.
-fn elsewhere(held: &Held) -> Option<String> {
-    let LocalAddress::Ip(address) = held.identity.address else { return None };
-    if held.identity.kind == SocketKind::Datagram || !held.identity.listening || held.has_namespace() {
-        return None;
+/// Whether a TCP socket is not of our network namespace: not among those (by inode) that listen here. Only one that is
+/// missing there is asked for alone.
+fn is_elsewhere(held: &Held, listening: &HashSet<u64>) -> bool {
+    let LocalAddress::Ip(address) = held.identity.address else { return false };
+    let says_nothing = held.identity.kind == SocketKind::Datagram || !held.identity.listening;
+    let is_among = |inodes: &HashSet<u64>| inodes.contains(&held.identity.inode.0);
+    if says_nothing || held.has_namespace() || is_among(listening) {
+        return false;
     }
-    let known = listeners::holders(address.port(), None).ok()?;
-    let is_known = known.iter().any(|holder| u64::from(holder.inode) == held.identity.inode.0);
-    (!is_known).then(|| format!("its socket for {} is of another network namespace", held.identity))
+    listeners::listening(Some(address.port())).is_ok_and(|there| !is_among(&there))
 }

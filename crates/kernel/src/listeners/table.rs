@@ -1,5 +1,6 @@
 //! The kernel's table of TCP sockets, as `sock_diag` tells it: one dump per address family.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use netlink_packet_core::{NlasIterator, Parseable};
@@ -45,6 +46,14 @@ pub(crate) struct Row {
     pub waiting: u32,
     /// Of a listener: how many may.
     pub limit: u32,
+}
+
+/// The TCP sockets (by inode) that listen in this network namespace, at one port or at any: two dumps, however many
+/// there are. One may be missing that listens all the time, if others of its bucket in the kernel's table are closed
+/// meanwhile (`inet_diag_dump_icsk` goes on by counting).
+pub fn listening(port: Option<u16>) -> Result<HashSet<u64>, Error> {
+    let rows = rows(State::Listening, port.unwrap_or(0), &Family::ALL)?;
+    Ok(rows.into_iter().map(|row| row.inode).collect())
 }
 
 /// The rows in one state, with that local port or (0) any.

@@ -14,6 +14,7 @@ mod device;
 mod draining;
 mod entry_point;
 mod foreign_address;
+mod hints;
 mod holder;
 mod hung;
 mod intercept;
@@ -71,6 +72,7 @@ fn main() {
         intercept::closed::TESTS,
         canary::TESTS,
         obstacles::TESTS,
+        hints::TESTS,
         names::TESTS,
         shared_address::TESTS,
         reload::TESTS,

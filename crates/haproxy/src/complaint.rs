@@ -2,8 +2,8 @@
 //!
 //! Owns the reading of what HAProxy 2.4 to 3.5 write on standard error when they do not start (or start in a way
 //! that will not work). Every line is kept verbatim: HAProxy's words come first, ours are at most one line of help
-//! for causes that are known ([`Cause`]). Decides nothing and looks nothing up; whoever holds a port, the shell
-//! finds out.
+//! for causes that are known ([`Cause`]). Decides nothing and looks nothing up; what holds a port and whether a
+//! directory is there, the shell finds out.
 //!
 //! The texts were collected by making 2.6.12, 3.0.11 and 3.2.26 fail (see the tests); 2.4 and 2.5 put other words
 //! before them, which is why only the middle of a line is looked at.
@@ -11,6 +11,9 @@
 use std::borrow::Cow;
 
 mod cause;
+mod remedy;
+
+use crate::configuration::Configuration;
 
 pub use cause::Cause;
 
@@ -63,9 +66,9 @@ impl Complaint {
         essence.iter().find(|line| line.contains("[ALERT]")).or(essence.first()).copied()
     }
 
-    /// One line of help for each known cause.
-    pub fn remedies(&self) -> impl Iterator<Item = Cow<'static, str>> {
-        self.causes.iter().map(Cause::remedy)
+    /// One line of help for each known cause, where the files may be known that HAProxy was started with.
+    pub fn remedies(&self, configuration: Option<&Configuration>) -> impl Iterator<Item = Cow<'static, str>> {
+        self.causes.iter().map(move |cause| cause.remedy(configuration))
     }
 }
 

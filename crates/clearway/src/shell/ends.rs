@@ -47,8 +47,15 @@ impl Shell {
             let end = memory.explain(reaper::end(status));
             gone.insert(generation, end.clone());
             tokio::spawn(async move {
-                let words = running.words.all().await;
-                let failure = memory.blame(&end, failure::of_an_end(&end.to_string(), words, &ports));
+                let (words, how) = (running.words.all().await, end.to_string());
+                let configuration = running.configuration.take();
+                // Not in the loop: it looks at directories, which may hang.
+                let explained = tokio::task::spawn_blocking(move || {
+                    failure::of_an_end(&how, words, &ports, configuration.as_deref())
+                });
+                let unexplained =
+                    |_| Failure::new(ExitCode::Internal, format!("HAProxy did not start ({end})"));
+                let failure = memory.blame(&end, explained.await.unwrap_or_else(unexplained));
                 let _ = inner.send(Inner::Event(Event::LastWords { generation, failure }));
             });
         }

@@ -6,7 +6,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::complaint::{Cause, Complaint};
-use clearway_haproxy::configuration::ConfigurationError;
+use clearway_haproxy::configuration::{Configuration, ConfigurationError};
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Error, RemoveErrors};
@@ -96,13 +96,20 @@ fn split(code: ExitCode, doing: &str, text: &str) -> Failure {
     failure
 }
 
-/// A HAProxy that ended before it had proved itself: how, its words, and what helps.
-pub fn of_an_end(how: &str, words: Vec<String>, ports: &[u16]) -> Failure {
-    let complaint = Complaint::read(words.join("\n").as_bytes());
+/// A HAProxy that ended before it had proved itself: how, its words, and what helps. `configuration`: what it was
+/// started with. It looks at directories and sockets of this host, which may take as long as they take.
+pub fn of_an_end(
+    how: &str,
+    words: Vec<String>,
+    ports: &[u16],
+    configuration: Option<&Configuration>,
+) -> Failure {
+    let mut complaint = Complaint::read(words.join("\n").as_bytes());
+    complaint.causes.iter_mut().for_each(look_for_the_root);
     let code = complaint.causes.iter().map(code_of).next().unwrap_or(ExitCode::ConfigurationRefused);
     let said = complaint.headline().map_or(String::new(), |line| format!(": {}", without_origin(line)));
     let mut failure = Failure::new(code, format!("HAProxy did not start ({how}){said}"));
-    for remedy in complaint.remedies() {
+    for remedy in complaint.remedies(configuration) {
         // Two ports without the right to them need it once.
         if !failure.hints.iter().any(|hint| *hint == remedy) {
             failure.hints.push(remedy.into_owned());
@@ -115,8 +122,25 @@ pub fn of_an_end(how: &str, words: Vec<String>, ports: &[u16]) -> Failure {
             failure.hints.push(BESIDE.to_owned());
         }
     }
+    if words.is_empty()
+        && let Some(quiet) = configuration.and_then(|configuration| configuration.global.quiet.as_ref())
+    {
+        failure.hints.push(format!(
+            "`quiet` ({}) keeps HAProxy from saying why: leave it out and try again; `clearway check` says what is \
+             wrong in the files",
+            quiet.span
+        ));
+    }
     failure.words = words;
     failure
+}
+
+/// HAProxy says that it cannot change its root, and not why: either its directory is not there, or the right is missing.
+fn look_for_the_root(cause: &mut Cause) {
+    let Cause::CannotChangeRoot { directory } = cause else { return };
+    if std::fs::metadata(&*directory).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        *cause = Cause::RootMissing { directory: std::mem::take(directory) };
+    }
 }
 
 /// What helps who wants to come into the place of another program.

@@ -77,6 +77,8 @@ pub struct Running {
     pub worker: Option<Worker>,
     /// What it says on standard error.
     pub words: Words,
+    /// What it was started with, until it accepts: what helps if it does not come to that depends on it.
+    pub configuration: Option<Arc<Configuration>>,
     /// What tells whether the files on disk still say that.
     pub imprint: Arc<Imprint>,
     /// Our end of the master CLI.
@@ -101,6 +103,7 @@ impl Running {
     /// Takes note of the worker. It has told its number itself, so that is believed only if the process is
     /// a child of our child: a worker that lies must not make us signal somebody else.
     pub fn know_worker(&mut self, pid: u32) {
+        self.configuration = None;
         let named = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let handle = named.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
         // Looked at while the handle keeps the number from being used again.
@@ -201,6 +204,7 @@ impl Shell {
         let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
         let publics = self.redirection.names(prepared.private.as_ref().map_or(&[], |private| &private.ways));
         let configuration = prepared.configuration;
+        let started_with = Some(Arc::clone(&configuration));
         let frontend_maxconn = self.invocation.frontend_maxconn.filter(|number| *number > 0);
         let begun = thread::spawn("letting a generation prove itself", move || {
             let lines = Lines::of(&configuration);
@@ -231,6 +235,7 @@ impl Shell {
             pid: process.id(),
             worker: None,
             words,
+            configuration: started_with,
             imprint: prepared.imprint,
             master_cli,
             _stats: stats,

@@ -16,6 +16,8 @@ pub enum Handled {
     MasterWorkerNotify,
     /// `-db`
     Foreground,
+    /// `-q`: HAProxy would not say why it refuses a configuration (measured with 2.6.12 and 3.4.7).
+    Quiet,
     /// `-p FILE`
     PidFile(PathBuf),
     /// `-S ADDRESS`
@@ -40,6 +42,9 @@ impl fmt::Display for Handled {
             }
             Self::Foreground => {
                 f.write_str("`-db` is given anyway: Clearway supervises HAProxy in the foreground")
+            }
+            Self::Quiet => {
+                f.write_str("`-q` is left out: HAProxy would not say why it refuses a configuration")
             }
             Self::PidFile(file) => write!(
                 f,

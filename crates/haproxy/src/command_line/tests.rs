@@ -27,8 +27,7 @@ fn supervised(line: &str) -> String {
 
 #[test]
 fn passes_on_what_does_not_fight() {
-    let line =
-        "haproxy -f a.cfg -C /etc/haproxy -L me -m 100 -n 2000 -N 10 -V -q -de -dMtag -dr -f conf.d -4";
+    let line = "haproxy -f a.cfg -C /etc/haproxy -L me -m 100 -n 2000 -N 10 -V -de -dMtag -dr -f conf.d -4";
     let got = parse(line).unwrap();
     assert_eq!(got.purpose, Purpose::Supervise);
     assert_eq!(got.configuration, [PathBuf::from("a.cfg"), PathBuf::from("conf.d")]);
@@ -37,7 +36,7 @@ fn passes_on_what_does_not_fight() {
     assert!(got.handled.is_empty());
     assert_eq!(
         supervised(line),
-        "-W -db -f a.cfg -C /etc/haproxy -L me -m 100 -n 2000 -N 10 -V -q -de -dMtag -dr -f conf.d -4 \
+        "-W -db -f a.cfg -C /etc/haproxy -L me -m 100 -n 2000 -N 10 -V -de -dMtag -dr -f conf.d -4 \
          -S sockpair@7 -x sockpair@8 -f /proc/self/fd/9"
     );
 }
@@ -45,7 +44,7 @@ fn passes_on_what_does_not_fight() {
 #[test]
 fn takes_out_what_fights() {
     let got =
-        parse("-D -W -Ws -db -p /run/h.pid -S /run/m.sock,mode,600 -sf 12 13 -st 14 -x /run/h.sock -f a")
+        parse("-D -W -Ws -db -q -p /run/h.pid -S /run/m.sock,mode,600 -sf 12 13 -st 14 -x /run/h.sock -f a")
             .unwrap();
     assert_eq!(got.program, "haproxy");
     assert_eq!(
@@ -55,6 +54,7 @@ fn takes_out_what_fights() {
             Handled::MasterWorker,
             Handled::MasterWorkerNotify,
             Handled::Foreground,
+            Handled::Quiet,
             Handled::PidFile("/run/h.pid".into()),
             Handled::MasterCli("/run/m.sock,mode,600".into()),
             Handled::Finish(vec!["12".into(), "13".into()]),
@@ -74,7 +74,7 @@ fn takes_out_what_fights() {
 fn the_overlay_is_last_also_behind_dashes() {
     assert_eq!(
         supervised("haproxy -f a -q -- b -c"),
-        "-W -db -f a -q -S sockpair@7 -x sockpair@8 -- b -c /proc/self/fd/9"
+        "-W -db -f a -S sockpair@7 -x sockpair@8 -- b -c /proc/self/fd/9"
     );
     let got = parse("haproxy -f a -- b -c").unwrap();
     assert_eq!(got.configuration, [PathBuf::from("a"), PathBuf::from("b"), PathBuf::from("-c")]);
@@ -110,14 +110,14 @@ fn reads_letters_as_haproxy_does() {
     assert_eq!(parse("-file a").unwrap().configuration, [PathBuf::from("a")]);
     // `-f` takes the next word even if it looks like an option.
     assert_eq!(parse("-f -c").unwrap().configuration, [PathBuf::from("-c")]);
-    assert_eq!(parse("-f a -dt quic:level=3 -q").unwrap().passed, ["-f", "a", "-dt", "quic:level=3", "-q"]);
+    assert_eq!(parse("-f a -dt quic:level=3 -q").unwrap().passed, ["-f", "a", "-dt", "quic:level=3"]);
     let limited = parse("-f a -N 50").unwrap();
     assert_eq!(
         (limited.frontend_maxconn, limited.passed),
         (Some(50), ["-f", "a", "-N", "50"].map(OsString::from).to_vec())
     );
     // An option of some future HAProxy goes through with its words.
-    assert_eq!(parse("-f a -Y 3 -q").unwrap().passed, ["-f", "a", "-Y", "3", "-q"]);
+    assert_eq!(parse("-f a -Y 3 -q").unwrap().passed, ["-f", "a", "-Y", "3"]);
 }
 
 #[test]

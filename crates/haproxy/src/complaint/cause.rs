@@ -1,13 +1,12 @@
-//! The causes that are known, how each is recognised, and what helps.
+//! The causes that are known, and how each is recognised.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// Why HAProxy did not start, or will not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// `user` or `uid` together with `usesrc`, which HAProxy does not take without `setcap`.
-    UserWithTransparency,
+    /// `user` or `uid` together with `usesrc`, `set-mark` or the like, which HAProxy does not take without `setcap`.
+    UserWithRights,
     /// Another process has the address.
     AddressInUse {
         /// The address as HAProxy names it.
@@ -22,13 +21,30 @@ pub enum Cause {
     AddressNotHere {
         /// The address as HAProxy names it.
         address: String,
+        /// The line that wants it, `file:line`; empty before 2.5, which does not name it.
+        place: String,
+    },
+    /// A Unix socket in a directory that is not there.
+    DirectoryMissing {
+        /// The path of the socket.
+        path: String,
+    },
+    /// A `pidfile` that cannot be written; HAProxy does not say why.
+    PidFile {
+        /// The file.
+        file: String,
     },
     /// `user` or `uid` without the right to change it.
     CannotChangeUser,
     /// `group` or `gid` without the right to change it.
     CannotChangeGroup,
-    /// `chroot` without the right to do so, or into a directory that is not there.
+    /// `chroot` without the right to do so, or into a directory that is not there: HAProxy does not say which.
     CannotChangeRoot {
+        /// The directory.
+        directory: String,
+    },
+    /// `chroot` into a directory that is not there, as far as its caller has looked: no line of HAProxy tells it.
+    RootMissing {
         /// The directory.
         directory: String,
     },
@@ -94,10 +110,12 @@ impl Cause {
         // `... for [127.0.0.1:80].` since 3.0, `... for [127.0.0.1:80]` or ` [127.0.0.1:80]` before.
         let (_, address) = rest.trim_end_matches(['.', ' ']).strip_suffix(']')?.split_once('[')?;
         let address = address.to_owned();
+        let place = || between(line, "Binding [", "]").unwrap_or_default();
         match reason {
             "Address already in use" => Some(Self::AddressInUse { address }),
             "Permission denied" => Some(Self::BindDenied { address }),
-            "Cannot assign requested address" => Some(Self::AddressNotHere { address }),
+            "Cannot assign requested address" => Some(Self::AddressNotHere { address, place: place() }),
+            "No such file or directory" => Some(Self::DirectoryMissing { path: address }),
             _ => None,
         }
     }
@@ -105,7 +123,7 @@ impl Cause {
     fn of_rights(line: &str) -> Option<Self> {
         let says = |text: &str| line.contains(text);
         Some(if says("require full privileges, so global.uid cannot be changed") {
-            Self::UserWithTransparency
+            Self::UserWithRights
         } else if says("capabilities to preserve using capset()") {
             Self::RightNotHeld
         } else if says("Cannot set uid ") {
@@ -151,6 +169,9 @@ impl Cause {
         if let Some(host) = between(line, "could not resolve address '", "'") {
             return Some(Self::Unresolved { host });
         }
+        if let Some(file) = after(line, "Cannot create pidfile ") {
+            return Some(Self::PidFile { file: file.trim_end().to_owned() });
+        }
         let says = |text: &str| line.contains(text);
         if says("Missing LF on last line") {
             Some(Self::LastLineOpen)
@@ -165,82 +186,13 @@ impl Cause {
     pub fn address(&self) -> Option<SocketAddr> {
         let (Self::AddressInUse { address }
         | Self::BindDenied { address }
-        | Self::AddressNotHere { address }) = self
+        | Self::AddressNotHere { address, .. }) = self
         else {
             return None;
         };
         // HAProxy writes IPv6 addresses without brackets.
         let (host, port) = address.rsplit_once(':')?;
         Some(SocketAddr::new(host.trim_matches(['[', ']']).parse().ok()?, port.parse().ok()?))
-    }
-
-    /// One line of help, without a period at its end.
-    pub fn remedy(&self) -> Cow<'static, str> {
-        match self {
-            Self::UserWithTransparency => "HAProxy up to 2.9 cannot change its user and use clients' addresses \
-                (`usesrc`) at once: leave `user` and `uid` out, or use HAProxy 3.0 or later"
-                .into(),
-            Self::AddressInUse { address } => {
-                format!("another process listens on {address}: stop it or bind another address").into()
-            }
-            Self::BindDenied { address } if address.starts_with('/') => {
-                format!("HAProxy may not create {address}: make its directory writable").into()
-            }
-            Self::BindDenied { .. } => "a port below 1024 needs a right: add `--cap-add=NET_BIND_SERVICE` to \
-                `docker run`, or bind a port from 1024 on"
-                .into(),
-            Self::AddressNotHere { address } if self.address().is_some_and(|a| a.is_ipv6()) => format!(
-                "this host does not have {address}: add `v6only` to the bind line, so that Clearway can make the \
-                 socket for HAProxy, or `transparent`"
-            )
-            .into(),
-            Self::AddressNotHere { address } => {
-                format!("this host does not have {address}: add the address, or `transparent` to the bind line").into()
-            }
-            Self::CannotChangeUser => {
-                "`user` and `uid` need a right: add `--cap-add=SETUID` to `docker run`, or leave them out".into()
-            }
-            Self::CannotChangeGroup => {
-                "`group` and `gid` need a right: add `--cap-add=SETGID` to `docker run`, or leave them out".into()
-            }
-            Self::CannotChangeRoot { directory } => format!(
-                "`chroot` needs a right and the directory: add `--cap-add=SYS_CHROOT` to `docker run`, and check \
-                 that {directory} exists"
-            )
-            .into(),
-            Self::RightNotHeld => "HAProxy may not change its user and keep what `setcap` names: add \
-                `--cap-add=SETUID` to `docker run`, and what it names (`--cap-add=NET_RAW`)"
-                .into(),
-            Self::UnknownKeyword { keyword, .. } if keyword == "setcap" => {
-                "`setcap` came with HAProxy 2.9: leave it out, or use a newer HAProxy".into()
-            }
-            Self::UnknownKeyword { keyword, place } => {
-                format!("this HAProxy does not know `{keyword}` ({place}): check the spelling and its version").into()
-            }
-            Self::Certificate { file } => {
-                format!("check that {file} exists, and is a PEM file with a certificate and its key").into()
-            }
-            Self::TooFewFiles { wanted, .. } => format!(
-                "HAProxy wants {wanted} open files: add `--ulimit nofile={wanted}` to `docker run`, or lower `maxconn`"
-            )
-            .into(),
-            Self::ConfigurationDenied { path } => {
-                format!("make {path} readable for the user that HAProxy is started as").into()
-            }
-            Self::ConfigurationMissing { path } => format!("check that {path} is mounted there").into(),
-            Self::Unresolved { host } => format!(
-                "`{host}` has no address yet: add `init-addr last,libc,none` and a `resolvers` section, so that \
-                 HAProxy starts without it"
-            )
-            .into(),
-            Self::UnknownUser { name } => {
-                format!("the image has no user `{name}`: create it, or name another").into()
-            }
-            Self::LastLineOpen => "end the last line of the file with a newline".into(),
-            Self::SocketsNotReceived => {
-                "HAProxy bound its addresses for itself: connections that waited were not handed over".into()
-            }
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! fail, mostly with `setpriv --bounding-set=-...`; verbatim but for the paths.
 
 use super::*;
+use crate::configuration::SourceFile;
 use proptest::prelude::*;
 
 fn causes(text: &str) -> Vec<Cause> {
@@ -52,6 +53,14 @@ const NO_SETGID_3_2: &str = "\
 [ALERT]    (12367) : [haproxy.main()] Cannot set gid 65534.
 [WARNING]  (12365) : Failed to load worker (12367) exited with code 1 (Exit)
 ";
+const NO_DIRECTORY_2_6: &str = "[ALERT]    (5643) : Binding [a.cfg:2] for frontend GLOBAL: cannot bind UNIX socket (No such file or directory) [/no/such/dir/s.sock]\n";
+const NO_DIRECTORY_3_4: &str = "[ALERT]    (5661) : Binding [a.cfg:2] for frontend GLOBAL: protocol unix_stream: cannot bind UNIX socket (No such file or directory) [/no/such/dir/s.sock].\n";
+const PIDFILE_3_4: &str = "[ALERT]    (5720) : [haproxy.main()] Cannot create pidfile /no/such/dir/pid\n";
+const PEER_2_6: &str = "[ALERT]    (6119) : Binding [a.cfg:3] for proxy me: cannot bind socket (Cannot assign requested address) for [10.9.9.9:1024]\n";
+const STATS_3_4: &str = "[ALERT]    (5389) : Binding [a.cfg:2] for frontend GLOBAL: protocol tcpv4: cannot bind socket (Cannot assign requested address) for [10.9.9.9:1025].\n";
+const PROGRAM_3_4: &str =
+    "[ALERT]    (23728) : config : parsing [prog.cfg:1]: unknown keyword 'program' out of section.\n";
+
 const NO_CHROOT_2_6: &str = "[ALERT]    (12190) : [haproxy.main()] Cannot chroot(/tmp).\n";
 const NO_RAW_3_0: &str = "\
 [ALERT]    (12240) : Failed to preset the capabilities to preserve using capset(): Operation not permitted
@@ -88,13 +97,19 @@ const UNIX_DENIED: &str = "[ALERT]    (1) : Binding [/h/c.cfg:7] for proxy f: pr
 fn knows_what_it_has_seen() {
     let address = |address: &str| address.to_owned();
     for (text, want) in [
-        (FULL_PRIVILEGES_2_6, Cause::UserWithTransparency),
-        (FULL_PRIVILEGES_3_2, Cause::UserWithTransparency),
+        (FULL_PRIVILEGES_2_6, Cause::UserWithRights),
+        (FULL_PRIVILEGES_3_2, Cause::UserWithRights),
         (IN_USE_2_6, Cause::AddressInUse { address: address("127.0.0.1:18095") }),
         (IN_USE_3_0, Cause::AddressInUse { address: address("127.0.0.1:18095") }),
         (LOW_PORT_3_2, Cause::BindDenied { address: address("127.0.0.1:81") }),
-        (NOT_HERE_2_6, Cause::AddressNotHere { address: address("2001:db8::7:18093") }),
-        (NOT_HERE_3_0, Cause::AddressNotHere { address: address("198.51.100.7:18093") }),
+        (
+            NOT_HERE_2_6,
+            Cause::AddressNotHere { address: address("2001:db8::7:18093"), place: "/work/c.cfg:7".into() },
+        ),
+        (
+            NOT_HERE_3_0,
+            Cause::AddressNotHere { address: address("198.51.100.7:18093"), place: "/h/c.cfg:7".into() },
+        ),
         (UNIX_DENIED, Cause::BindDenied { address: address("/run/x/a.sock") }),
         (NO_SETUID_2_6, Cause::CannotChangeUser),
         (NO_SETGID_3_2, Cause::CannotChangeGroup),
@@ -110,11 +125,15 @@ fn knows_what_it_has_seen() {
         (RESOLVE_3_2, Cause::Unresolved { host: "no.such.host.invalid".into() }),
         (USER_2_6, Cause::UnknownUser { name: "nobodyxx".into() }),
         (LF_2_6, Cause::LastLineOpen),
+        (NO_DIRECTORY_2_6, Cause::DirectoryMissing { path: "/no/such/dir/s.sock".into() }),
+        (NO_DIRECTORY_3_4, Cause::DirectoryMissing { path: "/no/such/dir/s.sock".into() }),
+        (PIDFILE_3_4, Cause::PidFile { file: "/no/such/dir/pid".into() }),
+        (PROGRAM_3_4, Cause::UnknownKeyword { keyword: "program".into(), place: "prog.cfg:1".into() }),
         (NO_SOCKETS_2_6, Cause::SocketsNotReceived),
     ] {
         let cause = only(text);
         assert_eq!(cause, want);
-        let remedy = cause.remedy();
+        let remedy = cause.remedy(None);
         assert!(!remedy.contains('\n') && !remedy.contains("  ") && !remedy.ends_with('.'), "{remedy}");
     }
 }
@@ -130,10 +149,25 @@ fn names_the_flag_to_add() {
         (NOT_HERE_2_6, "`v6only`"),
         (FILES_3_0, "--ulimit nofile=2000051"),
     ] {
-        assert!(only(text).remedy().contains(flag), "{flag}");
+        assert!(only(text).remedy(None).contains(flag), "{flag}");
     }
-    assert!(!only(UNIX_DENIED).remedy().contains("cap-add"));
-    assert!(!only(NOT_HERE_3_0).remedy().contains("v6only"));
+    assert!(!only(UNIX_DENIED).remedy(None).contains("cap-add"));
+    assert!(!only(NOT_HERE_3_0).remedy(None).contains("v6only"));
+}
+
+#[test]
+fn knows_by_the_files_which_line_wants_an_address() {
+    let text = "global\n stats socket ipv4@10.9.9.9:1025\n peer me 10.9.9.9:1024\n user x\n";
+    let file = SourceFile { name: "a.cfg".into(), path: "/a.cfg".into(), bytes: text.as_bytes().to_vec() };
+    let files = Configuration::scan(vec![file], &|_| None);
+    assert!(only(STATS_3_4).remedy(Some(&files)).contains("to the `stats socket` line"));
+    let peer = only(PEER_2_6);
+    assert!(peer.remedy(Some(&files)).contains("`bind 10.9.9.9:1024` and `server NAME`"));
+    assert!(peer.remedy(None).contains("to the bind line"));
+    // Nothing in these files is transparent.
+    let user = only(FULL_PRIVILEGES_2_6);
+    assert!(!user.remedy(Some(&files)).contains("usesrc") && user.remedy(None).contains("usesrc"));
+    assert!(only(PROGRAM_3_4).remedy(None).contains("has removed `program`"));
 }
 
 #[test]
@@ -161,7 +195,7 @@ proptest! {
     fn never_panics(text in "(cannot bind socket \\(|Permission denied|\\)|\\[|\\]|[a-z:.' ]|Cannot raise FD limit to |pen configuration |unknown keyword '| : |,){0,12}") {
         let complaint = Complaint::read(text.as_bytes());
         for cause in &complaint.causes {
-            let _ = (cause.address(), cause.remedy());
+            let _ = (cause.address(), cause.remedy(None));
         }
         let _ = complaint.essence();
     }

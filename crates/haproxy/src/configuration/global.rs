@@ -44,6 +44,8 @@ pub struct Global {
     pub default_path: Option<Setting>,
     /// `zero-warning`
     pub zero_warning: Option<Setting>,
+    /// `quiet`: HAProxy may not say why it refuses a configuration (up to 3.0 it does not, measured with 2.6.12).
+    pub quiet: Option<Setting>,
     /// `noreuseport`: no second socket can be bound to an address; `-dR` does the same.
     pub noreuseport: Option<Setting>,
 }
@@ -79,6 +81,7 @@ impl Global {
             "hard-stop-after" => &mut self.hard_stop_after,
             "default-path" => &mut self.default_path,
             "zero-warning" => &mut self.zero_warning,
+            "quiet" => &mut self.quiet,
             "noreuseport" => &mut self.noreuseport,
             _ => return None,
         })

@@ -145,7 +145,7 @@ pub(crate) fn user_and_transparency_keep_exactly_the_rights(binary: &Binary) -> 
         UserWithTransparency::Refused => {
             check(running.ended()? == Some(1), "it started")?;
             let words = running.words()?;
-            check(words.causes == [Cause::UserWithTransparency], format!("{words:?}"))?;
+            check(words.causes == [Cause::UserWithRights], format!("{words:?}"))?;
         }
         UserWithTransparency::NeedsSetcap => {
             let status = std::fs::read_to_string(format!("/proc/{}/status", running.info()?.pid))?;

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clearway_lab::balancer::{Balancer, Kind, haproxy_program};
+use clearway_lab::kernel::processes_in;
 use clearway_lab::load::Ask;
 use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
@@ -19,6 +20,8 @@ use crate::stage::{CannotRun, SOON, Stage, assert_code, said};
 
 crate::tests![
     stick_tables_pass_through_the_local_peer,
+    stick_tables_outlive_reloads_in_quick_succession,
+    stick_tables_outlive_quick_reloads_beside_a_peer_out_of_reach,
     server_states_pass_through_their_file,
     counters_pass_through_the_stats_file,
     unix_sockets_keep_their_modes_and_owners,
@@ -104,6 +107,69 @@ fn stick_tables_pass_through_the_local_peer() -> Result<()> {
         }
         end(&mut balancer)
     })
+}
+
+fn stick_tables_outlive_reloads_in_quick_succession() -> Result<()> {
+    quick_reloads("peerq", "")
+}
+
+fn stick_tables_outlive_quick_reloads_beside_a_peer_out_of_reach() -> Result<()> {
+    // Port 9 of a loopback address refuses; HAProxy tries again and again, and does not know that it is alone.
+    quick_reloads("peerr", "    peer other 127.0.0.77:9\n")
+}
+
+/// Reloads that follow one another before the newest process would have given up to be taught (five seconds).
+fn quick_reloads(name: &str, other: &str) -> Result<()> {
+    with_both(name, |stage, kind| {
+        let table = "    stick-table type string size 1k expire 1h store gpc0 peers mates\n";
+        let text =
+            stage.plain() + "peers mates\n    peer me 127.0.0.1:10000\n" + other + "backend counts\n" + table;
+        let socket = with_socket(stage, &text)?;
+        let mut balancer = start(stage, kind)?;
+        // The very first process has nobody to learn from: it teaches after five seconds, also below `haproxy -W`.
+        eventually(SOON, "HAProxy to know that it is alone", || {
+            ask(&socket, "show peers").ok()?.contains("resync_timeout=<PAST>").then_some(())
+        })?;
+        ask(&socket, "set table counts key somebody data.gpc0 42")?;
+        for round in 1..=5 {
+            reload(&mut balancer, &socket)?;
+            eventually_because(SOON, "the entry to be there", || {
+                let answer = ask(&socket, "show table counts")?;
+                ensure!(answer.contains("key=somebody") && answer.contains("gpc0=42"), "{answer}");
+                Ok(())
+            })
+            .with_context(|| format!("reload {round}"))?;
+            if kind == Kind::Clearway {
+                look_at_the_stand_in(stage, &balancer, round == 2)?;
+            }
+        }
+        end(&mut balancer)?;
+        if kind == Kind::Clearway { stage.assert_clean() } else { Ok(()) }
+    })
+}
+
+/// There is one process that HAProxy is told of as its predecessor; it has nothing open, and if it dies, the next reload
+/// gets another.
+fn look_at_the_stand_in(stage: &Stage, balancer: &Balancer, kill: bool) -> Result<()> {
+    let processes = processes_in(&stage.hosts.balancer)?;
+    let found: Vec<u32> = processes
+        .iter()
+        .filter(|(_, line)| line.starts_with("clearway-stand-in"))
+        .map(|(pid, _)| *pid)
+        .collect();
+    let [pid] = found[..] else { bail!("stand-ins: {found:?} of {processes:?}") };
+    let mut open: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
+        open.push(std::fs::read_link(entry?.path())?.display().to_string());
+    }
+    ensure!(open.iter().all(|target| target == "/dev/null"), "open in the stand-in: {open:?}");
+    if kill {
+        balancer.kill_descendant(pid)?;
+        eventually(SOON, "the stand-in to be reaped", || {
+            (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+        })?;
+    }
+    Ok(())
 }
 
 fn server_states_pass_through_their_file() -> Result<()> {

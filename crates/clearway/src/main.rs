@@ -29,6 +29,9 @@ mod upkeep;
 mod watch;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = shell::stand_in::was_asked_for(&mut std::env::args_os()) {
+        return code.into();
+    }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let code = match entry::route(arguments) {
         entry::Entry::Supervise(arguments) => match cli::settings(None, |name| std::env::var_os(name)) {

@@ -55,6 +55,7 @@ mod reading;
 pub mod reaper;
 pub mod redirection;
 mod servers;
+pub mod stand_in;
 mod succession;
 mod switch;
 pub mod thread;
@@ -76,6 +77,7 @@ use prepare::Prepared;
 use reading::{Chosen, Known};
 use redirection::{Redirection, Turned};
 use servers::Servers;
+use stand_in::StandIn;
 use switch::{Cancel, Manners, Switch};
 
 /// What threads and tasks of the shell tell the loop.
@@ -180,6 +182,8 @@ pub struct Shell {
     committed: Option<Generation>,
     /// Who serves.
     serving: Option<Serving>,
+    /// What a generation is told of as its predecessor.
+    stand_in: StandIn,
     /// Where new clients are sent, if generations have private ports.
     redirection: Redirection,
     /// Who listened where we do before we did.
@@ -238,6 +242,7 @@ impl Shell {
             kept_by_predecessor: None,
             committed: None,
             serving: None,
+            stand_in: StandIn::default(),
             redirection: Redirection::default(),
             others: Others::default(),
             residue: false,
@@ -580,6 +585,7 @@ impl Shell {
 
     fn leave(&mut self, code: ExitCode) -> ExitCode {
         self.place.leave();
+        self.stand_in.end();
         if let Err(error) = self.redirection.remove() {
             self.residue = true;
             error!(

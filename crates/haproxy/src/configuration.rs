@@ -169,6 +169,11 @@ impl Configuration {
         !self.transparent.is_empty()
     }
 
+    /// Whether there is a `peers` section, over which stick tables pass from an old process to a new one.
+    pub fn has_peers(&self) -> bool {
+        self.sections.iter().any(|section| section.keyword == "peers")
+    }
+
     /// The stream addresses that are known without asking anybody, port ranges written out, with their lines.
     /// Lazy: a hostile file may name millions.
     pub fn tcp_addresses(&self) -> impl Iterator<Item = (&Bind, SocketAddr)> {

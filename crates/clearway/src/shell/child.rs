@@ -148,6 +148,11 @@ pub fn spawn(
     command.spawn()
 }
 
+/// Takes every capability from this process for good. Between fork and exec: plain system calls only.
+pub fn give_all_rights_up() -> io::Result<()> {
+    give_rights_up(CapabilitySet::empty())
+}
+
 /// Takes everything but `kept` from this process for good: a later exec as root does not bring it back.
 fn give_rights_up(kept: CapabilitySet) -> io::Result<()> {
     let sets = rustix::thread::capabilities(None)?;

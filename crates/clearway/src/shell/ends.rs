@@ -32,6 +32,7 @@ impl Shell {
         }
         let mut gone = BTreeMap::new();
         for (pid, status) in reaper::reap() {
+            self.stand_in.reaped(pid);
             let Some(generation) = self.running.iter().find(|(_, one)| one.pid == pid).map(|(g, _)| *g)
             else {
                 continue;

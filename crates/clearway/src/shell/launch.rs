@@ -177,6 +177,7 @@ impl Shell {
             overlay: numbers.overlay.path(),
             master_cli: Some(numbers.master_cli),
             sockets_from: handover.is_some().then_some(numbers.sockets),
+            told: self.predecessor_of(&prepared.configuration),
             copies: self.copies(&prepared.files, &mut descriptors).map_err(|error| cannot("copy", &error))?,
         };
         let arguments: Vec<OsString> = self.invocation.supervised_arguments(&files);
@@ -256,6 +257,13 @@ impl Shell {
         } else if !self.succession.has_predecessor() {
             self.others.begin_with(&self.custody);
         }
+    }
+
+    /// The pid that a generation from these files is told of as its predecessor, if one drains for it that may have
+    /// stick tables to pass on.
+    fn predecessor_of(&mut self, configuration: &Configuration) -> Option<u32> {
+        let drains = self.serving.is_some() || self.succession.has_predecessor();
+        if drains && configuration.has_peers() { self.stand_in.pid() } else { None }
     }
 
     /// What a generation from these files is to bind beside the one that serves.

@@ -1,6 +1,6 @@
 //! The argument vector of one generation.
 //!
-//! `haproxy -W -db <passed on> -S sockpair@M -x sockpair@N -f <overlay>`; where the user wrote `--`, the
+//! `haproxy -W -db <passed on> -sf PID -S sockpair@M -x sockpair@N -f <overlay>`; where the user wrote `--`, the
 //! overlay follows the files behind it. The overlay is the last file in any case, so that it has the last
 //! word in `global`.
 
@@ -47,6 +47,9 @@ pub struct GenerationFiles {
     /// that fails or is missing for one second is only a line on stderr: HAProxy then binds for itself
     /// (measured with 2.6.12, 3.0.11, 3.2.26), so prove the adoption ([`crate::inventory::adoption`]).
     pub sockets_from: Option<ChildFd>,
+    /// The pid that HAProxy is told of as its predecessor (`-sf`), and that it sends `SIGUSR1`: with one it waits for
+    /// its local peer to teach it the stick tables, without one it does not (`nb_oldpids` in `peers.c`, 2.4 to 3.5).
+    pub told: Option<u32>,
     /// Files to be read instead of those that the user named, in their order: copies of what they said before.
     pub copies: Option<Vec<PathBuf>>,
 }
@@ -61,6 +64,9 @@ impl Invocation {
                 arguments.extend(self.passed_without_files());
                 arguments.extend(copies.iter().flat_map(|copy| ["-f".into(), copy.clone().into_os_string()]));
             }
+        }
+        if let Some(pid) = files.told {
+            arguments.extend(["-sf".into(), pid.to_string().into()]);
         }
         if let Some(fd) = files.master_cli {
             arguments.extend(["-S".into(), fd.sockpair().into()]);

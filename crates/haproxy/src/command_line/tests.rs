@@ -11,6 +11,7 @@ fn files() -> GenerationFiles {
         overlay: ChildFd(9).path(),
         master_cli: Some(ChildFd(7)),
         sockets_from: Some(ChildFd(8)),
+        told: None,
         copies: None,
     }
 }

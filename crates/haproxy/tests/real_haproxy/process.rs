@@ -94,6 +94,7 @@ impl Start<'_> {
             overlay: OVERLAY.path(),
             master_cli: Some(MASTER),
             sockets_from: asks.then_some(SOCKETS),
+            told: None,
             copies: None,
         };
 

@@ -25,6 +25,7 @@ mod modules;
 mod names;
 mod obstacles;
 mod parity;
+mod paths;
 mod reload;
 mod repair;
 mod residue;
@@ -98,6 +99,7 @@ fn main() {
         device::TESTS,
         kinds::TESTS,
         parity::TESTS,
+        paths::TESTS,
         residue::TESTS,
         repair::TESTS,
         supervision::TESTS,

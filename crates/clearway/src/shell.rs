@@ -48,6 +48,7 @@ mod keeper;
 mod launch;
 mod memory;
 mod neighbours;
+mod paths;
 mod prepare;
 mod program;
 mod prove;
@@ -153,6 +154,8 @@ pub struct Shell {
     /// For which generation the files are read and looked at.
     preparing: Option<Generation>,
     reading: thread::Single,
+    /// The same for the paths of Unix sockets.
+    looking: thread::Single,
     /// The same for the status.
     comparing: thread::Single,
     prepared: BTreeMap<Generation, Prepared>,
@@ -225,6 +228,7 @@ impl Shell {
             custody: Arc::default(),
             preparing: None,
             reading: thread::Single::default(),
+            looking: thread::Single::default(),
             comparing: thread::Single::default(),
             prepared: BTreeMap::new(),
             configurations: BTreeMap::new(),

@@ -17,6 +17,7 @@
 //! | [`listeners`] | who listens on a port; listening on an address that is not here |
 //! | [`steering`] | which of the sockets of one address get the new clients |
 //! | [`queues`] | who waits at a listening socket, and when nobody does any more |
+//! | [`paths`] | whether the path of a Unix socket still leads to it |
 //! | [`canary`] | whether the way that clients take works: connections that prove it |
 //! | [`transparency`] | may this process make transparent sockets |
 //! | [`capabilities`] | what this process may do |
@@ -39,6 +40,7 @@ mod modules;
 pub mod netlink;
 pub mod nft;
 pub mod others;
+pub mod paths;
 pub mod plumbing;
 pub mod queues;
 pub mod routing;

@@ -26,7 +26,7 @@ use super::child::Rights;
 use super::custody::{Custody, Held};
 use super::reading::{Chosen, Files, Known};
 use super::redirection::Private;
-use super::{Shell, devices, failure, program::Program, servers};
+use super::{Shell, devices, failure, paths, program::Program, servers};
 use crate::{intercept, log};
 
 /// How many different conditions HAProxy is asked about: each costs a process.
@@ -43,7 +43,7 @@ pub struct Prepared {
     pub imprint: Arc<Imprint>,
     /// The overlay's text.
     pub overlay: Overlay,
-    /// Sockets in custody that it is not offered, by inode: they hear nothing any more.
+    /// Sockets in custody that it is not offered, by inode: they hear nothing any more, or no client reaches them.
     pub left_out: HashSet<u64>,
     /// Sockets made for addresses that this host does not have.
     pub made: Vec<Held>,
@@ -58,7 +58,7 @@ pub struct Prepared {
 impl Shell {
     /// Prepares a generation whose configuration is known, or says why there will be none.
     pub fn prepare(&mut self, chosen: Chosen) -> Result<Prepared, Failure> {
-        let Chosen { mut files, known: Known { mut configuration, imprint }, .. } = chosen;
+        let Chosen { mut files, known: Known { mut configuration, imprint }, moved, .. } = chosen;
         let version = self.program.version()?;
         self.check_memory(&imprint)?;
         self.say_once(configuration.fighting.iter().map(ToString::to_string));
@@ -94,7 +94,8 @@ impl Shell {
         } else {
             Needs::NotNeeded
         };
-        let left_out = devices::left_out(&self.custody, &configuration);
+        let mut left_out = devices::left_out(&self.custody, &configuration);
+        left_out.extend(paths::left_out(&self.custody, &moved, &configuration));
         let made = make_foreign(&configuration, &self.custody, &left_out);
         let rights = Rights::for_files(configuration.files.iter().map(|file| &*file.bytes));
         let private = self.private_ports(&configuration)?;

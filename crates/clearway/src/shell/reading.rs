@@ -6,7 +6,8 @@
 //!    |- Prepare ----> read ------------------------> the files, READING at most (COPY_AFTER after a crash)
 //!    |               choose <----------------------- Inner::Read
 //!    |                what is on disk, or a copy
-//!    |               Watch::follow ----------------> a look at the files that it names, FOLLOWING at most
+//!    |               Watch::follow, paths::look ---> a look at the files that it names, and at those of the Unix
+//!    |                                               sockets in custody, FOLLOWING at most
 //!    |               prepare_generation <----------- Inner::Followed
 //!    |<--- Prepared
 //! ```
@@ -22,12 +23,13 @@ use clearway_core::supervisor::{Event, Failure, Source};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::{self, Drift, Imprint};
+use clearway_kernel::paths::Moved;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tracing::warn;
 
 use super::thread::Single;
-use super::{Inner, Shell, failure};
+use super::{Inner, Shell, failure, paths};
 
 /// How long the files may take: they have 64 MiB at most, and HAProxy reads them again.
 const READING: Duration = Duration::from_secs(5);
@@ -80,6 +82,8 @@ pub struct Chosen {
     pub files: Files,
     /// What that says.
     pub known: Known,
+    /// The sockets in custody whose path leads elsewhere.
+    pub moved: Vec<Moved>,
 }
 
 impl Shell {
@@ -122,7 +126,7 @@ impl Shell {
         if self.preparing != Some(generation) {
             return Event::TimePassed;
         }
-        let chosen = match self.choose(generation, source, read) {
+        let mut chosen = match self.choose(generation, source, read) {
             Ok(chosen) => chosen,
             Err(failure) => return Event::Failed { generation, failure },
         };
@@ -131,10 +135,21 @@ impl Shell {
             Files::AsNamed => self.watch.follow(&chosen.known.configuration, &self.invocation),
             Files::Copies(_) => None,
         };
-        let Some(followed) = followed else { return self.prepare_generation(chosen) };
+        let looked = paths::look(&self.looking, &self.custody);
+        if followed.is_none() && looked.is_none() {
+            return self.prepare_generation(chosen);
+        }
         let inner = self.inner.clone();
+        let until = Instant::now() + FOLLOWING;
         tokio::spawn(async move {
-            let _ = timeout(FOLLOWING, followed).await;
+            if let Some(followed) = followed {
+                let _ = timeout_at(until.into(), followed).await;
+            }
+            if let Some(looked) = looked
+                && let Ok(Ok(moved)) = timeout_at(until.into(), looked).await
+            {
+                chosen.moved = moved;
+            }
             let _ = inner.send(Inner::Followed(chosen));
         });
         Event::TimePassed
@@ -151,7 +166,7 @@ impl Shell {
         let Source::Served(former) = source else {
             let known = read?;
             self.configurations.insert(generation, known.clone());
-            return Ok(Chosen { generation, files: Files::AsNamed, known });
+            return Ok(Chosen { generation, files: Files::AsNamed, known, moved: Vec::new() });
         };
         let Some(served) = self.configurations.get(&former).cloned() else {
             let message = format!("the configuration of generation {former} is forgotten");
@@ -159,7 +174,7 @@ impl Shell {
         };
         match read {
             Ok(now) if now.configuration.files == served.configuration.files => {
-                return Ok(Chosen { generation, files: Files::AsNamed, known: served });
+                return Ok(Chosen { generation, files: Files::AsNamed, known: served, moved: Vec::new() });
             }
             Ok(_) => warn!(
                 "the configuration on disk is not the one that served: generation {generation} is started from \
@@ -172,7 +187,7 @@ impl Shell {
             ),
         }
         let files = Files::Copies(Arc::clone(&served.configuration));
-        Ok(Chosen { generation, files, known: served })
+        Ok(Chosen { generation, files, known: served, moved: Vec::new() })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `clearway hold`: while no balancer runs at all, who connects waits and is served by the next one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, Kind, clearway_program};
@@ -62,10 +62,10 @@ fn who_connects_while_nobody_runs_waits_for_the_next() -> Result<()> {
         serving.signal(Signal::KILL)?;
         serving.wait_exit(SOON)?;
         holder.wait_for_log(from, "the balancer is gone", SOON)?;
-        let without = Instant::now();
-        while without.elapsed() < Duration::from_millis(700) {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        eventually(SOON, "clients to wait in the sockets that it holds", || {
+            let listeners = clearway_lab::kernel::listeners(&stage.hosts.balancer).ok()?;
+            (listeners.iter().map(|(_, waiting)| waiting).sum::<u32>() > 50).then_some(())
+        })?;
         let next = stage.launch(&[], &[NAMED])?;
         next.wait_for_log(0, "that a holder has kept", SOON)?;
         next.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;

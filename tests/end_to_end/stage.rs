@@ -10,8 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, Kind, clearway_program, haproxy_program};
 use clearway_lab::kernel::Snapshot;
-use clearway_lab::load::{Ask, Expect, LoadReport, Plan};
+use clearway_lab::load::{Ask, Expect, LoadReport, Lost, Plan};
 use clearway_lab::namespace::Namespace;
+use clearway_lab::process::{about_to_die, deaths};
 use clearway_lab::server::{Mode, Server};
 use clearway_lab::topology::Topology;
 use rustix::process::{Pid, Signal};
@@ -246,7 +247,7 @@ pub fn assert_nobody_lost(report: &LoadReport) -> Result<()> {
     Ok(())
 }
 
-/// Nobody may be refused or time out; what the killed process had accepted is lost, and only that.
+/// No new connection may be refused or time out; what a killed process had accepted is lost, and only that.
 pub fn assert_only_accepted_ones_lost(report: &LoadReport, kills: u64) -> Result<()> {
     let total = &report.total;
     ensure!(
@@ -254,8 +255,27 @@ pub fn assert_only_accepted_ones_lost(report: &LoadReport, kills: u64) -> Result
         "new clients were lost: {total}; {:?}",
         report.failures.first()
     );
-    ensure!(total.failed() <= kills * 20, "more was lost than could have been accepted: {total}");
     ensure!(total.ok > 0, "nobody was answered: {total}");
+    assert_lost_at_deaths(report, kills, |_| true)
+}
+
+/// What was lost was under way when a process died that this test had killed: how many these are depends on how busy
+/// the machine is. What came later nothing had accepted that died. Where others do the killing (an engine, the kernel,
+/// Clearway), its moment is not known, and the number has to do.
+pub fn assert_lost_at_deaths(report: &LoadReport, kills: u64, judged: impl Fn(&Lost) -> bool) -> Result<()> {
+    let deaths = deaths();
+    let judged = || report.lost.iter().filter(|lost| judged(lost));
+    if u64::try_from(deaths.len())? < kills {
+        let lost = judged().count();
+        ensure!(
+            u64::try_from(lost)? <= kills * 20,
+            "more was lost than could have been accepted: {}",
+            report.total
+        );
+        return Ok(());
+    }
+    let unexplained = judged().find(|lost| !deaths.iter().any(|death| death.meets(lost.begun, lost.ended)));
+    ensure!(unexplained.is_none(), "lost although nothing died meanwhile: {unexplained:?}; {}", report.total);
     Ok(())
 }
 
@@ -267,6 +287,9 @@ pub fn assert_code(status: ExitStatus, code: i32) -> Result<()> {
 
 /// Sends a signal to a process of this test that is not a child of ours.
 pub fn signal(pid: u32, signal: Signal) -> Result<()> {
+    if signal == Signal::KILL {
+        about_to_die(pid);
+    }
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process id")?;
     rustix::process::kill_process(pid, signal).context("sending a signal")
 }

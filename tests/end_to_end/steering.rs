@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::load::{Expect, LoadReport, Plan};
+use clearway_lab::process::is_alive;
 use clearway_lab::topology::FRONT;
+use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost, said};
+use crate::steps::Steps;
 
 crate::tests![
     a_specific_ipv6_address_without_v6only,
@@ -102,18 +105,22 @@ fn plain_that_becomes_transparent() -> Result<()> {
 fn a_new_generation_that_dies_is_undone() -> Result<()> {
     let stage = Stage::new("undone")?;
     stage.write(&stage.plain().replace(" v6only", ""))?;
-    let mut balancer = stage.start_with(&[], &[("CLEARWAY_SETTLE", "30s")])?;
-    for round in 2..4 {
+    let (steps, mut balancer) = Steps::start(&stage, &[])?;
+    // While it settles, and when the clients have been steered to it.
+    for (round, step) in [(2, "takes Proved"), (3, "waits Clients")] {
         let former = balancer.haproxy_processes();
+        steps.stop_at(step);
         balancer.signal(Signal::HUP)?;
-        let new = clearway_lab::wait::eventually(SOON, "the second socket of the address", || {
+        steps.wait()?;
+        let new = eventually(SOON, "the second socket of the address", || {
             let listening = clearway_lab::kernel::ss(&stage.hosts.balancer, &["-tlnH"]).ok()?;
             let twice = listening.iter().filter(|line| line.contains(&stage.fronts()[1].to_string())).count();
             let new = balancer.haproxy_processes().into_iter().find(|pid| !former.contains(pid))?;
             (twice == 2).then_some(new)
         })?;
-        std::thread::sleep(Duration::from_millis(500)); // clients are to be steered by now
         balancer.kill_descendant(new)?;
+        eventually(SOON, "it to be dead", || (!is_alive(new)).then_some(()))?;
+        steps.go_on();
         balancer.wait_for_log(0, &format!("generation {round} came to nothing"), SOON)?;
         let plan = Plan::closed(&stage.fronts(), 32, Duration::from_secs(1));
         let load = clearway_lab::load::start(&stage.hosts.client, plan.from(stage.hosts.client_addresses()))?;

@@ -137,6 +137,12 @@ impl Steps {
         })
     }
 
+    /// Waits until Clearway has come to a step of this name since [`Steps::take_seen`], without stopping there.
+    pub fn wait_until_seen(&self, step: &str) -> Result<()> {
+        let seen = || self.0.state().seen.iter().any(|one| one == step).then_some(());
+        eventually(SOON, &format!("Clearway to come to `{step}`"), seen)
+    }
+
     /// Lets Clearway take the step that it stands before.
     pub fn go_on(&self) {
         self.0.go_on();

@@ -391,8 +391,10 @@ fn who_has_come_to_a_generation_that_is_undone_is_served() -> Result<()> {
     host.nft(&format!("table inet full {{\n{chains}}}"))?;
     let position = balancer.log_position()?;
     steps.go_on();
-    // As long as it waits, it has not said that it failed.
+    // As long as it waits, it has not said that it failed. Longer would prove more, shorter less.
     std::thread::sleep(Duration::from_millis(300));
+    let log = balancer.stderr_since(position)?;
+    ensure!(!log.contains("generation 1 serves on"), "it did not wait for who has come: {log}");
     signal(newest, Signal::CONT)?;
     balancer.wait_for_log(position, "generation 1 serves on", SOON)?;
     assert_nobody_lost(&load.finish_after(50)?)?;

@@ -3,20 +3,22 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::Balancer;
 use clearway_lab::load::{Ask, Expect, RunningLoad};
+use clearway_lab::process::is_alive;
 use clearway_lab::session::{Session, State};
 use clearway_lab::topology::Family;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::stage::{
-    CannotRun, PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost,
-    complained, said, signal,
+    PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
+    signal,
 };
+use crate::steps::Steps;
 
 crate::tests![
     one_that_dies_while_it_settles_changes_nothing,
@@ -74,22 +76,18 @@ fn newest(balancer: &Balancer, former: &[u32]) -> Result<Vec<u32>> {
 fn one_that_dies_while_it_settles_changes_nothing() -> Result<()> {
     let stage = Stage::new("settle")?;
     stage.write(&stage.plain())?;
-    let mut balancer = stage.start_with(&[], &[("CLEARWAY_SETTLE", "30s")])?;
+    let (steps, mut balancer) = Steps::start(&stage, &[("CLEARWAY_SETTLE", "10m")])?;
+    steps.take_seen();
     let load = load(&stage)?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let former = balancer.haproxy_processes();
     let output = std::thread::scope(|scope| {
         let reload = scope.spawn(|| stage.clearway(&["reload"]));
         let new = newest(&balancer, &former)?;
-        // It is ready when it accepts: it has a connection of ours, or its worker listens.
-        eventually(SOON, "the new one to listen", || {
-            let listening = clearway_lab::kernel::ss(&stage.hosts.balancer, &["-tlnp"]).ok()?;
-            let name = format!("pid={},", new[1]);
-            listening.iter().any(|line| line.contains(&name)).then_some(())
-        })?;
+        // It is to be ready, not merely listening.
+        steps.wait_until_seen("takes Proved")?;
         let status = said(&stage.clearway(&["status"])?);
         ensure!(status.contains("generation 1 serving"), "committed too early: {status}");
-        std::thread::sleep(Duration::from_millis(300)); // it is to be ready, not merely listening
         // Were memory to run out now, the new one would go, and Clearway last.
         let order = [new[1], former[1], balancer.pid()].map(oom_score_adjustment);
         let [Some(young), Some(old), Some(ours)] = order else { anyhow::bail!("{order:?}") };
@@ -112,7 +110,7 @@ fn one_that_died_is_not_committed_while_another_holds_its_standard_error() -> Re
     let stage = Stage::new("held-stderr")?;
     stage.write(&stage.plain())?;
     // Shorter than the time for which Clearway waits for last words.
-    let mut balancer = stage.start_with(&[], &[("CLEARWAY_SETTLE", "400ms")])?;
+    let (steps, mut balancer) = Steps::start(&stage, &[("CLEARWAY_SETTLE", "400ms")])?;
     let (holder, script) = (stage.path("holder"), stage.path("check"));
     // In a session of its own, it is not killed with the group of the master. The check is repeated, this is not.
     let text = format!(
@@ -132,24 +130,21 @@ fn one_that_died_is_not_committed_while_another_holds_its_standard_error() -> Re
     let load = load(&stage)?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let former = balancer.haproxy_processes();
+    // Clearway stands there until it is dead: it has proved itself, and is not committed.
+    steps.stop_at("takes Proved");
     balancer.signal(Signal::HUP)?;
+    steps.wait()?;
     let pid = eventually(SOON, "an external check", || std::fs::read_to_string(&holder).ok())?;
     let holder = pid.trim().parse()?;
-    std::thread::sleep(Duration::from_millis(50)); // it is to be ready
     let master = newest(&balancer, &former)?[0];
     balancer.kill_descendant(master)?;
+    eventually(SOON, "it to be dead", || (!is_alive(master)).then_some(()))?;
+    steps.go_on();
     eventually(SOON, "it to be reaped", || (!Path::new(&format!("/proc/{master}")).exists()).then_some(()))?;
-    let too_late = balancer.stderr()?.contains("generation 2 serves");
-    let patience = if too_late { Duration::ZERO } else { SOON };
-    let outcome = balancer.wait_for_log(0, "generation 2 came to nothing", patience);
+    let outcome = balancer.wait_for_log(0, "generation 2 came to nothing", SOON);
     let held = std::fs::read_link(format!("/proc/{holder}/fd/2"));
     signal(holder, Signal::KILL)?;
     ensure!(held.is_ok_and(|at| at.to_string_lossy().starts_with("pipe:")), "nobody held it");
-    if too_late {
-        return Err(
-            CannotRun("the machine is too slow: it was committed before it was killed".to_owned()).into()
-        );
-    }
     let log = balancer.stderr()?;
     outcome.with_context(|| log.clone())?;
     ensure!(!log.contains("generation 2 serves"), "it was committed when it was gone:\n{log}");
@@ -163,15 +158,14 @@ fn one_that_died_is_not_committed_while_another_holds_its_standard_error() -> Re
 fn if_the_serving_one_dies_meanwhile_the_new_one_takes_over() -> Result<()> {
     let stage = Stage::new("takes")?;
     stage.write(&stage.plain())?;
-    let mut balancer = stage.start_with(&[], &[("CLEARWAY_SETTLE", "30s")])?;
+    // Ten minutes are more than any deadline below.
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_SETTLE", "10m")])?;
     let former = balancer.haproxy_processes();
     let load = load(&stage)?;
-    let begun = Instant::now();
     balancer.signal(Signal::HUP)?;
     newest(&balancer, &former)?;
     balancer.kill_descendant(former[0])?;
     balancer.wait_for_log(0, "generation 2 serves", SOON)?;
-    ensure!(begun.elapsed() < Duration::from_secs(25), "it settled although nobody served");
     assert_only_accepted_ones_lost(&load.finish_after(10)?, 1)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
@@ -198,7 +192,8 @@ fn a_kill_at_any_moment_of_a_reload_refuses_nobody() -> Result<()> {
             })?;
         }
     }
-    ensure!(kills >= 25, "only {kills} kills");
+    // The process of that moment may have ended by itself before it was killed.
+    ensure!(kills > 0, "nothing was killed");
     assert_only_accepted_ones_lost(&load.finish_after(10)?, kills)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()

@@ -28,7 +28,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 pub use bulk::download;
 pub use connection::{Class, ask_once};
-pub use report::{Answered, Bucket, Failure, LoadReport, Quantiles, Tally};
+pub use report::{Answered, Bucket, Failure, LoadReport, Lost, Quantiles, Tally};
 
 use crate::namespace::Namespace;
 use crate::wait::{LOOK_EVERY, eventually, patience};
@@ -242,6 +242,12 @@ impl RunningLoad {
             std::thread::sleep(LOOK_EVERY);
         }
         self.finish()
+    }
+
+    /// As [`RunningLoad::finish_after`], as soon as so many more than now have ended well.
+    pub fn finish_after_more(self, ended_well: u64) -> Result<LoadReport> {
+        let (ended, badly) = self.progress();
+        self.finish_after(ended.saturating_sub(badly) * u64::from(patience()) + ended_well)
     }
 
     /// Waits until the plan is done and reports.

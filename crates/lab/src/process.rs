@@ -1,5 +1,6 @@
 //! Processes: starting one that surely dies with us, and looking at any through `/proc`.
 
+mod deaths;
 mod facts;
 mod limits;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
 
+pub use deaths::{Death, about_to_die, deaths};
 pub use facts::{Facts, catches, children, command_line, descendants, is_alive};
 
 pub(crate) use limits::{raise_descriptor_limit, restore_descriptor_limit};
@@ -59,6 +61,9 @@ impl Process {
             return Err(anyhow!("`{}` has already ended", self.what));
         }
         let pid = Pid::from_child(&self.child);
+        if signal == Signal::KILL {
+            about_to_die(self.child.id());
+        }
         kill_process(pid, signal).with_context(|| format!("sending {signal:?} to `{}`", self.what))
     }
 
@@ -115,6 +120,7 @@ pub fn in_namespace(inode: u64) -> Vec<u32> {
 
 /// Sends SIGKILL to a process that was found inside a namespace of ours.
 pub fn kill(pid: u32) {
+    about_to_die(pid);
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, Kind};
 use clearway_lab::kernel::ss;
 use clearway_lab::session::{Session, State};
-use clearway_lab::wait::eventually;
+use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -29,8 +29,8 @@ crate::tests![
     a_stop_beside_the_other_one_loses_nobody,
 ];
 
-/// How long connections are made in each state.
-const WHILE: Duration = Duration::from_millis(500);
+/// How many connections are answered in each state.
+const ENOUGH: u64 = 150;
 
 /// A plain HAProxy on the addresses of the stage, behind which servers see the balancer; behind ours they see the client.
 fn foreign(stage: &Stage, global: &str) -> Result<Balancer> {
@@ -45,8 +45,7 @@ fn foreign(stage: &Stage, global: &str) -> Result<Balancer> {
 /// Connections that only ours answers rightly.
 fn assert_all_ours(stage: &Stage) -> Result<()> {
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(300.0, Duration::from_mins(2)))?;
-    std::thread::sleep(WHILE);
-    assert_nobody_lost(&load.finish_after(50)?).context("some were not answered by the newcomer")
+    assert_nobody_lost(&load.finish_after(ENOUGH)?).context("some were not answered by the newcomer")
 }
 
 fn strangers(stage: &Stage) -> Result<Vec<String>> {
@@ -140,8 +139,7 @@ fn who_was_there_first_has_the_clients_again_when_we_go() -> Result<()> {
             (listening.len() == 2).then_some(())
         })?;
         let load = load(&stage, 300.0)?;
-        std::thread::sleep(WHILE);
-        assert_nobody_lost(&load.finish_after(50)?).with_context(|| format!("after {strategy}"))?;
+        assert_nobody_lost(&load.finish_after(ENOUGH)?).with_context(|| format!("after {strategy}"))?;
         other.stop(Signal::TERM, SOON)?;
     }
     Ok(())
@@ -183,8 +181,8 @@ fn beside_several(theirs: u8) -> Result<()> {
     // HAProxy makes as many as it has threads at most. It is looked five times a second what has changed.
     for number in [1, 2, 1] {
         reload(number)?;
-        std::thread::sleep(WHILE);
-        assert_all_ours(&stage).with_context(|| format!("with {number} sockets"))?;
+        eventually_because(SOON, "all clients to come here", || assert_all_ours(&stage))
+            .with_context(|| format!("with {number} sockets"))?;
     }
     assert_nobody_lost(&load.finish_after(300)?)?;
     other.signal(Signal::USR1)?;
@@ -249,8 +247,7 @@ fn a_stop_beside_the_other_one_loses_nobody() -> Result<()> {
         assert_all_ours(&stage)?;
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         ensure!(balancer.stderr()?.contains("go to who listened there before"), "{}", balancer.stderr()?);
-        std::thread::sleep(WHILE);
-        assert_nobody_lost(&load.finish_after(100)?)?;
+        assert_nobody_lost(&load.finish_after_more(ENOUGH)?)?;
         other.stop(Signal::TERM, SOON)?;
         stage.assert_clean()?;
     }

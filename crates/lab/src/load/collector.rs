@@ -8,7 +8,7 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 
 use super::connection::{Class, Outcome};
-use super::report::{Answered, BUCKET, Bucket, Failure, LoadReport, Quantiles, Tally};
+use super::report::{Answered, BUCKET, Bucket, Failure, LoadReport, Lost, Quantiles, Tally};
 
 /// A connection that took longer than this to open has lost its first SYN (the kernel repeats it after one
 /// second).
@@ -17,6 +17,8 @@ const LOST_SYN: Duration = Duration::from_millis(900);
 const ANSWERS: usize = 64;
 /// How many failures are kept word for word.
 const FAILURES: usize = 20;
+/// Of how many it is kept when they were under way.
+const LOST: usize = 10_000;
 
 /// What has come in so far.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub(super) struct Collector {
     slip: Histogram<u64>,
     series: Vec<Bucket>,
     failures: Vec<Failure>,
+    lost: Vec<Lost>,
     each: Option<Vec<Answered>>,
     last_end: Duration,
 }
@@ -48,6 +51,7 @@ impl Collector {
             slip: microseconds()?,
             series: Vec::new(),
             failures: Vec::new(),
+            lost: Vec::new(),
             each: each.then(Vec::new),
             last_end: Duration::ZERO,
         })
@@ -64,6 +68,10 @@ impl Collector {
         }
         let Some((target, side)) = self.targets.get_mut(outcome.target) else { return };
         side.add(&outcome);
+        if outcome.class != Class::Ok && self.lost.len() < LOST {
+            let ended = outcome.intended + outcome.latency;
+            self.lost.push(Lost { begun: outcome.intended + outcome.slip, ended, target: target.clone() });
+        }
         if outcome.class != Class::Ok && self.failures.len() < FAILURES {
             self.failures.push(Failure {
                 at_ms: millis(at),
@@ -99,6 +107,7 @@ impl Collector {
             slip: quantiles(&self.slip),
             series: self.series,
             failures: self.failures,
+            lost: self.lost,
             each: self.each.unwrap_or_default(),
         }
     }

@@ -88,6 +88,17 @@ pub struct Failure {
     pub answer: String,
 }
 
+/// From when to when a connection was under way that did not end well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// When it began, which may be later than it was to.
+    pub begun: Instant,
+    /// When that was known.
+    pub ended: Instant,
+    /// Where it went.
+    pub target: String,
+}
+
 /// One good connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered {
@@ -112,6 +123,9 @@ pub struct LoadReport {
     pub series: Vec<Bucket>,
     /// The first failures, word for word.
     pub failures: Vec<Failure>,
+    /// When those were under way that did not end well, the first ten thousand.
+    #[serde(skip)]
+    pub lost: Vec<Lost>,
     /// Each good connection in the order in which they ended, if the plan asked for that.
     #[serde(skip)]
     pub each: Vec<Answered>,

@@ -98,11 +98,13 @@ fn outcomes_add_up() {
     assert_eq!(report.total.answers["10.1.0.2 s1"], 4);
     assert_eq!(report.series.iter().map(|bucket| bucket.count).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(report.failures.len(), 2);
+    assert_eq!(report.lost.len(), 2);
+    assert!(report.lost.iter().all(|lost| lost.begun >= start && lost.ended >= lost.begun));
     assert!((report.total.latency.max - 1030.0).abs() < 2.0, "{:?}", report.total.latency);
     let each: Vec<_> = report.each.iter().map(|one| (one.intended - start, one.latency)).collect();
     assert_eq!(each, [(0, 2), (150, 1030)].map(|pair| (millis(pair.0), millis(pair.1))));
     let json = serde_json::to_string(&report).expect("JSON");
-    let report = super::LoadReport { each: Vec::new(), ..report };
+    let report = super::LoadReport { each: Vec::new(), lost: Vec::new(), ..report };
     assert_eq!(serde_json::from_str::<super::LoadReport>(&json).expect("the same again"), report);
 }
 

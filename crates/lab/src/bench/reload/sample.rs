@@ -170,6 +170,7 @@ pub(super) mod tests {
             slip: Quantiles::default(),
             series: vec![Bucket::default(), Bucket { at_ms: 100, count: 2, failed: 1, max_ms: 1.0 }],
             failures: Vec::new(),
+            lost: Vec::new(),
             each: each.collect(),
         };
         Sample::new(report, begun, vec![(step(2), Duration::from_millis(30), Told::default())])

@@ -1,5 +1,7 @@
 //! `clearway hold`: while no balancer runs at all, who connects waits and is served by the next one.
 
+pub mod quiet;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};

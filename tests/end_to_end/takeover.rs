@@ -1,5 +1,6 @@
 //! A Clearway that is started under the name of one that serves takes over: no client sees it.
 
+pub mod arrival;
 pub mod killed;
 pub mod many;
 pub mod moved;

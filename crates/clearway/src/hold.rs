@@ -5,7 +5,7 @@
 //! TCP checks of a balancer in front stay green although nobody answers: the hold ends by itself ([`store`]).
 //!
 //! Balancer and holder find each other whichever comes first: the balancer knocks at the holder's door when it
-//! begins, the holder at the balancer's. After each commit the balancer sends all that it listens on.
+//! begins, the holder at the balancer's, at the pace of a [`Lookout`]. After each commit the balancer sends all that it listens on.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
+use clearway_core::lookout::Lookout;
 use clearway_core::names::InstanceName;
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::Failure;
@@ -35,9 +36,6 @@ use crate::{due, log, output};
 mod store;
 
 use store::{Balancer, Store};
-
-/// How often a balancer is looked for that was there before the holder.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// How long the last lines of the log may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -96,19 +94,23 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
     );
     let (sender, mut news) = mpsc::unbounded_channel();
     let mut store = Store::new(settings.hold_after_stop, settings.hold_after_loss);
+    let mut lookout = Lookout::default();
     let begun = Instant::now();
     loop {
-        if !store.knows_somebody() {
-            look_for_a_balancer(settings, name, &sender);
+        if lookout.look(begun.elapsed())
+            && let Some(Balancer(number)) = look_for_a_balancer(settings, name, &sender)
+        {
+            lookout.begun(number);
         }
-        let due = store.until().map(|until| begun + until);
-        let look = (!store.knows_somebody()).then(|| Instant::now() + LOOK);
-        let wake = [due, look].into_iter().flatten().min();
+        let wake = [store.until(), lookout.due()].into_iter().flatten().min().map(|until| begun + until);
         tokio::select! {
             biased;
             _ = term.recv() => break,
             _ = int.recv() => break,
-            Some(news) = news.recv() => hear(news, &mut store, begun.elapsed()),
+            Some(news) = news.recv() => {
+                note(&news, &mut lookout, begun.elapsed());
+                hear(news, &mut store, begun.elapsed());
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => admit(&stream, &sender),
                 Err(error) => {
@@ -129,10 +131,18 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
     Ok(ExitCode::Done)
 }
 
+/// Whom the holder talks to.
+fn note(news: &News, lookout: &mut Lookout, now: Duration) {
+    match news {
+        News::Hello(Balancer(number), _) => lookout.begun(*number),
+        News::Keep(Balancer(number), _) => lookout.kept(*number),
+        News::Release(Balancer(number), _) | News::Gone(Balancer(number)) => lookout.over(*number, now),
+    }
+}
+
 fn hear(news: News, store: &mut Store, now: Duration) {
     match news {
-        News::Hello(balancer, wire) => {
-            store.hello(balancer);
+        News::Hello(_, wire) => {
             let sockets = Arc::clone(store.sockets());
             thread::spawn("giving the listening sockets to a balancer", move || {
                 let welcome = Message::Welcome {
@@ -178,15 +188,20 @@ fn hear(news: News, store: &mut Store, now: Duration) {
 }
 
 /// A balancer that was there first is told that somebody holds.
-fn look_for_a_balancer(settings: &Settings, name: &InstanceName, sender: &UnboundedSender<News>) {
+fn look_for_a_balancer(
+    settings: &Settings,
+    name: &InstanceName,
+    sender: &UnboundedSender<News>,
+) -> Option<Balancer> {
     let wire = match knock(&crate::shell::door(name.as_str(), settings)) {
-        Ok(Some(wire)) => wire,
-        Ok(None) => return,
-        Err(failure) => return debug!("{}", failure.message),
+        Ok(wire) => wire?,
+        Err(failure) => {
+            debug!("{}", failure.message);
+            return None;
+        }
     };
-    if wire.say(&Message::hello(Role::Holder), &[]).is_ok() {
-        listen_to(Arc::new(wire), sender.clone(), false);
-    }
+    wire.say(&Message::hello(Role::Holder), &[]).ok()?;
+    listen_to(Arc::new(wire), sender.clone(), false)
 }
 
 fn admit(stream: &UnixStream, sender: &UnboundedSender<News>) {
@@ -196,16 +211,18 @@ fn admit(stream: &UnixStream, sender: &UnboundedSender<News>) {
         Err(error) => return warn!("somebody asked for the listening sockets, nobody knows who: {error}"),
     }
     match stream.as_fd().try_clone_to_owned() {
-        Ok(socket) => listen_to(Arc::new(Wire::of(socket)), sender.clone(), true),
+        Ok(socket) => {
+            listen_to(Arc::new(Wire::of(socket)), sender.clone(), true);
+        }
         Err(error) => warn!("a balancer was not heard: {error}"),
     }
 }
 
-/// Hears a balancer to its end; one that came by itself greets first.
-fn listen_to(wire: Arc<Wire>, sender: UnboundedSender<News>, greets: bool) {
+/// Hears a balancer to its end; one that came by itself greets first. Unset if there can be no thread for it.
+fn listen_to(wire: Arc<Wire>, sender: UnboundedSender<News>, greets: bool) -> Option<Balancer> {
     static BALANCERS: AtomicU64 = AtomicU64::new(1);
     let balancer = Balancer(BALANCERS.fetch_add(1, Ordering::Relaxed));
-    thread::spawn("listening to a balancer", move || {
+    let begun = thread::spawn("listening to a balancer", move || {
         if greets && let Err(reason) = greet(&wire) {
             warn!("somebody was sent away: {reason}");
             let _ = wire.say(&Message::Refused { reason, hints: Vec::new(), again: false }, &[]);
@@ -243,6 +260,7 @@ fn listen_to(wire: Arc<Wire>, sender: UnboundedSender<News>, greets: bool) {
             }
         }
     });
+    begun.then_some(balancer)
 }
 
 fn greet(wire: &Wire) -> Result<(), String> {

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use clearway_core::arrival::{Arrival, Heard};
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
@@ -23,17 +24,12 @@ use crate::admin::place::{self, Place};
 use crate::admin::{Wish, api};
 use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
 use crate::systemd::{Stored, Systemd};
+use crate::takeover::wire::{Door, Wire};
 use crate::takeover::{self, Held, Inheritance, NotGiven};
 use crate::{command, due, execute, hold, log, output, steps, strategies, watch};
 
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// How long a name may be taken with nobody at its door: whoever has it has just begun, or is about to leave.
-const NAME_IN_BETWEEN: Duration = Duration::from_secs(2);
-
-/// How long another takeover may be under way, until this one is given up.
-const ANOTHER_TAKEOVER: Duration = Duration::from_secs(30);
 
 /// How many requests over the admin socket may wait for the loop.
 const WISHES: usize = 64;
@@ -141,13 +137,15 @@ async fn supervise(
             () = due::at(deadline) => clearway.take(Event::TimePassed),
         };
     }
+    clearway.shell.succession.finish().await;
     Ok(exit.unwrap_or(ExitCode::Internal))
 }
 
-/// Takes the name, or the sockets of whoever has it: whoever dies meanwhile leaves it to us.
+/// Takes the name, or the sockets of whoever has it: whoever dies meanwhile leaves it to us. How often that is tried, the
+/// core says ([`Arrival`]).
 async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Failure> {
     let (instance, directory) = (settings.instance.as_ref(), &settings.run_directory);
-    let since = Instant::now();
+    let mut arrival = Arrival::default();
     loop {
         let taken = match Place::take(instance, directory) {
             Ok(place) => return Ok((place, None)),
@@ -158,34 +156,29 @@ async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Fail
         };
         let door = shell::door(name.as_str(), settings);
         steps::at("asks", &"Predecessor");
-        let failure = match takeover::knock(&door) {
-            Ok(Some(wire)) => {
-                // It may be busy with a reload, which may take long.
-                let limit = settings.ready_timeout;
-                let asked = tokio::task::spawn_blocking(move || takeover::ask(wire, &door, limit)).await;
-                match asked {
-                    Ok(Ok(inheritance)) => return Ok((Place::beside(name, directory), Some(inheritance))),
-                    Ok(Err(NotGiven::Gone(failure))) => failure,
-                    Ok(Err(NotGiven::NotYet(failure))) if since.elapsed() < ANOTHER_TAKEOVER => {
-                        info!("{}: asking again", failure.message);
-                        tokio::time::sleep(Duration::from_millis(500)).await;
-                        continue;
-                    }
-                    Ok(Err(NotGiven::NotYet(failure) | NotGiven::Refused(failure))) => return Err(failure),
-                    Err(error) => {
-                        return Err(Failure::new(ExitCode::Internal, format!("taking over: {error}")));
-                    }
-                }
-            }
-            // Whoever has just taken the name opens its door in a moment.
-            Ok(None) => taken,
-            Err(failure) => return Err(failure),
+        let (heard, failure) = match takeover::knock(&door)? {
+            None => (Heard::Nobody, taken),
+            Some(wire) => match ask(wire, door, settings.ready_timeout).await {
+                Ok(inheritance) => return Ok((Place::beside(name, directory), Some(inheritance))),
+                Err(NotGiven::Gone(failure)) => (Heard::Gone, failure),
+                Err(NotGiven::NotYet(failure)) => (Heard::NotYet, failure),
+                Err(NotGiven::Refused(failure)) => return Err(failure),
+            },
         };
-        if since.elapsed() > NAME_IN_BETWEEN {
-            return Err(failure);
+        let Some(pause) = arrival.hear(heard) else { return Err(failure) };
+        if heard != Heard::Nobody {
+            info!("{}: asking again", failure.message);
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(pause).await;
     }
+}
+
+/// Asks for the sockets, beside the loop: it may be busy with a reload, which may take long.
+async fn ask(wire: Wire, door: Door, limit: Duration) -> Result<Inheritance, NotGiven> {
+    let asked = tokio::task::spawn_blocking(move || takeover::ask(wire, &door, limit)).await;
+    asked.unwrap_or_else(|error| {
+        Err(NotGiven::Refused(Failure::new(ExitCode::Internal, format!("taking over: {error}"))))
+    })
 }
 
 /// The holder of this instance, and what it has. Whatever is wrong with it, we begin without.

@@ -61,6 +61,8 @@ pub enum News {
     Withdrawn(Failure),
     /// The predecessor is gone.
     PredecessorGone,
+    /// It is time to try again what could not be done for the name of this instance.
+    TryAgain,
 }
 
 /// What a successor begins with.
@@ -187,13 +189,8 @@ pub fn listen_to_predecessor(wire: Arc<Wire>, inner: UnboundedSender<Inner>) -> 
 }
 
 /// Where takeovers are asked for, as long as the gate is open. The socket is shared: another process may accept from
-/// it while the gate is closed.
-pub async fn serve(door: OwnedFd, mut gate: watch::Receiver<bool>, inner: UnboundedSender<Inner>) {
-    // It takes packets, which the type does not know and accepting does not mind.
-    let listener = match UnixListener::from_std(door.into()) {
-        Ok(listener) => listener,
-        Err(error) => return warn!("nobody can take over from this Clearway: {error}"),
-    };
+/// it while the gate is closed. It takes packets, which the type does not know and accepting does not mind.
+pub async fn serve(listener: UnixListener, mut gate: watch::Receiver<bool>, inner: UnboundedSender<Inner>) {
     loop {
         if gate.wait_for(|open| *open).await.is_err() {
             return;

@@ -6,10 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod arrival;
 pub mod exit;
 pub mod fence;
 pub mod intercept;
+pub mod lookout;
 pub mod names;
+pub mod patience;
 pub mod settings;
 pub mod strategy;
 pub mod supervisor;

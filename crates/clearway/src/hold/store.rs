@@ -12,7 +12,6 @@
 //! Whoever has sent sockets last owns the hold; what another balancer says about an end counts for nothing: one that
 //! was superseded may leave. Time is a duration since the holder began.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,20 +29,12 @@ pub struct Store {
     sockets: Arc<Vec<Held>>,
     owner: Option<Balancer>,
     until: Option<Duration>,
-    known: BTreeSet<Balancer>,
 }
 
 impl Store {
     /// Nothing yet.
     pub fn new(after_stop: Duration, after_loss: Duration) -> Self {
-        Self {
-            after_stop,
-            after_loss,
-            sockets: Arc::default(),
-            owner: None,
-            until: None,
-            known: BTreeSet::new(),
-        }
+        Self { after_stop, after_loss, sockets: Arc::default(), owner: None, until: None }
     }
 
     /// What is held.
@@ -56,19 +47,8 @@ impl Store {
         self.until
     }
 
-    /// Whether any balancer is there.
-    pub fn knows_somebody(&self) -> bool {
-        !self.known.is_empty()
-    }
-
-    /// A balancer is there, and has not served yet.
-    pub fn hello(&mut self, balancer: Balancer) {
-        self.known.insert(balancer);
-    }
-
     /// A balancer serves from these.
     pub fn keep(&mut self, balancer: Balancer, sockets: Vec<Held>) {
-        self.known.insert(balancer);
         self.sockets = Arc::new(sockets);
         self.owner = Some(balancer);
         self.until = None;
@@ -86,7 +66,6 @@ impl Store {
 
     /// A balancer is gone. Says whether it was the owner, and had not said that it would go.
     pub fn gone(&mut self, balancer: Balancer, now: Duration) -> bool {
-        self.known.remove(&balancer);
         if self.owner != Some(balancer) {
             return false;
         }

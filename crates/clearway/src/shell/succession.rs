@@ -11,8 +11,10 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clearway_core::arrival::{DOOR, NAME_OF_THE_DEAD};
 use clearway_core::exit::ExitCode;
 use clearway_core::fence::Fence;
+use clearway_core::patience::{Again, Persistence};
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::{Declined, Event, Failure, Peer};
 use clearway_haproxy::getsocks::ReceivedSocket;
@@ -29,12 +31,6 @@ use crate::takeover::message::{Former, Message, PROTOCOL};
 use crate::takeover::wire::{Door, Wire};
 use crate::takeover::{self, Inheritance, News, PROMPT, origin};
 
-/// How long the loop waits at most until another Clearway has room for a word; its queue is empty, so it never does.
-const SHORT: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether the name of a predecessor that has died is free, ten times a second.
-const MOST_TRIES: u32 = 100;
-
 /// How many conversations may wait to be accepted; the same as at the beginning.
 const BACKLOG: i32 = 128;
 
@@ -46,8 +42,10 @@ pub struct Succession {
     wishes: Wishes,
     /// Where the next one knocks; unset for a private instance.
     door: Option<Door>,
-    /// Duplicates of the lock and of the door, in this order.
+    /// Duplicates of the lock and of the door, in this order. Without the door as long as it could not be opened.
     name: Vec<OwnedFd>,
+    /// How many of those, from the first, are listened to.
+    served: usize,
     /// Whether whoever knocks is let in.
     gate: watch::Sender<bool>,
     fence: Fence,
@@ -56,9 +54,13 @@ pub struct Succession {
     /// Who was given our sockets last.
     given: Option<Peer>,
     predecessor: Option<Arc<Wire>>,
-    /// How often the name of a predecessor that has died was not free.
-    tries: u32,
+    /// When the name of a predecessor that has died is tried again.
+    taking: Persistence,
+    /// When it is tried again to listen under the name.
+    opening: Persistence,
     holder: Option<Keeper>,
+    /// Set from a stop on: nothing is held for this one any more.
+    stops: bool,
     /// What a holder would hold.
     last: Option<Arc<Custody>>,
     /// Whether the holder shall let go at once at the stop.
@@ -83,14 +85,17 @@ impl Succession {
             wishes,
             door,
             name: Vec::new(),
+            served: 0,
             gate: watch::Sender::new(true),
             fence: Fence::new(settings.takeover_back),
             own_origin: origin::of_this_container(),
             peers: HashMap::new(),
             given: None,
             predecessor: None,
-            tries: 0,
+            taking: NAME_OF_THE_DEAD,
+            opening: DOOR,
             holder: None,
+            stops: false,
             last: None,
             release_at_once: false,
             inherited: Vec::new(),
@@ -99,31 +104,65 @@ impl Succession {
 
     /// The name is ours: whoever knocks is let in. Without a lock (a private instance) there is nothing to knock at.
     pub fn hold_the_name(&mut self, lock: UnixListener) {
-        let mut name = vec![lock.into()];
-        match self.door.as_ref().map(|door| (door, door.listen())) {
-            Some((_, Ok(socket))) => name.push(socket),
-            Some((door, Err(error))) => {
-                warn!("no other Clearway can take over from this one: listening at {door}: {error}");
-            }
-            None => {}
-        }
-        self.take_the_name(name);
+        self.take_the_name(vec![lock.into()]);
     }
 
     /// Lock and door, made or handed over.
     fn take_the_name(&mut self, sockets: Vec<OwnedFd>) {
+        self.taking.renew();
         self.name = sockets;
+        self.served = 0;
         self.listen_anew();
-        let mut duplicates = self.name.iter().map(OwnedFd::try_clone).map(Result::ok);
-        let (lock, door) = (duplicates.next().flatten(), duplicates.next().flatten());
-        if let Some(listener) = lock.and_then(|lock| unblocked(lock.into()).ok()) {
+        self.open_the_name();
+    }
+
+    /// Listens under the name, as far as that is not done yet; if it cannot be done, again and again.
+    fn open_the_name(&mut self) {
+        // Another one serves under it, and opens what there is to open.
+        if !*self.gate.borrow() {
+            return;
+        }
+        match self.try_to_open_the_name() {
+            Ok(()) if self.opening.renew() => {
+                info!("other Clearways can take over from this one from now on");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                let Again { pause, say } = self.opening.again();
+                if say {
+                    warn!("no other Clearway can take over from this one yet, it goes on trying: {error}");
+                }
+                self.try_again_in(pause);
+            }
+        }
+    }
+
+    fn try_to_open_the_name(&mut self) -> Result<(), String> {
+        let Some(lock) = self.name.first() else { return Ok(()) };
+        if self.served == 0 {
+            let listener = duplicate(lock).map_err(|error| format!("the abstract admin socket: {error}"))?;
             tokio::spawn(admin::serve(listener, Some(self.gate.subscribe()), self.wishes.clone()));
-        } else {
-            warn!("the abstract admin socket cannot be served");
+            self.served = 1;
         }
-        if let Some(door) = door {
-            tokio::spawn(takeover::serve(door, self.gate.subscribe(), self.inner.clone()));
+        let Some(door) = &self.door else { return Ok(()) };
+        let cannot = |error: std::io::Error| format!("listening at {door}: {error}");
+        if self.name.len() < 2 {
+            self.name.push(door.listen().map_err(cannot)?);
         }
+        if let Some(socket) = self.name.get(1).filter(|_| self.served == 1) {
+            let listener = duplicate(socket).map_err(cannot)?;
+            tokio::spawn(takeover::serve(listener, self.gate.subscribe(), self.inner.clone()));
+            self.served = 2;
+        }
+        Ok(())
+    }
+
+    fn try_again_in(&self, pause: Duration) {
+        let inner = self.inner.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let _ = inner.send(Inner::Takeover(News::TryAgain));
+        });
     }
 
     /// Who listened last is who a client sees at the other end (`SO_PEERCRED`, unix(7)).
@@ -194,9 +233,17 @@ impl Succession {
 
     /// A stop: the holder lets go in a while.
     pub fn release(&mut self) {
+        self.stops = true;
         self.last = None;
         if let Some(holder) = &self.holder {
             holder.release(self.release_at_once);
+        }
+    }
+
+    /// Nothing more is said to the holder: waits until it has heard all, not for long.
+    pub async fn finish(&mut self) {
+        if let Some(holder) = self.holder.take() {
+            holder.finish().await;
         }
     }
 
@@ -225,8 +272,11 @@ impl Succession {
                 Event::PeerGone(peer)
             }
             News::Holder(wire) => {
-                info!("a holder has come: it keeps the listening sockets open when nobody else does");
-                self.talk_to(wire);
+                self.hear_a_holder(wire);
+                Event::TimePassed
+            }
+            News::TryAgain => {
+                self.open_the_name();
                 Event::TimePassed
             }
             News::Relieved(sockets) => {
@@ -239,6 +289,23 @@ impl Succession {
                 Event::PredecessorGone
             }
         }
+    }
+
+    /// A holder that has come gets what there is to hold, now or after the next commit. One that comes during a stop is
+    /// sent away, so that it looks for whom the name belongs to next.
+    fn hear_a_holder(&mut self, wire: Arc<Wire>) {
+        if self.stops {
+            debug!("a holder has come, and was sent away: this Clearway stops");
+            let reason = "it stops".to_owned();
+            let _ = wire.say(&Message::Refused { reason, hints: Vec::new(), again: true }, &[]);
+            return wire.hang_up();
+        }
+        if self.holder.is_none() {
+            info!("a holder has come: it keeps the listening sockets open when nobody else does");
+        } else {
+            debug!("a holder has come, in the place of the one that was there");
+        }
+        self.talk_to(wire);
     }
 
     /// Serves the admin socket's file.
@@ -269,15 +336,11 @@ impl Succession {
     /// A process that is killed closes its descriptors one after the other: the end of the conversation may be seen
     /// before the name is free.
     pub fn try_again_for_the_name(&mut self, failure: &Failure) {
-        self.tries += 1;
-        if self.tries > MOST_TRIES {
-            return log::failure(failure);
+        let Again { pause, say } = self.taking.again();
+        if say {
+            log::failure(failure);
         }
-        let inner = self.inner.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            let _ = inner.send(Inner::Takeover(News::PredecessorGone));
-        });
+        self.try_again_in(pause);
     }
 
     /// A container that was superseded a short while ago stays away.
@@ -367,6 +430,7 @@ impl Succession {
     pub fn take_back(&mut self) {
         self.listen_anew();
         self.gate.send_replace(true);
+        self.open_the_name();
     }
 
     /// We serve: the predecessor may drain.
@@ -392,11 +456,17 @@ impl Succession {
         }
     }
 
+    /// Without waiting: it hears three words in all, for which there is always room.
     fn tell_predecessor(&self, message: &Message) {
-        if let Some(Err(error)) = self.predecessor.as_ref().map(|wire| wire.send(message, &[], SHORT)) {
+        if let Some(Err(error)) = self.predecessor.as_ref().map(|wire| wire.say(message, &[])) {
             warn!("telling the Clearway before this one: {error}");
         }
     }
+}
+
+/// A duplicate of a listening socket that does not block.
+fn duplicate(socket: &OwnedFd) -> std::io::Result<tokio::net::UnixListener> {
+    unblocked(socket.try_clone()?.into())
 }
 
 fn unblocked(listener: UnixListener) -> std::io::Result<tokio::net::UnixListener> {

@@ -38,7 +38,6 @@ fn a_loss_and_a_stop_are_held_for_so_long() {
 fn the_next_balancer_owns_what_it_sends_and_the_former_nothing() {
     let mut store = store_of(FIRST);
     store.gone(FIRST, SECOND);
-    store.hello(SECOND_ONE);
     assert_eq!(store.until(), Some(301 * SECOND), "it has not served yet");
     store.keep(SECOND_ONE, vec![socket(), socket()]);
     assert_eq!((store.until(), store.sockets().len()), (None, 2));
@@ -50,9 +49,6 @@ fn the_next_balancer_owns_what_it_sends_and_the_former_nothing() {
 #[test]
 fn one_that_only_asked_leaves_no_trace() {
     let mut store = Store::new(SECOND, SECOND);
-    store.hello(FIRST);
-    assert!(store.knows_somebody());
     assert!(!store.gone(FIRST, SECOND));
-    assert!(!store.knows_somebody());
     assert_eq!(store.until(), None);
 }

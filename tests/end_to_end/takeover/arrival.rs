@@ -1,0 +1,58 @@
+//! A newcomer and the name: it gets the one or the other in the end, whatever comes between.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clearway_lab::wait::eventually;
+use rustix::process::Signal;
+
+use super::NAMED;
+use crate::stage::{SOON, Stage, assert_code};
+use crate::steps::Steps;
+
+crate::tests![
+    one_that_dies_after_it_was_waited_for_leaves_its_name,
+    a_door_that_could_not_be_opened_is_opened_later,
+];
+
+fn one_that_dies_after_it_was_waited_for_leaves_its_name() -> Result<()> {
+    let stage = Stage::new("tkwait")?;
+    stage.write(&stage.plain())?;
+    let (steps, mut first) = Steps::start(&stage, &[NAMED])?;
+    steps.stop_at("hears Takeover Asked");
+    let mut second = stage.launch(&[], &[NAMED])?;
+    steps.wait()?;
+    // It is busy for longer than a name may be taken with nobody at its door.
+    std::thread::sleep(Duration::from_secs(3));
+    ensure!(second.is_running()?, "it has not waited: {}", second.stderr()?);
+    first.signal(Signal::KILL)?;
+    first.wait_exit(SOON)?;
+    drop(steps);
+    second.wait_for_log(0, " serves, worker ", SOON)?;
+    stage.wait_ready(&mut second)?;
+    assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn a_door_that_could_not_be_opened_is_opened_later() -> Result<()> {
+    let stage = Stage::new("tkdoor")?;
+    stage.write(&stage.plain())?;
+    let directory = stage.path("shared");
+    let shared = directory.display().to_string();
+    let variables = [NAMED, ("CLEARWAY_TAKEOVER_DIRECTORY", shared.as_str())];
+    let mut first = stage.start_with(&[], &variables)?;
+    first.wait_for_log(0, "no other Clearway can take over from this one", SOON)?;
+    // The volume is there now.
+    std::fs::create_dir(&directory)?;
+    let opened = || directory.join("web.takeover").exists().then_some(());
+    eventually(SOON, "the door to be opened", opened)?;
+    first.wait_for_log(0, "other Clearways can take over from this one from now on", SOON)?;
+    let mut second = stage.launch(&[], &variables)?;
+    second.wait_for_log(0, "taking over from the Clearway", SOON)?;
+    assert_code(first.wait_exit(SOON)?, 0)?;
+    let said = first.stderr()?;
+    let times = said.lines().filter(|line| line.contains("no other Clearway can take over")).count();
+    ensure!(times == 1, "said {times} times: {said}");
+    assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}

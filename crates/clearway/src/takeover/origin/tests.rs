@@ -39,3 +39,13 @@ fn what_cannot_be_read_is_nobody() {
     assert_eq!(of("", "0::/\n"), None);
     assert_eq!(of("nonsense\n", ""), None);
 }
+
+/// Part of the protocol: another version compares them. Made by Rust 1.95's `DefaultHasher`, which was here before.
+#[test]
+fn it_never_changes() {
+    let unit = "22 1 254:0 / / rw - ext4 /dev/vda rw\n";
+    assert_eq!(of(unit, "0::/system.slice/clearway.service\n").as_deref(), Some("234f7a2fb17c9b6d"));
+    let container = "901 800 0:77 / / rw - overlay overlay rw,lowerdir=/a:/b\n\
+                     115 97 254:0 /var/lib/docker/containers/one/hostname /etc/hostname rw - ext4 /dev/vda rw\n";
+    assert_eq!(of(container, "0::/\n").as_deref(), Some("cbdff7108e1d17f8"));
+}

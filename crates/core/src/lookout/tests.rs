@@ -61,10 +61,11 @@ proptest! {
             let since = now;
             while !lookout.look(now) {
                 now += tenth;
-                prop_assert!(now - since <= LONGEST + tenth, "nobody is found");
+                prop_assert!(now.saturating_sub(since) <= LONGEST + tenth, "nobody is found");
             }
             if let Some(last) = last {
-                prop_assert!(now - last >= SHORTEST, "it looks again after {:?}", now - last);
+                let pause = now.saturating_sub(last);
+                prop_assert!(pause >= SHORTEST, "it looks again after {pause:?}");
             }
             last = Some(now);
             let (talks, serves) = match behaviour {

@@ -129,7 +129,7 @@ fn a_thousand_certificates() -> Result<()> {
 }
 
 fn ten_idle_clients_on_the_users_stats_socket() -> Result<()> {
-    // HAProxy counts all stats sockets together, ten at a time by default (knowledge H11).
+    // HAProxy counts all stats sockets together, ten at a time by default (docs/facts H11).
     let stage = Stage::new("idle")?;
     let socket = stage.path("stats.sock");
     stage.write(&format!("global\n    stats socket {} level admin\n{}", socket.display(), stage.plain()))?;

@@ -120,7 +120,7 @@ impl Stage {
         let mut text = BEGIN.to_owned();
         for (index, front) in self.fronts().into_iter().enumerate() {
             let server = SocketAddr::new(self.servers(front)[0], PORT);
-            // `v6only`: a specific IPv6 address is never handed over without (knowledge A.6).
+            // `v6only`: a specific IPv6 address is never handed over without (docs/facts A.6).
             let v6only = if front.is_ipv6() { " v6only" } else { "" };
             let _ = write!(
                 text,

@@ -47,7 +47,7 @@ fn without_forwarding_the_host_is_no_router_and_still_transparent() -> Result<()
 }
 
 fn reverse_path_filters_and_src_valid_mark_do_not_matter() -> Result<()> {
-    // wg-quick sets src_valid_mark; with it the classic fwmark rule breaks (knowledge f1).
+    // wg-quick sets src_valid_mark; with it the classic fwmark rule breaks (docs/facts f1).
     let stage = Stage::new("rpf")?;
     for filter in ["0", "1", "2"] {
         for interface in ["all", "default", "clients", "servers"] {
@@ -83,7 +83,7 @@ fn firewalld_style_ipv6_reverse_path_filter_does_not_matter() -> Result<()> {
 
 fn a_firewall_that_lets_only_answers_in_does_not_matter() -> Result<()> {
     let stage = Stage::new("indrop")?;
-    // What ufw, firewalld and most scripts come to: the servers' answers are known connections' (knowledge g4).
+    // What ufw, firewalld and most scripts come to: the servers' answers are known connections' (docs/facts g4).
     stage.hosts.balancer.nft(&format!(
         "table inet firewall {{
            chain mangle {{
@@ -120,7 +120,7 @@ fn clients_that_go_around_the_proxy_are_not_touched() -> Result<()> {
 }
 
 fn a_wildcard_transparent_listener_hijacks_nobody() -> Result<()> {
-    // Without the wildcard guard, forwarded connections to other hosts' port end at HAProxy (knowledge f9).
+    // Without the wildcard guard, forwarded connections to other hosts' port end at HAProxy (docs/facts f9).
     let stage = Stage::new("wild")?;
     let elsewhere = SocketAddr::new(stage.hosts.servers(Family::V4)[1], PORT);
     let text = stage.transparent()

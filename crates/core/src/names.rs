@@ -80,7 +80,7 @@ impl fmt::Display for Generation {
 pub struct Mark(u32);
 
 impl Mark {
-    /// Bit 29: free of Kubernetes, Docker, Tailscale, AWS and Istio (knowledge/transparent-kernel.md section 4).
+    /// Bit 29: free of Kubernetes, Docker, Tailscale, AWS and Istio (docs/facts m1).
     pub const DEFAULT: Self = Self(0x2000_0000);
 
     /// The mark with exactly this bit, 0 to 31.

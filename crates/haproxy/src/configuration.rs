@@ -113,7 +113,7 @@ pub struct Bind {
 /// What a `bind` line says about IPv4 on an IPv6 socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum V6 {
-    /// Nothing. A socket on a specific IPv6 address is then never inherited (knowledge A.6).
+    /// Nothing. A socket on a specific IPv6 address is then never inherited (docs/facts A.6).
     #[default]
     Unsaid,
     /// `v6only`

@@ -30,7 +30,7 @@
 //! | the client before the end | [`serve`] returns an error; the sockets stay where they are |
 //!
 //! Facts that shaped the code: a HAProxy that receives never makes its control buffer larger again, so full
-//! messages go first (knowledge E7); it waits one second for each message, and so does the server for an ack.
+//! messages go first (docs/facts E7); it waits one second for each message, and so does the server for an ack.
 //! Which of the sockets HAProxy really used, nobody says: see [`crate::inventory::adoption`]. Descriptors are
 //! close-on-exec from the moment they arrive.
 

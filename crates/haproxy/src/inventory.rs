@@ -3,7 +3,7 @@
 //! Owns the comparison of the sockets that Clearway holds with those that a HAProxy answered it uses
 //! ([`adoption`]), because HAProxy does not say: where a socket does not match a bind line, it binds a second one
 //! with `SO_REUSEPORT` in silence, and connections that the kernel gives to the held one wait for ever
-//! (knowledge E3, E10). Looks only at descriptors that it is given; changes nothing.
+//! (docs/facts E3, E10). Looks only at descriptors that it is given; changes nothing.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -64,11 +64,11 @@ pub struct SocketIdentity {
     /// more once the interface is gone, and never again for this socket.
     pub device: Option<String>,
     /// `IPV6_V6ONLY`. The kernel sets it by itself on a socket bound to a specific IPv6 address, upon which
-    /// HAProxy does not recognise it without `v6only` on the bind line (knowledge A.6).
+    /// HAProxy does not recognise it without `v6only` on the bind line (docs/facts A.6).
     pub v6only: bool,
     /// `IP_TRANSPARENT` or `IP_FREEBIND`: what a bind line with `transparent` makes, and matches.
     pub foreign: bool,
-    /// `SO_ACCEPTCONN`: somebody called `listen`, and nobody has taken it back (knowledge E19).
+    /// `SO_ACCEPTCONN`: somebody called `listen`, and nobody has taken it back (docs/facts E19).
     pub listening: bool,
 }
 

@@ -44,7 +44,7 @@ impl Capability {
 pub struct Overlay {
     /// HAProxy's end of the pair for the private stats socket.
     pub stats_socket: ChildFd,
-    /// `stats maxconn`, which counts all stats sockets together (knowledge H11).
+    /// `stats maxconn`, which counts all stats sockets together (docs/facts H11).
     pub stats_maxconn: u32,
     /// What `setcap` lists; nothing: no such line.
     pub keeps: Vec<Capability>,

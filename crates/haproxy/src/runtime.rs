@@ -5,7 +5,7 @@
 //! changes something succeeded if its answer is empty ([`Answer::done`]).
 //!
 //! After `SIGUSR1` a worker takes no new connection on its stats socket (one that is dialled waits until its limit
-//! ends); over the master CLI, `@!PID command` still reaches it (knowledge H2).
+//! ends); over the master CLI, `@!PID command` still reaches it (docs/facts H2).
 //!
 //! An answer of the worker does not mean that the *master* is ready. Up to 3.0 the master executes itself once more
 //! after it has started the worker; for 20 to 40 ms a `SIGUSR1` to it is lost and a `SIGTERM` kills it (exit by

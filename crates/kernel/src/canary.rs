@@ -1,7 +1,7 @@
 //! The canary: does the way that clients take work?
 //!
 //! HAProxy's health checks come from the balancer's own address and stay green while every client's
-//! connection dies (knowledge/transparent-kernel.md e7). So a connection is made as HAProxy makes it for a
+//! connection dies (docs/facts e7). So a connection is made as HAProxy makes it for a
 //! client: from a transparent socket, bound to an address that is not of this host. Where nobody answers,
 //! a second one from our own address tells whether the server does answer at all.
 //!

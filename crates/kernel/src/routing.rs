@@ -11,7 +11,7 @@
 //!
 //! The `goto` keeps reverse-path checks (`src_valid_mark`, firewalld's IPv6 `rpfilter`) away from the
 //! table: they ask "where would I route back to" with the mark of the packet and `iif lo`
-//! (knowledge/transparent-kernel.md f1 to f4). Without a packet that carries a mark these are inert.
+//! (docs/facts f1 to f4). Without a packet that carries a mark these are inert.
 //!
 //! 900 and 904 are made only where [`Wanted`] asks for them. `iif lo` means packets that this host sends.
 //! 904 is not inert without us: it stands after `local` (0), so that clients on this host do not notice it,

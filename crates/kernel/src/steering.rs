@@ -42,7 +42,7 @@
 //!
 //! Sockets that stay beside others that leave (fewer shards) are known by index only if the caller has seen the
 //! group from its beginning: [`Order::Known`]. HAProxy takes sockets that it was given *from the end* of the list
-//! (knowledge A.3), so whoever offers them in reverse has the first ones stay and the order known as long as only
+//! (docs/facts A.3), so whoever offers them in reverse has the first ones stay and the order known as long as only
 //! the last ones leave. When others do (two sockets give way to two new ones), the last move into the gaps, and who
 //! goes first is HAProxy's affair: [`order_is_kept`] says when the order of those that remain is lost. They are the
 //! first of their group all the same, and what comes later is behind them: [`Order::KnownBehind`].

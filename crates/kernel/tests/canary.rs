@@ -387,7 +387,7 @@ fn servers_on_this_host_need_their_rule() -> Result<()> {
     Ok(())
 }
 
-/// With connection marks (knowledge/transparent-kernel.md c3), which leave direct clients alone.
+/// With connection marks (docs/facts c3), which leave direct clients alone.
 fn a_server_on_our_own_address_works_by_marks_too() -> Result<()> {
     alone_with_addresses()?;
     let plumbing = plumbing()?;

@@ -21,6 +21,8 @@ pub mod bench;
 pub mod cli;
 pub mod container;
 pub mod demo;
+#[cfg(test)]
+mod documents;
 pub mod keep_alive;
 pub mod kernel;
 pub mod load;

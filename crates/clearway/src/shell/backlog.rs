@@ -1,6 +1,6 @@
 //! The queues of waiting clients follow `backlog` and `maxconn` of the configuration.
 //!
-//! HAProxy does not call `listen` on a socket that listens already (knowledge A.3): on what it takes over, another
+//! HAProxy does not call `listen` on a socket that listens already (docs/facts A.3): on what it takes over, another
 //! number has no effect. So Clearway calls it, when the generation is committed; on what HAProxy has made itself it
 //! has done so. Where the lines leave open what the number would be, the socket stays as it is.
 

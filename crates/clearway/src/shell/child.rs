@@ -7,7 +7,7 @@
 //! | what Clearway itself was given at its start | `bind fd@N` in a configuration means just that |
 //! | [`Descriptors`] | overlay, private sockets, custody; nothing else: all that Clearway opens is close-on-exec |
 //! | its own process group | Ctrl-C at a terminal reaches Clearway alone |
-//! | `SIGKILL` at our death | the master stays root and keeps it, and it takes its worker along (knowledge H3) |
+//! | `SIGKILL` at our death | the master stays root and keeps it, and it takes its worker along (docs/facts H3) |
 //! | no capability beyond its [`Rights`] | HAProxy needs at most NET_RAW to be transparent |
 //! | the limit of open files that Clearway was given | it raises its own |
 //! | no `CLEARWAY_*` variable, and none of [`systemd::VARIABLES`] | they are none of its business |
@@ -157,7 +157,7 @@ pub fn give_all_rights_up() -> io::Result<()> {
 fn give_rights_up(kept: CapabilitySet) -> io::Result<()> {
     let sets = rustix::thread::capabilities(None)?;
     // While SETPCAP is still there: root gets everything of the bounding set back at exec, so that is what
-    // has to shrink. Without SETPCAP `no_new_privs` has the same effect (knowledge H5), at the price that
+    // has to shrink. Without SETPCAP `no_new_privs` has the same effect (docs/facts H5), at the price that
     // set-user-id programs which HAProxy might start (`external-check`) gain nothing either.
     let mut shrunk = true;
     for number in 0..u64::BITS {

@@ -92,7 +92,7 @@ impl Held {
     }
 
     /// Adds what HAProxy leaves out for UDP sockets (QUIC, `dgram-bind`) and compares all the same when it is offered
-    /// one (knowledge A.2): the interface and the namespace, as the line has them that made the socket. Where lines
+    /// one (docs/facts A.2): the interface and the namespace, as the line has them that made the socket. Where lines
     /// disagree nothing is added, and HAProxy will not recognise the socket.
     pub fn complete(&mut self, lines: &Lines<'_>) {
         if self.identity.kind != SocketKind::Datagram {
@@ -239,7 +239,7 @@ impl Custody {
     }
 }
 
-/// The form in which sockets are offered to HAProxy, which takes them from the end (knowledge A.3): in reverse, so
+/// The form in which sockets are offered to HAProxy, which takes them from the end (docs/facts A.3): in reverse, so
 /// that of several with one address the first ones stay if it needs fewer.
 pub fn offered<'a>(sockets: impl DoubleEndedIterator<Item = &'a Held>) -> Vec<OfferedSocket<'a>> {
     sockets.rev().map(|held| OfferedSocket::from(&held.socket)).collect()

@@ -259,7 +259,7 @@ fn check_signals(user: &Setting, held: capabilities::Set) -> Result<(), Failure>
     .hint("add `--cap-add=KILL` to `docker run`, or leave `user` and `uid` out"))
 }
 
-/// Transparent without the rights would mean: starts, and every connection fails (knowledge C). `why`: what needs them.
+/// Transparent without the rights would mean: starts, and every connection fails (docs/facts C). `why`: what needs them.
 fn check_rights(held: capabilities::Set, why: impl Fn() -> String) -> Result<(), Failure> {
     let missing = held.missing(&[Capability::NetAdmin, Capability::NetRaw]);
     if missing.is_empty() {
@@ -294,7 +294,7 @@ fn no_way_back() -> Option<String> {
 
 /// Listening sockets for addresses that this host does not have and that no socket in custody is bound
 /// to, but for those that are left out. HAProxy could not make them without the sysctl `ip_nonlocal_bind`
-/// (knowledge H12).
+/// (docs/facts H12).
 fn make_foreign(configuration: &Configuration, custody: &Custody, left_out: &HashSet<u64>) -> Vec<Held> {
     let held: Vec<&Held> =
         custody.sockets().iter().filter(|held| !left_out.contains(&held.identity.inode.0)).collect();

@@ -223,7 +223,7 @@ impl Proof {
     }
 
     /// Addresses that it has bound a second time beside the socket in custody, because HAProxy was not given that
-    /// one or did not recognise it (knowledge A.3, A.6): whoever waits in it is not served.
+    /// one or did not recognise it (docs/facts A.3, A.6): whoever waits in it is not served.
     pub fn bound_twice(&self) -> impl Iterator<Item = &str> {
         self.unclaimed.iter().filter(|address| self.fresh.contains(address)).map(String::as_str)
     }

@@ -18,7 +18,7 @@ const MOST_PER_MESSAGE: usize = 253;
 /// [`crate::sockpair::dial`] makes it. The connection is of no use afterwards.
 ///
 /// From 3.2-dev6 on, the asking also tells HAProxy that its sockets are shared, which keeps a draining process
-/// from spinning (knowledge E14).
+/// from spinning (docs/facts E14).
 pub fn fetch(connection: impl AsFd, limit: Duration) -> Result<Vec<ReceivedSocket>, GetsocksError> {
     Fetch { connection, deadline: Deadline::after(limit), limit }.run()
 }

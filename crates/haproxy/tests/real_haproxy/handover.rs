@@ -90,7 +90,7 @@ pub(crate) fn silence_makes_haproxy_bind_for_itself(binary: &Binary) -> Result<V
     Ok(Verdict::Passed)
 }
 
-/// `bind [::1]:port` without `v6only` (knowledge A.6): HAProxy binds a second socket and says nothing.
+/// `bind [::1]:port` without `v6only` (docs/facts A.6): HAProxy binds a second socket and says nothing.
 pub(crate) fn a_socket_that_does_not_match_is_found_out(binary: &Binary) -> Result<Verdict, Failed> {
     let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None)?;
     socket.set_reuse_port(true)?;

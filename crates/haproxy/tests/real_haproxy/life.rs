@@ -91,7 +91,7 @@ pub(crate) fn a_draining_worker_answers_over_the_master(binary: &Binary) -> Resu
         Channel::Worker,
         Duration::from_millis(100),
     );
-    check(refused.is_err(), "the stats socket of a draining worker answers: knowledge H2 is out of date")?;
+    check(refused.is_err(), "the stats socket of a draining worker answers: docs/facts H2 is out of date")?;
     drop(session);
     let code = running.ended()?;
     check(code == Some(0), format!("{code:?}"))?;

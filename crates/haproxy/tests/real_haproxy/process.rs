@@ -174,7 +174,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The worker goes with its master (knowledge E17).
+        // The worker goes with its master (docs/facts E17).
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -4,7 +4,7 @@
 //! one per message that failed or asked for an acknowledgement, and one with the number of the opening
 //! message where the batch as a whole was refused (`EPERM` without `NET_ADMIN`, `EOPNOTSUPP` without
 //! `nf_tables`). The opening and closing messages must not ask for an acknowledgement: kernels before 6.10
-//! answer that in odd ways (knowledge/rust.md 1.2).
+//! answer that in odd ways (docs/facts n1).
 
 use std::time::Instant;
 

@@ -1,0 +1,102 @@
+//! The documents name what is there: modules, facts, decisions.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The names of the files of a directory.
+fn names(directory: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(directory)).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// All files below these directories with these endings.
+fn files(directories: &[&str], endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open: Vec<PathBuf> = directories.iter().map(|directory| root().join(directory)).collect();
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|is| endings.iter().any(|ending| is == *ending)) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_map_of_the_house_names_every_module() {
+    let text = read("docs/architecture.md");
+    for owner in ["core", "haproxy", "kernel", "clearway"] {
+        let row = text.lines().find(|line| line.starts_with(&format!("| `crates/{owner}` |"))).unwrap();
+        let owns = row.split('|').nth(2).unwrap();
+        let named: BTreeSet<&str> = owns.split('`').skip(1).step_by(2).collect();
+        let there = names(&format!("crates/{owner}/src"));
+        let there: BTreeSet<&str> = there
+            .iter()
+            .filter_map(|name| name.strip_suffix(".rs"))
+            .filter(|name| !["lib", "main"].contains(name))
+            .collect();
+        assert_eq!(named, there, "docs/architecture.md, the row of crates/{owner}: named, and there");
+    }
+}
+
+#[test]
+fn every_fact_that_is_referred_to_is_there() {
+    let facts = [read("docs/facts/haproxy.md"), read("docs/facts/kernel.md")].concat();
+    let mut referred = 0;
+    for path in files(&["crates", "tests", "docs"], &["rs", "md"]) {
+        if path.ends_with("lab/src/documents.rs") || path.ends_with("facts/README.md") {
+            continue;
+        }
+        // A comment may go on in the next line.
+        let text = fs::read_to_string(&path).unwrap();
+        let words: Vec<&str> =
+            text.split_whitespace().filter(|word| !["//", "///", "//!"].contains(word)).collect();
+        for pair in words.windows(2).filter(|pair| pair[0].trim_start_matches(['(', '`']) == "docs/facts") {
+            let name = pair[1].trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            let row = format!("</a>{name} |");
+            assert!(facts.contains(&row), "{}: docs/facts has no {name}", path.display());
+            referred += 1;
+        }
+    }
+    assert!(referred > 20, "only {referred} references were found");
+}
+
+#[test]
+fn no_comment_refers_to_what_is_not_in_the_repository() {
+    for path in files(&["crates", "tests", "docs"], &["rs", "md"]) {
+        if path.ends_with("lab/src/documents.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap().to_lowercase().replace("acknowledge", "");
+        assert!(!text.contains("knowledge"), "{} refers to a knowledge base", path.display());
+    }
+}
+
+#[test]
+fn the_index_lists_every_decision() {
+    let index = read("docs/decisions/README.md");
+    let rows: Vec<&str> = index.lines().filter(|line| line.starts_with("| [")).collect();
+    let wanted: Vec<String> = names("docs/decisions")
+        .iter()
+        .filter(|name| *name != "README.md")
+        .map(|name| {
+            let text = read(&format!("docs/decisions/{name}"));
+            let title = text.lines().next().and_then(|line| line.split_once(": ")).unwrap().1;
+            format!("| [{}]({name}) | {title} |", name.split('-').next().unwrap())
+        })
+        .collect();
+    assert_eq!(rows, wanted, "run scripts/decisions.sh");
+}

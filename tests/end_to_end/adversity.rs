@@ -1,5 +1,6 @@
 //! What happens at three in the morning: a log that nobody reads, strangers, others who meddle.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -7,7 +8,7 @@ use clearway_lab::balancer::Balancer;
 use clearway_lab::load::{Ask, ask_once};
 use clearway_lab::session::{Session, State};
 use clearway_lab::wait::eventually;
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit};
 
 use crate::stage::{PORT, SOON, Stage, assert_code, complained, said, signal};
 
@@ -16,6 +17,7 @@ crate::tests![
     a_log_on_a_full_disk_ends_nothing,
     a_reader_of_the_log_that_is_gone_ends_nothing,
     more_sockets_than_half_the_soft_limit_of_open_files,
+    a_reload_for_which_there_are_too_few_descriptors_leaves_no_haproxy,
     a_stranger_is_sent_away_from_the_admin_socket,
     a_stranger_with_our_name_is_not_believed,
     a_haproxy_that_was_reloaded_behind_our_back_drains,
@@ -82,6 +84,44 @@ fn more_sockets_than_half_the_soft_limit_of_open_files() -> Result<()> {
 fn start_abstract(stage: &Stage, instance: &str) -> Result<Balancer> {
     stage.write(&stage.plain())?;
     stage.start_with(&[], &[("CLEARWAY_INSTANCE", instance), ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere")])
+}
+
+/// A descriptor more is there at each attempt, so that each step of a start fails once for want of one: a HAProxy that was
+/// started, and that Clearway then did not know, would go on and accept clients.
+fn a_reload_for_which_there_are_too_few_descriptors_leaves_no_haproxy() -> Result<()> {
+    let stage = Stage::new("fewfd")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start()?;
+    balancer.wait_for_rest(SOON)?;
+    let clearway = i32::try_from(balancer.pid()).ok().and_then(Pid::from_raw);
+    let given = rustix::process::prlimit(clearway, Resource::Nofile, getrlimit(Resource::Nofile))?;
+    let open = std::fs::read_dir(format!("/proc/{}/fd", balancer.pid()))?.flatten();
+    let open: BTreeSet<u64> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let mut refused = 0;
+    for free in (0..).filter(|number| !open.contains(number)).take(200) {
+        let limit = Rlimit { current: Some(free + 1), ..given.clone() };
+        rustix::process::prlimit(clearway, Resource::Nofile, limit)?;
+        let position = balancer.log_position()?;
+        balancer.signal(Signal::HUP)?;
+        let served = eventually(SOON, "the reload to be over", || {
+            let log = balancer.stderr_since(position).ok()?;
+            let came = |text| log.contains(text).then_some(());
+            came(" serves, worker ").map(|()| true).or(came(" came to nothing").map(|()| false))
+        })?;
+        eventually(SOON, "one HAProxy alone to be there", || {
+            (balancer.haproxy_processes().len() == 2).then_some(())
+        })
+        .with_context(|| {
+            format!("with {free} as the last descriptor: {:?}", balancer.stderr_since(position))
+        })?;
+        if served {
+            ensure!(refused > 3, "it was hardly ever refused: {refused}");
+            assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+            return stage.assert_clean();
+        }
+        refused += 1;
+    }
+    anyhow::bail!("it never served again: {}", balancer.stderr()?)
 }
 
 fn a_stranger_is_sent_away_from_the_admin_socket() -> Result<()> {

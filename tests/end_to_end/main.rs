@@ -26,6 +26,7 @@ mod names;
 mod obstacles;
 mod parity;
 mod paths;
+mod questions;
 mod reload;
 mod repair;
 mod residue;
@@ -97,6 +98,7 @@ fn main() {
         systemd::TESTS,
         backlog::TESTS,
         hung::TESTS,
+        questions::TESTS,
         crash::TESTS,
         device::TESTS,
         kinds::TESTS,

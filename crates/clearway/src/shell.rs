@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
@@ -35,6 +34,7 @@ use crate::watch::Watch;
 use crate::{log, takeover};
 
 mod answers;
+mod asking;
 mod backlog;
 mod canary;
 mod child;
@@ -68,6 +68,7 @@ pub use program::Program;
 pub use reading::read_configuration;
 pub use succession::{Succession, door};
 
+use asking::Answers;
 use canary::Canary;
 use custody::Custody;
 use foreign::Others;
@@ -95,6 +96,13 @@ pub enum Inner {
     },
     /// A generation that was told to drain by way of its master may not have heard it.
     DrainAgain(Generation),
+    /// A generation that is to be cut has said how many sessions it has, if it has.
+    Cut {
+        /// Which.
+        generation: Generation,
+        /// How many.
+        sessions: Option<u64>,
+    },
     /// A generation has proved itself; its sockets go into custody if the core commits it.
     Proved {
         /// Which.
@@ -117,6 +125,13 @@ pub enum Inner {
     },
     /// What those name was looked at, as far as it answers.
     Followed(Chosen),
+    /// HAProxy was asked what must be known before it is started.
+    Asked {
+        /// What is to be started.
+        chosen: Chosen,
+        /// What it has answered.
+        answers: Result<Answers, Failure>,
+    },
     /// What [`Action::Switch`] has come to.
     Switched(Switch),
     /// Another Clearway says something.
@@ -156,6 +171,8 @@ pub struct Shell {
     reading: thread::Single,
     /// The same for the paths of Unix sockets.
     looking: thread::Single,
+    /// For which of them HAProxy is asked questions.
+    asking: thread::Single,
     /// The same for the status.
     comparing: thread::Single,
     prepared: BTreeMap<Generation, Prepared>,
@@ -166,8 +183,6 @@ pub struct Shell {
     waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
     requests: u64,
     said: BTreeSet<String>,
-    /// Until when generations that are cut may say how many sessions they have.
-    questions_until: Option<Instant>,
     /// The limit of open files that Clearway was given, for its children.
     open_files: Rlimit,
     /// The memory limit, and whether somebody was killed for it.
@@ -229,6 +244,7 @@ impl Shell {
             preparing: None,
             reading: thread::Single::default(),
             looking: thread::Single::default(),
+            asking: thread::Single::default(),
             comparing: thread::Single::default(),
             prepared: BTreeMap::new(),
             configurations: BTreeMap::new(),
@@ -237,7 +253,6 @@ impl Shell {
             waiting: HashMap::new(),
             requests: 0,
             said: BTreeSet::new(),
-            questions_until: None,
             open_files: child::raise_open_files(),
             memory: Memory::watch(),
             imprint: None,
@@ -428,13 +443,13 @@ impl Shell {
         }
     }
 
-    fn prepare_generation(&mut self, chosen: Chosen) -> Event {
+    fn prepare_generation(&mut self, chosen: Chosen, answers: Result<Answers, Failure>) -> Event {
         let generation = chosen.generation;
-        // It may have been abandoned while its files were looked at.
+        // It may have been abandoned while HAProxy was asked.
         if self.preparing.take_if(|one| *one == generation).is_none() {
             return Event::TimePassed;
         }
-        match self.prepare(chosen) {
+        match answers.and_then(|answers| self.prepare(chosen, answers)) {
             Ok(prepared) => {
                 let plumbing = prepared.needs;
                 self.prepared.insert(generation, prepared);
@@ -464,7 +479,8 @@ impl Shell {
         match inner {
             Inner::Event(event) => event,
             Inner::Read { generation, source, read } => self.take_read(generation, source, read),
-            Inner::Followed(chosen) => self.prepare_generation(chosen),
+            Inner::Followed(chosen) => self.ask(chosen),
+            Inner::Asked { chosen, answers } => self.prepare_generation(chosen, answers),
             Inner::Answered { generation, worker } => {
                 if let Some(running) = self.running.get_mut(&generation) {
                     running.know_worker(worker);
@@ -473,6 +489,10 @@ impl Shell {
             }
             Inner::DrainAgain(generation) => {
                 self.signal_drain(generation);
+                Event::TimePassed
+            }
+            Inner::Cut { generation, sessions } => {
+                self.cut(generation, sessions);
                 Event::TimePassed
             }
             Inner::Takeover(news) => self.hear_of_a_takeover(news),

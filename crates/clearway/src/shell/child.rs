@@ -17,7 +17,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use clearway_haproxy::command_line::ChildFd;
 use command_fds::{CommandFdExt, FdMapping};
@@ -59,6 +59,12 @@ const FOR_WORDS: [(&[&str], CapabilitySet); 3] = [
 pub struct Rights(CapabilitySet);
 
 impl Rights {
+    /// None: enough to answer a question that reads no file.
+    pub const NONE: Self = Self(CapabilitySet::empty());
+
+    /// Enough to execute a program that belongs to another user, who lets nobody else.
+    pub const TO_EXECUTE: Self = Self(CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::DAC_READ_SEARCH));
+
     /// What a HAProxy with these files needs at most.
     pub fn for_files<'a>(files: impl Iterator<Item = &'a [u8]>) -> Self {
         let words: HashSet<&[u8]> =
@@ -106,35 +112,47 @@ impl Descriptors {
     }
 }
 
-/// Starts `program` with these arguments and descriptors, each with its number in the child.
+/// Starts `program` with these arguments and descriptors, each with its number in the child; `stderr` is our pipe for
+/// what it says.
 ///
 /// Must be called on the main thread: the death signal fires when the *thread* that forked ends.
 pub fn spawn(
     program: &OsStr,
     arguments: Vec<OsString>,
     descriptors: Vec<(ChildFd, OwnedFd)>,
+    stderr: OwnedFd,
     rights: Rights,
     open_files: Rlimit,
 ) -> io::Result<Child> {
     let mut command = Command::new(program);
-    command.args(arguments).stderr(Stdio::piped()).process_group(0);
+    command.args(arguments).stderr(stderr);
+    let mappings = descriptors
+        .into_iter()
+        .map(|(number, parent_fd)| FdMapping { parent_fd, child_fd: i32::from(number.0) });
+    command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
+    confine(&mut command, rights, Some(open_files));
+    command.spawn()
+}
+
+/// What every HAProxy that Clearway starts has in common: no variable of ours, a process group of its own, no right
+/// beyond these, and no life beyond that of the thread that forks it.
+pub fn confine(command: &mut Command, rights: Rights, open_files: Option<Rlimit>) {
+    command.process_group(0);
     for (name, _) in std::env::vars_os() {
         let for_systemd = systemd::VARIABLES.iter().any(|known| name == *known);
         if for_systemd || name.as_encoded_bytes().starts_with(b"CLEARWAY_") {
             command.env_remove(name);
         }
     }
-    let mappings = descriptors
-        .into_iter()
-        .map(|(number, parent_fd)| FdMapping { parent_fd, child_fd: i32::from(number.0) });
-    command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec the closure makes plain system calls only (capget, capset, prctl,
     // prlimit, getppid): no allocation, no lock, nothing that another thread of the parent might have held.
     unsafe {
         command.pre_exec(move || {
             give_rights_up(rights.0)?;
-            rustix::process::setrlimit(Resource::Nofile, open_files)?;
+            if let Some(open_files) = open_files {
+                rustix::process::setrlimit(Resource::Nofile, open_files)?;
+            }
             // After the rights: a change of credentials clears it.
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             if rustix::process::getppid() == Some(parent) {
@@ -145,7 +163,6 @@ pub fn spawn(
             }
         });
     }
-    command.spawn()
 }
 
 /// Takes every capability from this process for good. Between fork and exec: plain system calls only.

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tracing::{error, warn};
 
 use super::launch::Running;
-use super::{Inner, Shell, failure, launch, reaper};
+use super::{Inner, Shell, failure, launch, reaper, thread};
 
 impl Shell {
     /// Reaps every child that has ended; what that is for the core, which must not commit who is gone, and which is
@@ -129,19 +129,30 @@ impl Shell {
         }
     }
 
+    /// Ends a generation. One that is cut is asked first how many sessions it has, beside the loop: it may hang, and the
+    /// others are not to wait for it.
     pub(super) fn end(&mut self, generation: Generation, how: How) {
         if how == How::Kill {
             return self.signal(generation, Signal::KILL);
         }
-        // All questions of one cut share their time: whoever hangs must not keep the others alive.
-        let now = Instant::now();
-        let deadline = match self.questions_until {
-            // Of the same cut.
-            Some(until) if now < until + launch::QUESTIONS => until,
-            _ => *self.questions_until.insert(now + launch::QUESTIONS),
-        };
+        let inner = self.inner.clone();
         let sessions = self.running.get(&generation).and_then(Running::sessions);
-        match sessions.and_then(|sessions| sessions.ask(deadline)) {
+        let begun = thread::spawn("asking how many sessions are cut", move || {
+            let deadline = Instant::now() + launch::QUESTIONS;
+            let sessions = sessions.and_then(|sessions| sessions.ask(deadline));
+            let _ = inner.send(Inner::Cut { generation, sessions });
+        });
+        if !begun {
+            self.signal(generation, Signal::TERM);
+        }
+    }
+
+    /// It was asked, and is cut now.
+    pub(super) fn cut(&self, generation: Generation, sessions: Option<u64>) {
+        if !self.running.contains_key(&generation) {
+            return;
+        }
+        match sessions {
             Some(0) => {}
             Some(sessions) => warn!("generation {generation}: {sessions} session(s) are cut"),
             None => warn!("generation {generation} does not say how many sessions are cut"),

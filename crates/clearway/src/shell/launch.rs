@@ -182,18 +182,18 @@ impl Shell {
         };
         let arguments: Vec<OsString> = self.invocation.supervised_arguments(&files);
         debug!("exec {} {}", self.program.name().display(), super::prepare::shown(&arguments));
-        let mut process =
-            child::spawn(self.program.name(), arguments, descriptors, prepared.rights, self.open_files)
-                .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
-        // Before anything that can fail: whoever is not to serve yet shall not push out who does.
-        let first_to_go = FirstToGo::make(process.id(), self.running.is_empty());
-        let stderr = process.stderr.take().ok_or_else(|| cannot("its standard error", &"not there"))?;
         let names = names_of_copies(&prepared.files, files.copies.as_deref());
-        let words = Words::listen(stderr, names).map_err(|error| cannot("its standard error", &error))?;
+        let (words, stderr) = Words::listen(names).map_err(|error| cannot("its standard error", &error))?;
+        let to_hand_over = handover.as_ref().map(OwnedFd::try_clone).transpose();
+        let to_hand_over = to_hand_over.map_err(|error| cannot("handover", &error))?;
+        let program = self.program.name();
+        let process = child::spawn(program, arguments, descriptors, stderr, prepared.rights, self.open_files)
+            .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
+        // From here on there is a process, which may serve: nothing may fail until it is known.
+        let first_to_go = FirstToGo::make(process.id(), self.running.is_empty());
 
         let asked = Arc::new(OnceLock::new());
-        if let Some(end) = &handover {
-            let end = end.try_clone().map_err(|error| cannot("handover", &error))?;
+        if let Some(end) = to_hand_over {
             let (custody, made) = (Arc::clone(&custody), Arc::clone(&made));
             let (limit, asked) = (self.settings.ready_timeout, Arc::clone(&asked));
             let beside = self.beside(&prepared.configuration);
@@ -329,7 +329,7 @@ fn to_offer<'a>(
     held.chain(made)
 }
 
-/// How long all questions about sessions together may take.
+/// How long a generation may take to say how many sessions it has: for a status, and before it is cut.
 pub const QUESTIONS: Duration = Duration::from_millis(300);
 
 /// The same for a survey, which nothing waits for.

@@ -1,10 +1,10 @@
-//! Everything before a process exists, but for reading the files ([`super::reading`]): the HAProxy on disk is looked
-//! at, rights are checked, the plumbing is set up, sockets are made that HAProxy cannot make itself.
+//! Everything before a process exists, but for reading the files ([`super::reading`]) and what HAProxy is asked about
+//! them ([`super::asking`]): rights are checked, the plumbing is set up, sockets are made that HAProxy cannot make itself.
 //!
 //! Nothing here disturbs the generation that serves. Every refusal names what is missing and the flag
 //! that adds it; in particular a transparent configuration never starts where its connections would fail.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,25 +12,22 @@ use std::sync::Arc;
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Failure, Plumbing as Needs};
-use clearway_haproxy::configuration::{Bind, Configuration, Guard, Holds, Setting, Transparent, V6};
+use clearway_haproxy::configuration::{Bind, Configuration, Setting, Transparent, V6};
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::LocalAddress;
 use clearway_haproxy::overlay::{Capability as Kept, Overlay};
-use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::interfaces;
 use clearway_kernel::plumbing::{Needs as KernelNeeds, Plumbing};
 use tracing::{info, warn};
 
+use super::asking::Answers;
 use super::child::Rights;
 use super::custody::{Custody, Held};
 use super::reading::{Chosen, Files, Known};
 use super::redirection::Private;
-use super::{Shell, devices, failure, paths, program::Program, servers};
+use super::{Shell, devices, failure, paths, servers};
 use crate::{intercept, log};
-
-/// How many different conditions HAProxy is asked about: each costs a process.
-const MOST_QUESTIONS: usize = 32;
 
 /// A generation that could be launched.
 #[derive(Debug)]
@@ -57,22 +54,18 @@ pub struct Prepared {
 
 impl Shell {
     /// Prepares a generation whose configuration is known, or says why there will be none.
-    pub fn prepare(&mut self, chosen: Chosen) -> Result<Prepared, Failure> {
+    pub fn prepare(&mut self, chosen: Chosen, answers: Answers) -> Result<Prepared, Failure> {
         let Chosen { mut files, known: Known { mut configuration, imprint }, moved, .. } = chosen;
-        let version = self.program.version()?;
+        let Answers { program, version, transparent, other_user } = answers;
+        self.program = program;
         self.check_memory(&imprint)?;
         self.say_once(configuration.fighting.iter().map(ToString::to_string));
         self.say_once(configuration.mismatches().iter().map(ToString::to_string));
-        let mut conditions = Conditions::asked(&self.program, version);
-        let transparent =
-            configuration.transparent.iter().find(|line| conditions.all_hold(line.guards.as_ref()));
-        let other_user =
-            configuration.global.other_users().find(|user| conditions.all_hold(user.guards.as_ref()));
         let held = capabilities::effective().map_err(|error| internal(&error))?;
-        if let Some(user) = other_user {
+        if let Some(user) = &other_user {
             check_signals(user, held)?;
         }
-        if let Some(line) = transparent {
+        if let Some(line) = &transparent {
             check_rights(held, || {
                 let Transparent { text, span, .. } = line;
                 format!("`{text}` ({span}) makes HAProxy use the addresses of its clients")
@@ -207,38 +200,6 @@ impl Shell {
             }
             Err(error) => self.upkeep.failed(error.to_string()),
         }
-    }
-}
-
-/// The conditions of `.if` blocks, which HAProxy answers (`haproxy -cc`), each asked about once. One that it
-/// does not understand, or before 2.5 cannot be asked about, counts as fulfilled.
-struct Conditions<'a> {
-    program: &'a Program,
-    can_ask: bool,
-    known: BTreeMap<String, bool>,
-}
-
-impl<'a> Conditions<'a> {
-    fn asked(program: &'a Program, version: Version) -> Self {
-        Self { program, can_ask: version >= Version::release(2, 5, 0), known: BTreeMap::new() }
-    }
-
-    /// Whether a line with these guards counts.
-    fn all_hold(&mut self, guards: &[Guard]) -> bool {
-        guards.iter().all(|guard| self.holds(guard))
-    }
-
-    fn holds(&mut self, guard: &Guard) -> bool {
-        let question = guard.argument();
-        if !self.can_ask || (self.known.len() >= MOST_QUESTIONS && !self.known.contains_key(&question)) {
-            return true;
-        }
-        let program = self.program;
-        let answer = *self
-            .known
-            .entry(question)
-            .or_insert_with_key(|question| program.holds(question).unwrap_or(guard.holds == Holds::True));
-        answer == (guard.holds == Holds::True)
     }
 }
 

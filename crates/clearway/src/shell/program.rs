@@ -4,7 +4,8 @@
 //! pays for `haproxy -v` (6 to 9 ms) only then.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,15 +16,18 @@ use clearway_core::supervisor::Failure;
 use clearway_haproxy::version::Version;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use super::child::{Rights, confine};
 
 /// How long a question to HAProxy may take. `-v` and `-cc` read no configuration.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// More than `haproxy -v` ever says.
 const LONGEST_ANSWER: usize = 64 << 10;
 
 /// The program that is started, and what is known about it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Program {
     name: OsString,
     known: Option<(Identity, Version)>,
@@ -49,7 +53,7 @@ impl Program {
         self.known.map(|(_, version)| version)
     }
 
-    /// The version of the file that is on disk now.
+    /// The version of the file that is on disk now. Blocks, for [`PATIENCE`] at most if the file itself answers.
     pub fn version(&mut self) -> Result<Version, Failure> {
         let path = self.find()?;
         let identity = std::fs::metadata(&path)
@@ -66,9 +70,9 @@ impl Program {
     }
 
     /// Whether a condition of the configuration holds, by `haproxy -cc` (2.5 and later); unset if HAProxy
-    /// does not understand it.
-    pub fn holds(&self, condition: &str) -> Option<bool> {
-        let (status, _) = ask(Path::new(&self.name), &["-cc", condition]).ok()?;
+    /// does not understand it, or does not answer until `deadline`. Blocks.
+    pub fn holds(&self, condition: &str, deadline: Instant) -> Option<bool> {
+        let (status, _) = ask(Path::new(&self.name), &["-cc", condition], deadline).ok()?;
         match status.code() {
             Some(0) => Some(true),
             Some(1) => Some(false),
@@ -113,9 +117,9 @@ fn missing(problem: &str) -> Failure {
 }
 
 /// It is there and could not be asked.
-fn unanswered(path: &Path, error: &std::io::Error) -> Failure {
+fn unanswered(path: &Path, error: &io::Error) -> Failure {
     let problem = format!("asking `{} -v`: {error}", path.display());
-    if error.kind() != std::io::ErrorKind::TimedOut {
+    if error.kind() != io::ErrorKind::TimedOut {
         return missing(&problem);
     }
     let message = format!("looking for HAProxy: {problem} after {} s", PATIENCE.as_secs());
@@ -124,7 +128,8 @@ fn unanswered(path: &Path, error: &std::io::Error) -> Failure {
 }
 
 fn ask_version(path: &Path) -> Result<Version, Failure> {
-    let (status, answer) = ask(path, &["-v"]).map_err(|error| unanswered(path, &error))?;
+    let (status, answer) =
+        ask(path, &["-v"], Instant::now() + PATIENCE).map_err(|error| unanswered(path, &error))?;
     if answer.is_empty() {
         return Err(missing(&format!("`{} -v` said nothing ({status})", path.display())));
     }
@@ -140,41 +145,74 @@ fn ask_version(path: &Path) -> Result<Version, Failure> {
     }
 }
 
-/// Runs HAProxy for an answer on its standard output. Blocks, for [`PATIENCE`] at most; the reaper is on
-/// this same thread and does not meet the child.
-fn ask(program: &Path, arguments: &[&str]) -> std::io::Result<(ExitStatus, String)> {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let deadline = Instant::now() + PATIENCE;
-    let answer = read_until(&mut child, deadline);
+/// Runs HAProxy for an answer on its standard output. Blocks, until `deadline` at most. May be called on any thread: the
+/// reaper leaves the children of other threads alone, and what is asked ends with the thread that asks.
+fn ask(program: &Path, arguments: &[&str], deadline: Instant) -> io::Result<(ExitStatus, String)> {
+    let mut child = start(program, arguments)?;
+    let answer =
+        read_until(&mut child, deadline).and_then(|answer| wait_until(&child, deadline).map(|()| answer));
     if answer.is_err() {
-        // It is still ours and not reaped: the pid is right.
-        let _ = child.kill();
+        kill(&child);
     }
     let status = child.wait()?;
     answer.map(|bytes| (status, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-fn read_until(child: &mut Child, deadline: Instant) -> std::io::Result<Vec<u8>> {
+/// Without any right, if the file can be executed so.
+fn start(program: &Path, arguments: &[&str]) -> io::Result<Child> {
+    let with = |rights| {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        confine(&mut command, rights, None);
+        command.spawn()
+    };
+    match with(Rights::NONE) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => with(Rights::TO_EXECUTE),
+        outcome => outcome,
+    }
+}
+
+/// It and what it has started, if it is a script: that is in its process group. It is still ours and not reaped, so the
+/// number is right.
+fn kill(child: &Child) {
+    if let Some(pid) = pid(child) {
+        // An error means that there is none.
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    }
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+/// It may have closed its standard output and go on.
+fn wait_until(child: &Child, deadline: Instant) -> io::Result<()> {
+    let Some(pid) = pid(child) else { return Ok(()) };
+    let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    readable_until(&handle, deadline)
+}
+
+/// Waits until there is something to read, or the end.
+fn readable_until(what: &impl AsFd, deadline: Instant) -> io::Result<()> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = rustix::event::Timespec::try_from(left).map_err(io::Error::other)?;
+        match rustix::event::poll(&mut [PollFd::new(what, PollFlags::IN)], Some(&timeout)) {
+            Err(Errno::INTR) => {}
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            outcome => return outcome.map(|_| ()).map_err(Into::into),
+        }
+    }
+}
+
+fn read_until(child: &mut Child, deadline: Instant) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let Some(mut output) = child.stdout.take() else { return Ok(answer) };
     let mut buffer = [0; 4096];
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = rustix::event::Timespec::try_from(left).map_err(std::io::Error::other)?;
-        let mut wanted = [PollFd::new(&output, PollFlags::IN)];
-        // A signal that comes meanwhile is for the loop, which gets it afterwards.
-        match rustix::event::poll(&mut wanted, Some(&timeout)) {
-            Err(Errno::INTR) => continue,
-            Ok(0) => return Err(std::io::ErrorKind::TimedOut.into()),
-            outcome => outcome?,
-        };
+        readable_until(&output, deadline)?;
         match output.read(&mut buffer) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
             Ok(0) => return Ok(answer),
             Ok(length) if answer.len() < LONGEST_ANSWER => answer.extend_from_slice(&buffer[..length]),

@@ -8,7 +8,8 @@
 //!    |                what is on disk, or a copy
 //!    |               Watch::follow, paths::look ---> a look at the files that it names, and at those of the Unix
 //!    |                                               sockets in custody, FOLLOWING at most
-//!    |               prepare_generation <----------- Inner::Followed
+//!    |               ask <-------------------------- Inner::Followed
+//!    |               prepare_generation <----------- Inner::Asked (module `asking`)
 //!    |<--- Prepared
 //! ```
 //!
@@ -137,7 +138,7 @@ impl Shell {
         };
         let looked = paths::look(&self.looking, &self.custody);
         if followed.is_none() && looked.is_none() {
-            return self.prepare_generation(chosen);
+            return self.ask(chosen);
         }
         let inner = self.inner.clone();
         let until = Instant::now() + FOLLOWING;

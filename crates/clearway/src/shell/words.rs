@@ -4,10 +4,11 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::process::ChildStderr;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::pipe::PipeFlags;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinHandle;
@@ -38,13 +39,16 @@ struct Lines {
 }
 
 impl Words {
-    /// Listens until the last process that has the pipe is gone. `names`: its names of files, and what they are to be
-    /// called in reports.
-    pub fn listen(stderr: ChildStderr, names: Vec<(String, String)>) -> std::io::Result<Self> {
-        let pipe = Receiver::from_owned_fd(stderr.into())?;
+    /// Listens until the last process that has the pipe is gone, whose end for the child comes with it. `names`: its names
+    /// of files, and what they are to be called in reports.
+    ///
+    /// Made before there is a process, so that nothing can fail when there is one.
+    pub fn listen(names: Vec<(String, String)>) -> std::io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let pipe = Receiver::from_owned_fd(ours)?;
         let lines = Arc::new(Mutex::new(Lines::default()));
         let task = tokio::spawn(pass_on(pipe, Arc::clone(&lines)));
-        Ok(Self { lines, task, names })
+        Ok((Self { lines, task, names }, theirs))
     }
 
     /// Everything that was said by the end; somebody else who has the pipe is not waited for long.

@@ -48,7 +48,7 @@ fn what_is_no_haproxy_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let failure = script(directory.path(), "echo hello").version().unwrap_err();
     assert_eq!(failure.code, ExitCode::NoHaproxy);
-    let condition = script(directory.path(), "exit 1").holds("version_atleast(9)");
+    let condition = script(directory.path(), "exit 1").holds("version_atleast(9)", Instant::now() + PATIENCE);
     assert_eq!(condition, Some(false));
 }
 
@@ -60,4 +60,12 @@ fn one_that_does_not_answer_is_not_said_to_be_missing() {
     assert!(failure.hints[0].contains("starved of processor time"), "{:?}", failure.hints);
     let failure = unanswered(Path::new("/usr/sbin/haproxy"), &std::io::ErrorKind::PermissionDenied.into());
     assert!(failure.hints[0].contains("apt-get install haproxy"), "{:?}", failure.hints);
+}
+
+#[test]
+fn one_that_says_something_and_does_not_end_is_not_waited_for_longer() {
+    let directory = tempfile::tempdir().unwrap();
+    let silent = script(directory.path(), "exec >&-; while :; do sleep 1; done");
+    let condition = silent.holds("version_atleast(9)", Instant::now() + Duration::from_millis(200));
+    assert_eq!(condition, None);
 }

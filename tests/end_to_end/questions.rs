@@ -1,0 +1,164 @@
+//! What Clearway asks HAProxy before a start (`haproxy -v`, `haproxy -cc`): a program that does not answer keeps nothing
+//! else waiting, and it has no right that the answer does not need.
+//!
+//! The program is a script before the real one. While a file `hangs` is there, it answers neither question: it says its
+//! number, and reads from a pipe that is never written to.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::{Balancer, haproxy_program};
+use clearway_lab::wait::eventually;
+use rustix::process::Signal;
+
+use crate::stage::{SOON, Stage, assert_code, complained, said, signal};
+
+crate::tests![
+    one_that_hangs_at_its_version_keeps_nothing_waiting,
+    one_that_hangs_at_a_condition_keeps_nothing_waiting,
+    a_question_is_asked_without_rights,
+    a_question_does_not_outlive_clearway,
+];
+
+/// A stage whose configuration has a condition that must be asked about.
+fn stage(name: &str) -> Result<Stage> {
+    let stage = Stage::new(name)?;
+    let line = "    source 0.0.0.0 usesrc clientip\n";
+    let text = stage.transparent();
+    ensure!(text.contains(line), "the configuration has another line: {text}");
+    stage.write(&text.replace(line, &format!(".if !streq(a,b)\n{line}.endif\n")))?;
+    write_program(&stage)?;
+    Ok(stage)
+}
+
+/// Puts the script there; a new file each time, so that its version is asked for anew.
+fn write_program(stage: &Stage) -> Result<()> {
+    let folder = stage.path("bin");
+    fs::create_dir_all(&folder)?;
+    let (here, real) = (folder.display(), haproxy_program());
+    let text = format!(
+        "#!/bin/sh\ncase $1 in -v|-cc)\n    grep ^Cap /proc/$$/status > {here}/rights$1\n    if [ \"$(cat {here}/hangs)\" = \
+         x$1 ]; then\n        echo $$ > {here}/new; mv {here}/new {here}/asked\n        read never < {here}/pipe\n    fi;;\n\
+         esac\nexec {real} \"$@\"\n"
+    );
+    let new = folder.join("haproxy.new");
+    fs::write(&new, text)?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
+    fs::rename(new, folder.join("haproxy"))?;
+    if !folder.join("pipe").exists() {
+        fs::write(folder.join("hangs"), "")?;
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, folder.join("pipe"), rustix::fs::FileType::Fifo, mode, 0)?;
+    }
+    Ok(())
+}
+
+fn start(stage: &Stage) -> Result<Balancer> {
+    let path = format!("{}:/usr/bin:/bin", stage.path("bin").display());
+    stage.start_with(&[], &[("PATH", &path)])
+}
+
+/// Lets the next question of this kind hang, asks for a reload, and waits until it does: the number of the process.
+fn hang(stage: &Stage, balancer: &mut Balancer, question: &str) -> Result<u32> {
+    let asked = stage.path("bin").join("asked");
+    let _ = fs::remove_file(&asked);
+    fs::write(stage.path("bin").join("hangs"), format!("x{question}"))?;
+    write_program(stage)?;
+    balancer.signal(Signal::HUP)?;
+    let number = eventually(SOON, "the question to be asked", || fs::read_to_string(&asked).ok())?;
+    number.trim().parse().context("a process id")
+}
+
+/// Whether it still hangs: it was neither killed nor reaped.
+fn hangs(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z')))
+}
+
+/// Does something while the question hangs. Clearway gives the question up after a while, so a machine that was asleep
+/// meanwhile proves nothing, and it is tried again.
+fn meanwhile(
+    stage: &Stage,
+    balancer: &mut Balancer,
+    question: &str,
+    mut what: impl FnMut(&Balancer) -> Result<()>,
+) -> Result<()> {
+    for _ in 0..3 {
+        let pid = hang(stage, balancer, question)?;
+        what(balancer)?;
+        let in_time = hangs(pid);
+        let position = balancer.log_position()?;
+        fs::write(stage.path("bin").join("hangs"), "")?;
+        if in_time {
+            signal(pid, Signal::KILL)?;
+            return Ok(());
+        }
+        write_program(stage)?;
+        balancer.signal(Signal::HUP)?;
+        balancer.wait_for_log(position, " serves, worker ", SOON)?;
+    }
+    anyhow::bail!("it was done only after the question to HAProxy (`{question}`) had been given up")
+}
+
+fn nothing_waits(name: &str, question: &str) -> Result<()> {
+    let stage = stage(name)?;
+    let mut balancer = start(&stage)?;
+    meanwhile(&stage, &mut balancer, question, |balancer| {
+        let status = stage.clearway(&["status"])?;
+        assert_code(status.status, 0).with_context(|| complained(&status))?;
+        ensure!(said(&status).contains(" serving"), "{}", said(&status));
+        let position = balancer.log_position()?;
+        signal(balancer.pid(), Signal::USR2)?;
+        balancer.wait_for_log(position, "SIGUSR2", SOON)?;
+        let children = balancer.haproxy_processes();
+        balancer.kill_descendant(*children.first().context("no HAProxy")?)?;
+        balancer.wait_for_log(position, "although nobody asked it to", SOON)?;
+        Ok(())
+    })?;
+    balancer.wait_for_log(0, "generation 3 serves", SOON)?;
+    // What ended meanwhile was reaped, whatever has started it.
+    eventually(SOON, "no ended child to be left", || (!has_ended_child(balancer.pid())).then_some(()))?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn has_ended_child(parent: u32) -> bool {
+    let ended = format!("Z {parent} ");
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
+        .any(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(&ended)))
+}
+
+fn one_that_hangs_at_its_version_keeps_nothing_waiting() -> Result<()> {
+    nothing_waits("qu-v", "-v")
+}
+
+fn one_that_hangs_at_a_condition_keeps_nothing_waiting() -> Result<()> {
+    nothing_waits("qu-cc", "-cc")
+}
+
+fn a_question_does_not_outlive_clearway() -> Result<()> {
+    let stage = stage("qu-stop")?;
+    let mut balancer = start(&stage)?;
+    let pid = hang(&stage, &mut balancer, "-v")?;
+    balancer.stop(Signal::KILL, SOON)?;
+    eventually(SOON, "the question to end with Clearway", || (!hangs(pid)).then_some(()))
+}
+
+fn a_question_is_asked_without_rights() -> Result<()> {
+    let stage = stage("qu-caps")?;
+    let mut balancer = start(&stage)?;
+    for question in ["-v", "-cc"] {
+        let rights = fs::read_to_string(stage.path("bin").join(format!("rights{question}")))?;
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            let line = rights.lines().find(|line| line.starts_with(set)).context("a set of capabilities")?;
+            let none =
+                line.split_whitespace().nth(1).is_some_and(|set| set.bytes().all(|digit| digit == b'0'));
+            ensure!(none, "`haproxy {question}` has rights that it does not need: {line}");
+        }
+    }
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}

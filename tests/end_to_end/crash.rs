@@ -1,18 +1,23 @@
 //! HAProxy dies: new clients wait in the sockets that Clearway holds, and are served by the next one.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::{Balancer, Kind};
 use clearway_lab::load::Expect;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost};
+use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, said};
 
 crate::tests![
     a_killed_worker_is_replaced_and_nobody_is_refused,
     a_killed_master_is_replaced_and_nobody_is_refused,
     a_crash_with_a_missing_map_is_tried_again_until_it_is_mended,
+    a_start_that_never_lives_ends_clearway_with_the_reason,
+    a_relative_working_directory_serves,
 ];
 
 fn worker(log: &str) -> Option<u32> {
@@ -78,4 +83,62 @@ fn a_crash_with_a_missing_map_is_tried_again_until_it_is_mended() -> Result<()> 
     balancer.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
     assert_nobody_lost(&load.finish_after(6)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
+}
+
+/// A program of which HAProxy's master knows only after its worker has begun to answer that it cannot live with it.
+fn a_start_that_never_lives_ends_clearway_with_the_reason() -> Result<()> {
+    let stage = Stage::new("young5")?;
+    stage.write(&stage.plain())?;
+    let folder = stage.path("bin");
+    std::fs::create_dir(&folder)?;
+    // The worker's end is the master's, and the reverse: the proof is over when there is a line in the log.
+    let text = format!(
+        "#!/bin/sh\nPATH=/usr/bin:/bin\ncase $1 in -v|-cc) exec {0} \"$@\";; esac\n{0} \"$@\" &\n\
+         until [ \"$(grep -c ' serves, worker ' {1}/log)\" -gt \"$(cat {1}/served)\" ]; do sleep 0.01; done\n\
+         grep -c ' serves, worker ' {1}/log > {1}/served\necho '[ALERT] the moon is full' >&2\nkill $!\nwait $!\nexit 7\n",
+        clearway_lab::balancer::haproxy_program(),
+        folder.display()
+    );
+    std::fs::write(folder.join("served"), "0")?;
+    std::fs::write(folder.join("haproxy"), text)?;
+    std::fs::set_permissions(folder.join("haproxy"), std::fs::Permissions::from_mode(0o755))?;
+    let log = folder.join("log");
+    std::fs::write(&log, "")?;
+    let redirected = format!("PATH={}:$PATH; exec \"$@\" 2>> {}", folder.display(), log.display());
+    let mut balancer = stage.launch_under(&["sh", "-c", &redirected, "sh"], &[])?;
+    assert_code(balancer.wait_exit(SOON)?, 74)?;
+    let log = std::fs::read_to_string(&log)?;
+    ensure!(log.matches(" serves, worker ").count() == 5, "it did not serve five times: {log}");
+    ensure!(log.contains("none has ever lived longer: Clearway leaves"), "{log}");
+    ensure!(log.contains("did not live: ") && log.contains("the moon is full"), "the reason: {log}");
+    stage.assert_clean()
+}
+
+fn a_relative_working_directory_serves() -> Result<()> {
+    let stage = Stage::new("relative")?;
+    stage.write(&stage.plain())?;
+    let parent = stage.file().parent().and_then(|path| path.parent().map(Path::to_path_buf));
+    let parent = parent.context("a folder above that of the file")?;
+    let folder = stage.file().parent().and_then(|path| path.file_name().map(PathBuf::from));
+    let folder = folder.context("the folder of the file")?.display().to_string();
+    let clearway = clearway_lab::balancer::clearway_program()?.display().to_string();
+    let script = format!("cd {} && exec {clearway} haproxy -C {folder} -f haproxy.cfg", parent.display());
+    let words = ["sh", "-c", &script].map(str::to_owned);
+    let directory = stage.run_directory();
+    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+    let mut balancer = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &variables)?;
+    stage.wait_ready(&mut balancer)?;
+    for generation in 2..4 {
+        // Its master has executed itself anew by the time it answers on the master CLI.
+        eventually(SOON, "the master to answer", || {
+            let status = stage.clearway(&["status"]).ok()?;
+            said(&status).contains("session").then_some(())
+        })?;
+        assert_code(stage.clearway(&["reload"])?.status, 0)?;
+        balancer.wait_for_log(0, &format!("generation {generation} serves"), SOON)?;
+    }
+    let log = balancer.stderr()?;
+    ensure!(!log.contains("although nobody asked it to"), "{log}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
 }

@@ -12,6 +12,7 @@ crate::tests![
     run_takes_flags,
     an_argument_that_begins_with_a_dash_is_haproxys,
     check_and_doctor_look_and_change_nothing,
+    check_takes_what_the_master_worker_mode_takes,
 ];
 
 fn arguments_that_only_ask_are_executed_in_place() -> Result<()> {
@@ -135,5 +136,22 @@ fn check_and_doctor_look_and_change_nothing() -> Result<()> {
     stage.write("nonsense\n")?;
     let refused = stage.clearway(&["check", "--", "haproxy", "-f", &file])?;
     assert_code(refused.status, 65)?;
+    stage.assert_clean()
+}
+
+/// HAProxy refuses a `program` without `-W`, which Clearway always gives.
+fn check_takes_what_the_master_worker_mode_takes() -> Result<()> {
+    let stage = Stage::new("program")?;
+    let program = "program companion\n    command /bin/sleep 1000\n";
+    stage.write(&format!("{}{program}", stage.plain()))?;
+    let file = stage.file().display().to_string();
+    let check = stage.clearway(&["check", "-f", &file])?;
+    let words = format!("{}{}", said(&check), complained(&check));
+    assert_code(check.status, 0).with_context(|| words.clone())?;
+    ensure!(words.contains("takes it, with 2 bind line(s)"), "{words}");
+    stage.write(&format!("{}{program}    nonsense\n", stage.plain()))?;
+    let check = stage.clearway(&["check", "-f", &file])?;
+    assert_code(check.status, 65)?;
+    ensure!(complained(&check).contains("nonsense"), "{}", complained(&check));
     stage.assert_clean()
 }

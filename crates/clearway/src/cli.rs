@@ -108,7 +108,7 @@ pub fn command() -> Command {
         .subcommand(
             sub(
                 "check",
-                "Let HAProxy check the configuration (`haproxy -c`), and say what it needs from the host",
+                "Let HAProxy check the configuration (`haproxy -W -c`), and say what it needs from the host",
             )
             .args(TABLE.iter().filter(|row| is_looked_at(row)).map(argument))
             .arg(haproxy.clone()),

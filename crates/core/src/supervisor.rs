@@ -26,6 +26,8 @@
 //!   once, with the configuration that served; if that dies young again, after a pause that doubles up to
 //!   [`LONGEST_PAUSE`]. If it dies within [`PROBATION`] of its commit, its configuration is not trusted: the
 //!   one that served before is started, until somebody asks for another reload.
+//! - If none has ever served for a second, and [`MOST_YOUNG_DEATHS`] have died younger, Clearway leaves: that is a start
+//!   that fails, and whatever has started Clearway is to know.
 //! - A stop drains every generation; a second `SIGTERM` or `SIGINT`, or the end of the drain timeout, ends them with
 //!   `SIGTERM` and, [`GRACE`] later, with `SIGKILL`. The plumbing goes when the last generation that
 //!   needs it is gone, and always before Clearway leaves.
@@ -71,6 +73,9 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A generation that served at least so long did not die of its own start.
 const PROVEN_AGE: Duration = Duration::from_secs(1);
+
+/// How many generations may die so young, if none has ever lived longer, until Clearway leaves (decision 0026).
+pub const MOST_YOUNG_DEATHS: u32 = 5;
 
 /// A configuration whose generation dies so soon after its commit gives way to the one that served before.
 pub const PROBATION: Duration = Duration::from_secs(5);
@@ -129,6 +134,17 @@ struct Restart {
     source: Source,
 }
 
+/// Whether anything has ever served for [`PROVEN_AGE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FirstLife {
+    /// Nothing yet: how many have served and died younger.
+    Awaited { deaths: u32 },
+    /// Something has: what dies is started again, however often.
+    Lived,
+    /// So many have died young that Clearway leaves; this was the last.
+    GivenUp(Generation),
+}
+
 /// The state machine. It owns no process and no socket, only what is known about them.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -151,6 +167,7 @@ pub struct Supervisor {
     cuts: Cuts,
     /// Crashes in a row, each before [`PROVEN_AGE`].
     young_deaths: u32,
+    first_life: FirstLife,
     stop: Option<Stop>,
     /// Who has asked for a stop, and when it begins: until then everything goes on, but probes are told no.
     announced: Option<(Asker, Duration)>,
@@ -179,6 +196,7 @@ impl Supervisor {
             good: None,
             cuts: Cuts::default(),
             young_deaths: 0,
+            first_life: FirstLife::Awaited { deaths: 0 },
             stop: None,
             announced: None,
             role: Role::Alone,
@@ -281,6 +299,9 @@ impl Supervisor {
     /// A process that has ended was heard to the end.
     fn heard(&mut self, generation: Generation, failure: Failure, now: Duration, todo: &mut Vec<Action>) {
         if self.unheard.remove(&generation) {
+            if self.first_life == FirstLife::GivenUp(generation) {
+                todo.push(Action::Report(Report::GivenUp { generation, failure: failure.clone() }));
+            }
             self.attempt_explained(generation, failure, now, todo);
             self.after_an_end(todo);
         }
@@ -297,8 +318,9 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         let age = now.saturating_sub(since);
-        if age >= PROVEN_AGE {
-            self.young_deaths = 0;
+        self.lived(age);
+        if let FirstLife::Awaited { deaths } = &mut self.first_life {
+            *deaths += 1;
         }
         if age >= PROBATION {
             self.good = Some(configuration);
@@ -314,12 +336,27 @@ impl Supervisor {
         if self.give_back(now, todo) {
             return;
         }
+        if let FirstLife::Awaited { deaths: MOST_YOUNG_DEATHS.. } = self.first_life
+            && !self.inherited
+        {
+            self.first_life = FirstLife::GivenUp(generation);
+            todo.push(Action::Report(Report::Crashed { generation, how, next: Next::Leaving }));
+            return self.stop_with(ExitCode::NotReady, now, todo);
+        }
         let former = self.good.filter(|good| *good != configuration);
         let pause = self.pause();
         let source = Source::Served(former.unwrap_or(configuration));
         self.restart = Some(Restart { at: now + pause, source });
         let next = Next::In { pause, back_to: former };
         todo.push(Action::Report(Report::Crashed { generation, how, next }));
+    }
+
+    /// A generation has served for so long.
+    fn lived(&mut self, age: Duration) {
+        if age >= PROVEN_AGE {
+            self.young_deaths = 0;
+            self.first_life = FirstLife::Lived;
+        }
     }
 
     /// How long to wait before the next start, and one more death counted: nothing, 100 ms, 200 ms, ...

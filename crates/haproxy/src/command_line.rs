@@ -145,10 +145,17 @@ impl Invocation {
                 self.handled.push(Handled::PidFile(rest.value(&option, "a file for the pids")?.into()));
             }
             [letter @ (b'f' | b'C' | b'L' | b'n' | b'm' | b'N'), ..] => {
-                let value = rest.value(&option, meaning(*letter))?;
+                let mut value = rest.value(&option, meaning(*letter))?;
                 match letter {
                     b'f' => self.configuration.push(PathBuf::from(&value)),
-                    b'C' => self.working_directory = Some(PathBuf::from(&value)),
+                    // A master (up to 3.0) executes itself anew when it has forked its worker, with the same words, and
+                    // is in that directory already: it does not find a relative one, and ends.
+                    b'C' => {
+                        if let Ok(absolute) = std::path::absolute(&value) {
+                            value = absolute.into_os_string();
+                        }
+                        self.working_directory = Some(PathBuf::from(&value));
+                    }
                     b'L' => self.local_peer = Some(value.clone()),
                     b'N' => self.frontend_maxconn = value.to_str().and_then(|number| number.parse().ok()),
                     _ => {}

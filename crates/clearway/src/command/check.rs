@@ -1,8 +1,8 @@
-//! `clearway check`: HAProxy checks the configuration (`haproxy -c`), Clearway says what it needs from the
+//! `clearway check`: HAProxy checks the configuration (`haproxy -W -c`), Clearway says what it needs from the
 //! host. Neither changes anything.
 
 use std::ffi::OsString;
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::intercept::Interception;
@@ -19,7 +19,7 @@ use crate::{intercept, strategies};
 /// What `haproxy -c` ends with where the files are valid, but no line of them listens (measured with 2.6.12 and 3.4.7).
 const NO_LISTENER: i32 = 2;
 
-/// Runs `haproxy -c` with the user's arguments, then looks at the configuration itself.
+/// Runs `haproxy -W -c` with the user's arguments, then looks at the configuration itself.
 pub fn check(settings: &Settings, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let invocation = super::invocation(arguments)?;
     if invocation.configuration.is_empty() {
@@ -32,13 +32,17 @@ pub fn check(settings: &Settings, arguments: Vec<OsString>) -> Result<ExitCode, 
     let version = Program::new(invocation.program.clone()).version()?;
     let configuration = read_configuration(&invocation)?;
     let quiet = configuration.global.quiet.is_some() || invocation.handled.contains(&Handled::Quiet);
-    let status = Command::new(&invocation.program)
-        .arg("-c")
-        // It wins over `-q` and `quiet`, which would hide why HAProxy refuses it.
-        .args(quiet.then_some("-V"))
-        .args(&invocation.arguments)
-        .status()
-        .map_err(|error| Failure::new(ExitCode::NoHaproxy, format!("running `haproxy -c`: {error}")))?;
+    let ask = |words: &[&str]| {
+        let mut command = Command::new(&invocation.program);
+        // `-V` wins over `-q` and `quiet`, which would hide why HAProxy refuses it.
+        command.args(words).args(quiet.then_some("-V")).args(&invocation.arguments);
+        command
+    };
+    let failed = |error: std::io::Error| {
+        Failure::new(ExitCode::NoHaproxy, format!("running `haproxy -W -c`: {error}"))
+    };
+    // As it is started: without `-W` a `program` section is refused.
+    let status = ask(&["-W", "-c"]).status().map_err(failed)?;
     if !matches!(status.code(), Some(0 | NO_LISTENER)) {
         return Err(Failure::new(
             ExitCode::ConfigurationRefused,
@@ -51,7 +55,7 @@ pub fn check(settings: &Settings, arguments: Vec<OsString>) -> Result<ExitCode, 
     for line in super::elsewhere(&configuration) {
         crate::say!("note: {line}");
     }
-    if status.code() == Some(NO_LISTENER) {
+    if listens_nowhere(status, &configuration, ask(&["-c"])).map_err(failed)? {
         crate::say!(
             "HAProxy {version} takes it, but nothing in it listens: by itself HAProxy would not start; under Clearway \
              it starts and serves nothing until a reload brings a `bind` line"
@@ -69,6 +73,20 @@ pub fn check(settings: &Settings, arguments: Vec<OsString>) -> Result<ExitCode, 
         crate::say!("hint: {hint}");
     }
     Ok(ExitCode::Findings)
+}
+
+/// Whether nothing listens. Up to 3.0 HAProxy does not say so with `-W`: the sockets between master and worker count as
+/// well (measured with 2.6.12; 3.2 leaves the master-worker mode for a check). Then it is asked without.
+fn listens_nowhere(
+    status: ExitStatus,
+    configuration: &Configuration,
+    mut ask: Command,
+) -> std::io::Result<bool> {
+    if status.code() == Some(NO_LISTENER) || !configuration.binds.is_empty() {
+        return Ok(status.code() == Some(NO_LISTENER));
+    }
+    let status = ask.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    Ok(status.code() == Some(NO_LISTENER))
 }
 
 /// What the transparent lines need, and whether it is there.

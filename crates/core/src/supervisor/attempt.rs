@@ -9,7 +9,7 @@ use crate::strategy::Moved;
 use super::event::{Action, Answer, Asker, End, Failure, Plumbing, Proof, Source};
 use super::report::Report;
 use super::status::Attempted;
-use super::{GRACE, Life, PROBATION, PROVEN_AGE, SWITCH_DEADLINE, State, Supervisor};
+use super::{GRACE, Life, PROBATION, SWITCH_DEADLINE, State, Supervisor};
 
 /// An attempt under way. At most one exists.
 #[derive(Debug)]
@@ -236,18 +236,16 @@ impl Supervisor {
 
     /// A generation gives way to its successor: what can be said of it and of its configuration.
     fn served_until_now(&mut self, generation: Generation, now: Duration) {
-        let Some(Life { configuration, state: State::Serving { since, .. }, .. }) =
+        let Some(&Life { configuration, state: State::Serving { since, .. }, .. }) =
             self.lives.get(&generation)
         else {
             return;
         };
-        let age = now.saturating_sub(*since);
-        if age >= PROVEN_AGE {
-            self.young_deaths = 0;
-        }
+        let age = now.saturating_sub(since);
+        self.lived(age);
         // One that was replaced in a hurry is not trusted more than one that served for long.
         if age >= PROBATION || self.good.is_none() {
-            self.good = Some(*configuration);
+            self.good = Some(configuration);
         }
     }
 

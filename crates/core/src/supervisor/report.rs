@@ -8,6 +8,7 @@ use crate::names::Generation;
 
 use crate::strategy::{Moved, by_means};
 
+use super::MOST_YOUNG_DEATHS;
 use super::event::{Asker, Failure, Proof};
 use super::turn::Turn;
 
@@ -65,6 +66,13 @@ pub enum Report {
         how: String,
         /// Who accepts next.
         next: Next,
+    },
+    /// Too many died young, and none has ever lived for a second: why the last one did.
+    GivenUp {
+        /// Which was the last.
+        generation: Generation,
+        /// Why it ended.
+        failure: Failure,
     },
     /// A draining generation ended with other than code 0.
     DrainedBadly(Generation, String),
@@ -131,6 +139,8 @@ pub enum Next {
     },
     /// A reload was under way: its generation takes over when it is ready.
     Starting(Generation),
+    /// Nothing: Clearway leaves.
+    Leaving,
 }
 
 /// What an old generation is over.
@@ -178,7 +188,8 @@ impl Report {
             | Self::Drained(generation, _)
             | Self::DrainedBadly(generation, _)
             | Self::AboutToCut { generation, .. }
-            | Self::Crashed { generation, .. } => Some(*generation),
+            | Self::Crashed { generation, .. }
+            | Self::GivenUp { generation, .. } => Some(*generation),
             _ => None,
         }
     }
@@ -186,7 +197,10 @@ impl Report {
     /// What would help. HAProxy's own words are not repeated here: they went to standard error as it
     /// said them.
     pub fn hints(&self) -> &[String] {
-        if let Self::Refused { failure, .. } = self { &failure.hints } else { &[] }
+        match self {
+            Self::Refused { failure, .. } | Self::GivenUp { failure, .. } => &failure.hints,
+            _ => &[],
+        }
     }
 }
 
@@ -228,8 +242,15 @@ impl fmt::Display for Report {
             }
             Self::Crashed { generation, how, next } => {
                 write!(f, "generation {generation} ended although nobody asked it to ({how}); ")?;
-                f.write_str("its listening sockets stay open, ")?;
+                if *next != Next::Leaving {
+                    f.write_str("its listening sockets stay open, ")?;
+                }
                 match next {
+                    Next::Leaving => write!(
+                        f,
+                        "it was the {MOST_YOUNG_DEATHS}th to end within a second, and none has ever lived longer: Clearway \
+                         leaves"
+                    ),
                     Next::In { pause: Duration::ZERO, .. } => f.write_str("the next start follows at once"),
                     Next::In { pause, .. } => {
                         write!(f, "the next start follows in {} ms", pause.as_millis())
@@ -242,6 +263,9 @@ impl fmt::Display for Report {
                     }
                     _ => Ok(()),
                 }
+            }
+            Self::GivenUp { generation, failure } => {
+                write!(f, "generation {generation} did not live: {}", failure.message)
             }
             Self::AboutToCut { generation, sessions, age, over, after } => {
                 let sessions = number(*sessions);

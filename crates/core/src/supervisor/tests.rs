@@ -554,3 +554,69 @@ fn a_stop_says_what_is_left_ever_less_often() {
     stage.exit(1, "exit code 0");
     assert_eq!(stage.supervisor.next_deadline(), None, "it has left");
 }
+
+/// Starts a generation that proves itself and ends after `age`.
+fn lives_for(stage: &mut Stage, number: u32, age: Duration) -> Vec<Action> {
+    stage.later(LONGEST_PAUSE);
+    stage.launch(number, Plumbing::NotNeeded);
+    stage.prove(number);
+    stage.later(age);
+    stage.exit(number, "exit code 1")
+}
+
+/// One that is a millisecond short of having lived.
+const YOUNG: Duration = PROVEN_AGE.checked_sub(Duration::from_millis(1)).unwrap();
+
+#[test]
+fn a_start_that_never_lives_ends_clearway_with_the_reason() {
+    let mut stage = Stage::new();
+    stage.step(Event::Begin);
+    for number in 1..MOST_YOUNG_DEATHS {
+        let next = lives_for(&mut stage, number, YOUNG);
+        assert!(!next.contains(&Action::ReleaseCustody), "{number}: {next:?}");
+        assert!(stage.supervisor.next_deadline().is_some() || !next.is_empty(), "{number}: nothing follows");
+    }
+    stage.later(LONGEST_PAUSE);
+    stage.launch(MOST_YOUNG_DEATHS, Plumbing::NotNeeded);
+    stage.prove(MOST_YOUNG_DEATHS);
+    let gone = stage.gone(MOST_YOUNG_DEATHS, "exit code 1");
+    assert!(gone.contains(&Action::ReleaseCustody), "{gone:?}");
+    assert!(
+        !gone.iter().any(|action| matches!(action, Action::Exit(_))),
+        "it leaves before it has heard why"
+    );
+    let generation = generation(MOST_YOUNG_DEATHS);
+    let why = failure(ExitCode::ConfigurationRefused);
+    let told = stage.supervisor.step(Event::LastWords { generation, failure: why.clone() }, stage.now);
+    assert!(told.contains(&Action::Report(Report::GivenUp { generation, failure: why })), "{told:?}");
+    assert_eq!(told.last(), Some(&Action::Exit(ExitCode::NotReady)));
+}
+
+#[test]
+fn one_that_has_lived_once_is_started_again_however_often() {
+    let mut stage = Stage::new();
+    stage.step(Event::Begin);
+    for number in 1..MOST_YOUNG_DEATHS {
+        lives_for(&mut stage, number, YOUNG);
+    }
+    lives_for(&mut stage, MOST_YOUNG_DEATHS, PROVEN_AGE);
+    for number in MOST_YOUNG_DEATHS + 1..5 * MOST_YOUNG_DEATHS {
+        let next = lives_for(&mut stage, number, Duration::ZERO);
+        assert!(!next.contains(&Action::ReleaseCustody), "{number}: {next:?}");
+    }
+}
+
+#[test]
+fn one_that_gave_way_to_a_reload_has_lived_as_well() {
+    let mut stage = Stage::serving();
+    stage.later(PROVEN_AGE);
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(2, Plumbing::NotNeeded);
+    stage.prove(2);
+    stage.exit(1, "exit code 0");
+    stage.exit(2, "exit code 1");
+    for number in 3..3 * MOST_YOUNG_DEATHS {
+        let next = lives_for(&mut stage, number, Duration::ZERO);
+        assert!(!next.contains(&Action::ReleaseCustody), "{number}: {next:?}");
+    }
+}

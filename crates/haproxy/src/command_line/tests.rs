@@ -43,6 +43,15 @@ fn passes_on_what_does_not_fight() {
 }
 
 #[test]
+fn a_relative_working_directory_is_made_absolute() {
+    let got = parse("haproxy -C conf -f h.cfg").unwrap();
+    let directory = std::env::current_dir().unwrap().join("conf");
+    assert_eq!(got.working_directory, Some(directory.clone()));
+    assert_eq!(got.passed, ["-C".into(), directory.into_os_string(), "-f".into(), OsString::from("h.cfg")]);
+    assert_eq!(got.arguments, ["-C", "conf", "-f", "h.cfg"].map(OsString::from));
+}
+
+#[test]
 fn takes_out_what_fights() {
     let got =
         parse("-D -W -Ws -db -q -p /run/h.pid -S /run/m.sock,mode,600 -sf 12 13 -st 14 -x /run/h.sock -f a")

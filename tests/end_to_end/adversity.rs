@@ -97,9 +97,8 @@ fn a_reload_for_which_there_are_too_few_descriptors_leaves_no_haproxy() -> Resul
     let given = rustix::process::prlimit(clearway, Resource::Nofile, getrlimit(Resource::Nofile))?;
     let open = std::fs::read_dir(format!("/proc/{}/fd", balancer.pid()))?.flatten();
     let open: BTreeSet<u64> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    let mut refused = 0;
-    for free in (0..).filter(|number| !open.contains(number)).take(200) {
-        let limit = Rlimit { current: Some(free + 1), ..given.clone() };
+    for (refused, free) in (0..).filter(|number| !open.contains(number)).take(200).enumerate() {
+        let limit = Rlimit { current: Some(free + 1), ..given };
         rustix::process::prlimit(clearway, Resource::Nofile, limit)?;
         let position = balancer.log_position()?;
         balancer.signal(Signal::HUP)?;
@@ -119,7 +118,6 @@ fn a_reload_for_which_there_are_too_few_descriptors_leaves_no_haproxy() -> Resul
             assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
             return stage.assert_clean();
         }
-        refused += 1;
     }
     anyhow::bail!("it never served again: {}", balancer.stderr()?)
 }

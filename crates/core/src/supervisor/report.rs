@@ -204,6 +204,33 @@ impl Report {
     }
 }
 
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self != Self::Leaving {
+            f.write_str("its listening sockets stay open, ")?;
+        }
+        match self {
+            Self::Leaving => write!(
+                f,
+                "it was the {MOST_YOUNG_DEATHS}th to end within a second, and none has ever lived longer: Clearway leaves"
+            ),
+            Self::Starting(next) => write!(f, "generation {next} is already starting"),
+            Self::In { pause, back_to } => {
+                match *pause {
+                    Duration::ZERO => f.write_str("the next start follows at once"),
+                    pause => write!(f, "the next start follows in {} ms", pause.as_millis()),
+                }?;
+                match back_to {
+                    Some(former) => {
+                        write!(f, ", with the configuration of generation {former}, which served before")
+                    }
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -241,28 +268,7 @@ impl fmt::Display for Report {
                 write!(f, "generation {generation} ended while draining: {how}")
             }
             Self::Crashed { generation, how, next } => {
-                write!(f, "generation {generation} ended although nobody asked it to ({how}); ")?;
-                if *next != Next::Leaving {
-                    f.write_str("its listening sockets stay open, ")?;
-                }
-                match next {
-                    Next::Leaving => write!(
-                        f,
-                        "it was the {MOST_YOUNG_DEATHS}th to end within a second, and none has ever lived longer: Clearway \
-                         leaves"
-                    ),
-                    Next::In { pause: Duration::ZERO, .. } => f.write_str("the next start follows at once"),
-                    Next::In { pause, .. } => {
-                        write!(f, "the next start follows in {} ms", pause.as_millis())
-                    }
-                    Next::Starting(next) => write!(f, "generation {next} is already starting"),
-                }?;
-                match next {
-                    Next::In { back_to: Some(former), .. } => {
-                        write!(f, ", with the configuration of generation {former}, which served before")
-                    }
-                    _ => Ok(()),
-                }
+                write!(f, "generation {generation} ended although nobody asked it to ({how}); {next}")
             }
             Self::GivenUp { generation, failure } => {
                 write!(f, "generation {generation} did not live: {}", failure.message)

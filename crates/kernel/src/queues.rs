@@ -33,7 +33,7 @@
 //! connections and 8 ms with 20,000 sockets (measured, Linux 6.18). `begin` does it once and `poll` only as long
 //! as a request is left; the queues alone are 0.02 ms. Polling every 5 to 20 ms is plenty.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
@@ -118,7 +118,16 @@ pub fn half_open(listeners: &[Listener]) -> Result<HashSet<HalfOpen>, Error> {
     let families: &[Family] =
         if listeners.iter().all(|l| l.address.is_ipv4()) { &[Family::V4] } else { &Family::ALL };
     let requests = rows(State::HalfOpen, port, families)?.into_iter().map(HalfOpen::from);
-    Ok(requests.filter(|request| listeners.iter().any(|listener| listener.hears(request.local))).collect())
+    // There may be thousands of either.
+    let mut by_port: HashMap<u16, Vec<&Listener>> = HashMap::new();
+    for listener in listeners {
+        by_port.entry(listener.address.port()).or_default().push(listener);
+    }
+    let is_heard = |request: &HalfOpen| {
+        let there = by_port.get(&request.local.port()).into_iter().flatten();
+        there.into_iter().any(|listener| listener.hears(request.local))
+    };
+    Ok(requests.filter(is_heard).collect())
 }
 
 /// Those that were there first: the clients of sockets that get no new ones.

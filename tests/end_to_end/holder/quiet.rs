@@ -79,7 +79,8 @@ fn beside_a_balancer_that_loads_its_first_configuration() -> Result<()> {
     let (line, wait) = loading(&stage)?;
     stage.write(&(line + &stage.plain()))?;
     let mut first = stage.launch(&[], &TALKING)?;
-    first.wait_for_log(0, "clearway ", SOON)?;
+    // It has looked for a holder before that, and found none.
+    first.wait_for_log(0, "generation 1 started", SOON)?;
     let holder = holder(&stage, &[])?;
     first.wait_for_log(0, "a holder has come", SOON)?;
     assert_quiet(&holder, &first)?;

@@ -203,7 +203,8 @@ impl Custody {
     /// Takes `listen` back from these, whoever else has them: new clients go to whatever else listens at their addresses.
     /// Who waits there is reset.
     pub fn hear_no_more(&self, listeners: &[Listener]) {
-        let leaving = |held: &&Held| listeners.iter().any(|one| one.inode == held.identity.inode.0);
+        let inodes: HashSet<u64> = listeners.iter().map(|one| one.inode).collect();
+        let leaving = |held: &&Held| inodes.contains(&held.identity.inode.0);
         for held in self.sockets.iter().filter(leaving) {
             if let Err(error) = SockRef::from(&held.socket.fd).shutdown(Shutdown::Read) {
                 warn!("{} hears new clients, whom nobody will serve: {error}", held.identity);

@@ -65,14 +65,16 @@ pub fn groups(
     let table = rows(State::Listening, 0, &Family::ALL)?;
     let mut outcomes = Vec::new();
     let mut known: Vec<Known> = Vec::new();
+    let listening: HashSet<u64> = table.iter().map(|row| row.inode).collect();
+    let mut seen: HashSet<u64> = HashSet::new();
     let all = held.iter().map(|(fd, fate)| (*fd, Some(*fate))).chain(fresh.iter().map(|fd| (*fd, None)));
     for (fd, fate) in all {
         let Some(address) = tcp_address(fd) else { continue };
         let inode = fstat(fd).map(|stat| stat.st_ino).unwrap_or_default();
-        if !table.iter().any(|row| row.inode == inode) {
+        if !listening.contains(&inode) {
             let reason = Reason::NotListening;
             outcomes.push(Err(NotSteerable { address: Some(address), leaving: Vec::new(), reason }));
-        } else if !known.iter().any(|other| other.inode == inode) {
+        } else if seen.insert(inode) {
             known.push(Known { inode, fate });
         }
     }
@@ -151,13 +153,18 @@ fn tcp_address(fd: BorrowedFd<'_>) -> Option<SocketAddr> {
 /// The same on plain data. What is known is in the table.
 pub(super) fn sort(table: &[Row], known: &[Known], order: Order<'_>) -> Vec<Result<Group, NotSteerable>> {
     let by_inode: HashMap<u64, &Row> = table.iter().map(|row| (row.inode, row)).collect();
+    let ours: HashSet<u64> = known.iter().map(|one| one.inode).collect();
     let mut sets: Vec<(Key, Vec<(Known, &Row)>)> = Vec::new();
+    let mut places: HashMap<Key, usize> = HashMap::new();
     for known in known {
         let Some(row) = by_inode.get(&known.inode) else { continue };
         let key = Key::from(*row);
-        match sets.iter_mut().find(|(other, _)| *other == key) {
-            Some((_, members)) => members.push((*known, row)),
-            None => sets.push((key, vec![(*known, row)])),
+        let place = *places.entry(key).or_insert_with(|| {
+            sets.push((key, Vec::new()));
+            sets.len() - 1
+        });
+        if let Some((_, members)) = sets.get_mut(place) {
+            members.push((*known, row));
         }
     }
     let fresh: Vec<Key> = sets
@@ -168,12 +175,13 @@ pub(super) fn sort(table: &[Row], known: &[Known], order: Order<'_>) -> Vec<Resu
     let leaves = |(_, members): &&(Key, Vec<(Known, &Row)>)| {
         members.iter().any(|(known, _)| known.fate == Some(Fate::Leaves))
     };
-    let strangers = |key: Key| {
-        table.iter().find(|row| Key::from(*row) == key && !known.iter().any(|k| k.inode == row.inode))
-    };
+    let mut strangers: HashMap<Key, &Row> = HashMap::new();
+    for row in table.iter().filter(|row| !ours.contains(&row.inode)) {
+        strangers.entry(Key::from(row)).or_insert(row);
+    }
     sets.iter()
         .filter(leaves)
-        .map(|(key, members)| group(*key, members, &fresh, strangers(*key), order))
+        .map(|(key, members)| group(*key, members, &fresh, strangers.get(key).copied(), order))
         .collect()
 }
 
@@ -193,7 +201,7 @@ fn group(
     if let Some(row) = stranger {
         return Err(refuse(Reason::Stranger { inode: row.inode, uid: row.uid }));
     }
-    if members.iter().any(|(_, row)| members.iter().any(|(_, other)| row.uid != other.uid)) {
+    if members.windows(2).any(|pair| matches!(pair, [(_, one), (_, other)] if one.uid != other.uid)) {
         return Err(refuse(Reason::SeveralUsers));
     }
     let order_is_known = is_known(order, members);

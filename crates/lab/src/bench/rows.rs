@@ -3,6 +3,7 @@
 mod idle;
 mod large;
 mod tail;
+mod takeover;
 mod times;
 pub(super) mod traffic;
 
@@ -17,6 +18,7 @@ pub(super) fn all(quick: bool) -> Vec<Box<dyn Row>> {
     rows.push(Box::new(times::Start::default()));
     rows.extend(times::reloads(quick));
     rows.push(Box::new(times::Crash::default()));
+    rows.extend(takeover::all(quick));
     rows.extend(traffic::all(quick));
     rows.extend(tail::all(quick));
     rows.extend(idle::all(quick));

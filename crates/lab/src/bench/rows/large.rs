@@ -36,7 +36,7 @@ impl File {
         let mut rig = Rig::raise()?;
         let more = match self {
             Self::Small => String::new(),
-            Self::Binds => format!("listen many\n bind {}:20000-22999\n server s 10.2.0.2:80\n", FRONT[0]),
+            Self::Binds => binds(3000),
             Self::Servers => servers(),
             Self::Certificates => {
                 let folder = rig.folder().join("certificates");
@@ -48,6 +48,12 @@ impl File {
         rig.add(more);
         Ok(rig)
     }
+}
+
+/// So many listening sockets.
+pub(super) fn binds(sockets: u16) -> String {
+    let last = 20_000_u16.saturating_add(sockets).saturating_sub(1);
+    format!("listen many\n bind {}:20000-{last}\n server s 10.2.0.2:80\n", FRONT[0])
 }
 
 fn servers() -> String {

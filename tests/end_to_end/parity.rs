@@ -13,10 +13,12 @@ use anyhow::{Context, Result, bail, ensure};
 use clearway_lab::balancer::{Balancer, Kind, haproxy_program};
 use clearway_lab::kernel::processes_in;
 use clearway_lab::load::Ask;
+use clearway_lab::session::{Session, State};
 use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
 
 use crate::stage::{CannotRun, SOON, Stage, assert_code, said};
+use crate::transaction::only_the_newest_listens;
 
 crate::tests![
     stick_tables_pass_through_the_local_peer,
@@ -26,6 +28,7 @@ crate::tests![
     counters_pass_through_the_stats_file,
     unix_sockets_keep_their_modes_and_owners,
     haproxys_own_log_goes_on_over_standard_output,
+    old_workers_outlive_as_many_reloads_as_the_file_says,
 ];
 
 /// Does the same with both, each on hosts of its own.
@@ -58,12 +61,11 @@ fn ask(socket: &Path, command: &str) -> Result<String> {
 
 /// Reloads, and waits until another worker answers on the stats socket and the former one is gone.
 fn reload(balancer: &mut Balancer, socket: &Path) -> Result<()> {
-    let worker = |answer: &str| answer.lines().find(|line| line.starts_with("Pid:")).map(str::to_owned);
-    let before = worker(&ask(socket, "show info")?).context("a worker")?;
+    let before = pid_of(&ask(socket, "show info")?).context("a worker")?;
     let former = balancer.haproxy_processes().last().copied().context("a worker")?;
     balancer.reload()?;
     eventually(SOON, "another worker to answer", || {
-        let now = worker(&ask(socket, "show info").ok()?)?;
+        let now = pid_of(&ask(socket, "show info").ok()?)?;
         (now != before).then_some(())
     })?;
     eventually(SOON, "the former worker to end", || {
@@ -288,4 +290,44 @@ fn haproxys_own_log_goes_on_over_standard_output() -> Result<()> {
         }
         end(&mut balancer)
     })
+}
+
+/// `mworker-max-reloads 2`: after five reloads, each with a session open, two old workers are left.
+fn old_workers_outlive_as_many_reloads_as_the_file_says() -> Result<()> {
+    with_both("most", |stage, kind| {
+        let text = format!("    mworker-max-reloads 2\n{}", stage.plain());
+        let socket = with_socket(stage, &text)?;
+        let mut balancer = start(stage, kind)?;
+        let mut sessions = Vec::new();
+        for _ in 0..5 {
+            only_the_newest_listens(stage, &balancer)?;
+            sessions.push(Session::open(&stage.hosts.client, stage.fronts()[0], None)?);
+            let pid = pid_of(&ask(&socket, "show info")?);
+            balancer.reload()?;
+            eventually(SOON, "another worker to answer", || {
+                (pid_of(&ask(&socket, "show info").ok()?) != pid).then_some(())
+            })?;
+        }
+        // Each with a master of its own, or all with one, which is the balancer itself.
+        let wanted = if kind == Kind::Clearway { 6 } else { 3 };
+        eventually_because(SOON, "two old workers to be left", || {
+            let left = balancer.haproxy_processes();
+            ensure!(left.len() == wanted, "{wanted} processes are wanted: {left:?}");
+            Ok(())
+        })?;
+        for (index, session) in sessions.iter_mut().enumerate() {
+            let state = session.beat();
+            ensure!((state == State::Alive) == (index >= 3), "session {index} is {state:?}");
+        }
+        if kind == Kind::Clearway {
+            let said = balancer.wait_for_log(0, "outlived more than 2 reload(s)", SOON)?;
+            ensure!(said.contains("generation 1 has 1 session(s)"), "{said}");
+        }
+        drop(sessions);
+        end(&mut balancer)
+    })
+}
+
+fn pid_of(info: &str) -> Option<String> {
+    info.lines().find(|line| line.starts_with("Pid:")).map(str::to_owned)
 }

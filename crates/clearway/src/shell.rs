@@ -451,9 +451,9 @@ impl Shell {
         }
         match answers.and_then(|answers| self.prepare(chosen, answers)) {
             Ok(prepared) => {
-                let plumbing = prepared.needs;
+                let (plumbing, most_reloads) = (prepared.needs, prepared.most_reloads);
                 self.prepared.insert(generation, prepared);
-                Event::Prepared { generation, plumbing }
+                Event::Prepared { generation, plumbing, most_reloads }
             }
             Err(failure) => Event::Failed { generation, failure },
         }

@@ -5,7 +5,7 @@
 //! about to do:
 //!
 //! ```text
-//!   Clearway  -- takes Prepared { generation: Generation(2), plumbing: NotNeeded }\n -->  test
+//!   Clearway  -- takes Prepared { generation: Generation(2), plumbing: NotNeeded, ... }\n -->  test
 //!   Clearway  <-- any byte: go on ------------------------------------------------------  test
 //! ```
 //!

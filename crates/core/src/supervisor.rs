@@ -111,6 +111,10 @@ struct Life {
     /// The generation for which its configuration was read.
     configuration: Generation,
     plumbing: Plumbing,
+    /// `mworker-max-reloads` in its configuration.
+    most_reloads: Option<u32>,
+    /// How many generations have taken over since it served.
+    outlived: u32,
     state: State,
 }
 
@@ -218,7 +222,9 @@ impl Supervisor {
             Event::Begin => self.begin_attempt(Source::Disk, Vec::new(), now, &mut todo),
             Event::ReloadAsked(by) => self.reload_asked(by, now, &mut todo),
             Event::StopAsked(by) => self.stop_asked(by, now, &mut todo),
-            Event::Prepared { generation, plumbing } => self.prepared(generation, plumbing, now, &mut todo),
+            Event::Prepared { generation, plumbing, most_reloads } => {
+                self.prepared(generation, plumbing, most_reloads, now, &mut todo);
+            }
             Event::Started { generation, pid } => self.started(generation, pid, &mut todo),
             Event::Proved { generation, proof } => self.proved(generation, proof, now, &mut todo),
             Event::Switched { generation, moved } => self.switched(generation, moved, now, &mut todo),

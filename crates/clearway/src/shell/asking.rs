@@ -42,6 +42,8 @@ pub struct Answers {
     pub transparent: Option<Transparent>,
     /// The first setting of another user that counts.
     pub other_user: Option<Setting>,
+    /// How many reloads an old generation may outlive, if that counts (`mworker-max-reloads`).
+    pub most_reloads: Option<u32>,
 }
 
 impl Answers {
@@ -54,7 +56,10 @@ impl Answers {
         let other_user =
             configuration.global.other_users().find(|user| conditions.all_hold(user.guards.as_ref()));
         let (transparent, other_user) = (transparent.cloned(), other_user.cloned());
-        Ok(Self { program, version, transparent, other_user })
+        let most_reloads = configuration.global.max_reloads();
+        let most_reloads =
+            most_reloads.filter(|(_, guards)| conditions.all_hold(guards)).map(|(most, _)| most);
+        Ok(Self { program, version, transparent, other_user, most_reloads })
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Prepared {
     pub made: Vec<Held>,
     /// Whether it needs the plumbing.
     pub needs: Needs,
+    /// How many reloads an old generation may outlive while it serves, if its configuration says so.
+    pub most_reloads: Option<u32>,
     /// The rights that it may keep.
     pub rights: Rights,
     /// Its private ports, if it is to have some.
@@ -56,7 +58,7 @@ impl Shell {
     /// Prepares a generation whose configuration is known, or says why there will be none.
     pub fn prepare(&mut self, chosen: Chosen, answers: Answers) -> Result<Prepared, Failure> {
         let Chosen { mut files, known: Known { mut configuration, imprint }, moved, .. } = chosen;
-        let Answers { program, version, transparent, other_user } = answers;
+        let Answers { program, version, transparent, other_user, most_reloads } = answers;
         self.program = program;
         self.check_memory(&imprint)?;
         self.say_once(configuration.fighting.iter().map(ToString::to_string));
@@ -106,6 +108,7 @@ impl Shell {
             left_out,
             made,
             needs,
+            most_reloads,
             rights,
             private,
             configuration,

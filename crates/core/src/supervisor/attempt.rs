@@ -29,6 +29,7 @@ enum Stage {
     /// Launched; what it says counts until then.
     Proving {
         plumbing: Plumbing,
+        most_reloads: Option<u32>,
         until: Duration,
     },
     /// It has proved itself, and accepts beside the one that serves.
@@ -114,6 +115,7 @@ impl Supervisor {
         &mut self,
         generation: Generation,
         plumbing: Plumbing,
+        most_reloads: Option<u32>,
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
@@ -124,7 +126,7 @@ impl Supervisor {
             Some(attempt)
                 if attempt.generation == generation && matches!(attempt.stage, Stage::Preparing) =>
             {
-                attempt.stage = Stage::Proving { plumbing, until };
+                attempt.stage = Stage::Proving { plumbing, most_reloads, until };
                 todo.push(Action::Launch(generation));
             }
             _ => todo.push(Action::Abandon(generation)),
@@ -132,11 +134,8 @@ impl Supervisor {
     }
 
     pub(super) fn started(&mut self, generation: Generation, pid: u32, todo: &mut Vec<Action>) {
-        let Some(Attempt { generation: current, source, stage: Stage::Proving { plumbing, .. }, .. }) =
-            &self.attempt
-        else {
-            return;
-        };
+        let Some(Attempt { generation: current, source, stage, .. }) = &self.attempt else { return };
+        let Stage::Proving { plumbing, most_reloads, .. } = stage else { return };
         if *current != generation {
             return;
         }
@@ -144,6 +143,8 @@ impl Supervisor {
             pid,
             configuration: source.read_for(generation),
             plumbing: *plumbing,
+            most_reloads: *most_reloads,
+            outlived: 0,
             state: State::Proving,
         };
         self.lives.insert(generation, life);
@@ -228,6 +229,7 @@ impl Supervisor {
         if let Some(former) = former {
             self.served_until_now(former, now);
             self.drain(former, now, todo);
+            self.count_a_reload();
         }
         todo.push(Action::RememberOnly(std::iter::once(configuration).chain(self.good).collect()));
         answer(&askers, &Answer::Serving { generation, proof, moved }, todo);

@@ -1,5 +1,10 @@
 //! The budget of old generations: how many may drain, how long, and with how much memory.
 //!
+//! Beside that of the settings there is the user's own in HAProxy's configuration: `mworker-max-reloads N`, of the generation that
+//! serves. As below HAProxy's master, which generation that is and how many sessions it has does not count: one that has
+//! outlived more than N reloads is told to end (`mworker_kill_max_reloads`), at once. The smaller budget is reached first. A start
+//! after a crash is no reload.
+//!
 //! Whoever is over it has sessions, so nothing is cut in silence: the shell is asked how many sessions each has
 //! ([`Action::Survey`]), those with the fewest go first, and [`WARNING`] before a cut the log says so. Sessions
 //! of a draining generation are at least as old as its drain: it accepts nobody new.
@@ -68,6 +73,20 @@ impl Supervisor {
         if self.stop.is_some() { Vec::new() } else { old.collect() }
     }
 
+    /// A generation has taken over from another one: those that drain have outlived one more reload.
+    pub(super) fn count_a_reload(&mut self) {
+        for life in self.lives.values_mut().filter(|life| matches!(life.state, State::Draining { .. })) {
+            life.outlived = life.outlived.saturating_add(1);
+        }
+    }
+
+    /// The limit of reloads that a generation is over, if it is.
+    fn has_outlived(&self, generation: Generation) -> Option<u32> {
+        let serving = self.serving().and_then(|serving| self.lives.get(&serving))?;
+        let outlived = self.lives.get(&generation)?.outlived;
+        serving.most_reloads.filter(|most| outlived > *most)
+    }
+
     /// Cuts who is due, and asks the shell for numbers if somebody may be over the budget.
     pub(super) fn look_at_the_old(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let draining = self.draining(now);
@@ -89,7 +108,8 @@ impl Supervisor {
             self.cuts.look_at = None;
             self.cuts.asked = false;
         }
-        if self.cuts.asked || !(due || self.too_many(&draining) || self.cuts.look_at.is_none()) {
+        let over = self.too_many(&draining) || self.some_have_outlived(&draining);
+        if self.cuts.asked || !(due || over || self.cuts.look_at.is_none()) {
             return;
         }
         let Budget { age, memory, .. } = self.limits.old;
@@ -98,7 +118,7 @@ impl Supervisor {
             let old = age.is_some_and(|limit| nearly(limit, *their_age));
             (old || memory.is_some()) && !self.cuts.condemned.contains_key(generation)
         });
-        if self.too_many(&draining) || (due && somebody) {
+        if over || (due && somebody) {
             self.cuts.asked = true;
             todo.push(Action::Survey(draining.iter().map(|(generation, _)| *generation).collect()));
         }
@@ -108,6 +128,11 @@ impl Supervisor {
 
     fn too_many(&self, draining: &[(Generation, Duration)]) -> bool {
         draining.len() > self.limits.old.generations + self.cuts.condemned.len()
+    }
+
+    fn some_have_outlived(&self, draining: &[(Generation, Duration)]) -> bool {
+        let mut left = draining.iter().filter(|(one, _)| !self.cuts.condemned.contains_key(one));
+        left.any(|(one, _)| self.has_outlived(*one).is_some())
     }
 
     /// The shell has looked: condemns those who are over the budget.
@@ -128,6 +153,13 @@ impl Supervisor {
             .collect();
         left.sort_by_key(|(survey, age)| (survey.sessions, std::cmp::Reverse(*age)));
         let mut condemned = Vec::new();
+        left.retain(|(survey, age)| match self.has_outlived(survey.generation) {
+            Some(most) => {
+                condemned.push((*survey, *age, Over::Reloads(most), Duration::ZERO));
+                false
+            }
+            None => true,
+        });
         left.retain(|(survey, age)| match longest.filter(|limit| *age + WARNING + PACE >= *limit) {
             Some(limit) => {
                 condemned.push((*survey, *age, Over::Age(limit), limit.saturating_sub(*age).max(WARNING)));

@@ -76,6 +76,9 @@ pub enum Event {
         generation: Generation,
         /// Whether its configuration is transparent.
         plumbing: Plumbing,
+        /// How many reloads an old generation may outlive while this one serves (`mworker-max-reloads` in its
+        /// configuration); unset: as many as there are.
+        most_reloads: Option<u32>,
     },
     /// [`Action::Launch`] has made a process.
     Started {

@@ -150,6 +150,8 @@ pub enum Over {
     Number(usize),
     /// It has been draining for too long.
     Age(Duration),
+    /// It has outlived more reloads than `mworker-max-reloads` says.
+    Reloads(u32),
     /// Together they have more bytes than they may.
     Memory(u64),
 }
@@ -282,12 +284,18 @@ impl fmt::Display for Report {
                 )?;
                 match over {
                     Over::Number(most) => write!(f, "more than {most} old generations are draining")?,
+                    Over::Reloads(most) => {
+                        write!(f, "has outlived more than {most} reload(s) (`mworker-max-reloads`)")?;
+                    }
                     Over::Age(limit) => write!(f, "may drain for {} s", limit.as_secs())?,
                     Over::Memory(limit) => {
                         write!(f, "old generations have more than {} MiB of memory", limit >> 20)?;
                     }
                 }
-                write!(f, ": it is cut in {} s", after.as_secs())
+                match after.as_secs() {
+                    0 => f.write_str(": it is cut now"),
+                    seconds => write!(f, ": it is cut in {seconds} s"),
+                }
             }
             Self::StopAnnounced { by, delay } => {
                 write!(f, "stop asked for by {by}: not ready from now on, and it begins in ")?;

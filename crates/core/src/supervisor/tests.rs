@@ -42,11 +42,13 @@ fn end(how: &str) -> End {
 struct Stage {
     supervisor: Supervisor,
     now: Duration,
+    /// `mworker-max-reloads` in what is prepared.
+    most_reloads: Option<u32>,
 }
 
 impl Stage {
     fn new() -> Self {
-        Self { supervisor: Supervisor::new(LIMITS), now: Duration::ZERO }
+        Self { supervisor: Supervisor::new(LIMITS), now: Duration::ZERO, most_reloads: None }
     }
 
     fn step(&mut self, event: Event) -> Vec<Action> {
@@ -64,7 +66,10 @@ impl Stage {
 
     fn launch(&mut self, number: u32, plumbing: Plumbing) {
         let generation = generation(number);
-        assert_eq!(self.step(Event::Prepared { generation, plumbing }), [Action::Launch(generation)]);
+        assert_eq!(
+            self.step(Event::Prepared { generation, plumbing, most_reloads: self.most_reloads }),
+            [Action::Launch(generation)]
+        );
         assert_eq!(self.step(Event::Started { generation, pid: number * 10 }), []);
     }
 
@@ -263,7 +268,11 @@ fn a_stop_during_a_reload_tells_whoever_waits() {
     for request in [1, 2] {
         assert!(stop.contains(&Action::Answer(RequestId(request), Answer::Stopping)));
     }
-    let late = stage.step(Event::Prepared { generation: generation(2), plumbing: Plumbing::Needed });
+    let late = stage.step(Event::Prepared {
+        generation: generation(2),
+        plumbing: Plumbing::Needed,
+        most_reloads: None,
+    });
     assert_eq!(late, [Action::Abandon(generation(2))]);
     let after = stage.step(Event::ReloadAsked(Asker::Admin(RequestId(3))));
     assert_eq!(after, [Action::Answer(RequestId(3), Answer::Stopping)]);
@@ -294,7 +303,7 @@ fn the_log_is_readable_on_its_own() {
     };
     let (first, second) = (generation(1), generation(2));
     step(Event::Begin, 0);
-    step(Event::Prepared { generation: first, plumbing: Plumbing::NotNeeded }, 0);
+    step(Event::Prepared { generation: first, plumbing: Plumbing::NotNeeded, most_reloads: None }, 0);
     step(Event::Started { generation: first, pid: 10 }, 0);
     step(Event::Proved { generation: first, proof: proof(11) }, 1);
     step(Event::ReloadAsked(Asker::Signal("SIGHUP")), 2);
@@ -619,4 +628,57 @@ fn one_that_gave_way_to_a_reload_has_lived_as_well() {
         let next = lives_for(&mut stage, number, Duration::ZERO);
         assert!(!next.contains(&Action::ReleaseCustody), "{number}: {next:?}");
     }
+}
+
+#[test]
+fn an_old_generation_outlives_as_many_reloads_as_the_configuration_says() {
+    let mut stage = Stage::serving();
+    stage.most_reloads = Some(2);
+    let survey = |number| Survey { generation: generation(number), sessions: Some(1), memory: None };
+    let mut ended = Vec::new();
+    for number in 2..7 {
+        stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+        stage.launch(number, Plumbing::NotNeeded);
+        let committed = stage.prove(number);
+        let asked: Vec<_> = committed.iter().filter(|action| matches!(action, Action::Survey(_))).collect();
+        // The first may outlive two, and the fourth takes over from the third.
+        assert_eq!(!asked.is_empty(), number > 3, "{committed:?}");
+        if number > 3 {
+            let all = (number.saturating_sub(3)..number).map(survey).collect();
+            let actions = stage.supervisor.step(Event::Surveyed(all), stage.now);
+            let old = generation(number - 3);
+            assert_eq!(actions.last(), Some(&Action::End(old, How::Terminate)), "{actions:?}");
+            let Some(Action::Report(report)) = actions.first() else { panic!("{actions:?}") };
+            assert_eq!(
+                report.to_string(),
+                format!(
+                    "generation {old} has 1 session(s), none younger than 0 s, and has outlived more than 2 \
+                     reload(s) (`mworker-max-reloads`): it is cut now"
+                )
+            );
+            stage.exit(number - 3, "killed by SIGTERM");
+            ended.push(number - 3);
+        }
+    }
+    assert_eq!(ended, [1, 2, 3]);
+}
+
+#[test]
+fn a_start_after_a_crash_is_no_reload() {
+    let mut stage = Stage::serving();
+    stage.most_reloads = Some(1);
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(2, Plumbing::NotNeeded);
+    stage.prove(2);
+    stage.now += Duration::from_secs(60);
+    stage.exit(2, "killed by SIGSEGV");
+    stage.later(Duration::ZERO);
+    stage.launch(3, Plumbing::NotNeeded);
+    let committed = stage.prove(3);
+    assert!(!committed.iter().any(|action| matches!(action, Action::Survey(_))), "{committed:?}");
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(4, Plumbing::NotNeeded);
+    let committed = stage.prove(4);
+    let all = vec![generation(1), generation(3)];
+    assert!(committed.contains(&Action::Survey(all)), "{committed:?}");
 }

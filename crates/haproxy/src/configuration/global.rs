@@ -39,6 +39,8 @@ pub struct Global {
     pub setcap: Option<Setting>,
     /// `hard-stop-after TIME`
     pub hard_stop_after: Option<Setting>,
+    /// `mworker-max-reloads N` (2.2): how many reloads a worker may outlive.
+    pub max_reloads: Option<Setting>,
     /// `default-path`. What is read with the configuration the overlay does not disturb (measured with all four
     /// kinds); for what is read afterwards see [`crate::overlay::Overlay::default_path`].
     pub default_path: Option<Setting>,
@@ -67,6 +69,12 @@ impl Global {
         self.stats_maxconn.as_ref()?.value.parse().ok()
     }
 
+    /// The value of `mworker-max-reloads`, if it says a number, and the conditions under which it counts.
+    pub fn max_reloads(&self) -> Option<(u32, &[Guard])> {
+        let setting = self.max_reloads.as_ref()?;
+        Some((setting.value.split_whitespace().next()?.parse().ok()?, &setting.guards))
+    }
+
     /// Where a keyword is kept.
     pub(super) fn slot(&mut self, keyword: &str) -> Option<&mut Option<Setting>> {
         Some(match keyword {
@@ -79,6 +87,7 @@ impl Global {
             "nbproc" => &mut self.nbproc,
             "setcap" => &mut self.setcap,
             "hard-stop-after" => &mut self.hard_stop_after,
+            "mworker-max-reloads" => &mut self.max_reloads,
             "default-path" => &mut self.default_path,
             "zero-warning" => &mut self.zero_warning,
             "quiet" => &mut self.quiet,

@@ -201,7 +201,8 @@ impl Simulation {
     fn prepared(&mut self, generation: Generation) {
         let plumbing = if self.random.bool() { Plumbing::Needed } else { Plumbing::NotNeeded };
         self.plumbed |= plumbing == Plumbing::Needed;
-        self.step(Event::Prepared { generation, plumbing });
+        let most_reloads = (self.random.u8(0..3) == 0).then(|| self.random.u32(0..3));
+        self.step(Event::Prepared { generation, plumbing, most_reloads });
     }
 
     fn proved(&mut self, generation: Generation) {

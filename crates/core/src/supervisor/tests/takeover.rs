@@ -22,7 +22,7 @@ fn superseded() -> Stage {
 /// A successor whose first generation has started.
 fn succeeding() -> Stage {
     let supervisor = Supervisor::new(Limits { settle: Duration::from_millis(200), ..LIMITS }).succeeding();
-    let mut stage = Stage { supervisor, now: Duration::ZERO };
+    let mut stage = Stage { supervisor, now: Duration::ZERO, most_reloads: None };
     assert_eq!(stage.step(Event::Begin), [Action::Prepare(generation(1), Source::Disk)]);
     stage.launch(1, Plumbing::NotNeeded);
     stage

@@ -156,6 +156,19 @@ pub enum Over {
     Memory(u64),
 }
 
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(most) => write!(f, "more than {most} old generations are draining"),
+            Self::Reloads(most) => {
+                write!(f, "has outlived more than {most} reload(s) (`mworker-max-reloads`)")
+            }
+            Self::Age(limit) => write!(f, "may drain for {} s", limit.as_secs()),
+            Self::Memory(limit) => write!(f, "old generations have more than {} MiB of memory", limit >> 20),
+        }
+    }
+}
+
 /// Why sessions are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
@@ -280,18 +293,8 @@ impl fmt::Display for Report {
                 let age = age.as_secs();
                 write!(
                     f,
-                    "generation {generation} has {sessions} session(s), none younger than {age} s, and "
+                    "generation {generation} has {sessions} session(s), none younger than {age} s, and {over}"
                 )?;
-                match over {
-                    Over::Number(most) => write!(f, "more than {most} old generations are draining")?,
-                    Over::Reloads(most) => {
-                        write!(f, "has outlived more than {most} reload(s) (`mworker-max-reloads`)")?;
-                    }
-                    Over::Age(limit) => write!(f, "may drain for {} s", limit.as_secs())?,
-                    Over::Memory(limit) => {
-                        write!(f, "old generations have more than {} MiB of memory", limit >> 20)?;
-                    }
-                }
                 match after.as_secs() {
                     0 => f.write_str(": it is cut now"),
                     seconds => write!(f, ": it is cut in {seconds} s"),

@@ -670,7 +670,7 @@ fn a_start_after_a_crash_is_no_reload() {
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
     stage.launch(2, Plumbing::NotNeeded);
     stage.prove(2);
-    stage.now += Duration::from_secs(60);
+    stage.now += Duration::from_mins(1);
     stage.exit(2, "killed by SIGSEGV");
     stage.later(Duration::ZERO);
     stage.launch(3, Plumbing::NotNeeded);

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrival;
+pub mod canary;
 pub mod exit;
 pub mod fence;
 pub mod intercept;

@@ -19,6 +19,7 @@ crate::tests![
     nobody_is_asked_if_it_is_off_or_nothing_is_transparent,
     families_that_do_not_match_are_named_with_their_lines,
     the_doctor_says_what_the_canary_found_and_what_hides_clients,
+    of_five_thousand_servers_all_are_asked_and_a_few_named,
 ];
 
 /// It looks again after 5 s, 10 s and so on.
@@ -186,4 +187,33 @@ fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> 
         ensure!(text.contains(words), "`{words}` is missing in:\n{text}");
     }
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
+}
+
+/// All refuse. At which pace is the core's matter: `clearway_core::canary::pace` and its simulation.
+fn of_five_thousand_servers_all_are_asked_and_a_few_named() -> Result<()> {
+    const SERVERS: u16 = 5000;
+    let stage = Stage::new("cmany")?;
+    let mut text = stage
+        .transparent()
+        .replace("listen f1", "backend many\n    source 0.0.0.0 usesrc clientip\nlisten f1");
+    let lines: String = (0..SERVERS).map(|n| format!("    server m{n} 10.2.0.2:{}\n", 20_000 + n)).collect();
+    text = text.replace("usesrc clientip\nlisten f1", &format!("usesrc clientip\n{lines}listen f1"));
+    stage.write(&text)?;
+    let mut balancer = stage.start()?;
+    let last = format!("canary: {} transparent server(s) were asked: ", SERVERS + 2);
+    // While they are asked, the status says how far that is.
+    let asks = eventually(SOON, "the canary to be asking", || {
+        let status = stage.clearway(&["status", "--json"]).ok()?.stdout;
+        let status: serde_json::Value = serde_json::from_slice(&status).ok()?;
+        status["canary_asks"]["done"].as_u64().filter(|done| *done > 0)
+    })?;
+    ensure!(asks < u64::from(SERVERS) + 2, "{asks}");
+    let line = balancer.wait_for_log(0, &last, PATIENT)?;
+    ensure!(line.contains(": 2 find the way to clients, 5000 do not"), "{line}");
+    let status: serde_json::Value = serde_json::from_slice(&stage.clearway(&["status", "--json"])?.stdout)?;
+    ensure!(balancer.stderr()?.matches("WARN canary: the server ").count() == 50, "{}", balancer.stderr()?);
+    let seen = status["canary"].as_array().context("what the canary says")?;
+    ensure!(seen.len() == usize::from(SERVERS) + 2, "{}", seen.len());
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
 }

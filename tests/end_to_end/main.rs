@@ -31,6 +31,7 @@ mod reload;
 mod repair;
 mod residue;
 mod scale;
+mod several;
 mod shared_address;
 mod stage;
 mod steering;
@@ -116,6 +117,7 @@ fn main() {
         watch::TESTS,
         truth::TESTS,
         scale::TESTS,
+        several::TESTS,
     ];
     // Those that use the machine's own network wait for each other: one thread more, and they are no neighbours.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -112,38 +112,47 @@ pub async fn serve(listener: UnixListener, gate: Option<watch::Receiver<bool>>, 
     }
 }
 
-async fn status(State(wishes): State<Wishes>) -> Result<Json<api::Status>, StatusCode> {
-    let (sender, receiver) = oneshot::channel();
-    wishes.send(Wish::Status(sender)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    receiver.await.map(|status| Json(*status)).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+/// An answer of 503, with its reason.
+type Unavailable = (StatusCode, &'static str);
+
+/// Nothing takes wishes any more.
+fn ending() -> Unavailable {
+    (StatusCode::SERVICE_UNAVAILABLE, "this Clearway is just ending\n")
 }
 
-async fn health(State(wishes): State<Wishes>) -> Result<&'static str, StatusCode> {
+async fn status(State(wishes): State<Wishes>) -> Result<Json<api::Status>, Unavailable> {
     let (sender, receiver) = oneshot::channel();
-    wishes.send(Wish::Health(sender)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    wishes.send(Wish::Status(sender)).await.map_err(|_| ending())?;
+    receiver.await.map(|status| Json(*status)).map_err(|_| ending())
+}
+
+async fn health(State(wishes): State<Wishes>) -> Result<&'static str, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    wishes.send(Wish::Health(sender)).await.map_err(|_| ending())?;
     match receiver.await {
         Ok(true) => Ok("serving\n"),
-        _ => Err(StatusCode::SERVICE_UNAVAILABLE),
+        Ok(false) => Err((StatusCode::SERVICE_UNAVAILABLE, "not serving\n")),
+        Err(_) => Err(ending()),
     }
 }
 
-async fn reload(State(wishes): State<Wishes>) -> Result<Response, StatusCode> {
+async fn reload(State(wishes): State<Wishes>) -> Result<Response, Unavailable> {
     let (sender, receiver) = oneshot::channel();
-    wishes.send(Wish::Reload(sender)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    let answer = receiver.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    wishes.send(Wish::Reload(sender)).await.map_err(|_| ending())?;
+    let answer = receiver.await.map_err(|_| ending())?;
     let status = if matches!(answer, Answer::Serving { .. }) { StatusCode::OK } else { StatusCode::CONFLICT };
     Ok((status, Json(api::Reloaded::from(answer))).into_response())
 }
 
-async fn drain(State(wishes): State<Wishes>) -> Result<StatusCode, StatusCode> {
+async fn drain(State(wishes): State<Wishes>) -> Result<StatusCode, Unavailable> {
     stop(&wishes, false).await
 }
 
-async fn release(State(wishes): State<Wishes>) -> Result<StatusCode, StatusCode> {
+async fn release(State(wishes): State<Wishes>) -> Result<StatusCode, Unavailable> {
     stop(&wishes, true).await
 }
 
-async fn stop(wishes: &Wishes, release: bool) -> Result<StatusCode, StatusCode> {
-    wishes.send(Wish::Drain { release }).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+async fn stop(wishes: &Wishes, release: bool) -> Result<StatusCode, Unavailable> {
+    wishes.send(Wish::Drain { release }).await.map_err(|_| ending())?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -71,9 +71,13 @@ fn in_runtime(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<E
 }
 
 async fn reload(target: Target) -> Result<ExitCode, Failure> {
-    let found = find::find(&target.settings)?;
-    let (_, body) = client::request(found.stream, Method::POST, "/reload", Wait::AsLongAsItTakes).await?;
-    let answer: api::Reloaded = understand(&body)?;
+    let found = find::find(&target.settings).await?;
+    let (status, body) =
+        client::request(found.stream, Method::POST, "/reload", Wait::AsLongAsItTakes).await?;
+    if !matches!(status, StatusCode::OK | StatusCode::CONFLICT) {
+        return Err(client::refused("/reload", status, &body));
+    }
+    let answer: api::Reloaded = client::understand(&body)?;
     if target.json {
         crate::say!("{}", String::from_utf8_lossy(&body));
     } else {
@@ -117,7 +121,7 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
 /// Whether a generation serves in this container, which is all that a probe wants to know: another container of the
 /// same name answers for itself.
 async fn health(target: Target) -> Result<ExitCode, Failure> {
-    let found = find::find(&target.settings)?;
+    let found = find::find(&target.settings).await?;
     let is_here = found.is_here();
     let serves = is_here && {
         let (status, _) = client::request(found.stream, Method::GET, "/health", Wait::Briefly).await?;
@@ -144,26 +148,9 @@ fn code(number: u8) -> ExitCode {
     ExitCode::ALL.into_iter().find(|code| code.number() == number).unwrap_or(ExitCode::Internal)
 }
 
-/// Reads an answer of a running Clearway, which may be of another version.
-fn understand<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| {
-        let beginning = String::from_utf8_lossy(body).chars().take(200).collect::<String>();
-        Failure::new(
-            ExitCode::NoInstance,
-            format!("the answer of Clearway is not understood ({error}): {beginning}"),
-        )
-    })
-}
-
+/// Asks the one that is meant.
 async fn ask_status(settings: &Settings) -> Result<(api::Status, Vec<u8>), Failure> {
-    let found = find::find(settings)?;
-    let (status, body) = client::request(found.stream, Method::GET, "/status", Wait::Briefly).await?;
-    if status == StatusCode::OK {
-        Ok((understand(&body)?, body))
-    } else {
-        let text = String::from_utf8_lossy(&body).into_owned();
-        Err(Failure::new(ExitCode::NoInstance, format!("{} refused to answer: {status} {text}", found.name)))
-    }
+    client::status(find::find(settings).await?.stream).await
 }
 
 fn print_manual() -> Result<ExitCode, Failure> {

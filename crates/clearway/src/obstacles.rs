@@ -28,9 +28,24 @@ pub enum Severity {
     Problem,
 }
 
+/// How it was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A server that is a client as well: its connections were seen, and may be gone.
+    IsItsOwnClient,
+    /// In the files and in the kernel, where it can be looked for again.
+    #[default]
+    #[serde(other)]
+    Looked,
+}
+
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obstacle {
+    /// How it was found.
+    #[serde(default)]
+    pub kind: Kind,
     /// How bad it is.
     pub severity: Severity,
     /// What it is, and where.
@@ -44,7 +59,13 @@ pub struct Obstacle {
 impl Obstacle {
     /// Something that was found.
     pub fn new(severity: Severity, saw: impl Into<String>, matters: &str, remedy: impl Into<String>) -> Self {
-        Self { severity, saw: saw.into(), matters: matters.to_owned(), remedy: remedy.into() }
+        Self {
+            kind: Kind::default(),
+            severity,
+            saw: saw.into(),
+            matters: matters.to_owned(),
+            remedy: remedy.into(),
+        }
     }
 
     /// Whether connections fail, or clients are hidden.
@@ -105,7 +126,7 @@ pub fn mismatches(configuration: &Configuration) -> Vec<Obstacle> {
 /// A server that is a client of its own: it drops what seems to come from itself.
 pub fn is_its_own_client(server: &Known) -> Obstacle {
     let ip = server.address.ip();
-    Obstacle::new(
+    let obstacle = Obstacle::new(
         Severity::Problem,
         format!(
             "the server {} ({}) is a client as well: HAProxy connects to it from its own address",
@@ -116,7 +137,8 @@ pub fn is_its_own_client(server: &Known) -> Obstacle {
             "give it a plain backend, in the frontend: `acl own src {ip}` and `use_backend NAME if own`, where NAME is \
              this backend without `usesrc`"
         ),
-    )
+    );
+    Obstacle { kind: Kind::IsItsOwnClient, ..obstacle }
 }
 
 /// Looks for all of it. Needs `NET_ADMIN` for the packet filter.

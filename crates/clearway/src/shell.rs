@@ -147,6 +147,8 @@ pub enum Inner {
     },
     /// What the canary has come to.
     Canary {
+        /// In which round.
+        round: clearway_core::canary::schedule::Round,
         /// Of each server.
         outcomes: Vec<(SocketAddr, clearway_kernel::canary::Outcome)>,
         /// What is in the way, as far as it is a problem.
@@ -500,8 +502,8 @@ impl Shell {
                 self.hear_of_servers(generation, servers.as_deref(), &to_themselves);
                 Event::TimePassed
             }
-            Inner::Canary { outcomes, obstacles } => {
-                self.canary.hear(outcomes, obstacles);
+            Inner::Canary { round, outcomes, obstacles } => {
+                self.canary.hear(round, outcomes, obstacles);
                 Event::TimePassed
             }
             Inner::Notices(lines) => {

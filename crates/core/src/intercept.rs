@@ -13,7 +13,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 mod network;
 mod words;
@@ -24,7 +24,7 @@ pub use network::Network;
 const MOST: usize = 256;
 
 /// What happens to new connections when nobody is there who could intercept them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fail {
     /// They are forwarded to where they were going.

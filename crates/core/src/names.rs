@@ -75,9 +75,28 @@ impl fmt::Display for Generation {
 
 /// One bit of a packet's mark (`meta mark`, `fwmark`), always set with OR and matched with a mask:
 /// the other 31 bits belong to others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(into = "u32", try_from = "u32")]
 pub struct Mark(u32);
+
+impl From<Mark> for u32 {
+    fn from(mark: Mark) -> Self {
+        mark.0
+    }
+}
+
+/// A number that is no single bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:#x} is not one bit of a mark")]
+pub struct NotOneBit(u32);
+
+impl TryFrom<u32> for Mark {
+    type Error = NotOneBit;
+
+    fn try_from(value: u32) -> Result<Self, NotOneBit> {
+        if value.is_power_of_two() { Ok(Self(value)) } else { Err(NotOneBit(value)) }
+    }
+}
 
 impl Mark {
     /// Bit 29: free of Kubernetes, Docker, Tailscale, AWS and Istio (docs/facts m1).
@@ -101,7 +120,7 @@ impl fmt::Display for Mark {
 }
 
 /// The number of a routing table (`ip route show table N`), 32 bits since Linux 2.6.19.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct TableId(pub u32);
 

@@ -56,7 +56,7 @@ pub use event::{
     Survey,
 };
 pub use report::{Cut, Next, Over, Report, Severity};
-pub use status::{Attempted, GenerationStatus, Status};
+pub use status::{Attempted, GenerationStatus, LifePhase, Phase, Status};
 pub use turn::Turn;
 
 use attempt::Attempt;

@@ -28,8 +28,11 @@
 //! No privilege but `NET_RAW` (or `NET_ADMIN`) is needed. Nothing panics, nothing is changed in the kernel.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+pub use clearway_core::canary::pace::Progress;
+use clearway_core::canary::pace::{Next, Pace, window};
 pub use clearway_core::settings::ProbeAddresses;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -47,8 +50,11 @@ use probe::Probe;
 /// address after 3 s, and a SYN is repeated after 1 s and after 3 s (every second since 6.5).
 pub const LIMIT: Duration = Duration::from_secs(5);
 
-/// How many servers are asked at the same time; each takes two descriptors at most.
-pub const AT_ONCE: usize = 64;
+/// How long it is waited for the pace at least: a few are begun with at once then, instead of a look for each.
+const LEAST_WAIT: Duration = Duration::from_millis(5);
+
+/// How long it is waited without a look at how far it is.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How long to wait where the kernel does not even let us wait (`poll` fails).
 const PAUSE: Duration = Duration::from_millis(10);
@@ -56,63 +62,102 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Asks one server, for at most `limit`.
 pub fn probe(server: SocketAddr, from: IpAddr, limit: Duration) -> Outcome {
     let mut outcome = None;
-    run([(server, from)].into_iter(), limit, |_, told| outcome = Some(told));
+    run(&[(server, from)], limit, |_, told| outcome = Some(told), |_| ControlFlow::Continue(()));
     outcome.unwrap_or_else(|| Outcome::NotAsked { why: "there was nothing to ask".to_owned() })
 }
 
-/// Asks all servers, [`AT_ONCE`] at the same time, each for at most `limit`; blocks until all are done.
+/// Asks all servers, at the [`Pace`] of the core, each for at most `limit`; blocks until all are done.
 ///
-/// So up to 64 servers take one limit, the next 64 another one if the first were all silent. The results
-/// are in the order of the servers.
+/// `look` is called again and again with the pace: to tell how far it is, or to end it before its time. The results are in
+/// the order of the servers; of those that were not asked there are none.
 pub fn probe_all(
     servers: &[SocketAddr],
     from: ProbeAddresses,
     limit: Duration,
+    look: impl FnMut(Look<'_>) -> ControlFlow<()>,
 ) -> Vec<(SocketAddr, Outcome)> {
     let mut outcomes: Vec<Option<Outcome>> = servers.iter().map(|_| None).collect();
-    let asked = servers.iter().map(|server| (*server, from.towards(server.ip())));
-    run(asked, limit, |at, outcome| {
+    let asked: Vec<_> = servers.iter().map(|server| (*server, from.towards(server.ip()))).collect();
+    let tell = |at: usize, outcome| {
         if let Some(place) = outcomes.get_mut(at) {
             *place = Some(outcome);
         }
-    });
+    };
+    run(&asked, limit, tell, look);
     servers.iter().zip(outcomes).filter_map(|(server, outcome)| Some((*server, outcome?))).collect()
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub struct Look<'a> {
+    pace: &'a mut Pace,
+    now: Duration,
+}
+
+impl Look<'_> {
+    /// How many are done, of how many.
+    pub fn progress(&self) -> Progress {
+        self.pace.progress()
+    }
+
+    /// The same, if it is time to write it into the log.
+    pub fn to_tell(&mut self) -> Option<Progress> {
+        self.pace.tell(self.now)
+    }
 }
 
 /// A window of probes that moves over the servers.
 fn run(
-    servers: impl Iterator<Item = (SocketAddr, IpAddr)>,
+    servers: &[(SocketAddr, IpAddr)],
     limit: Duration,
     mut tell: impl FnMut(usize, Outcome),
+    mut look: impl FnMut(Look<'_>) -> ControlFlow<()>,
 ) {
-    let mut next = servers.enumerate().fuse();
+    let beginning = Instant::now();
+    let mut pace =
+        Pace::new(servers.iter().map(|(server, _)| *server), window(descriptors()), Duration::ZERO);
     let mut running: Vec<(usize, Probe)> = Vec::new();
     loop {
-        let free = AT_ONCE.saturating_sub(running.len());
-        let begun =
-            next.by_ref().take(free).map(|(at, (server, from))| (at, Probe::begin(server, from, limit)));
-        running.extend(begun);
-        if running.is_empty() {
+        let next = loop {
+            match pace.next(beginning.elapsed()) {
+                Next::Ask(at) => {
+                    let Some((server, from)) = servers.get(at) else { break Next::Done };
+                    running.push((at, Probe::begin(*server, *from, limit)));
+                }
+                next => break next,
+            }
+        };
+        if next == Next::Done || look(Look { pace: &mut pace, now: beginning.elapsed() }).is_break() {
             return;
         }
         let before = running.len();
         running.retain_mut(|(at, probe)| match probe.step(Instant::now()) {
             Some(outcome) => {
                 tell(*at, outcome);
+                pace.done(*at);
                 false
             }
             None => true,
         });
         if running.len() == before {
-            wait(&running);
+            let soon = beginning.elapsed() + LEAST_WAIT;
+            let next =
+                if let Next::NotBefore(at) = next { beginning.checked_add(at.max(soon)) } else { None };
+            wait(&running, next);
         }
     }
 }
 
-/// Until the kernel has news of a socket, or the next moment that a probe waits for.
-fn wait(running: &[(usize, Probe)]) {
-    let moment = running.iter().map(|(_, probe)| probe.next_moment()).min();
+/// The limit of open files of this process.
+fn descriptors() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Until the kernel has news of a socket, or the next moment that a probe or the pace waits for.
+fn wait(running: &[(usize, Probe)], next: Option<Instant>) {
+    let moment = running.iter().map(|(_, probe)| probe.next_moment()).chain(next).min();
     let patience = moment.map_or(PAUSE, |moment| moment.saturating_duration_since(Instant::now()));
+    let patience = patience.min(LONGEST_WAIT);
     let patience = Timespec::try_from(patience).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
     let sockets = running.iter().flat_map(|(_, probe)| probe.sockets());
     let mut polled: Vec<PollFd<'_>> =

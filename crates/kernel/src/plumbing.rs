@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 
 use clearway_core::intercept::Fail;
 use clearway_core::names::{InstanceName, Mark, TableId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::netlink::{Client, Protocol};
 use crate::nft::{self, Limits, Role, Table, TableName};
@@ -76,7 +76,7 @@ enum Intercepting {
 
 /// What is installed, for people and for the admin interface.
 #[expect(clippy::struct_excessive_bools, reason = "each is a line of its own in the status")]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// The nftables table, of family `inet`.
     pub table: String,

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
 /// An address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Family {
     /// IPv4.
     #[serde(rename = "ipv4")]

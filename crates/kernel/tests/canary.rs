@@ -5,13 +5,13 @@ mod lab;
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clearway_kernel::canary::{
-    AT_ONCE, Answer, LIMIT, Outcome, Place, ProbeAddresses, Unreachable, Verdict, What, is_ours, probe,
-    probe_all,
+    Answer, LIMIT, Outcome, Place, ProbeAddresses, Unreachable, Verdict, What, is_ours, probe, probe_all,
 };
 use clearway_kernel::plumbing::{Needs, Plumbing};
 use hosts::{Host, PORT};
@@ -77,7 +77,7 @@ fn probe_server() -> Result<()> {
 
 fn ask(server: &str, limit: Duration) -> Result<Outcome> {
     let server: SocketAddr = server.parse()?;
-    let mut all = probe_all(&[server], ProbeAddresses::default(), limit);
+    let mut all = probe_all(&[server], ProbeAddresses::default(), limit, |_| ControlFlow::Continue(()));
     let (asked, outcome) = all.pop().context("no outcome")?;
     ensure!(asked == server && all.is_empty());
     println!("{server}: {outcome:#}");
@@ -87,7 +87,7 @@ fn ask(server: &str, limit: Duration) -> Result<Outcome> {
 /// Both addresses of host 2.
 fn ask_both(port: u16, limit: Duration) -> Result<Vec<Outcome>> {
     let servers = [format!("10.2.0.2:{port}").parse()?, format!("[fd02::2]:{port}").parse()?];
-    let all = probe_all(&servers, ProbeAddresses::default(), limit);
+    let all = probe_all(&servers, ProbeAddresses::default(), limit, |_| ControlFlow::Continue(()));
     for (server, outcome) in &all {
         println!("{server}: {outcome:#}");
     }
@@ -250,7 +250,9 @@ fn a_host_that_is_not_there_is_named_by_our_kernel() -> Result<()> {
     let _neighbour = Host::wired(2)?;
     let _plumbing = plumbing()?;
     let servers = ["10.2.0.77:80".parse()?, "[fd02::77]:80".parse()?];
-    for (server, outcome) in probe_all(&servers, ProbeAddresses::default(), LIMIT) {
+    for (server, outcome) in
+        probe_all(&servers, ProbeAddresses::default(), LIMIT, |_| ControlFlow::Continue(()))
+    {
         println!("{server}: {outcome:#}");
         let Outcome::Silent { own: Answer::Unreachable(told) } = &outcome else {
             bail!("{server}: {outcome}")
@@ -449,7 +451,8 @@ fn without_capabilities_it_says_so_and_net_raw_is_enough() -> Result<()> {
 
 fn many_servers_take_one_limit_and_leave_nothing() -> Result<()> {
     let server = Host::behind_us(2)?;
-    let count = AT_ONCE * 2 + 2;
+    // Fewer than are asked at the same time with the 1,024 descriptors that a process has at least.
+    let count = 120;
     for last in 0..count {
         server.run(&format!("ip addr add 10.2.1.{last}/32 dev eth0"))?;
     }
@@ -460,13 +463,13 @@ fn many_servers_take_one_limit_and_leave_nothing() -> Result<()> {
     // Every third accepts, refuses, or is silent.
     let all = (0..count).map(|last| format!("10.2.1.{last}:{}", 80 + last % 3).parse());
     let all = all.collect::<Result<Vec<SocketAddr>, _>>()?;
-    for (servers, limits) in [(&all[..AT_ONCE], 1), (&all[..], 3)] {
+    for servers in [&all[..60], &all[..]] {
         let begun = Instant::now();
-        let outcomes = probe_all(servers, ProbeAddresses::default(), SHORT);
+        let outcomes = probe_all(servers, ProbeAddresses::default(), SHORT, |_| ControlFlow::Continue(()));
         let took = begun.elapsed();
         println!("{} servers: {took:?}", servers.len());
         // One after the other, the silent third alone would take twenty times this limit and more.
-        ensure!(took < SHORT * limits + LATE, "{} servers: {took:?}", servers.len());
+        ensure!(took < SHORT + LATE, "{} servers: {took:?}", servers.len());
         ensure!(outcomes.iter().map(|(server, _)| server).eq(servers), "not in order");
         for (server, outcome) in outcomes {
             let right = match server.port() {

@@ -2,8 +2,11 @@
 
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::{Moved, Strategy};
-use clearway_core::supervisor::{Answer, Failure};
-use serde::{Deserialize, Serialize};
+use clearway_core::supervisor::{Answer, Failure, LifePhase, Phase};
+use clearway_kernel::canary::Verdict;
+use clearway_kernel::plumbing;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::obstacles::Obstacle;
 
@@ -16,8 +19,8 @@ pub struct Status {
     pub pid: u32,
     /// Unset: a private instance.
     pub instance: Option<String>,
-    /// `starting`, `serving`, `reloading`, `restarting` or `stopping`.
-    pub state: String,
+    /// What it is about.
+    pub state: Phase,
     /// HAProxy's version, as far as it is known.
     pub haproxy: Option<String>,
     /// Every generation that has a process, by number.
@@ -34,11 +37,15 @@ pub struct Status {
     pub redirected: Vec<String>,
     /// The listening sockets that Clearway holds.
     pub custody: Vec<String>,
-    /// What is in the kernel for transparent proxying.
-    pub plumbing: Option<serde_json::Value>,
+    /// What is in the kernel for transparent proxying. Unset also where it is read from a version that says it otherwise.
+    #[serde(default, deserialize_with = "if_understood")]
+    pub plumbing: Option<plumbing::Description>,
     /// What the canary says of each transparent server.
     #[serde(default)]
     pub canary: Vec<SeenByCanary>,
+    /// Set while there are servers of which the canary has not said anything yet.
+    #[serde(default)]
+    pub canary_asks: Option<CanaryAsks>,
     /// What stands in the way of transparent connections, as far as it is a problem.
     #[serde(default)]
     pub obstacles: Vec<Obstacle>,
@@ -48,6 +55,36 @@ pub struct Status {
     /// Sockets of others that take clients of ours.
     #[serde(default)]
     pub strangers: Vec<String>,
+    /// Where it was told to make its admin socket.
+    #[serde(default)]
+    pub run_directory: Option<String>,
+    /// Why the sessions and the configuration on disk are missing: there was no thread to ask for them.
+    #[serde(default)]
+    pub incomplete: Option<String>,
+}
+
+/// What the canary is asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryAsks {
+    /// For how long, in seconds.
+    pub seconds: u64,
+    /// How many servers are done.
+    pub done: usize,
+    /// Of how many.
+    pub servers: usize,
+}
+
+/// For people, after "the canary is" or "canary:".
+impl std::fmt::Display for CanaryAsks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { seconds, done, servers } = self;
+        write!(f, "still asking, for {seconds} s: {done} of {servers} transparent server(s) are done")
+    }
+}
+
+/// The value, or none where it is not of this shape.
+fn if_understood<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(from)?).ok())
 }
 
 /// The configuration on disk, beside the one that serves.
@@ -64,8 +101,8 @@ pub struct OnDisk {
 pub struct SeenByCanary {
     /// Where it is.
     pub address: String,
-    /// `works`, `down`, `broken` or `unknown`.
-    pub verdict: String,
+    /// What that means for clients.
+    pub verdict: Verdict,
     /// One sentence.
     pub words: String,
     /// Its name and its line in the files; unset where there is none.
@@ -84,8 +121,8 @@ pub struct SeenByCanary {
 pub struct GenerationStatus {
     /// Counted from 1.
     pub generation: u32,
-    /// `starting`, `serving` or `draining`.
-    pub state: String,
+    /// What it is about.
+    pub state: LifePhase,
     /// HAProxy's master.
     pub master: u32,
     /// The process that accepts connections.
@@ -189,7 +226,7 @@ impl Status {
     pub fn of(core: clearway_core::supervisor::Status) -> Self {
         let generations = core.generations.into_iter().map(|one| GenerationStatus {
             generation: one.generation.number(),
-            state: one.state.to_owned(),
+            state: one.state,
             master: one.master,
             worker: one.worker,
             seconds: one.seconds,
@@ -199,7 +236,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             instance: None,
-            state: core.state.to_owned(),
+            state: core.state,
             haproxy: None,
             generations: generations.collect(),
             last_attempt: core.last_attempt.map(|last| LastAttempt {
@@ -214,9 +251,12 @@ impl Status {
             custody: Vec::new(),
             plumbing: None,
             canary: Vec::new(),
+            canary_asks: None,
             obstacles: Vec::new(),
             configuration: None,
             strangers: Vec::new(),
+            run_directory: None,
+            incomplete: None,
         }
     }
 }

@@ -10,6 +10,8 @@ use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 
+use super::api;
+
 /// The longest answer that is read. A status of 50 generations with thousands of sockets stays far below.
 const LONGEST_ANSWER: usize = 4 << 20;
 
@@ -23,6 +25,35 @@ pub enum Wait {
     Briefly,
     /// As long as it takes: a reload.
     AsLongAsItTakes,
+}
+
+/// How the Clearway at the other end is, with the answer as it came.
+pub async fn status(stream: UnixStream) -> Result<(api::Status, Vec<u8>), Failure> {
+    let (status, body) = request(stream, Method::GET, "/status", Wait::Briefly).await?;
+    if status == StatusCode::OK {
+        Ok((understand(&body)?, body))
+    } else {
+        Err(refused("/status", status, &body))
+    }
+}
+
+/// Reads an answer of a running Clearway, which may be of another version.
+pub fn understand<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        let beginning = String::from_utf8_lossy(body).chars().take(200).collect::<String>();
+        Failure::new(
+            ExitCode::NoInstance,
+            format!("the answer of Clearway is not understood ({error}): {beginning}"),
+        )
+    })
+}
+
+/// An answer that is none: Clearway says that it cannot.
+pub fn refused(path: &str, status: StatusCode, body: &[u8]) -> Failure {
+    let why = String::from_utf8_lossy(body).trim().chars().take(200).collect::<String>();
+    let why = if why.is_empty() { why } else { format!(": {why}") };
+    Failure::new(ExitCode::NoInstance, format!("Clearway refused to answer `{path}` ({status}){why}"))
+        .hint("its log says why; try again")
 }
 
 /// Sends one request and waits for its answer.

@@ -1,9 +1,16 @@
 //! Finding the running Clearway that a subcommand is meant for.
 //!
-//! With an instance name there is one place for it. Without one, the only Clearway that can be seen
-//! from here is meant; several are listed, and none is chosen. With host networking the abstract sockets
-//! of other containers can be seen too: those whose process is not in our PID namespace are passed over, and so
-//! are (with `--pid=host`) those with other files than ours, if one with ours is there.
+//! ```text
+//! --instance NAME          NAME.sock in the run directory, else the abstract name
+//! --run-directory DIR      what has its socket in DIR; if there is none, what says over its abstract name that DIR is
+//!                          its run directory and could not make a socket there
+//! neither                  those of this network namespace: /run/clearway is one directory for all of them
+//! ```
+//!
+//! What is named is asked, and nothing else. If several are left, those of our network namespace and then those of our
+//! mount namespace go first: with host networking the abstract names of other containers can be seen, and (with
+//! `--pid=host`) their processes. Those whose process is not in our PID namespace are passed over. What is not told
+//! apart by that is listed, and none is chosen.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -12,6 +19,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::Failure;
 
+use super::client;
 use super::is_trusted;
 use super::place::{ABSTRACT_PREFIX, connect_abstract, is_our_name, is_ours, peer};
 
@@ -28,6 +36,26 @@ pub struct Found {
     is_abstract: bool,
 }
 
+/// Where a Clearway is, seen from this network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    /// In it.
+    This,
+    /// In another one.
+    Other,
+    /// Its process cannot be looked at.
+    Unknown,
+}
+
+/// What can be seen of a set of Clearways that may be meant.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Those that are meant, as far as they are told apart: none, one, or several.
+    pub meant: Vec<Found>,
+    /// Those of another network namespace, which are not asked.
+    pub elsewhere: Vec<Found>,
+}
+
 impl Found {
     /// Whether it may be that of this container. During a takeover the abstract name is that of the other one: its
     /// process is of another PID namespace, or (with `--pid=host`) has other files than we.
@@ -36,65 +64,111 @@ impl Found {
             return true;
         }
         let Some(pid) = self.pid else { return false };
-        match (mount_namespace(&pid.to_string()), mount_namespace("self")) {
+        match (namespace(&pid.to_string(), "mnt"), namespace("self", "mnt")) {
             (Some(its), Some(ours)) => its == ours,
             _ => true,
         }
     }
+
+    /// An abstract name is seen in its own network namespace only. Of a process that cannot be looked at (it has more
+    /// rights, or another PID namespace) the kernel's table tells: it lists the sockets of this network namespace.
+    fn network(&self, table: &str) -> Network {
+        if self.is_abstract {
+            return Network::This;
+        }
+        let its = self.pid.and_then(|pid| namespace(&pid.to_string(), "net"));
+        match (its, namespace("self", "net")) {
+            (Some(its), Some(ours)) if its == ours => Network::This,
+            (Some(_), Some(_)) => Network::Other,
+            _ if paths(table).any(|path| path == self.name) => Network::This,
+            _ => Network::Unknown,
+        }
+    }
+
+    fn has_our_files(&self) -> bool {
+        let its = self.pid.and_then(|pid| namespace(&pid.to_string(), "mnt"));
+        its.is_some() && its == namespace("self", "mnt")
+    }
 }
 
 /// The one that is meant.
-pub fn find(settings: &Settings) -> Result<Found, Failure> {
-    let mut found = match &settings.instance {
-        Some(name) => {
-            [at_path(&settings.run_directory.join(format!("{name}.sock"))), at_abstract(name.as_str())]
-                .into_iter()
-                .flatten()
-                .take(1)
-                .collect()
-        }
-        None => nearest(all(&settings.run_directory)),
-    };
-    match (found.pop(), found.is_empty()) {
+pub async fn find(settings: &Settings) -> Result<Found, Failure> {
+    let Seen { mut meant, elsewhere } = seen(settings).await;
+    match (meant.pop(), meant.is_empty()) {
         (Some(one), true) => Ok(one),
-        (None, _) => Err(none(settings)),
+        (None, _) => Err(none(settings, &elsewhere)),
         (Some(last), false) => {
-            let names: Vec<String> = found.iter().chain([&last]).map(|one| one.name.clone()).collect();
-            let message = format!("several Clearways are running here: {}", names.join(", "));
+            meant.push(last);
+            let message = format!("several Clearways are running here: {}", names(&meant));
             Err(Failure::new(ExitCode::NoInstance, message)
                 .hint("say which with `--instance NAME`, or with `--run-directory` where they have one of their own"))
         }
     }
 }
 
-/// Every Clearway that can be seen from here.
-pub fn all(directory: &Path) -> Vec<Found> {
+/// What the settings name, or what is in this network namespace.
+pub async fn seen(settings: &Settings) -> Seen {
+    let directory = &*settings.run_directory;
+    if let Some(name) = &settings.instance {
+        let places = [at_path(&directory.join(format!("{name}.sock"))), at_abstract(name.as_str())];
+        return Seen { meant: places.into_iter().flatten().take(1).collect(), elsewhere: Vec::new() };
+    }
+    let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let is_named = directory != Settings::default().run_directory;
+    let mut found = in_directory(directory);
+    if is_named && found.is_empty() {
+        found = of_directory(abstract_ones(&table, &[]), directory).await;
+    } else if !is_named {
+        let known: Vec<i32> = found.iter().filter_map(|one| one.pid).collect();
+        found.extend(abstract_ones(&table, &known));
+    }
+    let (far, near): (Vec<Found>, Vec<Found>) =
+        found.into_iter().partition(|one| one.network(&table) == Network::Other);
+    // What was named is meant wherever it is.
+    let (near, far) = if near.is_empty() && is_named { (far, near) } else { (near, far) };
+    let near = prefer(near, |one| one.network(&table) == Network::This);
+    Seen { meant: prefer(near, |one| one.has_our_files()), elsewhere: far }
+}
+
+/// Those that have it; if there is none, all.
+fn prefer(found: Vec<Found>, has_it: impl Fn(&Found) -> bool) -> Vec<Found> {
+    let (with, without): (Vec<Found>, Vec<Found>) = found.into_iter().partition(has_it);
+    if with.is_empty() { without } else { with }
+}
+
+/// Names for people, in one line.
+pub fn names(found: &[Found]) -> String {
+    found.iter().map(|one| &*one.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Those that have their socket in a directory.
+fn in_directory(directory: &Path) -> Vec<Found> {
     let files = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let sockets = files.filter(|path| is_ours(path));
-    let mut found: Vec<Found> = sockets.filter_map(|path| at_path(&path)).collect();
-    let known: Vec<i32> = found.iter().filter_map(|one| one.pid).collect();
-    let names = abstract_names(&std::fs::read_to_string("/proc/net/unix").unwrap_or_default());
-    found.extend(
-        names
-            .iter()
-            .filter_map(|name| at_abstract(name))
-            .filter(|one| one.pid.is_some_and(|pid| !known.contains(&pid))),
-    );
-    found
+    files.filter(|path| is_ours(path)).filter_map(|path| at_path(&path)).collect()
 }
 
-/// Those in our mount namespace; if there is none, or that cannot be seen, all.
-fn nearest(found: Vec<Found>) -> Vec<Found> {
-    let ours = mount_namespace("self");
-    let is_ours =
-        |one: &Found| ours.is_some() && one.pid.is_some_and(|pid| mount_namespace(&pid.to_string()) == ours);
-    let (near, far): (Vec<Found>, Vec<Found>) = found.into_iter().partition(is_ours);
-    if near.is_empty() { far } else { near }
+/// Those with an abstract name, but for processes that are known already.
+fn abstract_ones(table: &str, known: &[i32]) -> Vec<Found> {
+    let found = abstract_names(table).into_iter().filter_map(|name| at_abstract(&name));
+    found.filter(|one| one.pid.is_some_and(|pid| !known.contains(&pid))).collect()
 }
 
-/// What names a process's mount namespace; to be read, it must not have more rights than we.
-fn mount_namespace(pid: &str) -> Option<PathBuf> {
-    std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
+/// Those of them that were told to make their socket in this directory, and could not.
+async fn of_directory(found: Vec<Found>, directory: &Path) -> Vec<Found> {
+    let mut theirs = Vec::new();
+    for one in found {
+        let told = client::status(one.stream).await.ok().and_then(|(status, _)| status.run_directory);
+        if told.is_some_and(|told| Path::new(&told) == directory) {
+            // The connection is used up.
+            theirs.extend(at(&one.name));
+        }
+    }
+    theirs
+}
+
+/// What names a process's namespace; to be read, it must not have more rights than we.
+fn namespace(pid: &str, kind: &str) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()
 }
 
 /// The one with this name, if it is still there.
@@ -124,10 +198,14 @@ fn found(stream: UnixStream, name: String, is_abstract: bool) -> Option<Found> {
     }
 }
 
+/// The paths and names in /proc/net/unix.
+fn paths(table: &str) -> impl Iterator<Item = &str> {
+    table.lines().filter_map(|line| line.split_whitespace().nth(7))
+}
+
 /// Our names in /proc/net/unix, where an abstract one is written with `@` for its NUL byte.
 fn abstract_names(table: &str) -> Vec<String> {
-    let paths = table.lines().filter_map(|line| line.split_whitespace().nth(7));
-    let mut names: Vec<String> = paths
+    let mut names: Vec<String> = paths(table)
         .filter_map(|path| path.strip_prefix('@')?.strip_prefix(ABSTRACT_PREFIX))
         .filter(|name| is_our_name(name))
         .map(str::to_owned)
@@ -137,11 +215,18 @@ fn abstract_names(table: &str) -> Vec<String> {
     names
 }
 
-fn none(settings: &Settings) -> Failure {
+fn none(settings: &Settings, elsewhere: &[Found]) -> Failure {
     let which = match &settings.instance {
         Some(name) => format!("no running Clearway with the instance name `{name}` was found"),
         None => "no running Clearway was found".to_owned(),
     };
+    if !elsewhere.is_empty() {
+        let message = format!("{which}, but in another network namespace: {}", names(elsewhere));
+        return Failure::new(ExitCode::NoInstance, message).hint(
+            "run this in the network namespace that is meant (`ip netns exec`, `docker exec`), or name the one that is \
+             meant with `--instance NAME`",
+        );
+    }
     let message =
         format!("{which}, neither below {} nor as an abstract socket", settings.run_directory.display());
     Failure::new(ExitCode::NoInstance, message)

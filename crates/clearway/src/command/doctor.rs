@@ -16,14 +16,16 @@ use clearway_kernel::plumbing;
 use clearway_kernel::transparency::{self, Family};
 use serde::Serialize;
 
-use crate::admin::find;
 use crate::cli::Target;
 use crate::obstacles::{self, Bits, Obstacle, Severity};
 use crate::shell::{Program, read_configuration};
 use crate::strategies;
 
 mod intercepted;
+mod running;
 mod transparent;
+
+use running::Running;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -56,7 +58,7 @@ impl Finding {
 
 impl From<Obstacle> for Finding {
     fn from(obstacle: Obstacle) -> Self {
-        let Obstacle { severity, saw, matters, remedy } = obstacle;
+        let Obstacle { severity, saw, matters, remedy, .. } = obstacle;
         let unless_empty = |text: String| (!text.is_empty()).then_some(text);
         Self { severity, saw, matters: unless_empty(matters), remedy: unless_empty(remedy) }
     }
@@ -71,13 +73,12 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     findings.extend(capabilities_found(need));
     findings.extend(Family::ALL.into_iter().map(|family| need.judge(transparent_sockets(family))));
     findings.push(kernel());
-    let status = super::ask_status(&target.settings).await.ok().map(|(status, _)| status);
-    let (wanted, used) = (target.settings.strategy, status.as_ref().map(|status| status.strategy));
+    let running = Running::ask(&target.settings).await;
+    let (wanted, used) = (target.settings.strategy, running.strategy());
     findings.extend(Strategy::ALL.map(|one| strategy(one, wanted, used)));
     findings.push(left_behind());
-    findings.push(running(target));
-    findings.extend(status.iter().flat_map(transparent::of_a_running_one));
-    let bits = transparent::bits(&target.settings, status.as_ref());
+    findings.extend(running.findings());
+    let bits = transparent::bits(&target.settings, running.plumbing());
     let interception = &target.settings.interception;
     findings.extend(intercepted::host(interception));
     match read {
@@ -270,16 +271,6 @@ fn left_behind() -> Finding {
             ))
         },
         Err(error) => Finding::note(format!("what is in the kernel could not be read: {error}")),
-    }
-}
-
-fn running(target: &Target) -> Finding {
-    let names: Vec<String> =
-        find::all(&target.settings.run_directory).into_iter().map(|one| one.name).collect();
-    if names.is_empty() {
-        Finding::note("no Clearway runs here")
-    } else {
-        Finding::good(format!("running: {}", names.join(", ")))
     }
 }
 

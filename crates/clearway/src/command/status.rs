@@ -5,6 +5,8 @@ use std::fmt::Write;
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::{Strategy, by_means};
 use clearway_core::supervisor::Failure;
+use clearway_kernel::canary::Verdict;
+use clearway_kernel::plumbing::Description;
 
 use crate::admin::api::{SeenByCanary, Status};
 use crate::cli::Target;
@@ -78,24 +80,21 @@ fn in_words(status: &Status) -> String {
     }
     let _ = writeln!(text, "in custody: {}", listed(&status.custody));
     if let Some(plumbing) = &status.plumbing {
-        let field = |name: &str| {
-            plumbing.get(name).map_or("?".to_owned(), |value| value.to_string().replace('"', ""))
-        };
-        let mark = plumbing.get("mark").and_then(serde_json::Value::as_u64).unwrap_or_default();
-        let _ = writeln!(
-            text,
-            "plumbing: table inet {}, mark {mark:#010x}, route table {}",
-            field("table"),
-            field("route_table")
-        );
-    }
-    let intercepts = status.plumbing.as_ref().and_then(|plumbing| plumbing.get("intercepts")?.as_array());
-    for rule in intercepts.into_iter().flatten().filter_map(serde_json::Value::as_str) {
-        let fail = status.plumbing.as_ref().and_then(|plumbing| plumbing.get("fail")?.as_str());
-        let _ = writeln!(text, "intercepted: {rule} (fails {})", fail.unwrap_or("?"));
+        let Description { table, mark, route_table, intercepts, fail, .. } = plumbing;
+        let _ = writeln!(text, "plumbing: table inet {table}, mark {mark}, route table {route_table}");
+        let fail = fail.map_or_else(|| "?".to_owned(), |fail| fail.to_string());
+        for rule in intercepts {
+            let _ = writeln!(text, "intercepted: {rule} (fails {fail})");
+        }
     }
     for one in &status.obstacles {
         let _ = writeln!(text, "IN THE WAY: {}", one.saw);
+    }
+    if let Some(asks) = &status.canary_asks {
+        let _ = writeln!(text, "canary: {asks}");
+    }
+    if let Some(why) = &status.incomplete {
+        let _ = writeln!(text, "INCOMPLETE: {why}");
     }
     text + &canary(&status.canary)
 }
@@ -104,7 +103,7 @@ fn in_words(status: &Status) -> String {
 fn canary(seen: &[SeenByCanary]) -> String {
     let wrong: Vec<String> = seen
         .iter()
-        .filter(|one| one.verdict != "works")
+        .filter(|one| one.verdict != Verdict::Works)
         .map(|one| {
             let line = one.line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default();
             format!("canary: the server {}: {}{line}\n", one.address, one.words)

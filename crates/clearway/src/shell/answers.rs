@@ -1,16 +1,23 @@
 //! What people and the core ask the shell: who waits for a reload, the status, how many sessions old generations have.
 //! Whoever has to ask HAProxy does it on a thread of its own.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Answer, Event, RequestId, Survey};
 use clearway_haproxy::drift::Files as OnDisk;
+use clearway_kernel::plumbing::Plumbing;
 use tokio::sync::oneshot;
 
 use super::launch::Sessions;
 use super::{Inner, Shell, launch, reading, thread};
 use crate::admin::api;
+
+/// What one of two may give.
+fn take<T>(answer: &Mutex<Option<T>>) -> Option<T> {
+    answer.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
 
 impl Shell {
     /// Remembers who waits for a reload.
@@ -30,8 +37,10 @@ impl Shell {
         status.redirected = self.redirection.describe();
         status.custody = self.custody.addresses();
         status.canary = self.canary.describe();
+        status.canary_asks = self.canary.asks();
         status.obstacles = self.servers.obstacles().chain(self.canary.obstacles().iter().cloned()).collect();
-        status.plumbing = self.plumbing.as_ref().and_then(|one| serde_json::to_value(one.describe()).ok());
+        status.plumbing = self.plumbing.as_ref().map(Plumbing::describe);
+        status.run_directory = Some(self.settings.run_directory.display().to_string());
         let questions: Vec<(u32, Sessions)> = self
             .running
             .iter()
@@ -40,7 +49,11 @@ impl Shell {
         let (imprint, invocation) = (self.imprint.clone(), self.invocation.clone());
         let comparing = self.comparing.clone();
         let ours = self.ours();
-        thread::spawn("answering for the status", move || {
+        // Taken out by the thread, or by us if there is none.
+        let answer = Arc::new(Mutex::new(Some((status, sender))));
+        let ours_to_give = Arc::clone(&answer);
+        let begun = thread::spawn("answering for the status", move || {
+            let Some((mut status, sender)) = take(&answer) else { return };
             let drift = imprint.map(|imprint| reading::compare(&comparing, &imprint, &invocation));
             status.configuration = drift.map(|drift| api::OnDisk {
                 same: drift.files == OnDisk::Same && drift.replaced.is_empty(),
@@ -55,6 +68,14 @@ impl Shell {
             }
             let _ = sender.send(Box::new(status));
         });
+        if !begun && let Some((mut status, sender)) = take(&ours_to_give) {
+            status.incomplete = Some(
+                "no thread can be started, so sessions, strangers and the files are not looked at; raise the limit of \
+                 processes (`--pids-limit`, TasksMax=)"
+                    .to_owned(),
+            );
+            let _ = sender.send(Box::new(status));
+        }
     }
 
     /// Asks draining generations what they have, on a thread of its own: one that hangs must not stop the loop.

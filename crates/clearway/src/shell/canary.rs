@@ -1,48 +1,53 @@
-//! What the canary says of the transparent servers: when it is asked, and what is made of it.
+//! What the canary says of the transparent servers: who is asked, and what is made of the answers.
 //!
-//! It is asked when a server is new or has moved, when a generation or the plumbing has changed, again and again while
-//! something is wrong (after 5 s, 10 s, and so on up to 5 min), and at the pace of the setting. Each change is one line
-//! in the log; nothing else depends on it, unless `CLEARWAY_CANARY=ready`.
+//! They are asked when a server is new or has moved, when a generation or the plumbing has changed, again and again while
+//! something is wrong (after 5 s, 10 s, and so on up to 5 min), and at the pace of the setting: when that is, and which
+//! answers count, is the core's ([`clearway_core::canary::schedule`]). A round is asked on a thread of its own, at the pace
+//! of [`clearway_core::canary::pace`]; one that is not awaited any more is told to end. Each change is one line in the log,
+//! of many servers at once only the first; nothing else depends on it, unless `CLEARWAY_CANARY=ready`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use clearway_core::canary::schedule::{Round, Schedule, Seen};
 use clearway_core::settings::{CanaryMode, ProbeAddresses, Settings};
-use clearway_kernel::canary::{self, Outcome, Verdict};
+use clearway_kernel::canary::{self, Look, Outcome, Verdict};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use super::{Inner, Shell, thread};
-use crate::admin::api::SeenByCanary;
+use crate::admin::api::{CanaryAsks, SeenByCanary};
 use crate::due;
 use crate::obstacles::{self, Bits, Known, Obstacle};
 
-/// How soon something that is wrong is looked at again; twice as long each time.
-const SOON: Duration = Duration::from_secs(5);
-const SELDOM: Duration = Duration::from_mins(5);
+/// Of how many servers a round's news are written into the log, one line each; the others are in the status.
+const MOST_LINES: usize = 50;
 
-/// How many servers are asked at most, in the order of their addresses: a thousand silent ones take a minute.
-const MOST: usize = 1000;
-
-/// How much is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Nothing transparent serves.
-    Resting,
-    /// Nothing yet.
-    Unknown,
-    /// What the servers said last.
-    Known,
+/// What the thread of a round and the loop tell each other while it goes on.
+#[derive(Debug, Default)]
+struct UnderWay {
+    done: AtomicUsize,
+    of: AtomicUsize,
+    given_up: AtomicBool,
 }
 
-/// Whether an answer is awaited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asking {
-    No,
-    Yes,
-    /// And it is of yesterday: something has changed since.
-    Again,
+impl UnderWay {
+    /// On the thread: says how far it is, and hears whether to go on.
+    fn look(&self, mut look: Look<'_>) -> ControlFlow<()> {
+        let progress = look.progress();
+        self.done.store(progress.done, Ordering::Relaxed);
+        if self.given_up.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        if let Some(progress) = look.to_tell() {
+            info!("canary: still asking: {} of {} transparent servers are done", progress.done, progress.of);
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// What is known.
@@ -50,18 +55,16 @@ enum Asking {
 pub struct Canary {
     mode: CanaryMode,
     from: ProbeAddresses,
-    every: Option<Duration>,
     /// With their lines.
     servers: BTreeMap<SocketAddr, String>,
     known: BTreeMap<SocketAddr, Outcome>,
     /// What is in the way, as far as it is a problem.
     obstacles: Vec<Obstacle>,
-    state: State,
-    /// When to ask; unset while an answer is awaited, and if there is nobody to ask.
-    ask_at: Option<Instant>,
-    asking: Asking,
-    /// From one look to the next, while something is wrong.
-    pause: Duration,
+    schedule: Schedule,
+    /// Of the round that was begun with last.
+    under_way: Arc<UnderWay>,
+    /// What the schedule's time counts from.
+    beginning: Instant,
 }
 
 impl Canary {
@@ -70,41 +73,38 @@ impl Canary {
         Self {
             mode: settings.canary,
             from: settings.canary_address,
-            every: settings.canary_every,
             servers: BTreeMap::new(),
             known: BTreeMap::new(),
             obstacles: Vec::new(),
-            state: State::Resting,
-            ask_at: None,
-            asking: Asking::No,
-            pause: SOON,
+            schedule: Schedule::new(settings.canary_every),
+            under_way: Arc::default(),
+            beginning: Instant::now(),
         }
+    }
+
+    fn now(&self) -> Duration {
+        self.beginning.elapsed()
     }
 
     /// Something transparent serves; its servers follow.
     pub fn wake(&mut self) {
-        if self.state == State::Resting {
-            self.state = State::Unknown;
-        }
+        self.schedule.wake(self.now());
     }
 
     /// These are the servers now; asked at once if they are others, or if something else has `changed`.
     pub fn watch(&mut self, servers: impl Iterator<Item = Known>, changed: bool) {
-        let servers: BTreeMap<_, _> = servers.map(|known| (known.address, known.line)).take(MOST).collect();
+        let servers: BTreeMap<_, _> = servers.map(|known| (known.address, known.line)).collect();
         if self.mode == CanaryMode::Off || (servers == self.servers && !changed) {
             return;
         }
         self.known.retain(|server, _| servers.contains_key(server));
         self.servers = servers;
-        self.pause = SOON;
         if self.servers.is_empty() {
             self.obstacles.clear();
-            self.ask_at = None;
-            self.state = State::Known;
-        } else if self.asking == Asking::No {
-            self.ask_at = Some(Instant::now());
+            self.schedule.nothing_to_ask();
+            self.give_up();
         } else {
-            self.asking = Asking::Again;
+            self.schedule.changed(self.now());
         }
     }
 
@@ -124,40 +124,45 @@ impl Canary {
         self.servers.clear();
         self.known.clear();
         self.obstacles.clear();
-        self.ask_at = None;
-        self.state = State::Resting;
+        self.schedule.rest();
+        self.give_up();
+    }
+
+    /// The round that goes on is not awaited any more: its thread need not finish it.
+    fn give_up(&self) {
+        self.under_way.given_up.store(true, Ordering::Relaxed);
     }
 
     /// Waits until it is time.
     pub async fn due(&self) {
-        due::at(self.ask_at).await;
+        due::at(self.schedule.due().and_then(|at| self.beginning.checked_add(at))).await;
     }
 
     /// Asks, and looks for what is in the way, on a thread of its own.
     pub fn ask(&mut self, bits: Option<Bits>, inner: &UnboundedSender<Inner>) {
-        self.ask_at = None;
+        let round = self.schedule.ask(self.now());
         let (servers, from, inner) = (self.known_servers(), self.from, inner.clone());
+        let under_way = Arc::new(UnderWay { of: AtomicUsize::new(servers.len()), ..UnderWay::default() });
+        self.under_way = Arc::clone(&under_way);
         let begun = thread::spawn("asking the servers whether they find the way to clients", move || {
             let addresses: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
-            let outcomes = canary::probe_all(&addresses, from, canary::LIMIT);
+            let outcomes = canary::probe_all(&addresses, from, canary::LIMIT, |look| under_way.look(look));
             let mut obstacles = bits.map(|bits| obstacles::find(&servers, bits)).unwrap_or_default();
             obstacles.retain(Obstacle::is_problem);
-            let _ = inner.send(Inner::Canary { outcomes, obstacles });
+            let _ = inner.send(Inner::Canary { round, outcomes, obstacles });
         });
-        self.asking = if begun { Asking::Yes } else { Asking::No };
         if !begun {
-            self.ask_at = Some(Instant::now() + SELDOM);
+            self.schedule.could_not_ask(self.now());
         }
     }
 
-    /// What they said. Each change is said once.
-    pub fn hear(&mut self, outcomes: Vec<(SocketAddr, Outcome)>, obstacles: Vec<Obstacle>) {
-        let asked = std::mem::replace(&mut self.asking, Asking::No);
-        if self.state == State::Unknown {
-            self.state = State::Known;
+    /// What they said. Each change is said once. A round that is not awaited any more says nothing.
+    pub fn hear(&mut self, round: Round, outcomes: Vec<(SocketAddr, Outcome)>, obstacles: Vec<Obstacle>) {
+        if !self.schedule.awaits(round) {
+            return;
         }
         self.hear_of(obstacles);
-        let (mut works, mut news) = (0, false);
+        let (mut works, mut news, mut lines) = (0, false, 0);
         for (server, outcome) in outcomes {
             let Some(line) = self.servers.get(&server) else { continue };
             let verdict = outcome.verdict();
@@ -165,29 +170,26 @@ impl Canary {
             let before = self.known.get(&server);
             let same = before.is_some_and(|before| outcome.is_same_as(before));
             news |= !same;
-            if !same && verdict != Verdict::Works {
-                warn!("canary: the server {server}: {outcome} ({line})");
-                outcome.hints().iter().for_each(|hint| warn!("hint: {hint}"));
-            } else if !same && before.is_some() {
-                info!("canary: the server {server}: {outcome}");
+            let is_news = !same && (verdict != Verdict::Works || before.is_some());
+            lines += usize::from(is_news);
+            if is_news && lines <= MOST_LINES {
+                say(server, &outcome, line);
             }
             self.known.insert(server, outcome);
         }
         let all = self.known.len();
-        if news && works == all && all > 0 {
+        if lines > MOST_LINES {
+            warn!(
+                "canary: {all} transparent server(s) were asked: {works} find the way to clients, {} do not, or not any \
+                 more; {} lines like those above are left out, `clearway status` has them",
+                all - works,
+                lines - MOST_LINES
+            );
+        } else if news && works == all && all > 0 {
             info!("canary: {all} transparent server(s) find the way to clients");
         }
-        let now = Instant::now();
-        self.ask_at = if asked == Asking::Again {
-            Some(now)
-        } else if works < all || !self.obstacles.is_empty() {
-            let pause = self.pause;
-            self.pause = (pause * 2).min(SELDOM);
-            Some(now + self.every.map_or(pause, |every| every.min(pause)))
-        } else {
-            self.pause = SOON;
-            self.every.map(|every| now + every)
-        };
+        let well = works == all && self.obstacles.is_empty();
+        self.schedule.heard(if well { Seen::Well } else { Seen::Wrong }, self.now());
     }
 
     /// What is in the way now. What is new is said, and what has gone.
@@ -210,12 +212,23 @@ impl Canary {
     /// Whether new clients should be sent here, as far as the canary has a say.
     pub fn is_ready(&self) -> bool {
         let broken = || self.known.values().any(|outcome| outcome.verdict() == Verdict::Broken);
-        let ready = match self.state {
-            State::Resting => true,
-            State::Unknown => false,
-            State::Known => !broken(),
-        };
+        let ready = self.schedule.is_resting() || (!self.schedule.knows_nothing() && !broken());
         ready || self.mode != CanaryMode::Ready
+    }
+
+    /// For the status: which servers are being asked for the first time.
+    pub fn asks(&self) -> Option<CanaryAsks> {
+        let is_known = self.servers.keys().all(|server| self.known.contains_key(server));
+        if self.mode == CanaryMode::Off || (is_known && !self.schedule.knows_nothing()) {
+            return None;
+        }
+        let seconds = self.schedule.waiting(self.now())?.as_secs();
+        let (done, of) = (&self.under_way.done, &self.under_way.of);
+        Some(CanaryAsks {
+            seconds,
+            done: done.load(Ordering::Relaxed),
+            servers: of.load(Ordering::Relaxed).max(self.servers.len()),
+        })
     }
 
     /// For the status.
@@ -225,10 +238,20 @@ impl Canary {
     }
 }
 
+/// One line for the log, and what helps.
+fn say(server: SocketAddr, outcome: &Outcome, line: &str) {
+    if outcome.verdict() == Verdict::Works {
+        info!("canary: the server {server}: {outcome}");
+    } else {
+        warn!("canary: the server {server}: {outcome} ({line})");
+        outcome.hints().iter().for_each(|hint| warn!("hint: {hint}"));
+    }
+}
+
 fn described(server: SocketAddr, line: Option<String>, outcome: &Outcome) -> SeenByCanary {
     SeenByCanary {
         address: server.to_string(),
-        verdict: outcome.verdict().to_string(),
+        verdict: outcome.verdict(),
         words: outcome.to_string(),
         line,
         hints: outcome.hints().iter().map(|hint| (*hint).to_owned()).collect(),

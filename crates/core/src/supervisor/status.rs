@@ -1,14 +1,76 @@
 //! What `clearway status` tells about generations.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::names::Generation;
 use crate::strategy::Moved;
 
 use super::event::Failure;
 use super::{PROVEN_AGE, State, Supervisor};
+
+/// What a Clearway is about. Its words are those of `clearway status`, also as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Nothing has served yet.
+    Starting,
+    /// A generation serves.
+    Serving,
+    /// A generation serves, and the next one is being started.
+    Reloading,
+    /// The generation that served has ended, and another one is being started.
+    Restarting,
+    /// Another Clearway has the name and the sockets; the sessions that are left finish here.
+    Superseded,
+    /// It was told to stop.
+    Stopping,
+    /// A word of a later version, where it is read.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a generation is about, likewise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LifePhase {
+    /// It has not proved itself yet.
+    Starting,
+    /// New clients come to it.
+    Serving,
+    /// It accepts nothing more, and its sessions finish.
+    Draining,
+    /// A word of a later version, where it is read.
+    #[serde(other)]
+    Unknown,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Reloading => "reloading",
+            Self::Restarting => "restarting",
+            Self::Superseded => "superseded",
+            Self::Stopping => "stopping",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+impl fmt::Display for LifePhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Unknown => "unknown",
+        })
+    }
+}
 
 /// How the last attempt went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,8 +102,8 @@ impl Attempted {
 pub struct GenerationStatus {
     /// Its number.
     pub generation: Generation,
-    /// `starting`, `serving` or `draining`.
-    pub state: &'static str,
+    /// What it is about.
+    pub state: LifePhase,
     /// HAProxy's master.
     pub master: u32,
     /// The process that accepts connections; unset until it has proved itself or while it drains.
@@ -53,8 +115,8 @@ pub struct GenerationStatus {
 /// The state of the whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// `starting`, `serving`, `reloading`, `restarting`, `superseded` or `stopping`.
-    pub state: &'static str,
+    /// What it is about.
+    pub state: Phase,
     /// Every generation that has a process, by number.
     pub generations: Vec<GenerationStatus>,
     /// How the last start or reload went.
@@ -68,9 +130,9 @@ impl Supervisor {
     pub fn status(&self, now: Duration) -> Status {
         let generations = self.lives.iter().map(|(generation, life)| {
             let (state, since, worker) = match &life.state {
-                State::Proving => ("starting", None, None),
-                State::Serving { since, proof } => ("serving", Some(*since), Some(proof.worker)),
-                State::Draining { since } => ("draining", Some(*since), None),
+                State::Proving => (LifePhase::Starting, None, None),
+                State::Serving { since, proof } => (LifePhase::Serving, Some(*since), Some(proof.worker)),
+                State::Draining { since } => (LifePhase::Draining, Some(*since), None),
             };
             let seconds = since.map(|since| now.saturating_sub(since).as_secs());
             GenerationStatus { generation: *generation, state, master: life.pid, worker, seconds }
@@ -83,22 +145,22 @@ impl Supervisor {
             matches!(life.state, State::Serving { since, .. } if now.saturating_sub(since) >= PROVEN_AGE)
         });
         Status {
-            state: self.state_word(),
+            state: self.phase(),
             generations: generations.collect(),
             last_attempt,
             crashes_in_a_row: if settled { 0 } else { self.young_deaths },
         }
     }
 
-    fn state_word(&self) -> &'static str {
+    fn phase(&self) -> Phase {
         match (self.stop.is_some(), self.serving().is_some(), self.attempt.is_some()) {
-            (true, _, _) => "stopping",
-            _ if self.announced.is_some() => "stopping",
-            _ if self.is_superseded() => "superseded",
-            (_, true, true) => "reloading",
-            (_, true, false) => "serving",
-            (_, false, _) if self.served.is_some() => "restarting",
-            (_, false, _) => "starting",
+            (true, _, _) => Phase::Stopping,
+            _ if self.announced.is_some() => Phase::Stopping,
+            _ if self.is_superseded() => Phase::Superseded,
+            (_, true, true) => Phase::Reloading,
+            (_, true, false) => Phase::Serving,
+            (_, false, _) if self.served.is_some() => Phase::Restarting,
+            (_, false, _) => Phase::Starting,
         }
     }
 }

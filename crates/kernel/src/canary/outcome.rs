@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::icmp::Unreachable;
 use crate::transparency::Family;
@@ -85,8 +85,9 @@ pub enum Place {
     Elsewhere,
 }
 
-/// What an outcome means for clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an outcome means for clients. Its words are those of `clearway status --json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// They are served.
     Works,
@@ -94,7 +95,8 @@ pub enum Verdict {
     Down,
     /// They are not, although the server answers us: what health checks do not see.
     Broken,
-    /// Not known.
+    /// Not known; also a word of a later version, where it is read.
+    #[serde(other)]
     Unknown,
 }
 

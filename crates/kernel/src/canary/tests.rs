@@ -1,4 +1,5 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -95,7 +96,7 @@ fn what_proves_nothing_is_not_asked() {
 
 #[test]
 fn no_server_is_no_work() {
-    assert_eq!(probe_all(&[], ProbeAddresses::default(), LIMIT), []);
+    assert_eq!(probe_all(&[], ProbeAddresses::default(), LIMIT, |_| ControlFlow::Continue(())), []);
 }
 
 #[test]
@@ -104,7 +105,8 @@ fn no_limit_is_too_short_or_too_long() {
     let server: SocketAddr = listener.local_addr().unwrap();
     for limit in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
         let begun = Instant::now();
-        let outcomes = probe_all(&[server; 3], ProbeAddresses::default(), limit);
+        let outcomes =
+            probe_all(&[server; 3], ProbeAddresses::default(), limit, |_| ControlFlow::Continue(()));
         assert_eq!(outcomes.len(), 3);
         assert!(begun.elapsed() < LIMIT, "{outcomes:?}");
     }

@@ -4,36 +4,35 @@
 use clearway_core::names::Mark;
 use clearway_core::settings::Settings;
 use clearway_haproxy::configuration::Configuration;
+use clearway_kernel::canary::Verdict;
+use clearway_kernel::plumbing::Description;
 
 use super::Finding;
 use crate::admin::api::{SeenByCanary, Status};
-use crate::obstacles::{Bits, Known};
+use crate::obstacles::{Bits, Kind, Known};
 
-/// What the Clearway that runs here knows of its servers.
+/// What a Clearway that runs here knows of its servers.
 pub fn of_a_running_one(status: &Status) -> Vec<Finding> {
-    // What is in the way is looked for anew; who is whose client only it has seen.
-    let clients = status.obstacles.iter().filter(|one| one.saw.contains(" is a client as well: "));
-    status.canary.iter().map(of_a_server).chain(clients.cloned().map(Finding::from)).collect()
+    // What is in the way is looked for anew; which server is a client as well only it has seen.
+    let clients = status.obstacles.iter().filter(|one| one.kind == Kind::IsItsOwnClient);
+    let asks = status.canary_asks.map(|asks| Finding::note(format!("the canary is {asks}")));
+    let servers = status.canary.iter().map(of_a_server);
+    servers.chain(asks).chain(clients.cloned().map(Finding::from)).collect()
 }
 
 /// The bits of a running Clearway, else those that it would have.
-pub fn bits(settings: &Settings, status: Option<&Status>) -> Bits {
-    let plumbing = status.and_then(|status| status.plumbing.as_ref());
-    let bit = |name: &str| {
-        let value = u32::try_from(plumbing?.get(name)?.as_u64()?).ok()?;
-        let bit = u8::try_from(value.trailing_zeros()).ok().and_then(Mark::bit)?;
-        (bit.value() == value).then_some(bit)
-    };
-    Bits { diverted: bit("mark").or(settings.mark).unwrap_or(Mark::DEFAULT), replies: bit("reply_mark") }
+pub fn bits(settings: &Settings, plumbing: Option<&Description>) -> Bits {
+    let diverted = plumbing.map(|plumbing| plumbing.mark).or(settings.mark).unwrap_or(Mark::DEFAULT);
+    Bits { diverted, replies: plumbing.and_then(|plumbing| plumbing.reply_mark) }
 }
 
 fn of_a_server(seen: &SeenByCanary) -> Finding {
     let line = seen.line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default();
     let saw = format!("the server {}: {}{line}", seen.address, seen.words);
     let remedy = (!seen.hints.is_empty()).then(|| seen.hints.join("; or "));
-    match seen.verdict.as_str() {
-        "works" => Finding::good(saw),
-        "broken" => Finding::problem(
+    match seen.verdict {
+        Verdict::Works => Finding::good(saw),
+        Verdict::Broken => Finding::problem(
             saw,
             "every client of this server fails, and its health check is green",
             remedy.unwrap_or_default(),

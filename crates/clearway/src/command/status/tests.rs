@@ -1,5 +1,7 @@
+use clearway_core::supervisor::{LifePhase, Phase};
+
 use super::*;
-use crate::admin::api::{GenerationStatus, LastAttempt, Refused};
+use crate::admin::api::{CanaryAsks, GenerationStatus, LastAttempt, Refused};
 
 #[test]
 fn a_status_can_be_read_by_a_person() {
@@ -7,12 +9,12 @@ fn a_status_can_be_read_by_a_person() {
         version: "0.1.0".into(),
         pid: 1,
         instance: Some("web".into()),
-        state: "serving".into(),
+        state: Phase::Serving,
         haproxy: Some("3.0.11".into()),
         generations: vec![
             GenerationStatus {
                 generation: 1,
-                state: "draining".into(),
+                state: LifePhase::Draining,
                 master: 7,
                 worker: None,
                 seconds: Some(12),
@@ -20,7 +22,7 @@ fn a_status_can_be_read_by_a_person() {
             },
             GenerationStatus {
                 generation: 2,
-                state: "serving".into(),
+                state: LifePhase::Serving,
                 master: 17,
                 worker: Some(18),
                 seconds: Some(12),
@@ -42,9 +44,15 @@ fn a_status_can_be_read_by_a_person() {
         strategy: clearway_core::strategy::Strategy::default(),
         redirected: Vec::new(),
         custody: vec!["0.0.0.0:80".into(), "[::]:443".into()],
-        plumbing: Some(
-            serde_json::json!({"table": "clearway_web_0_1", "mark": 536_870_912, "route_table": 7}),
-        ),
+        plumbing: serde_json::from_value(serde_json::json!({
+            "table": "clearway_web_0_1", "mark": 536_870_912, "route_table": 7, "preferences": [901, 902, 903],
+            "owner": true, "wildcard_guard": true, "families": ["ipv4"], "loopback": ["127.0.0.1:81"], "own": false,
+            "reply_mark": null, "late_reset": false, "intercepts": ["10.2.0.0/16 port 80"], "fail": "closed",
+        }))
+        .unwrap(),
+        canary_asks: Some(CanaryAsks { seconds: 7, done: 2, servers: 9 }),
+        run_directory: None,
+        incomplete: None,
         obstacles: Vec::new(),
         canary: serde_json::from_value(serde_json::json!([
             {"address": "10.2.0.2:80", "verdict": "works", "words": "the way of the clients works"},
@@ -68,6 +76,23 @@ fn a_status_can_be_read_by_a_person() {
          STRANGER: 0.0.0.0:80 held by nginx (pid 9) takes clients of 0.0.0.0:80\n\
          in custody: 0.0.0.0:80, [::]:443\n\
          plumbing: table inet clearway_web_0_1, mark 0x20000000, route table 7\n\
+         intercepted: 10.2.0.0/16 port 80 (fails closed)\n\
+         canary: still asking, for 7 s: 2 of 9 transparent server(s) are done\n\
          canary: the server 10.2.0.3:80: no way back\n"
     );
+}
+
+/// One of a later version may have words, fields and shapes that this one does not know.
+#[test]
+fn the_status_of_a_later_version_can_be_read() {
+    let status: Status = serde_json::from_value(serde_json::json!({
+        "version": "9.0.0", "pid": 7, "instance": null, "state": "dreaming", "haproxy": null, "crashes_in_a_row": 0,
+        "generations": [{"generation": 1, "state": "resting", "master": 8, "worker": null, "seconds": 1, "sessions": 0}],
+        "last_attempt": null, "custody": [], "plumbing": {"table": 9}, "new": true,
+        "canary": [{"address": "10.2.0.2:80", "verdict": "hums", "words": "it hums"}],
+        "obstacles": [{"kind": "invented", "severity": "problem", "saw": "it", "matters": "much", "remedy": "none"}],
+    }))
+    .unwrap();
+    assert_eq!((status.state, status.generations[0].state), (Phase::Unknown, LifePhase::Unknown));
+    assert_eq!((status.plumbing, status.canary[0].verdict), (None, Verdict::Unknown));
 }

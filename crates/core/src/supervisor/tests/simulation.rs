@@ -388,7 +388,7 @@ impl Simulation {
             self.stopping_since.get_or_insert(self.now);
         }
         let status = self.supervisor.status(self.now);
-        let serving = status.generations.iter().filter(|one| one.state == "serving").count();
+        let serving = status.generations.iter().filter(|one| one.state == LifePhase::Serving).count();
         assert!(serving <= 1, "two serving generations: {status:?}");
         if self.exit.is_some() {
             return;
@@ -398,7 +398,7 @@ impl Simulation {
             .processes
             .values()
             .filter(|process| matches!(process, Process::Running { told_to_finish: false }));
-        let proving = status.generations.iter().filter(|one| one.state == "starting").count();
+        let proving = status.generations.iter().filter(|one| one.state == LifePhase::Starting).count();
         assert!(untold.count() <= serving + proving, "a process that nobody ends: {:?}", self.processes);
         // Sockets in custody are always accepted on, or a start is under way or due.
         if self.custody && self.stopping_since.is_none() {

@@ -96,7 +96,7 @@ fn one_that_is_superseded_reloads_no_more() {
     let asker = RequestId(1);
     let answer = stage.step(Event::ReloadAsked(Asker::Admin(asker)));
     assert_eq!(answer, [Action::Answer(asker, Answer::Stopping)]);
-    assert_eq!(stage.supervisor.status(stage.now).state, "superseded");
+    assert_eq!(stage.supervisor.status(stage.now).state, Phase::Superseded);
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! What the Clearways say that run here: every one that may be meant is asked. One that is not asked, or does not answer, is
+//! a finding, since what it knows is missing from the report.
+
+use clearway_core::settings::Settings;
+use clearway_core::strategy::Strategy;
+use clearway_core::supervisor::Failure;
+use clearway_kernel::plumbing::Description;
+
+use super::{Finding, transparent};
+use crate::admin::api::Status;
+use crate::admin::{client, find};
+
+/// Those that were found, and what they answered.
+#[derive(Debug)]
+pub struct Running {
+    asked: Vec<(String, Result<Status, Failure>)>,
+    /// The names of those that were not asked.
+    elsewhere: Option<String>,
+}
+
+impl Running {
+    /// Asks all that the settings may mean.
+    pub async fn ask(settings: &Settings) -> Self {
+        let find::Seen { meant, elsewhere } = find::seen(settings).await;
+        let mut asked = Vec::new();
+        for one in meant {
+            let answer = client::status(one.stream).await.map(|(status, _)| status);
+            asked.push((one.name, answer));
+        }
+        let elsewhere = (!elsewhere.is_empty()).then(|| find::names(&elsewhere));
+        Self { asked, elsewhere }
+    }
+
+    fn answers(&self) -> impl Iterator<Item = (&str, &Status)> {
+        self.asked.iter().filter_map(|(name, answer)| Some((&**name, answer.as_ref().ok()?)))
+    }
+
+    /// The strategy that is in use, if it is one.
+    pub fn strategy(&self) -> Option<Strategy> {
+        let mut used = self.answers().map(|(_, status)| status.strategy);
+        let first = used.next()?;
+        used.all(|other| other == first).then_some(first)
+    }
+
+    /// What one of them has in the kernel; siblings share the mark.
+    pub fn plumbing(&self) -> Option<&Description> {
+        self.answers().find_map(|(_, status)| status.plumbing.as_ref())
+    }
+
+    /// Which there are, and what they have seen. Where there are several, each finding names its own.
+    pub fn findings(&self) -> Vec<Finding> {
+        let names: Vec<&str> = self.asked.iter().map(|(name, _)| &**name).collect();
+        let mut findings = vec![if names.is_empty() {
+            Finding::note("no Clearway runs here")
+        } else {
+            Finding::good(format!("running: {}", names.join(", ")))
+        }];
+        findings.extend(
+            self.elsewhere
+                .iter()
+                .map(|names| Finding::note(format!("in another network namespace, and not asked: {names}"))),
+        );
+        let several = names.len() > 1;
+        for (name, answer) in &self.asked {
+            let named = |finding: Finding| {
+                let saw = if several { format!("{name}: {}", finding.saw) } else { finding.saw };
+                Finding { saw, ..finding }
+            };
+            match answer {
+                Ok(status) => findings.extend(transparent::of_a_running_one(status).into_iter().map(named)),
+                Err(failure) => findings.push(named(Finding::problem(
+                    failure.message.clone(),
+                    "what it knows of its servers and of what is in their way is missing from this report",
+                    failure.hints.join("; "),
+                ))),
+            }
+        }
+        findings
+    }
+}

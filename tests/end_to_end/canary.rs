@@ -196,7 +196,8 @@ fn of_five_thousand_servers_all_are_asked_and_a_few_named() -> Result<()> {
     let mut text = stage
         .transparent()
         .replace("listen f1", "backend many\n    source 0.0.0.0 usesrc clientip\nlisten f1");
-    let lines: String = (0..SERVERS).map(|n| format!("    server m{n} 10.2.0.2:{}\n", 20_000 + n)).collect();
+    let lines = (0..SERVERS).map(|n| format!("    server m{n} 10.2.0.2:{}\n", 20_000 + n));
+    let lines = lines.collect::<Vec<_>>().concat();
     text = text.replace("usesrc clientip\nlisten f1", &format!("usesrc clientip\n{lines}listen f1"));
     stage.write(&text)?;
     let mut balancer = stage.start()?;

@@ -127,7 +127,7 @@ pub async fn seen(settings: &Settings) -> Seen {
     // What was named is meant wherever it is.
     let (near, far) = if near.is_empty() && is_named { (far, near) } else { (near, far) };
     let near = prefer(near, |one| one.network(&table) == Network::This);
-    Seen { meant: prefer(near, |one| one.has_our_files()), elsewhere: far }
+    Seen { meant: prefer(near, Found::has_our_files), elsewhere: far }
 }
 
 /// Those that have it; if there is none, all.

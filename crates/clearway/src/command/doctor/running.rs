@@ -62,13 +62,15 @@ impl Running {
         );
         let several = names.len() > 1;
         for (name, answer) in &self.asked {
-            let named = |finding: Finding| {
+            let with_its_name = |finding: Finding| {
                 let saw = if several { format!("{name}: {}", finding.saw) } else { finding.saw };
                 Finding { saw, ..finding }
             };
             match answer {
-                Ok(status) => findings.extend(transparent::of_a_running_one(status).into_iter().map(named)),
-                Err(failure) => findings.push(named(Finding::problem(
+                Ok(status) => {
+                    findings.extend(transparent::of_a_running_one(status).into_iter().map(with_its_name))
+                }
+                Err(failure) => findings.push(with_its_name(Finding::problem(
                     failure.message.clone(),
                     "what it knows of its servers and of what is in their way is missing from this report",
                     failure.hints.join("; "),

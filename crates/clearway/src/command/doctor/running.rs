@@ -68,7 +68,7 @@ impl Running {
             };
             match answer {
                 Ok(status) => {
-                    findings.extend(transparent::of_a_running_one(status).into_iter().map(with_its_name))
+                    findings.extend(transparent::of_a_running_one(status).into_iter().map(with_its_name));
                 }
                 Err(failure) => findings.push(with_its_name(Finding::problem(
                     failure.message.clone(),

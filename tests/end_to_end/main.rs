@@ -9,6 +9,7 @@ mod backlog;
 mod bad_input;
 mod canary;
 mod container;
+mod copies;
 mod crash;
 mod device;
 mod draining;
@@ -26,6 +27,7 @@ mod names;
 mod obstacles;
 mod parity;
 mod paths;
+mod programs;
 mod questions;
 mod reload;
 mod repair;
@@ -105,6 +107,8 @@ fn main() {
         kinds::TESTS,
         parity::TESTS,
         paths::TESTS,
+        copies::TESTS,
+        programs::TESTS,
         residue::TESTS,
         repair::TESTS,
         supervision::TESTS,

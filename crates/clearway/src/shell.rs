@@ -56,6 +56,7 @@ mod reading;
 pub mod reaper;
 pub mod redirection;
 mod servers;
+mod sidecars;
 pub mod stand_in;
 mod succession;
 mod switch;
@@ -79,6 +80,7 @@ use prepare::Prepared;
 use reading::{Chosen, Known};
 use redirection::{Redirection, Turned};
 use servers::Servers;
+use sidecars::{Declared, Sidecars};
 use stand_in::StandIn;
 use switch::{Cancel, Manners, Switch};
 
@@ -154,6 +156,13 @@ pub enum Inner {
         /// What is in the way, as far as it is a problem.
         obstacles: Vec<Obstacle>,
     },
+    /// What there is to know of the programs of a generation that serves.
+    Programs {
+        /// Which generation.
+        generation: Generation,
+        /// Its sections, and the environment for them.
+        declared: Declared,
+    },
     /// Lines for the log, each once.
     Notices(Vec<String>),
 }
@@ -181,6 +190,8 @@ pub struct Shell {
     /// What generations were started from that serve, or that served before.
     configurations: BTreeMap<Generation, Known>,
     running: BTreeMap<Generation, Running>,
+    /// The programs of `program` sections.
+    sidecars: Sidecars,
     plumbing: Option<Plumbing>,
     waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
     requests: u64,
@@ -251,6 +262,7 @@ impl Shell {
             prepared: BTreeMap::new(),
             configurations: BTreeMap::new(),
             running: BTreeMap::new(),
+            sidecars: Sidecars::default(),
             plumbing: None,
             waiting: HashMap::new(),
             requests: 0,
@@ -287,12 +299,19 @@ impl Shell {
                 self.prepared.remove(&generation);
                 // Its configuration has never served.
                 self.configurations.remove(&generation);
+                self.sidecars.forget(generation);
                 if let Some(running) = self.running.get_mut(&generation) {
                     running.give_up();
                 }
                 self.cancel_switch(generation);
             }
-            Action::Commit(generation) => self.commit(generation),
+            Action::Commit(generation) => {
+                self.commit(generation);
+                return self.find_programs(generation).map_or(Outcome::Nothing, Outcome::Event);
+            }
+            Action::Program(action) => {
+                return self.do_with_program(action).map_or(Outcome::Nothing, Outcome::Event);
+            }
             Action::RememberOnly(wanted) => self.configurations.retain(|one, _| wanted.contains(one)),
             Action::Switch(generation) => return self.switch(generation),
             Action::Survey(generations) => self.survey(&generations),
@@ -506,6 +525,7 @@ impl Shell {
                 self.canary.hear(round, outcomes, obstacles);
                 Event::TimePassed
             }
+            Inner::Programs { generation, declared } => self.programs_known(generation, declared),
             Inner::Notices(lines) => {
                 self.say_once(lines.into_iter());
                 Event::TimePassed

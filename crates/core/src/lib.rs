@@ -14,6 +14,7 @@ pub mod intercept;
 pub mod lookout;
 pub mod names;
 pub mod patience;
+pub mod programs;
 pub mod settings;
 pub mod strategy;
 pub mod supervisor;

@@ -40,11 +40,13 @@ use std::time::Duration;
 
 use crate::exit::ExitCode;
 use crate::names::Generation;
+use crate::programs::{self, Programs};
 
 mod attempt;
 mod budget;
 mod event;
 mod report;
+mod sidecars;
 mod status;
 mod stop;
 mod takeover;
@@ -176,6 +178,7 @@ pub struct Supervisor {
     /// Who has asked for a stop, and when it begins: until then everything goes on, but probes are told no.
     announced: Option<(Asker, Duration)>,
     role: Role,
+    programs: Programs,
     /// Whether the sockets in custody are those of a predecessor that is gone: nobody else has them.
     inherited: bool,
     /// Whether there is plumbing in the kernel, as far as is known.
@@ -204,6 +207,7 @@ impl Supervisor {
             stop: None,
             announced: None,
             role: Role::Alone,
+            programs: Programs::default(),
             inherited: false,
             plumbed: false,
             last: None,
@@ -238,9 +242,14 @@ impl Supervisor {
             Event::PeerGone(peer) => self.peer_gone(peer, now, &mut todo),
             Event::PredecessorGone => self.predecessor_gone(now, &mut todo),
             Event::Withdrawn(failure) => self.withdrawn(failure, now, &mut todo),
+            Event::Programs { generation, sections, on_death } => {
+                self.programs_known(generation, sections, on_death, now, &mut todo);
+            }
+            Event::Program(event) => self.tell_programs(event, now, &mut todo),
             Event::TimePassed => {}
         }
         self.look_at_the_clock(now, &mut todo);
+        self.tell_programs_of_the_other(now, &mut todo);
         todo
     }
 
@@ -253,7 +262,8 @@ impl Supervisor {
         let stop = self.stop.as_ref().map(Stop::deadline);
         let restart = self.restart.map(|restart| restart.at);
         let announced = self.announced.map(|(_, at)| at);
-        [attempt, stop, announced, restart, self.cuts.deadline(), self.role.deadline()]
+        let programs = self.programs.next_deadline();
+        [attempt, stop, announced, restart, self.cuts.deadline(), self.role.deadline(), programs]
             .into_iter()
             .flatten()
             .min()
@@ -281,6 +291,9 @@ impl Supervisor {
             self.look_at_the_old(now, todo);
             self.look_at_the_stop(now, todo);
         }
+        if !self.left && self.programs.next_deadline().is_some_and(|at| at <= now) {
+            self.tell_programs(programs::Event::TimePassed, now, todo);
+        }
     }
 
     /// A process has ended; why it did is heard later, and nothing waits for that but a report, and a leave.
@@ -299,7 +312,7 @@ impl Supervisor {
                 self.crashed(generation, life.configuration, end, since, now, todo);
             }
         }
-        self.after_an_end(todo);
+        self.after_an_end(now, todo);
     }
 
     /// A process that has ended was heard to the end.
@@ -309,7 +322,7 @@ impl Supervisor {
                 todo.push(Action::Report(Report::GivenUp { generation, failure: failure.clone() }));
             }
             self.attempt_explained(generation, failure, now, todo);
-            self.after_an_end(todo);
+            self.after_an_end(now, todo);
         }
     }
 
@@ -376,13 +389,17 @@ impl Supervisor {
     }
 
     /// Something has ended: is the plumbing still needed, and was it the last one of a stop?
-    fn after_an_end(&mut self, todo: &mut Vec<Action>) {
+    fn after_an_end(&mut self, now: Duration, todo: &mut Vec<Action>) {
         if let Some(stop) = &self.stop
             && self.lives.is_empty()
             && self.unheard.is_empty()
         {
             let code = stop.code;
-            self.leave(code, todo);
+            if self.programs.is_gone() {
+                self.leave(code, todo);
+            } else {
+                self.wait_for_programs(now, todo);
+            }
         } else if self.plumbed
             && self.attempt.is_none()
             && self.restart.is_none()

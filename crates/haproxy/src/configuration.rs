@@ -9,6 +9,7 @@
 //! `haproxy -cc` can answer them. Host names are not resolved. `peer` lines (of which the local one listens)
 //! and `unix-bind prefix` are not followed: what HAProxy really bound, its `_getsocks` answer tells.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ mod families;
 mod global;
 mod guards;
 mod lines;
+mod programs;
 pub mod references;
 mod scan;
 mod servers;
@@ -34,7 +36,9 @@ pub use families::{Mismatch, Routes};
 pub use global::{Fighting, FightingKeyword, Global, Setting};
 pub use guards::{Guard, Holds};
 pub use lines::Lines;
+pub use programs::{Program, Programs, RefusedProgram};
 pub use references::{Need, Reference, ReferenceKind};
+pub(crate) use scan::is_section;
 pub use servers::{Server, Servers};
 pub use sources::{ConfigurationError, LIMIT, SourceFile, is_source_name};
 
@@ -152,6 +156,8 @@ pub struct Configuration {
     pub binds: Vec<Bind>,
     /// The user's own stats sockets.
     pub stats_sockets: Vec<StatsSocket>,
+    /// The sections `program`.
+    pub programs: Programs,
     /// The settings of `global` that concern Clearway.
     pub global: Global,
     /// The settings that fight with supervision.
@@ -172,6 +178,12 @@ impl Configuration {
     /// Whether there is a `peers` section, over which stick tables pass from an old process to a new one.
     pub fn has_peers(&self) -> bool {
         self.sections.iter().any(|section| section.keyword == "peers")
+    }
+
+    /// The names of the files, as HAProxy lists them in `HAPROXY_CFGFILES`.
+    pub fn names(&self) -> OsString {
+        let names: Vec<&OsStr> = self.files.iter().map(|file| file.name.as_os_str()).collect();
+        names.join(OsStr::new(";"))
     }
 
     /// The stream addresses that are known without asking anybody, port ranges written out, with their lines.

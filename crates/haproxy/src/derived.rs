@@ -16,8 +16,10 @@ use std::ops::Range;
 use crate::configuration::words::places;
 use crate::configuration::{Bind, Configuration, Endpoint, Span, Transport, V6};
 
+mod beside;
 mod refusal;
 
+pub use beside::{Sections, USERS_FILES, asks_for_its_files, beside};
 pub use refusal::NotDerivable;
 
 /// More addresses than anybody binds; a hostile file may name millions.

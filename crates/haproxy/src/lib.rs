@@ -20,6 +20,7 @@ pub mod drift;
 pub mod getsocks;
 pub mod inventory;
 pub mod overlay;
+mod quoted;
 pub mod runtime;
 pub mod sockpair;
 pub mod version;

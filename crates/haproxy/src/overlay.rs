@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use crate::command_line::ChildFd;
 use crate::configuration::Configuration;
+use crate::derived::{USERS_FILES, asks_for_its_files};
+use crate::quoted::quoted;
 use crate::version::Version;
 
 /// HAProxy's own value of `stats maxconn`.
@@ -52,6 +54,9 @@ pub struct Overlay {
     /// configuration is read, and with `default-path config` or `parent` look for them beside the *last* file:
     /// that would be the overlay (measured with 3.0.11), so it says where the user's last file is.
     pub default_path: Option<PathBuf>,
+    /// What a copy of the user's files asks for instead of `HAPROXY_CFGFILES`: their own names, as HAProxy lists them.
+    /// Nothing: no copy asks for it.
+    pub files: Option<PathBuf>,
 }
 
 impl Overlay {
@@ -72,7 +77,13 @@ impl Overlay {
         let stats_maxconn =
             configuration.global.stats_maxconn().unwrap_or(STATS_MAXCONN).saturating_add(OURS);
         let keeps = if matters { held.to_vec() } else { Vec::new() };
-        Self { stats_socket, stats_maxconn, keeps, default_path: last_directory(configuration) }
+        Self {
+            stats_socket,
+            stats_maxconn,
+            keeps,
+            default_path: last_directory(configuration),
+            files: names(configuration),
+        }
     }
 }
 
@@ -87,10 +98,18 @@ impl fmt::Display for Overlay {
             writeln!(f, "    setcap {}", list.join(","))?;
         }
         if let Some(path) = &self.default_path {
-            writeln!(f, "    default-path origin {}", quoted(path))?;
+            writeln!(f, "    default-path origin {}", text(path))?;
+        }
+        if let Some(files) = &self.files {
+            writeln!(f, "    setenv {USERS_FILES} {}", text(files))?;
         }
         Ok(())
     }
+}
+
+/// The names of the user's files, as HAProxy lists them in `HAPROXY_CFGFILES`, if they are asked for.
+fn names(configuration: &Configuration) -> Option<PathBuf> {
+    asks_for_its_files(configuration).then(|| configuration.names().into())
 }
 
 /// Where `default-path config` or `parent` has led with the user's last file.
@@ -106,16 +125,9 @@ fn last_directory(configuration: &Configuration) -> Option<PathBuf> {
     }
 }
 
-/// A path as one word of a configuration (configuration manual 2.2): quotes, escapes and blanks are escaped.
-fn quoted(path: &Path) -> String {
-    path.display()
-        .to_string()
-        .chars()
-        .flat_map(|c| {
-            let special = matches!(c, ' ' | '\\' | '#' | '"' | '\'' | '$' | '\t');
-            special.then_some('\\').into_iter().chain([c])
-        })
-        .collect()
+/// A path as one word of a configuration.
+fn text(path: &Path) -> String {
+    String::from_utf8_lossy(&quoted(path)).into_owned()
 }
 
 #[cfg(test)]

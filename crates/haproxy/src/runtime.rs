@@ -114,6 +114,11 @@ impl Command {
         Self("show proc".to_owned())
     }
 
+    /// `show env`: the worker's environment, one variable a line.
+    pub fn show_env() -> Self {
+        Self("show env".to_owned())
+    }
+
     /// `show servers state`, read with [`Answer::servers`].
     pub fn show_servers_state() -> Self {
         Self("show servers state".to_owned())

@@ -25,6 +25,9 @@ pub struct Status {
     pub haproxy: Option<String>,
     /// Every generation that has a process, by number.
     pub generations: Vec<GenerationStatus>,
+    /// The programs of `program` sections, in the order of the files, then those that are to end.
+    #[serde(default)]
+    pub programs: Vec<ProgramStatus>,
     /// How the last start or reload went.
     pub last_attempt: Option<LastAttempt>,
     /// Crashes of HAProxy in a row.
@@ -133,6 +136,19 @@ pub struct GenerationStatus {
     pub sessions: Option<u64>,
 }
 
+/// The program of a `program` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramStatus {
+    /// The name of its section.
+    pub name: String,
+    /// `running`, `starting` (also: it waits for its next start), `ended` (by itself) or `leaving`.
+    pub state: String,
+    /// Its process; unset if it has none.
+    pub pid: Option<u32>,
+    /// For how many seconds it has been running; unset if it does not.
+    pub seconds: Option<u64>,
+}
+
 /// How the last start or reload went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastAttempt {
@@ -239,6 +255,16 @@ impl Status {
             state: core.state,
             haproxy: None,
             generations: generations.collect(),
+            programs: core
+                .programs
+                .into_iter()
+                .map(|one| ProgramStatus {
+                    name: one.name,
+                    state: one.state.to_owned(),
+                    pid: one.pid,
+                    seconds: one.seconds,
+                })
+                .collect(),
             last_attempt: core.last_attempt.map(|last| LastAttempt {
                 generation: last.generation.number(),
                 failure: last.failure.map(Refused::from),

@@ -47,6 +47,16 @@ fn in_words(status: &Status) -> String {
             None => writeln!(text),
         };
     }
+    for one in &status.programs {
+        let _ = write!(text, "program {} {}", one.name, one.state);
+        if let Some(seconds) = one.seconds {
+            let _ = write!(text, " for {seconds} s");
+        }
+        let _ = match one.pid {
+            Some(pid) => writeln!(text, ", pid {pid}"),
+            None => writeln!(text),
+        };
+    }
     if let Some(last) = &status.last_attempt {
         let _ = match &last.failure {
             None => writeln!(text, "the last start or reload succeeded, {} s ago", last.seconds_ago),

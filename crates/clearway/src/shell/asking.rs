@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use super::program::{PATIENCE, Program};
 use super::reading::Chosen;
+use super::sidecars::Declared;
 use super::{Inner, Shell};
 
 /// How many different conditions HAProxy is asked about: each costs a process.
@@ -44,6 +45,8 @@ pub struct Answers {
     pub other_user: Option<Setting>,
     /// How many reloads an old generation may outlive, if that counts (`mworker-max-reloads`).
     pub most_reloads: Option<u32>,
+    /// The `program` sections that count, if there are any.
+    pub programs: Option<Declared>,
 }
 
 impl Answers {
@@ -59,7 +62,8 @@ impl Answers {
         let most_reloads = configuration.global.max_reloads();
         let most_reloads =
             most_reloads.filter(|(_, guards)| conditions.all_hold(guards)).map(|(most, _)| most);
-        Ok(Self { program, version, transparent, other_user, most_reloads })
+        let programs = Declared::read(configuration, version, &mut |guards| conditions.all_hold(guards))?;
+        Ok(Self { program, version, transparent, other_user, most_reloads, programs })
     }
 }
 

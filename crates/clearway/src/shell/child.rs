@@ -12,16 +12,17 @@
 //! | the limit of open files that Clearway was given | it raises its own |
 //! | no `CLEARWAY_*` variable, and none of [`systemd::VARIABLES`] | they are none of its business |
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
+use clearway_core::programs::Section;
 use clearway_haproxy::command_line::ChildFd;
 use command_fds::{CommandFdExt, FdMapping};
-use rustix::process::{Resource, Rlimit, Signal};
+use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::systemd;
@@ -137,13 +138,7 @@ pub fn spawn(
 /// What every HAProxy that Clearway starts has in common: no variable of ours, a process group of its own, no right
 /// beyond these, and no life beyond that of the thread that forks it.
 pub fn confine(command: &mut Command, rights: Rights, open_files: Option<Rlimit>) {
-    command.process_group(0);
-    for (name, _) in std::env::vars_os() {
-        let for_systemd = systemd::VARIABLES.iter().any(|known| name == *known);
-        if for_systemd || name.as_encoded_bytes().starts_with(b"CLEARWAY_") {
-            command.env_remove(name);
-        }
-    }
+    command.process_group(0).env_clear().envs(inherited_variables());
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec the closure makes plain system calls only (capget, capset, prctl,
     // prlimit, getppid): no allocation, no lock, nothing that another thread of the parent might have held.
@@ -153,14 +148,7 @@ pub fn confine(command: &mut Command, rights: Rights, open_files: Option<Rlimit>
             if let Some(open_files) = open_files {
                 rustix::process::setrlimit(Resource::Nofile, open_files)?;
             }
-            // After the rights: a change of credentials clears it.
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            if rustix::process::getppid() == Some(parent) {
-                Ok(())
-            } else {
-                // We died before the line above: nobody will ever send the signal.
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
+            die_with(parent)
         });
     }
 }
@@ -168,6 +156,61 @@ pub fn confine(command: &mut Command, rights: Rights, open_files: Option<Rlimit>
 /// Takes every capability from this process for good. Between fork and exec: plain system calls only.
 pub fn give_all_rights_up() -> io::Result<()> {
     give_rights_up(CapabilitySet::empty())
+}
+
+/// What a child inherits of Clearway's environment.
+pub fn inherited_variables() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| {
+        let for_systemd = systemd::VARIABLES.iter().any(|known| name == *known);
+        !for_systemd && !name.as_encoded_bytes().starts_with(b"CLEARWAY_")
+    })
+}
+
+/// Starts the program of a `program` section with this environment, and with the rights of a HAProxy whose file has
+/// that section.
+///
+/// Must be called on the main thread, as [`spawn`].
+pub fn spawn_program(
+    section: &Section,
+    environment: BTreeMap<OsString, OsString>,
+    rights: Rights,
+    open_files: Rlimit,
+) -> io::Result<Child> {
+    let (program, arguments) = section.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(environment).process_group(0);
+    let parent = rustix::process::getpid();
+    let (user, group) = (section.user.map(Uid::from_raw), section.group.map(Gid::from_raw));
+    // SAFETY: as in `spawn`; the calls that change user and group are plain system calls, too: they change the thread
+    // that makes them, which is the only one after a fork.
+    unsafe {
+        command.pre_exec(move || {
+            give_rights_up(rights.0)?;
+            rustix::process::setrlimit(Resource::Nofile, open_files)?;
+            // In the order of HAProxy's master, which leaves the other groups alone unless there is a `group`.
+            if let Some(group) = group {
+                rustix::thread::set_thread_groups(&[])?;
+                rustix::thread::set_thread_res_gid(group, group, group)?;
+            }
+            if let Some(user) = user {
+                rustix::thread::set_thread_res_uid(user, user, user)?;
+            }
+            die_with(parent)
+        });
+    }
+    command.spawn()
+}
+
+/// `SIGKILL` for this process when its parent dies, or an error if that is dead already. After everything that changes
+/// credentials, which clears it.
+fn die_with(parent: Pid) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    if rustix::process::getppid() == Some(parent) {
+        Ok(())
+    } else {
+        // It died before the line above: nothing will ever send the signal.
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
 }
 
 /// Takes everything but `kept` from this process for good: a later exec as root does not bring it back.

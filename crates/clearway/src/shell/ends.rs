@@ -31,10 +31,12 @@ impl Shell {
             }
         }
         let mut gone = BTreeMap::new();
+        let mut programs = Vec::new();
         for (pid, status) in reaper::reap() {
             self.stand_in.reaped(pid);
             let Some(generation) = self.running.iter().find(|(_, one)| one.pid == pid).map(|(g, _)| *g)
             else {
+                programs.extend(self.sidecars.ended(pid, status));
                 continue;
             };
             let Some(mut running) = self.running.remove(&generation) else { continue };
@@ -62,7 +64,7 @@ impl Shell {
         }
         let start_over = self.committed.filter(|one| gone.contains_key(one)).and_then(|_| self.start_over());
         let ends = gone.into_iter().rev().map(|(generation, end)| Event::Exited { generation, end });
-        ends.chain(start_over).collect()
+        ends.chain(start_over).chain(programs).collect()
     }
 
     /// Nobody serves any more, and the generation that is being started has other private ports than those at which

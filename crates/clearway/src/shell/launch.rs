@@ -362,6 +362,14 @@ impl Sessions {
         answer.and_then(|answer| answer.servers()).inspect_err(|error| debug!("{error}")).ok()
     }
 
+    /// Asks the worker for its environment (`show env`), one variable a line. Blocks, for so long at most.
+    pub fn environment(&self, limit: Duration) -> Option<String> {
+        let connection = sockpair::dial(&self.master_cli).ok()?;
+        let question = Command::show_env().at_worker(self.worker);
+        let answer = question.ask(&connection, Channel::Master, limit);
+        answer.map(|answer| answer.text).inspect_err(|error| debug!("{error}")).ok()
+    }
+
     /// Asks the master CLI, which answers also while the worker drains. Blocks, until `deadline` at most.
     pub fn ask(&self, deadline: Instant) -> Option<u64> {
         let limit = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;

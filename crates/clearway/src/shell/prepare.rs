@@ -12,10 +12,12 @@ use std::sync::Arc;
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Failure, Plumbing as Needs};
-use clearway_haproxy::configuration::{Bind, Configuration, Setting, Transparent, V6};
+use clearway_haproxy::configuration::{Bind, Configuration, Programs, Setting, Transparent, V6};
+use clearway_haproxy::derived::{self, Sections};
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::LocalAddress;
 use clearway_haproxy::overlay::{Capability as Kept, Overlay};
+use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::interfaces;
 use clearway_kernel::plumbing::{Needs as KernelNeeds, Plumbing};
@@ -57,8 +59,8 @@ pub struct Prepared {
 impl Shell {
     /// Prepares a generation whose configuration is known, or says why there will be none.
     pub fn prepare(&mut self, chosen: Chosen, answers: Answers) -> Result<Prepared, Failure> {
-        let Chosen { mut files, known: Known { mut configuration, imprint }, moved, .. } = chosen;
-        let Answers { program, version, transparent, other_user, most_reloads } = answers;
+        let Chosen { generation, mut files, known: Known { mut configuration, imprint }, moved } = chosen;
+        let Answers { program, version, transparent, other_user, most_reloads, programs } = answers;
         self.program = program;
         self.check_memory(&imprint)?;
         self.say_once(configuration.fighting.iter().map(ToString::to_string));
@@ -92,12 +94,17 @@ impl Shell {
         let mut left_out = devices::left_out(&self.custody, &configuration);
         left_out.extend(paths::left_out(&self.custody, &moved, &configuration));
         let made = make_foreign(&configuration, &self.custody, &left_out);
-        let rights = Rights::for_files(configuration.files.iter().map(|file| &*file.bytes));
         let private = self.private_ports(&configuration)?;
         if let Some(private) = &private {
             configuration = Arc::clone(&private.configuration);
             files = Files::Copies(Arc::clone(&configuration));
         }
+        let read = what_is_read(&files, &configuration, version);
+        let rights = Rights::for_files(read.files.iter().map(|file| &*file.bytes));
+        if !Arc::ptr_eq(&read, &configuration) {
+            files = Files::Copies(read);
+        }
+        self.sidecars.prepare(generation, programs);
         let kept = [(Capability::NetRaw, Kept::NetRaw), (Capability::NetBindService, Kept::NetBindService)];
         let kept: Vec<Kept> =
             kept.into_iter().filter(|(have, _)| held.has(*have)).map(|(_, keep)| keep).collect();
@@ -204,6 +211,19 @@ impl Shell {
             Err(error) => self.upkeep.failed(error.to_string()),
         }
     }
+}
+
+/// What HAProxy is to read: the files as they are, unless it reads copies anyway, or must not see something of them.
+fn what_is_read(files: &Files, configuration: &Arc<Configuration>, version: Version) -> Arc<Configuration> {
+    let has_programs = !configuration.programs.is_empty() && Programs::known_to(version);
+    let is_copied =
+        matches!(files, Files::Copies(_)) || has_programs || derived::asks_for_its_files(configuration);
+    if !is_copied {
+        return Arc::clone(configuration);
+    }
+    let sections = if has_programs { Sections::WithoutPrograms } else { Sections::All };
+    let files = derived::beside(configuration, sections);
+    Arc::new(Configuration { files, ..(**configuration).clone() })
 }
 
 /// Without KILL a worker of another user cannot be told to drain: it would go on accepting clients, with the

@@ -346,7 +346,7 @@ impl Supervisor {
             self.drain(generation, now, todo);
         }
         if self.stop.is_some() {
-            self.after_an_end(todo);
+            self.after_an_end(now, todo);
         } else if serving.is_none() && self.served.is_none() && !self.inherited {
             self.stop_with(code, now, todo);
         } else {
@@ -354,7 +354,7 @@ impl Supervisor {
                 self.restart_after_a_refusal(attempt.source, now);
             }
             self.after_an_attempt(now, todo);
-            self.after_an_end(todo);
+            self.after_an_end(now, todo);
         }
     }
 

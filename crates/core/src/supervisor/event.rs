@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::exit::ExitCode;
 use crate::names::Generation;
+use crate::programs;
 use crate::strategy::{Means, Moved};
 
 use super::report::Report;
@@ -125,6 +126,17 @@ pub enum Event {
         /// What they tell about why it ended; used if it had not been committed.
         failure: Failure,
     },
+    /// A generation serves whose configuration has or had `program` sections.
+    Programs {
+        /// Which generation.
+        generation: Generation,
+        /// The sections that count, in the order of the files.
+        sections: Vec<programs::Section>,
+        /// What follows the death of one.
+        on_death: programs::OnDeath,
+    },
+    /// Something happened to the process of a program.
+    Program(programs::Event),
     /// Another Clearway of this name asks for the sockets.
     TakeoverAsked(Peer),
     /// It serves from them.
@@ -288,6 +300,8 @@ pub enum Action {
     ReleaseCustody,
     /// Take the plumbing out of the kernel.
     Unplumb,
+    /// What is to be done with a program.
+    Program(programs::Action),
     /// Give the sockets in custody to another Clearway.
     HandOver(Peer),
     /// Tell it that it does not get them, or may not use them any more.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::exit::ExitCode;
 use crate::names::Generation;
+use crate::programs;
 
 use crate::strategy::{Moved, by_means};
 
@@ -123,6 +124,8 @@ pub enum Report {
     },
     /// Another Clearway of this name is involved.
     Takeover(Turn),
+    /// A program was started or has ended.
+    Program(programs::Report),
     /// Clearway leaves.
     Leaving(ExitCode),
 }
@@ -186,6 +189,7 @@ impl Report {
         match self {
             Self::Refused { .. } | Self::Crashed { .. } => Severity::Error,
             Self::Takeover(turn) => turn.severity(),
+            Self::Program(report) => report.severity(),
             Self::Cutting { .. } | Self::AboutToCut { .. } | Self::DrainedBadly(..) => Severity::Warn,
             Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
             Self::Leaving(code) if *code != ExitCode::Done => Severity::Error,
@@ -326,6 +330,7 @@ impl fmt::Display for Report {
                 write!(f, "what is left of generation {} is cut", names.join(", "))
             }
             Self::Takeover(turn) => turn.fmt(f),
+            Self::Program(report) => report.fmt(f),
             Self::Leaving(ExitCode::Done) => f.write_str("stopped, with nothing left behind"),
             Self::Leaving(code) => write!(f, "exit code {}: {}", code.number(), code.meaning()),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::names::Generation;
+use crate::programs;
 use crate::strategy::Moved;
 
 use super::event::Failure;
@@ -121,6 +122,9 @@ pub struct Status {
     pub generations: Vec<GenerationStatus>,
     /// How the last start or reload went.
     pub last_attempt: Option<Attempted>,
+    /// The programs of `program` sections.
+    #[serde(skip)]
+    pub programs: Vec<programs::Status>,
     /// Deaths and failed starts since it last served for a second.
     pub crashes_in_a_row: u32,
 }
@@ -148,6 +152,7 @@ impl Supervisor {
             state: self.phase(),
             generations: generations.collect(),
             last_attempt,
+            programs: self.programs.status(now),
             crashes_in_a_row: if settled { 0 } else { self.young_deaths },
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::exit::ExitCode;
 use crate::names::Generation;
+use crate::programs;
 
 use super::event::{Action, Asker, How, Survey};
 use super::report::{Cut, Report};
@@ -117,7 +118,8 @@ impl Supervisor {
         let stage = Stage::Draining { until: now.saturating_add(limit) };
         let ask_at = Some(now.saturating_add(FIRST_LOOK));
         self.stop = Some(Stop { code, stage, insisted, since: now, ask_at });
-        self.after_an_end(todo);
+        self.tell_programs(programs::Event::Stop, now, todo);
+        self.after_an_end(now, todo);
     }
 
     /// Lets every generation finish that does not do so already.
@@ -141,6 +143,7 @@ impl Supervisor {
             }
             Stage::Terminating { until } if until <= now => {
                 self.end_all(Cut::Ignored, How::Kill, Stage::Killing { until: now + GRACE }, todo);
+                self.tell_programs(programs::Event::Cut, now, todo);
             }
             Stage::Killing { until } if until <= now => self.leave(code, todo),
             Stage::Draining { .. } => self.look_at_what_is_left(now, todo),
@@ -181,13 +184,19 @@ impl Supervisor {
     }
 
     fn cut(&mut self, why: Cut, now: Duration, todo: &mut Vec<Action>) {
+        if self.lives.is_empty() {
+            // Programs are left, which have had their `SIGTERM`.
+            self.tell_programs(programs::Event::Cut, now, todo);
+        }
         self.end_all(why, How::Terminate, Stage::Terminating { until: now + GRACE }, todo);
     }
 
     fn end_all(&mut self, why: Cut, how: How, stage: Stage, todo: &mut Vec<Action>) {
         let generations: Vec<Generation> = self.lives.keys().copied().collect();
         todo.extend(generations.iter().map(|generation| Action::End(*generation, how)));
-        todo.push(Action::Report(Report::Cutting { why, generations }));
+        if !generations.is_empty() {
+            todo.push(Action::Report(Report::Cutting { why, generations }));
+        }
         if let Some(stop) = &mut self.stop {
             stop.stage = stage;
         }

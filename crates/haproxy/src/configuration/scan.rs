@@ -42,6 +42,11 @@ const SECTIONS: [&str; 24] = [
     "userlist",
 ];
 
+/// Whether a word begins a section.
+pub(crate) fn is_section(word: &str) -> bool {
+    SECTIONS.contains(&word)
+}
+
 /// Reads file after file; a section goes on in the next file until another begins.
 pub(super) struct Scanner<'a> {
     environment: Environment<'a>,
@@ -91,10 +96,11 @@ impl<'a> Scanner<'a> {
         if self.blocks.take(&words) {
             return;
         }
-        if SECTIONS.contains(&keyword.as_str()) {
+        if is_section(keyword) {
             let name = words.get(1).cloned().unwrap_or_default();
             let section = Arc::new(Section { keyword: keyword.clone(), name, span });
             self.found.sections.push(Arc::clone(&section));
+            self.found.programs.section(&section, self.blocks.current());
             self.servers.section(&section, &words);
             self.section = Some(section);
             self.references.section();
@@ -104,6 +110,7 @@ impl<'a> Scanner<'a> {
         let Some(section) = self.section.clone() else { return };
         self.references.line(&span, &section.keyword, &words);
         self.backlogs.line(&words, &self.blocks.current());
+        self.found.programs.line(&span, &section, &words, self.blocks.current());
         match (section.keyword.as_str(), keyword.as_str()) {
             ("global", _) => self.global(span, &words),
             (_, "bind") => self.bind(span, section, &words, Transport::Tcp),

@@ -1,7 +1,7 @@
 use clearway_core::supervisor::{LifePhase, Phase};
 
 use super::*;
-use crate::admin::api::{CanaryAsks, GenerationStatus, LastAttempt, Refused};
+use crate::admin::api::{CanaryAsks, GenerationStatus, LastAttempt, ProgramStatus, Refused};
 
 #[test]
 fn a_status_can_be_read_by_a_person() {
@@ -29,6 +29,12 @@ fn a_status_can_be_read_by_a_person() {
                 sessions: None,
             },
         ],
+        programs: vec![ProgramStatus {
+            name: "api".to_owned(),
+            state: "running".to_owned(),
+            pid: Some(17),
+            seconds: Some(3),
+        }],
         last_attempt: Some(LastAttempt {
             moved: Vec::new(),
             generation: 3,
@@ -70,6 +76,7 @@ fn a_status_can_be_read_by_a_person() {
         "serving (clearway 0.1.0, pid 1, instance web, HAProxy 3.0.11)\n\
          generation 1 draining for 12 s, 3 session(s), master 7\n\
          generation 2 serving for 12 s, master 17, worker 18\n\
+         program api running for 3 s, pid 17\n\
          the last start or reload DID NOT TAKE, 5 s ago (generation 3): HAProxy refused the configuration\n  \
            [ALERT] unknown keyword\n\
          configuration: haproxy.cfg has changed\n\

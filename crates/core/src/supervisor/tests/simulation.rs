@@ -58,6 +58,8 @@ struct Simulation {
     /// How late the shell was woken: the machine had been suspended.
     late: Duration,
     events: VecDeque<Event>,
+    /// The processes of programs, and the last signal that each has got.
+    programs: BTreeMap<programs::Id, Option<programs::Told>>,
 }
 
 impl Simulation {
@@ -86,6 +88,7 @@ impl Simulation {
             predecessor: false,
             late: Duration::ZERO,
             events: VecDeque::new(),
+            programs: BTreeMap::new(),
         };
         if it.random.u8(0..4) == 0 {
             it.supervisor = it.supervisor.succeeding();
@@ -100,6 +103,8 @@ impl Simulation {
         }
         it.come_to_an_end();
         assert!(it.exit.is_some(), "seed {seed}: it never left");
+        let killed = it.programs.values().all(|told| *told == Some(programs::Told::Kill));
+        assert!(killed, "seed {seed}: a program runs on: {:?}", it.programs);
         assert!(!it.plumbed && !it.custody, "seed {seed}: something was left behind");
         assert_eq!(it.asked, it.answered, "seed {seed}: somebody still waits for an answer");
     }
@@ -110,7 +115,8 @@ impl Simulation {
         let failure =
             Failure { closed: self.random.bool(), ..Failure::new(ExitCode::ConfigurationRefused, "made up") };
         let (long, short) = (self.random.u64(0..15_000), self.random.u64(0..50));
-        match (self.random.u8(0..23), target) {
+        match (self.random.u8(0..25), target) {
+            (23.., _) => self.a_program_ends(),
             (20, _) => self.the_other_one_does_something(),
             (21, _) if self.predecessor => {
                 self.predecessor = false;
@@ -164,6 +170,31 @@ impl Simulation {
             (18, _) => self.step(Event::Started { generation: Generation::FIRST, pid: 1 }),
             _ => {}
         }
+    }
+
+    fn a_program_ends(&mut self) {
+        let some = self.random.usize(0..self.programs.len().max(1));
+        if let Some(id) = self.programs.keys().nth(some).copied() {
+            self.programs.remove(&id);
+            let how = "exit code 3".to_owned();
+            let how =
+                if self.random.bool() { programs::Ended::Failed(how) } else { programs::Ended::Wanted(how) };
+            self.step(Event::Program(programs::Event::Ended(id, how)));
+        }
+    }
+
+    /// What a generation says of its programs when it serves.
+    fn programs_of(&mut self, generation: Generation) -> Event {
+        use programs::OnReload::{Anew, Keep};
+        let sections = [("a", Anew), ("b", Keep)].into_iter().filter(|_| self.random.bool());
+        let sections = sections.map(|(name, on_reload)| programs::Section {
+            name: name.to_owned(),
+            command: vec!["true".to_owned()],
+            user: None,
+            group: None,
+            on_reload,
+        });
+        Event::Programs { generation, sections: sections.collect(), on_death: programs::OnDeath::Restart }
     }
 
     /// A successor, or somebody who says that he is one.
@@ -261,6 +292,12 @@ impl Simulation {
             if self.exit.is_some() {
                 return;
             }
+            if self.random.bool() {
+                self.a_program_ends();
+            }
+            if self.exit.is_some() {
+                return;
+            }
             let gone = self.processes.iter().find_map(|(generation, process)| match process {
                 Process::Running { told_to_finish: true } => Some(*generation),
                 _ => None,
@@ -323,6 +360,8 @@ impl Simulation {
                 self.remembered.extend(self.configuration.get(&generation));
                 self.committed = Some(generation);
                 self.custody = true;
+                let event = self.programs_of(generation);
+                self.events.push_back(event);
             }
             Action::Switch(generation) => {
                 assert!(self.predecessor || self.committed.is_some());
@@ -351,6 +390,7 @@ impl Simulation {
                     *told_to_finish = true;
                 }
             }
+            Action::Program(action) => self.do_with_program(&action),
             Action::ReleaseCustody => self.custody = false,
             Action::Unplumb => {
                 self.plumbed = false;
@@ -380,6 +420,18 @@ impl Simulation {
                 }
             }
             Action::Exit(code) => self.exit = Some(code),
+        }
+    }
+
+    fn do_with_program(&mut self, action: &programs::Action) {
+        match action {
+            programs::Action::Start(id, _) => {
+                assert!(self.stopping_since.is_none(), "a program is started during a stop");
+                assert_eq!(self.programs.insert(*id, None), None);
+                self.events.push_back(Event::Program(programs::Event::Started(*id, 1)));
+            }
+            programs::Action::Tell(id, told) => *self.programs.get_mut(id).unwrap() = Some(*told),
+            programs::Action::Report(_) => unreachable!("it is a report of the supervisor's"),
         }
     }
 

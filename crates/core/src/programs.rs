@@ -1,0 +1,504 @@
+//! The programs of `program` sections: which is started, told and ended when.
+//!
+//! A program belongs to Clearway, not to a generation of HAProxy: there is one process per section, whatever becomes of
+//! HAProxy meanwhile. What HAProxy's own master does was measured with 2.6.12 (docs/decisions/0027-programs.md):
+//!
+//! | what happens | `haproxy -W` | here |
+//! |---|---|---|
+//! | a start | starts each | the same, when the first generation serves |
+//! | a reload | `SIGUSR1` to the running one, a new one beside it | `SIGUSR1`, and a new one when that has ended, at the latest after [`BESIDE`] |
+//! | a reload, `no option start-on-reload` | `SIGUSR1`, none is started | the same, but only to one that catches the signal |
+//! | a reload that is refused | nothing | nothing |
+//! | one ends with status 0, or by `SIGTERM` or `SIGINT` | it stays ended until the next reload | the same |
+//! | one dies otherwise | everything ends; what supervises HAProxy starts everything anew | HAProxy serves on, the program is started again after a pause |
+//! | the same, `master-worker no-exit-on-failure` | it stays ended until the next reload | the same |
+//! | HAProxy crashes | everything ends | the programs go on |
+//! | a stop | `SIGTERM` | `SIGTERM`, and `SIGKILL` after [`PATIENCE`] once HAProxy has ended |
+//! | another Clearway serves (takeover) | | `SIGTERM`; if that one comes to nothing they are started again |
+//!
+//! A process that is told to end and does not is told again at the next reload, by `SIGTERM`, then by `SIGKILL`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+mod report;
+
+pub use report::Report;
+
+/// How long a new process waits for the end of its predecessor, which may still have its port.
+pub const BESIDE: Duration = Duration::from_secs(1);
+
+/// From `SIGTERM` to `SIGKILL`, when Clearway waits for nothing else.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest pause before a program that keeps dying is started again.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The shortest one.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// One that ran so long did not die of its own start.
+const PROVEN_AGE: Duration = Duration::from_secs(10);
+
+/// After `SIGKILL`: what the kernel cannot end now is not waited for.
+const KILLED: Duration = Duration::from_secs(2);
+
+/// One process of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(pub u64);
+
+/// What a reload does with a running program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnReload {
+    /// It gives way to a new one.
+    Anew,
+    /// It stays.
+    Keep,
+}
+
+/// What follows the death of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDeath {
+    /// It is started again.
+    Restart,
+    /// Nothing, until the next reload (`master-worker no-exit-on-failure`).
+    Nothing,
+}
+
+/// A `program` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Its name.
+    pub name: String,
+    /// What is executed, and its arguments.
+    pub command: Vec<String>,
+    /// The number of `user`.
+    pub user: Option<u32>,
+    /// The number of `group`.
+    pub group: Option<u32>,
+    /// `option start-on-reload`
+    pub on_reload: OnReload,
+}
+
+/// Why a generation serves that has these sections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The first start, or a reload.
+    Reload,
+    /// Its predecessor died, and nothing was asked for.
+    Crash,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A generation serves that has these sections, in the order of the files.
+    Serves {
+        /// All that count.
+        sections: Vec<Section>,
+        /// Why it serves.
+        cause: Cause,
+        /// What follows a death.
+        on_death: OnDeath,
+    },
+    /// [`Action::Start`] has made a process.
+    Started(Id, u32),
+    /// [`Action::Start`] has made none, for this reason.
+    NotStarted(Id, String),
+    /// A process has ended.
+    Ended(Id, Ended),
+    /// Another Clearway serves.
+    Relieved,
+    /// It came to nothing: this one serves again.
+    TakenBack,
+    /// Clearway stops.
+    Stop,
+    /// Nothing else is left that the stop would wait for.
+    OnlyProgramsLeft,
+    /// The stop is cut.
+    Cut,
+    /// Nothing but time has passed.
+    TimePassed,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With status 0, or by `SIGTERM` or `SIGINT`: HAProxy's master takes this for an end that is wanted.
+    Wanted(String),
+    /// Otherwise.
+    Failed(String),
+}
+
+/// A signal to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// `SIGUSR1`, if it catches that: HAProxy has been reloaded, and it goes on.
+    Reloaded,
+    /// `SIGUSR1`: it is to end when it can.
+    Finish,
+    /// `SIGTERM`
+    Terminate,
+    /// `SIGKILL`
+    Kill,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start a process.
+    Start(Id, Section),
+    /// Send it a signal.
+    Tell(Id, Told),
+    /// Write a line into the log.
+    Report(Report),
+}
+
+/// A program, for the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The name of its section.
+    pub name: String,
+    /// `running`, `starting`, `ended` or `leaving`.
+    pub state: &'static str,
+    /// Its process, if it has one.
+    pub pid: Option<u32>,
+    /// For how long it has been running.
+    pub seconds: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Program {
+    section: Section,
+    state: State,
+    /// Deaths in a row, each before [`PROVEN_AGE`].
+    young_deaths: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running {
+        id: Id,
+        since: Duration,
+    },
+    /// It is started then, or when its predecessor has ended.
+    Due {
+        at: Duration,
+        after: Option<Id>,
+    },
+    /// It has ended by itself.
+    Ended,
+}
+
+/// A process that is to end.
+#[derive(Debug)]
+struct Leaving {
+    name: String,
+    told: Told,
+    since: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Working,
+    /// Another Clearway serves.
+    Relieved,
+    Stopping,
+    /// The same, and nothing else is waited for. Then they are killed.
+    Alone(Duration),
+    /// They were killed. Then they are given up.
+    Killed(Duration),
+}
+
+/// The state machine. It owns no process, only what is known about them.
+#[derive(Debug)]
+pub struct Programs {
+    /// One per section, in the order of the files.
+    known: Vec<Program>,
+    leaving: BTreeMap<Id, Leaving>,
+    pids: BTreeMap<Id, u32>,
+    next: u64,
+    on_death: OnDeath,
+    stage: Stage,
+}
+
+impl Default for Programs {
+    fn default() -> Self {
+        Self {
+            known: Vec::new(),
+            leaving: BTreeMap::new(),
+            pids: BTreeMap::new(),
+            next: 1,
+            on_death: OnDeath::Restart,
+            stage: Stage::Working,
+        }
+    }
+}
+
+impl Programs {
+    /// Takes one event in and answers what is to be done, in this order.
+    pub fn step(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        let mut todo = Vec::new();
+        match event {
+            Event::Serves { sections, cause, on_death } => {
+                self.on_death = on_death;
+                if matches!(self.stage, Stage::Working | Stage::Relieved) {
+                    self.follow(sections, cause, now, &mut todo);
+                }
+            }
+            Event::Started(id, pid) => self.started(id, pid, &mut todo),
+            Event::NotStarted(id, why) => {
+                todo.extend(
+                    self.name(id).map(|name| Action::Report(Report::NotStarted { name, why: why.clone() })),
+                );
+                self.ended(id, Ended::Failed(why), now, &mut todo);
+            }
+            Event::Ended(id, how) => self.ended(id, how, now, &mut todo),
+            Event::Relieved if self.stage == Stage::Working => {
+                self.stage = Stage::Relieved;
+                self.end_all(now, &mut todo);
+            }
+            Event::TakenBack if self.stage == Stage::Relieved => {
+                self.stage = Stage::Working;
+                // A program that had ended by itself stays so; the others are started again.
+                for program in &mut self.known {
+                    if let State::Due { at, .. } = &mut program.state {
+                        *at =
+                            now.saturating_add(if self.leaving.is_empty() { Duration::ZERO } else { BESIDE });
+                    }
+                }
+            }
+            Event::Stop if !self.is_stopping() => {
+                self.stage = Stage::Stopping;
+                self.end_all(now, &mut todo);
+                self.known.clear();
+            }
+            Event::OnlyProgramsLeft if self.stage == Stage::Stopping => {
+                let told = self.leaving.values().map(|one| one.since).max().unwrap_or(now);
+                self.stage = Stage::Alone((told + PATIENCE).max(now));
+            }
+            Event::Cut if matches!(self.stage, Stage::Stopping | Stage::Alone(_)) => {
+                self.kill(now, &mut todo);
+            }
+            _ => {}
+        }
+        self.look_at_the_clock(now, &mut todo);
+        todo
+    }
+
+    /// When something is due although nothing happens.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::Working => self
+                .known
+                .iter()
+                .filter_map(|one| if let State::Due { at, .. } = one.state { Some(at) } else { None })
+                .min(),
+            Stage::Relieved | Stage::Stopping => None,
+            Stage::Alone(at) | Stage::Killed(at) => (!self.is_gone()).then_some(at),
+        }
+    }
+
+    /// Whether no process is left that a stop would wait for.
+    pub fn is_gone(&self) -> bool {
+        self.leaving.is_empty() && self.running().next().is_none()
+    }
+
+    /// All programs in the order of the files, then the processes that are to end.
+    pub fn status(&self, now: Duration) -> Vec<Status> {
+        let programs = self.known.iter().map(|program| {
+            let name = program.section.name.clone();
+            match program.state {
+                State::Running { id, since } => {
+                    let seconds = Some(now.saturating_sub(since).as_secs());
+                    Status { name, state: "running", pid: self.pids.get(&id).copied(), seconds }
+                }
+                State::Due { .. } => Status { name, state: "starting", pid: None, seconds: None },
+                State::Ended => Status { name, state: "ended", pid: None, seconds: None },
+            }
+        });
+        let leaving = self.leaving.iter().map(|(id, one)| {
+            let pid = self.pids.get(id).copied();
+            Status { name: one.name.clone(), state: "leaving", pid, seconds: None }
+        });
+        programs.chain(leaving).collect()
+    }
+
+    fn is_stopping(&self) -> bool {
+        !matches!(self.stage, Stage::Working | Stage::Relieved)
+    }
+
+    fn running(&self) -> impl Iterator<Item = (Id, &str)> {
+        self.known.iter().filter_map(|one| match one.state {
+            State::Running { id, .. } => Some((id, one.section.name.as_str())),
+            _ => None,
+        })
+    }
+
+    fn name(&self, id: Id) -> Option<String> {
+        let running = self.running().find(|(one, _)| *one == id).map(|(_, name)| name.to_owned());
+        running.or_else(|| self.leaving.get(&id).map(|one| one.name.clone()))
+    }
+
+    /// Another set of sections is the right one now.
+    fn follow(&mut self, sections: Vec<Section>, cause: Cause, now: Duration, todo: &mut Vec<Action>) {
+        if cause == Cause::Reload {
+            self.press_those_that_stay(todo);
+        }
+        let mut former = std::mem::take(&mut self.known);
+        let mut next = Vec::with_capacity(sections.len());
+        for section in sections {
+            let known = former.iter().position(|one| one.section.name == section.name);
+            let known = known.map(|at| former.remove(at));
+            next.push(match known {
+                Some(program) if cause == Cause::Crash && program.section == section => program,
+                Some(program) if cause == Cause::Reload && section.on_reload == OnReload::Keep => {
+                    if let State::Running { id, .. } = program.state {
+                        todo.push(Action::Tell(id, Told::Reloaded));
+                    }
+                    Program { section, ..program }
+                }
+                known => {
+                    let after = known.and_then(|program| self.finish(&program, now, todo));
+                    let at = after.map_or(now, |_| now + BESIDE);
+                    Program { section, state: State::Due { at, after }, young_deaths: 0 }
+                }
+            });
+        }
+        for program in former {
+            self.finish(&program, now, todo);
+        }
+        self.known = next;
+    }
+
+    /// Tells the process of a program to end, if it has one.
+    fn finish(&mut self, program: &Program, now: Duration, todo: &mut Vec<Action>) -> Option<Id> {
+        match program.state {
+            State::Running { id, .. } => {
+                self.leave(id, &program.section.name, Told::Finish, now, todo);
+                Some(id)
+            }
+            State::Due { after, .. } => after.filter(|id| self.leaving.contains_key(id)),
+            State::Ended => None,
+        }
+    }
+
+    fn leave(&mut self, id: Id, name: &str, told: Told, now: Duration, todo: &mut Vec<Action>) {
+        self.leaving.insert(id, Leaving { name: name.to_owned(), told, since: now });
+        todo.push(Action::Tell(id, told));
+    }
+
+    /// What was told to end at an earlier reload and is still there.
+    fn press_those_that_stay(&mut self, todo: &mut Vec<Action>) {
+        for (id, one) in &mut self.leaving {
+            one.told = if one.told < Told::Terminate { Told::Terminate } else { Told::Kill };
+            todo.push(Action::Tell(*id, one.told));
+            todo.push(Action::Report(Report::Pressed { name: one.name.clone(), told: one.told }));
+        }
+    }
+
+    /// `SIGTERM` to everything.
+    fn end_all(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        for (id, one) in &mut self.leaving {
+            if one.told < Told::Terminate {
+                (one.told, one.since) = (Told::Terminate, now);
+                todo.push(Action::Tell(*id, Told::Terminate));
+            }
+        }
+        let running: Vec<(Id, String)> = self.running().map(|(id, name)| (id, name.to_owned())).collect();
+        for (id, name) in running {
+            self.leave(id, &name, Told::Terminate, now, todo);
+        }
+        for program in &mut self.known {
+            if let State::Running { id, .. } = program.state {
+                program.state = State::Due { at: now, after: Some(id) };
+            }
+        }
+    }
+
+    fn kill(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        self.stage = Stage::Killed(now + KILLED);
+        for (id, one) in &mut self.leaving {
+            one.told = Told::Kill;
+            todo.push(Action::Tell(*id, Told::Kill));
+            todo.push(Action::Report(Report::Pressed { name: one.name.clone(), told: Told::Kill }));
+        }
+    }
+
+    fn started(&mut self, id: Id, pid: u32, todo: &mut Vec<Action>) {
+        if let Some(name) = self.name(id) {
+            self.pids.insert(id, pid);
+            todo.push(Action::Report(Report::Started { name, pid }));
+        }
+    }
+
+    fn ended(&mut self, id: Id, how: Ended, now: Duration, todo: &mut Vec<Action>) {
+        let pid = self.pids.remove(&id);
+        if let Some(Leaving { name, .. }) = self.leaving.remove(&id) {
+            let how = how.words();
+            todo.extend(pid.map(|pid| Action::Report(Report::Left { name, pid, how })));
+            let waits = |one: &&mut Program| matches!(one.state, State::Due { after: Some(other), .. } if other == id);
+            for program in self.known.iter_mut().filter(waits) {
+                program.state = State::Due { at: now, after: None };
+            }
+            return;
+        }
+        let on_death = self.on_death;
+        let is_it = |one: &&mut Program| matches!(one.state, State::Running { id: other, .. } if other == id);
+        let Some(program) = self.known.iter_mut().find(is_it) else { return };
+        let State::Running { since, .. } = program.state else { return };
+        let again = match (&how, on_death) {
+            (Ended::Failed(_), OnDeath::Restart) => Some(program.pause(now.saturating_sub(since))),
+            _ => None,
+        };
+        program.state = again.map_or(State::Ended, |pause| State::Due { at: now + pause, after: None });
+        let name = program.section.name.clone();
+        let failed = matches!(how, Ended::Failed(_));
+        todo.extend(
+            pid.map(|pid| Action::Report(Report::Died { name, pid, how: how.words(), failed, again })),
+        );
+    }
+
+    fn look_at_the_clock(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        match self.stage {
+            Stage::Working => self.start_what_is_due(now, todo),
+            Stage::Alone(at) if at <= now && !self.is_gone() => self.kill(now, todo),
+            Stage::Killed(at) if at <= now => self.leaving.clear(),
+            _ => {}
+        }
+    }
+
+    fn start_what_is_due(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        for program in &mut self.known {
+            if matches!(program.state, State::Due { at, .. } if at <= now) {
+                let id = Id(self.next);
+                self.next += 1;
+                program.state = State::Running { id, since: now };
+                todo.push(Action::Start(id, program.section.clone()));
+            }
+        }
+    }
+}
+
+impl Program {
+    /// How long to wait before it is started again, and one more death counted: 100 ms, 200 ms, ...
+    fn pause(&mut self, age: Duration) -> Duration {
+        if age >= PROVEN_AGE {
+            self.young_deaths = 0;
+        }
+        let pause = SHORTEST_PAUSE * 2_u32.saturating_pow(self.young_deaths.min(10));
+        self.young_deaths = self.young_deaths.saturating_add(1);
+        pause.min(LONGEST_PAUSE)
+    }
+}
+
+impl Ended {
+    fn words(self) -> String {
+        match self {
+            Self::Wanted(how) | Self::Failed(how) => how,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

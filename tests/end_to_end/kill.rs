@@ -53,7 +53,7 @@ const NEW: &[Victim] = &[NewWorker, NewMaster];
 
 /// The steps of a reload by SIGHUP, and who is there to be killed before each. A reload with a step that is not in
 /// this list fails `the_steps_are_all_known`; one that lacks a step fails every test that wants to kill there.
-const STEPS: [(&str, &[Victim]); 21] = [
+const STEPS: [(&str, &[Victim]); 23] = [
     ("takes ReloadAsked", OLD),
     ("does Report ReloadAsked", OLD),
     ("does Prepare", OLD),
@@ -67,6 +67,8 @@ const STEPS: [(&str, &[Victim]); 21] = [
     ("asks Sockets", BOTH),
     ("hears Proved", BOTH),
     ("takes Proved", BOTH),
+    ("does Carry", BOTH),
+    ("takes Carried", BOTH),
     // 200 ms in which the new one settles: what is killed before `takes Proved` is found out then.
     ("does Commit", BOTH),
     ("does Report Serving", BOTH),
@@ -84,7 +86,9 @@ const SWITCHED: [&str; 5] =
 
 /// What may come at any time and has no place in a reload: the clock, the lines of a thread, and what the tests
 /// themselves ask for.
-const BESIDE: [&str; 8] = [
+const BESIDE: [&str; 10] = [
+    "hears State",
+    "hears Event Carried",
     "hears Servers",
     "hears Canary",
     "takes TimePassed",

@@ -8,6 +8,7 @@ mod adversity;
 mod backlog;
 mod bad_input;
 mod canary;
+mod carry;
 mod container;
 mod copies;
 mod crash;
@@ -76,6 +77,7 @@ fn main() {
         intercept::TESTS,
         intercept::closed::TESTS,
         canary::TESTS,
+        carry::TESTS,
         obstacles::TESTS,
         hints::TESTS,
         names::TESTS,

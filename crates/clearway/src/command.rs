@@ -82,7 +82,7 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
         crate::say!("{}", String::from_utf8_lossy(&body));
     } else {
         match &answer {
-            api::Reloaded::Serving { generation, worker, adopted, fresh, unclaimed, moved } => {
+            api::Reloaded::Serving { generation, worker, adopted, fresh, unclaimed, moved, carried } => {
                 let others = moved.iter().filter(|one| one.by != Means::Handoff).count();
                 let others = if others > 0 { format!(", {others} moved") } else { String::new() };
                 crate::say!(
@@ -98,6 +98,9 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
                     if means != Means::Handoff {
                         list(&means.heading(), &addresses);
                     }
+                }
+                if !carried.is_nothing() {
+                    crate::say!("{carried}");
                 }
                 let twice: Vec<_> =
                     twice.into_iter().filter(|one| moved.iter().all(|moved| moved.address != *one)).collect();

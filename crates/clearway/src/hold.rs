@@ -26,11 +26,13 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tracing::{debug, info, warn};
 
 use crate::admin::is_trusted;
+use crate::shell::carry::Snapshot;
 use crate::shell::custody::Held;
 use crate::shell::{raise_open_files, thread};
 use crate::takeover::message::{self, Message, PROTOCOL, Role};
+use crate::takeover::state::Collector;
 use crate::takeover::wire::{Door, Wire, WireError};
-use crate::takeover::{PROMPT, knock};
+use crate::takeover::{self, PROMPT, knock};
 use crate::{due, log, output};
 
 mod store;
@@ -51,6 +53,8 @@ enum News {
     Hello(Balancer, Arc<Wire>),
     /// All that it listens on from now on.
     Keep(Balancer, Vec<ReceivedSocket>),
+    /// What it knows of its servers.
+    State(Balancer, Snapshot),
     /// It stops as planned; let go in a while, or now.
     Release(Balancer, bool),
     /// It is gone.
@@ -136,6 +140,7 @@ fn note(news: &News, lookout: &mut Lookout, now: Duration) {
     match news {
         News::Hello(Balancer(number), _) => lookout.begun(*number),
         News::Keep(Balancer(number), _) => lookout.kept(*number),
+        News::State(..) => {}
         News::Release(Balancer(number), _) | News::Gone(Balancer(number)) => lookout.over(*number, now),
     }
 }
@@ -144,6 +149,9 @@ fn hear(news: News, store: &mut Store, now: Duration) {
     match news {
         News::Hello(_, wire) => {
             let sockets = Arc::clone(store.sockets());
+            let state = store.state(now).and_then(|(servers, age)| {
+                Some(Snapshot { servers, taken: Instant::now().checked_sub(age)? })
+            });
             thread::spawn("giving the listening sockets to a balancer", move || {
                 let welcome = Message::Welcome {
                     protocol: PROTOCOL,
@@ -152,7 +160,8 @@ fn hear(news: News, store: &mut Store, now: Duration) {
                     origin: None,
                     superseded: Vec::new(),
                 };
-                let sent = wire.send(&welcome, &[], PROMPT);
+                let told = state.map_or(Ok(()), |state| takeover::state::send(&wire, &state, PROMPT));
+                let sent = told.and_then(|()| wire.send(&welcome, &[], PROMPT));
                 match sent.and_then(|()| wire.send_sockets(&sockets, PROMPT)) {
                     Ok(()) if sockets.is_empty() => {}
                     Ok(()) => info!("a balancer has begun with the {} listening sockets", sockets.len()),
@@ -169,6 +178,11 @@ fn hear(news: News, store: &mut Store, now: Duration) {
                 }
                 Err(error) => warn!("what a balancer sent is not held: {error}"),
             }
+        }
+        News::State(balancer, snapshot) => {
+            let (down, all) = (snapshot.servers.down(), snapshot.servers.servers.len());
+            debug!("{down} of {all} servers of a balancer are down");
+            store.know(balancer, snapshot.servers, now);
         }
         News::Release(balancer, at_once) => {
             if store.release(balancer, at_once, now) && !at_once {
@@ -231,8 +245,15 @@ fn listen_to(wire: Arc<Wire>, sender: UnboundedSender<News>, greets: bool) -> Op
         if greets {
             let _ = sender.send(News::Hello(balancer, Arc::clone(&wire)));
         }
+        let mut collector = Collector::default();
         loop {
             let news = match wire.hear(None) {
+                Ok((Message::Servers { part, more, age_ms }, _)) => {
+                    match collector.hear(&part, more, age_ms) {
+                        Some(snapshot) => News::State(balancer, snapshot),
+                        None => continue,
+                    }
+                }
                 Ok((Message::Keep { sockets }, _)) => match wire.hear_sockets(sockets, PROMPT) {
                     Ok(sockets) => News::Keep(balancer, sockets),
                     Err(error) => {

@@ -115,8 +115,8 @@ async fn supervise(
         clearway.shell.inherit(inheritance)?;
         clearway.core = clearway.core.succeeding();
     }
-    if let Some(Held { wire, sockets }) = holder {
-        clearway.shell.begin_with(wire, sockets);
+    if let Some(Held { wire, sockets, state }) = holder {
+        clearway.shell.begin_with(wire, sockets, state);
     }
     clearway.shell.begin_with_stored();
     let mut exit = clearway.take(Event::Begin);
@@ -128,6 +128,7 @@ async fn supervise(
             news = signals.next() => clearway.take_signal(news),
             Some(wish) = wishes.recv() => clearway.take_wish(wish),
             changed = clearway.shell.watch.changed() => clearway.take_changes(&changed),
+            () = clearway.shell.last.due() => { clearway.shell.ask_for_state(); None }
             () = clearway.shell.servers.due() => { clearway.shell.ask_for_servers(); None }
             () = clearway.shell.canary.due() => { clearway.shell.ask_the_canary(); None }
             () = clearway.shell.upkeep.due() => {

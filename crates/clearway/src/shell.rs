@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
@@ -37,6 +38,7 @@ mod answers;
 mod asking;
 mod backlog;
 mod canary;
+pub mod carry;
 mod child;
 pub mod custody;
 mod devices;
@@ -138,6 +140,15 @@ pub enum Inner {
     Switched(Switch),
     /// Another Clearway says something.
     Takeover(takeover::News),
+    /// The state of a generation's servers, if it said so.
+    State {
+        /// Which.
+        generation: Generation,
+        /// All of them.
+        snapshot: Option<carry::Snapshot>,
+        /// How long it took to say so.
+        took: Duration,
+    },
     /// Where the servers of a generation are, if it said so.
     Servers {
         /// Which.
@@ -225,6 +236,8 @@ pub struct Shell {
     pub succession: Succession,
     /// The files of the last generation that was prepared.
     pub watch: Watch,
+    /// What is known of the servers of the generation that serves, or served last.
+    pub last: carry::Last,
     /// Where the transparent servers are.
     pub servers: Servers,
     /// Whether they find the way to clients.
@@ -279,6 +292,7 @@ impl Shell {
             redirection: Redirection::default(),
             others: Others::default(),
             residue: false,
+            last: carry::Last::default(),
             servers: Servers::default(),
             canary: Canary::new(&settings),
             succession,
@@ -313,6 +327,7 @@ impl Shell {
                 return self.do_with_program(action).map_or(Outcome::Nothing, Outcome::Event);
             }
             Action::RememberOnly(wanted) => self.configurations.retain(|one, _| wanted.contains(one)),
+            Action::Carry(generation) => return self.carry(generation),
             Action::Switch(generation) => return self.switch(generation),
             Action::Survey(generations) => self.survey(&generations),
             Action::Drain(generation) => self.drain(generation),
@@ -328,7 +343,8 @@ impl Shell {
             }
             Action::HandOver(peer) => {
                 self.redirection.hand_over();
-                self.succession.hand_over(peer, Arc::clone(&self.custody));
+                let state = self.state_of_servers();
+                self.succession.hand_over(peer, Arc::clone(&self.custody), state);
             }
             Action::Decline(peer, why) => self.succession.decline(peer, why),
             Action::Relieve(peer) => {
@@ -402,6 +418,7 @@ impl Shell {
             self.ours().and(&former).look(self.inner.clone());
         }
         self.serving = Some(Serving::begins(generation));
+        self.last.serves();
         if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
             switch.committed();
         }
@@ -517,6 +534,10 @@ impl Shell {
                 Event::TimePassed
             }
             Inner::Takeover(news) => self.hear_of_a_takeover(news),
+            Inner::State { generation, snapshot, took } => {
+                self.hear_state(generation, snapshot, took);
+                Event::TimePassed
+            }
             Inner::Servers { generation, servers, to_themselves } => {
                 self.hear_of_servers(generation, servers.as_deref(), &to_themselves);
                 Event::TimePassed
@@ -581,14 +602,21 @@ impl Shell {
     }
 
     /// Begins with the sockets of a predecessor.
-    pub fn inherit(&mut self, inheritance: takeover::Inheritance) -> Result<(), Failure> {
+    pub fn inherit(&mut self, mut inheritance: takeover::Inheritance) -> Result<(), Failure> {
+        self.inherit_state(inheritance.state.take());
         self.custody = Arc::new(self.succession.inherit(inheritance)?);
         self.others.inherit(&self.custody);
         Ok(())
     }
 
     /// Begins with what a holder has, if nobody else gave any.
-    pub fn begin_with(&mut self, wire: Arc<Wire>, sockets: Vec<ReceivedSocket>) {
+    pub fn begin_with(
+        &mut self,
+        wire: Arc<Wire>,
+        sockets: Vec<ReceivedSocket>,
+        state: Option<carry::Snapshot>,
+    ) {
+        self.inherit_state(state);
         let custody = self.succession.know_holder(wire, sockets);
         if self.custody.sockets().is_empty() {
             self.custody = Arc::new(custody);

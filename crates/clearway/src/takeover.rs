@@ -20,14 +20,17 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use crate::admin::{is_trusted, place};
+use crate::shell::carry::Snapshot;
 use crate::shell::{Inner, thread};
 
 pub mod here;
 pub mod message;
 pub mod origin;
+pub mod state;
 pub mod wire;
 
 use message::{Former, Message, Role};
+use state::Collector;
 use wire::{Door, Wire, WireError};
 
 /// How long a message may take that the other one has ready.
@@ -72,6 +75,8 @@ pub struct Inheritance {
     pub wire: Arc<Wire>,
     /// Its sockets.
     pub sockets: Vec<ReceivedSocket>,
+    /// What it knows of its servers, if it said so.
+    pub state: Option<Snapshot>,
     /// Whom it knows to be superseded, itself included.
     pub superseded: Vec<Former>,
     /// Its Clearway's version.
@@ -110,14 +115,16 @@ pub fn ask(wire: Wire, door: &Door, limit: Duration) -> Result<Inheritance, NotG
         error => NotGiven::Refused(wrong(&error)),
     };
     wire.send(&Message::hello(Role::Successor), &[], PROMPT).map_err(broken)?;
+    let (mut collector, mut state) = (Collector::default(), None);
     loop {
         match wire.hear(Some(limit)).map_err(broken)?.0 {
             Message::Welcome { protocol, version, sockets, origin, mut superseded } => {
                 message::agree(protocol, protocol).map_err(|error| NotGiven::Refused(wrong(&error)))?;
                 let sockets = wire.hear_sockets(sockets, PROMPT).map_err(broken)?;
                 superseded.extend(origin.map(|origin| Former { origin, ago_ms: 0 }));
-                return Ok(Inheritance { wire: Arc::new(wire), sockets, superseded, version });
+                return Ok(Inheritance { wire: Arc::new(wire), sockets, state, superseded, version });
             }
+            Message::Servers { part, more, age_ms } => state = collector.hear(&part, more, age_ms),
             Message::Refused { reason, hints, again } => {
                 let failure = Failure { hints, ..wrong(&reason) };
                 return Err(if again { NotGiven::NotYet(failure) } else { NotGiven::Refused(failure) });
@@ -145,6 +152,8 @@ pub struct Held {
     pub wire: Arc<Wire>,
     /// The sockets that it has kept.
     pub sockets: Vec<ReceivedSocket>,
+    /// What the balancer before had told it of its servers.
+    pub state: Option<Snapshot>,
 }
 
 /// Asks the holder of an instance what it holds. Unset if there is none.
@@ -154,13 +163,15 @@ pub fn ask_holder(door: &Door) -> Result<Option<Held>, Failure> {
         Failure::new(ExitCode::Internal, format!("asking the holder at {door} for its sockets: {error}"))
     };
     wire.send(&Message::hello(Role::Balancer), &[], PROMPT).map_err(|error| wrong(&error))?;
+    let (mut collector, mut state) = (Collector::default(), None);
     loop {
         match wire.hear(Some(PROMPT)).map_err(|error| wrong(&error))?.0 {
             Message::Welcome { protocol, sockets, .. } => {
                 message::agree(protocol, protocol).map_err(|error| wrong(&error))?;
                 let sockets = wire.hear_sockets(sockets, PROMPT).map_err(|error| wrong(&error))?;
-                return Ok(Some(Held { wire: Arc::new(wire), sockets }));
+                return Ok(Some(Held { wire: Arc::new(wire), sockets, state }));
             }
+            Message::Servers { part, more, age_ms } => state = collector.hear(&part, more, age_ms),
             Message::Refused { reason, hints, .. } => return Err(Failure { hints, ..wrong(&reason) }),
             _ => {}
         }

@@ -15,7 +15,7 @@ mod canary;
 mod value;
 
 pub use canary::{CanaryMode, ProbeAddresses};
-pub use value::{LogFormat, LogLevel, LogSetting, WatchMode};
+pub use value::{CarryMode, LogFormat, LogLevel, LogSetting, WatchMode};
 
 /// One row of the table.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub enum Key {
     HoldAfterLoss,
     ReadyTimeout,
     Settle,
+    Carry,
     Strategy,
     OldGenerations,
     OldAge,
@@ -146,6 +147,15 @@ pub const TABLE: &[Setting] = &[
         value: "DURATION",
         default: "200ms",
         help: "How long a new HAProxy that is ready must live beside the one that serves, before it replaces it",
+    },
+    Setting {
+        key: Key::Carry,
+        flag: "carry",
+        variable: "CLEARWAY_CARRY",
+        value: "WHAT",
+        default: "servers",
+        help: "What a generation knows that passes to the next one: `servers` (health, and what was set through the \
+               runtime API), `off` (docs/explanation/carry.md)",
     },
     Setting {
         key: Key::Strategy,
@@ -299,6 +309,8 @@ pub struct Settings {
     pub ready_timeout: Duration,
     /// From the proof of a new generation to its commit.
     pub settle: Duration,
+    /// What passes from one generation to the next.
+    pub carry: CarryMode,
     /// How clients come to the new generation.
     pub strategy: Strategy,
     /// What old generations may take.
@@ -338,6 +350,7 @@ impl Default for Settings {
             hold_after_loss: Duration::from_mins(5),
             ready_timeout: Duration::from_mins(10),
             settle: Duration::from_millis(200),
+            carry: CarryMode::default(),
             strategy: Strategy::default(),
             old: Budget { generations: 50, age: None, memory: None },
             log: LogSetting::default(),
@@ -389,6 +402,7 @@ impl Settings {
             Key::HoldAfterLoss => self.hold_after_loss = value::duration(text).map_err(wrong)?,
             Key::ReadyTimeout => self.ready_timeout = value::duration(text).map_err(wrong)?,
             Key::Settle => self.settle = value::duration(text).map_err(wrong)?,
+            Key::Carry => self.carry = text.parse().map_err(wrong)?,
             Key::Strategy => self.strategy = text.parse().map_err(wrong)?,
             Key::OldGenerations => self.old.generations = value::number(text).map_err(wrong)?,
             Key::OldAge => self.old.age = Some(value::duration(text).map_err(wrong)?),

@@ -4,9 +4,9 @@
 //!                 Begin, ReloadAsked, a crash
 //!                            |
 //!                            v
-//!   Prepare ---> Launch ---> proof ---> settling ---> Switch ---> Commit      an attempt; at most one at a time
-//!      |           |           |           |            |          |
-//!      +-----------+-----------+-----------+------------+          +--> the former generation: Drain ---> gone
+//!   Prepare -> Launch -> proof -> Carry -> settling -> Switch -> Commit        an attempt; at most one at a time
+//!      |          |        |        |         |          |         |
+//!      +----------+--------+--------+---------+----------+         +--> the former generation: Drain ---> gone
 //!                       v
 //!              Refused: nothing has changed
 //! ```
@@ -17,7 +17,9 @@
 //!   generation only finishes its sessions.
 //! - Requests that arrive while an attempt is under way become one more attempt after it: what they
 //!   wanted may have been written after the running attempt had read the files.
-//! - Between proof and commit both generations accept, for as long as [`Limits::settle`] says. Then the clients of
+//! - What the former generation knew of its servers is carried over before the new one accepts clients, whether another
+//!   one serves or not. If that does not work out, the attempt goes on, and the report says so.
+//! - Between that and the commit both generations accept, for as long as [`Limits::settle`] says. Then the clients of
 //!   sockets that were not handed over are brought to the new generation (the switch), until nobody waits in
 //!   the former one's. If the new one dies, or the switch fails, nothing has changed. If the former one dies, the
 //!   commit comes at once.
@@ -44,6 +46,7 @@ use crate::programs::{self, Programs};
 
 mod attempt;
 mod budget;
+mod carried;
 mod event;
 mod report;
 mod sidecars;
@@ -53,6 +56,7 @@ mod takeover;
 mod turn;
 
 pub use budget::{Budget, WARNING};
+pub use carried::Carried;
 pub use event::{
     Action, Answer, Asker, Declined, End, Event, Failure, How, Peer, Plumbing, Proof, RequestId, Source,
     Survey,
@@ -84,6 +88,10 @@ pub const PROBATION: Duration = Duration::from_secs(5);
 
 /// How long the switch waits for clients at the former generation's sockets.
 pub const SWITCHING: Duration = Duration::from_secs(2);
+
+/// How long [`Action::Carry`] may take before the attempt goes on without: it has a limit of its own, and says itself
+/// what it could not do.
+pub const CARRY_DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long it may take altogether before the commit comes anyway: whoever makes it has begun later than we count, and
 /// has to say what it has done.
@@ -231,6 +239,7 @@ impl Supervisor {
             }
             Event::Started { generation, pid } => self.started(generation, pid, &mut todo),
             Event::Proved { generation, proof } => self.proved(generation, proof, now, &mut todo),
+            Event::Carried { generation, carried } => self.carried(generation, carried, now, &mut todo),
             Event::Switched { generation, moved } => self.switched(generation, moved, now, &mut todo),
             Event::Surveyed(surveys) => self.surveyed(&surveys, now, &mut todo),
             Event::Failed { generation, failure } => self.failed(generation, failure, now, &mut todo),

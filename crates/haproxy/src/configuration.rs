@@ -27,6 +27,7 @@ pub mod references;
 mod scan;
 mod servers;
 mod sources;
+mod stated;
 pub(crate) mod words;
 
 pub use address::{Endpoint, Transport};
@@ -41,6 +42,7 @@ pub use references::{Need, Reference, ReferenceKind};
 pub(crate) use scan::is_section;
 pub use servers::{Server, Servers};
 pub use sources::{ConfigurationError, LIMIT, SourceFile, is_source_name};
+pub use stated::{Facts, Health, Stated, StatedServers};
 
 /// Where a line stands. Displays as `file:line`, the way HAProxy names it in its messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +152,8 @@ pub struct Configuration {
     pub transparent: Vec<Transparent>,
     /// The servers, and which of them see the addresses of clients.
     pub servers: Servers,
+    /// What decides whether the state of a server may pass to another generation.
+    pub stated: StatedServers,
     /// Where frontends send their clients.
     pub routes: Routes,
     /// The `bind` lines.
@@ -184,6 +188,13 @@ impl Configuration {
     pub fn names(&self) -> OsString {
         let names: Vec<&OsStr> = self.files.iter().map(|file| file.name.as_os_str()).collect();
         names.join(OsStr::new(";"))
+    }
+
+    /// What one text says, without a file to read.
+    pub fn of_text(name: &std::path::Path, text: &str) -> Self {
+        let mut scanner = scan::Scanner::new(&|_| None, None);
+        scanner.file(name, text.as_bytes());
+        scanner.finish()
     }
 
     /// The stream addresses that are known without asking anybody, port ranges written out, with their lines.

@@ -11,6 +11,7 @@
 //! 3.2.26; where a version matters, it is named.
 #![forbid(unsafe_code)]
 
+pub mod carry;
 pub mod command_line;
 pub mod complaint;
 pub mod configuration;

@@ -41,6 +41,46 @@ impl Capability {
     }
 }
 
+/// What keeps a new HAProxy from accepting clients until it has the state of the former one: a limit of one new
+/// connection a second, of a kind that the user's file does not set. HAProxy looks at it before it accepts, but not for
+/// `stats socket`; what it does not accept waits in the queue, which the former generation empties meanwhile. It is
+/// lifted over the private socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// `maxconnrate`
+    Connections,
+    /// `maxsessrate`
+    Sessions,
+}
+
+impl Gate {
+    /// One that does not touch what the files set; none if they set both.
+    pub fn beside(configuration: &Configuration) -> Option<Self> {
+        let global = &configuration.global;
+        match (&global.max_conn_rate, &global.max_sess_rate) {
+            (None, _) => Some(Self::Connections),
+            (_, None) => Some(Self::Sessions),
+            _ => None,
+        }
+    }
+
+    /// As the configuration calls it.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::Connections => "maxconnrate",
+            Self::Sessions => "maxsessrate",
+        }
+    }
+
+    /// As `set rate-limit` calls it.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Sessions => "sessions",
+        }
+    }
+}
+
 /// The overlay of one generation. Its `Display` is the text of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlay {
@@ -57,6 +97,8 @@ pub struct Overlay {
     /// What a copy of the user's files asks for instead of `HAPROXY_CFGFILES`: their own names, as HAProxy lists them.
     /// Nothing: no copy asks for it.
     pub files: Option<PathBuf>,
+    /// Set for a generation that is to have the state of the one before.
+    pub gate: Option<Gate>,
 }
 
 impl Overlay {
@@ -83,6 +125,7 @@ impl Overlay {
             keeps,
             default_path: last_directory(configuration),
             files: names(configuration),
+            gate: None,
         }
     }
 }
@@ -93,6 +136,9 @@ impl fmt::Display for Overlay {
         writeln!(f, "global")?;
         writeln!(f, "    stats socket {} level admin expose-fd listeners", self.stats_socket.sockpair())?;
         writeln!(f, "    stats maxconn {}", self.stats_maxconn)?;
+        if let Some(gate) = self.gate {
+            writeln!(f, "    {} 1", gate.keyword())?;
+        }
         if !self.keeps.is_empty() {
             let list: Vec<&str> = self.keeps.iter().map(|right| right.keyword()).collect();
             writeln!(f, "    setcap {}", list.join(","))?;

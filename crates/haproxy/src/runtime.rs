@@ -25,6 +25,7 @@ use crate::deadline::Deadline;
 mod info;
 mod processes;
 mod servers;
+pub mod state;
 
 pub use info::Info;
 pub use processes::{Process, ProcessKind, Processes};
@@ -107,6 +108,11 @@ impl Command {
     /// `show info`, read with [`Answer::info`].
     pub fn show_info() -> Self {
         Self("show info".to_owned())
+    }
+
+    /// `set rate-limit KIND global N`; 0 is no limit, and every listener that has waited for it goes on at once.
+    pub fn set_rate_limit(gate: crate::overlay::Gate, limit: u32) -> Self {
+        Self(format!("set rate-limit {} global {limit}", gate.kind()))
     }
 
     /// `show proc`, for the master CLI only; read with [`Answer::processes`].
@@ -192,11 +198,75 @@ impl Answer {
         servers::parse(&self.text).ok_or_else(|| self.refusal())
     }
 
+    /// Reads the answer to `show servers state`, all of it.
+    pub fn server_rows(&self) -> Result<Vec<state::Row>, RuntimeError> {
+        state::rows(&self.text).ok_or_else(|| self.refusal())
+    }
+
     /// The answer as an error, with its first line.
     pub fn refusal(&self) -> RuntimeError {
         let first = self.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         RuntimeError::Refused { command: self.command.clone(), answer: first.chars().take(200).collect() }
     }
+}
+
+/// The longest line of commands. HAProxy takes one that fits into a buffer (`tune.bufsize`, 16 KiB if unsaid) but for
+/// what it keeps free of it (`tune.maxrewrite`, 1 KiB).
+const LONGEST_LINE: usize = 4 << 10;
+
+/// How many of these commands go into one line; one at least.
+pub fn fit(commands: &[&str]) -> usize {
+    let mut length = 0;
+    let fitting = commands.iter().take_while(|command| {
+        length += command.len() + 1;
+        length < LONGEST_LINE
+    });
+    fitting.count().max(1).min(commands.len())
+}
+
+/// Gives a worker several commands in one line, and reads the answer to each: empty lines end them. Fails if there are
+/// not as many answers as commands. The connection is of no use afterwards.
+pub fn ask_all(
+    connection: &UnixStream,
+    commands: &[&str],
+    limit: Duration,
+) -> Result<Vec<String>, RuntimeError> {
+    let line = Command(commands.join(";"));
+    let named = Command(commands.first().copied().unwrap_or_default().to_owned());
+    if let Some(wrong) = commands.iter().find(|one| Command::new(one).is_err()) {
+        return Err(RuntimeError::NotOneCommand((*wrong).to_owned()));
+    }
+    let answered =
+        exchange(connection, format!("{line}\n").as_bytes(), Channel::Worker, Deadline::after(limit));
+    let answer = answered.map_err(|error| match error {
+        Errno::PIPE | Errno::CONNRESET => RuntimeError::Ended { command: named.clone() },
+        Errno::TIMEDOUT => RuntimeError::TimedOut { command: named.clone(), limit },
+        source => RuntimeError::Io { command: named.clone(), source },
+    })?;
+    let answers = split(&String::from_utf8_lossy(&answer));
+    if answers.len() == commands.len() {
+        return Ok(answers);
+    }
+    let answer = format!("{} answers to {} commands", answers.len(), commands.len());
+    Err(RuntimeError::Refused { command: named, answer })
+}
+
+/// The answers to several commands: each is lines without an empty one, then an empty one.
+fn split(text: &str) -> Vec<String> {
+    let mut answers = Vec::new();
+    let mut answer = String::new();
+    for line in text.lines() {
+        if line.is_empty() {
+            answers.push(std::mem::take(&mut answer));
+        } else {
+            answer.push_str(line);
+            answer.push('\n');
+        }
+    }
+    if !answer.is_empty() {
+        answers.push(answer);
+    }
+    answers
 }
 
 /// Writes the line and reads to the end, one byte more than the limit at most.

@@ -2,7 +2,7 @@
 
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::{Moved, Strategy};
-use clearway_core::supervisor::{Answer, Failure, LifePhase, Phase};
+use clearway_core::supervisor::{Answer, Carried, Failure, LifePhase, Phase};
 use clearway_kernel::canary::Verdict;
 use clearway_kernel::plumbing;
 use serde::de::DeserializeOwned;
@@ -159,6 +159,9 @@ pub struct LastAttempt {
     /// What was done for the clients of which socket.
     #[serde(default)]
     pub moved: Vec<Moved>,
+    /// What it has of the state of the servers.
+    #[serde(default)]
+    pub carried: Carried,
     /// Since it was decided.
     pub seconds_ago: u64,
 }
@@ -202,6 +205,9 @@ pub enum Reloaded {
         /// What was done for the clients of which socket.
         #[serde(default)]
         moved: Vec<Moved>,
+        /// What it has of the state of the servers.
+        #[serde(default)]
+        carried: Carried,
     },
     /// It did not take; the former generation serves on.
     Refused(Refused),
@@ -223,13 +229,14 @@ impl Reloaded {
 impl From<Answer> for Reloaded {
     fn from(answer: Answer) -> Self {
         match answer {
-            Answer::Serving { generation, proof, moved } => Self::Serving {
+            Answer::Serving { generation, proof, moved, carried } => Self::Serving {
                 generation: generation.number(),
                 worker: proof.worker,
                 adopted: proof.adopted.len(),
                 moved: proof.all_moved(moved),
                 fresh: proof.fresh,
                 unclaimed: proof.unclaimed,
+                carried,
             },
             Answer::Refused(failure) => Self::Refused(failure.into()),
             Answer::Stopping => Self::Stopping,
@@ -269,6 +276,7 @@ impl Status {
                 generation: last.generation.number(),
                 failure: last.failure.map(Refused::from),
                 moved: last.moved,
+                carried: last.carried,
                 seconds_ago: last.seconds_ago,
             }),
             crashes_in_a_row: core.crashes_in_a_row,

@@ -69,6 +69,9 @@ fn in_words(status: &Status) -> String {
         for (means, addresses) in by_means(&last.moved) {
             let _ = writeln!(text, "{}: {}", means.heading(), listed(&addresses));
         }
+        if !last.carried.is_nothing() {
+            let _ = writeln!(text, "{}", last.carried);
+        }
         for line in last.failure.iter().flat_map(|refused| &refused.words) {
             let _ = writeln!(text, "  {line}");
         }

@@ -15,6 +15,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clearway_haproxy::runtime::state::Remembered;
+
 use crate::shell::custody::Held;
 
 /// A conversation with a balancer.
@@ -27,6 +29,9 @@ pub struct Store {
     after_stop: Duration,
     after_loss: Duration,
     sockets: Arc<Vec<Held>>,
+    /// What the owner knew of its servers, and when it was last there.
+    state: Option<Arc<Remembered>>,
+    state_at: Duration,
     owner: Option<Balancer>,
     until: Option<Duration>,
 }
@@ -34,12 +39,34 @@ pub struct Store {
 impl Store {
     /// Nothing yet.
     pub fn new(after_stop: Duration, after_loss: Duration) -> Self {
-        Self { after_stop, after_loss, sockets: Arc::default(), owner: None, until: None }
+        Self {
+            after_stop,
+            after_loss,
+            sockets: Arc::default(),
+            state: None,
+            state_at: Duration::ZERO,
+            owner: None,
+            until: None,
+        }
     }
 
     /// What is held.
     pub fn sockets(&self) -> &Arc<Vec<Held>> {
         &self.sockets
+    }
+
+    /// The owner's servers, as it has told. Old is what nobody looks after any more.
+    pub fn know(&mut self, balancer: Balancer, servers: Arc<Remembered>, now: Duration) {
+        if self.owner == Some(balancer) {
+            self.state = Some(servers);
+            self.state_at = now;
+        }
+    }
+
+    /// What is known of the servers, and how old that is.
+    pub fn state(&self, now: Duration) -> Option<(Arc<Remembered>, Duration)> {
+        let since = if self.owner.is_some() { now } else { self.state_at };
+        Some((Arc::clone(self.state.as_ref()?), now.saturating_sub(since)))
     }
 
     /// When the hold ends by itself.
@@ -60,6 +87,7 @@ impl Store {
             return false;
         }
         self.owner = None;
+        self.state_at = now;
         self.until = Some(if at_once { now } else { now.saturating_add(self.after_stop) });
         true
     }
@@ -70,6 +98,7 @@ impl Store {
             return false;
         }
         self.owner = None;
+        self.state_at = now;
         self.until = Some(now.saturating_add(self.after_loss));
         true
     }
@@ -78,6 +107,7 @@ impl Store {
     pub fn look_at_the_clock(&mut self, now: Duration) -> Option<usize> {
         self.until.filter(|until| *until <= now)?;
         self.until = None;
+        self.state = None;
         let sockets = std::mem::take(&mut self.sockets);
         Some(sockets.len())
     }

@@ -11,11 +11,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::carry::Snapshot;
 use super::custody::Custody;
 use super::thread;
-use crate::takeover::PROMPT;
 use crate::takeover::message::Message;
 use crate::takeover::wire::{Wire, WireError};
+use crate::takeover::{PROMPT, state};
 
 /// A holder that is there.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Keeper {
 enum Word {
     /// These are all the listening sockets from now on.
     Keep(Arc<Custody>),
+    /// This is what is known of the servers from now on.
+    State(Snapshot),
     /// A planned stop.
     Release { at_once: bool },
 }
@@ -49,6 +52,11 @@ impl Keeper {
     /// These are all the listening sockets from now on.
     pub fn keep(&self, custody: &Arc<Custody>) {
         self.say(Word::Keep(Arc::clone(custody)));
+    }
+
+    /// This is what is known of the servers from now on.
+    pub fn keep_state(&self, state: &Snapshot) {
+        self.say(Word::State(state.clone()));
     }
 
     /// A planned stop: the holder lets go in a while, or at once.
@@ -76,7 +84,8 @@ fn say_all(wire: &Wire, words: &Receiver<Word>) {
         // Of several custodies in a row the last one is what is to be held.
         next = words.try_recv().ok();
         let said = match (word, &next) {
-            (Word::Keep(_), Some(Word::Keep(_))) => continue,
+            (Word::Keep(_), Some(Word::Keep(_))) | (Word::State(_), Some(Word::State(_))) => continue,
+            (Word::State(snapshot), _) => state::send(wire, &snapshot, PROMPT),
             (Word::Keep(custody), _) => keep(wire, &custody),
             (Word::Release { at_once }, _) => wire.send(&Message::Release { at_once }, &[], PROMPT),
         };

@@ -41,6 +41,7 @@ use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
 use clearway_haproxy::configuration::{Configuration, Lines};
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::SocketIdentity;
+use clearway_haproxy::runtime::state::Row;
 use clearway_haproxy::runtime::{Channel, Command, ServerState};
 use clearway_haproxy::sockpair;
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -56,7 +57,7 @@ use super::prove::{Expected, prove, tell};
 use super::reading::Files;
 use super::redirection::Private;
 use super::words::Words;
-use super::{Inner, Shell, backlog, child, thread};
+use super::{Inner, Shell, backlog, carry, child, thread};
 
 /// The process that accepts connections: not our child, so it has a handle that no other process can
 /// come to stand behind.
@@ -95,6 +96,8 @@ pub struct Running {
     handover: Option<OwnedFd>,
     /// How many bytes it had when it had just proved itself.
     pub needed: Option<u64>,
+    /// Lets the thread go on that carries the state of the servers over, once.
+    pub carry: Option<carry::Go>,
     /// Set as long as the kernel shall kill it before any other, if memory runs out.
     first_to_go: Option<FirstToGo>,
 }
@@ -130,6 +133,7 @@ impl Running {
     pub fn give_up(&mut self) {
         self.settle();
         self.proved = None;
+        self.carry = None;
     }
 
     /// Ends the handing over of sockets, whether it was used or not.
@@ -142,7 +146,7 @@ impl Running {
 
 impl Shell {
     /// Starts a prepared generation; what comes of it arrives as events.
-    pub fn launch(&mut self, generation: Generation, prepared: Prepared) -> Result<Running, Failure> {
+    pub fn launch(&mut self, generation: Generation, mut prepared: Prepared) -> Result<Running, Failure> {
         let cannot = |what: &str, error: &dyn std::fmt::Display| {
             Failure::new(ExitCode::Internal, format!("starting HAProxy: {what}: {error}"))
         };
@@ -157,9 +161,8 @@ impl Shell {
             (numbers.overlay, overlay),
             (numbers.master_cli, master_child),
         ];
-        let custody = Arc::clone(&self.custody);
-        let made = Arc::new(prepared.made);
-        let left_out = prepared.left_out;
+        let (custody, made) = (Arc::clone(&self.custody), Arc::new(std::mem::take(&mut prepared.made)));
+        let left_out = prepared.left_out.clone();
         // Only the identities: to keep them must not keep a socket open that everybody else lets go.
         let held: Vec<SocketIdentity> =
             to_offer(&custody, &left_out, &made).map(|held| held.identity.clone()).collect();
@@ -202,6 +205,7 @@ impl Shell {
                 hand_over(&end, &sockets, &custody, &beside, limit, &asked);
             });
         }
+        let carry = self.begin_to_carry(generation, &stats, &prepared);
         let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
         let publics = self.redirection.names(prepared.private.as_ref().map_or(&[], |private| &private.ways));
         let configuration = prepared.configuration;
@@ -225,12 +229,9 @@ impl Shell {
             }
             tell(&inner, generation, outcome);
         });
-        if !begun {
-            let failure = Failure::new(
-                ExitCode::Internal,
-                "HAProxy was started, and cannot be asked whether it is ready",
-            );
-            tell(&failed, generation, Err(failure));
+        if !begun || (carry.is_none() && prepared.overlay.gate.is_some()) {
+            let message = "HAProxy was started, and cannot be asked whether it is ready";
+            tell(&failed, generation, Err(Failure::new(ExitCode::Internal, message)));
         }
         Ok(Running {
             pid: process.id(),
@@ -244,12 +245,35 @@ impl Shell {
             proved: None,
             handover,
             needed: None,
+            carry,
             first_to_go,
         })
     }
 }
 
 impl Shell {
+    /// Begins to carry the state of the servers over, if there is any. Without the thread nothing would open the gate.
+    fn begin_to_carry(
+        &self,
+        generation: Generation,
+        stats: &OwnedFd,
+        prepared: &Prepared,
+    ) -> Option<carry::Go> {
+        if !prepared.carries {
+            return None;
+        }
+        let carry = carry::Carry {
+            generation,
+            stats: stats.try_clone().ok()?,
+            configuration: Arc::clone(&prepared.configuration),
+            gate: prepared.overlay.gate,
+            from: self.state_of_servers(),
+            ready: self.settings.ready_timeout,
+            inner: self.inner.clone(),
+        };
+        carry.begin()
+    }
+
     /// Who listens beside us before HAProxy does.
     fn look_who_listens(&self) {
         if self.custody.sockets().is_empty() {
@@ -368,6 +392,14 @@ impl Sessions {
         let question = Command::show_env().at_worker(self.worker);
         let answer = question.ask(&connection, Channel::Master, limit);
         answer.map(|answer| answer.text).inspect_err(|error| debug!("{error}")).ok()
+    }
+
+    /// Asks for the whole state of its servers. Blocks, for so long at most.
+    pub fn server_rows(&self, limit: Duration) -> Option<Vec<Row>> {
+        let connection = sockpair::dial(&self.master_cli).ok()?;
+        let question = Command::show_servers_state().at_worker(self.worker);
+        let answer = question.ask(&connection, Channel::Master, limit);
+        answer.and_then(|answer| answer.server_rows()).inspect_err(|error| debug!("{error}")).ok()
     }
 
     /// Asks the master CLI, which answers also while the worker drains. Blocks, until `deadline` at most.

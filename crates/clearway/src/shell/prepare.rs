@@ -16,7 +16,7 @@ use clearway_haproxy::configuration::{Bind, Configuration, Programs, Setting, Tr
 use clearway_haproxy::derived::{self, Sections};
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::LocalAddress;
-use clearway_haproxy::overlay::{Capability as Kept, Overlay};
+use clearway_haproxy::overlay::{Capability as Kept, Gate, Overlay};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::interfaces;
@@ -52,6 +52,8 @@ pub struct Prepared {
     pub most_reloads: Option<u32>,
     /// The rights that it may keep.
     pub rights: Rights,
+    /// Whether it is to have the state of the servers of the one before.
+    pub carries: bool,
     /// Its private ports, if it is to have some.
     pub private: Option<Private>,
 }
@@ -108,17 +110,21 @@ impl Shell {
         let kept = [(Capability::NetRaw, Kept::NetRaw), (Capability::NetBindService, Kept::NetBindService)];
         let kept: Vec<Kept> =
             kept.into_iter().filter(|(have, _)| held.has(*have)).map(|(_, keep)| keep).collect();
+        let mut overlay = Overlay::new(self.descriptors.stats, &configuration, version, &kept);
+        let carries = self.has_something_to_carry() && !configuration.stated.is_empty();
+        overlay.gate = Gate::beside(&configuration).filter(|_| carries);
         Ok(Prepared {
             files,
+            configuration,
             imprint,
-            overlay: Overlay::new(self.descriptors.stats, &configuration, version, &kept),
+            overlay,
             left_out,
             made,
             needs,
             most_reloads,
             rights,
+            carries,
             private,
-            configuration,
         })
     }
 

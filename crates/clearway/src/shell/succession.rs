@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held};
 use super::keeper::Keeper;
-use super::{Inner, thread};
+use super::{Inner, carry, thread};
 use crate::admin::{self, Wishes};
 use crate::log;
 use crate::takeover::message::{Former, Message, PROTOCOL};
@@ -63,6 +63,8 @@ pub struct Succession {
     stops: bool,
     /// What a holder would hold.
     last: Option<Arc<Custody>>,
+    /// What a holder would know of the servers.
+    state: Option<carry::Snapshot>,
     /// Whether the holder shall let go at once at the stop.
     pub release_at_once: bool,
     /// Whom the predecessor knew to be superseded, itself included.
@@ -97,6 +99,7 @@ impl Succession {
             holder: None,
             stops: false,
             last: None,
+            state: None,
             release_at_once: false,
             inherited: Vec::new(),
         }
@@ -176,7 +179,7 @@ impl Succession {
 
     /// Begins with what a predecessor gave, and listens to it.
     pub fn inherit(&mut self, inheritance: Inheritance) -> Result<Custody, Failure> {
-        let Inheritance { wire, sockets, superseded, version } = inheritance;
+        let Inheritance { wire, sockets, superseded, version, .. } = inheritance;
         let wrong = |what: String| Failure::new(ExitCode::Internal, format!("taking over: {what}"));
         let mut held = Vec::new();
         for socket in sockets {
@@ -220,7 +223,19 @@ impl Succession {
         self.holder = Keeper::of(wire);
         if let (Some(holder), Some(custody)) = (&self.holder, &self.last) {
             holder.keep(custody);
+            if let Some(state) = &self.state {
+                holder.keep_state(state);
+            }
         }
+    }
+
+    /// What is known of the servers now: the holder knows it too, if it is something else than before.
+    pub fn keep_state(&mut self, state: &carry::Snapshot) {
+        let same = self.state.as_ref().is_some_and(|former| former.servers == state.servers);
+        if let Some(holder) = self.holder.as_ref().filter(|_| !same) {
+            holder.keep_state(state);
+        }
+        self.state = Some(state.clone());
     }
 
     /// We serve from these: the holder holds them.
@@ -360,7 +375,7 @@ impl Succession {
     }
 
     /// Gives the sockets in custody to a successor, on a thread: it may read slowly.
-    pub fn hand_over(&mut self, peer: Peer, custody: Arc<Custody>) {
+    pub fn hand_over(&mut self, peer: Peer, custody: Arc<Custody>, state: carry::From) {
         self.given = Some(peer);
         let Some(conversation) = self.peers.get(&peer) else { return };
         let wire = Arc::clone(&conversation.wire);
@@ -377,8 +392,10 @@ impl Succession {
         };
         let hang_up = Arc::clone(&wire);
         let begun = thread::spawn("handing the listening sockets over to another Clearway", move || {
-            let sent =
-                wire.send(&welcome, &[], PROMPT).and_then(|()| wire.send_sockets(custody.sockets(), PROMPT));
+            let told = state.now().map_or(Ok(()), |state| takeover::state::send(&wire, &state, PROMPT));
+            let sent = told
+                .and_then(|()| wire.send(&welcome, &[], PROMPT))
+                .and_then(|()| wire.send_sockets(custody.sockets(), PROMPT));
             if let Err(error) = sent {
                 warn!("handing the listening sockets over to another Clearway: {error}");
                 wire.hang_up();

@@ -77,6 +77,17 @@ pub enum Message {
         #[serde(default)]
         superseded: Vec<Former>,
     },
+    /// Before the sockets, or at any time to a holder: what is known of the servers
+    /// ([`clearway_haproxy::runtime::state::Remembered`] as text), in parts.
+    Servers {
+        /// The next part.
+        part: String,
+        /// Whether another one follows.
+        more: bool,
+        /// How old that is, in milliseconds.
+        #[serde(default)]
+        age_ms: u64,
+    },
     /// Sockets, as many as names.
     Sockets {
         /// In the order of the descriptors.

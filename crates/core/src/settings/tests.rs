@@ -71,6 +71,9 @@ fn log_takes_format_and_level_in_any_order() {
 
 #[test]
 fn watching_is_off_unless_asked_for() {
+    assert_eq!(Settings::default().carry, CarryMode::Servers);
+    assert_eq!(set(Key::Carry, "off").unwrap().carry, CarryMode::Off);
+    assert!(set(Key::Carry, "on").unwrap_err().to_string().contains("`servers` or `off`"));
     assert_eq!(Settings::default().watch, WatchMode::Off);
     assert_eq!(set(Key::Watch, "on").unwrap().watch, WatchMode::On);
     assert_eq!(set(Key::Watch, "poll").unwrap().watch, WatchMode::Poll);

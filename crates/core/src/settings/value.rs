@@ -90,6 +90,28 @@ impl FromStr for WatchMode {
     }
 }
 
+/// `CLEARWAY_CARRY`: what passes from one generation to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CarryMode {
+    /// Nothing but the sockets, as HAProxy does it.
+    Off,
+    /// The health of servers, and what was set through the runtime API.
+    #[default]
+    Servers,
+}
+
+impl FromStr for CarryMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "servers" => Ok(Self::Servers),
+            _ => Err("expected `servers` or `off`".to_owned()),
+        }
+    }
+}
+
 /// A duration with units (`295s`, `1m30s`, `500ms`), or a bare number of seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration of at most a year such as `295s`, `5m`, `1m30s` or `500ms`";

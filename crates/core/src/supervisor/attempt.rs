@@ -6,10 +6,11 @@ use crate::exit::ExitCode;
 use crate::names::Generation;
 use crate::strategy::Moved;
 
+use super::carried::Carried;
 use super::event::{Action, Answer, Asker, End, Failure, Plumbing, Proof, Source};
 use super::report::Report;
 use super::status::Attempted;
-use super::{GRACE, Life, PROBATION, SWITCH_DEADLINE, State, Supervisor};
+use super::{CARRY_DEADLINE, GRACE, Life, PROBATION, SWITCH_DEADLINE, State, Supervisor};
 
 /// An attempt under way. At most one exists.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Attempt {
     stage: Stage,
     /// What the switch has come to.
     moved: Vec<Moved>,
+    /// What it has of the state of the servers.
+    carried: Carried,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,12 @@ enum Stage {
         most_reloads: Option<u32>,
         until: Duration,
     },
-    /// It has proved itself, and accepts beside the one that serves.
+    /// It has proved itself, and is given the state of the servers before it accepts clients.
+    Carrying {
+        proof: Proof,
+        until: Duration,
+    },
+    /// It has that, and accepts beside the one that serves.
     Settling {
         proof: Proof,
         until: Duration,
@@ -62,6 +70,7 @@ impl Attempt {
         match self.stage {
             Stage::Preparing => None,
             Stage::Proving { until, .. }
+            | Stage::Carrying { until, .. }
             | Stage::Settling { until, .. }
             | Stage::Switching { until, .. }
             | Stage::Ending { until, .. }
@@ -75,6 +84,11 @@ impl Attempt {
             Stage::Settling { proof, .. } | Stage::Switching { proof, .. } => Some(proof),
             _ => None,
         }
+    }
+
+    /// Whether it has proved itself, and its process is not known to be gone.
+    fn has_proved(&self) -> bool {
+        matches!(self.stage, Stage::Carrying { .. }) || self.ready().is_some()
     }
 }
 
@@ -91,7 +105,15 @@ impl Supervisor {
         self.next = generation.next();
         self.restart = None;
         let stage = Stage::Preparing;
-        self.attempt = Some(Attempt { generation, source, askers, since: now, stage, moved: Vec::new() });
+        self.attempt = Some(Attempt {
+            generation,
+            source,
+            askers,
+            since: now,
+            stage,
+            moved: Vec::new(),
+            carried: Carried::default(),
+        });
         todo.push(Action::Prepare(generation, source));
     }
 
@@ -151,7 +173,7 @@ impl Supervisor {
         todo.push(Action::Report(Report::Started(generation, pid)));
     }
 
-    /// It answers. While another one serves, it has to show that it lives on.
+    /// It answers: it is given what is known of its servers, before it accepts clients.
     pub(super) fn proved(
         &mut self,
         generation: Generation,
@@ -159,8 +181,6 @@ impl Supervisor {
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
-        let beside = self.serving().is_some() || self.somebody_else_serves();
-        let settle = self.limits.settle;
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             // Too late: it was told to finish, perhaps before it could hear that.
             if self.lives.contains_key(&generation) {
@@ -169,10 +189,32 @@ impl Supervisor {
             }
             return;
         };
-        if !self.lives.contains_key(&generation) || attempt.ready().is_some() {
+        if !self.lives.contains_key(&generation) || !matches!(attempt.stage, Stage::Proving { .. }) {
             return;
         }
-        attempt.stage = Stage::Settling { proof, until: now + settle };
+        attempt.stage = Stage::Carrying { proof, until: now + CARRY_DEADLINE };
+        todo.push(Action::Carry(generation));
+    }
+
+    /// It has what could be had of the state of the servers. While another one serves, it has to show that it lives on.
+    pub(super) fn carried(
+        &mut self,
+        generation: Generation,
+        carried: Carried,
+        now: Duration,
+        todo: &mut Vec<Action>,
+    ) {
+        let beside = self.serving().is_some() || self.somebody_else_serves();
+        let settle = self.limits.settle;
+        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
+            return;
+        };
+        let Stage::Carrying { proof, .. } = &attempt.stage else { return };
+        attempt.stage = Stage::Settling { proof: proof.clone(), until: now + settle };
+        if !carried.is_nothing() {
+            todo.push(Action::Report(Report::Carried(generation, carried.clone())));
+        }
+        attempt.carried = carried;
         if !beside {
             self.commit_ready(now, todo);
         } else if settle.is_zero() {
@@ -214,7 +256,7 @@ impl Supervisor {
     pub(super) fn commit_ready(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = self.attempt.take_if(|attempt| attempt.ready().is_some()) else { return };
         let Some(proof) = attempt.ready().cloned() else { return };
-        let Attempt { generation, askers, since, moved, .. } = attempt;
+        let Attempt { generation, askers, since, moved, carried, .. } = attempt;
         let former = self.serving();
         let Some(life) = self.lives.get_mut(&generation) else { return };
         life.state = State::Serving { since: now, proof: proof.clone() };
@@ -223,7 +265,7 @@ impl Supervisor {
         let took = now.saturating_sub(since);
         let moving = moved.clone();
         todo.push(Action::Report(Report::Serving { generation, proof: proof.clone(), moved: moving, took }));
-        self.last = Some(Attempted::took(generation, proof.all_moved(moved.clone()), now));
+        self.last = Some(Attempted::took(generation, proof.all_moved(moved.clone()), carried.clone(), now));
         self.served = Some(configuration);
         self.supersede(now, todo);
         if let Some(former) = former {
@@ -232,7 +274,7 @@ impl Supervisor {
             self.count_a_reload();
         }
         todo.push(Action::RememberOnly(std::iter::once(configuration).chain(self.good).collect()));
-        answer(&askers, &Answer::Serving { generation, proof, moved }, todo);
+        answer(&askers, &Answer::Serving { generation, proof, moved, carried }, todo);
         self.after_an_attempt(now, todo);
     }
 
@@ -256,7 +298,7 @@ impl Supervisor {
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             return;
         };
-        let was_ready = attempt.ready().is_some();
+        let was_ready = attempt.has_proved();
         let message = if was_ready {
             format!("HAProxy was ready, and then ended although nobody asked it to ({end})")
         } else {
@@ -314,6 +356,10 @@ impl Supervisor {
     pub(super) fn attempt_timed_out(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = &self.attempt else { return };
         let failure = match &attempt.stage {
+            Stage::Carrying { .. } => {
+                let carried = Carried::failed("the state of the servers, which took too long");
+                return self.carried(attempt.generation, carried, now, todo);
+            }
             Stage::Settling { .. } => return self.settled(now, todo),
             Stage::Switching { .. } => return self.commit_ready(now, todo),
             Stage::Ending { failure, .. } | Stage::Gone { failure, .. } => failure.clone(),

@@ -7,6 +7,7 @@ use crate::names::Generation;
 use crate::programs;
 use crate::strategy::{Means, Moved};
 
+use super::carried::Carried;
 use super::report::Report;
 
 /// Somebody who waits for an answer over the admin socket.
@@ -94,6 +95,13 @@ pub enum Event {
         generation: Generation,
         /// What it proved.
         proof: Proof,
+    },
+    /// [`Action::Carry`] is done, or it is known what could not be had.
+    Carried {
+        /// To which.
+        generation: Generation,
+        /// What it has of the state of the servers.
+        carried: Carried,
     },
     /// [`Action::Switch`] is done: nobody waits in a socket that will be closed, as far as that can be had.
     Switched {
@@ -281,6 +289,8 @@ pub enum Action {
     Prepare(Generation, Source),
     /// Start HAProxy with what is in custody, and let it prove itself.
     Launch(Generation),
+    /// Give it what the former generation knew of its servers, and let it accept clients only then.
+    Carry(Generation),
     /// Bring new clients to this generation where it does not use the sockets of the serving one, until nobody
     /// waits in those.
     Switch(Generation),
@@ -344,6 +354,8 @@ pub enum Answer {
         proof: Proof,
         /// What was done for sockets that it did not take over.
         moved: Vec<Moved>,
+        /// What it has of the state of the servers.
+        carried: Carried,
     },
     /// The reload did not take; the former generation, if there is one, serves on.
     Refused(Failure),

@@ -10,6 +10,7 @@ use crate::programs;
 use crate::strategy::{Moved, by_means};
 
 use super::MOST_YOUNG_DEATHS;
+use super::carried::Carried;
 use super::event::{Asker, Failure, Proof};
 use super::turn::Turn;
 
@@ -35,6 +36,8 @@ pub enum Report {
     ReloadIgnored(Asker),
     /// HAProxy was started.
     Started(Generation, u32),
+    /// It was given the state of the servers, or not.
+    Carried(Generation, Carried),
     /// A generation serves.
     Serving {
         /// Which.
@@ -192,6 +195,7 @@ impl Report {
             Self::Program(report) => report.severity(),
             Self::Cutting { .. } | Self::AboutToCut { .. } | Self::DrainedBadly(..) => Severity::Warn,
             Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
+            Self::Carried(_, carried) if !carried.left.is_empty() => Severity::Warn,
             Self::Leaving(code) if *code != ExitCode::Done => Severity::Error,
             _ => Severity::Info,
         }
@@ -201,6 +205,7 @@ impl Report {
     pub fn generation(&self) -> Option<Generation> {
         match self {
             Self::Started(generation, _)
+            | Self::Carried(generation, _)
             | Self::Serving { generation, .. }
             | Self::Refused { generation, .. }
             | Self::Draining(generation)
@@ -259,6 +264,7 @@ impl fmt::Display for Report {
             }
             Self::ReloadIgnored(by) => write!(f, "reload asked for by {by}: not any more, it is stopping"),
             Self::Started(generation, pid) => write!(f, "generation {generation} started, pid {pid}"),
+            Self::Carried(generation, carried) => write!(f, "servers of generation {generation}: {carried}"),
             Self::Serving { generation, proof, moved, took } => {
                 let took = took.as_millis();
                 write!(f, "generation {generation} serves, worker {}: ", proof.worker)?;

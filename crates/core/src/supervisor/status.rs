@@ -9,6 +9,7 @@ use crate::names::Generation;
 use crate::programs;
 use crate::strategy::Moved;
 
+use super::carried::Carried;
 use super::event::Failure;
 use super::{PROVEN_AGE, State, Supervisor};
 
@@ -82,6 +83,8 @@ pub struct Attempted {
     pub failure: Option<Failure>,
     /// What was done for which listening socket of the former generation.
     pub moved: Vec<Moved>,
+    /// What it has of the state of the servers.
+    pub carried: Carried,
     /// Seconds since it was decided; filled in when asked.
     pub seconds_ago: u64,
     #[serde(skip)]
@@ -89,12 +92,19 @@ pub struct Attempted {
 }
 
 impl Attempted {
-    pub(super) fn took(generation: Generation, moved: Vec<Moved>, at: Duration) -> Self {
-        Self { generation, failure: None, moved, seconds_ago: 0, at }
+    pub(super) fn took(generation: Generation, moved: Vec<Moved>, carried: Carried, at: Duration) -> Self {
+        Self { generation, failure: None, moved, carried, seconds_ago: 0, at }
     }
 
     pub(super) fn refused(generation: Generation, failure: Failure, at: Duration) -> Self {
-        Self { generation, failure: Some(failure), moved: Vec::new(), seconds_ago: 0, at }
+        Self {
+            generation,
+            failure: Some(failure),
+            moved: Vec::new(),
+            carried: Carried::default(),
+            seconds_ago: 0,
+            at,
+        }
     }
 }
 

@@ -19,7 +19,12 @@ fn proof(worker: u32) -> Proof {
 }
 
 fn serving(number: u32, worker: u32) -> Answer {
-    Answer::Serving { generation: generation(number), proof: proof(worker), moved: Vec::new() }
+    Answer::Serving {
+        generation: generation(number),
+        proof: proof(worker),
+        moved: Vec::new(),
+        carried: Carried::default(),
+    }
 }
 
 fn switched(number: u32) -> Event {
@@ -52,11 +57,17 @@ impl Stage {
     }
 
     fn step(&mut self, event: Event) -> Vec<Action> {
-        let actions = self.supervisor.step(event, self.now);
-        actions
-            .into_iter()
-            .filter(|action| !matches!(action, Action::Report(_) | Action::RememberOnly(_)))
-            .collect()
+        let mut done = Vec::new();
+        for action in self.supervisor.step(event, self.now) {
+            match action {
+                Action::Report(_) | Action::RememberOnly(_) => {}
+                Action::Carry(generation) => {
+                    done.extend(self.step(Event::Carried { generation, carried: Carried::default() }));
+                }
+                action => done.push(action),
+            }
+        }
+        done
     }
 
     fn later(&mut self, duration: Duration) -> Vec<Action> {
@@ -306,6 +317,7 @@ fn the_log_is_readable_on_its_own() {
     step(Event::Prepared { generation: first, plumbing: Plumbing::NotNeeded, most_reloads: None }, 0);
     step(Event::Started { generation: first, pid: 10 }, 0);
     step(Event::Proved { generation: first, proof: proof(11) }, 1);
+    step(Event::Carried { generation: first, carried: Carried::default() }, 1);
     step(Event::ReloadAsked(Asker::Signal("SIGHUP")), 2);
     step(Event::Failed { generation: second, failure: failure(ExitCode::ConfigurationUnreadable) }, 3);
     step(Event::StopAsked(Asker::Signal("SIGTERM")), 4);
@@ -681,4 +693,50 @@ fn a_start_after_a_crash_is_no_reload() {
     let committed = stage.prove(4);
     let all = vec![generation(1), generation(3)];
     assert!(committed.contains(&Action::Survey(all)), "{committed:?}");
+}
+
+#[test]
+fn no_generation_is_committed_before_it_has_what_the_former_one_knew() {
+    let mut supervisor = Supervisor::new(LIMITS);
+    let generation = Generation::FIRST;
+    let mut now = Duration::ZERO;
+    supervisor.step(Event::Begin, now);
+    supervisor.step(Event::Prepared { generation, plumbing: Plumbing::NotNeeded, most_reloads: None }, now);
+    supervisor.step(Event::Started { generation, pid: 10 }, now);
+    let proved = Event::Proved { generation, proof: proof(11) };
+    assert_eq!(supervisor.step(proved.clone(), now), [Action::Carry(generation)]);
+    assert_eq!(supervisor.step(proved, now), [], "asked twice");
+    let carried = Carried { set: vec!["b/s: down".into()], ..Carried::default() };
+    let done = supervisor.step(Event::Carried { generation, carried: carried.clone() }, now);
+    assert_eq!(done.first(), Some(&Action::Report(Report::Carried(generation, carried.clone()))));
+    assert!(done.contains(&Action::Commit(generation)));
+    assert_eq!(supervisor.status(now).last_attempt.unwrap().carried, carried);
+    // A shell that does not answer does not hold up a reload for ever.
+    let generation = generation.next();
+    supervisor.step(Event::ReloadAsked(Asker::Signal("SIGHUP")), now);
+    supervisor.step(Event::Prepared { generation, plumbing: Plumbing::NotNeeded, most_reloads: None }, now);
+    supervisor.step(Event::Started { generation, pid: 20 }, now);
+    supervisor.step(Event::Proved { generation, proof: proof(21) }, now);
+    now += CARRY_DEADLINE;
+    assert_eq!(supervisor.next_deadline(), Some(now));
+    assert!(supervisor.step(Event::TimePassed, now).contains(&Action::Commit(generation)));
+    assert!(!supervisor.status(now).last_attempt.unwrap().carried.left.is_empty());
+}
+
+#[test]
+fn a_crash_while_the_next_one_is_given_the_state_waits_for_that() {
+    let mut stage = Stage::new();
+    stage.step(Event::Begin);
+    stage.launch(1, Plumbing::NotNeeded);
+    stage.prove(1);
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(2, Plumbing::NotNeeded);
+    let (supervisor, now) = (&mut stage.supervisor, stage.now);
+    let generation = generation(2);
+    let proved = supervisor.step(Event::Proved { generation, proof: proof(21) }, now);
+    assert_eq!(proved, [Action::Carry(generation)]);
+    let crashed = supervisor.step(Event::Exited { generation: Generation::FIRST, end: end("killed") }, now);
+    assert!(!crashed.contains(&Action::Commit(generation)), "{crashed:?}");
+    let carried = supervisor.step(Event::Carried { generation, carried: Carried::default() }, now);
+    assert!(carried.contains(&Action::Commit(generation)), "{carried:?}");
 }

@@ -48,6 +48,10 @@ pub struct Global {
     pub zero_warning: Option<Setting>,
     /// `quiet`: HAProxy may not say why it refuses a configuration (up to 3.0 it does not, measured with 2.6.12).
     pub quiet: Option<Setting>,
+    /// `maxconnrate N`
+    pub max_conn_rate: Option<Setting>,
+    /// `maxsessrate N`
+    pub max_sess_rate: Option<Setting>,
     /// `noreuseport`: no second socket can be bound to an address; `-dR` does the same.
     pub noreuseport: Option<Setting>,
 }
@@ -91,6 +95,8 @@ impl Global {
             "default-path" => &mut self.default_path,
             "zero-warning" => &mut self.zero_warning,
             "quiet" => &mut self.quiet,
+            "maxconnrate" => &mut self.max_conn_rate,
+            "maxsessrate" => &mut self.max_sess_rate,
             "noreuseport" => &mut self.noreuseport,
             _ => return None,
         })

@@ -8,6 +8,7 @@ use super::environment::Environment;
 use super::guards::Blocks;
 use super::references::Finder;
 use super::servers::Finder as Servers;
+use super::stated::Finder as Stated;
 use super::words::words;
 use super::{
     Backlog, Bind, Configuration, Endpoint, Fighting, Section, Setting, Span, StatsSocket, Transparent,
@@ -55,6 +56,7 @@ pub(super) struct Scanner<'a> {
     references: Finder,
     backlogs: Backlogs,
     servers: Servers,
+    stated: Stated,
     found: Configuration,
 }
 
@@ -68,6 +70,7 @@ impl<'a> Scanner<'a> {
             references: Finder::new(start),
             backlogs: Backlogs::default(),
             servers: Servers::default(),
+            stated: Stated::default(),
             found: Configuration::default(),
         }
     }
@@ -87,7 +90,8 @@ impl<'a> Scanner<'a> {
         for (bind, backlog) in found.binds.iter_mut().zip(self.backlogs.into_backlogs()) {
             bind.backlog = backlog;
         }
-        Configuration { references, environment, servers: self.servers.into_servers(), ..found }
+        let (servers, stated) = (self.servers.into_servers(), self.stated.into_servers());
+        Configuration { servers, stated, references, environment, ..found }
     }
 
     fn line(&mut self, span: Span, line: &[u8]) {
@@ -102,12 +106,14 @@ impl<'a> Scanner<'a> {
             self.found.sections.push(Arc::clone(&section));
             self.found.programs.section(&section, self.blocks.current());
             self.servers.section(&section, &words);
+            self.stated.section(&words);
             self.section = Some(section);
             self.references.section();
             self.backlogs.section(&words, self.blocks.current());
             return;
         }
         let Some(section) = self.section.clone() else { return };
+        self.stated.line(&words);
         self.references.line(&span, &section.keyword, &words);
         self.backlogs.line(&words, &self.blocks.current());
         self.found.programs.line(&span, &section, &words, self.blocks.current());

@@ -135,3 +135,18 @@ proptest! {
         let _ = Processes::parse(&text);
     }
 }
+
+#[test]
+fn answers_to_several_commands_are_told_apart() {
+    assert_eq!(super::split("\n"), [""]);
+    assert_eq!(super::split("\nNo such server.\n\n\n"), ["", "No such server.\n", ""]);
+    assert_eq!(
+        super::split("no need to change the addr\n by x\n\n\n"),
+        ["no need to change the addr\n by x\n", ""]
+    );
+    assert!(super::split("").is_empty());
+    let long = "x".repeat(3000);
+    assert_eq!(super::fit(&[&long, &long]), 1);
+    assert_eq!(super::fit(&["a", "b"]), 2);
+    assert_eq!(super::fit(&[&"x".repeat(9000), "b"]), 1);
+}

@@ -67,6 +67,13 @@ impl Rig {
         self.more = more;
     }
 
+    /// The same beside those that stand there, once.
+    pub(super) fn add_more(&mut self, more: &str) {
+        if !self.more.contains(more) {
+            self.more.push_str(more);
+        }
+    }
+
     /// From the next version on, HAProxy leaves the port of the [service](Rig::service) to somebody else.
     pub(super) fn leave_the_service(&mut self) {
         self.port = 8080;

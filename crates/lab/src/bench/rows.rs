@@ -1,5 +1,6 @@
 //! All rows.
 
+mod carry;
 mod idle;
 mod large;
 mod tail;
@@ -17,6 +18,7 @@ pub(super) fn all(quick: bool) -> Vec<Box<dyn Row>> {
     let mut rows: Vec<Box<dyn Row>> = Vec::new();
     rows.push(Box::new(times::Start::default()));
     rows.extend(times::reloads(quick));
+    rows.push(Box::new(carry::Carry::new(quick)));
     rows.push(Box::new(times::Crash::default()));
     rows.extend(takeover::all(quick));
     rows.extend(traffic::all(quick));

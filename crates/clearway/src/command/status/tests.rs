@@ -37,6 +37,7 @@ fn a_status_can_be_read_by_a_person() {
         }],
         last_attempt: Some(LastAttempt {
             moved: Vec::new(),
+            carried: clearway_core::supervisor::Carried::default(),
             generation: 3,
             failure: Some(Refused {
                 code: 65,

@@ -49,6 +49,9 @@ struct Simulation {
     stopping_since: Option<Duration>,
     /// What the shell will answer when it comes to it.
     switch_done: Option<Generation>,
+    /// Whose servers are being given their state, and since when.
+    carrying: BTreeMap<Generation, Duration>,
+    carried: BTreeSet<Generation>,
     surveys: Option<Vec<Survey>>,
     /// Who has the sockets beside us: a successor that starts, or that serves.
     peer: Option<(Peer, bool)>,
@@ -82,6 +85,8 @@ impl Simulation {
             exit: None,
             stopping_since: None,
             switch_done: None,
+            carrying: BTreeMap::new(),
+            carried: BTreeSet::new(),
             surveys: None,
             peer: None,
             peers: 0,
@@ -136,6 +141,10 @@ impl Simulation {
                 let generation = self.switch_done.take().unwrap();
                 self.step(Event::Switched { generation, moved: Vec::new() });
             }
+            (2 | 3, _) if !self.carrying.is_empty() && self.random.bool() => {
+                let generation = *self.carrying.keys().next().unwrap();
+                self.has_carried(generation);
+            }
             (2..=4, _) if self.surveys.is_some() => {
                 let surveys = self.surveys.take().unwrap();
                 self.step(Event::Surveyed(surveys));
@@ -164,6 +173,9 @@ impl Simulation {
             }
             (17, Some((generation, Process::Running { .. }))) => {
                 self.exited(generation, "killed by SIGSEGV", failure);
+            }
+            (19, Some((generation, _))) if self.carrying.contains_key(&generation) => {
+                self.has_carried(generation);
             }
             (19, Some((generation, _))) => self.step(Event::Switched { generation, moved: Vec::new() }),
             // Events about what never was: a shell in confusion.
@@ -245,6 +257,12 @@ impl Simulation {
             self.proved.insert(generation);
         }
         self.step(Event::Proved { generation, proof });
+    }
+
+    fn has_carried(&mut self, generation: Generation) {
+        self.carried.insert(generation);
+        let carried = if self.random.bool() { Carried::default() } else { Carried::failed("made up") };
+        self.step(Event::Carried { generation, carried });
     }
 
     fn exited(&mut self, generation: Generation, how: &str, failure: Failure) {
@@ -353,15 +371,14 @@ impl Simulation {
                     self.processes.remove(&generation);
                 }
             }
-            Action::Commit(generation) => {
-                assert!(self.stopping_since.is_none(), "a commit during a stop");
-                assert!(self.proved.contains(&generation), "a commit without a proof");
-                assert!(self.processes.contains_key(&generation), "a commit of one that is gone");
-                self.remembered.extend(self.configuration.get(&generation));
-                self.committed = Some(generation);
-                self.custody = true;
-                let event = self.programs_of(generation);
-                self.events.push_back(event);
+            Action::Commit(generation) => self.commits(generation),
+            Action::Carry(generation) => {
+                assert!(self.proved.contains(&generation), "it does not answer yet");
+                assert!(self.carrying.insert(generation, self.now).is_none(), "asked twice");
+                if self.random.u8(0..3) > 0 {
+                    self.carried.insert(generation);
+                    self.events.push_back(Event::Carried { generation, carried: Carried::default() });
+                }
             }
             Action::Switch(generation) => {
                 assert!(self.predecessor || self.committed.is_some());
@@ -433,6 +450,22 @@ impl Simulation {
             programs::Action::Tell(id, told) => *self.programs.get_mut(id).unwrap() = Some(*told),
             programs::Action::Report(_) => unreachable!("it is a report of the supervisor's"),
         }
+    }
+
+    fn commits(&mut self, generation: Generation) {
+        assert!(self.stopping_since.is_none(), "a commit during a stop");
+        assert!(self.proved.contains(&generation), "a commit without a proof");
+        assert!(self.processes.contains_key(&generation), "a commit of one that is gone");
+        let waited = self.now.saturating_sub(self.carrying[&generation]);
+        assert!(
+            self.carried.contains(&generation) || waited >= CARRY_DEADLINE,
+            "a commit without the state of the servers"
+        );
+        self.remembered.extend(self.configuration.get(&generation));
+        self.committed = Some(generation);
+        self.custody = true;
+        let event = self.programs_of(generation);
+        self.events.push_back(event);
     }
 
     fn check_invariants(&mut self) {

@@ -1,0 +1,72 @@
+//! What a generation has of the state of the servers that the former one knew, for the log, the answer and the status.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How many servers a log line names.
+const NAMED: usize = 8;
+
+/// What came of carrying the state of servers over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Carried {
+    /// What was set, a server after the other: `web/s1: down`.
+    pub set: Vec<String>,
+    /// What was not, each with its reason.
+    pub left: Vec<String>,
+    /// Set if nothing could be asked any more: how old the state is that was used, in seconds.
+    pub age_seconds: Option<u64>,
+}
+
+impl Carried {
+    /// Nothing was carried, for this reason.
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self { left: vec![why.into()], ..Self::default() }
+    }
+
+    /// Whether there is nothing to be said.
+    pub fn is_nothing(&self) -> bool {
+        self.set.is_empty() && self.left.is_empty()
+    }
+}
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.set.as_slice() {
+            [] => f.write_str("nothing was carried over")?,
+            set => write!(f, "carried over: {}", some(set))?,
+        }
+        if let Some(age) = self.age_seconds {
+            write!(f, " (as known {age} s ago)")?;
+        }
+        if !self.left.is_empty() {
+            write!(f, "; not carried over: {}", some(&self.left))?;
+        }
+        Ok(())
+    }
+}
+
+/// The first ones, and how many more there are.
+fn some(items: &[String]) -> String {
+    let named = items.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match items.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_names_some_and_counts_the_rest() {
+        let set: Vec<String> = (0..10).map(|number| format!("b/s{number}: down")).collect();
+        let carried = Carried { set, age_seconds: Some(3), left: vec!["b/x: because".into()] };
+        let line = carried.to_string();
+        assert!(line.starts_with("carried over: b/s0: down, "), "{line}");
+        assert!(line.ends_with(" and 2 more (as known 3 s ago); not carried over: b/x: because"), "{line}");
+        assert!(Carried::default().is_nothing());
+    }
+}

@@ -1,0 +1,108 @@
+use std::path::Path;
+
+use super::{Plan, in_advance, plan};
+use crate::configuration::Configuration;
+use crate::runtime::state::{Remembered, Row, rows};
+
+const HEADING: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight \
+    srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state \
+    srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port \
+    srv_check_addr srv_agent_addr srv_agent_port\n";
+
+/// A server that is up: its address, its three states, its two weights, its health.
+fn row(address: &str, operation: u8, admin: u8, weights: &str, health: u8) -> Vec<Row> {
+    let line =
+        format!("3 b 1 s1 {address} {operation} {admin} {weights} 4 6 3 {health} 6 0 0 0 - 80 - 0 0 - - 0\n");
+    rows(&format!("{HEADING}{line}")).unwrap()
+}
+
+fn up() -> Vec<Row> {
+    row("10.0.0.1", 2, 0, "1 1", 4)
+}
+
+fn file(server: &str) -> Configuration {
+    let text = format!("backend b\n server s1 {server}\n");
+    Configuration::of_text(Path::new("f.cfg"), &text)
+}
+
+const PLAIN: &str = "10.0.0.1:80 check";
+
+fn between(old: Vec<Row>, before: &str, after: &str, new: &[Row]) -> Plan {
+    plan(&Remembered::of(old, &file(before).stated), &file(after).stated, new)
+}
+
+fn commands(plan: &Plan) -> Vec<&str> {
+    plan.orders.iter().map(|order| order.command.as_str()).collect()
+}
+
+#[test]
+fn what_was_seen_and_set_passes() {
+    let set = |old| commands(&between(old, PLAIN, PLAIN, &up())).join("; ");
+    assert_eq!(set(up()), "");
+    assert_eq!(set(row("10.0.0.1", 0, 0, "1 1", 0)), "set server b/s1 health down");
+    assert_eq!(set(row("10.0.0.1", 3, 0, "1 1", 4)), "set server b/s1 health stopping");
+    assert_eq!(set(row("10.0.0.1", 0, 1, "1 1", 4)), "set server b/s1 state maint");
+    assert_eq!(set(row("10.0.0.1", 2, 8, "0 1", 4)), "set server b/s1 weight 0; set server b/s1 state drain");
+    assert_eq!(set(row("10.0.0.9", 2, 0, "1 1", 4)), "set server b/s1 addr 10.0.0.9 port 80");
+}
+
+#[test]
+fn where_the_file_says_something_else_it_counts_and_is_named() {
+    let left = |old, before, after| between(old, before, after, &up());
+    let down = || row("10.0.0.1", 0, 0, "1 1", 0);
+    for after in ["10.0.0.1:80 check port 81", "10.0.0.2:80 check", "10.0.0.1:80"] {
+        let plan = left(down(), PLAIN, after);
+        assert_eq!((plan.orders.len(), plan.left.len()), (0, 1), "{plan:?}");
+    }
+    // Another weight does not raise the dead.
+    assert_eq!(
+        commands(&left(down(), PLAIN, "10.0.0.1:80 check weight 7 inter 9s")),
+        ["set server b/s1 health down"]
+    );
+    let plan = left(row("10.0.0.1", 2, 0, "5 1", 4), PLAIN, "10.0.0.1:80 check weight 7");
+    assert_eq!(plan.left, ["b/s1: weight 5, and the file says something else now"]);
+    let plan = left(row("10.0.0.9", 2, 0, "1 1", 4), PLAIN, "10.0.0.2:80 check");
+    assert_eq!((plan.orders.len(), plan.left.len()), (0, 1), "{plan:?}");
+    let plan = left(row("10.0.0.1", 0, 1, "1 1", 4), PLAIN, "10.0.0.1:80 check disabled");
+    assert_eq!((plan.orders.len(), plan.left.len()), (0, 1), "{plan:?}");
+}
+
+#[test]
+fn a_server_that_the_file_disables_and_an_operator_has_made_ready_stays_ready() {
+    let disabled = "10.0.0.1:80 check disabled";
+    let plan = between(row("10.0.0.1", 2, 4, "1 1", 4), disabled, disabled, &row("10.0.0.1", 0, 5, "1 1", 4));
+    assert_eq!(commands(&plan), ["set server b/s1 state ready"]);
+}
+
+#[test]
+fn the_users_own_means_keep_their_meaning() {
+    let down = || row("10.0.0.1", 0, 0, "1 1", 0);
+    let init = "10.0.0.1:80 check init-state up";
+    assert_eq!(between(down(), init, init, &up()), Plan::default());
+    let text = "backend b\n load-server-state-from-file global\n server s1 10.0.0.1:80 check\n";
+    let file = Configuration::of_text(Path::new("f.cfg"), text).stated;
+    let old = Remembered::of(down(), &file);
+    assert_eq!(plan(&old, &file, &up()), Plan::default());
+    assert!(in_advance(&old, &file).is_empty());
+}
+
+#[test]
+fn what_keeps_clients_away_is_said_in_advance() {
+    let file = file(PLAIN).stated;
+    let advance = |old: Vec<Row>| {
+        in_advance(&Remembered::of(old, &file), &file)
+            .into_iter()
+            .map(|order| order.command)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(advance(row("10.0.0.1", 0, 0, "1 1", 0)), ["set server b/s1 health down"]);
+    assert_eq!(advance(row("10.0.0.1", 0, 1, "5 1", 4)), ["set server b/s1 state maint"]);
+    assert!(advance(up()).is_empty());
+}
+
+#[test]
+fn one_that_was_added_at_run_time_is_named() {
+    let old = Remembered::of(up(), &Configuration::of_text(Path::new("f"), "backend b\n").stated);
+    let plan = plan(&old, &Configuration::default().stated, &[]);
+    assert_eq!(plan.left, ["b/s1: added at run time, and not in the new file"]);
+}

@@ -23,6 +23,7 @@ mod intercept;
 mod isolation;
 mod kill;
 mod kinds;
+mod masters;
 mod modules;
 mod names;
 mod obstacles;
@@ -107,6 +108,7 @@ fn main() {
         crash::TESTS,
         device::TESTS,
         kinds::TESTS,
+        masters::TESTS,
         parity::TESTS,
         paths::TESTS,
         copies::TESTS,

@@ -48,6 +48,7 @@ mod foreign;
 mod hand_over;
 mod keeper;
 mod launch;
+mod master;
 mod memory;
 mod neighbours;
 mod paths;
@@ -96,6 +97,13 @@ pub enum Inner {
         /// Which.
         generation: Generation,
         /// The number.
+        worker: u32,
+    },
+    /// A generation's own master has replaced its worker.
+    Replaced {
+        /// Which generation.
+        generation: Generation,
+        /// The new worker.
         worker: u32,
     },
     /// A generation that was told to drain by way of its master may not have heard it.
@@ -522,8 +530,16 @@ impl Shell {
             Inner::Answered { generation, worker } => {
                 if let Some(running) = self.running.get_mut(&generation) {
                     running.know_worker(worker);
+                    if let Some(master) = running.master(generation) {
+                        tokio::spawn(master.watch(self.inner.clone()));
+                    }
                 }
                 Event::TimePassed
+            }
+            Inner::Replaced { generation, worker } => {
+                let Some(running) = self.running.get_mut(&generation) else { return Event::TimePassed };
+                running.know_worker(worker);
+                Event::Replaced { generation, worker }
             }
             Inner::DrainAgain(generation) => {
                 self.signal_drain(generation);

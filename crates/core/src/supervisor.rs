@@ -241,6 +241,7 @@ impl Supervisor {
             Event::Proved { generation, proof } => self.proved(generation, proof, now, &mut todo),
             Event::Carried { generation, carried } => self.carried(generation, carried, now, &mut todo),
             Event::Switched { generation, moved } => self.switched(generation, moved, now, &mut todo),
+            Event::Replaced { generation, worker } => self.replaced(generation, worker, now, &mut todo),
             Event::Surveyed(surveys) => self.surveyed(&surveys, now, &mut todo),
             Event::Failed { generation, failure } => self.failed(generation, failure, now, &mut todo),
             Event::Exited { generation, end } => self.exited(generation, &end, now, &mut todo),

@@ -51,6 +51,7 @@ use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held};
 use super::hand_over::{Beside, hand_over};
+use super::master::Master;
 use super::memory::FirstToGo;
 use super::prepare::Prepared;
 use super::prove::{Expected, prove, tell};
@@ -115,6 +116,12 @@ impl Running {
         if self.worker.is_none() {
             warn!("process {pid} says that it is the worker of {}, which is not its parent", self.pid);
         }
+    }
+
+    /// Its master, to be looked after, once its worker is known.
+    pub fn master(&self, generation: Generation) -> Option<Master> {
+        let worker = self.worker.as_ref()?.pid;
+        Some(Master { generation, pid: self.pid, worker, cli: self.master_cli.try_clone().ok()? })
     }
 
     /// Its master and its worker.

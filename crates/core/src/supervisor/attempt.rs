@@ -133,6 +133,25 @@ impl Supervisor {
         }
     }
 
+    /// A master has reloaded behind our back. What its new worker uses is neither proved nor in custody, so a reload of
+    /// ours follows, whose generation takes over from it; one that drains does not begin to serve again.
+    pub(super) fn replaced(
+        &mut self,
+        generation: Generation,
+        worker: u32,
+        now: Duration,
+        todo: &mut Vec<Action>,
+    ) {
+        let Some(life) = self.lives.get_mut(&generation) else { return };
+        todo.push(Action::Report(Report::Replaced(generation, worker)));
+        match &mut life.state {
+            State::Draining { .. } => return todo.push(Action::Drain(generation)),
+            State::Serving { proof, .. } => proof.worker = worker,
+            State::Proving => {}
+        }
+        self.reload_asked(Asker::Master, now, todo);
+    }
+
     pub(super) fn prepared(
         &mut self,
         generation: Generation,
@@ -449,6 +468,6 @@ impl Supervisor {
 fn answer(askers: &[Asker], answer: &Answer, todo: &mut Vec<Action>) {
     todo.extend(askers.iter().filter_map(|asker| match asker {
         Asker::Admin(request) => Some(Action::Answer(*request, answer.clone())),
-        Asker::Signal(_) | Asker::Drain | Asker::Watch => None,
+        Asker::Signal(_) | Asker::Drain | Asker::Watch | Asker::Master => None,
     }));
 }

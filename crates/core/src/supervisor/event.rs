@@ -23,6 +23,8 @@ pub enum Asker {
     Admin(RequestId),
     /// `clearway drain`, which looks for itself when Clearway is gone.
     Drain,
+    /// HAProxy's own master, which was signalled instead of Clearway: nobody waits for an answer.
+    Master,
     /// Files that are watched (`CLEARWAY_WATCH`): nobody waits for an answer.
     Watch,
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Asker {
         match self {
             Self::Signal(name) => f.write_str(name),
             Self::Admin(_) => f.write_str("the admin socket"),
+            Self::Master => f.write_str("a signal to HAProxy's own master"),
             Self::Drain => f.write_str("`clearway drain`"),
             Self::Watch => f.write_str("a changed file"),
         }
@@ -109,6 +112,13 @@ pub enum Event {
         generation: Generation,
         /// What was done for which socket.
         moved: Vec<Moved>,
+    },
+    /// The master of a generation has replaced its worker by one that it has started from what is on disk.
+    Replaced {
+        /// Which generation.
+        generation: Generation,
+        /// The new worker.
+        worker: u32,
     },
     /// What came of [`Action::Survey`].
     Surveyed(Vec<Survey>),

@@ -78,6 +78,8 @@ pub enum Report {
         /// Why it ended.
         failure: Failure,
     },
+    /// The master of a generation has replaced its worker by this one.
+    Replaced(Generation, u32),
     /// A draining generation ended with other than code 0.
     DrainedBadly(Generation, String),
     /// An old generation is over the budget.
@@ -193,7 +195,9 @@ impl Report {
             Self::Refused { .. } | Self::Crashed { .. } => Severity::Error,
             Self::Takeover(turn) => turn.severity(),
             Self::Program(report) => report.severity(),
-            Self::Cutting { .. } | Self::AboutToCut { .. } | Self::DrainedBadly(..) => Severity::Warn,
+            Self::Cutting { .. } | Self::AboutToCut { .. } | Self::DrainedBadly(..) | Self::Replaced(..) => {
+                Severity::Warn
+            }
             Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
             Self::Carried(_, carried) if !carried.left.is_empty() => Severity::Warn,
             Self::Leaving(code) if *code != ExitCode::Done => Severity::Error,
@@ -211,6 +215,7 @@ impl Report {
             | Self::Draining(generation)
             | Self::Drained(generation, _)
             | Self::DrainedBadly(generation, _)
+            | Self::Replaced(generation, _)
             | Self::AboutToCut { generation, .. }
             | Self::Crashed { generation, .. }
             | Self::GivenUp { generation, .. } => Some(*generation),
@@ -289,6 +294,11 @@ impl fmt::Display for Report {
             Self::Drained(generation, took) => {
                 write!(f, "generation {generation} has ended after draining for {} ms", took.as_millis())
             }
+            Self::Replaced(generation, worker) => write!(
+                f,
+                "the master of generation {generation} was signalled instead of Clearway and has started another worker, \
+                 pid {worker}"
+            ),
             Self::DrainedBadly(generation, how) => {
                 write!(f, "generation {generation} ended while draining: {how}")
             }

@@ -740,3 +740,22 @@ fn a_crash_while_the_next_one_is_given_the_state_waits_for_that() {
     let carried = supervisor.step(Event::Carried { generation, carried: Carried::default() }, now);
     assert!(carried.contains(&Action::Commit(generation)), "{carried:?}");
 }
+
+#[test]
+fn a_worker_that_its_master_has_replaced_gives_way_to_a_generation() {
+    let mut stage = Stage::serving();
+    let (first, second) = (generation(1), generation(2));
+    let actions = stage.step(Event::Replaced { generation: first, worker: 77 });
+    assert_eq!(actions, [Action::Prepare(second, Source::Disk)]);
+    assert_eq!(stage.supervisor.status(stage.now).generations[0].worker, Some(77));
+    // Once more meanwhile: one more reload follows.
+    assert_eq!(stage.step(Event::Replaced { generation: first, worker: 78 }), []);
+    stage.launch(2, Plumbing::NotNeeded);
+    let committed = stage.prove(2);
+    assert!(committed.contains(&Action::Drain(first)), "{committed:?}");
+    assert!(committed.contains(&Action::Prepare(generation(3), Source::Disk)), "{committed:?}");
+    // One that drains is told again, and asks for nothing.
+    assert_eq!(stage.step(Event::Replaced { generation: first, worker: 79 }), [Action::Drain(first)]);
+    // One that is unknown has ended meanwhile.
+    assert_eq!(stage.step(Event::Replaced { generation: generation(9), worker: 80 }), []);
+}

@@ -5,11 +5,13 @@
 //! number, and reads from a pipe that is never written to.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, haproxy_program};
 use clearway_lab::wait::eventually;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::Signal;
 
 use crate::stage::{SOON, Stage, assert_code, complained, said, signal};
@@ -19,6 +21,7 @@ crate::tests![
     one_that_hangs_at_a_condition_keeps_nothing_waiting,
     a_question_is_asked_without_rights,
     a_question_does_not_outlive_clearway,
+    idle_clients_of_the_stats_socket_do_not_keep_a_generation_from_proving_itself,
 ];
 
 /// A stage whose configuration has a condition that must be asked about.
@@ -161,4 +164,57 @@ fn a_question_is_asked_without_rights() -> Result<()> {
     }
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
+}
+
+/// As many clients as the stats socket takes, and as many as may wait there, none of which says anything: they are accepted
+/// as soon as a new generation accepts, and `stats maxconn` counts them together with Clearway's own questions.
+fn idle_clients_of_the_stats_socket_do_not_keep_a_generation_from_proving_itself() -> Result<()> {
+    for threads in [1, 2, 16] {
+        let stage = Stage::new("idlecli")?;
+        let path = stage.path("stats.sock");
+        let global = format!(
+            "global\n    nbthread {threads}\n    stats socket {} level admin\n    stats timeout 1d\n",
+            path.display()
+        );
+        stage.write(&format!("{global}{}", stage.plain()))?;
+        let mut balancer = stage.start_with(&[], &[("CLEARWAY_READY_TIMEOUT", "5s")])?;
+        let mut clients = Vec::new();
+        for reload in 1..=10 {
+            let came = fill(&path, &mut clients)?;
+            ensure!(came > 10, "only {came} clients had to be accepted by the next generation");
+            let output = stage.clearway(&["reload"])?;
+            assert_code(output.status, 0).with_context(|| {
+                format!("reload {reload} with {threads} thread(s): {}", complained(&output))
+            })?;
+        }
+        drop(clients);
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+        stage.assert_clean()?;
+    }
+    Ok(())
+}
+
+/// Connects until the queue is full: how many came.
+fn fill(path: &std::path::Path, clients: &mut Vec<OwnedFd>) -> Result<usize> {
+    let address = SocketAddrUnix::new(path)?;
+    let before = clients.len();
+    let mut full = 0;
+    // HAProxy may still be accepting some of them.
+    while full < 20 {
+        let socket = socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            None,
+        )?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => clients.push(socket),
+            Err(rustix::io::Errno::AGAIN) => {
+                full += 1;
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            Err(error) => return Err(error).context("connecting to the stats socket"),
+        }
+    }
+    Ok(clients.len() - before)
 }

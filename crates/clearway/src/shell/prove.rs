@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
@@ -70,20 +71,27 @@ pub fn prove(
         closed: true,
         ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
     };
-    let ask = || {
-        let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
+    let ask = |connection: UnixStream| {
         let answer = Command::show_info().ask(&connection, Channel::Worker, limit);
         answer.and_then(|answer| answer.info()).map_err(|error| closed(&error))
     };
-    let info = ask()?;
+    // Both at once, before it accepts anything: they are in its queue before clients of the user's `stats socket` fill
+    // `stats maxconn`, which counts all of them together.
+    let (to_ask, to_fetch) = (
+        sockpair::dial(stats).map_err(|error| closed(&error))?,
+        sockpair::dial(stats).map_err(|error| closed(&error))?,
+    );
+    let info = ask(to_ask)?;
     answered(info.pid);
     steps::at("asks", &"Sockets");
-    let connection = sockpair::dial(stats).map_err(|error| closed(&error))?;
-    let sockets = match getsocks::fetch(connection, HANDOVER) {
+    let sockets = match getsocks::fetch(to_fetch, HANDOVER) {
         Ok(sockets) => sockets,
         // It has no listening socket at all; or it has just died, which looks the same. Were that taken for an
         // answer, the commit would close every socket in custody.
-        Err(getsocks::GetsocksError::Refused) => ask().map(|_| Vec::new())?,
+        Err(getsocks::GetsocksError::Refused) => {
+            let again = sockpair::dial(stats).map_err(|error| closed(&error))?;
+            ask(again).map(|_| Vec::new())?
+        }
         Err(error @ getsocks::GetsocksError::TooManyFiles) => {
             return Err(Failure::new(ExitCode::NotReady, error.to_string()).hint(
                 "every listening socket is held twice during a reload: raise the hard limit, for example with \

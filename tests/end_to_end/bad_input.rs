@@ -1,10 +1,10 @@
 //! Bad input: each has its exit code, says what mends it, and leaves nothing.
 
-use anyhow::{Result, ensure};
-use clearway_lab::balancer::Balancer;
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::{Balancer, haproxy_program};
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code};
+use crate::stage::{SOON, Stage, assert_code, complained};
 
 crate::tests![
     a_configuration_that_is_not_there,
@@ -18,6 +18,7 @@ crate::tests![
     no_right_to_a_low_port,
     a_port_that_somebody_else_holds,
     a_setting_that_is_wrong,
+    a_limit_of_descriptors_that_is_enough_for_haproxy_alone,
     user_together_with_usesrc_on_an_old_haproxy,
     a_root_that_cannot_be_written,
 ];
@@ -165,6 +166,44 @@ fn a_root_that_cannot_be_written() -> Result<()> {
     stage.wait_ready(&mut balancer)?;
     let output = stage.command(&stage.hosts.balancer, &["reload"])?;
     assert_code(output.status, 0)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// What plain HAProxy starts, starts: what Clearway adds is not to cost it the last descriptors. One fewer, and plain HAProxy
+/// refuses; so does Clearway's.
+fn a_limit_of_descriptors_that_is_enough_for_haproxy_alone() -> Result<()> {
+    let stage = Stage::new("maxconn")?;
+    stage.write(&format!("global\n    maxconn 4000\n{}", stage.plain()))?;
+    let under = |limit: u64| {
+        let limit = format!("--nofile={limit}:{limit}");
+        ["prlimit", &limit, "setpriv", "--bounding-set", "-sys_resource", "--inh-caps", "-sys_resource"]
+            .map(str::to_owned)
+    };
+    let plain = |limit: u64| -> Result<String> {
+        let mut command = stage.hosts.balancer.command("timeout");
+        command.args(["-s", "TERM", "5"]).args(under(limit)).arg(haproxy_program());
+        let output = command.args(["-W", "-db", "-f"]).arg(stage.file()).output()?;
+        Ok(complained(&output))
+    };
+    let words = plain(100)?;
+    let (_, wanted) = words.split_once("Cannot raise FD limit to ").with_context(|| words.clone())?;
+    let wanted: u64 = wanted.split(',').next().and_then(|number| number.parse().ok()).context("a number")?;
+    ensure!(!plain(wanted)?.contains("Cannot raise FD limit"), "HAProxy alone does not start with {wanted}");
+
+    let words = under(wanted);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut balancer = stage.launch_under(&words, &[])?;
+    stage.wait_ready(&mut balancer)?;
+    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    let log = balancer.stderr()?;
+    ensure!(log.contains("is started once more") && log.contains("--ulimit nofile"), "{log}");
+    // What HAProxy alone would refuse is refused.
+    stage.write(&format!("global\n    maxconn 4001\n{}", stage.plain()))?;
+    let refused = stage.clearway(&["reload"])?;
+    ensure!(!refused.status.success(), "plain HAProxy would want two descriptors more than there are");
+    ensure!(complained(&refused).contains("Cannot raise FD limit"), "{}", complained(&refused));
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

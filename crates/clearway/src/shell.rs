@@ -205,6 +205,8 @@ pub struct Shell {
     asking: thread::Single,
     /// The same for the status.
     comparing: thread::Single,
+    /// Which generation is the second start of one that lacked only the descriptors that Clearway adds.
+    lenient: Option<Generation>,
     prepared: BTreeMap<Generation, Prepared>,
     /// What generations were started from that serve, or that served before.
     configurations: BTreeMap<Generation, Known>,
@@ -280,6 +282,7 @@ impl Shell {
             looking: thread::Single::default(),
             asking: thread::Single::default(),
             comparing: thread::Single::default(),
+            lenient: None,
             prepared: BTreeMap::new(),
             configurations: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -523,7 +526,15 @@ impl Shell {
     /// What a thread or task has to say, as an event for the core.
     pub fn hear(&mut self, inner: Inner) -> Event {
         match inner {
-            Inner::Event(event) => event,
+            Inner::Event(event) => {
+                if let Event::LastWords { generation, failure } = &event
+                    && failure.again
+                    && self.lenient != Some(*generation)
+                {
+                    self.lenient = Some(generation.next());
+                }
+                event
+            }
             Inner::Read { generation, source, read } => self.take_read(generation, source, read),
             Inner::Followed(chosen) => self.ask(chosen),
             Inner::Asked { chosen, answers } => self.prepare_generation(chosen, answers),

@@ -22,6 +22,13 @@ const STATS_MAXCONN: u32 = 10;
 /// Connections that Clearway may have open beside the user's: status, `_getsocks`, and some to spare.
 const OURS: u32 = 16;
 
+/// How many descriptors HAProxy reserves for what Clearway adds: its connections, the private socket, and the master CLI
+/// with the ten connections that it always counts (`mworker_proxy->maxconn`, `cli.c`, 2.4 to 3.5; measured with 2.6.12: 28).
+pub const DESCRIPTORS: u32 = OURS + 1 + MASTER_CLI;
+
+/// The part of it for the master CLI.
+const MASTER_CLI: u32 = 11;
+
 /// A right that a HAProxy worker may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Capability {
@@ -99,6 +106,9 @@ pub struct Overlay {
     pub files: Option<PathBuf>,
     /// Set for a generation that is to have the state of the one before.
     pub gate: Option<Gate>,
+    /// Whether HAProxy may have fewer descriptors than it reserves: set where it has enough but for [`DESCRIPTORS`]. Only
+    /// then: a HAProxy that has too few by itself is to be refused.
+    pub lenient: bool,
 }
 
 impl Overlay {
@@ -126,6 +136,7 @@ impl Overlay {
             default_path: last_directory(configuration),
             files: names(configuration),
             gate: None,
+            lenient: false,
         }
     }
 }
@@ -142,6 +153,9 @@ impl fmt::Display for Overlay {
         if !self.keeps.is_empty() {
             let list: Vec<&str> = self.keeps.iter().map(|right| right.keyword()).collect();
             writeln!(f, "    setcap {}", list.join(","))?;
+        }
+        if self.lenient {
+            writeln!(f, "    no strict-limits")?;
         }
         if let Some(path) = &self.default_path {
             writeln!(f, "    default-path origin {}", text(path))?;

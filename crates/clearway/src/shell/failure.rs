@@ -7,6 +7,7 @@ use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::complaint::{Cause, Complaint};
 use clearway_haproxy::configuration::{Configuration, ConfigurationError};
+use clearway_haproxy::overlay::DESCRIPTORS;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Error, RemoveErrors};
@@ -129,6 +130,20 @@ pub fn of_an_end(
             "`quiet` ({}) keeps HAProxy from saying why: leave it out and try again; `clearway check` says what is \
              wrong in the files",
             quiet.span
+        ));
+    }
+    let lacks_only_ours = |cause: &Cause| match cause {
+        Cause::TooFewFiles { wanted, limit } => {
+            let missing = wanted.parse::<u32>().ok().zip(limit.parse().ok());
+            missing.is_some_and(|(wanted, limit)| wanted.saturating_sub(limit) <= DESCRIPTORS)
+        }
+        _ => false,
+    };
+    if !complaint.causes.is_empty() && complaint.causes.iter().all(lacks_only_ours) {
+        failure.again = true;
+        failure.hints.push(format!(
+            "by itself HAProxy has enough: the {DESCRIPTORS} descriptors that it would reserve for Clearway are not \
+             reserved then (`no strict-limits`)"
         ));
     }
     failure.words = words;

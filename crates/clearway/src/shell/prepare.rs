@@ -113,6 +113,7 @@ impl Shell {
         let mut overlay = Overlay::new(self.descriptors.stats, &configuration, version, &kept);
         let carries = self.has_something_to_carry() && !configuration.stated.is_empty();
         overlay.gate = Gate::beside(&configuration).filter(|_| carries);
+        overlay.lenient = self.lenient == Some(generation);
         Ok(Prepared {
             files,
             configuration,

@@ -24,6 +24,8 @@ pub(super) struct Attempt {
     moved: Vec<Moved>,
     /// What it has of the state of the servers.
     carried: Carried,
+    /// Whether it is the second start of what the first one said would start in another way.
+    is_again: bool,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,7 @@ impl Supervisor {
             stage,
             moved: Vec::new(),
             carried: Carried::default(),
+            is_again: false,
         });
         todo.push(Action::Prepare(generation, source));
     }
@@ -347,7 +350,30 @@ impl Supervisor {
             }
             _ => return,
         };
-        self.attempt_over(generation, failure, now, todo);
+        if failure.again && self.attempt.as_ref().is_some_and(|attempt| !attempt.is_again) {
+            self.attempt_again(generation, failure, now, todo);
+        } else {
+            self.attempt_over(generation, failure, now, todo);
+        }
+    }
+
+    /// It would start in another way: it is started so at once, for the same askers.
+    fn attempt_again(
+        &mut self,
+        generation: Generation,
+        failure: Failure,
+        now: Duration,
+        todo: &mut Vec<Action>,
+    ) {
+        let Some(former) = self.attempt.take() else { return };
+        let next = self.next;
+        todo.push(Action::Report(Report::Again { generation, failure, next }));
+        todo.push(Action::Abandon(generation));
+        self.begin_attempt(former.source, former.askers, now, todo);
+        if let Some(attempt) = &mut self.attempt {
+            attempt.since = former.since;
+            attempt.is_again = true;
+        }
     }
 
     /// The shell says that preparing, launching or proving failed.

@@ -276,12 +276,23 @@ pub struct Failure {
     /// Set if HAProxy closed its private socket: its end, which tells more, is to be expected.
     #[serde(skip)]
     pub closed: bool,
+    /// Set if HAProxy takes this very configuration when it is started in another way, which the shell knows: it is
+    /// tried once more.
+    #[serde(skip)]
+    pub again: bool,
 }
 
 impl Failure {
     /// A failure with nothing but a message.
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), words: Vec::new(), hints: Vec::new(), closed: false }
+        Self {
+            code,
+            message: message.into(),
+            words: Vec::new(),
+            hints: Vec::new(),
+            closed: false,
+            again: false,
+        }
     }
 
     /// The same with a line that helps.

@@ -58,6 +58,15 @@ pub enum Report {
         /// The generation that serves on, if any.
         serving: Option<Generation>,
     },
+    /// A start was refused that is tried once more in another way.
+    Again {
+        /// Which generation.
+        generation: Generation,
+        /// Why.
+        failure: Failure,
+        /// Which is started instead.
+        next: Generation,
+    },
     /// A former generation finishes its sessions.
     Draining(Generation),
     /// A former generation is gone.
@@ -192,12 +201,14 @@ impl Report {
     /// How urgent the line is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Refused { .. } | Self::Crashed { .. } => Severity::Error,
+            Self::Refused { .. } | Self::Crashed { .. } | Self::GivenUp { .. } => Severity::Error,
             Self::Takeover(turn) => turn.severity(),
             Self::Program(report) => report.severity(),
-            Self::Cutting { .. } | Self::AboutToCut { .. } | Self::DrainedBadly(..) | Self::Replaced(..) => {
-                Severity::Warn
-            }
+            Self::Again { .. }
+            | Self::Cutting { .. }
+            | Self::AboutToCut { .. }
+            | Self::DrainedBadly(..)
+            | Self::Replaced(..) => Severity::Warn,
             Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
             Self::Carried(_, carried) if !carried.left.is_empty() => Severity::Warn,
             Self::Leaving(code) if *code != ExitCode::Done => Severity::Error,
@@ -218,7 +229,8 @@ impl Report {
             | Self::Replaced(generation, _)
             | Self::AboutToCut { generation, .. }
             | Self::Crashed { generation, .. }
-            | Self::GivenUp { generation, .. } => Some(*generation),
+            | Self::GivenUp { generation, .. }
+            | Self::Again { generation, .. } => Some(*generation),
             _ => None,
         }
     }
@@ -227,7 +239,9 @@ impl Report {
     /// said them.
     pub fn hints(&self) -> &[String] {
         match self {
-            Self::Refused { failure, .. } | Self::GivenUp { failure, .. } => &failure.hints,
+            Self::Refused { failure, .. } | Self::GivenUp { failure, .. } | Self::Again { failure, .. } => {
+                &failure.hints
+            }
             _ => &[],
         }
     }
@@ -304,6 +318,13 @@ impl fmt::Display for Report {
             }
             Self::Crashed { generation, how, next } => {
                 write!(f, "generation {generation} ended although nobody asked it to ({how}); {next}")
+            }
+            Self::Again { generation, failure, next } => {
+                write!(
+                    f,
+                    "generation {generation} is started once more, as generation {next}: {}",
+                    failure.message
+                )
             }
             Self::GivenUp { generation, failure } => {
                 write!(f, "generation {generation} did not live: {}", failure.message)

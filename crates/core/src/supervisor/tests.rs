@@ -759,3 +759,19 @@ fn a_worker_that_its_master_has_replaced_gives_way_to_a_generation() {
     // One that is unknown has ended meanwhile.
     assert_eq!(stage.step(Event::Replaced { generation: generation(9), worker: 80 }), []);
 }
+
+#[test]
+fn what_would_start_in_another_way_is_started_so_once() {
+    let mut stage = Stage::new();
+    stage.step(Event::Begin);
+    stage.launch(1, Plumbing::NotNeeded);
+    stage.gone(1, "exit code 1");
+    let again = Failure { again: true, ..failure(ExitCode::ConfigurationRefused) };
+    let told = Event::LastWords { generation: generation(1), failure: again.clone() };
+    let first = [Action::Abandon(generation(1)), Action::Prepare(generation(2), Source::Disk)];
+    assert_eq!(stage.step(told), first);
+    stage.launch(2, Plumbing::NotNeeded);
+    stage.gone(2, "exit code 1");
+    let second = stage.step(Event::LastWords { generation: generation(2), failure: again });
+    assert_eq!(second.last(), Some(&Action::Exit(ExitCode::ConfigurationRefused)));
+}

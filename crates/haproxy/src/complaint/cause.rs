@@ -151,6 +151,11 @@ impl Cause {
             let limit = rest.trim_start_matches(" limit is ").trim_end_matches('.').to_owned();
             return Some(Self::TooFewFiles { wanted: wanted.to_owned(), limit });
         }
+        if let Some(limit) = between(line, "FD limit (", ")") {
+            // `FD limit (8030) too low for maxconn=4000/maxsock=8058. Please raise 'ulimit-n' to 8058 or more`
+            let wanted = between(line, "/maxsock=", ".")?;
+            return Some(Self::TooFewFiles { wanted, limit });
+        }
         let certificate = ["SSL certificate from file '", "unable to load SSL private key from file '"];
         if let Some(file) = certificate.iter().find_map(|start| between(line, start, "'")) {
             return Some(Self::Certificate { file });

@@ -153,7 +153,7 @@ struct Restart {
 enum FirstLife {
     /// Nothing yet: how many have served and died younger.
     Awaited { deaths: u32 },
-    /// Something has: what dies is started again, however often.
+    /// Something has, or has given way to a reload without dying: what dies is started again, however often.
     Lived,
     /// So many have died young that Clearway leaves; this was the last.
     GivenUp(Generation),

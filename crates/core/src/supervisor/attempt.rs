@@ -10,7 +10,7 @@ use super::carried::Carried;
 use super::event::{Action, Answer, Asker, End, Failure, Plumbing, Proof, Source};
 use super::report::Report;
 use super::status::Attempted;
-use super::{CARRY_DEADLINE, GRACE, Life, PROBATION, SWITCH_DEADLINE, State, Supervisor};
+use super::{CARRY_DEADLINE, FirstLife, GRACE, Life, PROBATION, SWITCH_DEADLINE, State, Supervisor};
 
 /// An attempt under way. At most one exists.
 #[derive(Debug)]
@@ -309,6 +309,8 @@ impl Supervisor {
         };
         let age = now.saturating_sub(since);
         self.lived(age);
+        // It did not die: a kill of its successors is no start that fails.
+        self.first_life = FirstLife::Lived;
         // One that was replaced in a hurry is not trusted more than one that served for long.
         if age >= PROBATION || self.good.is_none() {
             self.good = Some(configuration);

@@ -630,7 +630,6 @@ fn one_that_has_lived_once_is_started_again_however_often() {
 #[test]
 fn one_that_gave_way_to_a_reload_has_lived_as_well() {
     let mut stage = Stage::serving();
-    stage.later(PROVEN_AGE);
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
     stage.launch(2, Plumbing::NotNeeded);
     stage.prove(2);

@@ -58,6 +58,7 @@ mod prove;
 mod reading;
 pub mod reaper;
 pub mod redirection;
+mod said;
 mod servers;
 mod sidecars;
 pub mod stand_in;
@@ -82,6 +83,7 @@ use neighbours::Ours;
 use prepare::Prepared;
 use reading::{Chosen, Known};
 use redirection::{Redirection, Turned};
+use said::{Said, Subject};
 use servers::Servers;
 use sidecars::{Declared, Sidecars};
 use stand_in::StandIn;
@@ -182,8 +184,8 @@ pub enum Inner {
         /// Its sections, and the environment for them.
         declared: Declared,
     },
-    /// Lines for the log, each once.
-    Notices(Vec<String>),
+    /// Others that listen where we do, a line for each: all of them, or none.
+    Strangers(Vec<String>),
 }
 
 /// Everything that Clearway holds.
@@ -216,7 +218,7 @@ pub struct Shell {
     plumbing: Option<Plumbing>,
     waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
     requests: u64,
-    said: BTreeSet<String>,
+    said: Said,
     /// The limit of open files that Clearway was given, for its children.
     open_files: Rlimit,
     /// The memory limit, and whether somebody was killed for it.
@@ -290,7 +292,7 @@ impl Shell {
             plumbing: None,
             waiting: HashMap::new(),
             requests: 0,
-            said: BTreeSet::new(),
+            said: Said::default(),
             open_files: child::raise_open_files(),
             memory: Memory::watch(),
             imprint: None,
@@ -574,8 +576,8 @@ impl Shell {
                 Event::TimePassed
             }
             Inner::Programs { generation, declared } => self.programs_known(generation, declared),
-            Inner::Notices(lines) => {
-                self.say_once(lines.into_iter());
+            Inner::Strangers(lines) => {
+                self.said.found(Subject::Strangers, lines);
                 Event::TimePassed
             }
             Inner::Switched(mut switch) => {
@@ -598,7 +600,7 @@ impl Shell {
                         private.bound(&custody);
                     }
                     running.proved = Some(Arc::new(custody));
-                    self.say_once(notices.into_iter());
+                    self.said.found(Subject::BoundTwice, notices);
                 }
                 Event::Proved { generation, proof }
             }
@@ -698,16 +700,6 @@ impl Shell {
         self.systemd.hear(&Action::Report(Report::Leaving(code)));
         log::report(&Report::Leaving(code));
         code
-    }
-
-    /// Logs lines that were not logged before: what a file says is said once, not at every reload.
-    fn say_once(&mut self, lines: impl Iterator<Item = String>) {
-        for line in lines {
-            if !self.said.contains(&line) {
-                warn!("{line}");
-                self.said.insert(line);
-            }
-        }
     }
 }
 

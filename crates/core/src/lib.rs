@@ -16,5 +16,6 @@ pub mod names;
 pub mod patience;
 pub mod programs;
 pub mod settings;
+pub mod signal;
 pub mod strategy;
 pub mod supervisor;

@@ -58,8 +58,8 @@ mod turn;
 pub use budget::{Budget, WARNING};
 pub use carried::Carried;
 pub use event::{
-    Action, Answer, Asker, Declined, End, Event, Failure, How, Peer, Plumbing, Proof, RequestId, Source,
-    Survey,
+    Action, Answer, Asker, Declined, End, Event, Failure, How, Killed, Peer, Plumbing, Proof, RequestId,
+    Source, Survey, Unclean,
 };
 pub use report::{Cut, Next, Over, Report, Severity};
 pub use status::{Attempted, GenerationStatus, LifePhase, Phase, Status};

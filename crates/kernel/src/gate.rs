@@ -40,7 +40,7 @@ use crate::nft::{Claim, Ownership, Role, TableName};
 use keeper::Keeper;
 use keys::Keys;
 use queue::Queue;
-use rules::{How, QueueBy};
+use rules::{About, How, QueueBy};
 
 mod error;
 mod keeper;
@@ -140,7 +140,7 @@ impl Gate {
         let check = |how| {
             let steps = rules::trial(&name, how);
             let outcome = client.check("asking whether new clients can be stopped", &steps);
-            outcome.map_err(|refused| (rules::is_about_queue(&steps, &refused), refused))
+            outcome.map_err(|refused| (rules::about(&steps, &refused), refused))
         };
         with_some_rule(queue.as_ref(), limits, check).map(drop)
     }
@@ -179,7 +179,7 @@ impl Gate {
             let steps = rules::steps(&table.name().to_string(), &keys, how);
             let what = format!("filling the nftables table `{}`", table.name());
             let outcome = table.client().batch(&what, &steps);
-            outcome.map_err(|refused| (rules::is_about_queue(&steps, &refused), refused))
+            outcome.map_err(|refused| (rules::about(&steps, &refused), refused))
         };
         let begun = Instant::now();
         if let Err(error) = with_some_rule(queue.as_ref(), limits, fill) {
@@ -232,10 +232,12 @@ impl Drop for Gate {
 fn with_some_rule(
     queue: Option<&Queue>,
     limits: Limits,
-    mut attempt: impl FnMut(How) -> Result<(), (bool, crate::netlink::BatchError)>,
+    mut attempt: impl FnMut(How) -> Result<(), (About, crate::netlink::BatchError)>,
 ) -> Result<How, Error> {
     let Some(queue) = queue else {
-        return attempt(How::Drop).map(|()| How::Drop).map_err(|(_, refused)| error::of_table(refused));
+        return attempt(How::Drop)
+            .map(|()| How::Drop)
+            .map_err(|(about, refused)| error::of_table(about, refused));
     };
     let ways = [QueueBy::Expression, QueueBy::Target];
     let mut refusals = Vec::new();
@@ -246,8 +248,8 @@ fn with_some_rule(
         }
         match attempt(how) {
             Ok(()) => return Ok(how),
-            Err((true, refused)) => refusals.push(refused),
-            Err((false, refused)) => return Err(error::of_table(refused)),
+            Err((About::QueueRule, refused)) => refusals.push(refused),
+            Err((about, refused)) => return Err(error::of_table(about, refused)),
         }
     }
     Err(error::of_rules(refusals))

@@ -48,7 +48,7 @@ impl Shell {
             let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
             let memory = self.memory.look();
             let end = memory.explain(reaper::end(status));
-            gone.insert(generation, end.clone());
+            gone.insert(generation, end);
             tokio::spawn(async move {
                 let (words, how) = (running.words.all().await, end.to_string());
                 let configuration = running.configuration.take();
@@ -179,5 +179,8 @@ fn pid(number: u32) -> Option<Pid> {
 
 fn cannot_signal(signal: Signal, generation: Generation, pid: u32, error: Errno) {
     let advice = if error == Errno::PERM { " (add --cap-add=KILL to `docker run`)" } else { "" };
-    error!("{} to generation {generation}, pid {pid}: {error}{advice}", reaper::name(signal));
+    error!(
+        "{} to generation {generation}, pid {pid}: {error}{advice}",
+        clearway_core::signal::Signal(signal.as_raw())
+    );
 }

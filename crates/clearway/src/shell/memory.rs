@@ -6,7 +6,7 @@
 //! first to go (`oom_score_adj`, which needs no right upwards).
 
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::{End, Failure};
+use clearway_core::supervisor::{End, Failure, Killed, Unclean};
 use clearway_kernel::memory::{Group, oom_score_adjustment, set_oom_score_adjustment};
 use tracing::debug;
 
@@ -97,33 +97,19 @@ impl Memory {
 impl Look {
     /// An unclean end, with its reason if this is it.
     pub fn explain(self, end: End) -> End {
-        match end {
-            End::Unclean(how) if self.killed && was_killed(&how) => {
-                End::Unclean(format!("{how}, out of memory{}", self.limited()))
-            }
-            end => end,
+        match Killed::of(&end) {
+            Some(killed) if self.killed => End::Unclean(Unclean::OutOfMemory(killed, self.limit)),
+            _ => end,
         }
     }
 
     /// The failure of a start, likewise.
     pub fn blame(self, end: &End, failure: Failure) -> Failure {
-        if !(self.killed && matches!(end, End::Unclean(how) if was_killed(how))) {
+        if !self.killed || Killed::of(end).is_none() {
             return failure;
         }
         Failure { code: ExitCode::NotReady, ..failure }.hint(RAISE)
     }
-
-    fn limited(self) -> String {
-        match self.limit {
-            Some(limit) => format!(": the limit is {} MiB", limit >> 20),
-            None => String::new(),
-        }
-    }
-}
-
-/// Whether an end is one by SIGKILL: of the master, or of its worker, which the master passes on as 137.
-fn was_killed(how: &str) -> bool {
-    how.contains("SIGKILL") || how.contains("exit code 137")
 }
 
 #[cfg(test)]
@@ -132,7 +118,7 @@ mod tests {
 
     #[test]
     fn only_a_kill_for_memory_is_blamed_on_it() {
-        let end = || End::Unclean("exit code 137".to_owned());
+        let end = || End::Unclean(Unclean::Code(137));
         let killed = Look { killed: true, limit: Some(64 << 20) };
         assert_eq!(killed.explain(end()).to_string(), "exit code 137, out of memory: the limit is 64 MiB");
         assert_eq!(killed.explain(End::Clean), End::Clean);
@@ -141,8 +127,8 @@ mod tests {
         assert!(failure.hints[0].contains("--memory"), "{:?}", failure.hints);
 
         // Somebody else was killed: this one has refused its configuration.
-        let refused = End::Unclean("exit code 1".to_owned());
-        assert_eq!(killed.explain(refused.clone()), refused);
+        let refused = End::Unclean(Unclean::Code(1));
+        assert_eq!(killed.explain(refused), refused);
         assert!(killed.blame(&refused, Failure::new(ExitCode::Rights, "no")).hints.is_empty());
 
         let other = Look { killed: false, limit: Some(64 << 20) };

@@ -103,11 +103,9 @@ impl Ours {
     /// Looks on a thread of its own; what is found is logged.
     pub fn look(self, inner: UnboundedSender<Inner>) {
         thread::spawn("looking for strangers", move || {
-            let found = self.strangers();
-            if !found.is_empty() {
-                let lines = found.into_iter().map(|line| format!("a stranger listens where we do: {line}"));
-                let _ = inner.send(Inner::Notices(lines.collect()));
-            }
+            let lines =
+                self.strangers().into_iter().map(|line| format!("a stranger listens where we do: {line}"));
+            let _ = inner.send(Inner::Strangers(lines.collect()));
         });
     }
 }

@@ -28,6 +28,7 @@ use super::child::Rights;
 use super::custody::{Custody, Held};
 use super::reading::{Chosen, Files, Known};
 use super::redirection::Private;
+use super::said::Subject;
 use super::{Shell, devices, failure, paths, servers};
 use crate::{intercept, log};
 
@@ -65,8 +66,8 @@ impl Shell {
         let Answers { program, version, transparent, other_user, most_reloads, programs } = answers;
         self.program = program;
         self.check_memory(&imprint)?;
-        self.say_once(configuration.fighting.iter().map(ToString::to_string));
-        self.say_once(configuration.mismatches().iter().map(ToString::to_string));
+        self.said.found(Subject::Fighting, configuration.fighting.iter().map(ToString::to_string));
+        self.said.found(Subject::Mismatches, configuration.mismatches().iter().map(ToString::to_string));
         let held = capabilities::effective().map_err(|error| internal(&error))?;
         if let Some(user) = &other_user {
             check_signals(user, held)?;
@@ -85,7 +86,7 @@ impl Shell {
             let untaken = intercept::untaken(&configuration, &interception);
             let untaken = untaken.iter().map(|rule| format!("{rule}\nhint: {}", rule.remedy()));
             let cookies = intercept::loses_all(&interception).then(|| intercept::COOKIES.join("\nhint: "));
-            self.say_once(untaken.chain(cookies));
+            self.said.found(Subject::Interception, untaken.chain(cookies));
         }
         let needs = if transparent.is_some() || !interception.is_empty() {
             self.plumb(&configuration)?;
@@ -167,7 +168,7 @@ impl Shell {
             let needs = servers::union(needs, plumbing.needs());
             let (_, missing) =
                 servers::follow(plumbing, &needs).map_err(|error| failure::plumbing(&error))?;
-            self.say_once(missing.map(|error| without_conntrack(&error)).into_iter());
+            self.said.found(Subject::Conntrack, missing.map(|error| without_conntrack(&error)));
             return Ok(());
         }
         let settings = &self.settings;
@@ -180,7 +181,7 @@ impl Shell {
             installed => (installed, None),
         };
         let (plumbing, notices) = installed.map_err(|error| failure::plumbing(&error))?;
-        self.say_once(missing.map(|error| without_conntrack(&error)).into_iter());
+        self.said.found(Subject::Conntrack, missing.map(|error| without_conntrack(&error)));
         for notice in notices {
             warn!("{notice}");
         }
@@ -200,7 +201,7 @@ impl Shell {
         self.upkeep.hear(&plumbing);
         self.plumbing = Some(plumbing);
         let warning = servers::may_be_elsewhere(configuration).then(no_way_back).flatten();
-        self.say_once(warning.into_iter());
+        self.said.found(Subject::WayBack, warning);
         Ok(())
     }
 

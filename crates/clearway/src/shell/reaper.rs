@@ -7,8 +7,9 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use clearway_core::supervisor::End;
-use rustix::process::{Pid, Signal, WaitOptions};
+use clearway_core::signal::Signal;
+use clearway_core::supervisor::{End, Unclean};
+use rustix::process::{Pid, WaitOptions};
 
 /// `__WNOTHREAD` of `include/uapi/linux/wait.h`: only children of the calling thread. Rustix has no name for it.
 const OWN_THREAD: WaitOptions = WaitOptions::from_bits_retain(0x2000_0000);
@@ -26,29 +27,14 @@ fn number(pid: Pid) -> u32 {
     pid.as_raw_nonzero().get().unsigned_abs()
 }
 
-/// An end in words: `exit code 1`, `killed by SIGSEGV`.
-fn in_words(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => match Signal::from_named_raw(signal) {
-            Some(named) => format!("killed by {}", name(named)),
-            None => format!("killed by signal {signal}"),
-        },
-        (None, None) => format!("{status}"),
-    }
-}
-
-/// The same for the core, which wants to know whether all was well.
+/// How a child has ended, for the core.
 pub fn end(status: ExitStatus) -> End {
-    if status.success() { End::Clean } else { End::Unclean(in_words(status)) }
-}
-
-/// `SIGTERM`, where `Debug` says `"Signal::TERM"`, and the long names of rustix as everybody knows them.
-pub fn name(signal: Signal) -> String {
-    let debug = format!("{signal:?}");
-    let short = debug.trim_matches('"').trim_start_matches("Signal::");
-    let known = if short == "ABORT" { "ABRT" } else { short };
-    format!("SIG{known}")
+    match (status.code(), status.signal()) {
+        (Some(0), _) => End::Clean,
+        (Some(code), _) => End::Unclean(Unclean::Code(code)),
+        // A child that was waited for has ended: with a code, or by a signal.
+        (None, signal) => End::Unclean(Unclean::Signal(Signal(signal.unwrap_or_default()))),
+    }
 }
 
 #[cfg(test)]

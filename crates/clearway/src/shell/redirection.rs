@@ -30,6 +30,7 @@ use tracing::{error, info, warn};
 
 use super::custody::Custody;
 use super::failure;
+use super::said::{Said, Subject};
 use super::switch::Cancel;
 
 /// How many ports are thrown back because they are somebody's public ones, until none is looked for any more.
@@ -50,7 +51,7 @@ pub struct Redirection {
     /// The tables that others had when the sockets were handed over: of former ones that still drain.
     elders: HashSet<TableName>,
     /// What was said of lines that stay as they are: not at every reload.
-    said: BTreeSet<String>,
+    said: Said,
 }
 
 /// What one generation is started from.
@@ -114,12 +115,10 @@ impl Redirection {
             Some(port)
         })
         .map_err(|error| failure::copy(&error))?;
-        for left in &derived.left {
-            let line = format!("{} keeps its address and is handed over: {}", left.span, left.why);
-            if self.said.insert(line.clone()) {
-                info!("{line}");
-            }
-        }
+        let left = derived.left.iter();
+        let left =
+            left.map(|left| format!("{} keeps its address and is handed over: {}", left.span, left.why));
+        self.said.found(Subject::LeftPublic, left);
         let ways = ways(&derived);
         self.table(instance)?;
         self.with_table(|flip| flip.prepare(&ways)).map_err(|error| failed(&error))?;

@@ -24,6 +24,7 @@ use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Error, Needs, Plumbing};
 use tracing::{debug, info};
 
+use super::said::Subject;
 use super::{Inner, Shell, thread};
 use crate::due;
 use crate::obstacles::{self, Known, Obstacle};
@@ -189,7 +190,7 @@ impl Shell {
         let clients = clients.filter(|known| to_themselves.contains(&known.address));
         self.servers.seen_as_clients.extend(clients.cloned());
         let said: Vec<String> = self.servers.seen_as_clients.iter().map(said_of).collect();
-        self.say_once(said.into_iter());
+        self.said.found(Subject::OwnClients, said);
         let fresh = std::mem::take(&mut self.servers.fresh);
         let changed = self.follow_the_servers();
         // Nobody is sent to one in maintenance, so its way is nobody's matter.
@@ -206,14 +207,21 @@ impl Shell {
             wanted = union(wanted, plumbing.needs());
         }
         if wanted == *plumbing.needs() {
+            self.said.found(Subject::Following, []);
             return false;
         }
         match follow(plumbing, &wanted) {
-            // Nothing more than could be had before.
-            Ok((changed, _)) if changed.is_empty() => return false,
-            Ok((changed, _)) => info!("the plumbing follows the servers: {}", changed.join(", ")),
+            Ok((changed, _)) => {
+                self.said.found(Subject::Following, []);
+                // Nothing more than could be had before.
+                if changed.is_empty() {
+                    return false;
+                }
+                info!("the plumbing follows the servers: {}", changed.join(", "));
+            }
             Err(error) => {
-                self.say_once(std::iter::once(format!("the plumbing cannot follow the servers: {error}")));
+                let line = format!("the plumbing cannot follow the servers: {error}");
+                self.said.found(Subject::Following, [line]);
                 return false;
             }
         }

@@ -1,6 +1,7 @@
 //! The rules one by one; `simulation` throws everything at them together.
 
 use super::*;
+use crate::signal::Signal;
 
 mod simulation;
 mod takeover;
@@ -40,7 +41,18 @@ fn generation(number: u32) -> Generation {
 }
 
 fn end(how: &str) -> End {
-    if how == "exit code 0" { End::Clean } else { End::Unclean(how.to_owned()) }
+    let unclean = match how {
+        "exit code 0" => return End::Clean,
+        "exit code 1" => Unclean::Code(1),
+        "exit code 143" => Unclean::Code(143),
+        "killed by SIGSEGV" => Unclean::Signal(Signal(11)),
+        "killed by SIGKILL" => Unclean::Signal(Signal::KILL),
+        "killed by SIGTERM" => Unclean::Signal(Signal(15)),
+        other => panic!("no test ends a process with {other}"),
+    };
+    let end = End::Unclean(unclean);
+    assert_eq!(end.to_string(), how);
+    end
 }
 
 /// A supervisor whose shell does what it is told, at once.

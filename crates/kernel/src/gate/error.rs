@@ -4,6 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::rules::About;
 use crate::modules;
 use crate::netlink::{self, BatchError};
 use crate::nft::{self, explain, is};
@@ -57,9 +58,9 @@ pub enum Error {
 }
 
 /// Anything about the table except rules that lead into a queue.
-pub(super) fn of_table(refused: BatchError) -> Error {
+pub(super) fn of_table(about: About, refused: BatchError) -> Error {
     let is_missing = is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP]);
-    if refused.step.is_some() && is_missing && refused.error.to_string().contains(": set with timeouts") {
+    if about == About::Set && is_missing {
         return Error::NoSets(refused.error);
     }
     explain(None, refused).into()

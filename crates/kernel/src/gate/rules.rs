@@ -32,7 +32,11 @@ const IPV6: u8 = 10;
 const SERVICE: u32 = 13;
 const ADDRESS4: u32 = (7 << 6) | SERVICE;
 const ADDRESS6: u32 = (8 << 6) | SERVICE;
+/// What a step is about, for the error message, and for [`about`].
 const QUEUE_RULE: &str = "rule that holds";
+
+/// The same of a set whose elements go by themselves.
+const TIMED_SET: &str = "set with timeouts";
 
 /// What becomes of a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +96,24 @@ pub(super) fn target_of_ipv4(table: &str, number: u16) -> [Step; 3] {
     [new_table(&table, TableFlags::empty()), plain(table, CLOSED), held]
 }
 
-/// Whether what was refused is a rule that leads into a queue.
-pub(super) fn is_about_queue(steps: &[Step], refused: &BatchError) -> bool {
-    refused.step.and_then(|step| steps.get(step)).is_some_and(|step| step.what == QUEUE_RULE)
+/// What was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// A rule that leads into a queue.
+    QueueRule,
+    /// A set with timeouts.
+    Set,
+    /// Anything else.
+    Other,
+}
+
+/// What the refused step is about.
+pub(super) fn about(steps: &[Step], refused: &BatchError) -> About {
+    match refused.step.and_then(|step| steps.get(step)).map(|step| step.what) {
+        Some(QUEUE_RULE) => About::QueueRule,
+        Some(TIMED_SET) => About::Set,
+        _ => About::Other,
+    }
 }
 
 fn new_set(table: &str, set: Set, id: u32) -> Step {
@@ -112,7 +131,7 @@ fn new_set(table: &str, set: Set, id: u32) -> Step {
         SetAttribute::Id(id),
     ];
     let message = NfTablesMessage::NewSet(SetMessage { attributes });
-    Step { what: "set with timeouts", message, flags: NLM_F_CREATE }
+    Step { what: TIMED_SET, message, flags: NLM_F_CREATE }
 }
 
 /// `meta nfproto ... <key> @<set> drop`, or into the queue.

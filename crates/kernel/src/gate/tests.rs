@@ -3,6 +3,7 @@ use netlink_packet_netfilter::nftables::NfTablesMessage;
 use proptest::prelude::*;
 use rustix::io::Errno;
 
+use super::rules::About;
 use super::*;
 use crate::netlink::{self, BatchError};
 use crate::nft::expressions::{queue, xt_queue};
@@ -82,8 +83,14 @@ fn what_is_refused_is_explained() {
     };
     assert!(of_queue(Errno::INVAL).contains("CONFIG_NETFILTER_NETLINK_QUEUE"));
     assert!(of_queue(Errno::PERM).contains("NET_ADMIN"));
-    assert!(matches!(error::of_table(refused("set with timeouts", Errno::NOENT)), Error::NoSets(_)));
-    assert!(matches!(error::of_table(refused("chain `input`", Errno::NOMEM)), Error::Nft(_)));
+    assert!(matches!(
+        error::of_table(About::Set, refused("set with timeouts", Errno::NOENT)),
+        Error::NoSets(_)
+    ));
+    assert!(matches!(
+        error::of_table(About::Other, refused("set with timeouts", Errno::NOENT)),
+        Error::Nft(_)
+    ));
 }
 
 /// A message of the queue, as the kernel sends it: `nlmsghdr`, `nfgenmsg`, attributes.

@@ -10,6 +10,6 @@ fn ends_are_said_in_words() {
         (15, "killed by SIGTERM"),
         (6, "killed by SIGABRT"),
     ] {
-        assert_eq!(in_words(ExitStatus::from_raw(raw)), words);
+        assert_eq!(end(ExitStatus::from_raw(raw)).to_string(), words);
     }
 }

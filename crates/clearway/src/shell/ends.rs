@@ -8,6 +8,7 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Failure, How};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::launch::Running;
@@ -52,13 +53,16 @@ impl Shell {
             tokio::spawn(async move {
                 let (words, how) = (running.words.all().await, end.to_string());
                 let configuration = running.configuration.take();
-                // Not in the loop: it looks at directories, which may hang.
-                let explained = tokio::task::spawn_blocking(move || {
-                    failure::of_an_end(&how, words, &ports, configuration.as_deref())
+                let mut unexplained =
+                    Failure::new(ExitCode::ConfigurationRefused, format!("HAProxy did not start ({end})"));
+                unexplained.words.clone_from(&words);
+                let (sender, explained) = oneshot::channel();
+                // Not in the loop: it looks at directories, which may hang. Not by tokio's threads, which panic where
+                // there can be none: what waits for these words would wait for ever.
+                thread::spawn("looking for the reason of an end", move || {
+                    let _ = sender.send(failure::of_an_end(&how, words, &ports, configuration.as_deref()));
                 });
-                let unexplained =
-                    |_| Failure::new(ExitCode::Internal, format!("HAProxy did not start ({end})"));
-                let failure = memory.blame(&end, explained.await.unwrap_or_else(unexplained));
+                let failure = memory.blame(&end, explained.await.unwrap_or(unexplained));
                 let _ = inner.send(Inner::Event(Event::LastWords { generation, failure }));
             });
         }

@@ -171,7 +171,10 @@ impl Sidecars {
             Told::Kill => (Signal::KILL, rustix::process::kill_process_group(process, Signal::KILL)),
         };
         if let Err(error) = outcome {
-            warn!("{} to the program with pid {pid}: {error}", reaper::name(signal));
+            warn!(
+                "{} to the program with pid {pid}: {error}",
+                clearway_core::signal::Signal(signal.as_raw())
+            );
         }
     }
 }

@@ -744,7 +744,8 @@ fn a_crash_while_the_next_one_is_given_the_state_waits_for_that() {
     let generation = generation(2);
     let proved = supervisor.step(Event::Proved { generation, proof: proof(21) }, now);
     assert_eq!(proved, [Action::Carry(generation)]);
-    let crashed = supervisor.step(Event::Exited { generation: Generation::FIRST, end: end("killed") }, now);
+    let crashed =
+        supervisor.step(Event::Exited { generation: Generation::FIRST, end: end("killed by SIGKILL") }, now);
     assert!(!crashed.contains(&Action::Commit(generation)), "{crashed:?}");
     let carried = supervisor.step(Event::Carried { generation, carried: Carried::default() }, now);
     assert!(carried.contains(&Action::Commit(generation)), "{carried:?}");

@@ -19,7 +19,9 @@
 //! Every few seconds the serving generation is asked (`Shell::ask_for_state`), for the case that it cannot be any more:
 //! after a crash, for a successor, for a holder.
 
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -63,6 +65,10 @@ const WAKING: [Duration; 4] = [
     Duration::from_millis(200),
     Duration::from_millis(500),
 ];
+
+/// What is asked of a new generation as a rule: what is set in advance, its state, what is different, the gate, and to
+/// wake its listeners.
+const QUESTIONS: usize = 4 + WAKING.len();
 
 /// What was known of the servers at some moment.
 #[derive(Clone, Debug)]
@@ -115,7 +121,7 @@ pub struct Carry {
     /// For which generation.
     pub generation: Generation,
     /// Our end of its private stats socket.
-    pub stats: OwnedFd,
+    pub private: Private,
     /// What its file says.
     pub configuration: Arc<Configuration>,
     /// What keeps it from accepting, if something does.
@@ -126,6 +132,36 @@ pub struct Carry {
     pub ready: Duration,
     /// Where to tell what came of it.
     pub inner: UnboundedSender<Inner>,
+}
+
+/// The private stats socket of a generation that is about to start, with connections that wait in its queue before that
+/// accepts: clients of the user's `stats socket` may fill `stats maxconn`, which counts all of them together, and a
+/// connection that is made later would wait behind them.
+#[derive(Debug)]
+pub struct Private {
+    stats: OwnedFd,
+    waiting: RefCell<Vec<UnixStream>>,
+}
+
+impl Private {
+    /// Makes the connections. Must be called before the process accepts.
+    pub fn of(stats: OwnedFd) -> Self {
+        let mut waiting: Vec<UnixStream> =
+            (0..QUESTIONS).map_while(|_| sockpair::dial(&stats).ok()).collect();
+        // The one that is accepted first is used first.
+        waiting.reverse();
+        Self { stats, waiting: RefCell::new(waiting) }
+    }
+
+    /// Asks over a connection that waits, or over a new one: there may be none left, and HAProxy may have closed it
+    /// because nothing was asked for longer than `stats timeout`.
+    fn ask<T>(&self, question: impl Fn(&UnixStream) -> Result<T, RuntimeError>) -> Result<T, Broken> {
+        let waiting = self.waiting.borrow_mut().pop();
+        match waiting.map(|connection| question(&connection)) {
+            None | Some(Err(RuntimeError::Ended { .. })) => Ok(question(&sockpair::dial(&self.stats)?)?),
+            Some(answer) => Ok(answer?),
+        }
+    }
 }
 
 /// Where the state is to be had.
@@ -241,22 +277,21 @@ impl Carry {
         while !open.is_empty() {
             let (some, rest) = open.split_at(runtime::fit(open));
             let left = until.map_or(limit, |until| until.saturating_duration_since(Instant::now()));
-            let connection = sockpair::dial(&self.stats)?;
-            answers.extend(runtime::ask_all(&connection, some, left)?);
+            answers.extend(self.private.ask(|connection| runtime::ask_all(connection, some, left))?);
             open = rest;
         }
         Ok(answers)
     }
 
     fn rows(&self, limit: Duration) -> Result<Vec<Row>, Broken> {
-        let connection = sockpair::dial(&self.stats)?;
-        Ok(Command::show_servers_state().ask(&connection, Channel::Worker, limit)?.server_rows()?)
+        let command = Command::show_servers_state();
+        self.private.ask(|connection| command.ask(connection, Channel::Worker, limit)?.server_rows())
     }
 
     fn open(&self) -> Result<(), Broken> {
         let Some(gate) = self.gate else { return Ok(()) };
-        let connection = sockpair::dial(&self.stats)?;
-        Ok(Command::set_rate_limit(gate, 0).ask(&connection, Channel::Worker, OPENING)?.done()?)
+        let command = Command::set_rate_limit(gate, 0);
+        self.private.ask(|connection| command.ask(connection, Channel::Worker, OPENING)?.done())
     }
 }
 

@@ -271,7 +271,7 @@ impl Shell {
         }
         let carry = carry::Carry {
             generation,
-            stats: stats.try_clone().ok()?,
+            private: carry::Private::of(stats.try_clone().ok()?),
             configuration: Arc::clone(&prepared.configuration),
             gate: prepared.overlay.gate,
             from: self.state_of_servers(),

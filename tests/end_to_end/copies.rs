@@ -18,6 +18,7 @@ crate::tests![
     a_copy_of_files_in_several_directories_finds_what_lies_beside_each,
     a_roll_back_finds_what_lies_beside_the_file,
     the_names_of_the_files_are_the_users_own,
+    lua_sees_the_names_of_the_files,
 ];
 
 /// An answer of HAProxy's own at this port.
@@ -189,6 +190,41 @@ fn the_names_of_the_files_are_the_users_own() -> Result<()> {
     crash(&balancer)?;
     let seen = eventually(SOON, "an answer", || page(&stage, "/").ok())?;
     ensure!(is_own(&seen), "after a crash: {seen}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// At run time, as `HAPROXY_CFGFILES` is not set before HAProxy has read all files.
+fn lua_sees_the_names_of_the_files() -> Result<()> {
+    let stage = Stage::new("luaname")?;
+    for service in ["shared", "own"] {
+        let text = format!(
+            "core.register_service(\"{service}\", \"http\", function(applet)\n  local names = os.getenv(\"HAPROXY_CFGFILES\") \
+             or \"nothing\"\n  applet:set_status(os.getenv(\"PATH\") and 200 or 500)\n  applet:add_header(\"content-length\", \
+             string.len(names))\n  applet:start_response()\n  applet:send(names)\nend)\n"
+        );
+        std::fs::write(stage.path(&format!("{service}.lua")), text)?;
+    }
+    let rules = "    http-request use-service lua.shared if { path /shared }\n    http-request use-service lua.own if { path /own }\n";
+    let (shared, own) = (stage.path("shared.lua"), stage.path("own.lua"));
+    let loads =
+        format!("global\n    lua-load {}\n    lua-load-per-thread {}\n", shared.display(), own.display());
+    stage.write(&format!("{loads}{}", site(rules)))?;
+    let mut balancer = start(&stage, &[&stage.file()])?;
+    let names = stage.file().display().to_string();
+    let both_see_it = |when: &str| {
+        for path in ["/shared", "/own"] {
+            let seen = eventually(SOON, "an answer", || page(&stage, path).ok())?;
+            ensure!(seen == names, "{path} {when}: {seen}");
+        }
+        Ok(())
+    };
+    both_see_it("at first")?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    both_see_it("after a reload")?;
+    std::fs::write(stage.file(), "nonsense\n")?;
+    crash(&balancer)?;
+    both_see_it("after a crash")?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -7,7 +7,9 @@
 //! leaves all four kinds of `default-path` alone as far as files are read with the configuration, and a second
 //! `setcap` is added to the user's. Does not write any file: the shell puts the text into a memfd.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::command_line::ChildFd;
@@ -88,6 +90,48 @@ impl Gate {
     }
 }
 
+/// Lets the Lua code of the user's files see their own names in `HAPROXY_CFGFILES`: HAProxy itself sets it after it has read
+/// the last file, to the paths on its command line, the overlay's among them. What asks `os.getenv` from then on gets the
+/// names; a script that has kept the function in a variable of its own while it was loaded does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lua {
+    /// Where [`Self::text`] is read from.
+    pub script: ChildFd,
+    /// The keywords that load it: those that the user's files use, as each has Lua states of its own.
+    pub keywords: Vec<&'static str>,
+    /// The names of the user's files, as HAProxy lists them.
+    pub names: OsString,
+}
+
+impl Lua {
+    /// What these files need; nothing if they load no Lua.
+    pub fn of(configuration: &Configuration, script: ChildFd) -> Option<Self> {
+        let global = &configuration.global;
+        let loads = [("lua-load", &global.lua_load), ("lua-load-per-thread", &global.lua_load_per_thread)];
+        let keywords: Vec<_> =
+            loads.into_iter().filter(|(_, setting)| setting.is_some()).map(|(keyword, _)| keyword).collect();
+        (!keywords.is_empty()).then(|| Self { script, keywords, names: configuration.names() })
+    }
+
+    /// The script. The names stand in it, since up to 2.6 a script gets no arguments (measured with 2.6.12).
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = b"local getenv, names = os.getenv, \"".to_vec();
+        for byte in self.names.as_bytes() {
+            // Those that would end a string of Lua, or mean something else in it.
+            match byte {
+                b'\n' => text.extend(b"\\n"),
+                b'\r' => text.extend(b"\\r"),
+                b'"' | b'\\' => text.extend([b'\\', *byte]),
+                _ => text.push(*byte),
+            }
+        }
+        text.extend(
+            b"\"\nos.getenv = function(name)\n  if name == \"HAPROXY_CFGFILES\" then return names end\n  return getenv(name)\nend\n",
+        );
+        text
+    }
+}
+
 /// The overlay of one generation. Its `Display` is the text of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlay {
@@ -104,6 +148,8 @@ pub struct Overlay {
     /// What a copy of the user's files asks for instead of `HAPROXY_CFGFILES`: their own names, as HAProxy lists them.
     /// Nothing: no copy asks for it.
     pub files: Option<PathBuf>,
+    /// The same for Lua code.
+    pub lua: Option<Lua>,
     /// Set for a generation that is to have the state of the one before.
     pub gate: Option<Gate>,
     /// Whether HAProxy may have fewer descriptors than it reserves: set where it has enough but for [`DESCRIPTORS`]. Only
@@ -135,6 +181,7 @@ impl Overlay {
             keeps,
             default_path: last_directory(configuration),
             files: names(configuration),
+            lua: None,
             gate: None,
             lenient: false,
         }
@@ -162,6 +209,14 @@ impl fmt::Display for Overlay {
         }
         if let Some(files) = &self.files {
             writeln!(f, "    setenv {USERS_FILES} {}", text(files))?;
+        }
+        if let Some(Lua { script, keywords, .. }) = &self.lua {
+            // The user's lines may stand under a condition that this HAProxy does not meet.
+            writeln!(f, "    .if feature(LUA)")?;
+            for keyword in keywords {
+                writeln!(f, "    {keyword} {}", script.path().display())?;
+            }
+            writeln!(f, "    .endif")?;
         }
         Ok(())
     }

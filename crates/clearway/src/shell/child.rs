@@ -90,6 +90,8 @@ pub struct Descriptors {
     pub master_cli: ChildFd,
     /// HAProxy's end of the pair over which it asks for its listening sockets.
     pub sockets: ChildFd,
+    /// The script that tells Lua the names of the user's files, if there is one.
+    pub lua: ChildFd,
     /// The first copy of a configuration file, if there are any; from here on all are free.
     pub copies: ChildFd,
 }
@@ -106,10 +108,10 @@ impl Descriptors {
             .collect();
         let mut free = (3..).filter(|number| !given.contains(number)).map(ChildFd);
         let mut next = || free.next().unwrap_or(ChildFd(u16::MAX));
-        let (stats, overlay, master_cli, sockets) = (next(), next(), next(), next());
+        let (stats, overlay, master_cli, sockets, lua) = (next(), next(), next(), next(), next());
         // Behind everything that was given, so that they follow one another.
-        let last = given.into_iter().max().unwrap_or_default().max(sockets.0);
-        Self { stats, overlay, master_cli, sockets, copies: ChildFd(last.saturating_add(1)) }
+        let last = given.into_iter().max().unwrap_or_default().max(lua.0);
+        Self { stats, overlay, master_cli, sockets, lua, copies: ChildFd(last.saturating_add(1)) }
     }
 }
 

@@ -20,6 +20,7 @@
 //! | O | the overlay, a sealed memfd: nothing has to be written, a read-only root will do |
 //! | M | HAProxy's end of the master CLI, which answers while a generation drains |
 //! | N | HAProxy's end of the pair over which it asks for its listening sockets, if there are any |
+//! | L | the script that tells Lua code the names of the user's files, if that loads some |
 //!
 //! The two conversations block, so each has a thread of its own that lives as long as the proof; if
 //! HAProxy dies, both see the end of their connection. Neither thread ever forks.
@@ -41,6 +42,7 @@ use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
 use clearway_haproxy::configuration::{Configuration, Lines};
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::SocketIdentity;
+use clearway_haproxy::overlay::Overlay;
 use clearway_haproxy::runtime::state::Row;
 use clearway_haproxy::runtime::{Channel, Command, ServerState};
 use clearway_haproxy::sockpair;
@@ -160,14 +162,9 @@ impl Shell {
         let (stats, stats_child) = sockpair::pair().map_err(|error| cannot("private socket", &error))?;
         let to_prove = stats.try_clone().map_err(|error| cannot("private socket", &error))?;
         let (master_cli, master_child) = sockpair::pair().map_err(|error| cannot("master CLI", &error))?;
-        let overlay = memory_file("clearway-overlay", prepared.overlay.to_string().as_bytes())
-            .map_err(|error| cannot("overlay", &error))?;
         let numbers = self.descriptors;
-        let mut descriptors = vec![
-            (numbers.stats, stats_child),
-            (numbers.overlay, overlay),
-            (numbers.master_cli, master_child),
-        ];
+        let mut descriptors = vec![(numbers.stats, stats_child), (numbers.master_cli, master_child)];
+        descriptors.extend(self.overlay(&prepared.overlay).map_err(|error| cannot("overlay", &error))?);
         let (custody, made) = (Arc::clone(&self.custody), Arc::new(std::mem::take(&mut prepared.made)));
         let left_out = prepared.left_out.clone();
         // Only the identities: to keep them must not keep a socket open that everybody else lets go.
@@ -302,6 +299,16 @@ impl Shell {
         let alone = configuration.global.noreuseport.is_some()
             || self.invocation.passed.iter().any(|word| word == "-dR");
         Beside::of(self.settings.strategy, self.serving.as_ref(), !alone)
+    }
+
+    /// The overlay, and the script that it loads, if it does.
+    fn overlay(&self, overlay: &Overlay) -> io::Result<Vec<(ChildFd, OwnedFd)>> {
+        let text = memory_file("clearway-overlay", overlay.to_string().as_bytes())?;
+        let mut files = vec![(self.descriptors.overlay, text)];
+        if let Some(lua) = &overlay.lua {
+            files.push((lua.script, memory_file("clearway-lua", &lua.text())?));
+        }
+        Ok(files)
     }
 
     /// Copies of the configuration files as descriptors of the child, and their paths there.

@@ -16,7 +16,7 @@ use clearway_haproxy::configuration::{Bind, Configuration, Programs, Setting, Tr
 use clearway_haproxy::derived::{self, Sections};
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::LocalAddress;
-use clearway_haproxy::overlay::{Capability as Kept, Gate, Overlay};
+use clearway_haproxy::overlay::{Capability as Kept, Gate, Lua, Overlay};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::interfaces;
@@ -114,6 +114,7 @@ impl Shell {
         let mut overlay = Overlay::new(self.descriptors.stats, &configuration, version, &kept);
         let carries = self.has_something_to_carry() && !configuration.stated.is_empty();
         overlay.gate = Gate::beside(&configuration).filter(|_| carries);
+        overlay.lua = Lua::of(&configuration, self.descriptors.lua);
         overlay.lenient = self.lenient == Some(generation);
         Ok(Prepared {
             files,

@@ -52,6 +52,10 @@ pub struct Global {
     pub max_conn_rate: Option<Setting>,
     /// `maxsessrate N`
     pub max_sess_rate: Option<Setting>,
+    /// `lua-load FILE`: Lua code that all threads share.
+    pub lua_load: Option<Setting>,
+    /// `lua-load-per-thread FILE` (2.4): Lua code of each thread.
+    pub lua_load_per_thread: Option<Setting>,
     /// `noreuseport`: no second socket can be bound to an address; `-dR` does the same.
     pub noreuseport: Option<Setting>,
 }
@@ -97,6 +101,8 @@ impl Global {
             "quiet" => &mut self.quiet,
             "maxconnrate" => &mut self.max_conn_rate,
             "maxsessrate" => &mut self.max_sess_rate,
+            "lua-load" => &mut self.lua_load,
+            "lua-load-per-thread" => &mut self.lua_load_per_thread,
             "noreuseport" => &mut self.noreuseport,
             _ => return None,
         })

@@ -25,3 +25,21 @@ fn says_what_is_needed_and_no_more() {
     assert!(!text(&TRANSPARENT.replace("nobody", "root"), new).contains("setcap"));
     assert!(!Overlay::new(ChildFd(5), &configuration(TRANSPARENT), new, &[]).to_string().contains("setcap"));
 }
+
+#[test]
+fn tells_lua_the_names_of_the_files_where_it_is_loaded() {
+    let lua = |text| Lua::of(&configuration(text), ChildFd(7));
+    assert_eq!(lua("global\n maxconn 10\n"), None);
+    let both = "global\n lua-load a.lua\n lua-load-per-thread b.lua\n";
+    let mut overlay = Overlay::new(ChildFd(5), &configuration(both), Version::release(2, 6, 12), &[]);
+    overlay.lua = lua(both);
+    let lines = "    .if feature(LUA)\n    lua-load /proc/self/fd/7\n    lua-load-per-thread /proc/self/fd/7\n    .endif\n";
+    assert!(overlay.to_string().ends_with(lines), "{overlay}");
+}
+
+#[test]
+fn quotes_names_for_lua() {
+    let lua = Lua { script: ChildFd(7), keywords: vec!["lua-load"], names: "a\"b\\c\nd;\u{e9}".into() };
+    let text = String::from_utf8(lua.text()).unwrap();
+    assert!(text.starts_with("local getenv, names = os.getenv, \"a\\\"b\\\\c\\nd;\u{e9}\"\n"), "{text}");
+}

@@ -134,7 +134,11 @@ fn main() {
     let trials = spread(containers, modules.into_iter().flatten().collect());
     let trials = trials.into_iter().map(|(name, test)| {
         let name = name.trim_start_matches("end_to_end::");
-        Trial::ignorable_test(name, move || completion(test())).with_ignored_flag(why_not.is_some())
+        Trial::ignorable_test(name, move || {
+            clearway_lab::process::forget_deaths();
+            completion(test())
+        })
+        .with_ignored_flag(why_not.is_some())
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
 
-pub use deaths::{Death, about_to_die, deaths};
+pub use deaths::{Death, about_to_die, deaths, forget_deaths};
 pub use facts::{Facts, catches, children, command_line, descendants, is_alive};
 
 pub(crate) use limits::{raise_descriptor_limit, restore_descriptor_limit};

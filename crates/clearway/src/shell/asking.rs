@@ -77,9 +77,10 @@ impl Shell {
         let (sender, receiver) = oneshot::channel();
         let (program, configuration) = (self.program.clone(), chosen.known.configuration.clone());
         let hangs = self.asking.is_busy();
-        self.asking.spawn("asking HAProxy for its version", move || {
+        let work = move || Answers::of(program, &configuration);
+        self.asking.spawn("asking HAProxy for its version", work, |answers| {
             // It may not be waited for any more.
-            let _ = sender.send(Answers::of(program, &configuration));
+            let _ = sender.send(answers);
         });
         let inner = self.inner.clone();
         tokio::spawn(async move {

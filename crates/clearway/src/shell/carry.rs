@@ -44,7 +44,7 @@ use super::{Inner, Outcome, Shell, thread};
 use crate::due;
 
 /// How often the serving generation is asked, so that its last state is known.
-const PACE: Duration = Duration::from_secs(3);
+const PACE: Duration = Duration::from_secs(5);
 
 /// Asking takes at most a hundredth of the time: ten thousand servers are asked more seldom.
 const SHARE: u32 = 100;

@@ -123,7 +123,8 @@ impl Running {
     /// Its master, to be looked after, once its worker is known.
     pub fn master(&self, generation: Generation) -> Option<Master> {
         let worker = self.worker.as_ref()?.pid;
-        Some(Master { generation, pid: self.pid, worker, cli: self.master_cli.try_clone().ok()? })
+        let cli = self.master_cli.try_clone().ok()?;
+        Some(Master { generation, pid: self.pid, worker, cli, heard: self.words.heard() })
     }
 
     /// Its master and its worker.

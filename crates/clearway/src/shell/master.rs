@@ -3,7 +3,7 @@
 //!
 //! The master then starts another worker from what is on disk, and tells the one that Clearway knows to finish. The sockets that
 //! the new one has are not those in custody, nobody has proved them, and a port that the file does not have any more is
-//! held and accepted on by nothing. So that is noticed within [`PACE`], the core is told which worker it is now, and makes
+//! held and accepted on by nothing. So that is noticed within [`CLOSE`] of its words ([`PACE`] without), the core is told which worker it is now, and makes
 //! it a reload of Clearway's.
 //!
 //! Which children the master has is looked at in `/proc`; only if they have changed the master is asked (`show proc`), on
@@ -13,19 +13,24 @@
 //! silenced (`quiet`).
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clearway_core::names::Generation;
 use clearway_haproxy::runtime::{Channel, Command};
 use clearway_haproxy::sockpair::{self, SockpairError};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tracing::debug;
 
 use super::{Inner, thread};
 
-/// How often the children of a master are looked at.
-const PACE: Duration = Duration::from_millis(250);
+/// How often the children of a master are looked at where it says nothing, as with `quiet`.
+const PACE: Duration = Duration::from_secs(10);
+
+/// How often, and how many times, when HAProxy has just said something: a master that reloads says so, and takes a while.
+const CLOSE: Duration = Duration::from_millis(250);
+const LOOKS: u32 = 12;
 
 /// How long an answer may take. It is asked again then.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -41,6 +46,8 @@ pub struct Master {
     pub worker: u32,
     /// Our end of its CLI.
     pub cli: OwnedFd,
+    /// Notified whenever it or its worker says something.
+    pub heard: Arc<Notify>,
 }
 
 /// What came of a question.
@@ -57,8 +64,16 @@ impl Master {
     /// Looks after it until it has ended, and tells when it has replaced its worker.
     pub async fn watch(mut self, inner: UnboundedSender<Inner>) {
         let mut seen = children(self.pid);
+        let mut looks = LOOKS;
         loop {
-            tokio::time::sleep(PACE).await;
+            let pace = if looks > 0 { CLOSE } else { PACE };
+            tokio::select! {
+                () = tokio::time::sleep(pace) => looks = looks.saturating_sub(1),
+                () = self.heard.notified(), if looks == 0 => {
+                    looks = LOOKS;
+                    continue;
+                }
+            }
             let now = children(self.pid);
             if now == seen {
                 // Without a list in `/proc` nothing is ever noticed, and the end is not seen either.

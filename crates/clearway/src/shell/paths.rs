@@ -25,10 +25,14 @@ pub fn look(looking: &Single, custody: &Custody) -> Option<oneshot::Receiver<Vec
         return None;
     }
     let (sender, receiver) = oneshot::channel();
-    let begun = looking.spawn("looking at the paths of Unix sockets", move || {
-        // Nobody may wait for it any more.
-        let _ = sender.send(paths::moved(&sockets));
-    });
+    let begun = looking.spawn(
+        "looking at the paths of Unix sockets",
+        move || paths::moved(&sockets),
+        |moved| {
+            // It may not be waited for any more.
+            let _ = sender.send(moved);
+        },
+    );
     begun.then_some(receiver)
 }
 

@@ -94,10 +94,14 @@ impl Shell {
         let (sender, receiver) = oneshot::channel();
         let invocation = self.invocation.clone();
         let hangs = self.reading.is_busy();
-        self.reading.spawn("reading the configuration", move || {
-            // Nobody may wait for it any more.
-            let _ = sender.send(Known::read(&invocation));
-        });
+        self.reading.spawn(
+            "reading the configuration",
+            move || Known::read(&invocation),
+            |read| {
+                // It may not be waited for any more.
+                let _ = sender.send(read);
+            },
+        );
         let limit = match source {
             Source::Disk => READING,
             Source::Served(_) => COPY_AFTER,
@@ -209,11 +213,15 @@ pub fn compare(comparing: &Single, known: &Arc<Imprint>, invocation: &Invocation
     loop {
         let (sender, receiver) = mpsc::channel();
         let (known, invocation) = (Arc::clone(known), invocation.clone());
-        let work = move || {
-            // Nobody may wait for it any more.
-            let _ = sender.send(known.drift(&invocation));
-        };
-        let begun = comparing.spawn("comparing the configuration with what is on disk", work);
+        let what = "comparing the configuration with what is on disk";
+        let begun = comparing.spawn(
+            what,
+            move || known.drift(&invocation),
+            move |drift| {
+                // It may not be waited for any more.
+                let _ = sender.send(drift);
+            },
+        );
         let left = until.saturating_duration_since(Instant::now());
         if begun && let Ok(drift) = receiver.recv_timeout(left) {
             return drift;

@@ -27,15 +27,22 @@ impl Single {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Does it beside the loop; false if it is still under way, or there can be no thread.
-    pub fn spawn(&self, what: &str, work: impl FnOnce() + Send + 'static) -> bool {
+    /// Does it beside the loop, and tells what came of it when it is not under way any more: what hears that may begin the
+    /// next one. False if it is still under way, or there can be no thread.
+    pub fn spawn<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+        tell: impl FnOnce(T) + Send + 'static,
+    ) -> bool {
         if self.0.swap(true, Ordering::AcqRel) {
             return false;
         }
         let busy = Busy(Arc::clone(&self.0));
         spawn(what, move || {
-            let _busy = busy;
-            work();
+            let outcome = work();
+            drop(busy);
+            tell(outcome);
         })
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::pipe::PipeFlags;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::output;
@@ -28,6 +29,7 @@ const REST: Duration = Duration::from_millis(500);
 pub struct Words {
     lines: Arc<Mutex<Lines>>,
     task: JoinHandle<()>,
+    heard: Arc<Notify>,
     /// What it calls files that have another name for people.
     names: Vec<(String, String)>,
 }
@@ -47,8 +49,14 @@ impl Words {
         let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let pipe = Receiver::from_owned_fd(ours)?;
         let lines = Arc::new(Mutex::new(Lines::default()));
-        let task = tokio::spawn(pass_on(pipe, Arc::clone(&lines)));
-        Ok((Self { lines, task, names }, theirs))
+        let heard = Arc::new(Notify::new());
+        let task = tokio::spawn(pass_on(pipe, Arc::clone(&lines), Arc::clone(&heard)));
+        Ok((Self { lines, task, heard, names }, theirs))
+    }
+
+    /// Notified whenever something is said.
+    pub fn heard(&self) -> Arc<Notify> {
+        Arc::clone(&self.heard)
     }
 
     /// Everything that was said by the end; somebody else who has the pipe is not waited for long.
@@ -76,7 +84,7 @@ fn renamed(line: &str, names: &[(String, String)]) -> String {
     line
 }
 
-async fn pass_on(mut pipe: Receiver, lines: Arc<Mutex<Lines>>) {
+async fn pass_on(mut pipe: Receiver, lines: Arc<Mutex<Lines>>, heard: Arc<Notify>) {
     let mut buffer = vec![0; 8192];
     loop {
         match pipe.read(&mut buffer).await {
@@ -85,6 +93,7 @@ async fn pass_on(mut pipe: Receiver, lines: Arc<Mutex<Lines>>) {
                 let bytes = &buffer[..length];
                 output::to_stderr(bytes);
                 lines.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+                heard.notify_one();
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return,

@@ -1,6 +1,7 @@
 //! When processes were killed: what was lost at another moment was not theirs.
 //!
-//! Each thread keeps the deaths that it has caused itself, and a test is one thread. A death takes time, on busy
+//! Each thread keeps the deaths that it has caused itself, and a test is one thread, which begins with [`forget_deaths`]: the
+//! threads of a test run serve one test after another. A death takes time, on busy
 //! processors a long one, and so does that of a HAProxy whose master was killed: it lasts from just before the signal to
 //! the end of the last of these processes.
 
@@ -35,6 +36,11 @@ impl Death {
 /// The deaths that this thread has caused, in order.
 pub fn deaths() -> Vec<Death> {
     DEATHS.with_borrow(Clone::clone)
+}
+
+/// Forgets what an earlier test of this thread has killed.
+pub fn forget_deaths() {
+    DEATHS.with_borrow_mut(Vec::clear);
 }
 
 /// Notes that this process is about to be killed, and follows its end and that of its descendants.

@@ -206,18 +206,17 @@ impl Carry {
         let age_of = |snapshot: &Snapshot| snapshot.taken.elapsed().as_secs();
         let age = from.last.as_ref().filter(|_| asked.is_none()).map(age_of);
         let snapshot = asked.or(from.last);
-        if let Some(snapshot) = &snapshot {
-            let advance = carry::in_advance(&snapshot.servers, &self.configuration.stated);
-            // It has not begun to answer: this waits for that. If it has died, that is seen elsewhere.
-            if let Err(error) = self.give(&advance, self.ready) {
-                debug!("setting the state of servers in advance: {error}");
-            }
+        let in_advance = |known: &Snapshot| carry::in_advance(&known.servers, &self.configuration.stated);
+        let advance = snapshot.as_ref().map(in_advance).unwrap_or_default();
+        // It has not begun to answer: this waits for that. If it has died, that is seen elsewhere.
+        if let Err(error) = self.give(&advance, self.ready) {
+            debug!("setting the state of servers in advance: {error}");
         }
         if go.recv().is_err() {
             return;
         }
         let generation = self.generation;
-        let carried = snapshot.map(|snapshot| self.carry(&snapshot, age)).unwrap_or_default();
+        let carried = snapshot.map(|snapshot| self.carry(&snapshot, age, &advance)).unwrap_or_default();
         let event = match self.open() {
             Ok(()) => Event::Carried { generation, carried },
             Err(error) => {
@@ -238,20 +237,19 @@ impl Carry {
         }
     }
 
-    /// What is different is set.
-    fn carry(&self, snapshot: &Snapshot, age_seconds: Option<u64>) -> Carried {
+    /// What is different is set, but for what was set in advance.
+    fn carry(&self, snapshot: &Snapshot, age_seconds: Option<u64>, advance: &[Order]) -> Carried {
         let until = Instant::now() + SETTING;
         let rows = match self.rows(SETTING) {
             Ok(rows) => rows,
             Err(error) => return Carried::failed(format!("the state of the servers: {error}")),
         };
-        let begun = carry::in_advance(&snapshot.servers, &self.configuration.stated);
         let plan = carry::plan(&snapshot.servers, &self.configuration.stated, &rows);
         let mut carried = Carried { left: plan.left, age_seconds, ..Carried::default() };
         // What was set in advance and is as it is to be.
         let open: std::collections::HashSet<&str> =
             plan.orders.iter().map(|one| one.command.as_str()).collect();
-        let in_advance = begun.iter().filter(|one| !open.contains(one.command.as_str()));
+        let in_advance = advance.iter().filter(|one| !open.contains(one.command.as_str()));
         carried.set.extend(in_advance.map(said));
         let left = until.saturating_duration_since(Instant::now());
         match self.give(&plan.orders, left) {

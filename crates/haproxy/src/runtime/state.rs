@@ -208,14 +208,11 @@ pub struct Remembered {
 impl Remembered {
     /// The state as HAProxy told it, of a generation with such a file.
     pub fn of(rows: Vec<Row>, stated: &StatedServers) -> Self {
-        let facts = |row: &Row| stated.find(&row.proxy, &row.name).map(|stated| stated.facts.clone());
-        Self {
-            servers: rows
-                .into_iter()
-                .map(|row| (facts(&row), row))
-                .map(|(facts, row)| (row, facts))
-                .collect(),
-        }
+        let with_facts = |row: Row| {
+            let facts = stated.find(&row.proxy, &row.name).map(|stated| stated.facts.clone());
+            (row, facts)
+        };
+        Self { servers: rows.into_iter().map(with_facts).collect() }
     }
 
     /// How many get no requests.

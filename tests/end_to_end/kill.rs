@@ -92,7 +92,7 @@ const BESIDE: [&str; 10] = [
     "hears Servers",
     "hears Canary",
     "takes TimePassed",
-    "hears Notices",
+    "hears Strangers",
     "hears Event Exited",
     "hears Event LastWords",
     "hears DrainAgain",

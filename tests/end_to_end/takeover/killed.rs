@@ -74,7 +74,7 @@ const NEW_LEFT: &[&str] = &["hears Takeover PredecessorGone", "takes Predecessor
 /// What may come at any time and has no place in a takeover.
 const BESIDE: &[&str] = &[
     "takes TimePassed",
-    "hears Notices",
+    "hears Strangers",
     "hears Servers",
     "hears State",
     "hears Event Carried",

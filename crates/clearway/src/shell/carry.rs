@@ -23,7 +23,7 @@ use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
@@ -111,7 +111,7 @@ impl Last {
     }
 }
 
-/// Lets the thread of a generation go on when it has proved itself. Dropped, it ends that thread.
+/// Lets the thread of a generation go on when it has proved itself. Dropped, it ends that thread, at any time.
 #[derive(Debug)]
 pub struct Go(Sender<()>);
 
@@ -232,7 +232,11 @@ impl Carry {
         // A thread of HAProxy that looked at the limit just before it was lifted may have stopped its listener just
         // after all listeners were woken, for a second (`listener_accept`): woken again, it accepts at once.
         for pause in WAKING.iter().filter(|_| opened && self.gate.is_some()) {
-            std::thread::sleep(*pause);
+            // Not any more when it drains: a connection to it would keep it from ending, and what comes to a socket that
+            // only it has meanwhile (UDP) would be lost.
+            if go.recv_timeout(*pause) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
             let _ = self.open();
         }
     }
@@ -309,7 +313,12 @@ enum Broken {
 impl Running {
     /// It has proved itself: the thread that carries the state over goes on. False if there is none.
     pub fn go_on_carrying(&mut self) -> bool {
-        self.carry.take().is_some_and(|Go(go)| go.send(()).is_ok())
+        self.carry.as_ref().is_some_and(|Go(go)| go.send(()).is_ok())
+    }
+
+    /// It drains: the thread that carries the state over ends, and its connections with it.
+    pub fn end_carrying(&mut self) {
+        self.carry = None;
     }
 }
 

@@ -93,6 +93,7 @@ impl Shell {
     pub(super) fn drain(&mut self, generation: Generation) {
         self.serves_no_more(generation);
         self.redirection.drain(generation);
+        self.running.get_mut(&generation).into_iter().for_each(Running::end_carrying);
         self.signal_drain(generation);
         if self.running.get(&generation).is_some_and(|running| running.worker.is_none()) {
             let inner = self.inner.clone();

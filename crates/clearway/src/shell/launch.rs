@@ -143,7 +143,7 @@ impl Running {
     pub fn give_up(&mut self) {
         self.settle();
         self.proved = None;
-        self.carry = None;
+        self.end_carrying();
     }
 
     /// Ends the handing over of sockets, whether it was used or not.

@@ -36,12 +36,21 @@ pub enum Wish {
     /// Does a generation serve?
     Health(oneshot::Sender<bool>),
     /// Reload, and tell what came of it.
-    Reload(oneshot::Sender<Answer>),
+    Reload(oneshot::Sender<Answered>),
     /// Stop.
     Drain {
         /// A holder lets go at once.
         release: bool,
     },
+}
+
+/// What came of a reload, for what asked for it.
+#[derive(Debug)]
+pub struct Answered {
+    /// As the core says it.
+    pub answer: Answer,
+    /// Files that were replaced where this container cannot see it, each with what mends it: the former ones were read.
+    pub not_read: Vec<String>,
 }
 
 /// Where wishes go.
@@ -140,7 +149,8 @@ async fn reload(State(wishes): State<Wishes>) -> Result<Response, Unavailable> {
     let (sender, receiver) = oneshot::channel();
     wishes.send(Wish::Reload(sender)).await.map_err(|_| ending())?;
     let answer = receiver.await.map_err(|_| ending())?;
-    let status = if matches!(answer, Answer::Serving { .. }) { StatusCode::OK } else { StatusCode::CONFLICT };
+    let status =
+        if matches!(answer.answer, Answer::Serving { .. }) { StatusCode::OK } else { StatusCode::CONFLICT };
     Ok((status, Json(api::Reloaded::from(answer))).into_response())
 }
 

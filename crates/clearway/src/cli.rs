@@ -26,6 +26,15 @@ pub enum Release {
     AtOnce,
 }
 
+/// How much `status` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// All that is known.
+    All,
+    /// Whether anything is wrong, for monitoring.
+    Check,
+}
+
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub enum Order {
@@ -34,7 +43,7 @@ pub enum Order {
     /// Reload the running instance and wait for what came of it.
     Reload(Target),
     /// Tell how the running instance is.
-    Status(Target),
+    Status(Target, Depth),
     /// Tell by the exit code whether the running instance serves.
     Health(Target),
     /// Stop the running instance and wait until it has drained; a holder lets go in a while, or at once.
@@ -60,6 +69,10 @@ pub fn command() -> Command {
         .long("release")
         .action(ArgAction::SetTrue)
         .help("A holder (`clearway hold`) closes the listening sockets at once, too");
+    let check = Arg::new("check").long("check").action(ArgAction::SetTrue).help(
+        "For monitoring: one line, and exit with 0 if all is well, with 2 after a reload that failed or a crash, with drift \
+         of the files, strangers on the ports or no way back, with 3 if nothing serves",
+    );
     let haproxy = Arg::new("haproxy")
         .value_name("HAPROXY ARGUMENTS")
         .num_args(0..)
@@ -86,10 +99,10 @@ pub fn command() -> Command {
             "reload",
             "Take the configuration anew; waits, and says what came of it",
         )))
-        .subcommand(with_target(sub(
-            "status",
-            "Say which generations there are and how the last reload went",
-        )))
+        .subcommand(
+            with_target(sub("status", "Say which generations there are and how the last reload went"))
+                .arg(check),
+        )
         .subcommand(with_target(sub(
             "health",
             "Exit with 0 while HAProxy serves: for HEALTHCHECK and probes",
@@ -196,7 +209,8 @@ pub fn parse(
     Ok(match name {
         "run" => Order::Run(settings, haproxy()),
         "reload" => Order::Reload(target(settings)),
-        "status" => Order::Status(target(settings)),
+        "status" if matches.get_flag("check") => Order::Status(target(settings), Depth::Check),
+        "status" => Order::Status(target(settings), Depth::All),
         "health" => Order::Health(target(settings)),
         "drain" if matches.get_flag("release") => Order::Drain(target(settings), Release::AtOnce),
         "drain" => Order::Drain(target(settings), Release::Later),

@@ -30,7 +30,7 @@ pub fn follow(order: Order) -> ExitCode {
     let outcome = match order {
         Order::Run(settings, arguments) => return run::run(settings, arguments),
         Order::Reload(target) => in_runtime(reload(target)),
-        Order::Status(target) => in_runtime(status::status(target)),
+        Order::Status(target, depth) => in_runtime(status::status(target, depth)),
         Order::Health(target) => in_runtime(health(target)),
         Order::Drain(target, release) => in_runtime(drain::drain(target, release)),
         Order::Hold(target) => hold::hold(&target.settings),
@@ -82,7 +82,16 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
         crate::say!("{}", String::from_utf8_lossy(&body));
     } else {
         match &answer {
-            api::Reloaded::Serving { generation, worker, adopted, fresh, unclaimed, moved, carried } => {
+            api::Reloaded::Serving {
+                generation,
+                worker,
+                adopted,
+                fresh,
+                unclaimed,
+                moved,
+                carried,
+                not_read,
+            } => {
                 let others = moved.iter().filter(|one| one.by != Means::Handoff).count();
                 let others = if others > 0 { format!(", {others} moved") } else { String::new() };
                 crate::say!(
@@ -91,6 +100,9 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
                 let (twice, gone): (Vec<_>, Vec<_>) =
                     unclaimed.iter().cloned().partition(|address| fresh.contains(address));
                 let new: Vec<_> = fresh.iter().filter(|address| !twice.contains(address)).cloned().collect();
+                for line in not_read {
+                    crate::say!("NOT READ: {line}");
+                }
                 list("newly bound", &new);
                 list("no longer bound", &gone);
                 for (means, addresses) in by_means(moved) {

@@ -10,6 +10,7 @@ use clearway_core::exit::ExitCode;
 
 mod admin;
 mod cli;
+mod clock;
 mod command;
 mod due;
 mod entry;

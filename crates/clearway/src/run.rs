@@ -260,7 +260,8 @@ impl Clearway {
     fn take_wish(&mut self, wish: Wish) -> Option<ExitCode> {
         match wish {
             Wish::Status(sender) => {
-                self.shell.answer_status(api::Status::of(self.core.status(self.now())), sender);
+                let now = self.now();
+                self.shell.answer_status(api::Status::of(self.core.status(now), now), sender);
                 None
             }
             Wish::Health(sender) => {

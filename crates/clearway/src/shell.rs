@@ -14,7 +14,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Action, Answer, Event, Failure, Proof, Report, RequestId, Source};
+use clearway_core::supervisor::{Action, Event, Failure, Proof, Report, RequestId, Source};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::getsocks::ReceivedSocket;
@@ -26,6 +26,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use crate::admin::Answered;
 use crate::admin::place::Place;
 use crate::obstacles::Obstacle;
 use crate::systemd::Systemd;
@@ -50,6 +51,7 @@ mod keeper;
 mod launch;
 mod master;
 mod memory;
+mod named;
 mod neighbours;
 mod paths;
 mod prepare;
@@ -79,6 +81,7 @@ use custody::Custody;
 use foreign::Others;
 use launch::Running;
 use memory::Memory;
+use named::Named;
 use neighbours::Ours;
 use prepare::Prepared;
 use reading::{Chosen, Known};
@@ -216,7 +219,7 @@ pub struct Shell {
     /// The programs of `program` sections.
     sidecars: Sidecars,
     plumbing: Option<Plumbing>,
-    waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
+    waiting: HashMap<RequestId, oneshot::Sender<Answered>>,
     requests: u64,
     said: Said,
     /// The limit of open files that Clearway was given, for its children.
@@ -225,6 +228,12 @@ pub struct Shell {
     memory: Memory,
     /// What the serving generation was started from.
     imprint: Option<Arc<Imprint>>,
+    /// What its files name, as that was seen then.
+    named: Option<Arc<Named>>,
+    /// The same for the files that a configuration names.
+    naming: thread::Single,
+    /// What the last generation has not read of what is on the host, each with what mends it.
+    not_read: Vec<String>,
     /// To whom clients are brought, until it is committed or not.
     switch: Option<Switch>,
     /// What tells the thread that does so that it need not any more, and for whom; until that is committed or not.
@@ -296,6 +305,9 @@ impl Shell {
             open_files: child::raise_open_files(),
             memory: Memory::watch(),
             imprint: None,
+            named: None,
+            naming: thread::Single::default(),
+            not_read: Vec::new(),
             switch: None,
             switching: None,
             kept_by_predecessor: None,
@@ -388,7 +400,7 @@ impl Shell {
             Action::Answer(request, answer) => {
                 if let Some(sender) = self.waiting.remove(&request) {
                     // Whoever asked may have gone.
-                    let _ = sender.send(answer);
+                    let _ = sender.send(Answered { answer, not_read: self.not_read.clone() });
                 }
             }
             Action::Report(report) => log::report(&report),
@@ -404,6 +416,7 @@ impl Shell {
         let ways = running.private.as_ref().map(|private| private.ways.clone());
         let proved = running.proved.take();
         self.imprint = Some(Arc::clone(&running.imprint));
+        self.named.clone_from(&running.named);
         let predecessor_knows = self.committed.is_some();
         self.switching.take_if(|(one, _)| *one == generation);
         // Before anything is closed that clients may still be sent to.
@@ -538,7 +551,7 @@ impl Shell {
                 event
             }
             Inner::Read { generation, source, read } => self.take_read(generation, source, read),
-            Inner::Followed(chosen) => self.ask(chosen),
+            Inner::Followed(chosen) => self.followed(chosen),
             Inner::Asked { chosen, answers } => self.prepare_generation(chosen, answers),
             Inner::Answered { generation, worker } => {
                 if let Some(running) = self.running.get_mut(&generation) {

@@ -42,7 +42,7 @@ use tracing::{debug, info, warn};
 mod hints;
 mod look;
 mod paths;
-mod seen;
+pub mod seen;
 
 use crate::due;
 use crate::shell::thread;

@@ -10,9 +10,9 @@
 pub enum ExitCode {
     /// Done; for `run`: stopped as asked, drained or ended, nothing left behind.
     Done = 0,
-    /// A finding of `check` or `doctor` needs attention, although everything was examined.
+    /// A finding of `check`, `doctor` or `status --check` needs attention, although everything was examined.
     Findings = 2,
-    /// `health`: no generation serves.
+    /// `health` and `status --check`: no generation serves.
     NotServing = 3,
     /// A flag, a setting or an argument is wrong.
     Usage = 64,
@@ -75,8 +75,8 @@ impl ExitCode {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done; for `run`: stopped as asked, and nothing is left behind",
-            Self::Findings => "`check` or `doctor` found something that needs attention",
-            Self::NotServing => "`health`: HAProxy does not serve at the moment",
+            Self::Findings => "`check`, `doctor` or `status --check` found something that needs attention",
+            Self::NotServing => "`health`, `status --check`: HAProxy does not serve at the moment",
             Self::Usage => "a flag, a setting or an argument is wrong",
             Self::ConfigurationRefused => "HAProxy refused the configuration",
             Self::ConfigurationUnreadable => "the configuration is missing or cannot be read",

@@ -62,7 +62,7 @@ pub use event::{
     Source, Survey, Unclean,
 };
 pub use report::{Cut, Next, Over, Report, Severity};
-pub use status::{Attempted, GenerationStatus, LifePhase, Phase, Status};
+pub use status::{Attempted, Cause, Crash, Crashes, GenerationStatus, LifePhase, Phase, Status};
 pub use turn::Turn;
 
 use attempt::Attempt;
@@ -182,6 +182,7 @@ pub struct Supervisor {
     /// Crashes in a row, each before [`PROVEN_AGE`].
     young_deaths: u32,
     first_life: FirstLife,
+    crashes: Crashes,
     stop: Option<Stop>,
     /// Who has asked for a stop, and when it begins: until then everything goes on, but probes are told no.
     announced: Option<(Asker, Duration)>,
@@ -212,6 +213,7 @@ impl Supervisor {
             cuts: Cuts::default(),
             young_deaths: 0,
             first_life: FirstLife::Awaited { deaths: 0 },
+            crashes: Crashes::default(),
             stop: None,
             announced: None,
             role: Role::Alone,
@@ -355,6 +357,7 @@ impl Supervisor {
             self.good = Some(configuration);
         }
         let how = end.to_string();
+        self.crashes.count(generation, &how, now);
         if let Some(attempt) = &self.attempt {
             let next = Next::Starting(attempt.generation);
             todo.push(Action::Report(Report::Crashed { generation, how, next }));

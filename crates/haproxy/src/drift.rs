@@ -2,7 +2,8 @@
 //!
 //! An [`Imprint`] of what a generation was started from is small, however large the files are: a digest of each,
 //! and from where single files are mounted. [`Imprint::drift`] reads the files once more and tells what is
-//! different. What the configuration refers to (certificates, maps) is not looked at.
+//! different. What the configuration names (certificates, maps) is told by the crate that watches it, as
+//! [`Drift::named`].
 //!
 //! A container that has a single *file* mounted goes on seeing that file after somebody has replaced it on the
 //! host, which is what most editors do, and no reload sees the new one (docker-library/haproxy#253). The kernel
@@ -18,7 +19,7 @@ use crate::configuration::{Configuration, SourceFile};
 
 mod mounts;
 
-pub use mounts::FileMount;
+pub use mounts::{FileMount, Mounts};
 
 /// 64 bits that tell contents apart. Against accidents, not against somebody who writes the files: he may make
 /// any content he likes run anyway.
@@ -38,7 +39,7 @@ impl Digest {
 #[derive(Clone, Debug, Default)]
 pub struct Imprint {
     files: BTreeMap<PathBuf, Digest>,
-    mounts: Vec<FileMount>,
+    mounts: Mounts,
 }
 
 /// What is different on disk.
@@ -46,6 +47,8 @@ pub struct Imprint {
 pub struct Drift {
     /// The files that HAProxy would read now, beside those that it has read.
     pub files: Files,
+    /// The files that those name: certificates, maps, and so on.
+    pub named: Vec<Difference>,
     /// Files that were replaced on the host, where this container cannot see it.
     pub replaced: Vec<FileMount>,
 }
@@ -82,24 +85,32 @@ impl Imprint {
     pub fn of(files: &[SourceFile]) -> Self {
         Self {
             files: files.iter().map(|file| (file.name.clone(), Digest::of(&file.bytes))).collect(),
-            mounts: FileMount::of(files.iter().map(|file| &*file.path)),
+            mounts: Mounts::of(files.iter().map(|file| &*file.path)),
         }
     }
 
-    /// The single files that were mounted when they were read.
-    pub fn mounts(&self) -> &[FileMount] {
-        &self.mounts
+    /// The same, read for a later generation in the same process. What was replaced before that is replaced still.
+    #[must_use]
+    pub fn following(self, former: &Self) -> Self {
+        Self { mounts: self.mounts.following(&former.mounts), ..self }
+    }
+
+    /// Files that were replaced on the host before they were read, so that the former ones were; `former` is what was read
+    /// before, if anything was.
+    pub fn replaced_since(&self, former: &Self) -> Vec<FileMount> {
+        former.mounts.replaced(&self.mounts)
     }
 
     /// Reads the files that the command line names and compares.
     pub fn drift(&self, invocation: &Invocation) -> Drift {
-        match Configuration::sources(invocation) {
+        let (files, replaced) = match Configuration::sources(invocation) {
             Ok(now) => {
                 let now = Self::of(&now);
-                Drift { files: self.compare(&now), replaced: self.replaced(&now.mounts) }
+                (self.compare(&now), self.mounts.replaced(&now.mounts))
             }
-            Err(error) => Drift { files: Files::Unreadable(error.to_string()), replaced: Vec::new() },
-        }
+            Err(error) => (Files::Unreadable(error.to_string()), Vec::new()),
+        };
+        Drift { files, named: Vec::new(), replaced }
     }
 
     fn compare(&self, now: &Self) -> Files {
@@ -112,33 +123,44 @@ impl Imprint {
         let differences: Vec<Difference> = appeared.chain(gone).collect();
         if differences.is_empty() { Files::Same } else { Files::Changed(differences) }
     }
+}
 
-    /// A file that was only renamed (an editor's backup) is not marked as deleted, but has another name.
-    fn replaced(&self, now: &[FileMount]) -> Vec<FileMount> {
-        let elsewhere = |mount: &FileMount| {
-            self.mounts.iter().any(|before| before.point == mount.point && before.source != mount.source)
-        };
-        now.iter().filter(|mount| mount.deleted || elsewhere(mount)).cloned().collect()
+impl Drift {
+    /// Whether what runs is what a reload would read.
+    pub fn is_none(&self) -> bool {
+        self.files == Files::Same && self.named.is_empty() && self.replaced.is_empty()
     }
 }
 
+/// How many files a line names.
+const NAMED: usize = 5;
+
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.files {
-            Files::Same if self.replaced.is_empty() => f.write_str("the files are those that run")?,
-            Files::Same => {}
-            Files::Changed(differences) => {
-                f.write_str("not yet loaded: ")?;
-                for (index, difference) in differences.iter().enumerate() {
-                    write!(f, "{}{difference}", if index > 0 { ", " } else { "" })?;
-                }
-            }
-            Files::Unreadable(why) => f.write_str(why)?,
+        let differences = match &self.files {
+            Files::Changed(differences) => differences.as_slice(),
+            Files::Same | Files::Unreadable(_) => &[],
+        };
+        let differences: Vec<String> =
+            differences.iter().chain(&self.named).map(Difference::to_string).collect();
+        let mut parts = Vec::new();
+        if let Files::Unreadable(why) = &self.files {
+            parts.push(why.clone());
         }
-        let before = if self.files == Files::Same { "" } else { "; " };
-        match self.replaced.first() {
-            None => Ok(()),
-            Some(mount) => write!(f, "{before}{}", mount.replaced()),
+        if let [first, ..] = self.replaced.as_slice() {
+            parts.push(first.replaced());
+        }
+        if !differences.is_empty() {
+            let more = match differences.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let named: Vec<String> = differences.into_iter().take(NAMED).collect();
+            parts.insert(0, format!("not yet loaded: {}{more}", named.join(", ")));
+        }
+        match parts.as_slice() {
+            [] => f.write_str("the files are those that run"),
+            parts => f.write_str(&parts.join("; ")),
         }
     }
 }

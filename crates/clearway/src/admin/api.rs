@@ -1,13 +1,17 @@
 //! What goes over the admin socket. Fields are only ever added; a reader ignores what it does not know.
 
+use std::time::Duration;
+
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::{Moved, Strategy};
-use clearway_core::supervisor::{Answer, Carried, Failure, LifePhase, Phase};
+use clearway_core::supervisor::{Answer, Carried, Cause, Failure, LifePhase, Phase};
 use clearway_kernel::canary::Verdict;
 use clearway_kernel::plumbing;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::Answered;
+use crate::clock;
 use crate::obstacles::Obstacle;
 
 /// Answer to `GET /status`.
@@ -30,8 +34,17 @@ pub struct Status {
     pub programs: Vec<ProgramStatus>,
     /// How the last start or reload went.
     pub last_attempt: Option<LastAttempt>,
-    /// Crashes of HAProxy in a row.
+    /// Deaths and failed starts of HAProxy in a row, since it last served for a second.
     pub crashes_in_a_row: u32,
+    /// How many generations that served have ended although nobody asked them to, since Clearway began.
+    #[serde(default)]
+    pub crashes: u32,
+    /// Of these, how many since a reload was asked for that took.
+    #[serde(default)]
+    pub crashes_since_reload: u32,
+    /// The last one.
+    #[serde(default)]
+    pub last_crash: Option<Crash>,
     /// How clients come to a new generation.
     #[serde(default)]
     pub strategy: Strategy,
@@ -164,6 +177,30 @@ pub struct LastAttempt {
     pub carried: Carried,
     /// Since it was decided.
     pub seconds_ago: u64,
+    /// Why there was one.
+    #[serde(default = "unknown")]
+    pub cause: Cause,
+    /// When it was decided, in UTC.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
+/// One of an earlier version says nothing of it.
+fn unknown() -> Cause {
+    Cause::Unknown
+}
+
+/// The end of a generation that served, although nobody asked it to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crash {
+    /// Which.
+    pub generation: u32,
+    /// Its exit code or signal, in words.
+    pub how: String,
+    /// Since then.
+    pub seconds_ago: u64,
+    /// When it was, in UTC.
+    pub at: String,
 }
 
 /// Why something did not take.
@@ -208,6 +245,10 @@ pub enum Reloaded {
         /// What it has of the state of the servers.
         #[serde(default)]
         carried: Carried,
+        /// Files of which nothing new was read, because they were replaced on the host, where this container cannot see
+        /// it; each with what mends it.
+        #[serde(default)]
+        not_read: Vec<String>,
     },
     /// It did not take; the former generation serves on.
     Refused(Refused),
@@ -226,8 +267,8 @@ impl Reloaded {
     }
 }
 
-impl From<Answer> for Reloaded {
-    fn from(answer: Answer) -> Self {
+impl From<Answered> for Reloaded {
+    fn from(Answered { answer, not_read }: Answered) -> Self {
         match answer {
             Answer::Serving { generation, proof, moved, carried } => Self::Serving {
                 generation: generation.number(),
@@ -237,16 +278,21 @@ impl From<Answer> for Reloaded {
                 fresh: proof.fresh,
                 unclaimed: proof.unclaimed,
                 carried,
+                not_read,
             },
-            Answer::Refused(failure) => Self::Refused(failure.into()),
+            Answer::Refused(mut failure) => {
+                failure.hints.extend(not_read);
+                Self::Refused(failure.into())
+            }
             Answer::Stopping => Self::Stopping,
         }
     }
 }
 
 impl Status {
-    /// Puts together what the core and the shell know.
-    pub fn of(core: clearway_core::supervisor::Status) -> Self {
+    /// What the core knows, as long as this after Clearway began.
+    pub fn of(core: clearway_core::supervisor::Status, now: Duration) -> Self {
+        let ago = |at: Duration| now.saturating_sub(at);
         let generations = core.generations.into_iter().map(|one| GenerationStatus {
             generation: one.generation.number(),
             state: one.state,
@@ -277,9 +323,19 @@ impl Status {
                 failure: last.failure.map(Refused::from),
                 moved: last.moved,
                 carried: last.carried,
-                seconds_ago: last.seconds_ago,
+                seconds_ago: ago(last.at).as_secs(),
+                cause: last.cause,
+                at: Some(clock::at(ago(last.at))),
             }),
             crashes_in_a_row: core.crashes_in_a_row,
+            crashes: core.crashes.total,
+            crashes_since_reload: core.crashes.since_reload,
+            last_crash: core.crashes.last.map(|last| Crash {
+                generation: last.generation.number(),
+                how: last.how,
+                seconds_ago: ago(last.at).as_secs(),
+                at: clock::at(ago(last.at)),
+            }),
             strategy: Strategy::default(),
             redirected: Vec::new(),
             custody: Vec::new(),

@@ -4,16 +4,21 @@ use std::fmt::Write;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::{Strategy, by_means};
-use clearway_core::supervisor::Failure;
+use clearway_core::supervisor::{Cause, Failure};
 use clearway_kernel::canary::Verdict;
 use clearway_kernel::plumbing::Description;
 
-use crate::admin::api::{SeenByCanary, Status};
-use crate::cli::Target;
+use crate::admin::api::{Crash, LastAttempt, SeenByCanary, Status};
+use crate::cli::{Depth, Target};
 
-/// Asks the running Clearway and prints what it says.
-pub async fn status(target: Target) -> Result<ExitCode, Failure> {
+mod findings;
+
+/// Asks the running Clearway and prints what it says, or only whether anything is wrong.
+pub async fn status(target: Target, depth: Depth) -> Result<ExitCode, Failure> {
     let (status, body) = super::ask_status(&target.settings).await?;
+    if depth == Depth::Check {
+        return Ok(findings::say(&status, target.json));
+    }
     if target.json {
         crate::say!("{}", String::from_utf8_lossy(&body));
     } else {
@@ -58,14 +63,7 @@ fn in_words(status: &Status) -> String {
         };
     }
     if let Some(last) = &status.last_attempt {
-        let _ = match &last.failure {
-            None => writeln!(text, "the last start or reload succeeded, {} s ago", last.seconds_ago),
-            Some(refused) => writeln!(
-                text,
-                "the last start or reload DID NOT TAKE, {} s ago (generation {}): {}",
-                last.seconds_ago, last.generation, refused.message
-            ),
-        };
+        let _ = writeln!(text, "{}", attempted(last));
         for (means, addresses) in by_means(&last.moved) {
             let _ = writeln!(text, "{}: {}", means.heading(), listed(&addresses));
         }
@@ -81,6 +79,15 @@ fn in_words(status: &Status) -> String {
     }
     for stranger in &status.strangers {
         let _ = writeln!(text, "STRANGER: {stranger}");
+    }
+    if let Some(last) = &status.last_crash {
+        let Crash { generation, how, seconds_ago, at } = last;
+        let _ = writeln!(
+            text,
+            "crashes: {} in all, {} since a reload was asked for; the last one {seconds_ago} s ago ({at}): generation \
+             {generation} ({how})",
+            status.crashes, status.crashes_since_reload
+        );
     }
     if status.crashes_in_a_row > 0 {
         let _ = writeln!(text, "{} deaths and failed starts of HAProxy in a row", status.crashes_in_a_row);
@@ -110,6 +117,27 @@ fn in_words(status: &Status) -> String {
         let _ = writeln!(text, "INCOMPLETE: {why}");
     }
     text + &canary(&status.canary)
+}
+
+/// How the last start or reload went, and when.
+fn attempted(last: &LastAttempt) -> String {
+    let when = last.at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
+    let when = format!("{} s ago{when}", last.seconds_ago);
+    let what = match last.cause {
+        Cause::Start => "the start",
+        Cause::Reload => "the last reload",
+        Cause::Crash => "the start after a crash",
+        Cause::Unknown => "the last start or reload",
+    };
+    match &last.failure {
+        None if last.cause == Cause::Crash => {
+            format!("a crash started generation {}, {when}", last.generation)
+        }
+        None => format!("{what} succeeded, {when}"),
+        Some(refused) => {
+            format!("{what} DID NOT TAKE, {when}, as generation {}: {}", last.generation, refused.message)
+        }
+    }
 }
 
 /// One line if all is well, else one for each server where it is not.

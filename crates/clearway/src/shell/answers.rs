@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Answer, Event, RequestId, Survey};
-use clearway_haproxy::drift::Files as OnDisk;
+use clearway_core::supervisor::{Event, RequestId, Survey};
 use clearway_kernel::plumbing::Plumbing;
 use tokio::sync::oneshot;
 
 use super::launch::Sessions;
 use super::{Inner, Shell, launch, reading, thread};
-use crate::admin::api;
+use crate::admin::{Answered, api};
 
 /// What one of two may give.
 fn take<T>(answer: &Mutex<Option<T>>) -> Option<T> {
@@ -21,7 +20,7 @@ fn take<T>(answer: &Mutex<Option<T>>) -> Option<T> {
 
 impl Shell {
     /// Remembers who waits for a reload.
-    pub fn await_answer(&mut self, sender: oneshot::Sender<Answer>) -> RequestId {
+    pub fn await_answer(&mut self, sender: oneshot::Sender<Answered>) -> RequestId {
         self.requests += 1;
         let request = RequestId(self.requests);
         self.waiting.insert(request, sender);
@@ -46,7 +45,8 @@ impl Shell {
             .iter()
             .filter_map(|(generation, running)| Some((generation.number(), running.sessions()?)))
             .collect();
-        let (imprint, invocation) = (self.imprint.clone(), self.invocation.clone());
+        let (imprint, named, invocation) =
+            (self.imprint.clone(), self.named.clone(), self.invocation.clone());
         let comparing = self.comparing.clone();
         let ours = self.ours();
         // Taken out by the thread, or by us if there is none.
@@ -54,11 +54,10 @@ impl Shell {
         let ours_to_give = Arc::clone(&answer);
         let begun = thread::spawn("answering for the status", move || {
             let Some((mut status, sender)) = take(&answer) else { return };
-            let drift = imprint.map(|imprint| reading::compare(&comparing, &imprint, &invocation));
-            status.configuration = drift.map(|drift| api::OnDisk {
-                same: drift.files == OnDisk::Same && drift.replaced.is_empty(),
-                words: drift.to_string(),
-            });
+            let drift =
+                imprint.map(|imprint| reading::compare(&comparing, &imprint, named.as_ref(), &invocation));
+            status.configuration =
+                drift.map(|drift| api::OnDisk { same: drift.is_none(), words: drift.to_string() });
             status.strangers = ours.strangers();
             let deadline = Instant::now() + launch::QUESTIONS;
             for (generation, sessions) in questions {

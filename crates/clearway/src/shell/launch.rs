@@ -55,6 +55,7 @@ use super::custody::{Custody, Held};
 use super::hand_over::{Beside, hand_over};
 use super::master::Master;
 use super::memory::FirstToGo;
+use super::named::Named;
 use super::prepare::Prepared;
 use super::prove::{Expected, prove, tell};
 use super::reading::Files;
@@ -85,6 +86,8 @@ pub struct Running {
     pub configuration: Option<Arc<Configuration>>,
     /// What tells whether the files on disk still say that.
     pub imprint: Arc<Imprint>,
+    /// The same for what it names.
+    pub named: Option<Arc<Named>>,
     /// Our end of the master CLI.
     master_cli: OwnedFd,
     /// Our end of the private stats socket, which nobody uses after the proof. If it were closed, HAProxy would find
@@ -244,6 +247,7 @@ impl Shell {
             words,
             configuration: started_with,
             imprint: prepared.imprint,
+            named: prepared.named,
             master_cli,
             _stats: stats,
             private: prepared.private,

@@ -26,6 +26,7 @@ use tracing::{info, warn};
 use super::asking::Answers;
 use super::child::Rights;
 use super::custody::{Custody, Held};
+use super::named::Named;
 use super::reading::{Chosen, Files, Known};
 use super::redirection::Private;
 use super::said::Subject;
@@ -41,6 +42,8 @@ pub struct Prepared {
     pub configuration: Arc<Configuration>,
     /// What tells later whether the files have changed.
     pub imprint: Arc<Imprint>,
+    /// The same for what they name.
+    pub named: Option<Arc<Named>>,
     /// The overlay's text.
     pub overlay: Overlay,
     /// Sockets in custody that it is not offered, by inode: they hear nothing any more, or no client reaches them.
@@ -62,7 +65,8 @@ pub struct Prepared {
 impl Shell {
     /// Prepares a generation whose configuration is known, or says why there will be none.
     pub fn prepare(&mut self, chosen: Chosen, answers: Answers) -> Result<Prepared, Failure> {
-        let Chosen { generation, mut files, known: Known { mut configuration, imprint }, moved } = chosen;
+        let Chosen { generation, mut files, known, moved, named, .. } = chosen;
+        let Known { mut configuration, imprint } = known;
         let Answers { program, version, transparent, other_user, most_reloads, programs } = answers;
         self.program = program;
         self.check_memory(&imprint)?;
@@ -120,6 +124,7 @@ impl Shell {
             files,
             configuration,
             imprint,
+            named,
             overlay,
             left_out,
             made,

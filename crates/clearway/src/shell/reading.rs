@@ -23,12 +23,13 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Failure, Source};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
-use clearway_haproxy::drift::{self, Drift, Imprint};
+use clearway_haproxy::drift::{self, Drift, FileMount, Imprint};
 use clearway_kernel::paths::Moved;
 use tokio::sync::oneshot;
 use tokio::time::{timeout, timeout_at};
 use tracing::warn;
 
+use super::named::{self, Named};
 use super::thread::Single;
 use super::{Inner, Shell, failure, paths};
 
@@ -85,6 +86,16 @@ pub struct Chosen {
     pub known: Known,
     /// The sockets in custody whose path leads elsewhere.
     pub moved: Vec<Moved>,
+    /// Of the files themselves, those that were replaced on the host, where this container cannot see it.
+    pub replaced: Vec<FileMount>,
+    /// The files that it names, as they were seen; unset if they do not answer.
+    pub named: Option<Arc<Named>>,
+}
+
+impl Chosen {
+    fn new(generation: Generation, files: Files, known: Known, replaced: Vec<FileMount>) -> Self {
+        Self { generation, files, known, moved: Vec::new(), replaced, named: None }
+    }
 }
 
 impl Shell {
@@ -141,8 +152,9 @@ impl Shell {
             Files::Copies(_) => None,
         };
         let looked = paths::look(&self.looking, &self.custody);
-        if followed.is_none() && looked.is_none() {
-            return self.ask(chosen);
+        let named = named::look(&self.naming, &chosen.known.configuration, self.named.as_ref());
+        if followed.is_none() && looked.is_none() && named.is_none() {
+            return self.followed(chosen);
         }
         let inner = self.inner.clone();
         let until = Instant::now() + FOLLOWING;
@@ -155,9 +167,27 @@ impl Shell {
             {
                 chosen.moved = moved;
             }
+            if let Some(named) = named
+                && let Ok(Ok(named)) = timeout_at(until.into(), named).await
+            {
+                chosen.named = Some(Arc::new(named));
+            }
             let _ = inner.send(Inner::Followed(chosen));
         });
         Event::TimePassed
+    }
+
+    /// What is to be read was looked at, as far as it answers. What was replaced where this container cannot see it is said,
+    /// each time: nothing new is read of it.
+    pub fn followed(&mut self, chosen: Chosen) -> Event {
+        let named = chosen.named.iter().flat_map(|named| &named.replaced);
+        let mut replaced: Vec<&FileMount> = chosen.replaced.iter().chain(named).collect();
+        replaced.dedup_by_key(|mount| mount.id);
+        self.not_read = replaced.into_iter().map(FileMount::replaced).collect();
+        for line in &self.not_read {
+            warn!("generation {} is started without the new file: {line}", chosen.generation);
+        }
+        self.ask(chosen)
     }
 
     /// The configuration, and where HAProxy is to read it. What it says now is remembered for the day when the
@@ -169,9 +199,13 @@ impl Shell {
         read: Result<Known, Failure>,
     ) -> Result<Chosen, Failure> {
         let Source::Served(former) = source else {
-            let known = read?;
+            let mut known = read?;
+            let none = Arc::default();
+            let former = self.imprint.as_ref().unwrap_or(&none);
+            let replaced = known.imprint.replaced_since(former);
+            known.imprint = Arc::new(Imprint::clone(&known.imprint).following(former));
             self.configurations.insert(generation, known.clone());
-            return Ok(Chosen { generation, files: Files::AsNamed, known, moved: Vec::new() });
+            return Ok(Chosen::new(generation, Files::AsNamed, known, replaced));
         };
         let Some(served) = self.configurations.get(&former).cloned() else {
             let message = format!("the configuration of generation {former} is forgotten");
@@ -179,7 +213,7 @@ impl Shell {
         };
         match read {
             Ok(now) if now.configuration.files == served.configuration.files => {
-                return Ok(Chosen { generation, files: Files::AsNamed, known: served, moved: Vec::new() });
+                return Ok(Chosen::new(generation, Files::AsNamed, served, Vec::new()));
             }
             Ok(_) => warn!(
                 "the configuration on disk is not the one that served: generation {generation} is started from \
@@ -192,7 +226,7 @@ impl Shell {
             ),
         }
         let files = Files::Copies(Arc::clone(&served.configuration));
-        Ok(Chosen { generation, files, known: served, moved: Vec::new() })
+        Ok(Chosen::new(generation, files, served, Vec::new()))
     }
 }
 
@@ -208,15 +242,26 @@ fn no_answer(since: &str) -> Failure {
 }
 
 /// Whether the files still say what they said, on a thread that may hang; not to be called in the loop.
-pub fn compare(comparing: &Single, known: &Arc<Imprint>, invocation: &Invocation) -> Drift {
+pub fn compare(
+    comparing: &Single,
+    known: &Arc<Imprint>,
+    named: Option<&Arc<Named>>,
+    invocation: &Invocation,
+) -> Drift {
     let until = Instant::now() + COMPARING;
     loop {
         let (sender, receiver) = mpsc::channel();
-        let (known, invocation) = (Arc::clone(known), invocation.clone());
+        let (known, named, invocation) = (Arc::clone(known), named.cloned(), invocation.clone());
         let what = "comparing the configuration with what is on disk";
         let begun = comparing.spawn(
             what,
-            move || known.drift(&invocation),
+            move || {
+                let mut drift = known.drift(&invocation);
+                if let Some(named) = named {
+                    named.compare(&mut drift);
+                }
+                drift
+            },
             move |drift| {
                 // It may not be waited for any more.
                 let _ = sender.send(drift);
@@ -228,7 +273,7 @@ pub fn compare(comparing: &Single, known: &Arc<Imprint>, invocation: &Invocation
         }
         if left.is_zero() || begun {
             let files = drift::Files::Unreadable("its files do not answer".to_owned());
-            return Drift { files, replaced: Vec::new() };
+            return Drift { files, named: Vec::new(), replaced: Vec::new() };
         }
         // Somebody else compares.
         std::thread::sleep(PACE);

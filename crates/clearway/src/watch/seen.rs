@@ -3,7 +3,7 @@
 //! A file is told from its former self by a digest of its content, which is made anew only if its inode, size or
 //! times have changed. Large files are not read: there, inode, size and times decide.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::{self, Configuration, Need, Reference, SourceFile};
-use clearway_haproxy::drift::Digest;
+use clearway_haproxy::drift::{self, Digest};
 
 /// More files than this are not watched.
 const MOST_FILES: usize = 20_000;
@@ -105,9 +105,13 @@ impl Subjects {
             let path = absolute(&base.map_or_else(|| name.clone(), |base| base.join(name)));
             if path.is_dir() { Subject::Directory(path) } else { Subject::Configuration(path) }
         });
+        Self(given.chain(Self::named(configuration).0).collect())
+    }
+
+    /// Only those that it names.
+    pub fn named(configuration: &Configuration) -> Self {
         let named = configuration.all_references().into_iter();
-        let named = named.map(|one| Subject::Named(Reference { path: absolute(&one.path), ..one }));
-        Self(given.chain(named).collect())
+        Self(named.map(|one| Subject::Named(Reference { path: absolute(&one.path), ..one })).collect())
     }
 
     /// Where they are.
@@ -147,6 +151,21 @@ impl Seen {
     /// Where the files are that were seen, those in directories included.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.keys().map(PathBuf::as_path)
+    }
+
+    /// Their numbers: device and inode.
+    pub fn inodes(&self) -> HashSet<(u64, u64)> {
+        self.files.values().filter_map(|state| Some(state.identity.as_ref()?.inode)).collect()
+    }
+
+    /// What each file that is otherwise now has become.
+    pub fn changes(&self, now: &Self) -> Vec<drift::Difference> {
+        let appeared = now.files.iter().filter_map(|(path, new)| match self.files.get(path) {
+            None => Some(drift::Difference::Added(path.clone())),
+            Some(old) => (!old.is_like(new)).then(|| drift::Difference::Changed(path.clone())),
+        });
+        let gone = self.files.keys().filter(|path| !now.files.contains_key(*path));
+        appeared.chain(gone.map(|path| drift::Difference::Removed(path.clone()))).collect()
     }
 
     /// The same, but the configuration as it was read for a generation.

@@ -9,7 +9,7 @@ use crate::strategy::Moved;
 use super::carried::Carried;
 use super::event::{Action, Answer, Asker, End, Failure, Plumbing, Proof, Source};
 use super::report::Report;
-use super::status::Attempted;
+use super::status::{Attempted, Cause};
 use super::{CARRY_DEADLINE, FirstLife, GRACE, Life, PROBATION, SWITCH_DEADLINE, State, Supervisor};
 
 /// An attempt under way. At most one exists.
@@ -17,6 +17,7 @@ use super::{CARRY_DEADLINE, FirstLife, GRACE, Life, PROBATION, SWITCH_DEADLINE, 
 pub(super) struct Attempt {
     pub(super) generation: Generation,
     source: Source,
+    cause: Cause,
     askers: Vec<Asker>,
     since: Duration,
     stage: Stage,
@@ -106,10 +107,16 @@ impl Supervisor {
         let generation = self.next;
         self.next = generation.next();
         self.restart = None;
+        let cause = match (askers.is_empty(), self.served.is_some()) {
+            (false, _) => Cause::Reload,
+            (true, true) => Cause::Crash,
+            (true, false) => Cause::Start,
+        };
         let stage = Stage::Preparing;
         self.attempt = Some(Attempt {
             generation,
             source,
+            cause,
             askers,
             since: now,
             stage,
@@ -278,7 +285,7 @@ impl Supervisor {
     pub(super) fn commit_ready(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = self.attempt.take_if(|attempt| attempt.ready().is_some()) else { return };
         let Some(proof) = attempt.ready().cloned() else { return };
-        let Attempt { generation, askers, since, moved, carried, .. } = attempt;
+        let Attempt { generation, cause, askers, since, moved, carried, .. } = attempt;
         let former = self.serving();
         let Some(life) = self.lives.get_mut(&generation) else { return };
         life.state = State::Serving { since: now, proof: proof.clone() };
@@ -287,7 +294,11 @@ impl Supervisor {
         let took = now.saturating_sub(since);
         let moving = moved.clone();
         todo.push(Action::Report(Report::Serving { generation, proof: proof.clone(), moved: moving, took }));
-        self.last = Some(Attempted::took(generation, proof.all_moved(moved.clone()), carried.clone(), now));
+        let all_moved = proof.all_moved(moved.clone());
+        self.last = Some(Attempted::took(generation, cause, all_moved, carried.clone(), now));
+        if cause == Cause::Reload {
+            self.crashes.reloaded(since);
+        }
         self.served = Some(configuration);
         self.supersede(now, todo);
         if let Some(former) = former {
@@ -434,7 +445,7 @@ impl Supervisor {
         todo.push(Action::Report(Report::Refused { generation, failure: failure.clone(), serving }));
         todo.push(Action::Abandon(generation));
         answer(&attempt.askers, &Answer::Refused(failure.clone()), todo);
-        self.last = Some(Attempted::refused(generation, failure, now));
+        self.last = Some(Attempted::refused(generation, attempt.cause, failure, now));
         if self.lives.contains_key(&generation) {
             self.drain(generation, now, todo);
         }

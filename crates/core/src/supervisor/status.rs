@@ -74,37 +74,89 @@ impl fmt::Display for LifePhase {
     }
 }
 
+/// Why an attempt was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// Clearway has begun.
+    Start,
+    /// A reload was asked for.
+    Reload,
+    /// The generation that served has ended although nobody asked it to.
+    Crash,
+    /// A word of a later version, where it is read, or none of an earlier one.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How often a generation that served has ended although nobody asked it to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Crashes {
+    /// Since Clearway began.
+    pub total: u32,
+    /// Of these, how many since a reload was asked for that took.
+    pub since_reload: u32,
+    /// The last one.
+    pub last: Option<Crash>,
+}
+
+/// The end of a generation that served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// Which.
+    pub generation: Generation,
+    /// Exit code or signal, in words.
+    pub how: String,
+    /// When, since Clearway began.
+    pub at: Duration,
+}
+
+impl Crashes {
+    pub(super) fn count(&mut self, generation: Generation, how: &str, at: Duration) {
+        self.total = self.total.saturating_add(1);
+        self.since_reload = self.since_reload.saturating_add(1);
+        self.last = Some(Crash { generation, how: how.to_owned(), at });
+    }
+
+    /// A reload took that was begun at this time: whoever asked for it may have known of what came before.
+    pub(super) fn reloaded(&mut self, begun: Duration) {
+        if self.last.as_ref().is_some_and(|last| last.at <= begun) {
+            self.since_reload = 0;
+        }
+    }
+}
+
 /// How the last attempt went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempted {
     /// Which generation it was to be.
     pub generation: Generation,
+    /// Why there was one.
+    pub cause: Cause,
     /// Unset: it took.
     pub failure: Option<Failure>,
     /// What was done for which listening socket of the former generation.
     pub moved: Vec<Moved>,
     /// What it has of the state of the servers.
     pub carried: Carried,
-    /// Seconds since it was decided; filled in when asked.
-    pub seconds_ago: u64,
-    #[serde(skip)]
-    at: Duration,
+    /// When it was decided, since Clearway began.
+    pub at: Duration,
 }
 
 impl Attempted {
-    pub(super) fn took(generation: Generation, moved: Vec<Moved>, carried: Carried, at: Duration) -> Self {
-        Self { generation, failure: None, moved, carried, seconds_ago: 0, at }
+    pub(super) fn took(
+        generation: Generation,
+        cause: Cause,
+        moved: Vec<Moved>,
+        carried: Carried,
+        at: Duration,
+    ) -> Self {
+        Self { generation, cause, failure: None, moved, carried, at }
     }
 
-    pub(super) fn refused(generation: Generation, failure: Failure, at: Duration) -> Self {
-        Self {
-            generation,
-            failure: Some(failure),
-            moved: Vec::new(),
-            carried: Carried::default(),
-            seconds_ago: 0,
-            at,
-        }
+    pub(super) fn refused(generation: Generation, cause: Cause, failure: Failure, at: Duration) -> Self {
+        let (moved, carried) = (Vec::new(), Carried::default());
+        Self { generation, cause, failure: Some(failure), moved, carried, at }
     }
 }
 
@@ -124,7 +176,7 @@ pub struct GenerationStatus {
 }
 
 /// The state of the whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// What it is about.
     pub state: Phase,
@@ -133,10 +185,11 @@ pub struct Status {
     /// How the last start or reload went.
     pub last_attempt: Option<Attempted>,
     /// The programs of `program` sections.
-    #[serde(skip)]
     pub programs: Vec<programs::Status>,
     /// Deaths and failed starts since it last served for a second.
     pub crashes_in_a_row: u32,
+    /// Deaths of generations that served.
+    pub crashes: Crashes,
 }
 
 impl Supervisor {
@@ -151,19 +204,16 @@ impl Supervisor {
             let seconds = since.map(|since| now.saturating_sub(since).as_secs());
             GenerationStatus { generation: *generation, state, master: life.pid, worker, seconds }
         });
-        let last_attempt = self.last.clone().map(|mut last| {
-            last.seconds_ago = now.saturating_sub(last.at).as_secs();
-            last
-        });
         let settled = self.lives.values().any(|life| {
             matches!(life.state, State::Serving { since, .. } if now.saturating_sub(since) >= PROVEN_AGE)
         });
         Status {
             state: self.phase(),
             generations: generations.collect(),
-            last_attempt,
+            last_attempt: self.last.clone(),
             programs: self.programs.status(now),
             crashes_in_a_row: if settled { 0 } else { self.young_deaths },
+            crashes: self.crashes.clone(),
         }
     }
 

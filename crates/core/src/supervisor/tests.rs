@@ -228,6 +228,40 @@ fn a_crash_restarts_at_once_and_a_crash_loop_pauses_longer_and_longer() {
 }
 
 #[test]
+fn crashes_are_counted_and_a_reload_that_came_later_is_told_apart() {
+    let mut stage = Stage::serving();
+    let told = |stage: &Stage| {
+        let status = stage.supervisor.status(stage.now);
+        (status.last_attempt.unwrap().cause, status.crashes.total, status.crashes.since_reload)
+    };
+    assert_eq!(told(&stage), (Cause::Start, 0, 0));
+    stage.now += Duration::from_mins(1);
+    stage.exit(1, "killed by SIGSEGV");
+    stage.launch(2, Plumbing::NotNeeded);
+    stage.prove(2);
+    assert_eq!(told(&stage), (Cause::Crash, 1, 1));
+    let last = stage.supervisor.status(stage.now).crashes.last.unwrap();
+    assert_eq!((last.generation, &*last.how, last.at), (generation(1), "killed by SIGSEGV", stage.now));
+    // Whoever asked for this one could not know of the crash that comes while it is under way.
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(3, Plumbing::NotNeeded);
+    stage.now += Duration::from_millis(1);
+    stage.exit(2, "killed by SIGSEGV");
+    stage.prove(3);
+    assert_eq!(told(&stage), (Cause::Reload, 2, 2));
+    stage.now += Duration::from_secs(1);
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(4, Plumbing::NotNeeded);
+    stage.exit(4, "exit code 1");
+    assert_eq!(told(&stage), (Cause::Reload, 2, 2), "it did not take");
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(5, Plumbing::NotNeeded);
+    stage.prove(5);
+    stage.later(LIMITS.settle);
+    assert_eq!(told(&stage), (Cause::Reload, 2, 0));
+}
+
+#[test]
 fn a_reload_asked_for_in_a_pause_does_not_wait_for_its_end() {
     let mut stage = Stage::serving();
     stage.exit(1, "killed by SIGSEGV");

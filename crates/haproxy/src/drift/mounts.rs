@@ -5,20 +5,72 @@
 //! own filesystem; `//deleted` is put behind it when the file is unlinked there or another one is renamed over
 //! it, and a rename of the file itself shows as another path. The fifth field is where it is mounted.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A file that is a mount of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileMount {
+    /// The kernel's number of the mount.
+    pub id: u64,
     /// Where it is mounted.
     pub point: PathBuf,
     /// Its path in the filesystem that it comes from, mostly that of the host.
     pub source: PathBuf,
     /// There is no such file any more: it was deleted, or replaced by another of the same name.
     pub deleted: bool,
+}
+
+/// The mounts among some files, as they were at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mounts(Vec<FileMount>);
+
+impl Mounts {
+    /// Those among some files that are mounts of their own.
+    pub fn of<'a>(files: impl Iterator<Item = &'a Path>) -> Self {
+        Self(FileMount::of(files))
+    }
+
+    /// Those that are a file with one of these numbers (device and inode): for more files than can be asked for by name.
+    pub fn among(inodes: &HashSet<(u64, u64)>) -> Self {
+        let is_among = |mount: &FileMount| {
+            fs::metadata(&mount.point)
+                .is_ok_and(|file| file.is_file() && inodes.contains(&(file.dev(), file.ino())))
+        };
+        Self(FileMount::all().into_iter().filter(is_among).collect())
+    }
+
+    /// The same at a later time, with the names that the files had at the former one: a reload that reads a file that was
+    /// renamed on the host does not make it the right one.
+    #[must_use]
+    pub fn following(mut self, former: &Self) -> Self {
+        for mount in &mut self.0 {
+            if let Some(before) = former.0.iter().find(|before| before.is_same(mount)) {
+                mount.source.clone_from(&before.source);
+            }
+        }
+        self
+    }
+
+    /// Which of those at a later time are not what has their name on the host. A file that was only renamed (an editor's
+    /// backup) is not marked as deleted, but has another name.
+    pub fn replaced(&self, now: &Self) -> Vec<FileMount> {
+        let elsewhere = |mount: &FileMount| {
+            self.0.iter().any(|before| before.is_same(mount) && before.source != mount.source)
+        };
+        now.0.iter().filter(|mount| mount.deleted || elsewhere(mount)).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[FileMount; N]> for Mounts {
+    fn from(mounts: [FileMount; N]) -> Self {
+        Self(mounts.into())
+    }
 }
 
 impl FileMount {
@@ -32,6 +84,11 @@ impl FileMount {
             .collect()
     }
 
+    /// Whether both are the same mount, whatever its file is called.
+    fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.point == other.point
+    }
+
     /// Every mount that this process sees, directories as well, in the order in which they were made.
     pub fn all() -> Vec<Self> {
         let text = fs::read("/proc/self/mountinfo").unwrap_or_default();
@@ -40,6 +97,7 @@ impl FileMount {
 
     /// `148 75 254:0 /etc/h.cfg//deleted /usr/local/etc/h.cfg ro - ext4 ...`
     fn parse(line: &[u8]) -> Option<Self> {
+        let id = std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()?;
         let mut fields = line.split(|byte| *byte == b' ').skip(3).map(unescape);
         let (mut source, point) = (fields.next()?, fields.next()?);
         let deleted = source.ends_with(b"//deleted");
@@ -47,7 +105,7 @@ impl FileMount {
             source.truncate(source.len() - b"//deleted".len());
         }
         let path = |bytes| PathBuf::from(OsString::from_vec(bytes));
-        Some(Self { point: path(point), source: path(source), deleted })
+        Some(Self { id, point: path(point), source: path(source), deleted })
     }
 
     /// For whoever may fall into the trap: what a single file means.

@@ -46,8 +46,18 @@ fn a_status_can_be_read_by_a_person() {
                 hints: Vec::new(),
             }),
             seconds_ago: 5,
+            cause: Cause::Reload,
+            at: Some("2026-11-29T12:24:58Z".into()),
         }),
         crashes_in_a_row: 0,
+        crashes: 2,
+        crashes_since_reload: 1,
+        last_crash: Some(Crash {
+            generation: 1,
+            how: "killed by SIGSEGV".into(),
+            seconds_ago: 60,
+            at: "2026-11-29T12:24:03Z".into(),
+        }),
         strategy: clearway_core::strategy::Strategy::default(),
         redirected: Vec::new(),
         custody: vec!["0.0.0.0:80".into(), "[::]:443".into()],
@@ -78,10 +88,12 @@ fn a_status_can_be_read_by_a_person() {
          generation 1 draining for 12 s, 3 session(s), master 7\n\
          generation 2 serving for 12 s, master 17, worker 18\n\
          program api running for 3 s, pid 17\n\
-         the last start or reload DID NOT TAKE, 5 s ago (generation 3): HAProxy refused the configuration\n  \
+         the last reload DID NOT TAKE, 5 s ago (2026-11-29T12:24:58Z), as generation 3: HAProxy refused the configuration\n  \
            [ALERT] unknown keyword\n\
          configuration: haproxy.cfg has changed\n\
          STRANGER: 0.0.0.0:80 held by nginx (pid 9) takes clients of 0.0.0.0:80\n\
+         crashes: 2 in all, 1 since a reload was asked for; the last one 60 s ago (2026-11-29T12:24:03Z): generation 1 \
+         (killed by SIGSEGV)\n\
          in custody: 0.0.0.0:80, [::]:443\n\
          plumbing: table inet clearway_web_0_1, mark 0x20000000, route table 7\n\
          intercepted: 10.2.0.0/16 port 80 (fails closed)\n\
@@ -103,4 +115,18 @@ fn the_status_of_a_later_version_can_be_read() {
     .unwrap();
     assert_eq!((status.state, status.generations[0].state), (Phase::Unknown, LifePhase::Unknown));
     assert_eq!((status.plumbing, status.canary[0].verdict), (None, Verdict::Unknown));
+}
+
+#[test]
+fn a_start_a_reload_and_a_crash_are_told_apart() {
+    let told = |cause| {
+        let attempt = serde_json::json!({"generation": 2, "failure": null, "seconds_ago": 3, "cause": cause, "at": "T"});
+        attempted(&serde_json::from_value(attempt).unwrap())
+    };
+    assert_eq!(told("start"), "the start succeeded, 3 s ago (T)");
+    assert_eq!(told("reload"), "the last reload succeeded, 3 s ago (T)");
+    assert_eq!(told("crash"), "a crash started generation 2, 3 s ago (T)");
+    let earlier = serde_json::json!({"generation": 2, "failure": null, "seconds_ago": 3});
+    let earlier = attempted(&serde_json::from_value(earlier).unwrap());
+    assert_eq!(earlier, "the last start or reload succeeded, 3 s ago");
 }

@@ -70,6 +70,6 @@ fn directories_and_mounted_files_are_known() {
     std::fs::write(root.join("h.cfg"), "").unwrap();
     symlink("h.cfg", root.join("link")).unwrap();
     assert_eq!(interests(&root, "certs", &[]).1.whole, BTreeSet::from([root.join("certs")]));
-    let mount = FileMount { point: root.join("h.cfg"), source: "/x".into(), deleted: false };
+    let mount = FileMount { id: 1, point: root.join("h.cfg"), source: "/x".into(), deleted: false };
     assert_eq!(interests(&root, "link", &[mount]).1.mounted, BTreeSet::from([root.join("h.cfg")]));
 }

@@ -56,7 +56,7 @@ use clearway_core::names::InstanceName;
 use netlink_packet_netfilter::nftables::TableFlags;
 use rustix::io::Errno;
 
-use crate::nft::{self, Limits, Role, Table, TableName};
+use crate::nft::{self, Claim, Limits, Ownership, Role, TableName, Transaction};
 use content::{Closed, Side};
 
 mod chains;
@@ -80,7 +80,7 @@ pub struct Way {
 /// Our table, as long as this lives: an owner table ends with the socket in here.
 #[derive(Debug)]
 pub struct Flip {
-    table: Table,
+    table: Claim,
     /// Whose maps the rules use.
     side: Side,
     current: BTreeSet<Way>,
@@ -101,19 +101,22 @@ impl Flip {
     /// Needs `NET_ADMIN`.
     pub fn probe() -> Result<(), Error> {
         let mut client = nft::open()?;
-        let name = TableName::new(None, Role::Flip).to_string();
+        let name = TableName::new(None, Role::Flip);
         let way = |public| Way { public, private: 2 };
         let ways = BTreeSet::from([way(SocketAddr::from(([0; 4], 1))), way(SocketAddr::from(([0; 16], 1)))]);
-        let mut steps = vec![nft::new_table(&name, TableFlags::empty())];
-        steps.extend(chains::all(&name, priority::USUAL));
-        steps.extend(content::fill(&name, Side::A, &ways));
-        steps.extend(chains::ways(&name, Side::A));
-        let outcome = client.check("asking the kernel whether it can redirect clients", &steps);
-        outcome.map_err(|refused| error::explain(&steps, refused))?;
-        let owned = [nft::new_table(&name, TableFlags::Owner)];
-        match client.check("asking the kernel for an owner table", &owned) {
+        let mut all = Transaction::on(&name);
+        all.make(TableFlags::empty());
+        chains::all(&mut all, priority::USUAL);
+        content::fill(&mut all, Side::A, &ways);
+        chains::ways(&mut all, Side::A);
+        client
+            .check("asking the kernel whether it can redirect clients", all.steps())
+            .map_err(error::explain)?;
+        let mut owned = Transaction::on(&name);
+        owned.make(TableFlags::Owner);
+        match client.check("asking the kernel for an owner table", owned.steps()) {
             Err(refused) if nft::is(&refused.error, &[Errno::INVAL, Errno::OPNOTSUPP]) => Err(Error::NoOwner),
-            outcome => outcome.map_err(|refused| error::explain(&owned, refused)),
+            outcome => outcome.map_err(error::explain),
         }
     }
 
@@ -133,7 +136,8 @@ impl Flip {
         usual: i32,
     ) -> Result<Self, Error> {
         let name = TableName::new(instance, Role::Flip);
-        let mut table = Table::claim(name, limits)?;
+        let ownership = if limits.owner { Ownership::IfPossible } else { Ownership::Never };
+        let mut table = Claim::make(name, ownership)?;
         match Self::fill(&mut table, ways, usual) {
             Ok((current, closed)) => {
                 let former = BTreeSet::new();
@@ -147,17 +151,16 @@ impl Flip {
         }
     }
 
-    fn fill(table: &mut Table, ways: &[Way], usual: i32) -> Result<(BTreeSet<Way>, BTreeSet<Closed>), Error> {
-        let name = table.name().to_string();
+    fn fill(table: &mut Claim, ways: &[Way], usual: i32) -> Result<(BTreeSet<Way>, BTreeSet<Closed>), Error> {
         let priority = priority::choose(table.client(), usual)?;
         let ways: BTreeSet<Way> = ways.iter().copied().collect();
         let closed = content::closed(&ways);
-        let mut steps = chains::all(&name, priority);
-        steps.extend(content::fill(&name, Side::A, &ways));
-        steps.extend(content::close(&name, &BTreeSet::new(), &closed));
-        steps.extend(chains::ways(&name, Side::A));
-        let outcome = table.client().batch(&format!("filling the nftables table `{name}`"), &steps);
-        outcome.map_err(|refused| error::explain(&steps, refused))?;
+        let mut all = Transaction::on(table.name());
+        chains::all(&mut all, priority);
+        content::fill(&mut all, Side::A, &ways);
+        content::close(&mut all, &BTreeSet::new(), &closed);
+        chains::ways(&mut all, Side::A);
+        table.commit("filling the nftables table", &all).map_err(error::explain)?;
         Ok((ways, closed))
     }
 
@@ -167,12 +170,11 @@ impl Flip {
         let ways: BTreeSet<Way> = ways.iter().copied().collect();
         let all = ways.iter().chain(&self.current).chain(&self.former).copied().collect();
         let closed = content::closed(&all);
-        let name = self.table.name().to_string();
-        let mut steps = content::clear(&name, self.side.other());
-        steps.extend(content::fill(&name, self.side.other(), &ways));
-        steps.extend(content::close(&name, &self.closed, &closed));
-        let outcome = self.table.client().batch(&format!("preparing a flip in `{name}`"), &steps);
-        outcome.map_err(|refused| error::explain(&steps, refused))?;
+        let mut changes = Transaction::on(self.table.name());
+        content::clear(&mut changes, self.side.other());
+        content::fill(&mut changes, self.side.other(), &ways);
+        content::close(&mut changes, &self.closed, &closed);
+        self.table.commit("preparing a flip in", &changes).map_err(error::explain)?;
         self.closed = closed;
         self.prepared = Some(ways);
         Ok(())
@@ -185,10 +187,9 @@ impl Flip {
         if self.prepared.as_ref() != Some(&wanted) {
             self.prepare(ways)?;
         }
-        let name = self.table.name().to_string();
-        let steps = chains::ways(&name, self.side.other());
-        let outcome = self.table.client().batch(&format!("flipping `{name}`"), &steps);
-        outcome.map_err(|refused| error::explain(&steps, refused))?;
+        let mut flipped = Transaction::on(self.table.name());
+        chains::ways(&mut flipped, self.side.other());
+        self.table.commit("flipping", &flipped).map_err(error::explain)?;
         self.side = self.side.other();
         self.former = std::mem::replace(&mut self.current, wanted);
         self.prepared = None;

@@ -36,11 +36,12 @@ use std::time::{Duration, Instant};
 use clearway_core::names::InstanceName;
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::netlink::{BatchError, Feature};
 use crate::nft::{Claim, Ownership, Role, TableName};
 use keeper::Keeper;
 use keys::Keys;
 use queue::Queue;
-use rules::{About, How, QueueBy};
+use rules::{How, QueueBy};
 
 mod error;
 mod keeper;
@@ -136,12 +137,9 @@ impl Gate {
     pub fn probe_within(manner: Manner, limits: Limits) -> Result<(), Error> {
         let mut client = crate::nft::open()?;
         let queue = Self::queue(manner, limits)?;
-        let name = TableName::new(None, Role::Gate).to_string();
-        let check = |how| {
-            let steps = rules::trial(&name, how);
-            let outcome = client.check("asking whether new clients can be stopped", &steps);
-            outcome.map_err(|refused| (rules::about(&steps, &refused), refused))
-        };
+        let name = TableName::new(None, Role::Gate);
+        let check =
+            |how| client.check("asking whether new clients can be stopped", rules::trial(&name, how).steps());
         with_some_rule(queue.as_ref(), limits, check).map(drop)
     }
 
@@ -176,10 +174,8 @@ impl Gate {
         let ownership = if limits.owner { Ownership::IfPossible } else { Ownership::Never };
         let mut table = Claim::make(name, ownership)?;
         let fill = |how| {
-            let steps = rules::steps(&table.name().to_string(), &keys, how);
-            let what = format!("filling the nftables table `{}`", table.name());
-            let outcome = table.client().batch(&what, &steps);
-            outcome.map_err(|refused| (rules::about(&steps, &refused), refused))
+            let closing = rules::closing(table.name(), &keys, how);
+            table.commit("filling the nftables table", &closing)
         };
         let begun = Instant::now();
         if let Err(error) = with_some_rule(queue.as_ref(), limits, fill) {
@@ -232,12 +228,10 @@ impl Drop for Gate {
 fn with_some_rule(
     queue: Option<&Queue>,
     limits: Limits,
-    mut attempt: impl FnMut(How) -> Result<(), (About, crate::netlink::BatchError)>,
+    mut attempt: impl FnMut(How) -> Result<(), BatchError>,
 ) -> Result<How, Error> {
     let Some(queue) = queue else {
-        return attempt(How::Drop)
-            .map(|()| How::Drop)
-            .map_err(|(about, refused)| error::of_table(about, refused));
+        return attempt(How::Drop).map(|()| How::Drop).map_err(error::of_table);
     };
     let ways = [QueueBy::Expression, QueueBy::Target];
     let mut refusals = Vec::new();
@@ -248,8 +242,8 @@ fn with_some_rule(
         }
         match attempt(how) {
             Ok(()) => return Ok(how),
-            Err((About::QueueRule, refused)) => refusals.push(refused),
-            Err((about, refused)) => return Err(error::of_table(about, refused)),
+            Err(refused) if refused.needs == Some(Feature::Queue) => refusals.push(refused),
+            Err(refused) => return Err(error::of_table(refused)),
         }
     }
     Err(error::of_rules(refusals))
@@ -257,9 +251,8 @@ fn with_some_rule(
 
 /// Lets the kernel load iptables' target, if it is a module. Whether it could, the rules will tell.
 fn load_target(number: u16) -> Result<(), Error> {
-    let name = TableName::new(None, Role::Gate).to_string();
-    let mut client = crate::nft::open()?;
-    let _ = client.check_ipv4("loading iptables' target", &rules::target_of_ipv4(&name, number));
+    let target = rules::target_of_ipv4(&TableName::new(None, Role::Gate), number);
+    let _ = crate::nft::open()?.check_ipv4("loading iptables' target", target.steps());
     Ok(())
 }
 

@@ -9,7 +9,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`plumbing`] | the nftables table, the rules and the routes together: install, repair, remove, sweep |
-//! | [`nft`] | the table that marks packets for transparent sockets |
+//! | [`nft`] | the way to change nftables, and the table that marks packets for transparent sockets |
 //! | [`gate`] | stopping new clients for a moment: dropped, or held and let go |
 //! | [`flip`] | the table that sends new clients of a public port to one of several private ones |
 //! | [`others`] | what the packet filter of others does to transparent connections |

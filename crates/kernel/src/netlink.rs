@@ -25,7 +25,7 @@ pub(crate) mod attributes;
 mod batch;
 mod frame;
 
-pub use batch::{BatchError, Step};
+pub use batch::{BatchError, Feature, Step};
 use frame::{Answer, Frame, frames};
 
 /// How long one answer is waited for. The kernel answers within the `send` itself, so this is never

@@ -1,4 +1,7 @@
-//! The nftables table that marks packets for transparent sockets.
+//! The way to change nftables, and the table that marks packets for transparent sockets.
+//!
+//! Whatever changes nftables, here and in [`crate::flip`] and [`crate::gate`], is written as a [`Transaction`] of chains,
+//! [`Rule`]s and sets; nothing else knows the messages. The table for transparent sockets:
 //!
 //! ```text
 //! table inet clearway_edge_0_1a2b3c4d {            # flags owner: gone with our socket, however we end
@@ -55,28 +58,32 @@ use std::fmt;
 
 use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
-use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableMessage};
 use rustix::io::Errno;
 
-use crate::netlink::{BatchError, Client, Protocol, Step};
-use rules::{Content, Own, Part};
+use crate::netlink::{BatchError, Client, Feature, Protocol};
+use content::{Content, Own};
 
 mod claim;
+mod content;
 mod error;
-pub(crate) mod expressions;
 mod interception;
 mod list;
 mod name;
-pub(crate) mod rules;
+mod rule;
+mod set;
 mod strays;
+mod transaction;
 
-pub(crate) use claim::{Claim, Ownership, new_table};
+pub(crate) use claim::{Claim, Ownership};
 pub use error::Error;
 pub(crate) use error::{explain, is};
 pub(crate) use list::is_alive;
 pub use list::{Listed, list};
 pub(crate) use name::nonce;
 pub use name::{NotOurs, Role, TableName};
+pub(crate) use rule::Rule;
+pub(crate) use set::{Element, Kind, Values, leading_to, member, member_for};
+pub(crate) use transaction::{ChainType, Transaction};
 
 /// What to use at most of what the kernel can do: for tests of the ways without.
 #[doc(hidden)]
@@ -132,25 +139,23 @@ impl Table {
         replies: Option<Mark>,
         interception: &Interception,
     ) -> Result<(), Error> {
-        let what = format!("filling the nftables table `{}`", self.name());
-        let name = self.name().to_string();
         let own = replies.map(|mark| Own { mark, reset: self.limits.reset });
         let mut content = Content { mark, guard: self.limits.wildcard, own };
         // Once it is there it stays, perhaps empty.
         let chain = (!interception.is_empty() || self.interception.is_some()).then_some(interception);
         loop {
-            let steps = rules::steps(&name, &content, chain, self.replies().is_some());
-            let Err(refused) = self.client().batch(&what, &steps) else { break };
-            match (rules::part(&steps, &refused), &mut content) {
-                (Some(Part::Guard), Content { guard, .. }) if !is(&refused.error, &[Errno::NOENT]) => {
+            let changes = content::fill(self.name(), &content, chain, self.replies().is_some());
+            let Err(refused) = self.claim.commit("filling the nftables table", &changes) else { break };
+            match (refused.needs, &mut content) {
+                (Some(Feature::Wildcard), Content { guard, .. }) if !is(&refused.error, &[Errno::NOENT]) => {
                     *guard = false;
                 }
-                (Some(Part::Reset), Content { own: Some(own), .. })
+                (Some(Feature::Reject), Content { own: Some(own), .. })
                     if is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP]) =>
                 {
                     own.reset = false;
                 }
-                (part, _) => return Err(explain(part, refused)),
+                _ => return Err(explain(refused)),
             }
         }
         self.content = Some(content);
@@ -160,10 +165,9 @@ impl Table {
 
     /// Removes chains and rules: no packet is marked any more. Nothing to do is success.
     pub fn remove_chains(&mut self) -> Result<(), Error> {
-        let what = format!("emptying the nftables table `{}`", self.name());
         let (output, intercepting) = (self.replies().is_some(), self.interception.is_some());
-        let steps = rules::removal(&self.name().to_string(), output, intercepting);
-        absent_is_fine(self.client().batch(&what, &steps))
+        let removal = content::removal(self.name(), output, intercepting);
+        absent_is_fine(self.claim.commit("emptying the nftables table", &removal))
     }
 
     /// Removes the table with all that is in it, then its sign of life. Nothing to do is success.
@@ -217,16 +221,15 @@ pub fn open() -> Result<Client, Error> {
 
 /// Deletes a table; one that is not there is success. An owner table of others is refused (`EPERM`).
 pub(crate) fn delete(client: &mut Client, name: &impl fmt::Display) -> Result<(), Error> {
-    let attributes = vec![TableAttribute::Name(name.to_string())];
-    let message = NfTablesMessage::DeleteTable(TableMessage { attributes });
-    let what = format!("removing the nftables table `{name}`");
-    absent_is_fine(client.batch(&what, &[Step { what: "table", message, flags: 0 }]))
+    let mut gone = Transaction::on(name);
+    gone.delete();
+    absent_is_fine(client.batch(&format!("removing the nftables table `{name}`"), gone.steps()))
 }
 
 pub(crate) fn absent_is_fine(outcome: Result<(), BatchError>) -> Result<(), Error> {
     match outcome {
-        Err(BatchError { step: Some(_), error }) if is(&error, &[Errno::NOENT]) => Ok(()),
-        outcome => outcome.map_err(|refused| explain(None, refused)),
+        Err(BatchError { needs: Some(_), error }) if is(&error, &[Errno::NOENT]) => Ok(()),
+        outcome => outcome.map_err(explain),
     }
 }
 

@@ -94,7 +94,7 @@ fn failed(errno: Option<Errno>, error: &std::io::Error) -> Answer {
 }
 
 fn prepared(server: SocketAddr, from: Option<IpAddr>) -> Result<Socket, Hindrance> {
-    let family = if server.is_ipv4() { Family::V4 } else { Family::V6 };
+    let family = Family::of(server.ip());
     let hindrance =
         |doing: String| move |error: std::io::Error| Hindrance::Other(format!("{doing}: {error}"));
     let doing = || hindrance(format!("making an {family} socket"));

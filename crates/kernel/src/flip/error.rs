@@ -2,9 +2,8 @@
 
 use rustix::io::Errno;
 
-use super::chains::{CONNTRACK, LOCAL, NAT, REDIRECT, REJECT};
 use crate::modules;
-use crate::netlink::{self, BatchError, Step};
+use crate::netlink::{self, BatchError, Feature};
 use crate::nft;
 
 /// Why clients cannot be redirected.
@@ -35,20 +34,19 @@ pub enum Error {
 }
 
 /// From what was refused, and where, to what that means.
-pub(super) fn explain(steps: &[Step], refused: BatchError) -> Error {
-    let step = refused.step.and_then(|step| steps.get(step)).map(|step| step.what);
-    let lacking = match step {
+pub(super) fn explain(refused: BatchError) -> Error {
+    let lacking = match refused.needs {
         // Chains of type `nat` in family `inet`: Linux 5.2.
-        Some(NAT) => Some(("nftables chains of type `nat` in family `inet`", "nft_chain_nat")),
-        Some(LOCAL) => Some(("the nft `fib` expression", "nft_fib_inet")),
-        Some(REDIRECT) => Some(("the nft `nat` expression", "nft_nat")),
-        Some(CONNTRACK) => Some(("the nft `ct` expression", "nft_ct")),
-        Some(REJECT) => Some(("the nft `reject` expression", "nft_reject_inet")),
+        Some(Feature::NatChain) => Some(("nftables chains of type `nat` in family `inet`", "nft_chain_nat")),
+        Some(Feature::Fib) => Some(("the nft `fib` expression", "nft_fib_inet")),
+        Some(Feature::Nat) => Some(("the nft `nat` expression", "nft_nat")),
+        Some(Feature::Conntrack) => Some(("the nft `ct` expression", "nft_ct")),
+        Some(Feature::Reject) => Some(("the nft `reject` expression", "nft_reject_inet")),
         _ => None,
     };
     let absent = nft::is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP, Errno::PROTONOSUPPORT]);
     match lacking.filter(|_| absent) {
         Some((what, module)) => Error::Lacking { what, module, source: refused.error },
-        None => Error::Table(nft::explain(None, refused)),
+        None => Error::Table(nft::explain(refused)),
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rustix::io::Errno;
 
 use super::*;
-use crate::netlink::{self, BatchError, Reply};
+use crate::netlink::{self, BatchError, Feature, Reply};
 
 fn way(public: &str, private: u16) -> Way {
     Way { public: public.parse().unwrap(), private }
@@ -43,31 +43,46 @@ fn what_was_closed_before_and_is_not_any_more_is_opened() {
     let ways = |ways: &[Way]| content::closed(&ways.iter().copied().collect());
     let before = ways(&[way("0.0.0.0:80", 8000), way("127.0.0.1:80", 8000)]);
     let after = ways(&[way("127.0.0.1:80", 8000), way("[::]:80", 8000)]);
-    let said: Vec<&str> = content::close("t", &before, &after).iter().map(|step| step.what).collect();
-    assert_eq!(said, ["ports closed before", "closed ports"]);
-    assert!(content::close("t", &after, &after).is_empty());
+    let said = |before, after| -> Vec<String> {
+        let mut changes = Transaction::on(&"t");
+        content::close(&mut changes, before, after);
+        changes.steps().iter().map(|step| step.what.clone()).collect()
+    };
+    assert_eq!(said(&before, &after), ["ports closed before", "closed ports"]);
+    assert!(said(&after, &after).is_empty());
 }
 
 #[test]
 fn many_ways_are_several_messages() {
     let ways = (1..=1001).map(|port| way(&format!("127.0.0.1:{port}"), port)).collect();
-    assert_eq!(content::fill("t", Side::A, &ways).len(), 3);
+    let mut changes = Transaction::on(&"t");
+    content::fill(&mut changes, Side::A, &ways);
+    assert_eq!(changes.steps().len(), 3);
 }
 
 #[test]
 fn what_is_refused_is_explained() {
-    let steps = chains::all("t", priority::USUAL);
-    let refused = |step, errno| {
+    let mut all = Transaction::on(&"t");
+    chains::all(&mut all, priority::USUAL);
+    chains::ways(&mut all, Side::A);
+    let refused = |needs, errno| {
         let error = netlink::Error::Refused { what: "filling".to_owned(), errno, words: None };
-        error::explain(&steps, BatchError { step, error })
+        error::explain(BatchError { needs, error })
     };
-    for (step, module) in [(chains::NAT, "nft_chain_nat"), (chains::LOCAL, "nft_fib_inet")] {
-        let place = steps.iter().position(|known| known.what == step);
-        let text = refused(place, Errno::NOENT).to_string();
+    for (what, module) in [
+        ("chain `output`", "nft_chain_nat"),
+        ("rule for local addresses", "nft_fib_inet"),
+        ("rule that redirects", "nft_nat"),
+        ("rule for the redirected", "nft_ct"),
+        ("rule against strangers", "nft_reject_inet"),
+    ] {
+        let needs = all.steps().iter().find(|step| step.what == what).map(|step| step.needs);
+        let text = refused(needs, Errno::NOENT).to_string();
         assert!(text.contains(module), "{text}");
-        assert!(matches!(refused(place, Errno::NOMEM), Error::Table(_)));
+        assert!(matches!(refused(needs, Errno::NOMEM), Error::Table(_)));
     }
     assert!(matches!(refused(None, Errno::PERM), Error::Table(nft::Error::Denied(_))));
+    assert!(matches!(refused(Some(Feature::Chain), Errno::NOENT), Error::Table(nft::Error::NoInetChains(_))));
 }
 
 proptest! {

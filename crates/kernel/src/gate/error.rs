@@ -4,9 +4,8 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::rules::About;
 use crate::modules;
-use crate::netlink::{self, BatchError};
+use crate::netlink::{self, BatchError, Feature};
 use crate::nft::{self, explain, is};
 
 /// Why new clients cannot be stopped, or could not be let go.
@@ -58,12 +57,12 @@ pub enum Error {
 }
 
 /// Anything about the table except rules that lead into a queue.
-pub(super) fn of_table(about: About, refused: BatchError) -> Error {
+pub(super) fn of_table(refused: BatchError) -> Error {
     let is_missing = is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP]);
-    if about == About::Set && is_missing {
+    if refused.needs == Some(Feature::Timeouts) && is_missing {
         return Error::NoSets(refused.error);
     }
-    explain(None, refused).into()
+    explain(refused).into()
 }
 
 /// Each way into a queue was refused; the last one counts.
@@ -73,7 +72,7 @@ pub(super) fn of_rules(refusals: Vec<BatchError>) -> Error {
         Some(refused) if is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP]) => {
             Error::NoQueueRule(refused.error)
         }
-        Some(refused) => explain(None, refused).into(),
+        Some(refused) => explain(refused).into(),
         None => Error::ThreadEnded,
     }
 }

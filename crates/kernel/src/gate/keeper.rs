@@ -123,11 +123,10 @@ impl Closed {
         if self.fresh.elapsed() < REFRESH {
             return;
         }
-        let name = self.table.name().to_string();
-        let what = format!("keeping the nftables table `{name}` closed");
+        let refreshed = self.keys.refresh(self.table.name());
         let begun = Instant::now();
         opened.lapsed |= self.fresh.elapsed() > TIMEOUT;
-        opened.lapsed |= self.table.client().batch(&what, &self.keys.refresh(&name)).is_err();
+        opened.lapsed |= self.table.commit("keeping closed the nftables table", &refreshed).is_err();
         self.fresh = begun;
     }
 
@@ -146,9 +145,8 @@ impl Closed {
     }
 
     fn remove_rule(&mut self) -> Result<(), Error> {
-        let name = self.table.name().to_string();
-        let what = format!("opening the nftables table `{name}`");
-        Ok(absent_is_fine(self.table.client().batch(&what, &rules::opening(&name)))?)
+        let opening = rules::opening(self.table.name());
+        Ok(absent_is_fine(self.table.commit("opening the nftables table", &opening))?)
     }
 
     /// Lets go who waits, and who still comes, until nobody does.

@@ -3,10 +3,9 @@ use netlink_packet_netfilter::nftables::NfTablesMessage;
 use proptest::prelude::*;
 use rustix::io::Errno;
 
-use super::rules::About;
 use super::*;
 use crate::netlink::{self, BatchError};
-use crate::nft::expressions::{queue, xt_queue};
+use crate::nft::{Kind, Rule, Transaction};
 
 fn emitted(emitable: &impl Emitable) -> Vec<u8> {
     let mut bytes = vec![0; emitable.buffer_len()];
@@ -19,7 +18,7 @@ fn emitted(emitable: &impl Emitable) -> Vec<u8> {
 fn the_queue_expression_has_the_bytes_of_nft() {
     let golden = b"\x2c\x00\x01\x80\x0a\x00\x01\x00queue\x00\x00\x00\
         \x1c\x00\x02\x80\x06\x00\x01\x00\x9c\xbb\x00\x00\x06\x00\x02\x00\x00\x01\x00\x00\x06\x00\x03\x00\x00\x01\x00\x00";
-    assert_eq!(emitted(&queue(40123)), golden);
+    assert_eq!(emitted(&Rule::new().queue(40123).expressions[0]), golden);
 }
 
 /// `strace iptables-nft` 1.8.9 for `-j NFQUEUE --queue-num 40123 --queue-bypass`.
@@ -31,7 +30,7 @@ fn the_target_has_the_bytes_of_iptables() {
     for short in [40123, 1, 1, 0u16] {
         golden.extend(short.to_ne_bytes());
     }
-    assert_eq!(emitted(&xt_queue(40123)), golden);
+    assert_eq!(emitted(&Rule::new().xt_queue(40123).expressions[0]), golden);
 }
 
 #[test]
@@ -41,7 +40,7 @@ fn only_the_sets_that_are_used_are_made() {
         let addresses: Vec<At> = parsed.map(At::from).collect();
         Keys::of(&addresses, ports)
     };
-    let names = |keys: &Keys| keys.sets().map(keys::Set::name).collect::<Vec<_>>();
+    let names = |keys: &Keys| keys.sets().map(Kind::name).collect::<Vec<_>>();
     assert_eq!(names(&keys(&[], &[])), Vec::<&str>::new());
     assert_eq!(names(&keys(&["[::]:80"], &[])), ["ports"]);
     assert_eq!(keys(&["[::]:80", "[::]:80"], &[80]), keys(&[], &[80]));
@@ -51,12 +50,15 @@ fn only_the_sets_that_are_used_are_made() {
     assert_eq!(names(&only6), ["ports6"], "IPv4 clients of somebody else are not stopped");
     let all = keys(&["0.0.0.0:80", "192.0.2.1:80", "[2001:db8::1]:80"], &[443]);
     assert_eq!(names(&all), ["ports", "ports4", "addresses4", "addresses6"]);
-    let steps = rules::steps("t", &all, How::Drop);
-    let made = steps.iter().filter(|step| matches!(step.message, NfTablesMessage::NewSet(_))).count();
+    let made = rules::closing(&"t", &all, How::Drop);
+    let made = made.steps().iter().filter(|step| matches!(step.message, NfTablesMessage::NewSet(_))).count();
     assert_eq!(made, 4);
     // An attribute has room for 64 KiB.
     let many: Vec<u16> = (1..=u16::MAX).collect();
-    for step in keys(&[], &many).steps("t") {
+    let mut puts = Transaction::on(&"t");
+    keys(&[], &many).put(&mut puts);
+    assert!(puts.steps().len() > 100);
+    for step in puts.steps() {
         assert!(emitted(&step.message).len() < 60_000);
     }
 }
@@ -68,10 +70,13 @@ fn elements_live_shorter_than_a_second() {
 
 #[test]
 fn what_is_refused_is_explained() {
-    let refused = |step: &str, errno| {
-        let error = netlink::Error::Refused { what: format!("filling: {step}"), errno, words: None };
-        BatchError { step: Some(1), error }
+    let trial = rules::trial(&"t", How::Queue { number: 1, by: QueueBy::Expression });
+    let refused = |what: &str, errno| {
+        let step = trial.steps().iter().find(|step| step.what == what).unwrap();
+        let error = netlink::Error::Refused { what: format!("filling: {what}"), errno, words: None };
+        BatchError { needs: Some(step.needs), error }
     };
+    assert_eq!(refused("rule that holds", Errno::NOENT).needs, Some(Feature::Queue));
     let words = |error: Error| error.to_string();
     let of_rule = words(error::of_rules(vec![refused("rule that holds", Errno::NOENT)]));
     for word in ["CONFIG_NFT_QUEUE", "CONFIG_NFT_COMPAT", "xt_NFQUEUE", "nft_queue"] {
@@ -83,14 +88,8 @@ fn what_is_refused_is_explained() {
     };
     assert!(of_queue(Errno::INVAL).contains("CONFIG_NETFILTER_NETLINK_QUEUE"));
     assert!(of_queue(Errno::PERM).contains("NET_ADMIN"));
-    assert!(matches!(
-        error::of_table(About::Set, refused("set with timeouts", Errno::NOENT)),
-        Error::NoSets(_)
-    ));
-    assert!(matches!(
-        error::of_table(About::Other, refused("set with timeouts", Errno::NOENT)),
-        Error::Nft(_)
-    ));
+    assert!(matches!(error::of_table(refused("set with timeouts", Errno::NOENT)), Error::NoSets(_)));
+    assert!(matches!(error::of_table(refused("table", Errno::NOENT)), Error::Nft(_)));
 }
 
 /// A message of the queue, as the kernel sends it: `nlmsghdr`, `nfgenmsg`, attributes.

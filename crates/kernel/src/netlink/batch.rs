@@ -20,11 +20,44 @@ use super::{Client, DEADLINE, Error, serialize};
 /// `NFNL_SUBSYS_NFTABLES`: for which subsystem the batch is.
 const NFTABLES: u16 = 10;
 
+/// What a message needs of the kernel that not every kernel has: what its refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// No more than nftables itself.
+    Basics,
+    /// Chains of family `inet`.
+    Chain,
+    /// Those of type `route`.
+    RouteChain,
+    /// Those of type `nat`.
+    NatChain,
+    /// Sets whose elements time out.
+    Timeouts,
+    /// The expression `socket`.
+    Socket,
+    /// Its key `wildcard`.
+    Wildcard,
+    /// The expression `ct`.
+    Conntrack,
+    /// The expression `reject`.
+    Reject,
+    /// The expression `tproxy`.
+    Tproxy,
+    /// The expression `fib`.
+    Fib,
+    /// The expression `nat`.
+    Nat,
+    /// The expression `queue`, or what is used instead.
+    Queue,
+}
+
 /// One message of a batch.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// What it does, for the error message.
-    pub what: &'static str,
+    pub what: String,
+    /// What it needs.
+    pub needs: Feature,
     /// The message; its family is the batch's.
     pub message: NfTablesMessage,
     /// `NLM_F_CREATE` and the like.
@@ -42,8 +75,8 @@ enum Ending {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct BatchError {
-    /// The place of the first message that was refused; none if it was the batch as a whole.
-    pub step: Option<usize>,
+    /// What the first message that was refused needs; none if it was the batch as a whole.
+    pub needs: Option<Feature>,
     /// Why.
     pub error: Error,
 }
@@ -72,7 +105,7 @@ impl Client {
         steps: &[Step],
         ending: Ending,
     ) -> Result<(), BatchError> {
-        let whole = |error| BatchError { step: None, error };
+        let whole = |error| BatchError { needs: None, error };
         let first = self.next_sequence();
         let mut bytes = serialize(control(ControlMessage::BatchBegin), NLM_F_REQUEST, first);
         for step in steps {
@@ -99,21 +132,19 @@ impl Client {
             let answers = match self.receive(what, deadline, flags) {
                 Ok(answers) => answers,
                 Err(_) if refused.is_some() => break,
-                Err(error) => return Err(BatchError { step: None, error }),
+                Err(error) => return Err(BatchError { needs: None, error }),
             };
             for answer in answers {
                 let Answer::Ended(outcome) = answer.answer else { continue };
                 let Ok(place) = usize::try_from(answer.sequence.wrapping_sub(first)) else { continue };
-                let step = place.checked_sub(1).filter(|step| *step < steps.len());
                 if place > steps.len() {
                     continue;
                 }
+                let step = place.checked_sub(1).and_then(|step| steps.get(step));
                 waiting = waiting.saturating_sub(usize::from(step.is_some()));
-                let named = step
-                    .and_then(|step| steps.get(step))
-                    .map_or_else(|| what.to_owned(), |step| format!("{what}: {}", step.what));
+                let named = step.map_or_else(|| what.to_owned(), |step| format!("{what}: {}", step.what));
                 if let Err(error) = outcome.into_result(&named) {
-                    refused.get_or_insert(BatchError { step, error });
+                    refused.get_or_insert(BatchError { needs: step.map(|step| step.needs), error });
                 }
             }
         }

@@ -4,15 +4,13 @@
 //! a plain one (before Linux 5.12) while the [`Token`] of its name is bound, which is done before the table is made. What
 //! is in the table, others know.
 
-use std::fmt::Display;
 use std::io;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
+use netlink_packet_netfilter::nftables::TableFlags;
 use rustix::io::Errno;
 
-use super::{Error, Listed, TableName, delete, explain, is, list, open};
-use crate::netlink::{BatchError, Client, Step};
+use super::{Error, Listed, TableName, Transaction, delete, explain, is, list, open};
+use crate::netlink::{BatchError, Client};
 use crate::token::Token;
 
 /// Whether the kernel is to remove the table with our socket.
@@ -42,22 +40,28 @@ impl Claim {
             match claim.create(TableFlags::Owner) {
                 Ok(()) if claim.is_owned()? => return Ok(claim),
                 Ok(()) => claim.remove()?,
-                Err(BatchError { step: Some(_), error }) if is(&error, &[Errno::INVAL, Errno::OPNOTSUPP]) => {
-                }
-                Err(refused) => return Err(explain(None, refused)),
+                Err(BatchError { needs: Some(_), error })
+                    if is(&error, &[Errno::INVAL, Errno::OPNOTSUPP]) => {}
+                Err(refused) => return Err(explain(refused)),
             }
         }
         let name = claim.name.to_string();
         let in_use = || io::Error::from(Errno::ADDRINUSE);
         let token = Token::claim(&name).and_then(|token| token.ok_or_else(in_use));
         claim.token = Some(token.map_err(|source| Error::Token { name, source })?);
-        claim.create(TableFlags::empty()).map_err(|refused| explain(None, refused))?;
+        claim.create(TableFlags::empty()).map_err(explain)?;
         Ok(claim)
     }
 
     fn create(&mut self, flags: TableFlags) -> Result<(), BatchError> {
-        let what = format!("making the nftables table `{}`", self.name);
-        self.client.batch(&what, &[new_table(&self.name, flags)])
+        let mut table = Transaction::on(&self.name);
+        table.make(flags);
+        self.commit("making the nftables table", &table)
+    }
+
+    /// Changes the table, all or nothing. `what` is being done, for the error.
+    pub(crate) fn commit(&mut self, what: &str, changes: &Transaction) -> Result<(), BatchError> {
+        self.client.batch(&format!("{what} `{}`", self.name), changes.steps())
     }
 
     fn is_owned(&mut self) -> Result<bool, Error> {
@@ -72,7 +76,7 @@ impl Claim {
         if self.token.is_none() || list(&mut self.client)?.iter().any(is_here) {
             return Ok(false);
         }
-        self.create(TableFlags::empty()).map_err(|refused| explain(None, refused))?;
+        self.create(TableFlags::empty()).map_err(explain)?;
         Ok(true)
     }
 
@@ -97,11 +101,4 @@ impl Claim {
     pub(crate) fn client(&mut self) -> &mut Client {
         &mut self.client
     }
-}
-
-/// The message that makes a table, and fails if it is there.
-pub(crate) fn new_table(name: &impl Display, flags: TableFlags) -> Step {
-    let attributes = vec![TableAttribute::Name(name.to_string()), TableAttribute::Flags(flags)];
-    let message = NfTablesMessage::NewTable(TableMessage { attributes });
-    Step { what: "table", message, flags: NLM_F_CREATE | NLM_F_EXCL }
 }

@@ -4,9 +4,8 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::rules::Part;
 use crate::modules;
-use crate::netlink::{self, BatchError};
+use crate::netlink::{self, BatchError, Feature};
 
 /// Why the table could not be made, read or removed.
 #[derive(Debug, thiserror::Error)]
@@ -65,22 +64,20 @@ pub(crate) fn is(error: &netlink::Error, numbers: &[Errno]) -> bool {
     error.errno().is_some_and(|errno| numbers.contains(&errno))
 }
 
-/// From what was refused, and where, to what that means. `part`: of the content of a table.
-pub(crate) fn explain(part: Option<Part>, refused: BatchError) -> Error {
-    let BatchError { step, error } = refused;
-    match (step, part, error.errno()) {
-        (None, _, Some(Errno::PERM)) => Error::Denied(error),
-        (None, _, Some(Errno::OPNOTSUPP | Errno::INVAL)) => Error::NoNfTables(error),
-        (_, Some(Part::Chain { output: false }), Some(Errno::NOENT | Errno::OPNOTSUPP)) => {
-            Error::NoInetChains(error)
-        }
+/// From what was refused, and where, to what that means.
+pub(crate) fn explain(BatchError { needs, error }: BatchError) -> Error {
+    match (needs, error.errno()) {
+        (None, Some(Errno::PERM)) => Error::Denied(error),
+        (None, Some(Errno::OPNOTSUPP | Errno::INVAL)) => Error::NoNfTables(error),
+        (Some(Feature::Chain), Some(Errno::NOENT | Errno::OPNOTSUPP)) => Error::NoInetChains(error),
         (
-            _,
-            Some(Part::Conntrack | Part::Chain { output: true }),
+            Some(Feature::Conntrack | Feature::RouteChain),
             Some(Errno::NOENT | Errno::OPNOTSUPP | Errno::PROTONOSUPPORT),
         ) => Error::NoConntrack(error),
-        (_, Some(Part::Interception), Some(Errno::NOENT | Errno::OPNOTSUPP)) => Error::NoInterception(error),
-        (_, Some(Part::Rule | Part::Guard), Some(Errno::NOENT)) => Error::NoSocketExpression(error),
+        (Some(Feature::Tproxy | Feature::Fib), Some(Errno::NOENT | Errno::OPNOTSUPP)) => {
+            Error::NoInterception(error)
+        }
+        (Some(Feature::Socket | Feature::Wildcard), Some(Errno::NOENT)) => Error::NoSocketExpression(error),
         _ => Error::Netlink(error),
     }
 }

@@ -10,35 +10,18 @@
 //! marks, from where others may restore it to what HAProxy sends.
 
 use clearway_core::names::Mark;
-use netlink_packet_netfilter::nftables::{MetaKey, Verdict};
 
-use super::expressions::{Expression, and, differs, equals, load_meta, verdict};
-use super::rules::{DROP, FORWARD, POSTROUTING, delete, flush, hooked, rule};
-use crate::interfaces::LOOPBACK;
-use crate::netlink::Step;
+use super::content::{FORWARD, POSTROUTING, empty, for_own};
+use super::{Rule, Transaction};
 
 /// The chains with their rules. `replies`: the bit of replies of servers on this host; `stale`: there may be a chain for
 /// these that is needed no longer.
-pub(super) fn steps(table: &str, mark: Mark, replies: Option<Mark>, stale: bool) -> Vec<Step> {
-    let mut steps = vec![hooked(table, FORWARD), flush(table, FORWARD)];
-    let forwarded = has(mark).chain([verdict(Verdict::Other(DROP), None)]);
-    steps.push(rule("rule against strays", table, FORWARD, forwarded.collect()));
-    if replies.is_some() || stale {
-        steps.extend([hooked(table, POSTROUTING), flush(table, POSTROUTING)]);
+pub(super) fn fill(all: &mut Transaction, mark: Mark, replies: Option<Mark>, stale: bool) {
+    empty(all, FORWARD);
+    all.rule("rule against strays", FORWARD, Rule::new().marked(mark).drop());
+    for_own(all, POSTROUTING, replies.is_some(), stale);
+    if let Some(replies) = replies {
+        let sent = Rule::new().oif_not_lo().marked(replies).drop();
+        all.rule("rule against stray replies", POSTROUTING, sent);
     }
-    match replies {
-        Some(replies) => {
-            let elsewhere = [load_meta(MetaKey::Oif), differs(&LOOPBACK.to_ne_bytes())];
-            let sent = elsewhere.into_iter().chain(has(replies)).chain([verdict(Verdict::Other(DROP), None)]);
-            steps.push(rule("rule against stray replies", table, POSTROUTING, sent.collect()));
-        }
-        None if stale => steps.push(delete(table, POSTROUTING)),
-        None => {}
-    }
-    steps
-}
-
-/// `meta mark & M == M`.
-fn has(mark: Mark) -> impl Iterator<Item = Expression> {
-    [load_meta(MetaKey::Mark), and(mark), equals(&mark.value().to_ne_bytes())].into_iter()
 }

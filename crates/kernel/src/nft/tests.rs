@@ -1,16 +1,12 @@
 use netlink_packet_core::Emitable;
-use netlink_packet_netfilter::nftables::TableFlags;
+use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
 use proptest::prelude::*;
 
 use clearway_core::intercept::{Fail, Ports, Rule as Intercepts};
 
-use super::expressions::{
-    CtKey, Part as Field, SocketKey, and, at_least, ct, equals, field, is_local, reset, socket,
-    store_ct_mark, tproxy,
-};
-use super::rules::{part, removal, steps};
+use super::content::removal;
 use super::*;
-use crate::netlink::{self, Reply};
+use crate::netlink::{self, Reply, Step};
 use crate::routing::Block;
 
 fn emitted(emitable: &impl Emitable) -> Vec<u8> {
@@ -24,10 +20,19 @@ const WHOLE: Content =
     Content { mark: Mark::DEFAULT, guard: true, own: Some(Own { mark: OF_REPLIES, reset: true }) };
 const REMOTE: Content = Content { own: None, ..WHOLE };
 
-fn emitted_rule(what: &str) -> Vec<u8> {
-    let steps = steps("t", &WHOLE, None, false);
+fn steps(content: &Content, interception: Option<&Interception>, stale: bool) -> Vec<Step> {
+    content::fill(&"t", content, interception, stale).steps().to_vec()
+}
+
+fn emitted_step(what: &str) -> Vec<u8> {
+    let steps = steps(&WHOLE, None, false);
     let step = steps.iter().find(|step| step.what == what).unwrap();
     emitted(&step.message)
+}
+
+/// One expression of a rule.
+fn expression(rule: &Rule, place: usize) -> Vec<u8> {
+    emitted(&rule.expressions[place])
 }
 
 /// What `strace nft` 1.0.6 shows for `socket wildcard 1`, without `NFTA_SOCKET_LEVEL` 0, which only
@@ -36,8 +41,8 @@ fn emitted_rule(what: &str) -> Vec<u8> {
 fn the_socket_expression_has_the_bytes_of_nft() {
     let golden = b"\x24\x00\x01\x80\x0b\x00\x01\x00socket\x00\x00\
         \x14\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x02\x08\x00\x02\x00\x00\x00\x00\x01";
-    assert_eq!(emitted(&socket(SocketKey::Wildcard)), golden);
-    let transparent = emitted(&socket(SocketKey::Transparent));
+    assert_eq!(expression(&Rule::new().wildcard(), 0), golden);
+    let transparent = expression(&Rule::new().transparent(), 0);
     assert_eq!(transparent[..27], golden[..27]);
     assert_eq!(transparent[27], 0);
 }
@@ -52,7 +57,7 @@ fn a_rule_has_the_bytes_of_nft() {
         \x08\x00\x02\x00\x00\x00\x00\x00\x0c\x00\x03\x80\x08\x00\x01\x00\x01\x00\x00\x00\
         \x30\x00\x01\x80\x0e\x00\x01\x00immediate\x00\x00\x00\x1c\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x00\
         \x10\x00\x02\x80\x0c\x00\x02\x80\x08\x00\x01\x00\xff\xff\xff\xfb";
-    assert_eq!(emitted_rule("rule for `lo`"), golden);
+    assert_eq!(emitted_step("rule for `lo`"), golden);
 }
 
 /// `strace nft` for `meta mark set meta mark | 0x20000000 accept`, without `NFTA_BITWISE_OP` 0 (the default;
@@ -66,7 +71,7 @@ fn marking_has_the_bytes_of_nft() {
         \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x03\x08\x00\x03\x00\x00\x00\x00\x01\
         \x30\x00\x01\x80\x0e\x00\x01\x00immediate\x00\x00\x00\x1c\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x00\
         \x10\x00\x02\x80\x0c\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01";
-    assert!(emitted_rule("rule that marks").ends_with(golden));
+    assert!(emitted_step("rule that marks").ends_with(golden));
 }
 
 #[test]
@@ -119,36 +124,34 @@ fn names_survive_a_round_trip_and_others_are_not_ours() {
 fn conntrack_and_reject_have_the_bytes_of_nft() {
     let direction = b"\x20\x00\x01\x80\x07\x00\x01\x00ct\x00\x00\
         \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x01\x08\x00\x01\x00\x00\x00\x00\x01";
-    assert_eq!(emitted(&ct(CtKey::Direction)), direction);
+    assert_eq!(expression(&Rule::new().original(), 0), direction);
     let mark = b"\x20\x00\x01\x80\x07\x00\x01\x00ct\x00\x00\
         \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x03\x08\x00\x01\x00\x00\x00\x00\x01";
-    assert_eq!(emitted(&ct(CtKey::Mark)), mark);
+    assert_eq!(expression(&Rule::new().mark_connection(Mark::DEFAULT), 0), mark);
     let set = b"\x20\x00\x01\x80\x07\x00\x01\x00ct\x00\x00\
         \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x03\x08\x00\x04\x00\x00\x00\x00\x01";
-    assert_eq!(emitted(&store_ct_mark()), set);
+    assert_eq!(expression(&Rule::new().mark_connection(Mark::DEFAULT), 2), set);
     let reject = b"\x1c\x00\x01\x80\x0b\x00\x01\x00reject\x00\x00\
         \x0c\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01";
-    assert_eq!(emitted(&reset()), reject);
+    assert_eq!(expression(&Rule::new().reset(), 0), reject);
     let reply = b"\x2c\x00\x01\x80\x08\x00\x01\x00cmp\x00\x20\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\
         \x08\x00\x02\x00\x00\x00\x00\x00\x0c\x00\x03\x80\x05\x00\x01\x00\x01\x00\x00\x00";
-    assert_eq!(emitted(&equals(&[1])), reply);
+    assert_eq!(expression(&Rule::new().transparent(), 1), reply);
     // Without `NFTA_BITWISE_OP` 0, see below.
     let only_the_bit = b"\x44\x00\x01\x80\x0c\x00\x01\x00bitwise\x00\x34\x00\x02\x80\
         \x08\x00\x01\x00\x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\x00\x01\x08\x00\x03\x00\x00\x00\x00\x04\
         \x0c\x00\x04\x80\x08\x00\x01\x00\x00\x00\x00\x20\x0c\x00\x05\x80\x08\x00\x01\x00\x00\x00\x00\x00";
-    assert_eq!(emitted(&and(Mark::DEFAULT)), only_the_bit);
+    assert_eq!(expression(&Rule::new().marked(Mark::DEFAULT), 1), only_the_bit);
 }
 
 /// `strace nft` for `chain output { type route hook output priority mangle; policy accept; }`.
 #[test]
 fn the_output_chain_has_the_bytes_of_nft() {
-    let steps = steps("t", &WHOLE, None, false);
-    let chain = steps.iter().find(|step| step.what == "chain `output`").unwrap();
     let golden =
         b"\x06\x00\x01\x00t\x00\x00\x00\x0b\x00\x03\x00output\x00\x00\x0a\x00\x07\x00route\x00\x00\x00\
         \x08\x00\x05\x00\x00\x00\x00\x01\
         \x14\x00\x04\x80\x08\x00\x01\x00\x00\x00\x00\x03\x08\x00\x02\x00\xff\xff\xff\x6a";
-    assert_eq!(emitted(&chain.message), golden);
+    assert_eq!(emitted_step("chain `output`"), golden);
 }
 
 /// `strace nft` 1.0.6 for `tproxy to :8080` without the port, for `fib daddr type local`, for `tcp flags` and for
@@ -157,29 +160,29 @@ fn the_output_chain_has_the_bytes_of_nft() {
 fn interception_has_the_bytes_of_nft() {
     let golden = b"\x24\x00\x01\x80\x0b\x00\x01\x00tproxy\x00\x00\
         \x14\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x00\x08\x00\x03\x00\x00\x00\x00\x01";
-    assert_eq!(emitted(&tproxy(0)), golden);
+    assert_eq!(expression(&Rule::new().tproxy(None, 8080), 1), golden);
     let fib = b"\x28\x00\x01\x80\x08\x00\x01\x00fib\x00\x1c\x00\x02\x80\
         \x08\x00\x03\x00\x00\x00\x00\x02\x08\x00\x02\x00\x00\x00\x00\x03\x08\x00\x01\x00\x00\x00\x00\x01";
-    assert_eq!(emitted(&is_local()[0]), fib);
+    assert_eq!(expression(&Rule::new().daddr_local(), 0), fib);
     let flags = b"\x34\x00\x01\x80\x0c\x00\x01\x00payload\x00\x24\x00\x02\x80\
         \x08\x00\x01\x00\x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\x00\x02\
         \x08\x00\x03\x00\x00\x00\x00\x0d\x08\x00\x04\x00\x00\x00\x00\x01";
-    assert_eq!(emitted(&field(Field::TcpFlags)), flags);
+    assert_eq!(expression(&Rule::new().opens(), 2), flags);
     let at_least_80 =
         b"\x2c\x00\x01\x80\x08\x00\x01\x00cmp\x00\x20\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\
         \x08\x00\x02\x00\x00\x00\x00\x05\x0c\x00\x03\x80\x06\x00\x01\x00\x00\x50\x00\x00";
-    assert_eq!(emitted(&at_least(&80_u16.to_be_bytes())), at_least_80);
+    assert_eq!(expression(&Rule::new().ports(Ports { first: 80, last: 90 }), 1), at_least_80);
 }
 
 #[test]
 fn only_what_is_asked_for_is_intercepted() {
-    let named = |fail: Fail| -> Vec<&str> {
+    let named = |fail: Fail| -> Vec<String> {
         let mut interception = Interception { fail, ..Interception::default() };
         let ports = vec![Ports { first: 80, last: 80 }];
         let rule = Intercepts { destinations: Vec::new(), ports, interface: None, to: 8080 };
         interception.rules.push(rule);
-        let steps = steps("t", &REMOTE, Some(&interception), false);
-        steps.iter().map(|step| step.what).filter(|what| what.starts_with("rule ")).collect()
+        let steps = steps(&REMOTE, Some(&interception), false);
+        steps.into_iter().map(|step| step.what).filter(|what| what.starts_with("rule ")).collect()
     };
     let sockets = ["rule for TCP", "rule for ICMP", "rule for ICMPv6"];
     let [mark, strays] = ["rule that marks", "rule against strays"];
@@ -188,28 +191,26 @@ fn only_what_is_asked_for_is_intercepted() {
     assert_eq!(named(Fail::Open), [&open[..], &chain].concat());
     let closed = [&open[..5], &["rule for what has no socket", mark], &chain].concat();
     assert_eq!(named(Fail::Closed), closed);
-    let nothing = steps("t", &REMOTE, Some(&Interception::default()), false);
+    let nothing = steps(&REMOTE, Some(&Interception::default()), false);
     assert!(nothing.iter().all(|step| step.what != "rule that intercepts"));
-    assert_eq!(nothing.len(), steps("t", &REMOTE, None, false).len() + 2, "the chain, made and emptied");
+    assert_eq!(nothing.len(), steps(&REMOTE, None, false).len() + 2, "the chain, made and emptied");
 }
 
 #[test]
 fn what_is_refused_is_explained() {
-    let refused = |what: &str, errno| {
-        let steps = steps("t", &WHOLE, None, false);
-        let step = Some(steps.iter().position(|step| step.what == what).unwrap());
+    let explained = |needs, errno| {
         let error = netlink::Error::Refused { what: "filling".to_owned(), errno, words: None };
-        let refused = BatchError { step, error };
-        explain(part(&steps, &refused), refused)
+        explain(BatchError { needs, error })
     };
-    let whole = |errno| {
-        let error = netlink::Error::Refused { what: "filling".to_owned(), errno, words: None };
-        explain(None, BatchError { step: None, error })
+    let whole = |errno| explained(None, errno);
+    let steps = steps(&WHOLE, None, false);
+    let refused = |what: &str, errno| {
+        explained(Some(steps.iter().find(|step| step.what == what).unwrap().needs), errno)
     };
     assert!(matches!(whole(Errno::PERM), Error::Denied(_)));
     assert!(matches!(whole(Errno::OPNOTSUPP), Error::NoNfTables(_)));
     assert!(matches!(refused("chain `prerouting`", Errno::NOENT), Error::NoInetChains(_)));
-    for what in ["rule for `lo`", "rule for TCP", "rule that marks"] {
+    for what in ["rule for TCP", "rule for ICMPv6", "guard against wildcard listeners"] {
         assert!(matches!(refused(what, Errno::NOENT), Error::NoSocketExpression(_)), "{what}");
     }
     let text = refused("rule for TCP", Errno::NOENT).to_string();
@@ -227,7 +228,7 @@ fn what_is_refused_is_explained() {
 #[test]
 fn only_own_servers_ask_for_conntrack() {
     let bytes = |content: &Content| -> Vec<u8> {
-        let steps = steps("t", content, None, false);
+        let steps = steps(content, None, false);
         steps.iter().flat_map(|step| emitted(&step.message)).collect()
     };
     let has = |bytes: &[u8], name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
@@ -240,18 +241,20 @@ fn only_own_servers_ask_for_conntrack() {
 
 #[test]
 fn an_output_chain_goes_when_it_is_needed_no_longer() {
-    let last = |content: &Content, stale| -> Vec<&str> {
-        steps("t", content, None, stale).iter().skip(4).take(3).map(|step| step.what).collect()
+    let said = |content: &Content, stale| -> Vec<String> {
+        steps(content, None, stale).into_iter().map(|step| step.what).collect()
     };
-    assert_eq!(last(&REMOTE, true), ["chain `output`", "old rules", "chain"]);
-    assert_eq!(last(&REMOTE, false)[0], "rule for `lo`");
-    let end = |content: &Content, stale| steps("t", content, None, stale).last().unwrap().what;
+    let of_output = |content: &Content, stale| said(content, stale)[4..7].to_vec();
+    assert_eq!(of_output(&REMOTE, true), ["chain `output`", "old rules", "chain"]);
+    assert_eq!(of_output(&REMOTE, false)[0], "rule for `lo`");
+    let end = |content: &Content, stale| said(content, stale).pop().unwrap();
     assert_eq!(end(&REMOTE, true), "chain", "the one of stray replies");
     assert_eq!(end(&REMOTE, false), "rule against strays");
     assert_eq!(end(&WHOLE, true), "rule against stray replies");
-    assert_eq!(last(&WHOLE, true), last(&WHOLE, false));
+    assert_eq!(said(&WHOLE, true), said(&WHOLE, false));
     let removals = [(false, false), (true, false), (true, true)];
-    assert_eq!(removals.map(|(own, intercept)| removal("t", own, intercept).len()), [6, 10, 12]);
+    let lengths = removals.map(|(own, intercept)| removal(&"t", own, intercept).steps().len());
+    assert_eq!(lengths, [6, 10, 12]);
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod steering;
 mod steps;
 mod stop;
 mod strategy;
+mod subject;
 mod supervision;
 mod systemd;
 mod takeover;
@@ -126,6 +127,7 @@ fn main() {
         truth::TESTS,
         scale::TESTS,
         several::TESTS,
+        subject::TESTS,
     ];
     // Those that use the machine's own network wait for each other: one thread more, and they are no neighbours.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

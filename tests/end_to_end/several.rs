@@ -17,6 +17,7 @@ crate::tests![
     the_doctor_asks_every_clearway_of_this_network_namespace,
     one_that_cannot_say_how_it_is_drains_all_the_same,
     without_a_thread_the_status_says_what_is_known,
+    an_unnamed_one_is_selected_by_its_socket_or_its_process,
 ];
 
 /// Starts one on the stage, with the run directory of another.
@@ -237,4 +238,66 @@ fn without_a_thread_the_status_says_what_is_known() -> Result<()> {
     let drain = ask(&["drain"])?;
     assert_code(drain.status, 0).with_context(|| complained(&drain))?;
     assert_code(balancer.wait_exit(SOON)?, 0)
+}
+
+/// What the refusal lists can be given to every subcommand.
+fn an_unnamed_one_is_selected_by_its_socket_or_its_process() -> Result<()> {
+    let stage = Stage::new("sevpick")?;
+    stage.write(&stage.plain())?;
+    let mut one = stage.start()?;
+    let mut two = stage.launch(&[], &[])?;
+    two.wait_for_log(0, " serves, worker ", SOON)?;
+    let (first_pid, second_pid) = (one.pid().to_string(), two.pid().to_string());
+    for word in ["status", "reload", "health", "drain", "check"] {
+        let output = stage.clearway(&[word])?;
+        assert_code(output.status, 68).with_context(|| format!("{word}: {}", said(&output)))?;
+        let complaint = complained(&output);
+        for words in [
+            "several Clearways are running here",
+            &format!("(pid {first_pid})"),
+            &format!("(pid {second_pid})"),
+        ] {
+            ensure!(complaint.contains(words), "{word}: {complaint}");
+        }
+        ensure!(complaint.contains("`--socket /") && complaint.contains("or `--pid "), "{word}: {complaint}");
+    }
+    let complaint = complained(&stage.clearway(&["status"])?);
+    let socket_of = |pid: &str| {
+        let before = complaint.split(&format!(" (pid {pid})")).next().context("its name")?;
+        before.split_whitespace().last().map(str::to_owned).context("its name")
+    };
+    for pid in [&first_pid, &second_pid] {
+        let socket = socket_of(pid)?;
+        for which in [["--pid", pid], ["--socket", &socket]] {
+            let answered =
+                answered_by(&stage.clearway(&[&["status", "--json"] as &[&str], &which].concat())?)?;
+            ensure!(answered.to_string() == **pid, "{which:?}: {answered}");
+            for word in ["health", "check"] {
+                let output = stage.clearway(&[&[word] as &[&str], &which].concat())?;
+                assert_code(output.status, 0)
+                    .with_context(|| format!("{word} {which:?}: {}", complained(&output)))?;
+            }
+            let doctor = said(&stage.clearway(&[&["doctor"] as &[&str], &which].concat())?);
+            ensure!(doctor.contains(&format!("running: {socket}\n")), "{which:?}: {doctor}");
+        }
+    }
+    assert_code(stage.clearway(&["reload", "--pid", &second_pid])?.status, 0)?;
+    two.wait_for_log(0, "generation 2 serves", SOON)?;
+    ensure!(!one.stderr()?.contains("generation 2"), "the wrong one has reloaded");
+    for (words, code) in [
+        (&["status", "--pid", "1"] as &[&str], 68),
+        (&["status", "--socket", "/no/such.sock"], 68),
+        (&["status", "--socket", "@clearway/t-nobody"], 68),
+        (&["status", "--pid", "nonsense"], 64),
+        (&["status", "--pid", "2", "--socket", "/x.sock"], 64),
+        (&["doctor", "-f", "x.cfg", "--pid", "2"], 64),
+    ] {
+        let output = stage.clearway(words)?;
+        assert_code(output.status, code).with_context(|| format!("{words:?}: {}", complained(&output)))?;
+    }
+    assert_code(stage.clearway(&["drain", "--socket", &socket_of(&first_pid)?])?.status, 0)?;
+    assert_code(one.wait_exit(SOON)?, 0)?;
+    ensure!(two.is_running()?, "the wrong one has ended");
+    assert_code(two.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
 }

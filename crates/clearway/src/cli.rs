@@ -6,13 +6,17 @@ use std::fmt::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use clearway_core::exit::ExitCode;
-use clearway_core::settings::{InvalidSetting, Setting, Settings, TABLE};
+use clearway_core::settings::{self, InvalidSetting, Setting, Settings, Stray, TABLE};
+
+use crate::admin::find::Named;
 
 /// What a subcommand needs to find a running Clearway.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Its settings: instance name and run directory are looked at.
     pub settings: Settings,
+    /// Which one is meant, where the command line says that in another way.
+    pub named: Option<Named>,
     /// Print JSON instead of text.
     pub json: bool,
 }
@@ -53,7 +57,7 @@ pub enum Order {
     /// Remove what dead instances left behind.
     Cleanup(Target),
     /// Let HAProxy check the configuration, and say what it would need.
-    Check(Settings, Vec<OsString>),
+    Check(Target, Vec<OsString>),
     /// Say what this host can do.
     Doctor(Target, Vec<OsString>),
     /// Print the manual page.
@@ -79,9 +83,9 @@ pub fn command() -> Command {
         .trailing_var_arg(true)
         .value_parser(clap::value_parser!(OsString))
         .help("`haproxy` and its arguments, such as `haproxy -f haproxy.cfg`");
-    let with_target = |command: Command| {
-        command.args(TABLE.iter().filter(|row| names_an_instance(row)).map(argument)).arg(json.clone())
-    };
+    let with_place =
+        |command: Command| command.args(TABLE.iter().filter(|row| names_an_instance(row)).map(argument));
+    let with_target = |command: Command| with_place(command).args(names_one()).arg(json.clone());
     let sub = |name: &'static str, about: &'static str| Command::new(name).about(about);
     Command::new("clearway")
         .about("The first process of an HAProxy container: no lost connection, no hidden client, no trace")
@@ -117,17 +121,25 @@ pub fn command() -> Command {
                 .args(TABLE.iter().filter(|row| is_of_a_holder(row)).map(argument))
                 .arg(json.clone().hide(true)),
         )
-        .subcommand(with_target(sub("cleanup", "Remove from the kernel what dead instances left behind")))
         .subcommand(
-            sub(
+            with_place(sub("cleanup", "Remove from the kernel what dead instances left behind")).arg(json.clone()),
+        )
+        .subcommand(
+            with_place(sub(
                 "check",
-                "Let HAProxy check the configuration (`haproxy -W -c`), and say what it needs from the host",
-            )
+                "Let HAProxy check the configuration (`haproxy -W -c`), and say what it needs from the host; without \
+                 HAProxy's arguments that of the running instance",
+            ))
+            .args(names_one())
             .args(TABLE.iter().filter(|row| is_looked_at(row)).map(argument))
             .arg(haproxy.clone()),
         )
         .subcommand(with_target(
-            sub("doctor", "Say what this host, this kernel and these capabilities allow; changes nothing")
+            sub(
+                "doctor",
+                "Say what this host, this kernel and these capabilities allow, and what the configuration needs of that \
+                 (without HAProxy's arguments: that of the running instance); changes nothing",
+            )
                 .args(TABLE.iter().filter(|row| is_looked_at(row)).map(argument))
                 .arg(haproxy),
         ))
@@ -152,15 +164,40 @@ fn names_an_instance(row: &Setting) -> bool {
     matches!(row.flag, "instance" | "run-directory")
 }
 
+/// What selects a running Clearway that has no name.
+fn names_one() -> [Arg; 2] {
+    [
+        Arg::new("socket").long("socket").value_name("NAME").conflicts_with("instance").help(
+            "The Clearway with this admin socket: a path, or `@clearway/NAME`, as `clearway status` lists them",
+        ),
+        Arg::new("pid")
+            .long("pid")
+            .value_name("N")
+            .value_parser(clap::value_parser!(i32).range(1..))
+            .conflicts_with_all(["instance", "socket"])
+            .help("The Clearway with this process number"),
+    ]
+}
+
+/// What was said with [`names_one`].
+fn named(matches: &ArgMatches) -> Option<Named> {
+    let socket = matches.try_get_one::<String>("socket").ok().flatten();
+    let pid = matches.try_get_one::<i32>("pid").ok().flatten();
+    socket.cloned().map(Named::Socket).or(pid.copied().map(Named::Pid))
+}
+
 /// What `check` and `doctor` look at, beside the configuration.
 fn is_looked_at(row: &Setting) -> bool {
     row.flag.starts_with("intercept") || row.flag == "strategy"
 }
 
+/// The flags of subcommands that take HAProxy's arguments, beside the settings; the last have a value.
+const OTHER_FLAGS: [&str; 3] = ["json", "socket", "pid"];
+
 /// Whether a word is a flag of ours, with or without `=VALUE`. HAProxy has none with two dashes.
 pub fn is_a_flag(word: &str) -> bool {
     let name = |word: &str| Some(word.strip_prefix("--")?.split('=').next()?.to_owned());
-    name(word).is_some_and(|name| name == "json" || TABLE.iter().any(|row| row.flag == name))
+    name(word).is_some_and(|name| OTHER_FLAGS.contains(&&*name) || TABLE.iter().any(|row| row.flag == name))
 }
 
 fn is_of_a_holder(row: &Setting) -> bool {
@@ -204,8 +241,8 @@ pub fn parse(
     let Some((name, matches)) = matches.subcommand() else { return Ok(Order::Manual) };
     let settings = settings(Some(matches), variable).map_err(Refusal::Setting)?;
     let haproxy = || matches.get_many::<OsString>("haproxy").unwrap_or_default().cloned().collect();
-    let json = || matches.get_flag("json");
-    let target = |settings| Target { settings, json: json() };
+    let json = matches.try_get_one::<bool>("json").ok().flatten().is_some_and(|json| *json);
+    let target = |settings| Target { settings, named: named(matches), json };
     Ok(match name {
         "run" => Order::Run(settings, haproxy()),
         "reload" => Order::Reload(target(settings)),
@@ -216,7 +253,7 @@ pub fn parse(
         "drain" => Order::Drain(target(settings), Release::Later),
         "hold" => Order::Hold(target(settings)),
         "cleanup" => Order::Cleanup(target(settings)),
-        "check" => Order::Check(settings, haproxy()),
+        "check" => Order::Check(target(settings), haproxy()),
         "doctor" => Order::Doctor(target(settings), haproxy()),
         "settings" => Order::Reference,
         _ => Order::Manual,
@@ -235,6 +272,7 @@ fn separated(mut arguments: Vec<OsString>) -> Vec<OsString> {
     while let Some(word) = arguments.get(at).map(|word| word.to_string_lossy()) {
         match word.strip_prefix("--") {
             Some("") => return arguments,
+            Some("socket" | "pid") => at += 2,
             Some(flag) if TABLE.iter().any(|row| row.flag == flag) => at += 2,
             Some(_) => at += 1,
             None if matches!(&*word, "-h" | "-V") => at += 1,
@@ -262,6 +300,15 @@ pub fn settings(
         }
     }
     Ok(settings)
+}
+
+/// The variables of an environment that look like settings and are none.
+pub fn strays(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<Stray> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    let known: Vec<(String, String)> = environment.into_iter().filter_map(text).collect();
+    settings::strays(known.iter().map(|(name, value)| (&**name, &**value)))
 }
 
 /// The settings and the exit codes as Markdown: docs/reference is made from it.

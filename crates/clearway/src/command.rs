@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 
 use clearway_core::exit::ExitCode;
-use clearway_core::settings::Settings;
 use clearway_core::strategy::{Means, by_means};
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::Invocation;
@@ -24,6 +23,7 @@ mod cleanup;
 mod doctor;
 mod drain;
 mod status;
+mod subject;
 
 /// Does what the command line says.
 pub fn follow(order: Order) -> ExitCode {
@@ -35,8 +35,8 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Drain(target, release) => in_runtime(drain::drain(target, release)),
         Order::Hold(target) => hold::hold(&target.settings),
         Order::Cleanup(target) => cleanup::cleanup(&target),
-        Order::Check(settings, arguments) => check::check(&settings, arguments),
         // In a runtime, because looking at peers needs one.
+        Order::Check(target, arguments) => in_runtime(async move { check::check(&target, arguments).await }),
         Order::Doctor(target, arguments) => {
             in_runtime(async move { doctor::doctor(&target, arguments).await })
         }
@@ -71,7 +71,7 @@ fn in_runtime(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<E
 }
 
 async fn reload(target: Target) -> Result<ExitCode, Failure> {
-    let found = find::find(&target.settings).await?;
+    let found = find::find(&target).await?;
     let (status, body) =
         client::request(found.stream, Method::POST, "/reload", Wait::AsLongAsItTakes).await?;
     if !matches!(status, StatusCode::OK | StatusCode::CONFLICT) {
@@ -136,7 +136,7 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
 /// Whether a generation serves in this container, which is all that a probe wants to know: another container of the
 /// same name answers for itself.
 async fn health(target: Target) -> Result<ExitCode, Failure> {
-    let found = find::find(&target.settings).await?;
+    let found = find::find(&target).await?;
     let is_here = found.is_here();
     let serves = is_here && {
         let (status, _) = client::request(found.stream, Method::GET, "/health", Wait::Briefly).await?;
@@ -164,8 +164,8 @@ fn code(number: u8) -> ExitCode {
 }
 
 /// Asks the one that is meant.
-async fn ask_status(settings: &Settings) -> Result<(api::Status, Vec<u8>), Failure> {
-    client::status(find::find(settings).await?.stream).await
+async fn ask_status(target: &Target) -> Result<(api::Status, Vec<u8>), Failure> {
+    client::status(find::find(target).await?.stream).await
 }
 
 fn print_manual() -> Result<ExitCode, Failure> {

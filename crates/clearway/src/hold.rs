@@ -68,6 +68,7 @@ pub fn hold(settings: &Settings) -> Result<ExitCode, Failure> {
             .hint("give it and its balancer the same CLEARWAY_INSTANCE, or `--instance NAME`"));
     };
     log::init(settings.log);
+    log::strays();
     let _ = raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime

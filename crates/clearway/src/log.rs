@@ -9,6 +9,7 @@ use clearway_kernel::plumbing::{RemoveErrors, Swept};
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::cli;
 use crate::output::Stderr;
 
 /// The text says which generation it is about; JSON has it as a field of its own besides.
@@ -33,6 +34,13 @@ pub fn init(setting: LogSetting) {
     match setting.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+/// Variables that look like settings and have no effect.
+pub fn strays() {
+    for stray in cli::strays(std::env::vars_os()) {
+        warn!("{stray}");
     }
 }
 

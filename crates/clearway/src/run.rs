@@ -341,6 +341,7 @@ fn introduce(settings: &Settings, invocation: &Invocation) {
     for handled in &invocation.handled {
         warn!("{handled}");
     }
+    log::strays();
     // A root shell on a host has everything; SYS_MODULE without SYS_ADMIN was given on purpose.
     let given = |held: capabilities::Set| held.has(Capability::SysModule) && !held.has(Capability::SysAdmin);
     if capabilities::effective().is_ok_and(given) {

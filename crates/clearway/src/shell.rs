@@ -69,10 +69,10 @@ mod switch;
 pub mod thread;
 mod words;
 
-pub use child::{Descriptors, raise_open_files};
+pub use child::{Descriptors, is_inherited, raise_open_files};
 pub use prepare::{MOST_ADDRESSES, may_be_foreign};
 pub use program::Program;
-pub use reading::read_configuration;
+pub use reading::read_with;
 pub use succession::{Succession, door};
 
 use asking::Answers;

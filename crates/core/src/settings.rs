@@ -12,9 +12,11 @@ use crate::strategy::Strategy;
 use crate::supervisor::Budget;
 
 mod canary;
+mod strays;
 mod value;
 
 pub use canary::{CanaryMode, ProbeAddresses};
+pub use strays::{Stray, strays};
 pub use value::{CarryMode, LogFormat, LogLevel, LogSetting, WatchMode};
 
 /// One row of the table.
@@ -335,6 +337,8 @@ pub struct Settings {
     pub canary_every: Option<Duration>,
     /// What is intercepted on its way through this host.
     pub interception: Interception,
+    /// What was given, as it was typed, in the order of [`TABLE`]; the rest are defaults.
+    pub given: Vec<(Key, String)>,
 }
 
 impl Default for Settings {
@@ -363,6 +367,7 @@ impl Default for Settings {
             canary_address: ProbeAddresses::default(),
             canary_every: None,
             interception: Interception::default(),
+            given: Vec::new(),
         }
     }
 }
@@ -419,7 +424,13 @@ impl Settings {
             Key::Intercept => self.interception.rules = intercept::rules(text).map_err(wrong)?,
             Key::InterceptFail => self.interception.fail = text.parse().map_err(wrong)?,
         }
+        self.given.push((key, text.to_owned()));
         Ok(())
+    }
+
+    /// Whether a setting was given, by a flag or a variable.
+    pub fn is_given(&self, key: Key) -> bool {
+        self.given.iter().any(|(given, _)| *given == key)
     }
 }
 

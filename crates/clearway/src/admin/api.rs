@@ -1,10 +1,13 @@
 //! What goes over the admin socket. Fields are only ever added; a reader ignores what it does not know.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::settings::{Key, Settings, TABLE};
 use clearway_core::strategy::{Moved, Strategy};
 use clearway_core::supervisor::{Answer, Carried, Cause, Failure, LifePhase, Phase};
+use clearway_haproxy::command_line::Invocation;
 use clearway_kernel::canary::Verdict;
 use clearway_kernel::plumbing;
 use serde::de::DeserializeOwned;
@@ -74,9 +77,40 @@ pub struct Status {
     /// Where it was told to make its admin socket.
     #[serde(default)]
     pub run_directory: Option<String>,
+    /// How it was started; unset where that cannot be said in UTF-8.
+    #[serde(default)]
+    pub started: Option<Started>,
     /// Why the sessions and the configuration on disk are missing: there was no thread to ask for them.
     #[serde(default)]
     pub incomplete: Option<String>,
+}
+
+/// How a Clearway was started, for those that look at the same files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// HAProxy's program and arguments.
+    pub haproxy: Vec<String>,
+    /// The working directory: relative paths begin there.
+    pub directory: String,
+    /// The settings that were given, by their variables, whether they were given so or by flags.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Started {
+    /// What is to be known of this process.
+    pub fn of(settings: &Settings, invocation: &Invocation) -> Option<Self> {
+        let words = std::iter::once(&invocation.program).chain(&invocation.arguments);
+        let row = |key: &Key| TABLE.iter().find(|row| row.key == *key);
+        let given = settings
+            .given
+            .iter()
+            .filter_map(|(key, text)| Some((row(key)?.variable.to_owned(), text.clone())));
+        Some(Self {
+            haproxy: words.map(|word| word.to_str().map(str::to_owned)).collect::<Option<_>>()?,
+            directory: std::env::current_dir().ok()?.into_os_string().into_string().ok()?,
+            settings: given.collect(),
+        })
+    }
 }
 
 /// What the canary is asking.
@@ -346,6 +380,7 @@ impl Status {
             configuration: None,
             strangers: Vec::new(),
             run_directory: None,
+            started: None,
             incomplete: None,
         }
     }

@@ -5,6 +5,8 @@
 //! --run-directory DIR      what has its socket in DIR; if there is none, what says over its abstract name that DIR is
 //!                          its run directory and could not make a socket there
 //! neither                  those of this network namespace: /run/clearway is one directory for all of them
+//! --socket NAME            what answers there: a path, or `@clearway/NAME` as the lists of this module write it
+//! --pid N                  the process with this number, wherever its socket and its network are
 //! ```
 //!
 //! What is named is asked, and nothing else. If several are left, those of our network namespace and then those of our
@@ -22,6 +24,16 @@ use clearway_core::supervisor::Failure;
 use super::client;
 use super::is_trusted;
 use super::place::{ABSTRACT_PREFIX, connect_abstract, is_our_name, is_ours, peer};
+use crate::cli::Target;
+
+/// One that is meant whatever the settings say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// By its admin socket: a path, or an abstract name with its `@`.
+    Socket(String),
+    /// By the number of its process, as it is seen from here.
+    Pid(i32),
+}
 
 /// A running Clearway: a connection to it, and what it is called.
 #[derive(Debug)]
@@ -34,6 +46,8 @@ pub struct Found {
     pub pid: Option<i32>,
     /// Whether it was found under its abstract name, which all containers of a network namespace share.
     is_abstract: bool,
+    /// Whether its process was named, so that it is no other one's by mistake.
+    is_named: bool,
 }
 
 /// Where a Clearway is, seen from this network namespace.
@@ -60,7 +74,7 @@ impl Found {
     /// Whether it may be that of this container. During a takeover the abstract name is that of the other one: its
     /// process is of another PID namespace, or (with `--pid=host`) has other files than we.
     pub fn is_here(&self) -> bool {
-        if !self.is_abstract {
+        if !self.is_abstract || self.is_named {
             return true;
         }
         let Some(pid) = self.pid else { return false };
@@ -85,6 +99,12 @@ impl Found {
         }
     }
 
+    /// Whether it may have the same files as we: nothing says that it has others.
+    pub fn may_have_our_files(&self) -> bool {
+        let Some(pid) = self.pid else { return false };
+        namespace(&pid.to_string(), "mnt").is_none() || self.has_our_files()
+    }
+
     fn has_our_files(&self) -> bool {
         let its = self.pid.and_then(|pid| namespace(&pid.to_string(), "mnt"));
         its.is_some() && its == namespace("self", "mnt")
@@ -92,22 +112,42 @@ impl Found {
 }
 
 /// The one that is meant.
-pub async fn find(settings: &Settings) -> Result<Found, Failure> {
-    let Seen { mut meant, elsewhere } = seen(settings).await;
+pub async fn find(target: &Target) -> Result<Found, Failure> {
+    let Seen { mut meant, elsewhere } = seen(target).await;
     match (meant.pop(), meant.is_empty()) {
         (Some(one), true) => Ok(one),
-        (None, _) => Err(none(settings, &elsewhere)),
+        (None, _) => Err(none(target, &elsewhere)),
         (Some(last), false) => {
             meant.push(last);
-            let message = format!("several Clearways are running here: {}", names(&meant));
-            Err(Failure::new(ExitCode::NoInstance, message)
-                .hint("say which with `--instance NAME`, or with `--run-directory` where they have one of their own"))
+            Err(several(&meant))
         }
     }
 }
 
-/// What the settings name, or what is in this network namespace.
-pub async fn seen(settings: &Settings) -> Seen {
+/// None is chosen: each is listed with what selects it.
+fn several(found: &[Found]) -> Failure {
+    let one = |found: &Found| match found.pid {
+        Some(pid) => format!("{} (pid {pid})", found.name),
+        None => found.name.clone(),
+    };
+    let listed = found.iter().map(one).collect::<Vec<_>>().join(", ");
+    let first = found.first();
+    let name = first.map_or("NAME", |one| &*one.name);
+    let pid = first.and_then(|one| one.pid).map_or_else(String::new, |pid| format!(" or `--pid {pid}`"));
+    Failure::new(ExitCode::NoInstance, format!("several Clearways are running here: {listed}"))
+        .hint(format!("say which, for example with `--socket {name}`{pid}"))
+        .hint("give each a name with CLEARWAY_INSTANCE: then `--instance NAME` selects it")
+}
+
+/// What the command line names, or what is in this network namespace.
+pub async fn seen(target: &Target) -> Seen {
+    let settings = &target.settings;
+    let only = |found: Option<Found>| Seen { meant: found.into_iter().collect(), elsewhere: Vec::new() };
+    match &target.named {
+        Some(Named::Socket(name)) => return only(at(name)),
+        Some(Named::Pid(pid)) => return only(of_process(*pid, &settings.run_directory)),
+        None => {}
+    }
     let directory = &*settings.run_directory;
     if let Some(name) = &settings.instance {
         let places = [at_path(&directory.join(format!("{name}.sock"))), at_abstract(name.as_str())];
@@ -128,6 +168,18 @@ pub async fn seen(settings: &Settings) -> Seen {
     let (near, far) = if near.is_empty() && is_named { (far, near) } else { (near, far) };
     let near = prefer(near, |one| one.network(&table) == Network::This);
     Seen { meant: prefer(near, Found::has_our_files), elsewhere: far }
+}
+
+/// The Clearway with this process number: in the directory, or where else this network namespace has sockets like ours.
+fn of_process(pid: i32, directory: &Path) -> Option<Found> {
+    let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let elsewhere = paths(&table).map(Path::new).filter(|path| path.is_absolute() && is_ours(path));
+    let found = in_directory(directory)
+        .into_iter()
+        .chain(abstract_ones(&table, &[]))
+        .chain(elsewhere.filter_map(at_path))
+        .find(|one| one.pid == Some(pid))?;
+    Some(Found { is_named: true, ..found })
 }
 
 /// Those that have it; if there is none, all.
@@ -191,7 +243,7 @@ fn at_abstract(name: &str) -> Option<Found> {
 fn found(stream: UnixStream, name: String, is_abstract: bool) -> Option<Found> {
     let peer = peer(&stream)?;
     if is_trusted(peer.uid) {
-        Some(Found { stream, name, pid: peer.pid, is_abstract })
+        Some(Found { stream, name, pid: peer.pid, is_abstract, is_named: false })
     } else {
         crate::complain!("clearway: {name} belongs to a process of uid {}, which is not asked", peer.uid);
         None
@@ -215,7 +267,19 @@ fn abstract_names(table: &str) -> Vec<String> {
     names
 }
 
-fn none(settings: &Settings, elsewhere: &[Found]) -> Failure {
+fn none(target: &Target, elsewhere: &[Found]) -> Failure {
+    let settings = &target.settings;
+    let nowhere = |message: String| {
+        Failure::new(ExitCode::NoInstance, message)
+            .hint("`clearway status` without `--socket` and `--pid` lists what can be seen from here")
+    };
+    match &target.named {
+        Some(Named::Socket(name)) => return nowhere(format!("no Clearway answers at `{name}`")),
+        Some(Named::Pid(pid)) => {
+            return nowhere(format!("process {pid} is not a Clearway, or its socket is not seen from here"));
+        }
+        None => {}
+    }
     let which = match &settings.instance {
         Some(name) => format!("no running Clearway with the instance name `{name}` was found"),
         None => "no running Clearway was found".to_owned(),
@@ -224,7 +288,7 @@ fn none(settings: &Settings, elsewhere: &[Found]) -> Failure {
         let message = format!("{which}, but in another network namespace: {}", names(elsewhere));
         return Failure::new(ExitCode::NoInstance, message).hint(
             "run this in the network namespace that is meant (`ip netns exec`, `docker exec`), or name the one that is \
-             meant with `--instance NAME`",
+             meant with `--instance NAME`, `--socket` or `--pid`",
         );
     }
     let message =

@@ -6,34 +6,37 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::intercept::Interception;
-use clearway_core::settings::Settings;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::Handled;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::version::{UserWithTransparency, Version};
 use clearway_kernel::capabilities::{self, Capability};
 
-use crate::shell::{Program, read_configuration};
+use super::subject::Subject;
+use crate::admin::{client, find};
+use crate::cli::Target;
+use crate::shell::Program;
 use crate::{intercept, strategies};
 
 /// What `haproxy -c` ends with where the files are valid, but no line of them listens (measured with 2.6.12 and 3.4.7).
 const NO_LISTENER: i32 = 2;
 
-/// Runs `haproxy -W -c` with the user's arguments, then looks at the configuration itself.
-pub fn check(settings: &Settings, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
-    let invocation = super::invocation(arguments)?;
-    if invocation.configuration.is_empty() {
-        return Err(Failure::new(ExitCode::Usage, "no configuration is named")
-            .hint("for example `clearway check haproxy -f /usr/local/etc/haproxy/haproxy.cfg`"));
+/// Runs `haproxy -W -c` with the user's arguments, or with those of the Clearway that runs here, then looks at the
+/// configuration itself.
+pub async fn check(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let subject = subject(target, arguments).await?;
+    let invocation = &subject.invocation;
+    for stray in &subject.strays {
+        crate::say!("note: {stray}");
     }
     for handled in &invocation.handled {
         crate::say!("note: {handled}");
     }
     let version = Program::new(invocation.program.clone()).version()?;
-    let configuration = read_configuration(&invocation)?;
+    let configuration = subject.read()?;
     let quiet = configuration.global.quiet.is_some() || invocation.handled.contains(&Handled::Quiet);
     let ask = |words: &[&str]| {
-        let mut command = Command::new(&invocation.program);
+        let mut command = subject.command();
         // `-V` wins over `-q` and `quiet`, which would hide why HAProxy refuses it.
         command.args(words).args(quiet.then_some("-V")).args(&invocation.arguments);
         command
@@ -63,8 +66,8 @@ pub fn check(settings: &Settings, arguments: Vec<OsString>) -> Result<ExitCode, 
     } else {
         crate::say!("HAProxy {version} takes it, with {} bind line(s)", configuration.binds.len());
     }
-    let found = transparency(&configuration, &settings.interception, version);
-    let strategy = settings.strategy;
+    let found = transparency(&configuration, &subject.settings.interception, version);
+    let strategy = subject.settings.strategy;
     let refused =
         strategies::check(strategy).and_then(|()| strategies::check_files(strategy, &configuration));
     let Err(failure) = refused else { return Ok(found) };
@@ -73,6 +76,41 @@ pub fn check(settings: &Settings, arguments: Vec<OsString>) -> Result<ExitCode, 
         crate::say!("hint: {hint}");
     }
     Ok(ExitCode::Findings)
+}
+
+/// What is named, else what the Clearway that runs here was started with.
+async fn subject(target: &Target, arguments: Vec<OsString>) -> Result<Subject, Failure> {
+    let named = Subject::named(arguments, &target.settings)?;
+    if !named.invocation.configuration.is_empty() {
+        return Ok(named);
+    }
+    let unnamed = |why: &str| {
+        Failure::new(ExitCode::Usage, format!("no configuration is named, and {why}"))
+            .hint("for example `clearway check haproxy -f /usr/local/etc/haproxy/haproxy.cfg`")
+    };
+    if !named.invocation.arguments.is_empty() {
+        return Err(unnamed("HAProxy's arguments have no `-f`"));
+    }
+    let found = match find::find(target).await {
+        Ok(found) => found,
+        // A plain mistake, if none was named and none is there.
+        Err(failure) if find::seen(target).await.meant.is_empty() && target.named.is_none() => {
+            return Err(unnamed(&failure.message));
+        }
+        Err(failure) => return Err(failure),
+    };
+    let (name, pid) = (found.name.clone(), found.pid.filter(|_| found.may_have_our_files()));
+    let (status, _) = client::status(found.stream).await?;
+    let theirs = pid.zip(status.started);
+    let subject = theirs.and_then(|(pid, started)| Subject::of_running(&started, pid, &target.settings));
+    let subject = subject
+        .filter(|one| !one.invocation.configuration.is_empty())
+        .ok_or_else(|| unnamed(&format!("what {name} was started with cannot be looked at from here")))?;
+    crate::say!(
+        "checked, since no file is named: `haproxy {}`, as {name} was started",
+        subject.invocation.arguments.join(" ".as_ref()).display()
+    );
+    Ok(subject)
 }
 
 /// Whether nothing listens. Up to 3.0 HAProxy does not say so with `-W`: the sockets between master and worker count as

@@ -1,7 +1,8 @@
 //! `clearway doctor`: what this host, this kernel and these capabilities allow. Changes nothing.
 //!
 //! Each finding says what was seen, why it matters, and what mends it. The exit code is 2 if something is
-//! found that would keep the configuration from working; a transparent one, if none is named.
+//! found that would keep the configuration from working: the one that is named, else that of the Clearway that runs here;
+//! else any.
 
 use std::ffi::OsString;
 
@@ -17,14 +18,17 @@ use clearway_kernel::transparency::{self, Family};
 use serde::Serialize;
 
 use crate::cli::Target;
+use crate::command::subject::Subject;
 use crate::obstacles::{self, Bits, Obstacle, Severity};
-use crate::shell::{Program, read_configuration};
+use crate::shell::Program;
 use crate::strategies;
 
 mod intercepted;
+mod rights;
 mod running;
 mod transparent;
 
+use rights::Needs;
 use running::Running;
 
 /// One thing that was looked at.
@@ -66,20 +70,33 @@ impl From<Obstacle> for Finding {
 
 /// Looks at everything and prints what it found.
 pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
-    let mut findings = vec![haproxy(&arguments)?];
-    let named = (!arguments.is_empty()).then(|| super::invocation(arguments)).transpose()?;
-    let read = named.as_ref().map(read_configuration);
-    let need = Need::of(read.as_ref(), &target.settings.interception);
-    findings.extend(capabilities_found(need));
-    findings.extend(Family::ALL.into_iter().map(|family| need.judge(transparent_sockets(family))));
+    // A usage error is told before anybody is asked.
+    let named = Subject::named(arguments, &target.settings)?;
+    let running = Running::ask(target).await;
+    let is_named = !named.invocation.arguments.is_empty();
+    let theirs = if is_named { None } else { running.subject(&target.settings) };
+    let is_theirs = theirs.is_some();
+    let subject = theirs.unwrap_or(named);
+    let read = (is_named || is_theirs).then(|| subject.read());
+    let (settings, interception) = (&subject.settings, &subject.settings.interception);
+    let mut findings = vec![haproxy(&subject)];
+    if is_theirs {
+        findings.push(Finding::good(format!(
+            "looked at, since no file is named: `haproxy {}`, as the Clearway that runs here",
+            subject.invocation.arguments.join(" ".as_ref()).display()
+        )));
+    }
+    findings.extend(subject.strays.iter().map(|stray| Finding::note(stray.to_string())));
+    let needs = Needs::of(read.as_ref(), interception);
+    findings.extend(rights::found(&needs));
+    let sockets = Family::ALL.into_iter().map(transparent_sockets);
+    findings.extend(sockets.map(|finding| needs.judge(Capability::NetRaw, finding)));
     findings.push(kernel());
-    let running = Running::ask(&target.settings).await;
-    let (wanted, used) = (target.settings.strategy, running.strategy());
+    let (wanted, used) = (settings.strategy, running.strategy());
     findings.extend(Strategy::ALL.map(|one| strategy(one, wanted, used)));
     findings.push(left_behind());
     findings.extend(running.findings());
-    let bits = transparent::bits(&target.settings, running.plumbing());
-    let interception = &target.settings.interception;
+    let bits = transparent::bits(settings, running.plumbing());
     findings.extend(intercepted::host(interception));
     match read {
         None => findings.extend(obstacles::find(&[], bits).into_iter().map(Finding::from)),
@@ -120,76 +137,13 @@ fn print(finding: &Finding) {
     }
 }
 
-fn haproxy(arguments: &[OsString]) -> Result<Finding, Failure> {
-    let program = super::invocation(arguments.to_vec())?.program;
-    Ok(match Program::new(program).version() {
+fn haproxy(subject: &Subject) -> Finding {
+    match Program::new(subject.invocation.program.clone()).version() {
         Ok(version) => Finding::good(format!("HAProxy {version}")),
         Err(failure) => {
             Finding::problem(failure.message, "there is nothing to supervise", failure.hints.join("; "))
         }
-    })
-}
-
-/// Whether what transparent proxying needs is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
-    /// It is, or nobody knows.
-    Transparency,
-    /// The files that were named, and the settings, do without.
-    Nothing,
-}
-
-impl Need {
-    fn of(read: Option<&Result<Configuration, Failure>>, interception: &Interception) -> Self {
-        match read {
-            Some(Ok(read)) if !read.is_transparent() && interception.is_empty() => Self::Nothing,
-            _ => Self::Transparency,
-        }
     }
-
-    /// A problem only where it is needed.
-    fn judge(self, mut finding: Finding) -> Finding {
-        if self == Self::Nothing && finding.severity == Severity::Problem {
-            finding.severity = Severity::Note;
-            finding.matters = finding.matters.map(|matters| format!("{matters}; these files do without"));
-        }
-        finding
-    }
-}
-
-fn capabilities_found(need: Need) -> Vec<Finding> {
-    let wanted = [
-        (
-            Capability::NetAdmin,
-            "only it can make the nftables table and the policy rules for transparent proxying",
-        ),
-        (Capability::NetRaw, "only with it HAProxy can use the addresses of its clients"),
-        (Capability::NetBindService, "without it HAProxy cannot listen on ports below 1024"),
-        (Capability::SetUid, "without it HAProxy cannot become the `user` of its configuration"),
-        (Capability::SetGid, "without it HAProxy cannot become the `group` of its configuration"),
-        (Capability::Kill, "without it a HAProxy under another user cannot be told to drain"),
-        (Capability::SysChroot, "without it `chroot` in the configuration fails"),
-    ];
-    let Ok(held) = capabilities::effective() else {
-        return vec![Finding::note("this process's capabilities could not be read")];
-    };
-    wanted
-        .into_iter()
-        .map(|(capability, matters)| {
-            let name = capability.name();
-            if held.has(capability) {
-                Finding::good(format!("capability {name}"))
-            } else {
-                let missing = Finding::problem(
-                    format!("capability {name} is missing"),
-                    matters,
-                    format!("--cap-add={name} with `docker run`"),
-                );
-                let of_transparency = matches!(capability, Capability::NetAdmin | Capability::NetRaw);
-                if of_transparency { need.judge(missing) } else { missing }
-            }
-        })
-        .collect()
 }
 
 fn transparent_sockets(family: Family) -> Finding {

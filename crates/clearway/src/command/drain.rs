@@ -16,7 +16,7 @@ const PACE: Duration = Duration::from_millis(500);
 
 /// Asks for the stop; says what is left whenever that changes.
 pub async fn drain(target: Target, release: Release) -> Result<ExitCode, Failure> {
-    let found = find::find(&target.settings).await?;
+    let found = find::find(&target).await?;
     let name = found.name.clone();
     // In a container that was superseded, the abstract name is its successor's.
     if !found.is_here() {

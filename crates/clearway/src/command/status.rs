@@ -15,7 +15,7 @@ mod findings;
 
 /// Asks the running Clearway and prints what it says, or only whether anything is wrong.
 pub async fn status(target: Target, depth: Depth) -> Result<ExitCode, Failure> {
-    let (status, body) = super::ask_status(&target.settings).await?;
+    let (status, body) = super::ask_status(&target).await?;
     if depth == Depth::Check {
         return Ok(findings::say(&status, target.json));
     }

@@ -40,6 +40,7 @@ impl Shell {
         status.obstacles = self.servers.obstacles().chain(self.canary.obstacles().iter().cloned()).collect();
         status.plumbing = self.plumbing.as_ref().map(Plumbing::describe);
         status.run_directory = Some(self.settings.run_directory.display().to_string());
+        status.started = api::Started::of(&self.settings, &self.invocation);
         let questions: Vec<(u32, Sessions)> = self
             .running
             .iter()

@@ -162,10 +162,13 @@ pub fn give_all_rights_up() -> io::Result<()> {
 
 /// What a child inherits of Clearway's environment.
 pub fn inherited_variables() -> impl Iterator<Item = (OsString, OsString)> {
-    std::env::vars_os().filter(|(name, _)| {
-        let for_systemd = systemd::VARIABLES.iter().any(|known| name == *known);
-        !for_systemd && !name.as_encoded_bytes().starts_with(b"CLEARWAY_")
-    })
+    std::env::vars_os().filter(|(name, _)| is_inherited(name))
+}
+
+/// Whether a child inherits the variable with this name, where Clearway has it.
+pub fn is_inherited(name: &OsStr) -> bool {
+    let for_systemd = systemd::VARIABLES.iter().any(|known| name == *known);
+    !for_systemd && !name.as_encoded_bytes().starts_with(b"CLEARWAY_")
 }
 
 /// Starts the program of a `program` section with this environment, and with the rights of a HAProxy whose file has

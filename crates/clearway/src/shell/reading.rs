@@ -15,6 +15,7 @@
 //!
 //! One reading at a time: while one hangs, no other is begun.
 
+use std::ffi::OsString;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -230,9 +231,17 @@ impl Shell {
     }
 }
 
-/// Reads the files with the environment that HAProxy will have; also what `check` and `doctor` look at.
+/// Reads the files with the environment that HAProxy will have.
 pub fn read_configuration(invocation: &Invocation) -> Result<Configuration, Failure> {
-    let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
+    read_with(invocation, |name| std::env::var_os(name))
+}
+
+/// The same with the environment of another process: what `check` and `doctor` look at.
+pub fn read_with(
+    invocation: &Invocation,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Configuration, Failure> {
+    let lookup = |name: &str| variable(name).and_then(|value| value.into_string().ok());
     Configuration::read(invocation, &lookup).map_err(|error| failure::unreadable(&error))
 }
 

@@ -63,6 +63,12 @@ impl Programs {
         self.sections.is_empty()
     }
 
+    /// Whether one is to run as another user or group.
+    pub fn changes_user(&self) -> bool {
+        let mut lines = self.sections.iter().flat_map(|section| &section.content);
+        lines.any(|(_, words, _)| matches!(words.first().map(String::as_str), Some("user" | "group")))
+    }
+
     pub(super) fn section(&mut self, section: &Arc<Section>, guards: Arc<[Guard]>) {
         if section.keyword == "program" {
             self.sections.push(Lines { section: Arc::clone(section), guards, content: Vec::new() });

@@ -18,7 +18,7 @@ fn nobody_is_found_where_nobody_is() {
     let mut settings = Settings { run_directory: directory.path().to_owned(), ..Settings::default() };
     settings.instance = Some("t-nobody-here".parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let failure = runtime.block_on(find(&settings)).unwrap_err();
+    let failure = runtime.block_on(find(&Target { settings, json: false, named: None })).unwrap_err();
     assert_eq!(failure.code, ExitCode::NoInstance);
     assert!(failure.message.contains("`t-nobody-here`"));
 }

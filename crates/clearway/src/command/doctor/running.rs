@@ -9,30 +9,44 @@ use clearway_kernel::plumbing::Description;
 use super::{Finding, transparent};
 use crate::admin::api::Status;
 use crate::admin::{client, find};
+use crate::cli::Target;
+use crate::command::subject::Subject;
 
 /// Those that were found, and what they answered.
 #[derive(Debug)]
 pub struct Running {
     asked: Vec<(String, Result<Status, Failure>)>,
+    /// The process of the only one there is, if it may have our files.
+    with_our_files: Option<i32>,
     /// The names of those that were not asked.
     elsewhere: Option<String>,
 }
 
 impl Running {
     /// Asks all that the settings may mean.
-    pub async fn ask(settings: &Settings) -> Self {
-        let find::Seen { meant, elsewhere } = find::seen(settings).await;
+    pub async fn ask(target: &Target) -> Self {
+        let find::Seen { meant, elsewhere } = find::seen(target).await;
+        let with_our_files = match &*meant {
+            [one] => one.pid.filter(|_| one.may_have_our_files()),
+            _ => None,
+        };
         let mut asked = Vec::new();
         for one in meant {
             let answer = client::status(one.stream).await.map(|(status, _)| status);
             asked.push((one.name, answer));
         }
         let elsewhere = (!elsewhere.is_empty()).then(|| find::names(&elsewhere));
-        Self { asked, elsewhere }
+        Self { asked, with_our_files, elsewhere }
     }
 
     fn answers(&self) -> impl Iterator<Item = (&str, &Status)> {
         self.asked.iter().filter_map(|(name, answer)| Some((&**name, answer.as_ref().ok()?)))
+    }
+
+    /// The files of the only one there is, if it says which.
+    pub fn subject(&self, settings: &Settings) -> Option<Subject> {
+        let (_, status) = self.answers().next()?;
+        Subject::of_running(status.started.as_ref()?, self.with_our_files?, settings)
     }
 
     /// The strategy that is in use, if it is one.

@@ -69,6 +69,7 @@ fn a_status_can_be_read_by_a_person() {
         .unwrap(),
         canary_asks: Some(CanaryAsks { seconds: 7, done: 2, servers: 9 }),
         run_directory: None,
+        started: None,
         incomplete: None,
         obstacles: Vec::new(),
         canary: serde_json::from_value(serde_json::json!([

@@ -1,0 +1,91 @@
+//! What `check` and `doctor` look at: the files that their command line names, else those of the Clearway that runs here,
+//! with its environment, its working directory and its settings. What was given to the subcommand itself wins.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
+use clearway_core::settings::{Settings, Stray, TABLE};
+use clearway_core::supervisor::Failure;
+use clearway_haproxy::command_line::Invocation;
+use clearway_haproxy::configuration::Configuration;
+
+use crate::admin::api::Started;
+use crate::cli;
+use crate::shell::{is_inherited, read_with};
+
+/// A configuration, and what it is read with.
+#[derive(Debug)]
+pub struct Subject {
+    /// HAProxy and its arguments.
+    pub invocation: Invocation,
+    /// With what a running Clearway was given, where that counts.
+    pub settings: Settings,
+    /// Unset: that of this process.
+    environment: Option<Vec<(OsString, OsString)>>,
+    /// Variables that look like settings.
+    pub strays: Vec<Stray>,
+}
+
+impl Subject {
+    /// What the arguments name.
+    pub fn named(arguments: Vec<OsString>, settings: &Settings) -> Result<Self, Failure> {
+        Ok(Self {
+            invocation: super::invocation(arguments)?,
+            settings: settings.clone(),
+            environment: None,
+            strays: cli::strays(std::env::vars_os()),
+        })
+    }
+
+    /// What a running Clearway was started with. This process goes to its working directory, where relative paths begin.
+    /// Nothing, if that is not the same place here, or says nothing.
+    pub fn of_running(started: &Started, pid: i32, settings: &Settings) -> Option<Self> {
+        let invocation = super::invocation(started.haproxy.iter().map(OsString::from).collect()).ok()?;
+        let mut settings = settings.clone();
+        for row in TABLE {
+            if let Some(text) = started.settings.get(row.variable)
+                && !settings.is_given(row.key)
+            {
+                // One of a later version may take what we do not.
+                settings.set(row.key, text, row.variable).ok()?;
+            }
+        }
+        std::env::set_current_dir(&started.directory).ok()?;
+        let environment = environment(pid);
+        let strays = cli::strays(environment.clone().unwrap_or_default());
+        let inherited =
+            |all: Vec<(OsString, OsString)>| all.into_iter().filter(|(name, _)| is_inherited(name)).collect();
+        Some(Self { invocation, settings, environment: environment.map(inherited), strays })
+    }
+
+    /// Reads the files.
+    pub fn read(&self) -> Result<Configuration, Failure> {
+        match &self.environment {
+            None => read_with(&self.invocation, |name| std::env::var_os(name)),
+            Some(known) => read_with(&self.invocation, |name| {
+                known.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+            }),
+        }
+    }
+
+    /// HAProxy, to be asked about the files.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.invocation.program);
+        if let Some(known) = &self.environment {
+            command.env_clear().envs(known.iter().map(|(name, value)| (name, value)));
+        }
+        command
+    }
+}
+
+/// What a process was started with; unset where it may not be read.
+fn environment(pid: i32) -> Option<Vec<(OsString, OsString)>> {
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let pairs = bytes.split(|byte| *byte == 0).filter_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = pair.split_at_checked(at)?;
+        Some((OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value.get(1..)?).to_owned()))
+    });
+    Some(pairs.collect())
+}

@@ -3,13 +3,14 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::Balancer;
 use clearway_lab::load::{Expect, RunningLoad};
+use clearway_lab::names::Names;
 use clearway_lab::process::children;
 use clearway_lab::topology::Family;
 use clearway_lab::wait::{eventually, eventually_because};
@@ -17,8 +18,8 @@ use rustix::process::Signal;
 
 use crate::holder::{end, holder};
 use crate::stage::{
-    PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
-    signal,
+    CannotRun, PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost,
+    complained, said, signal,
 };
 use crate::steps::Steps;
 use crate::strategy::{STRATEGY, available};
@@ -32,6 +33,8 @@ crate::tests![
     a_server_that_is_down_gets_no_client_after_a_loss_with_a_holder,
     what_was_set_at_run_time_survives,
     what_the_file_says_now_wins_and_is_named,
+    a_name_that_was_set_survives_with_its_address,
+    init_state_in_the_file_says_how_a_server_begins,
     a_server_that_comes_back_is_raised_by_the_next_generation,
     off_is_as_haproxy_does_it,
     limits_of_the_users_own_are_left_alone,
@@ -164,7 +167,7 @@ fn worker(balancer: &Balancer) -> Result<u32> {
 
 /// Waits until Clearway has asked for the state since.
 fn wait_until_known(balancer: &Balancer) -> Result<()> {
-    // It asks every three seconds, and says so at `debug`.
+    // It says so at `debug`.
     let from = balancer.log_position()?;
     balancer.wait_for_log(from, "the state of 4 servers is known", SOON)?;
     Ok(())
@@ -220,7 +223,6 @@ fn a_server_that_is_down_gets_no_client_after_a_loss_with_a_holder() -> Result<(
     let mut first = stage.start_with(&[], &[NAMED])?;
     holder.wait_for_log(0, "keeping 3 listening sockets", SOON)?;
     wait_until_down(&stage)?;
-    // What it is told is what is known at last, at most three seconds later.
     eventually_because(SOON, "the holder to know it", || {
         let log = holder.stderr()?;
         ensure!(log.contains("2 of 4 servers of a balancer are down"), "{log}");
@@ -246,7 +248,8 @@ fn what_was_set_at_run_time_survives() -> Result<()> {
     let odd = "    server a.b:c-d_E 192.0.2.1:80 check port 81 weight 9\n    \
                server drained 192.0.2.2:80\n    server moved 192.0.2.3:80\n    \
                server agent 192.0.2.4:80 agent-check agent-port 9 agent-inter 1h\n    \
-               server off 192.0.2.5:80 disabled\n";
+               server off 192.0.2.5:80 disabled\n    \
+               server six [2001:db8::6]:80 check inter 1h agent-check agent-port 9 agent-inter 1h\n";
     stage.write(&(one_is_dead(&stage, "") + "backend odd.b:a-c_k\n" + odd))?;
     let mut balancer = stage.start()?;
     let backend = "odd.b:a-c_k";
@@ -258,6 +261,11 @@ fn what_was_set_at_run_time_survives() -> Result<()> {
         "set server odd.b:a-c_k/moved addr 192.0.2.33 port 8080",
         "set server odd.b:a-c_k/agent agent-addr 192.0.2.44",
         "set server odd.b:a-c_k/off state ready",
+        "set server odd.b:a-c_k/six agent-addr 2001:db8::44 port 10",
+        "set server odd.b:a-c_k/six check-addr 2001:db8::45 port 11",
+        "set server odd.b:a-c_k/six addr 2001:db8::46 port 12",
+        "disable health odd.b:a-c_k/six",
+        "disable agent odd.b:a-c_k/six",
         "disable agent odd.b:a-c_k/agent",
         "disable health odd.b:a-c_k/a.b:c-d_E",
     ] {
@@ -271,7 +279,7 @@ fn what_was_set_at_run_time_survives() -> Result<()> {
         }
         words
     };
-    let names = ["a.b:c-d_E", "drained", "moved", "agent", "off"];
+    let names = ["a.b:c-d_E", "drained", "moved", "agent", "off", "six"];
     let all = || {
         names.into_iter().map(|name| server(&stage, backend, name).map(volatile)).collect::<Result<Vec<_>>>()
     };
@@ -312,6 +320,66 @@ fn what_the_file_says_now_wins_and_is_named() -> Result<()> {
     }
     ensure!(answer.contains("carried over: f4/dead: down;"), "{answer}");
     balancer.wait_for_log(0, "b/more: added at run time", SOON)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// The name, and where it leads: the new generation would have to ask for that first. It goes on following the name.
+fn a_name_that_was_set_survives_with_its_address() -> Result<()> {
+    let stage = Stage::new("crname")?;
+    let names = Names::start(&stage.hosts.balancer)?;
+    let [first, second, third] = [1, 2, 3].map(|last| IpAddr::from([192, 0, 2, last]));
+    names.set("a.lab", &[first]);
+    names.set("b.lab", &[second]);
+    let more = format!(
+        "resolvers lab\n    nameserver n {}\n    hold valid 1s\n    timeout resolve 1s\n    timeout retry 1s\n\
+         backend b\n    server s a.lab:80 resolvers lab resolve-prefer ipv4 init-addr none\n",
+        names.address()
+    );
+    stage.write(&(one_is_dead(&stage, "") + &more))?;
+    let mut balancer = stage.start()?;
+    let leads = |to: IpAddr| {
+        eventually_because(SOON, "the name to be known", || {
+            let words = server(&stage, "b", "s")?;
+            ensure!(words[4] == to.to_string(), "{words:?}");
+            Ok(())
+        })
+    };
+    leads(first)?;
+    api(&stage, "set server b/s fqdn b.lab")?;
+    leads(second)?;
+    for _ in 0..2 {
+        let answer = reload(&stage)?;
+        ensure!(answer.contains("b/s: name b.lab, b/s: address 192.0.2.2 port 80"), "{answer}");
+        let words = server(&stage, "b", "s")?;
+        ensure!(words[4] == "192.0.2.2" && words[17] == "b.lab", "{words:?}");
+    }
+    names.set("b.lab", &[third]);
+    leads(third)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// HAProxy has it since 3.1.
+fn init_state_in_the_file_says_how_a_server_begins() -> Result<()> {
+    let stage = Stage::new("crinit")?;
+    if stage.clearway(&["-cc", "version_atleast(3.1)"])?.status.code() != Some(0) {
+        return Err(CannotRun("this HAProxy has no `init-state`".to_owned()).into());
+    }
+    let alive = SocketAddr::new(stage.hosts.servers(Family::V4)[0], PORT);
+    // Nothing but what is set changes their state for an hour.
+    let check = format!("{alive} check inter 1h");
+    let servers = format!("    server plain {check}\n    server init {check} init-state up\n");
+    stage.write(&(one_is_dead(&stage, "") + "backend b\n" + &servers))?;
+    let mut balancer = stage.start()?;
+    for name in ["plain", "init"] {
+        api(&stage, &format!("set server b/{name} health down"))?;
+        ensure!(server(&stage, "b", name)?[5] == "0", "{name} is not down");
+    }
+    let answer = reload(&stage)?;
+    ensure!(answer.contains("b/plain: down") && !answer.contains("b/init"), "{answer}");
+    ensure!(server(&stage, "b", "plain")?[5] == "0", "the state of before counts");
+    ensure!(server(&stage, "b", "init")?[5] == "2", "the file counts");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

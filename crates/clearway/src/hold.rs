@@ -26,8 +26,8 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tracing::{debug, info, warn};
 
 use crate::admin::is_trusted;
-use crate::shell::carry::Snapshot;
 use crate::shell::custody::Held;
+use crate::shell::state::Snapshot;
 use crate::shell::{raise_open_files, thread};
 use crate::takeover::message::{self, Message, PROTOCOL, Role};
 use crate::takeover::state::Collector;
@@ -181,7 +181,7 @@ fn hear(news: News, store: &mut Store, now: Duration) {
             }
         }
         News::State(balancer, snapshot) => {
-            let (down, all) = (snapshot.servers.down(), snapshot.servers.servers.len());
+            let (down, all) = (snapshot.servers.down(), snapshot.servers.count());
             debug!("{down} of {all} servers of a balancer are down");
             store.know(balancer, snapshot.servers, now);
         }

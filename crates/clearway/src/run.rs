@@ -128,8 +128,7 @@ async fn supervise(
             news = signals.next() => clearway.take_signal(news),
             Some(wish) = wishes.recv() => clearway.take_wish(wish),
             changed = clearway.shell.watch.changed() => clearway.take_changes(&changed),
-            () = clearway.shell.last.due() => { clearway.shell.ask_for_state(); None }
-            () = clearway.shell.servers.due() => { clearway.shell.ask_for_servers(); None }
+            () = clearway.shell.state.due() => { clearway.shell.ask_for_state(); None }
             () = clearway.shell.canary.due() => { clearway.shell.ask_the_canary(); None }
             () = clearway.shell.upkeep.due() => {
                 clearway.shell.look_after_the_plumbing();

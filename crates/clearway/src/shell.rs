@@ -4,11 +4,10 @@
 //! It owns the processes, the sockets in custody, the plumbing and whoever waits for an answer. It makes no
 //! decisions about the order of things.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
@@ -18,7 +17,6 @@ use clearway_core::supervisor::{Action, Event, Failure, Proof, Report, RequestId
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::getsocks::ReceivedSocket;
-use clearway_haproxy::runtime::ServerState;
 use clearway_kernel::plumbing::{Closing, Plumbing};
 use clearway_kernel::queues::Listener;
 use rustix::process::Rlimit;
@@ -39,7 +37,7 @@ mod answers;
 mod asking;
 mod backlog;
 mod canary;
-pub mod carry;
+mod carry;
 mod child;
 pub mod custody;
 mod devices;
@@ -64,6 +62,7 @@ mod said;
 mod servers;
 mod sidecars;
 pub mod stand_in;
+pub mod state;
 mod succession;
 mod switch;
 pub mod thread;
@@ -90,6 +89,7 @@ use said::{Said, Subject};
 use servers::Servers;
 use sidecars::{Declared, Sidecars};
 use stand_in::StandIn;
+use state::{Snapshot, State};
 use switch::{Cancel, Manners, Switch};
 
 /// What threads and tasks of the shell tell the loop.
@@ -154,23 +154,7 @@ pub enum Inner {
     /// Another Clearway says something.
     Takeover(takeover::News),
     /// The state of a generation's servers, if it said so.
-    State {
-        /// Which.
-        generation: Generation,
-        /// All of them.
-        snapshot: Option<carry::Snapshot>,
-        /// How long it took to say so.
-        took: Duration,
-    },
-    /// Where the servers of a generation are, if it said so.
-    Servers {
-        /// Which.
-        generation: Generation,
-        /// All of them.
-        servers: Option<Vec<ServerState>>,
-        /// Servers that HAProxy connects to from their own addresses.
-        to_themselves: BTreeSet<SocketAddr>,
-    },
+    State(state::Told),
     /// What the canary has come to.
     Canary {
         /// In which round.
@@ -258,7 +242,7 @@ pub struct Shell {
     /// The files of the last generation that was prepared.
     pub watch: Watch,
     /// What is known of the servers of the generation that serves, or served last.
-    pub last: carry::Last,
+    pub state: State,
     /// Where the transparent servers are.
     pub servers: Servers,
     /// Whether they find the way to clients.
@@ -317,7 +301,7 @@ impl Shell {
             redirection: Redirection::default(),
             others: Others::default(),
             residue: false,
-            last: carry::Last::default(),
+            state: State::default(),
             servers: Servers::default(),
             canary: Canary::new(&settings),
             succession,
@@ -368,7 +352,7 @@ impl Shell {
             }
             Action::HandOver(peer) => {
                 self.redirection.hand_over();
-                let state = self.state_of_servers();
+                let state = self.question();
                 self.succession.hand_over(peer, Arc::clone(&self.custody), state);
             }
             Action::Decline(peer, why) => self.succession.decline(peer, why),
@@ -444,20 +428,21 @@ impl Shell {
             self.ours().and(&former).look(self.inner.clone());
         }
         self.serving = Some(Serving::begins(generation));
-        self.last.serves();
         if let Some(switch) = self.switch.take_if(|one| one.generation == generation) {
             switch.committed();
         }
         // There may be plumbing that only a former generation needs, and lines whose condition does not hold.
         let configuration = self.configurations.get(&generation).map(|known| &known.configuration);
+        if let (Some(configuration), Some(running)) = (configuration, self.running.get(&generation)) {
+            self.state.serves(generation, configuration, running);
+        }
         let transparent = configuration.filter(|one| self.plumbing.is_some() && one.is_transparent());
-        let transparent = transparent.map(|one| (generation, Arc::clone(one)));
         if transparent.is_some() {
             self.canary.wake();
         } else {
             self.canary.rest();
         }
-        self.servers.serve(transparent);
+        self.servers.serve(transparent.map(|one| &**one));
     }
 
     /// The predecessor keeps the former sockets for a while, to come back perhaps: those that would go on getting clients
@@ -576,12 +561,8 @@ impl Shell {
                 Event::TimePassed
             }
             Inner::Takeover(news) => self.hear_of_a_takeover(news),
-            Inner::State { generation, snapshot, took } => {
-                self.hear_state(generation, snapshot, took);
-                Event::TimePassed
-            }
-            Inner::Servers { generation, servers, to_themselves } => {
-                self.hear_of_servers(generation, servers.as_deref(), &to_themselves);
+            Inner::State(told) => {
+                self.hear_state(told);
                 Event::TimePassed
             }
             Inner::Canary { round, outcomes, obstacles } => {
@@ -626,7 +607,11 @@ impl Shell {
         if matches!(&news, takeover::News::Gone(peer) if self.succession.has_given_to(*peer)) {
             self.others.inherit(&self.custody);
         }
+        let is_holder = matches!(news, takeover::News::Holder(_));
         let event = self.succession.hear(news);
+        if is_holder {
+            self.tell_the_holder();
+        }
         if self.succession.has_no_name() {
             match self.place.take_the_name() {
                 Ok(Some(lock)) => self.succession.hold_the_name(lock),
@@ -652,12 +637,7 @@ impl Shell {
     }
 
     /// Begins with what a holder has, if nobody else gave any.
-    pub fn begin_with(
-        &mut self,
-        wire: Arc<Wire>,
-        sockets: Vec<ReceivedSocket>,
-        state: Option<carry::Snapshot>,
-    ) {
+    pub fn begin_with(&mut self, wire: Arc<Wire>, sockets: Vec<ReceivedSocket>, state: Option<Snapshot>) {
         self.inherit_state(state);
         let custody = self.succession.know_holder(wire, sockets);
         if self.custody.sockets().is_empty() {

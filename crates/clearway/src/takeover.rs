@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use crate::admin::{is_trusted, place};
-use crate::shell::carry::Snapshot;
+use crate::shell::state::Snapshot;
 use crate::shell::{Inner, thread};
 
 pub mod here;

@@ -8,11 +8,12 @@
 //!
 //! Owns no connection: it compares, and answers with commands in the order in which they are to be given.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::SocketAddr;
 
 use crate::configuration::{Facts, Health, Stated, StatedServers};
-use crate::runtime::state::{Admin, RUNNING, Remembered, Row, STOPPED, STOPPING};
+use crate::runtime::state::{Admin, RUNNING, Remembered, Row, STOPPED, STOPPING, Told};
 
 /// One command, and what it carries over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,24 +40,24 @@ pub struct Plan {
 /// What may be said before the new process answers, of servers that are sure to begin as they do after any start: so no
 /// client comes to one that is down, in maintenance or drained.
 pub fn in_advance(old: &Remembered, new: &StatedServers) -> Vec<Order> {
-    let begin = |(row, facts): &(Row, Option<_>)| {
-        let stated = new.find(&row.proxy, &row.name)?;
-        let facts: &Facts = facts.as_ref()?;
-        let mut plan = Plan::default();
-        Server { old: row, facts, new: &row.fresh(stated.facts.disabled), stated }.protect(&mut plan);
-        Some(plan.orders)
-    };
-    old.servers.iter().filter_map(begin).flatten().collect()
+    let mut plan = Plan::default();
+    for (row, facts) in old.servers() {
+        if let (Some(facts), Some(stated)) = (&facts, new.find(row.proxy, row.name)) {
+            Server { old: row, facts, new: row.fresh(stated.facts.disabled), stated }.protect(&mut plan);
+        }
+    }
+    plan.orders
 }
 
 /// What is different between the state of before and the one that the new process tells of itself.
-pub fn plan(old: &Remembered, new: &StatedServers, now: &[Row]) -> Plan {
-    let rows: HashMap<(&str, &str), &Row> =
-        now.iter().map(|row| ((row.proxy.as_str(), row.name.as_str()), row)).collect();
+pub fn plan(old: &Remembered, new: &StatedServers, now: Told<'_>) -> Plan {
+    // The lines, not what they say: of ten thousand servers that would be some megabytes, at the wrong moment.
+    let line = |line| now.row(line).map(|row| ((row.proxy, row.name), line));
+    let lines: HashMap<(&str, &str), &str> = now.lines().filter_map(line).collect();
     let mut plan = Plan::default();
-    for (row, facts) in &old.servers {
-        let there = rows.get(&(row.proxy.as_str(), row.name.as_str()));
-        match (facts, there, new.find(&row.proxy, &row.name)) {
+    for (row, facts) in old.servers() {
+        let there = lines.get(&(row.proxy, row.name)).and_then(|line| now.row(line));
+        match (&facts, there, new.find(row.proxy, row.name)) {
             (Some(facts), Some(there), Some(stated)) => {
                 Server { old: row, facts, new: there, stated }.compare(&mut plan);
             }
@@ -71,11 +72,44 @@ pub fn plan(old: &Remembered, new: &StatedServers, now: &[Row]) -> Plan {
     plan
 }
 
+/// What a plan has come to, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the new process has now that the former one had.
+    pub set: Vec<String>,
+    /// What it has not, with the reason.
+    pub left: Vec<String>,
+}
+
+impl Plan {
+    /// What was set `in_advance` and is as it is to be, and what HAProxy answered to the orders, unless that failed.
+    pub fn outcome<E: fmt::Display>(self, in_advance: &[Order], answers: Result<Vec<String>, E>) -> Outcome {
+        let Self { orders, left } = self;
+        let again: HashSet<&str> = orders.iter().map(|one| one.command.as_str()).collect();
+        let done = in_advance.iter().filter(|one| !again.contains(one.command.as_str()));
+        let mut outcome = Outcome { set: done.map(Order::to_string).collect(), left };
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(error) => {
+                outcome.left.push(format!("{} settings of servers: {error}", orders.len()));
+                return outcome;
+            }
+        };
+        for (order, answer) in orders.iter().zip(answers) {
+            match order.refusal(&answer) {
+                None => outcome.set.push(order.to_string()),
+                Some(why) => outcome.left.push(format!("{order}: HAProxy said `{why}`")),
+            }
+        }
+        outcome
+    }
+}
+
 /// One server in both generations.
 struct Server<'a> {
-    old: &'a Row,
+    old: Row<'a>,
     facts: &'a Facts,
-    new: &'a Row,
+    new: Row<'a>,
     stated: &'a Stated,
 }
 
@@ -168,7 +202,7 @@ impl Server<'_> {
     }
 
     fn address(&self, plan: &mut Plan) {
-        let (old, new) = (self.old, self.new);
+        let (old, new) = (&self.old, &self.new);
         let Some(address) = old.address else { return };
         let written = self.facts.address.trim_end_matches('@');
         let literal = written.parse::<SocketAddr>().ok();
@@ -179,8 +213,10 @@ impl Server<'_> {
             }
             return;
         }
-        let renamed = old.fqdn.as_deref().filter(|_| old.fqdn != new.fqdn && self.stated.resolved);
-        if let Some(fqdn) = renamed.filter(|_| old.srv_record.is_none()) {
+        // Where a record names servers, it will name them again, in whatever order.
+        let renamed = old.fqdn.filter(|_| old.fqdn != new.fqdn && self.stated.resolved);
+        let renamed = renamed.filter(|_| old.srv_record.is_none());
+        if let Some(fqdn) = renamed {
             self.order(plan, format!("name {fqdn}"), &format!("fqdn {fqdn}"), true);
         }
         // A name that is looked up at each start has been, and what it says now counts. One that resolvers follow has
@@ -193,7 +229,7 @@ impl Server<'_> {
     }
 
     fn checks(&self, plan: &mut Plan) {
-        let (old, new) = (self.old, self.new);
+        let (old, new) = (&self.old, &self.new);
         if !self.same_checks() {
             return;
         }
@@ -236,9 +272,16 @@ fn port(number: i64) -> u16 {
     u16::try_from(number).unwrap_or(0)
 }
 
+impl fmt::Display for Order {
+    /// For people: `web/s1: down`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.server, self.what)
+    }
+}
+
 impl Order {
     /// What HAProxy answered, if that means that it did not do it.
-    pub fn refusal<'a>(&self, answer: &'a str) -> Option<&'a str> {
+    fn refusal<'a>(&self, answer: &'a str) -> Option<&'a str> {
         let done = ["changed", "no need", "updated"];
         let said = answer.trim();
         let fine = said.is_empty() || (self.talks && done.iter().any(|word| said.contains(word)));

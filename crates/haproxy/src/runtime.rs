@@ -24,12 +24,10 @@ use crate::deadline::Deadline;
 
 mod info;
 mod processes;
-mod servers;
 pub mod state;
 
 pub use info::Info;
 pub use processes::{Process, ProcessKind, Processes};
-pub use servers::ServerState;
 
 /// The longest answer that is read: 16 MiB, some hundred thousand lines of `show stat`.
 pub const LONGEST_ANSWER: usize = 16 << 20;
@@ -125,7 +123,7 @@ impl Command {
         Self("show env".to_owned())
     }
 
-    /// `show servers state`, read with [`Answer::servers`].
+    /// `show servers state`, read with [`Answer::servers_state`].
     pub fn show_servers_state() -> Self {
         Self("show servers state".to_owned())
     }
@@ -150,15 +148,20 @@ impl Command {
             Ok(answer) if answer.len() > LONGEST_ANSWER => {
                 Err(RuntimeError::TooLong { command: self.clone() })
             }
-            Ok(answer) => Ok(Answer {
-                command: self.clone(),
-                text: String::from_utf8_lossy(&answer).trim_end_matches('\n').to_owned(),
-            }),
+            Ok(answer) => Ok(Answer { command: self.clone(), text: text(answer) }),
             Err(Errno::PIPE | Errno::CONNRESET) => Err(RuntimeError::Ended { command: self.clone() }),
             Err(Errno::TIMEDOUT) => Err(RuntimeError::TimedOut { command: self.clone(), limit }),
             Err(source) => Err(RuntimeError::Io { command: self.clone(), source }),
         }
     }
+}
+
+/// The answer without the newlines at its end: where it is as it should be, without a copy.
+fn text(answer: Vec<u8>) -> String {
+    let mut text = String::from_utf8(answer)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    text.truncate(text.trim_end_matches('\n').len());
+    text
 }
 
 impl fmt::Display for Command {
@@ -194,13 +197,8 @@ impl Answer {
     }
 
     /// Reads the answer to `show servers state`.
-    pub fn servers(&self) -> Result<Vec<ServerState>, RuntimeError> {
-        servers::parse(&self.text).ok_or_else(|| self.refusal())
-    }
-
-    /// Reads the answer to `show servers state`, all of it.
-    pub fn server_rows(&self) -> Result<Vec<state::Row>, RuntimeError> {
-        state::rows(&self.text).ok_or_else(|| self.refusal())
+    pub fn servers_state(&self) -> Result<state::Told<'_>, RuntimeError> {
+        state::Told::of(&self.text).ok_or_else(|| self.refusal())
     }
 
     /// The answer as an error, with its first line.

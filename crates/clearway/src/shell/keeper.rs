@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::carry::Snapshot;
 use super::custody::Custody;
+use super::state::Snapshot;
 use super::thread;
 use crate::takeover::message::Message;
 use crate::takeover::wire::{Wire, WireError};

@@ -43,8 +43,7 @@ use clearway_haproxy::configuration::{Configuration, Lines};
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::SocketIdentity;
 use clearway_haproxy::overlay::Overlay;
-use clearway_haproxy::runtime::state::Row;
-use clearway_haproxy::runtime::{Channel, Command, ServerState};
+use clearway_haproxy::runtime::{Answer, Channel, Command};
 use clearway_haproxy::sockpair;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::Shutdown;
@@ -273,14 +272,13 @@ impl Shell {
         }
         let carry = carry::Carry {
             generation,
-            private: carry::Private::of(stats.try_clone().ok()?),
+            private: carry::Private::of(stats.try_clone().ok()?, carry::QUESTIONS),
             configuration: Arc::clone(&prepared.configuration),
             gate: prepared.overlay.gate,
-            from: self.state_of_servers(),
             ready: self.settings.ready_timeout,
             inner: self.inner.clone(),
         };
-        carry.begin()
+        carry.begin(self.question())
     }
 
     /// Who listens beside us before HAProxy does.
@@ -397,28 +395,20 @@ impl Running {
 }
 
 impl Sessions {
-    /// Asks where its servers are. Blocks, for so long at most.
-    pub fn servers(&self, limit: Duration) -> Option<Vec<ServerState>> {
-        let connection = sockpair::dial(&self.master_cli).ok()?;
-        let question = Command::show_servers_state().at_worker(self.worker);
-        let answer = question.ask(&connection, Channel::Master, limit);
-        answer.and_then(|answer| answer.servers()).inspect_err(|error| debug!("{error}")).ok()
-    }
-
     /// Asks the worker for its environment (`show env`), one variable a line. Blocks, for so long at most.
     pub fn environment(&self, limit: Duration) -> Option<String> {
-        let connection = sockpair::dial(&self.master_cli).ok()?;
-        let question = Command::show_env().at_worker(self.worker);
-        let answer = question.ask(&connection, Channel::Master, limit);
-        answer.map(|answer| answer.text).inspect_err(|error| debug!("{error}")).ok()
+        self.tell(&Command::show_env(), limit).map(|answer| answer.text)
     }
 
-    /// Asks for the whole state of its servers. Blocks, for so long at most.
-    pub fn server_rows(&self, limit: Duration) -> Option<Vec<Row>> {
+    /// Asks the worker for the state of its servers. Blocks likewise.
+    pub fn servers_state(&self, limit: Duration) -> Option<Answer> {
+        self.tell(&Command::show_servers_state(), limit)
+    }
+
+    fn tell(&self, command: &Command, limit: Duration) -> Option<Answer> {
         let connection = sockpair::dial(&self.master_cli).ok()?;
-        let question = Command::show_servers_state().at_worker(self.worker);
-        let answer = question.ask(&connection, Channel::Master, limit);
-        answer.and_then(|answer| answer.server_rows()).inspect_err(|error| debug!("{error}")).ok()
+        let answer = command.at_worker(self.worker).ask(&connection, Channel::Master, limit);
+        answer.inspect_err(|error| debug!("{error}")).ok()
     }
 
     /// Asks the master CLI, which answers also while the worker drains. Blocks, until `deadline` at most.

@@ -13,14 +13,13 @@
 //! silenced (`quiet`).
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clearway_core::names::Generation;
 use clearway_haproxy::runtime::{Channel, Command};
 use clearway_haproxy::sockpair::{self, SockpairError};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{oneshot, watch};
 use tracing::debug;
 
 use super::{Inner, thread};
@@ -46,8 +45,8 @@ pub struct Master {
     pub worker: u32,
     /// Our end of its CLI.
     pub cli: OwnedFd,
-    /// Notified whenever it or its worker says something.
-    pub heard: Arc<Notify>,
+    /// Changes whenever it or its worker says something.
+    pub heard: watch::Receiver<()>,
 }
 
 /// What came of a question.
@@ -69,7 +68,7 @@ impl Master {
             let pace = if looks > 0 { CLOSE } else { PACE };
             tokio::select! {
                 () = tokio::time::sleep(pace) => looks = looks.saturating_sub(1),
-                () = self.heard.notified(), if looks == 0 => {
+                Ok(()) = self.heard.changed(), if looks == 0 => {
                     looks = LOOKS;
                     continue;
                 }

@@ -24,7 +24,8 @@ use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held};
 use super::keeper::Keeper;
-use super::{Inner, carry, thread};
+use super::state::{Question, Snapshot};
+use super::{Inner, thread};
 use crate::admin::{self, Wishes};
 use crate::log;
 use crate::takeover::message::{Former, Message, PROTOCOL};
@@ -63,8 +64,6 @@ pub struct Succession {
     stops: bool,
     /// What a holder would hold.
     last: Option<Arc<Custody>>,
-    /// What a holder would know of the servers.
-    state: Option<carry::Snapshot>,
     /// Whether the holder shall let go at once at the stop.
     pub release_at_once: bool,
     /// Whom the predecessor knew to be superseded, itself included.
@@ -99,7 +98,6 @@ impl Succession {
             holder: None,
             stops: false,
             last: None,
-            state: None,
             release_at_once: false,
             inherited: Vec::new(),
         }
@@ -223,19 +221,14 @@ impl Succession {
         self.holder = Keeper::of(wire);
         if let (Some(holder), Some(custody)) = (&self.holder, &self.last) {
             holder.keep(custody);
-            if let Some(state) = &self.state {
-                holder.keep_state(state);
-            }
         }
     }
 
-    /// What is known of the servers now: the holder knows it too, if it is something else than before.
-    pub fn keep_state(&mut self, state: &carry::Snapshot) {
-        let same = self.state.as_ref().is_some_and(|former| former.servers == state.servers);
-        if let Some(holder) = self.holder.as_ref().filter(|_| !same) {
+    /// What is known of the servers now: the holder knows it too.
+    pub fn keep_state(&self, state: &Snapshot) {
+        if let Some(holder) = &self.holder {
             holder.keep_state(state);
         }
-        self.state = Some(state.clone());
     }
 
     /// We serve from these: the holder holds them.
@@ -375,7 +368,7 @@ impl Succession {
     }
 
     /// Gives the sockets in custody to a successor, on a thread: it may read slowly.
-    pub fn hand_over(&mut self, peer: Peer, custody: Arc<Custody>, state: carry::From) {
+    pub fn hand_over(&mut self, peer: Peer, custody: Arc<Custody>, state: Question) {
         self.given = Some(peer);
         let Some(conversation) = self.peers.get(&peer) else { return };
         let wire = Arc::clone(&conversation.wire);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::pipe::PipeFlags;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::output;
@@ -29,7 +29,7 @@ const REST: Duration = Duration::from_millis(500);
 pub struct Words {
     lines: Arc<Mutex<Lines>>,
     task: JoinHandle<()>,
-    heard: Arc<Notify>,
+    heard: watch::Receiver<()>,
     /// What it calls files that have another name for people.
     names: Vec<(String, String)>,
 }
@@ -49,14 +49,16 @@ impl Words {
         let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let pipe = Receiver::from_owned_fd(ours)?;
         let lines = Arc::new(Mutex::new(Lines::default()));
-        let heard = Arc::new(Notify::new());
-        let task = tokio::spawn(pass_on(pipe, Arc::clone(&lines), Arc::clone(&heard)));
+        let (say, heard) = watch::channel(());
+        let task = tokio::spawn(pass_on(pipe, Arc::clone(&lines), say));
         Ok((Self { lines, task, heard, names }, theirs))
     }
 
-    /// Notified whenever something is said.
-    pub fn heard(&self) -> Arc<Notify> {
-        Arc::clone(&self.heard)
+    /// Changes whenever something is said from now on.
+    pub fn heard(&self) -> watch::Receiver<()> {
+        let mut heard = self.heard.clone();
+        heard.mark_unchanged();
+        heard
     }
 
     /// Everything that was said by the end; somebody else who has the pipe is not waited for long.
@@ -84,7 +86,7 @@ fn renamed(line: &str, names: &[(String, String)]) -> String {
     line
 }
 
-async fn pass_on(mut pipe: Receiver, lines: Arc<Mutex<Lines>>, heard: Arc<Notify>) {
+async fn pass_on(mut pipe: Receiver, lines: Arc<Mutex<Lines>>, heard: watch::Sender<()>) {
     let mut buffer = vec![0; 8192];
     loop {
         match pipe.read(&mut buffer).await {
@@ -93,7 +95,7 @@ async fn pass_on(mut pipe: Receiver, lines: Arc<Mutex<Lines>>, heard: Arc<Notify
                 let bytes = &buffer[..length];
                 output::to_stderr(bytes);
                 lines.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
-                heard.notify_one();
+                heard.send_replace(());
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return,

@@ -1,13 +1,14 @@
 //! The state of servers in messages: a predecessor gives it to its successor before the sockets, a balancer to a holder
 //! whenever it has changed, a holder to the next balancer. One that does not know these messages passes them over.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
 use super::message::Message;
 use super::wire::{Wire, WireError};
-use crate::shell::carry::{self, Snapshot};
+use crate::shell::state::Snapshot;
 
 /// The longest part; a message has room for it with every line end escaped.
 const PART: usize = 64 * 1024;
@@ -18,10 +19,9 @@ const MOST: usize = 64 << 20;
 /// Sends it; `limit` is for each message.
 pub fn send(wire: &Wire, snapshot: &Snapshot, limit: Duration) -> Result<(), WireError> {
     let age_ms = u64::try_from(snapshot.taken.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let parts = carry::to_parts(snapshot, PART);
-    let count = parts.len();
-    for (place, part) in parts.into_iter().enumerate() {
-        wire.send(&Message::Servers { part, more: place + 1 < count, age_ms }, &[], limit)?;
+    let mut parts = snapshot.servers.parts(PART).map(str::to_owned).peekable();
+    while let Some(part) = parts.next() {
+        wire.send(&Message::Servers { part, more: parts.peek().is_some(), age_ms }, &[], limit)?;
     }
     Ok(())
 }
@@ -43,15 +43,19 @@ impl Collector {
         if more {
             return None;
         }
-        carry::of_text(&std::mem::take(&mut self.text), Duration::from_millis(age_ms))
+        let taken = Instant::now().checked_sub(Duration::from_millis(age_ms))?;
+        match std::mem::take(&mut self.text).parse() {
+            Ok(servers) => Some(Snapshot { servers: Arc::new(servers), taken }),
+            Err(error) => {
+                warn!("what was handed over is of no use: {error}");
+                None
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Instant;
-
     use clearway_haproxy::runtime::state::Remembered;
 
     use super::*;
@@ -62,7 +66,7 @@ mod tests {
             |number: u32| format!("b s{number} 0 0 1 1 0 7 0 - 10.0.0.1 80 - 0 0 - - 0 10.0.0.1:80@ 1 2 0\n");
         let text = format!("servers 1\n{}", (0..5000).map(line).collect::<String>());
         let servers: Arc<Remembered> = Arc::new(text.parse().unwrap());
-        let parts = carry::to_parts(&Snapshot { servers: Arc::clone(&servers), taken: Instant::now() }, PART);
+        let parts: Vec<&str> = servers.parts(PART).collect();
         assert!(parts.len() > 3 && parts.iter().all(|part| part.len() <= PART));
         let mut collector = Collector::default();
         let last = parts.len() - 1;

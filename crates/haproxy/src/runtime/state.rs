@@ -1,14 +1,16 @@
-//! The whole state of servers, as `show servers state` tells it, and the text in which Clearway keeps it and hands it
-//! over.
+//! The state of servers, as `show servers state` tells it ([`Told`]), and the text in which Clearway keeps it and hands it
+//! over ([`Remembered`]).
 //!
 //! ```text
 //! servers 1
 //! web s1 0 0 1 1 0 7 0 - 10.0.0.1 80 - 0 0 - - 0 10.0.0.1:80@ 9ae16a3b2f90404f af63bd4c8601b7df 0
 //! ```
+//!
+//! Both stay text, a hundred bytes a server, and are read line by line by those that need it: ten thousand servers as values
+//! with their names would be several megabytes, each time HAProxy is asked.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::net::IpAddr;
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use crate::configuration::{Facts, StatedServers};
@@ -57,12 +59,12 @@ impl Admin {
 }
 
 /// One server. Numbers that the answer does not have are 0.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Row {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row<'a> {
     /// The name of the `backend` or `listen`.
-    pub proxy: String,
+    pub proxy: &'a str,
     /// Its own.
-    pub name: String,
+    pub name: &'a str,
     /// [`STOPPED`] ...
     pub operation: i64,
     admin: i64,
@@ -75,13 +77,13 @@ pub struct Row {
     check: i64,
     agent: i64,
     /// Its name in the DNS.
-    pub fqdn: Option<String>,
+    pub fqdn: Option<&'a str>,
     /// None while it is not resolved, and for a Unix socket.
     pub address: Option<IpAddr>,
     /// 0: none of its own.
     pub port: i64,
     /// The record that fills a template.
-    pub srv_record: Option<String>,
+    pub srv_record: Option<&'a str>,
     /// Whether TLS is used.
     pub tls: i64,
     /// 0: that of the server.
@@ -94,7 +96,7 @@ pub struct Row {
     pub agent_port: i64,
 }
 
-impl Row {
+impl<'a> Row<'a> {
     /// What an operator, an agent or the file has said.
     pub fn admin(&self) -> Admin {
         match self.admin {
@@ -104,7 +106,7 @@ impl Row {
         }
     }
 
-    /// Whether it is in maintenance for whatever reason: its health says nothing then.
+    /// Whether it is in maintenance for whatever reason: its health says nothing then, and no client comes to it.
     pub fn is_in_maintenance(&self) -> bool {
         self.admin & MAINTENANCE != 0
     }
@@ -119,42 +121,86 @@ impl Row {
         (self.agent & CONFIGURED != 0).then_some(self.agent & ENABLED != 0)
     }
 
+    /// Where it is; none while its name is not resolved, and for a Unix socket.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        let port = u16::try_from(self.port).ok().filter(|port| *port > 0)?;
+        Some(SocketAddr::new(self.address.filter(|ip| !ip.is_unspecified())?, port))
+    }
+
     /// The same server as it is after a start of the same file.
     #[must_use]
     pub fn fresh(&self, disabled: bool) -> Self {
         let admin = (self.admin & !(FORCED_MAINTENANCE | FORCED_DRAIN)) | i64::from(disabled);
         let operation = if admin & MAINTENANCE == 0 { RUNNING } else { STOPPED };
-        Self { operation, admin, weight: self.initial_weight, ..self.clone() }
+        Self { operation, admin, weight: self.initial_weight, ..*self }
     }
 
-    fn parse(proxy: &str, name: &str, word: &dyn Fn(&str) -> Option<String>) -> Self {
-        let text = |column| word(column).filter(|word| word != "-");
-        let number = |column| word(column).and_then(|word| word.parse().ok()).unwrap_or(0);
-        let ip = |column| word(column).and_then(|word| word.parse().ok());
-        Self {
-            proxy: proxy.to_owned(),
-            name: name.to_owned(),
-            operation: number("srv_op_state"),
-            admin: number("srv_admin_state"),
-            weight: number("srv_uweight"),
-            initial_weight: number("srv_iweight"),
-            check_health: number("srv_check_health"),
-            check: number("srv_check_state") & (CONFIGURED | ENABLED),
-            agent: number("srv_agent_state") & (CONFIGURED | ENABLED),
-            fqdn: text("srv_fqdn"),
-            address: ip("srv_addr"),
-            port: number("srv_port"),
-            srv_record: text("srvrecord"),
-            tls: number("srv_use_ssl"),
-            check_port: number("srv_check_port"),
-            check_address: ip("srv_check_addr"),
-            agent_address: ip("srv_agent_addr"),
-            agent_port: number("srv_agent_port"),
+    /// Reads words in the order of [`COLUMNS`].
+    fn of(words: &[&'a str; COLUMNS.len()]) -> Option<Self> {
+        let number = |word: &str| word.parse().unwrap_or(0);
+        let text = |word: &'a str| Some(word).filter(|word| *word != NONE);
+        let ip = |word: &str| word.parse().ok();
+        let flags = |word| number(word) & (CONFIGURED | ENABLED);
+        let [proxy, name, operation, admin, weight, initial_weight, check_health, check, agent, ..] = *words;
+        let [.., fqdn, address, port, srv_record, tls, check_port, check_address, agent_address, agent_port] =
+            *words;
+        Some(Self {
+            proxy: text(proxy)?,
+            name: text(name)?,
+            operation: number(operation),
+            admin: number(admin),
+            weight: number(weight),
+            initial_weight: number(initial_weight),
+            check_health: number(check_health),
+            check: flags(check),
+            agent: flags(agent),
+            fqdn: text(fqdn),
+            address: ip(address),
+            port: number(port),
+            srv_record: text(srv_record),
+            tls: number(tls),
+            check_port: number(check_port),
+            check_address: ip(check_address),
+            agent_address: ip(agent_address),
+            agent_port: number(agent_port),
+        })
+    }
+}
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { proxy, name, operation, admin, weight, initial_weight, .. } = self;
+        let Self { check_health, check, agent, port, tls, check_port, agent_port, .. } = self;
+        let (fqdn, record) = (self.fqdn.unwrap_or(NONE), self.srv_record.unwrap_or(NONE));
+        let [address, check_address, agent_address] =
+            [self.address, self.check_address, self.agent_address].map(Written);
+        write!(
+            f,
+            "{proxy} {name} {operation} {admin} {weight} {initial_weight} {check_health} {check} {agent} "
+        )?;
+        write!(
+            f,
+            "{fqdn} {address} {port} {record} {tls} {check_port} {check_address} {agent_address} {agent_port}"
+        )
+    }
+}
+
+/// An address as a word.
+struct Written(Option<IpAddr>);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ip) => ip.fmt(f),
+            None => f.write_str(NONE),
         }
     }
 }
 
-/// What the file need not have: the columns of our own text, in its order.
+/// A word that stands for nothing.
+const NONE: &str = "-";
+
+/// The columns of our own text, in its order, as HAProxy calls them. The first six are in every answer.
 const COLUMNS: [&str; 18] = [
     "be_name",
     "srv_name",
@@ -175,132 +221,131 @@ const COLUMNS: [&str; 18] = [
     "srv_agent_addr",
     "srv_agent_port",
 ];
+const NEEDED: usize = 6;
+
+/// An answer to `show servers state`.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// What follows the heading.
+    text: &'a str,
+    /// Where each of our columns is in a line.
+    places: [Option<usize>; COLUMNS.len()],
+}
+
+impl<'a> Told<'a> {
+    /// None if it has no heading: it is another answer then.
+    pub fn of(text: &'a str) -> Option<Self> {
+        let from = if text.starts_with("# ") { 0 } else { text.find("\n# ")? + 1 };
+        let rest = text.get(from..)?;
+        let (heading, text) = rest.split_once('\n').unwrap_or((rest, ""));
+        let place = |name| heading.split_whitespace().skip(1).position(|column| column == name);
+        let places = COLUMNS.map(place);
+        places.iter().take(NEEDED).all(Option::is_some).then_some(Self { text, places })
+    }
+
+    /// A line for each server.
+    pub fn lines(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.text.lines().filter(|line| !line.starts_with('#'))
+    }
+
+    /// What a line says; none if it says nothing about a server.
+    pub fn row(&self, line: &'a str) -> Option<Row<'a>> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        Row::of(&self.places.map(|place| place.and_then(|place| words.get(place).copied()).unwrap_or(NONE)))
+    }
+
+    /// All servers.
+    pub fn rows(self) -> impl Iterator<Item = Row<'a>> {
+        self.lines().filter_map(move |line| self.row(line))
+    }
+}
 
 /// The first line of our own text.
-const HEADING: &str = "servers 1";
-
-/// Reads the answer to `show servers state`. None if it has no heading: it is another answer then.
-pub fn rows(text: &str) -> Option<Vec<Row>> {
-    let mut lines = text.lines();
-    let heading = lines.find_map(|line| line.strip_prefix("# "))?;
-    let columns: HashMap<&str, usize> =
-        heading.split_whitespace().enumerate().map(|(place, name)| (name, place)).collect();
-    for needed in ["be_name", "srv_name", "srv_op_state", "srv_admin_state", "srv_uweight", "srv_iweight"] {
-        columns.get(needed)?;
-    }
-    let lines = lines.filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    Some(lines.filter_map(|line| read(line, &columns)).collect())
-}
-
-fn read(line: &str, columns: &HashMap<&str, usize>) -> Option<Row> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let word = |column: &str| Some((*words.get(*columns.get(column)?)?).to_owned());
-    Some(Row::parse(&word("be_name")?, &word("srv_name")?, &word))
-}
+const HEADING: &str = "servers 1\n";
 
 /// What is known of the servers of a generation: their state, and what its file said about them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remembered {
-    /// Each with what the file said, unset for one that was added at run time.
-    pub servers: Vec<(Row, Option<Facts>)>,
-}
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered(String);
 
 impl Remembered {
     /// The state as HAProxy told it, of a generation with such a file.
-    pub fn of(rows: Vec<Row>, stated: &StatedServers) -> Self {
-        let with_facts = |row: Row| {
-            let facts = stated.find(&row.proxy, &row.name).map(|stated| stated.facts.clone());
-            (row, facts)
+    pub fn of(told: Told<'_>, stated: &StatedServers) -> Self {
+        let mut text = HEADING.to_owned();
+        for row in told.rows() {
+            let _ = write!(text, "{row}");
+            if let Some(stated) = stated.find(row.proxy, row.name) {
+                let Facts { address, checks, weight, disabled } = &stated.facts;
+                let _ = write!(text, " {address} {checks:x} {weight:x} {}", u8::from(*disabled));
+            }
+            text.push('\n');
+        }
+        text.shrink_to_fit();
+        Self(text)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.lines().skip(1)
+    }
+
+    /// Each server, with what the file said, unset for one that was added at run time.
+    pub fn servers(&self) -> impl Iterator<Item = (Row<'_>, Option<Facts>)> {
+        let server = |line| {
+            let mut words = str::split_whitespace(line);
+            let mut own = [NONE; COLUMNS.len()];
+            own.iter_mut().zip(&mut words).for_each(|(slot, word)| *slot = word);
+            Some((Row::of(&own)?, facts(words)))
         };
-        Self { servers: rows.into_iter().map(with_facts).collect() }
+        self.lines().filter_map(server)
+    }
+
+    /// How many servers these are.
+    pub fn count(&self) -> usize {
+        self.lines().count()
     }
 
     /// How many get no requests.
     pub fn down(&self) -> usize {
-        self.servers.iter().filter(|(row, _)| row.operation == STOPPED).count()
+        self.servers().filter(|(row, _)| row.operation == STOPPED).count()
+    }
+
+    /// The text in pieces of whole lines, none longer than that unless a line is.
+    pub fn parts(&self, longest: usize) -> impl Iterator<Item = &str> {
+        let mut rest = self.0.as_str();
+        std::iter::from_fn(move || {
+            let bytes = rest.as_bytes();
+            let fitting = bytes.get(..longest).unwrap_or(bytes);
+            let line_end = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte == b'\n');
+            let end = line_end(fitting).or_else(|| bytes.iter().position(|byte| *byte == b'\n'));
+            let (part, left) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+            rest = left;
+            Some(part).filter(|part| !part.is_empty())
+        })
     }
 }
 
-impl fmt::Display for Remembered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{HEADING}")?;
-        let ip = |ip: Option<IpAddr>| ip.map_or("-".to_owned(), |ip| ip.to_string());
-        for (row, facts) in &self.servers {
-            let (fqdn, record) =
-                (row.fqdn.as_deref().unwrap_or("-"), row.srv_record.as_deref().unwrap_or("-"));
-            write!(f, "{} {} {} {}", row.proxy, row.name, row.operation, row.admin)?;
-            write!(f, " {} {} {}", row.weight, row.initial_weight, row.check_health)?;
-            write!(f, " {} {} {fqdn} {} {}", row.check, row.agent, ip(row.address), row.port)?;
-            write!(f, " {record} {} {} {}", row.tls, row.check_port, ip(row.check_address))?;
-            write!(f, " {} {}", ip(row.agent_address), row.agent_port)?;
-            match facts {
-                Some(Facts { address, checks, weight, disabled }) => {
-                    writeln!(f, " {address} {checks:x} {weight:x} {}", u8::from(*disabled))?;
-                }
-                None => writeln!(f)?,
-            }
-        }
-        Ok(())
-    }
+/// What the file said: the rest of a line of ours.
+fn facts<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Facts> {
+    let hash = |word: &str| u64::from_str_radix(word, 16).ok();
+    Some(Facts {
+        address: words.next()?.to_owned(),
+        checks: hash(words.next()?)?,
+        weight: hash(words.next()?)?,
+        disabled: words.next()? == "1",
+    })
 }
 
 /// A text that is not ours, or of a version that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the state of servers begins with another line than `{HEADING}`")]
+#[error("the state of servers begins with another line than `{}`", HEADING.trim_end())]
 pub struct NotOurs;
 
 impl FromStr for Remembered {
     type Err = NotOurs;
 
     fn from_str(text: &str) -> Result<Self, NotOurs> {
-        let mut lines = text.lines();
-        if lines.next() != Some(HEADING) {
-            return Err(NotOurs);
-        }
-        let columns: HashMap<&str, usize> =
-            COLUMNS.iter().enumerate().map(|(place, name)| (*name, place)).collect();
-        let facts = |line: &str| {
-            let words: Vec<&str> = line.split_whitespace().skip(COLUMNS.len()).collect();
-            let number = |at: usize| u64::from_str_radix(words.get(at)?, 16).ok();
-            Some(Facts {
-                address: (*words.first()?).to_owned(),
-                checks: number(1)?,
-                weight: number(2)?,
-                disabled: *words.get(3)? == "1",
-            })
-        };
-        let servers = lines.filter_map(|line| Some((read(line, &columns)?, facts(line))));
-        Ok(Self { servers: servers.collect() })
+        if text.starts_with(HEADING) { Ok(Self(text.to_owned())) } else { Err(NotOurs) }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ANSWER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight \
-        srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state \
-        srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port \
-        srv_check_addr srv_agent_addr srv_agent_port\n\
-        3 b:4 1 s.1-_ 10.2.0.2 0 1 5 1 4 6 3 4 6 0 0 0 - 80 - 0 0 - - 0\n\
-        3 b:4 2 t1 - 0 32 1 1 4 1 0 0 14 0 0 0 web 80 - 0 81 ::1 - 0\n";
-
-    #[test]
-    fn what_is_kept_is_what_was_told() {
-        let rows = rows(ANSWER).unwrap();
-        assert_eq!(rows[0].admin(), Admin::Maintenance);
-        assert_eq!((rows[0].weight, rows[0].check_health, rows[0].checked()), (5, 4, Some(true)));
-        assert_eq!((rows[1].fqdn.as_deref(), rows[1].address, rows[1].check_port), (Some("web"), None, 81));
-        let facts = Facts { address: "x:80@".into(), checks: 1, weight: u64::MAX, disabled: true };
-        let known = Remembered { servers: vec![(rows[0].clone(), Some(facts)), (rows[1].clone(), None)] };
-        assert_eq!(known.to_string().parse(), Ok(known));
-        assert_eq!("servers 2\n".parse::<Remembered>(), Err(NotOurs));
-        assert_eq!("servers 1\nnonsense\n".parse(), Ok(Remembered::default()));
-    }
-
-    #[test]
-    fn another_answer_is_none() {
-        assert_eq!(super::rows("Unknown command: 'show servers state'"), None);
-        assert_eq!(super::rows(""), None);
-    }
-}
+mod tests;

@@ -1,0 +1,86 @@
+//! The private stats socket of a generation that is about to start, and what is asked there to carry the state over.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use clearway_haproxy::carry::Order;
+use clearway_haproxy::overlay::Gate;
+use clearway_haproxy::runtime::{self, Answer, Channel, Command, RuntimeError};
+use clearway_haproxy::sockpair;
+
+/// How long it may take to open the gate.
+const OPENING: Duration = Duration::from_secs(5);
+
+/// Our end, with connections that wait in the queue of the socket before HAProxy accepts: clients of the user's `stats
+/// socket` may fill `stats maxconn`, which counts all of them together, and a connection that is made later would wait
+/// behind them.
+#[derive(Debug)]
+pub struct Private {
+    stats: OwnedFd,
+    waiting: RefCell<Vec<UnixStream>>,
+}
+
+/// Why a question or an order was in vain.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    #[error(transparent)]
+    Dial(#[from] sockpair::SockpairError),
+    #[error(transparent)]
+    Said(#[from] RuntimeError),
+}
+
+impl Broken {
+    /// Whether HAProxy has closed the socket: it has ended, or is about to.
+    pub fn is_an_end(&self) -> bool {
+        matches!(self, Self::Dial(_) | Self::Said(RuntimeError::Ended { .. }))
+    }
+}
+
+impl Private {
+    /// Makes so many connections. Must be called before the process accepts.
+    pub fn of(stats: OwnedFd, questions: usize) -> Self {
+        let mut waiting: Vec<UnixStream> =
+            (0..questions).map_while(|_| sockpair::dial(&stats).ok()).collect();
+        // The one that is accepted first is used first.
+        waiting.reverse();
+        Self { stats, waiting: RefCell::new(waiting) }
+    }
+
+    /// Asks over a connection that waits, or over a new one: there may be none left, and HAProxy may have closed it
+    /// because nothing was asked for longer than `stats timeout`.
+    fn ask<T>(&self, question: impl Fn(&UnixStream) -> Result<T, RuntimeError>) -> Result<T, Broken> {
+        let waiting = self.waiting.borrow_mut().pop();
+        match waiting.map(|connection| question(&connection)) {
+            None | Some(Err(RuntimeError::Ended { .. })) => Ok(question(&sockpair::dial(&self.stats)?)?),
+            Some(answer) => Ok(answer?),
+        }
+    }
+
+    /// Gives orders, as many in a line as fit, and answers with what HAProxy said to each.
+    pub fn give(&self, orders: &[Order], limit: Duration) -> Result<Vec<String>, Broken> {
+        let until = Instant::now().checked_add(limit);
+        let mut answers = Vec::new();
+        let commands: Vec<&str> = orders.iter().map(|order| order.command.as_str()).collect();
+        let mut open = commands.as_slice();
+        while !open.is_empty() {
+            let (some, rest) = open.split_at(runtime::fit(open));
+            let left = until.map_or(limit, |until| until.saturating_duration_since(Instant::now()));
+            answers.extend(self.ask(|connection| runtime::ask_all(connection, some, left))?);
+            open = rest;
+        }
+        Ok(answers)
+    }
+
+    /// The state of the servers, as the process has begun.
+    pub fn servers_state(&self, limit: Duration) -> Result<Answer, Broken> {
+        self.ask(|connection| Command::show_servers_state().ask(connection, Channel::Worker, limit))
+    }
+
+    /// Lets it accept clients.
+    pub fn open(&self, gate: Gate) -> Result<(), Broken> {
+        let command = Command::set_rate_limit(gate, 0);
+        self.ask(|connection| command.ask(connection, Channel::Worker, OPENING)?.done())
+    }
+}

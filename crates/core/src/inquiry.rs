@@ -1,0 +1,73 @@
+//! When the HAProxy that serves is asked for the state of its servers.
+//!
+//! ```text
+//!            begins               asked                 heard
+//!   nothing -------> at once ------------> no answer yet -------> in EVERY; when HAProxy says something
+//!                       ^                                              on its standard error, AT LEAST after
+//!                       '----------------------------------------------- the last answer
+//! ```
+//!
+//! HAProxy says so when a server goes down or comes back, so that is known within a second, and one that has nothing to
+//! say is asked seldom: for what was set over its runtime API, and because it may be told to be quiet. Asking takes a
+//! hundredth of the time at most. Time is a duration since the beginning.
+
+use std::time::Duration;
+
+/// How often it is asked that says nothing.
+pub const EVERY: Duration = Duration::from_secs(10);
+
+/// How long there is between an answer and the next question in any case.
+pub const AT_LEAST: Duration = Duration::from_secs(1);
+
+/// Which part of the time may be spent asking.
+const SHARE: u32 = 100;
+
+/// The questions to one generation after the other.
+#[derive(Debug, Default)]
+pub struct Inquiry {
+    /// Unset while an answer is awaited, or nothing serves.
+    next: Option<Duration>,
+    /// Not before that, whatever is said.
+    earliest: Duration,
+    /// Whether HAProxy has said something since it was asked.
+    said: bool,
+}
+
+impl Inquiry {
+    /// A generation serves from now on: it is asked at once.
+    pub fn begins(&mut self, now: Duration) {
+        *self = Self { next: Some(now), earliest: now, said: false };
+    }
+
+    /// When to ask.
+    pub fn due(&self) -> Option<Duration> {
+        self.next
+    }
+
+    /// Whether it would change anything if HAProxy said something.
+    pub fn listens(&self) -> bool {
+        !self.said
+    }
+
+    /// HAProxy has said something.
+    pub fn said(&mut self, now: Duration) {
+        self.said = true;
+        self.next = self.next.map(|next| next.min(self.earliest.max(now)));
+    }
+
+    /// It is asked now.
+    pub fn asked(&mut self) {
+        *self = Self { next: None, said: false, ..*self };
+    }
+
+    /// It has answered, or has not, and took so long. What it says meanwhile may be about something that is not in the
+    /// answer.
+    pub fn heard(&mut self, took: Duration, now: Duration) {
+        let pause = took.saturating_mul(SHARE);
+        self.earliest = now.saturating_add(pause.max(AT_LEAST));
+        self.next = Some(if self.said { self.earliest } else { now.saturating_add(pause.max(EVERY)) });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Asked once, with an answer after 3 ms, `now` being when it has come.
+fn answered() -> (Inquiry, Duration) {
+    let mut inquiry = Inquiry::default();
+    inquiry.begins(1000 * MS);
+    assert_eq!(inquiry.due(), Some(1000 * MS));
+    inquiry.asked();
+    assert_eq!(inquiry.due(), None);
+    inquiry.heard(3 * MS, 1003 * MS);
+    (inquiry, 1003 * MS)
+}
+
+#[test]
+fn one_that_says_nothing_is_asked_seldom() {
+    let (inquiry, now) = answered();
+    assert_eq!(inquiry.due(), Some(now + EVERY));
+    assert_eq!(Inquiry::default().due(), None);
+}
+
+#[test]
+fn one_that_says_something_is_asked_at_once_but_not_all_the_time() {
+    let (mut inquiry, now) = answered();
+    inquiry.said(now + 5000 * MS);
+    assert_eq!(inquiry.due(), Some(now + 5000 * MS));
+    let (mut inquiry, now) = answered();
+    inquiry.said(now + 10 * MS);
+    assert_eq!(inquiry.due(), Some(now + AT_LEAST));
+    // Whatever else it says now, it is asked then.
+    assert!(!inquiry.listens());
+    inquiry.said(now + 20 * MS);
+    assert_eq!(inquiry.due(), Some(now + AT_LEAST));
+}
+
+#[test]
+fn what_is_said_while_an_answer_is_awaited_is_asked_about_afterwards() {
+    let (mut inquiry, now) = answered();
+    inquiry.asked();
+    inquiry.said(now + MS);
+    assert_eq!(inquiry.due(), None);
+    inquiry.heard(MS, now + 2 * MS);
+    assert_eq!(inquiry.due(), Some(now + 2 * MS + AT_LEAST));
+    inquiry.asked();
+    assert!(inquiry.listens());
+    inquiry.heard(MS, now + 2000 * MS);
+    assert_eq!(inquiry.due(), Some(now + 2000 * MS + EVERY));
+    // What is said while nothing serves is of no interest.
+    let mut nothing = Inquiry::default();
+    nothing.said(MS);
+    assert_eq!(nothing.due(), None);
+}
+
+#[test]
+fn asking_takes_a_hundredth_of_the_time_at_most() {
+    let mut inquiry = Inquiry::default();
+    inquiry.begins(Duration::ZERO);
+    inquiry.asked();
+    inquiry.heard(500 * MS, 500 * MS);
+    assert_eq!(inquiry.due(), Some(50_500 * MS));
+    inquiry.said(600 * MS);
+    assert_eq!(inquiry.due(), Some(50_500 * MS));
+    // Another generation is asked at once all the same.
+    inquiry.begins(700 * MS);
+    assert_eq!(inquiry.due(), Some(700 * MS));
+}

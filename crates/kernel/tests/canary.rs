@@ -1,9 +1,5 @@
 //! What the canary says of servers in other network namespaces, with real packets, and what it leaves there.
 
-mod hosts;
-mod lab;
-
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -14,8 +10,12 @@ use clearway_kernel::canary::{
     Answer, LIMIT, Outcome, Place, ProbeAddresses, Unreachable, Verdict, What, is_ours, probe, probe_all,
 };
 use clearway_kernel::plumbing::{Needs, Plumbing};
-use hosts::{Host, PORT};
-use lab::{Named, helper, run, same, state};
+use clearway_lab::inside::{self, Named, helper, run, same, state};
+use clearway_lab::kernel::counters;
+use clearway_lab::namespace::Namespace;
+use clearway_lab::server::{Mode, Server};
+use clearway_lab::topology::{Gateway, beside};
+use clearway_lab::wait::until;
 
 const TESTS: &[Named] = &[
     (
@@ -53,7 +53,7 @@ const TESTS: &[Named] = &[
     ("our_own_addresses_are_known_whatever_may_be_bound", our_own_addresses_are_known_whatever_may_be_bound),
 ];
 
-const HELPERS: &[Named] = &[("host", hosts::host), ("probe", probe_server)];
+const HELPERS: &[Named] = &[("probe", probe_server)];
 
 /// For what ends in silence: a SYN and its repetitions after one second and after three.
 const SHORT: Duration = Duration::from_secs(4);
@@ -66,7 +66,48 @@ const FAR: Duration = Duration::from_mins(1);
 const LATE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
-    lab::main(TESTS, HELPERS)
+    inside::main(TESTS, HELPERS)
+}
+
+/// The port on which every host serves.
+const PORT: u16 = 80;
+
+/// A host beside another one, with a server.
+struct Host {
+    host: Namespace,
+    _server: Server,
+}
+
+impl Host {
+    fn beside(here: &Namespace, number: u8, gateway: Gateway) -> Result<Self> {
+        let host = beside(here, number, gateway)?;
+        let server = Server::start(&host, "server", &[format!("[::]:{PORT}").parse()?], Mode::Line)?;
+        Ok(Self { host, _server: server })
+    }
+
+    /// Without a route to anywhere else.
+    fn wired(number: u8) -> Result<Self> {
+        Self::beside(&Namespace::host()?, number, Gateway::None)
+    }
+
+    /// Everything that it does not know goes to us.
+    fn behind_us(number: u8) -> Result<Self> {
+        Self::beside(&Namespace::host()?, number, Gateway::Here)
+    }
+
+    fn run(&self, line: &str) -> Result<String> {
+        self.host.run(line)
+    }
+
+    fn filter(&self, chain: &str, rules: &str) -> Result<()> {
+        let hook = format!("type filter hook {chain} priority 0");
+        self.host.nft(&format!("table inet filter {{\nchain {chain} {{\n{hook}\n{rules}\n}}\n}}\n"))
+    }
+
+    /// How many connections there were for its application to accept.
+    fn accepted(&self) -> Result<u64> {
+        Ok(counters(&self.host)?.get("TcpPassiveOpens").copied().unwrap_or(0))
+    }
 }
 
 /// Asks 10.2.0.2 and prints the outcome as JSON.
@@ -121,9 +162,9 @@ fn descriptors() -> Result<usize> {
 }
 
 fn the_way_back_works_and_the_application_sees_nothing() -> Result<()> {
-    let mut server = Host::behind_us(2)?;
+    let server = Host::behind_us(2)?;
     // Packets with a strange source are dropped, if there is anything strange about it.
-    server.run("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")?;
+    server.run("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.lan.rp_filter=1")?;
     let _plumbing = plumbing()?;
     let (before, open) = (state()?, descriptors()?);
     // It sees a connection if this process had to wait for 200 ms between the answer and its reset, which says nothing;
@@ -143,20 +184,13 @@ fn the_way_back_works_and_the_application_sees_nothing() -> Result<()> {
 
 /// Its kernel may not have come to the last reset yet.
 fn nothing_is_left_at(server: &Host) -> Result<()> {
-    let deadline = Instant::now() + LATE;
-    loop {
-        let left = server.run("ss -Htan state connected state time-wait")?;
-        if left.is_empty() {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "left at the server: {left}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let left = || server.run("ss -Htan state connected state time-wait");
+    until("nothing to be left at the server", || Ok(left()?.is_empty()))
 }
 
 fn linux_answers_every_address_that_could_be_the_default() -> Result<()> {
     let server = Host::behind_us(2)?;
-    server.run("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")?;
+    server.run("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.lan.rp_filter=1")?;
     let _plumbing = plumbing()?;
     for from in
         ["198.18.179.1", "192.0.2.1", "100.64.0.1", "240.0.0.1", "2001:2::179", "2001:db8::1", "100::1"]
@@ -208,7 +242,7 @@ fn half_open(server: &Host) -> Result<usize> {
 }
 
 fn with_another_gateway_there_is_no_way_back() -> Result<()> {
-    let mut server = Host::wired(2)?;
+    let server = Host::wired(2)?;
     // Its default gateway is a host that swallows what it gets.
     server.run("ip link add away type veth peer name nowhere")?;
     server.run("ip link set away up")?;
@@ -221,11 +255,7 @@ fn with_another_gateway_there_is_no_way_back() -> Result<()> {
     ensure!(server.accepted()? == 0);
     // One for each family whatever was repeated, and gone when the server has repeated itself often enough.
     ensure!(half_open(&server)? <= 2, "{} half-open connections", half_open(&server)?);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while half_open(&server)? > 0 {
-        ensure!(Instant::now() < deadline, "half-open connections stay");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("the half-open connections to go", || Ok(half_open(&server)? == 0))?;
     ensure!(sockets()?.is_empty(), "left here: {}", sockets()?);
     // As soon as the server knows the way it works.
     server.run("ip route replace default via 10.2.0.1")?;
@@ -239,7 +269,7 @@ fn a_strict_reverse_path_filter_is_no_way_back() -> Result<()> {
     server.run("ip link set away up")?;
     server.run("ip link set nowhere up")?;
     server.run("ip route add default dev away")?;
-    server.run("sysctl -qw net.ipv4.conf.eth0.rp_filter=1")?;
+    server.run("sysctl -qw net.ipv4.conf.lan.rp_filter=1")?;
     let _plumbing = plumbing()?;
     ensure!(no_way_back(&ask("10.2.0.2:80", SHORT)?));
     ensure!(half_open(&server)? == 0, "the server has let a packet pass");
@@ -276,25 +306,16 @@ fn a_filter_without_a_word_is_silence() -> Result<()> {
 /// A server behind a router: 10.2.0.2 and `fd02::2` are the router's, 10.3.0.2 and `fd03::2` the server's.
 fn behind_a_router() -> Result<(Host, Host)> {
     let router = Host::behind_us(2)?;
-    let server = Host::start()?;
-    router.run(&format!("ip link add eth1 type veth peer name eth0 netns {}", server.id()))?;
-    for (host, device, number) in [(&router, "eth1", 1), (&server, "eth0", 2)] {
-        host.run(&format!("ip addr add 10.3.0.{number}/24 dev {device}"))?;
-        host.run(&format!("ip addr add fd03::{number}/64 dev {device} nodad"))?;
-        host.run(&format!("ip link set {device} up"))?;
-    }
-    server.run("ip route add default via 10.3.0.1")?;
-    server.run("ip -6 route add default via fd03::1")?;
+    let server = Host::beside(&router.host, 3, Gateway::Here)?;
     router.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")?;
     run("ip route add 10.3.0.0/24 via 10.2.0.2")?;
     run("ip -6 route add fd03::/64 via fd02::2")?;
     // A router that has not found its neighbour yet says that there is none.
-    let deadline = Instant::now() + Duration::from_secs(15);
     for server in ["10.3.0.2:80", "[fd03::2]:80"] {
-        while let Err(error) = TcpStream::connect_timeout(&server.parse()?, Duration::from_secs(2)) {
-            ensure!(Instant::now() < deadline, "no way to {server}: {error}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let server = server.parse()?;
+        until("a way to the server", || {
+            Ok(TcpStream::connect_timeout(&server, Duration::from_secs(2)).is_ok())
+        })?;
     }
     Ok((router, server))
 }
@@ -394,17 +415,15 @@ fn a_server_on_our_own_address_works_by_marks_too() -> Result<()> {
     alone_with_addresses()?;
     let plumbing = plumbing()?;
     let _listener = TcpListener::bind("[::]:80")?;
-    let mut file = tempfile::NamedTempFile::new()?;
-    file.write_all(
-        b"table inet local {
+    Namespace::host()?.nft(
+        "table inet local {
             chain out {
                 type route hook output priority mangle
                 meta l4proto tcp ct direction original socket transparent 1 ct mark set ct mark | 0x20000000
                 ct direction reply ct mark & 0x20000000 == 0x20000000 meta mark set meta mark | 0x40000000
             }
-        }",
+        }\n",
     )?;
-    run(&format!("nft -f {}", file.path().display()))?;
     let table = plumbing.describe().route_table.0;
     for (family, server) in [("-4", "10.2.0.1:80"), ("-6", "[fd02::1]:80")] {
         ensure!(ask(server, SHORT)?.verdict() == Verdict::Broken, "{server} without a rule");
@@ -454,7 +473,7 @@ fn many_servers_take_one_limit_and_leave_nothing() -> Result<()> {
     // Fewer than are asked at the same time with the 1,024 descriptors that a process has at least.
     let count = 120;
     for last in 0..count {
-        server.run(&format!("ip addr add 10.2.1.{last}/32 dev eth0"))?;
+        server.run(&format!("ip addr add 10.2.1.{last}/32 dev lan"))?;
     }
     run("ip route add 10.2.1.0/24 via 10.2.0.2")?;
     server.filter("input", "tcp dport 82 drop")?;

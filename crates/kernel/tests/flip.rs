@@ -3,26 +3,23 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{ExitCode, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clearway_kernel::flip::{Error, Flip, LOWEST, Way};
 use clearway_kernel::nft::{self, Limits};
 use clearway_kernel::plumbing::{self, Needs, Plumbing};
-use hosts::Host;
-use lab::{as_nft_now, has_owner_tables, helper, run, same, state};
-use traffic::{DEADLINE, Seen, Worker, clients, listen, serve, until};
-
-#[expect(dead_code, reason = "shared with the tests of the canary")]
-mod hosts;
-mod lab;
-#[expect(dead_code, reason = "shared with the tests of steering")]
-mod traffic;
+use clearway_lab::inside::{self, helper, run, same, state};
+use clearway_lab::kernel::{as_nft_now, has_owner_tables};
+use clearway_lab::load::{self, Plan};
+use clearway_lab::namespace::Namespace;
+use clearway_lab::server as lab;
+use clearway_lab::sockets::{DEADLINE, Serving, listen, serve};
+use clearway_lab::topology::{Gateway, beside};
+use clearway_lab::wait::until;
 
 fn main() -> ExitCode {
-    lab::main(
+    inside::main(
         &[
             ("probing_changes_nothing", probing_changes_nothing),
             ("nft_reads_what_we_meant", nft_reads_what_we_meant),
@@ -39,7 +36,7 @@ fn main() -> ExitCode {
             ("a_flip_is_no_sign_of_life_of_plumbing", a_flip_is_no_sign_of_life_of_plumbing),
             ("without_rights_it_says_so", without_rights_it_says_so),
         ],
-        &[("host", hosts::host), ("hold", hold), ("powerless", powerless), ("ask_there", ask_there)],
+        &[("hold", hold), ("powerless", powerless)],
     )
 }
 
@@ -49,14 +46,14 @@ fn way(public: &str, private: u16) -> Result<Way> {
 
 /// A server on a private port of an address, which answers each client with its name.
 struct Server {
-    _worker: Worker,
+    _serving: Serving,
     port: u16,
 }
 
-fn server(address: &str, name: u8) -> Result<Server> {
+fn server(address: &str, name: &str) -> Result<Server> {
     let listener = listen(address, address.starts_with('['))?;
     let port = listener.local_addr()?.port();
-    Ok(Server { _worker: serve(&listener, name, Duration::ZERO)?, port })
+    Ok(Server { _serving: serve(&listener, name, Duration::ZERO)?, port })
 }
 
 /// Who answers.
@@ -146,8 +143,8 @@ fn nft_reads_what_we_meant() -> Result<()> {
 }
 
 fn every_kind_of_way_is_gone() -> Result<()> {
-    let (v4, v6) = (server("0.0.0.0:0", b'4')?, server("[::]:0", b'6')?);
-    let (one4, one6) = (server("127.0.0.2:0", b'a')?, server("[::1]:0", b'b')?);
+    let (v4, v6) = (server("0.0.0.0:0", "4")?, server("[::]:0", "6")?);
+    let (one4, one6) = (server("127.0.0.2:0", "a")?, server("[::1]:0", "b")?);
     let ways = [
         way("0.0.0.0:80", v4.port)?,
         way("[::]:80", v6.port)?,
@@ -171,23 +168,27 @@ fn every_kind_of_way_is_gone() -> Result<()> {
 }
 
 fn nobody_is_lost_in_flips() -> Result<()> {
-    let (old4, new4) = (server("0.0.0.0:0", b'o')?, server("0.0.0.0:0", b'n')?);
-    let (old6, new6) = (server("[::]:0", b'o')?, server("[::]:0", b'n')?);
+    const CLIENTS: u64 = 4;
+    let (old4, new4) = (server("0.0.0.0:0", "o")?, server("0.0.0.0:0", "n")?);
+    let (old6, new6) = (server("[::]:0", "o")?, server("[::]:0", "n")?);
     let of =
         |a: &Server, b: &Server| -> Result<_> { Ok([way("0.0.0.0:80", a.port)?, way("[::]:80", b.port)?]) };
     let (old, new) = (of(&old4, &old6)?, of(&new4, &new6)?);
     let mut flip = Flip::install(None, &old)?;
-    let seen = Arc::new(Seen::default());
     let targets = ["127.0.0.1:80".parse()?, "[::1]:80".parse()?];
-    let working = clients(4, &targets, &seen);
+    let plan =
+        Plan::closed(&targets, usize::try_from(CLIENTS)?, Duration::from_mins(5)).patient_for(DEADLINE);
+    let working = load::start(&Namespace::host()?, plan)?;
     for round in 0..40 {
-        let (ways, counter) = if round % 2 == 0 { (&new, &seen.new) } else { (&old, &seen.old) };
-        let before = counter.load(SeqCst);
-        flip.flip(ways)?;
-        until("clients after a flip", || Ok(counter.load(SeqCst) >= before + 20))?;
+        flip.flip(if round % 2 == 0 { &new } else { &old })?;
+        let before = working.progress().0;
+        // Those that were under way are not counted as clients after the flip.
+        until("clients after a flip", || Ok(working.progress().0 >= before + CLIENTS + 20))?;
     }
-    drop(working);
-    ensure!(seen.errors.load(SeqCst) == 0, "{seen:?}");
+    let report = working.finish()?;
+    let came = |name: &str| report.total.answers.get(name).copied().unwrap_or(0);
+    ensure!(report.total.failed() == 0, "{report}");
+    ensure!(came("o") >= 20 * 20 && came("n") >= 20 * 20, "{report}");
     // The last flip was to the old ones: nobody new goes elsewhere.
     for _ in 0..20 {
         answers("127.0.0.1:80", 'o')?;
@@ -197,7 +198,7 @@ fn nobody_is_lost_in_flips() -> Result<()> {
 }
 
 fn old_flows_go_on_where_they_began() -> Result<()> {
-    let (old, new) = (listen("127.0.0.1:0", false)?, server("127.0.0.1:0", b'n')?);
+    let (old, new) = (listen("127.0.0.1:0", false)?, server("127.0.0.1:0", "n")?);
     let public = "127.0.0.1:80";
     let mut flip = Flip::install(None, &[way(public, old.local_addr()?.port())?])?;
     let mut client = TcpStream::connect(public)?;
@@ -233,8 +234,8 @@ fn accept(listener: &TcpListener) -> Result<TcpStream> {
 }
 
 fn strangers_find_the_private_ports_closed() -> Result<()> {
-    let (old, new) = (server("0.0.0.0:0", b'o')?, server("0.0.0.0:0", b'n')?);
-    let new6 = server("[::1]:0", b'6')?;
+    let (old, new) = (server("0.0.0.0:0", "o")?, server("0.0.0.0:0", "n")?);
+    let new6 = server("[::1]:0", "6")?;
     let private = |server: &Server| format!("127.0.0.1:{}", server.port);
     answers(&private(&old), 'o')?;
     let mut flip = Flip::install(None, &[way("0.0.0.0:80", old.port)?])?;
@@ -259,18 +260,17 @@ fn strangers_find_the_private_ports_closed() -> Result<()> {
 }
 
 fn clients_elsewhere_are_redirected() -> Result<()> {
-    let outside = Host::wired(5)?;
-    let (old, new) = (server("0.0.0.0:0", b'o')?, server("0.0.0.0:0", b'n')?);
-    let (old6, new6) = (server("[fd05::1]:0", b'o')?, server("[fd05::1]:0", b'n')?);
+    let outside = beside(&Namespace::host()?, 5, Gateway::None)?;
+    let (old, new) = (server("0.0.0.0:0", "o")?, server("0.0.0.0:0", "n")?);
+    let (old6, new6) = (server("[fd05::1]:0", "o")?, server("[fd05::1]:0", "n")?);
     let mut flip = Flip::install(None, &[way("0.0.0.0:80", old.port)?, way("[fd05::1]:80", old6.port)?])?;
     let says = |target: &str, port: u16, expected: &str| -> Result<()> {
         let target = format!("{target}:{port}");
-        let pid = outside.id().to_string();
-        let mut there = helper("ask_there", &["nsenter", "-t", &pid, "-n"])?;
-        let output = there.env(TARGET, &target).output()?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        let error = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success() && said.trim() == expected, "{target}: `{said}`, {error}");
+        let said = match outside.enter(|| ask(&target))? {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => "refused".to_owned(),
+            outcome => outcome.with_context(|| target.clone())?.to_string(),
+        };
+        ensure!(said == expected, "{target}: `{said}`");
         Ok(())
     };
     for target in ["10.5.0.1", "[fd05::1]"] {
@@ -286,22 +286,10 @@ fn clients_elsewhere_are_redirected() -> Result<()> {
     Ok(())
 }
 
-/// The environment variable for the helper below.
-const TARGET: &str = "CLEARWAY_KERNEL_TARGET";
-
-/// The helper: who answers there, or that nobody is let in.
-fn ask_there() -> Result<()> {
-    match ask(&std::env::var(TARGET)?) {
-        Ok(name) => println!("{name}"),
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => println!("refused"),
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
-}
-
 fn what_is_not_local_is_left_alone() -> Result<()> {
-    let other = Host::wired(6)?;
-    let here = server("0.0.0.0:0", b'h')?;
+    let other = beside(&Namespace::host()?, 6, Gateway::None)?;
+    let _server = lab::Server::start(&other, "other", &["10.6.0.2:80".parse()?], lab::Mode::Line)?;
+    let here = server("0.0.0.0:0", "h")?;
     let mut flip = Flip::install(None, &[way("0.0.0.0:80", here.port)?, way("10.6.0.2:80", here.port)?])?;
     let before = connections(&other)?;
     let stream = TcpStream::connect("10.6.0.2:80")?;
@@ -311,14 +299,14 @@ fn what_is_not_local_is_left_alone() -> Result<()> {
     Ok(())
 }
 
-fn connections(host: &Host) -> Result<usize> {
+fn connections(host: &Namespace) -> Result<usize> {
     Ok(host.run("ss -Htn state established sport = :80")?.lines().count())
 }
 
 fn the_newer_table_wins() -> Result<()> {
     for usual in [-110, LOWEST] {
         let (first, second, third) =
-            (server("127.0.0.1:0", b'1')?, server("127.0.0.1:0", b'2')?, server("127.0.0.1:0", b'3')?);
+            (server("127.0.0.1:0", "1")?, server("127.0.0.1:0", "2")?, server("127.0.0.1:0", "3")?);
         let install = |server: &Server| -> Result<Flip> {
             let ways = [way("127.0.0.1:80", server.port)?];
             Ok(Flip::install_within(Some(&"edge".parse()?), &ways, Limits::default(), usual)?)
@@ -407,7 +395,7 @@ fn others_are_left_as_they_were() -> Result<()> {
 
 fn a_flip_is_no_sign_of_life_of_plumbing() -> Result<()> {
     let instance = "edge".parse()?;
-    let server = server("127.0.0.1:0", b's')?;
+    let server = server("127.0.0.1:0", "s")?;
     let mut flip = Flip::install(Some(&instance), &[way("127.0.0.1:80", server.port)?])?;
     let (mut plumbing, _) =
         Plumbing::install(Some(&instance), None, &Needs { own: true, ..Needs::default() })?;

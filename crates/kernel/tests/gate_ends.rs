@@ -1,10 +1,5 @@
 //! Whatever happens to the process that has closed a gate, nobody is kept waiting: SIGKILL, SIGSTOP, and what is left.
 
-#[allow(dead_code)]
-mod lab;
-#[allow(dead_code)]
-mod traffic;
-
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ExitCode, Stdio};
@@ -14,9 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clearway_kernel::gate::{Gate, Limits, Manner};
 use clearway_kernel::plumbing::{Needs, Plumbing, residue, sweep};
-use lab::{Named, has_owner_tables, helper, run, same, state};
+use clearway_lab::inside::{self, Named, helper, run, same, state};
+use clearway_lab::kernel::has_owner_tables;
+use clearway_lab::sockets::{DEADLINE, begin, connected, listen};
+use clearway_lab::wait::until;
 use rustix::process::{Pid, Signal, kill_process};
-use traffic::{DEADLINE, begin, connected, listen, until};
 
 const TESTS: &[Named] = &[
     ("a_killed_process_drops_nobody_any_more", || killed(Manner::Drop, true)),
@@ -43,7 +40,7 @@ const PROMISE: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 5;
 
 fn main() -> ExitCode {
-    lab::main(TESTS, HELPERS)
+    inside::main(TESTS, HELPERS)
 }
 
 /// The helper: closes, says so, and waits for its end.

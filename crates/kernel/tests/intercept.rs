@@ -1,7 +1,5 @@
 //! What intercepting puts into a kernel, and what outlives whoever did, as `ip` and `nft` see it.
 
-mod lab;
-
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
@@ -11,7 +9,8 @@ use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 use clearway_core::settings::{Key, Settings};
 use clearway_kernel::plumbing::{Closing, Needs, Plumbing, closed, residue, sweep, sweep_but};
-use lab::{Named, as_nft_now, helper, run, same, state};
+use clearway_lab::inside::{self, Named, helper, run, same, state};
+use clearway_lab::kernel::as_nft_now;
 use serde_json::Value;
 
 const TESTS: &[Named] = &[
@@ -34,7 +33,7 @@ const HELPERS: &[Named] = &[("hold", hold)];
 const HELD: &str = "10.2.0.0/16 port 80 from lan0 to 8080; any port any to 8081";
 
 fn main() -> ExitCode {
-    lab::main(TESTS, HELPERS)
+    inside::main(TESTS, HELPERS)
 }
 
 fn hold() -> Result<()> {

@@ -1,8 +1,5 @@
 //! Listening where there is no address, and finding out who listens.
 
-#[allow(dead_code)]
-mod lab;
-
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -13,7 +10,7 @@ use clearway_kernel::capabilities::{Capability, effective};
 use clearway_kernel::interfaces::was_made_anew;
 use clearway_kernel::listeners::{bind_foreign, holders, is_local};
 use clearway_kernel::transparency::{Error, Family, can_be_transparent};
-use lab::{Named, helper, run};
+use clearway_lab::inside::{self, Named, helper, run};
 
 const TESTS: &[Named] = &[
     ("a_foreign_listener_serves_once_the_address_comes", a_foreign_listener_serves_once_the_address_comes),
@@ -30,7 +27,7 @@ const TESTS: &[Named] = &[
 const HELPERS: &[Named] = &[("look", look), ("transparent", transparent), ("opaque", opaque)];
 
 fn main() -> ExitCode {
-    lab::main(TESTS, HELPERS)
+    inside::main(TESTS, HELPERS)
 }
 
 const FOREIGN: [&str; 2] = ["192.0.2.7:8080", "[2001:db8::7]:8080"];

@@ -1,7 +1,5 @@
 //! What installing, removing, dying and sweeping do to a kernel, as `ip` and `nft` see it.
 
-mod lab;
-
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +9,8 @@ use clearway_core::names::{InstanceName, Mark};
 use clearway_kernel::nft::Limits;
 use clearway_kernel::plumbing::{Error, Needs, Notice, Plumbing, residue, sweep};
 use clearway_kernel::token::Token;
-use lab::{Named, has_owner_tables, helper, run, same, state};
+use clearway_lab::inside::{self, Named, helper, run, same, state};
+use clearway_lab::kernel::has_owner_tables;
 use serde_json::Value;
 
 const TESTS: &[Named] = &[
@@ -46,7 +45,7 @@ const TESTS: &[Named] = &[
 const HELPERS: &[Named] = &[("hold", hold), ("hold_plain", hold_plain), ("try", try_install)];
 
 fn main() -> ExitCode {
-    lab::main(TESTS, HELPERS)
+    inside::main(TESTS, HELPERS)
 }
 
 /// Installs, says what, and lives until it is killed or its standard input ends.

@@ -1,8 +1,5 @@
 //! What is heard when others remove rules and routes, as the kernel tells it; and what is not.
 
-#[allow(dead_code)]
-mod lab;
-
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
@@ -11,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clearway_kernel::plumbing::{Needs, Plumbing};
 use clearway_kernel::routing::{Block, Removals};
-use lab::{Named, run};
+use clearway_lab::inside::{self, Named, run};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
@@ -26,7 +23,7 @@ const TESTS: &[Named] = &[
 const HELPERS: &[Named] = &[("listen", listen)];
 
 fn main() -> ExitCode {
-    lab::main(TESTS, HELPERS)
+    inside::main(TESTS, HELPERS)
 }
 
 /// Whether something has come to the socket: an event loop would wake.
@@ -173,7 +170,7 @@ fn no_capability_is_needed() -> Result<()> {
     let copy = folder.path().join("removals");
     std::fs::copy(std::env::current_exe()?, &copy)?;
     let mut command = Command::new(none[0]);
-    command.args(&none[1..]).arg(copy).env("CLEARWAY_KERNEL_HELPER", "listen");
+    command.args(&none[1..]).arg(copy).env(inside::HELPER, "listen");
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;

@@ -1,16 +1,10 @@
 //! Steering, waiting and sealing, on real connections; and who else listens.
 
-#[allow(dead_code)]
-mod lab;
-mod traffic;
-
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{ExitCode, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -20,10 +14,13 @@ use clearway_kernel::queues::{Listener, Waiting, half_open, queues};
 use clearway_kernel::steering::{
     Fate, Group, NotSteerable, Order, Present, Reason, crowded, groups, order_is_kept, seal, unseal,
 };
-use lab::{Named, helper, run};
-use traffic::{
-    Seen, begin, bind, clients, connect, connected, drain, fds, inode, listen, serve, shares, take, until,
+use clearway_lab::inside::{self, Named, helper, run};
+use clearway_lab::load::{self, Plan};
+use clearway_lab::namespace::Namespace;
+use clearway_lab::sockets::{
+    DEADLINE, begin, bind, connect, connected, drain, fds, inode, listen, serve, shares, take,
 };
+use clearway_lab::wait::until;
 
 macro_rules! tests {
     ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name)),*] };
@@ -58,7 +55,7 @@ const TESTS: &[Named] = tests![
 const HELPERS: &[Named] = &[("squat", squat), ("powerless", powerless)];
 
 fn main() -> ExitCode {
-    lab::main(TESTS, HELPERS)
+    inside::main(TESTS, HELPERS)
 }
 
 /// All held sockets leave.
@@ -112,16 +109,22 @@ fn switch(addresses: &[&str], targets: &[&str], old: usize, new: usize) -> Resul
     let old = make(old)?;
     let mut serving = Vec::new();
     for socket in &old {
-        serving.push(serve(socket, b'o', Duration::from_millis(2))?);
+        serving.push(serve(socket, "old", Duration::from_millis(2))?);
     }
-    let seen = Arc::new(Seen::default());
     let targets: Vec<SocketAddr> = targets.iter().map(|target| target.parse()).collect::<Result<_, _>>()?;
-    let load = clients(8 * targets.len(), &targets, &seen);
+    let clients = 8 * targets.len();
+    let plan = Plan::closed(&targets, clients, Duration::from_mins(5)).patient_for(DEADLINE);
+    let load = load::start(&Namespace::host()?, plan)?;
+    // Those that are under way do not count.
+    let more_clients = || {
+        let wanted = load.progress().0 + clients as u64 + 500;
+        until("more clients", || Ok(load.progress().0 > wanted))
+    };
     let inodes = old.iter().map(|socket| inode(socket.as_fd())).collect::<Result<HashSet<_>>>()?;
     until("a queue", || Ok(queues(&inodes)?.iter().all(|queue| queue.waiting > 0)))?;
 
     let new = make(new)?;
-    let _new = new.iter().map(|socket| serve(socket, b'n', Duration::ZERO)).collect::<Result<Vec<_>>>()?;
+    let _new = new.iter().map(|socket| serve(socket, "new", Duration::ZERO)).collect::<Result<Vec<_>>>()?;
     let (old_refs, new_refs): (Vec<_>, Vec<_>) = (old.iter().collect(), new.iter().collect());
     let groups: Vec<Group> = groups(&all_leave(&old_refs), &fds(&new_refs), Order::Unknown)?
         .into_iter()
@@ -140,8 +143,7 @@ fn switch(addresses: &[&str], targets: &[&str], old: usize, new: usize) -> Resul
     until("the old queues to empty", || Ok(waiting.poll()?.is_nothing()))?;
     println!("{first:?}, nothing after {:?}", started.elapsed());
     // The load goes on, and nobody comes to the old sockets any more.
-    let before = seen.new.load(SeqCst);
-    until("more clients", || Ok(seen.new.load(SeqCst) > before + 500))?;
+    more_clients()?;
     ensure!(waiting.poll()?.is_nothing());
 
     for group in &groups {
@@ -153,16 +155,15 @@ fn switch(addresses: &[&str], targets: &[&str], old: usize, new: usize) -> Resul
     drop(serving);
     drop(old);
     until("the old sockets to be gone", || Ok(waiting.poll()?.listening == 0))?;
-    let before = seen.new.load(SeqCst);
-    until("more clients", || Ok(seen.new.load(SeqCst) > before + 500))?;
+    more_clients()?;
     for group in &groups {
         group.release(via(group)?.as_fd())?;
         group.release(via(group)?.as_fd())?;
     }
-    let before = seen.new.load(SeqCst);
-    until("more clients", || Ok(seen.new.load(SeqCst) > before + 500))?;
-    drop(load);
-    ensure!(seen.errors.load(SeqCst) == 0 && seen.old.load(SeqCst) > 0, "{seen:?}");
+    more_clients()?;
+    let report = load.finish()?;
+    let came = |name: &str| report.total.answers.get(name).copied().unwrap_or(0);
+    ensure!(report.total.failed() == 0 && came("old") > 0 && came("new") > 1500, "{report}");
     Ok(())
 }
 

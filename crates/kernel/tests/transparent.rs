@@ -1,19 +1,21 @@
 //! Servers on this host behind a transparent proxy: real packets, to loopback and to own addresses.
 
-mod lab;
-mod neighbour;
-
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::process::{ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clearway_core::names::{InstanceName, Mark};
 use clearway_kernel::nft::Limits;
 use clearway_kernel::plumbing::{Needs, Notice, Plumbing, residue, sweep};
-use lab::{Named, helper, run, same, state};
-use neighbour::{CLIENT, Host, ask, open, serve, whom};
+use clearway_lab::inside::{self, Named, helper, run, same, state};
+use clearway_lab::namespace::Namespace;
+use clearway_lab::server::{Mode, Server};
+use clearway_lab::session::{Session, State, foreign};
+use clearway_lab::sockets::DEADLINE;
+use clearway_lab::topology::{Gateway, beside};
+use clearway_lab::wait::{eventually, until};
 use serde_json::Value;
 
 const TESTS: &[Named] = &[
@@ -32,18 +34,17 @@ const TESTS: &[Named] = &[
     ("a_plain_table_gets_its_output_chain_back", a_plain_table_gets_its_output_chain_back),
 ];
 
-const HELPERS: &[Named] = &[
-    ("stay", neighbour::stay),
-    ("ask", neighbour::ask_from_there),
-    ("serve", neighbour::serve_there),
-    ("hold", hold),
-];
+const HELPERS: &[Named] = &[("hold", hold)];
 
+/// The addresses of the client, IPv4 and IPv6.
+const CLIENT: [&str; 2] = ["10.1.0.2", "fd01::2"];
+/// How long nothing must come for an answer to count as gone astray.
+const SILENCE: Duration = Duration::from_millis(1500);
 const LOOPBACK: [&str; 3] = ["127.0.0.1:81", "127.0.0.9:81", "[::1]:81"];
 const OWN: [&str; 3] = ["10.1.0.1:82", "192.0.2.1:82", "[fd01::1]:82"];
 
 fn main() -> ExitCode {
-    lab::main(TESTS, HELPERS)
+    inside::main(TESTS, HELPERS)
 }
 
 /// Installs for all that there may be, and lives until it is killed.
@@ -61,6 +62,49 @@ fn needs(loopback: &[&str], own: bool) -> Result<Needs> {
 
 fn install(needs: &Needs) -> Result<Plumbing> {
     Ok(Plumbing::install(None, None, needs)?.0)
+}
+
+/// The host of the client beside this one, 10.1.0.1 and `fd01::1`, which is also 192.0.2.1.
+fn client_host() -> Result<Namespace> {
+    run("ip addr add 192.0.2.1/32 dev lo")?;
+    beside(&Namespace::host()?, 1, Gateway::Here)
+}
+
+fn serve(host: &Namespace, addresses: &[&str]) -> Result<Server> {
+    let listen = addresses.iter().map(|address| address.parse()).collect::<Result<Vec<_>, _>>()?;
+    Server::start(host, "server", &listen, Mode::Line)
+}
+
+/// A connection that stays open.
+fn open(target: &str, source: &str) -> Result<Session> {
+    let session =
+        Session::open_foreign(&Namespace::host()?, target.parse()?, Some(source.parse()?), DEADLINE)?;
+    session.set_patience(SILENCE)?;
+    Ok(session)
+}
+
+/// Connects, from that address, foreign (as HAProxy with `usesrc clientip` does) or not, and says whom the server sees:
+/// that address, `refused`, or `silence`.
+fn ask_from(host: &Namespace, target: &str, source: Option<&str>) -> Result<String> {
+    let source = source.map(str::parse).transpose()?;
+    match Session::open_foreign(host, target.parse()?, source, SILENCE) {
+        Ok(session) => Ok(session.peer_seen().to_owned()),
+        Err(error) => match error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+            Some(ErrorKind::ConnectionRefused) => Ok("refused".to_owned()),
+            Some(
+                ErrorKind::TimedOut
+                | ErrorKind::WouldBlock
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable,
+            ) => Ok("silence".to_owned()),
+            _ => Err(error),
+        },
+    }
+}
+
+/// The same from this host.
+fn ask(target: &str, source: Option<&str>) -> Result<String> {
+    ask_from(&Namespace::host()?, target, source)
 }
 
 /// The client's address in the family of a server.
@@ -89,7 +133,7 @@ fn astray(servers: &[&str]) -> Result<()> {
 }
 
 /// Clients that come by themselves, from this host and, to own addresses, from the other one.
-fn direct_clients_are_served(host: &Host) -> Result<()> {
+fn direct_clients_are_served(host: &Namespace) -> Result<()> {
     for (server, from) in [
         ("127.0.0.1:81", "127.0.0.1"),
         ("127.0.0.1:81", "10.1.0.1"),
@@ -105,18 +149,22 @@ fn direct_clients_are_served(host: &Host) -> Result<()> {
         ensure!(told == from, "{server} directly from {from}: {told}");
     }
     for server in OWN {
-        let told = host.ask(server)?;
+        let told = ask_from(host, server, None)?;
         ensure!(told == client_of(server)?, "{server} directly from the other host: {told}");
     }
     Ok(())
 }
 
-fn stage() -> Result<Host> {
-    let host = Host::start()?;
-    for server in LOOPBACK.iter().chain(&OWN) {
-        serve(server)?;
-    }
-    Ok(host)
+/// The host of the client, and the servers on this one.
+struct Stage {
+    client: Namespace,
+    _servers: Server,
+}
+
+fn stage() -> Result<Stage> {
+    let client = client_host()?;
+    let here = Namespace::host()?;
+    Ok(Stage { client, _servers: serve(&here, &[LOOPBACK, OWN].concat())? })
 }
 
 /// Connections that conntrack has in its table; none where it is not switched on.
@@ -129,7 +177,7 @@ fn tracked() -> Result<usize> {
 
 /// Of the test's own namespace: Clearway itself writes no sysctl.
 fn strict() -> Result<()> {
-    for name in ["all", "default", "lo", "v0"] {
+    for name in ["all", "default", "lo", "eth1"] {
         std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "1")?;
         std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/src_valid_mark"), "1")?;
     }
@@ -137,15 +185,12 @@ fn strict() -> Result<()> {
 }
 
 fn nft(script: &str) -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let file = directory.path().join("script");
-    std::fs::write(&file, script)?;
-    run(&format!("nft -f {}", file.display()))?;
-    Ok(())
+    Namespace::host()?.nft(script)
 }
 
 fn servers_on_loopback_see_the_client() -> Result<()> {
-    let host = stage()?;
+    let stage = stage()?;
+    let host = &stage.client;
     let before = state()?;
     astray(&LOOPBACK)?;
     let mut plumbing =
@@ -154,7 +199,7 @@ fn servers_on_loopback_see_the_client() -> Result<()> {
     ensure!(ask("127.0.0.1:83", Some("10.1.0.2"))? == "refused", "a server that is down");
     strict()?;
     seen(&LOOPBACK)?;
-    direct_clients_are_served(&host)?;
+    direct_clients_are_served(host)?;
     // Only what was asked for.
     astray(&OWN)?;
     ensure!(tracked()? == 0, "conntrack is on");
@@ -164,7 +209,8 @@ fn servers_on_loopback_see_the_client() -> Result<()> {
 }
 
 fn servers_on_own_addresses_see_the_client() -> Result<()> {
-    let host = stage()?;
+    let stage = stage()?;
+    let host = &stage.client;
     let before = state()?;
     astray(&OWN)?;
     let mut plumbing = install(&needs(&[], true)?)?;
@@ -173,17 +219,17 @@ fn servers_on_own_addresses_see_the_client() -> Result<()> {
     ensure!(ask("[fd01::1]:83", Some("fd01::2"))? == "refused", "a server that is down");
     strict()?;
     seen(&OWN)?;
-    direct_clients_are_served(&host)?;
+    direct_clients_are_served(host)?;
     ensure!(tracked()? > 0, "conntrack is off");
     plumbing.remove()?;
     same(&before, &state()?, "after the removal")?;
-    direct_clients_are_served(&host)
+    direct_clients_are_served(host)
 }
 
 fn all_at_once_under_the_strictest_settings() -> Result<()> {
-    let host = stage()?;
-    let remote = [host.serve("10.1.0.2:84")?, host.serve("[fd01::2]:84")?];
-    host.run("ip -6 route add default via fd01::1")?;
+    let stage = stage()?;
+    let host = &stage.client;
+    let remote = serve(host, &["10.1.0.2:84", "[fd01::2]:84"])?;
     let mut plumbing = install(&needs(&LOOPBACK, true)?)?;
     strict()?;
     // firewalld's reverse-path filter for IPv6.
@@ -196,7 +242,7 @@ fn all_at_once_under_the_strictest_settings() -> Result<()> {
 ")?;
     seen(&LOOPBACK)?;
     seen(&OWN)?;
-    direct_clients_are_served(&host)?;
+    direct_clients_are_served(host)?;
     for (server, client) in [("10.1.0.2:84", "198.51.100.7"), ("[fd01::2]:84", "2001:db8::7")] {
         let told = ask(server, Some(client))?;
         ensure!(told == client, "{server}: {told}");
@@ -213,7 +259,7 @@ fn all_at_once_under_the_strictest_settings() -> Result<()> {
     // Somebody's MASQUERADE hides the client; the answers are not late ones for that.
     nft("table ip nat {
   chain postrouting { type nat hook postrouting priority srcnat
-    oifname v0 masquerade
+    oifname eth1 masquerade
   }
 }
 ")?;
@@ -278,45 +324,46 @@ fn the_rules_are_those_of_the_documentation() -> Result<()> {
 }
 
 fn needs_change_while_connections_are_open() -> Result<()> {
-    let host = stage()?;
-    let remote = host.serve("10.1.0.2:84")?;
+    let stage = stage()?;
+    let host = &stage.client;
+    let remote = serve(host, &["10.1.0.2:84"])?;
     let before = state()?;
     let mut plumbing = install(&Needs::default())?;
     let bare = state()?;
-    let mut to_remote = open("10.1.0.2:84", Some("198.51.100.7"))?;
-    ensure!(whom(&mut to_remote)? == "198.51.100.7");
+    let mut to_remote = open("10.1.0.2:84", "198.51.100.7")?;
+    ensure!(to_remote.peer_seen() == "198.51.100.7" && to_remote.beat() == State::Alive);
 
     let changed = plumbing.follow(&needs(&LOOPBACK, false)?)?;
     ensure!(changed.len() == 3 && changed[0].contains("904: from 127.0.0.1"), "{changed:?}");
-    let mut to_loopback = open("127.0.0.1:81", Some("10.1.0.2"))?;
-    ensure!(whom(&mut to_loopback)? == "10.1.0.2");
+    let mut to_loopback = open("127.0.0.1:81", "10.1.0.2")?;
+    ensure!(to_loopback.peer_seen() == "10.1.0.2" && to_loopback.beat() == State::Alive);
 
     let changed = plumbing.follow(&needs(&LOOPBACK, true)?)?;
     ensure!(changed.len() == 3, "{changed:?}");
     ensure!(plumbing.follow(&needs(&LOOPBACK, true)?)?.is_empty(), "not idempotent");
     ensure!(plumbing.repair()?.is_empty(), "not idempotent");
     seen(&OWN)?;
-    let mut to_own = open("10.1.0.1:82", Some("10.1.0.2"))?;
-    ensure!(whom(&mut to_own)? == "10.1.0.2");
+    let mut to_own = open("10.1.0.1:82", "10.1.0.2")?;
+    ensure!(to_own.peer_seen() == "10.1.0.2" && to_own.beat() == State::Alive);
     for connection in [&mut to_remote, &mut to_loopback] {
-        ensure!(whom(connection)? != "silence", "conntrack has hurt an open connection");
+        ensure!(connection.beat() == State::Alive, "conntrack has hurt an open connection");
     }
 
     let changed = plumbing.follow(&needs(&["127.0.0.1:81"], true)?)?;
     ensure!(changed.len() == 2 && changed.iter().all(|line| line.starts_with("removed ")), "{changed:?}");
     for connection in [&mut to_remote, &mut to_loopback, &mut to_own] {
-        ensure!(whom(connection)? != "silence", "a connection to a server that is still needed");
+        ensure!(connection.beat() == State::Alive, "a connection to a server that is still needed");
     }
     let changed = plumbing.follow(&needs(&["127.0.0.1:81"], false)?)?;
     ensure!(changed.len() == 3, "{changed:?}");
     ensure!(plumbing.describe().reply_mark.is_none() && !plumbing.describe().own);
     for connection in [&mut to_remote, &mut to_loopback] {
-        ensure!(whom(connection)? != "silence", "a connection that needs no conntrack");
+        ensure!(connection.beat() == State::Alive, "a connection that needs no conntrack");
     }
-    direct_clients_are_served(&host)?;
+    direct_clients_are_served(host)?;
     plumbing.follow(&Needs::default())?;
     same(&bare, &state()?, "after all needs have gone")?;
-    ensure!(whom(&mut to_remote)? == "198.51.100.7");
+    ensure!(to_remote.peer_seen() == "198.51.100.7" && to_remote.beat() == State::Alive);
     drop(remote);
     plumbing.remove()?;
     same(&before, &state()?, "after the removal")
@@ -339,7 +386,7 @@ fn a_change_that_fails_changes_nothing() -> Result<()> {
 }
 
 fn two_of_one_instance_have_the_union_of_their_needs() -> Result<()> {
-    let _host = stage()?;
+    let _stage = stage()?;
     let before = state()?;
     let edge: InstanceName = "edge".parse()?;
     let (mut old, _) = Plumbing::install(Some(&edge), None, &needs(&["127.0.0.1:81"], true)?)?;
@@ -376,9 +423,10 @@ fn two_of_one_instance_have_the_union_of_their_needs() -> Result<()> {
 }
 
 fn a_killed_process_does_not_hurt_local_clients() -> Result<()> {
-    let host = stage()?;
+    let stage = stage()?;
+    let host = &stage.client;
     // Somebody who sends others to a loopback address.
-    std::fs::write("/proc/sys/net/ipv4/conf/v0/route_localnet", "1")?;
+    std::fs::write("/proc/sys/net/ipv4/conf/eth1/route_localnet", "1")?;
     nft("table ip to_loopback {
   chain prerouting { type nat hook prerouting priority dstnat
     tcp dport 8081 dnat to 127.0.0.1:81
@@ -386,34 +434,34 @@ fn a_killed_process_does_not_hurt_local_clients() -> Result<()> {
 }
 ")?;
     let before = state()?;
-    ensure!(host.ask("10.1.0.1:8081")? == "10.1.0.2", "the redirection does not work");
+    ensure!(ask_from(host, "10.1.0.1:8081", None)? == "10.1.0.2", "the redirection does not work");
     let mut holder = helper("hold", &[])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     BufReader::new(holder.stdout.take().context("no output")?).read_line(&mut String::new())?;
     seen(&LOOPBACK)?;
     seen(&OWN)?;
-    direct_clients_are_served(&host)?;
+    direct_clients_are_served(host)?;
     // Documented: whoever is redirected to a server that is to be reached transparently.
-    ensure!(host.ask("10.1.0.1:8081")? == "silence", "better than documented");
+    ensure!(ask_from(host, "10.1.0.1:8081", None)? == "silence", "better than documented");
     holder.kill()?;
     holder.wait()?;
     ensure!(residue()?.iter().any(|line| line.contains("904: from ::1")), "{:?}", residue()?);
-    direct_clients_are_served(&host)?;
-    ensure!(host.ask("10.1.0.1:8081")? == "silence", "better than documented");
+    direct_clients_are_served(host)?;
+    ensure!(ask_from(host, "10.1.0.1:8081", None)? == "silence", "better than documented");
     // A plain table (Linux before 5.12) goes on marking until the sweep.
     if residue()?.iter().all(|line| !line.starts_with("table")) {
         astray(&OWN)?;
     }
     sweep()?;
     same(&before, &state()?, "after the sweep")?;
-    ensure!(host.ask("10.1.0.1:8081")? == "10.1.0.2", "the sweep has not helped");
-    direct_clients_are_served(&host)
+    ensure!(ask_from(host, "10.1.0.1:8081", None)? == "10.1.0.2", "the sweep has not helped");
+    direct_clients_are_served(host)
 }
 
 fn repair_puts_back_every_rule() -> Result<()> {
-    let _host = stage()?;
+    let _stage = stage()?;
     let mut plumbing = install(&needs(&LOOPBACK, true)?)?;
     let whole = state()?;
-    let mut connections = [open("127.0.0.1:81", Some("10.1.0.2"))?, open("10.1.0.1:82", Some("10.1.0.2"))?];
+    let mut connections = [open("127.0.0.1:81", "10.1.0.2")?, open("10.1.0.1:82", "10.1.0.2")?];
     run("ip rule flush protocol 179")?;
     run("ip -6 rule flush protocol 179")?;
     ensure!(ask("127.0.0.1:81", Some("10.1.0.2"))? == "silence", "nothing was flushed");
@@ -421,40 +469,35 @@ fn repair_puts_back_every_rule() -> Result<()> {
     ensure!(made.len() == 8 + LOOPBACK.len(), "{made:?}");
     same(&whole, &state()?, "after the repair")?;
     for connection in &mut connections {
-        ensure!(whom(connection)? == "10.1.0.2", "a connection did not survive");
+        ensure!(connection.beat() == State::Alive, "a connection did not survive");
     }
     Ok(())
 }
 
 /// A connection that the proxy gives up while the answer is on its way, and what the server is left with.
-fn half_open(host: &Host) -> Result<usize> {
+fn half_open(host: &Namespace) -> Result<usize> {
     nft("table ip delay {
   chain prerouting { type filter hook prerouting priority raw
     tcp sport 84 drop
   }
 }
 ")?;
-    let socket = neighbour::socket("10.1.0.2:84", Some("198.51.100.7"))?;
+    let socket = foreign("10.1.0.2:84".parse()?, Some("198.51.100.7".parse()?))?;
     socket.set_nonblocking(true)?;
     let _ = socket.connect(&"10.1.0.2:84".parse::<SocketAddr>()?.into());
     let waiting = || -> Result<usize> { Ok(host.run("ss -Htn state syn-recv")?.lines().count()) };
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while waiting()? == 0 {
-        ensure!(Instant::now() < deadline, "the server has got no SYN");
-    }
+    until("the server to get a SYN", || Ok(waiting()? > 0))?;
     drop(socket);
     run("nft delete table ip delay")?;
     // The server repeats its SYN-ACK after one second and after two more.
-    let deadline = Instant::now() + Duration::from_millis(4500);
-    while Instant::now() < deadline && waiting()? > 0 {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let gone = || waiting().is_ok_and(|waiting| waiting == 0).then_some(());
+    let _ = eventually(Duration::from_millis(4500), "the server to give up", gone);
     waiting()
 }
 
 fn a_late_answer_is_reset() -> Result<()> {
-    let host = Host::start()?;
-    let _server = host.serve("10.1.0.2:84")?;
+    let host = client_host()?;
+    let _server = serve(&host, &["10.1.0.2:84"])?;
     // A router would tell the server that there is no way to the client.
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "0")?;
     let mut plumbing = install(&needs(&[], true)?)?;
@@ -467,7 +510,7 @@ fn a_late_answer_is_reset() -> Result<()> {
 }
 
 fn without_reject_the_rest_works() -> Result<()> {
-    let _host = stage()?;
+    let _stage = stage()?;
     let limits = Limits { reset: false, ..Limits::default() };
     let (plumbing, notices) = Plumbing::install_within(None, None, &needs(&[], true)?, limits)?;
     ensure!(notices.contains(&Notice::NoReset) && !plumbing.describe().late_reset, "{notices:?}");
@@ -476,7 +519,7 @@ fn without_reject_the_rest_works() -> Result<()> {
 }
 
 fn foreign_rules_move_the_second_mark() -> Result<()> {
-    let _host = stage()?;
+    let _stage = stage()?;
     run("ip -6 rule add pref 101 fwmark 0x40000000/0x40000000 lookup 100")?;
     let plumbing = install(&needs(&[], true)?)?;
     ensure!(plumbing.describe().mark == Mark::DEFAULT, "{:?}", plumbing.describe());
@@ -491,7 +534,7 @@ fn foreign_rules_move_the_second_mark() -> Result<()> {
 }
 
 fn a_plain_table_gets_its_output_chain_back() -> Result<()> {
-    let _host = stage()?;
+    let _stage = stage()?;
     let limits = Limits { owner: false, ..Limits::default() };
     let (mut plumbing, _) = Plumbing::install_within(None, None, &needs(&[], true)?, limits)?;
     let whole = state()?;

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Context, Result};
 
@@ -23,12 +24,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Reads everything now.
     pub fn take(host: &Namespace) -> Result<Self> {
-        let outputs = COMMANDS.into_iter().map(|command| {
-            let mut words = command.split(' ');
-            let program = words.next().unwrap_or_default();
-            let output = host.output(program, &words.collect::<Vec<_>>())?;
-            Ok((command, normalise(&output)))
-        });
+        let outputs = COMMANDS.into_iter().map(|command| Ok((command, normalise(&host.run(command)?))));
         Ok(Self { outputs: outputs.collect::<Result<_>>()? })
     }
 
@@ -46,6 +42,13 @@ impl Snapshot {
     /// The output of one of the commands, such as `ip rule`.
     pub fn output(&self, command: &str) -> &str {
         self.outputs.iter().find(|(name, _)| *name == command).map_or("", |(_, output)| output)
+    }
+}
+
+/// All of it, as the commands print it.
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.outputs.iter().try_for_each(|(_, output)| writeln!(f, "{output}"))
     }
 }
 
@@ -87,6 +90,11 @@ pub fn has_owner_tables() -> bool {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(['.', '-', '+']).map_while(|word| word.parse::<u32>().ok());
     (numbers.next(), numbers.next()) >= (Some(5), Some(12))
+}
+
+/// A listing of nft 1.0 as nft 1.1 writes it.
+pub fn as_nft_now(listing: &str) -> String {
+    listing.replace("tcp flags & (fin | syn | rst | ack) == syn", "tcp flags syn / fin,syn,rst,ack")
 }
 
 /// The processes inside a namespace: pid and command line.

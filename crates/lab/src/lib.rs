@@ -5,7 +5,9 @@
 //! |---|---|
 //! | [`wait`] | waiting for a condition with a deadline; nothing in the lab sleeps and hopes |
 //! | [`namespace`], [`topology`] | hosts; everything started in one dies with it |
+//! | [`inside`] | tests whose own process is on a host |
 //! | [`server`], [`load`], [`session`], [`keep_alive`] | the two ends of the traffic |
+//! | [`sockets`] | single sockets: who listens, who waits, who is connected |
 //! | [`balancer`], [`process`] | the process under test, seen from outside |
 //! | [`names`] | a DNS server whose table changes |
 //! | [`container`] | the same in a container of a real engine |
@@ -23,6 +25,7 @@ pub mod container;
 pub mod demo;
 #[cfg(test)]
 mod documents;
+pub mod inside;
 pub mod keep_alive;
 pub mod kernel;
 pub mod load;
@@ -31,5 +34,6 @@ pub mod namespace;
 pub mod process;
 pub mod server;
 pub mod session;
+pub mod sockets;
 pub mod topology;
 pub mod wait;

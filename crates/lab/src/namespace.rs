@@ -114,6 +114,13 @@ impl Namespace {
         checked(command.output(), program, args)
     }
 
+    /// Runs a command line without quotes inside, as [`Namespace::output`] does.
+    pub fn run(&self, line: &str) -> Result<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (program, args) = words.split_first().context("an empty command line")?;
+        self.output(program, args)
+    }
+
     /// Runs `ip` inside.
     pub fn ip(&self, args: &[&str]) -> Result<String> {
         self.output("ip", args)

@@ -39,8 +39,32 @@ impl Session {
     /// Connects from inside `host` (from `source`, where given) and reads the greeting.
     pub fn open(host: &Namespace, to: SocketAddr, source: Option<IpAddr>) -> Result<Self> {
         let timeout = Duration::from_secs(5) * crate::wait::patience();
+        Self::begin(host, to, timeout, || connect(to, source, timeout))
+    }
+
+    /// The same from an address that need not be one of the host's, as a transparent proxy connects. The error has the
+    /// kernel's as its cause.
+    pub fn open_foreign(
+        host: &Namespace,
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        timeout: Duration,
+    ) -> Result<Self> {
+        Self::begin(host, to, timeout, || {
+            let socket = foreign(to, source)?;
+            socket.connect_timeout(&to.into(), timeout)?;
+            Ok(socket.into())
+        })
+    }
+
+    fn begin(
+        host: &Namespace,
+        to: SocketAddr,
+        timeout: Duration,
+        connect: impl FnOnce() -> std::io::Result<TcpStream> + Send,
+    ) -> Result<Self> {
         let stream = host
-            .enter(|| connect(to, source, timeout))?
+            .enter(connect)?
             .with_context(|| format!("opening a session to {to} from {}", host.name()))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(timeout))?;
@@ -48,7 +72,9 @@ impl Session {
         let mut stream = BufReader::new(stream);
         let mut greeting = String::new();
         stream.read_line(&mut greeting).map_err(|error| match state_of(&error) {
-            State::Silent => anyhow!("{to} accepted, but no greeting came within {timeout:?}"),
+            State::Silent => {
+                anyhow!(error).context(format!("{to} accepted, but no greeting came within {timeout:?}"))
+            }
             _ => anyhow!("waiting for the greeting of {to}: {error}"),
         })?;
         if !greeting.ends_with('\n') {
@@ -193,6 +219,22 @@ pub(crate) fn connect(to: SocketAddr, from: Option<IpAddr>, timeout: Duration) -
     }
     socket.connect_timeout(&to.into(), timeout)?;
     Ok(socket.into())
+}
+
+/// A socket that is about to connect, from an address that need not be one of this host's.
+pub fn foreign(to: SocketAddr, from: Option<IpAddr>) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    let Some(from) = from else { return Ok(socket) };
+    let address = SocketAddr::new(from, 0).into();
+    // Local clients are not transparent.
+    if socket.bind(&address).is_err() {
+        match from {
+            IpAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+            IpAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
+        }
+        socket.bind(&address)?;
+    }
+    Ok(socket)
 }
 
 fn state_of(error: &std::io::Error) -> State {

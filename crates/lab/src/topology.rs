@@ -12,6 +12,7 @@
 //! In a network that is [wired to the host](Topology::wired_to_host) the balancer is the machine itself, for
 //! containers in the host's network, and the addresses are others.
 
+mod beside;
 mod net;
 mod wired;
 
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+pub use beside::{Gateway, beside};
 pub use net::Family;
 use net::Net;
 use wired::Cable;
@@ -105,7 +107,8 @@ impl Topology {
     fn connect(&self, balancer_sides: &[String; 2]) -> Result<()> {
         let hosts = [(&self.client, self.shape.clients), (&self.server, self.shape.servers)];
         for ((side, net), (host, count)) in balancer_sides.iter().zip(self.nets).zip(hosts) {
-            self.link(host, side, net, count)?;
+            cable(&self.balancer, host, side, net, count)?;
+            default_route(host, net)?;
             allow_many_connections(host)?;
         }
         Ok(())
@@ -143,26 +146,6 @@ impl Topology {
             .collect()
     }
 
-    /// A cable between the balancer and a host, with the addresses of both ends.
-    fn link(&self, host: &Namespace, side: &str, net: Net, hosts: u8) -> Result<()> {
-        let balancer = &self.balancer;
-        balancer.ip(&["link", "add", side, "type", "veth", "peer", "name", LAN, "netns", host.name()])?;
-        for (family, gateway) in Family::BOTH.into_iter().zip(net.balancer()) {
-            let length = family.prefix_length();
-            add_address(balancer, side, gateway, length)?;
-            for index in 0..hosts {
-                add_address(host, LAN, net.host(family, index), length)?;
-            }
-        }
-        // Without a link-local address of its own, whose routes would come some time later.
-        balancer.ip(&["link", "set", side, "addrgenmode", "none", "up"])?;
-        host.ip(&["link", "set", LAN, "up"])?;
-        for (family, gateway) in Family::BOTH.into_iter().zip(net.balancer()) {
-            host.ip(&[family.flag(), "route", "add", "default", "via", &gateway.to_string()])?;
-        }
-        Ok(())
-    }
-
     /// Right after an interface comes up, IPv6 neighbour discovery delays the first connections by a second or
     /// two. Nobody may measure before every pair has answered once, be it with a refusal.
     fn wait_for_neighbours(&self) -> Result<()> {
@@ -179,6 +162,29 @@ impl Topology {
         }
         Ok(())
     }
+}
+
+/// A cable between a host that counts as the balancer of a net and one more host of it, with the addresses of both ends.
+fn cable(balancer: &Namespace, host: &Namespace, side: &str, net: Net, hosts: u8) -> Result<()> {
+    balancer.ip(&["link", "add", side, "type", "veth", "peer", "name", LAN, "netns", host.name()])?;
+    for (family, gateway) in Family::BOTH.into_iter().zip(net.balancer()) {
+        let length = family.prefix_length();
+        add_address(balancer, side, gateway, length)?;
+        for index in 0..hosts {
+            add_address(host, LAN, net.host(family, index), length)?;
+        }
+    }
+    // Without a link-local address of its own, whose routes would come some time later.
+    balancer.ip(&["link", "set", side, "addrgenmode", "none", "up"])?;
+    host.ip(&["link", "set", LAN, "up"]).map(|_| ())
+}
+
+/// What a host knows no way for goes to the balancer.
+fn default_route(host: &Namespace, net: Net) -> Result<()> {
+    for (family, gateway) in Family::BOTH.into_iter().zip(net.balancer()) {
+        host.ip(&[family.flag(), "route", "add", "default", "via", &gateway.to_string()])?;
+    }
+    Ok(())
 }
 
 /// Many short connections from few addresses: use every port, and those in `TIME_WAIT` again.

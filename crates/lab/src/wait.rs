@@ -40,6 +40,14 @@ pub fn eventually_because<T>(
     }
 }
 
+/// Looks at a condition until it holds, for 20 s at most. That it cannot be looked at ends it at once.
+pub fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    eventually(Duration::from_secs(20), what, || match condition() {
+        Ok(holds) => holds.then_some(Ok(())),
+        Err(error) => Some(Err(error)),
+    })?
+}
+
 fn eventually_ok<T>(
     deadline: Duration,
     what: &str,

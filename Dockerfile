@@ -29,11 +29,24 @@ RUN set -eu; \
         groupadd --system --gid 99 haproxy; useradd --uid 99 --gid haproxy --no-create-home haproxy; \
       else addgroup -S -g 99 haproxy; adduser -S -D -H -u 99 -G haproxy haproxy; fi; \
     fi; \
-    mkdir -p /usr/local/etc/haproxy /var/lib/haproxy
+    mkdir -p /usr/local/etc/haproxy /var/lib/haproxy /run/haproxy; \
+    chown haproxy:haproxy /var/lib/haproxy; \
+    # For root without any right, which is its owner, and for the user of the official image. \
+    chown root:haproxy /run/haproxy; chmod 2775 /run/haproxy; \
+    if [ ! -e /usr/local/etc/haproxy/errors ] && [ -d /etc/haproxy/errors ]; then \
+      cp -R /etc/haproxy/errors /usr/local/etc/haproxy/errors; \
+    fi; \
+    # HAProxy itself has one place whatever the base; before it on PATH comes Clearway under its name (decision 0033). \
+    if [ "$(command -v haproxy)" = /usr/local/sbin/haproxy ]; then mv /usr/local/sbin/haproxy /usr/sbin/haproxy; fi; \
+    mkdir -p /usr/local/sbin /usr/local/bin; \
+    ln -s ../bin/clearway /usr/local/sbin/haproxy; \
+    ln -sf clearway /usr/local/bin/docker-entrypoint.sh
 
 COPY LICENSE-MIT LICENSE-APACHE /usr/local/share/doc/clearway/
 COPY target/release/clearway /usr/local/bin/clearway
 
+# As Docker has it where nothing is said; a base may have another one.
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 WORKDIR /var/lib/haproxy
 ENTRYPOINT ["/usr/local/bin/clearway"]
 CMD ["haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]

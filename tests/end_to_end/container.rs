@@ -16,16 +16,18 @@ mod gateway;
 mod holder;
 mod image;
 mod memory;
+mod official;
 mod rig;
 mod stop;
 mod takeover;
 mod topologies;
 
 /// The tests of all parts.
-pub const TESTS: [&[crate::Test]; 13] = [
+pub const TESTS: [&[crate::Test]; 14] = [
     documented::TESTS,
     capabilities::TESTS,
     drop_in::TESTS,
+    official::TESTS,
     death::TESTS,
     takeover::TESTS,
     holder::TESTS,

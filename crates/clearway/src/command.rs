@@ -15,6 +15,7 @@ use hyper::{Method, StatusCode};
 use crate::admin::client::{self, Wait};
 use crate::admin::{api, find};
 use crate::cli::{self, Order, Target};
+use crate::entry::guise;
 use crate::shell::{MOST_ADDRESSES, may_be_foreign};
 use crate::{hold, run};
 
@@ -204,5 +205,8 @@ pub fn invocation(arguments: Vec<OsString>) -> Result<Invocation, Failure> {
         );
         return Err(Failure::new(ExitCode::Usage, message).hint(hint));
     }
-    Invocation::parse(arguments).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))
+    let mut invocation =
+        Invocation::parse(arguments).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
+    invocation.program = guise::behind(invocation.program)?;
+    Ok(invocation)
 }

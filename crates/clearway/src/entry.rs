@@ -9,9 +9,15 @@
 //! | a subcommand of Clearway | that subcommand |
 //! | anything else | execute it in place (`docker run -it image bash`) |
 //!
+//! Under the name `haproxy` (module [`guise`]) all arguments are HAProxy's.
+//!
 //! This module only decides; it touches nothing.
 
 use std::ffi::OsString;
+
+use clearway_haproxy::command_line::{Invocation, Purpose};
+
+pub mod guise;
 
 /// Clearway's subcommands; everything else that is not for HAProxy is executed in place.
 pub const SUBCOMMANDS: [&str; 13] = [
@@ -28,6 +34,8 @@ pub enum Entry {
     Own(Vec<OsString>),
     /// Execute this program in place.
     Execute(Vec<OsString>),
+    /// Execute HAProxy itself with these words, and whether it is going to serve, without being supervised.
+    StepAside(Vec<OsString>, bool),
 }
 
 /// Decides what a command line (without the program's own name) means.
@@ -41,6 +49,17 @@ pub fn route(arguments: Vec<OsString>) -> Entry {
         Some(first) if SUBCOMMANDS.contains(&first) => Entry::Own(arguments),
         _ => Entry::Execute(arguments),
     }
+}
+
+/// The same under the name `haproxy`. Only the process that the container is for is supervised: what else calls HAProxy
+/// wants an answer, or one that goes into the background.
+pub fn route_as_haproxy(arguments: Vec<OsString>, is_first: bool) -> Entry {
+    let words: Vec<OsString> = std::iter::once("haproxy".into()).chain(arguments).collect();
+    if is_first {
+        return Entry::Supervise(words);
+    }
+    let read = Invocation::parse(words.clone());
+    Entry::StepAside(words, read.is_ok_and(|read| read.purpose == Purpose::Supervise))
 }
 
 #[cfg(test)]

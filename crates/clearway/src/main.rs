@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 
 use clearway_core::exit::ExitCode;
+use entry::guise;
 
 mod admin;
 mod cli;
@@ -20,6 +21,7 @@ mod intercept;
 mod log;
 mod obstacles;
 mod output;
+mod places;
 mod run;
 mod shell;
 mod steps;
@@ -33,8 +35,15 @@ fn main() -> std::process::ExitCode {
     if let Some(code) = shell::stand_in::was_asked_for(&mut std::env::args_os()) {
         return code.into();
     }
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let code = match entry::route(arguments) {
+    let mut words = std::env::args_os();
+    let is_haproxy = guise::is_worn(words.next().as_deref());
+    let arguments: Vec<OsString> = words.collect();
+    let entry = if is_haproxy {
+        entry::route_as_haproxy(arguments, guise::is_first())
+    } else {
+        entry::route(arguments)
+    };
+    let code = match entry {
         entry::Entry::Supervise(arguments) => match cli::settings(None, |name| std::env::var_os(name)) {
             Ok(settings) => run::run(settings, arguments),
             Err(error) => cli::Refusal::Setting(error).print(),
@@ -44,9 +53,13 @@ fn main() -> std::process::ExitCode {
             Err(refusal) => refusal.print(),
         },
         entry::Entry::Execute(words) => match words.split_first() {
-            Some((program, arguments)) => execute::in_place(program, arguments),
+            Some((program, arguments)) => {
+                guise::tell_of_unsupervised(&words);
+                execute::in_place(program, arguments)
+            }
             None => ExitCode::Usage,
         },
+        entry::Entry::StepAside(words, serves) => guise::step_aside(&words, serves),
     };
     code.into()
 }

@@ -22,6 +22,7 @@ mod families;
 mod global;
 mod guards;
 mod lines;
+mod logs;
 mod programs;
 pub mod references;
 mod scan;
@@ -37,6 +38,7 @@ pub use families::{Mismatch, Routes};
 pub use global::{Fighting, FightingKeyword, Global, Setting};
 pub use guards::{Guard, Holds};
 pub use lines::Lines;
+pub use logs::LogTarget;
 pub use programs::{Program, Programs, RefusedProgram};
 pub use references::{Need, Reference, ReferenceKind};
 pub(crate) use scan::is_section;
@@ -160,6 +162,8 @@ pub struct Configuration {
     pub binds: Vec<Bind>,
     /// The user's own stats sockets.
     pub stats_sockets: Vec<StatsSocket>,
+    /// The `log` lines that send to a Unix socket.
+    pub log_targets: Vec<LogTarget>,
     /// The sections `program`.
     pub programs: Programs,
     /// The settings of `global` that concern Clearway.

@@ -200,7 +200,14 @@ fn without_ours(ruleset: &str) -> Vec<String> {
 
 /// The documented options without some of the rights, and without the volume.
 pub fn documented(missing: &[&str]) -> Vec<String> {
-    let fixed = ["--network=host", "--read-only", "--security-opt", "no-new-privileges", "--cap-drop=ALL"];
+    let fixed = [
+        "--network=host",
+        "--read-only",
+        "--tmpfs=/run/haproxy",
+        "--security-opt",
+        "no-new-privileges",
+        "--cap-drop=ALL",
+    ];
     let rights = RIGHTS.iter().filter(|right| !missing.contains(right));
     fixed
         .iter()

@@ -16,7 +16,7 @@ use super::subject::Subject;
 use crate::admin::{client, find};
 use crate::cli::Target;
 use crate::shell::Program;
-use crate::{intercept, strategies};
+use crate::{intercept, places, strategies};
 
 /// What `haproxy -c` ends with where the files are valid, but no line of them listens (measured with 2.6.12 and 3.4.7).
 const NO_LISTENER: i32 = 2;
@@ -66,7 +66,9 @@ pub async fn check(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode
     } else {
         crate::say!("HAProxy {version} takes it, with {} bind line(s)", configuration.binds.len());
     }
+    let places = say_missing(&places::missing(&configuration));
     let found = transparency(&configuration, &subject.settings.interception, version);
+    let found = if places == ExitCode::Done { found } else { places };
     let strategy = subject.settings.strategy;
     let refused =
         strategies::check(strategy).and_then(|()| strategies::check_files(strategy, &configuration));
@@ -111,6 +113,16 @@ async fn subject(target: &Target, arguments: Vec<OsString>) -> Result<Subject, F
         subject.invocation.arguments.join(" ".as_ref()).display()
     );
     Ok(subject)
+}
+
+/// What the places lack where HAProxy makes sockets and files, or sends its log.
+fn say_missing(missing: &[places::Missing]) -> ExitCode {
+    for one in missing {
+        let mark = if one.stops { "problem" } else { "note" };
+        crate::say!("{mark}: {}: {}", one.saw, one.matters);
+        crate::say!("hint: {}", one.remedy);
+    }
+    if missing.iter().any(|one| one.stops) { ExitCode::Findings } else { ExitCode::Done }
 }
 
 /// Whether nothing listens. Up to 3.0 HAProxy does not say so with `-W`: the sockets between master and worker count as

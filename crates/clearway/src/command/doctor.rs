@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::cli::Target;
 use crate::command::subject::Subject;
 use crate::obstacles::{self, Bits, Obstacle, Severity};
+use crate::places::{self, Missing};
 use crate::shell::Program;
 use crate::strategies;
 
@@ -57,6 +58,14 @@ impl Finding {
     fn problem(saw: impl Into<String>, matters: &str, remedy: impl Into<String>) -> Self {
         let (matters, remedy) = (Some(matters.to_owned()), Some(remedy.into()));
         Self { severity: Severity::Problem, saw: saw.into(), matters, remedy }
+    }
+}
+
+impl From<Missing> for Finding {
+    fn from(missing: Missing) -> Self {
+        let Missing { saw, matters, remedy, stops } = missing;
+        let severity = if stops { Severity::Problem } else { Severity::Note };
+        Self { severity, ..Self::problem(saw, matters, remedy) }
     }
 }
 
@@ -240,6 +249,7 @@ fn configuration(configuration: &Configuration, interception: &Interception, bit
         if mount.deleted { Finding::note(mount.replaced()) } else { Finding::note(mount.note()) }
     });
     let mut findings: Vec<Finding> = notes.chain(transparent).chain(mounts).collect();
+    findings.extend(places::missing(configuration).into_iter().map(Finding::from));
     findings.extend(intercepted::listeners(configuration, interception));
     findings.extend(obstacles::mismatches(configuration).into_iter().map(Finding::from));
     if configuration.is_transparent() {

@@ -24,3 +24,15 @@ fn anything_else_is_executed_in_place() {
         assert_eq!(route(words(line)), Entry::Execute(words(line)), "{line}");
     }
 }
+
+#[test]
+fn under_the_name_haproxy_only_the_first_process_is_supervised() {
+    let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+    let serve = words("-W -db -f /x.cfg");
+    assert_eq!(route_as_haproxy(serve.clone(), true), Entry::Supervise(words("haproxy -W -db -f /x.cfg")));
+    assert_eq!(route_as_haproxy(serve, false), Entry::StepAside(words("haproxy -W -db -f /x.cfg"), true));
+    for line in ["-v", "-c -f /x.cfg", "reload"] {
+        let expected = Entry::StepAside(words(&format!("haproxy {line}")), false);
+        assert_eq!(route_as_haproxy(words(line), false), expected, "{line}");
+    }
+}

@@ -1,6 +1,7 @@
 //! What went wrong, in words for people, with its exit code.
 
 use std::io::ErrorKind;
+use std::path::Path;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::Strategy;
@@ -11,6 +12,8 @@ use clearway_haproxy::overlay::DESCRIPTORS;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Error, RemoveErrors};
+
+use crate::places;
 
 /// `EMFILE`.
 const TOO_MANY_FILES: i32 = rustix::io::Errno::MFILE.raw_os_error();
@@ -116,6 +119,13 @@ pub fn of_an_end(
             failure.hints.push(remedy.into_owned());
         }
     }
+    for line in
+        complaint.causes.iter().filter_map(Cause::path).filter_map(|path| places::whose(Path::new(path)))
+    {
+        if !failure.hints.contains(&line) {
+            failure.hints.push(line);
+        }
+    }
     if code == ExitCode::AddressInUse {
         let holders = holders(&complaint, ports);
         if !holders.is_empty() {
@@ -174,6 +184,7 @@ fn code_of(cause: &Cause) -> ExitCode {
     match cause {
         Cause::AddressInUse { .. } | Cause::AddressNotHere { .. } => ExitCode::AddressInUse,
         Cause::BindDenied { .. }
+        | Cause::OwnerDenied { .. }
         | Cause::CannotChangeUser
         | Cause::CannotChangeGroup
         | Cause::CannotChangeRoot { .. }

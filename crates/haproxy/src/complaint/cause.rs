@@ -29,6 +29,16 @@ pub enum Cause {
         /// The path of the socket.
         path: String,
     },
+    /// A Unix socket on a file system that is read-only.
+    ReadOnly {
+        /// The path of the socket.
+        path: String,
+    },
+    /// A Unix socket whose owner may not be changed: `user`, `group` and the like on its line.
+    OwnerDenied {
+        /// The path of the socket.
+        path: String,
+    },
     /// A `pidfile` that cannot be written; HAProxy does not say why.
     PidFile {
         /// The file.
@@ -99,14 +109,14 @@ pub enum Cause {
 impl Cause {
     /// The cause that one line of standard error tells.
     pub(super) fn of(line: &str) -> Option<Self> {
-        Self::of_bind(line).or_else(|| Self::of_rights(line)).or_else(|| Self::of_files(line))
+        Self::of_bind(line)
+            .or_else(|| Self::of_unix(line))
+            .or_else(|| Self::of_rights(line))
+            .or_else(|| Self::of_files(line))
     }
 
     fn of_bind(line: &str) -> Option<Self> {
-        let (_, rest) = line
-            .split_once("cannot bind socket (")
-            .or_else(|| line.split_once("cannot bind UNIX socket ("))?;
-        let (reason, rest) = rest.split_once(')')?;
+        let (reason, rest) = after(line, "cannot bind socket (")?.split_once(')')?;
         // `... for [127.0.0.1:80].` since 3.0, `... for [127.0.0.1:80]` or ` [127.0.0.1:80]` before.
         let (_, address) = rest.trim_end_matches(['.', ' ']).strip_suffix(']')?.split_once('[')?;
         let address = address.to_owned();
@@ -115,7 +125,20 @@ impl Cause {
             "Address already in use" => Some(Self::AddressInUse { address }),
             "Permission denied" => Some(Self::BindDenied { address }),
             "Cannot assign requested address" => Some(Self::AddressNotHere { address, place: place() }),
-            "No such file or directory" => Some(Self::DirectoryMissing { path: address }),
+            _ => None,
+        }
+    }
+
+    /// Each step of binding a Unix socket may fail: `cannot bind UNIX socket (WHY) [PATH]`, `error when trying to unlink
+    /// previous UNIX socket (WHY) [PATH]` and so on.
+    fn of_unix(line: &str) -> Option<Self> {
+        let rest = after(line, " UNIX socket")?;
+        let (reason, path) = (between(rest, "(", ")")?, between(rest, "[", "]")?);
+        match reason.as_str() {
+            "Operation not permitted" if rest.contains("ownership") => Some(Self::OwnerDenied { path }),
+            "Permission denied" | "Operation not permitted" => Some(Self::BindDenied { address: path }),
+            "No such file or directory" => Some(Self::DirectoryMissing { path }),
+            "Read-only file system" => Some(Self::ReadOnly { path }),
             _ => None,
         }
     }
@@ -184,6 +207,16 @@ impl Cause {
             Some(Self::SocketsNotReceived)
         } else {
             None
+        }
+    }
+
+    /// The file that it is about, if it is one that HAProxy makes.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::BindDenied { address: path } | Self::PidFile { file: path } => {
+                path.starts_with('/').then_some(path)
+            }
+            _ => None,
         }
     }
 

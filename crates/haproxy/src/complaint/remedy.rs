@@ -41,6 +41,19 @@ impl Cause {
                 )
                 .into()
             }
+            Self::ReadOnly { path } => {
+                let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
+                format!(
+                    "{directory} is on a file system that is read-only: mount one that can be written, for example with \
+                     `--tmpfs {directory}` at `docker run`"
+                )
+                .into()
+            }
+            Self::OwnerDenied { path } => format!(
+                "to give {path} to another user or group needs a right: add `--cap-add=CHOWN` to `docker run`, or leave \
+                 `user`, `uid`, `group` and `gid` out of its line"
+            )
+            .into(),
             Self::PidFile { file } => format!(
                 "HAProxy cannot write {file}: make its directory and make it writable, or leave `pidfile` out"
             )

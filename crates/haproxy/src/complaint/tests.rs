@@ -94,6 +94,22 @@ const NO_SOCKETS_2_6: &str = "\
 const UNIX_DENIED: &str = "[ALERT]    (1) : Binding [/h/c.cfg:7] for proxy f: protocol unix_stream: cannot bind UNIX socket (Permission denied) [/run/x/a.sock].\n";
 
 #[test]
+fn each_step_of_binding_a_unix_socket_is_known() {
+    // 3.0.11, in a container with `--read-only`, with `--user`, and without CHOWN.
+    let line = |what: &str| {
+        format!(
+            "[ALERT]    (12) : Binding [a.cfg:5] for frontend GLOBAL: protocol unix_stream: {what} [/run/s]."
+        )
+    };
+    let read_only = line("error when trying to unlink previous UNIX socket (Read-only file system)");
+    assert_eq!(only(&read_only), Cause::ReadOnly { path: "/run/s".into() });
+    let denied = only(&line("cannot bind UNIX socket (Permission denied)"));
+    assert_eq!((denied.path(), &denied), (Some("/run/s"), &Cause::BindDenied { address: "/run/s".into() }));
+    let owner = line("cannot change UNIX socket ownership (Operation not permitted)");
+    assert_eq!(only(&owner), Cause::OwnerDenied { path: "/run/s".into() });
+}
+
+#[test]
 fn knows_what_it_has_seen() {
     let address = |address: &str| address.to_owned();
     for (text, want) in [

@@ -29,6 +29,8 @@ pub struct Global {
     pub gid: Option<Setting>,
     /// `chroot DIRECTORY`: the worker needs `SYS_CHROOT`.
     pub chroot: Option<Setting>,
+    /// `unix-bind [prefix PATH] [mode M] ...`, for the Unix sockets of `bind` lines.
+    pub unix_bind: Option<Setting>,
     /// `pidfile FILE`, see [`FightingKeyword::PidFile`].
     pub pid_file: Option<Setting>,
     /// `nbproc N`: refused since 2.5. In 2.4, several processes would each have their own sockets.
@@ -72,6 +74,13 @@ impl Global {
         user.chain(self.uid.iter().filter(|uid| uid.value != "0"))
     }
 
+    /// What HAProxy puts before the path of a Unix socket of a `bind` line: `unix-bind prefix PATH`.
+    pub fn unix_prefix(&self) -> Option<&str> {
+        let mut words = self.unix_bind.as_ref()?.value.split(' ');
+        words.find(|word| *word == "prefix")?;
+        words.next()
+    }
+
     /// The value of `stats maxconn`, if it says a number.
     pub fn stats_maxconn(&self) -> Option<u32> {
         self.stats_maxconn.as_ref()?.value.parse().ok()
@@ -91,6 +100,7 @@ impl Global {
             "uid" => &mut self.uid,
             "gid" => &mut self.gid,
             "chroot" => &mut self.chroot,
+            "unix-bind" => &mut self.unix_bind,
             "pidfile" => &mut self.pid_file,
             "nbproc" => &mut self.nbproc,
             "setcap" => &mut self.setcap,

@@ -11,8 +11,8 @@ use super::servers::Finder as Servers;
 use super::stated::Finder as Stated;
 use super::words::words;
 use super::{
-    Backlog, Bind, Configuration, Endpoint, Fighting, Section, Setting, Span, StatsSocket, Transparent,
-    Transport, V6,
+    Backlog, Bind, Configuration, Endpoint, Fighting, LogTarget, Section, Setting, Span, StatsSocket,
+    Transparent, Transport, V6,
 };
 
 /// The keywords that begin a section in some HAProxy from 2.4 to 3.5 (`REGISTER_CONFIG_SECTION`).
@@ -118,6 +118,10 @@ impl<'a> Scanner<'a> {
         self.backlogs.line(&words, &self.blocks.current());
         self.found.programs.line(&span, &section, &words, self.blocks.current());
         match (section.keyword.as_str(), keyword.as_str()) {
+            (_, "log") => {
+                let target = self.environment.expand(word(&words, 1));
+                self.found.log_targets.extend(LogTarget::new(span, &target, self.blocks.current()));
+            }
             ("global", _) => self.global(span, &words),
             (_, "bind") => self.bind(span, section, &words, Transport::Tcp),
             (_, "dgram-bind") => self.bind(span, section, &words, Transport::Udp),

@@ -73,8 +73,16 @@ impl Deployment {
         assert_said(&output, 0).with_context(|| format!("compose {}", words.join(" "))).map(|_| ())
     }
 
+    /// As its users do, who do not say which compose there is.
     fn roll_out(&self, image: &str) -> Result<Output> {
-        self.command("./roll-out").arg(image).output().context("running roll-out")
+        self.command("./roll-out").env_remove("COMPOSE").arg(image).output().context("running roll-out")
+    }
+
+    /// The number of the container that has the name of the instance, which must be the one that serves.
+    fn that_serves(&self) -> Result<String> {
+        assert_said(&self.rig.engine.ask(&["exec", &self.instance, "clearway", "health"])?, 0)?;
+        let id = self.rig.engine.done(&["inspect", "--format", "{{.Id}}", &self.instance])?;
+        Ok(id.trim().to_owned())
     }
 
     /// All that belongs to this deployment, whatever the project: their numbers.
@@ -146,9 +154,12 @@ fn beside_each_other_a_roll_out_loses_nobody_and_a_bad_one_changes_nothing() -> 
     let script = std::fs::metadata(deployment.folder().join("roll-out"))?;
     ensure!(script.permissions().mode() & 0o111 != 0, "roll-out is not executable");
     assert_said(&deployment.roll_out(image())?, 0)?;
+    let first = deployment.that_serves()?;
     let load = deployment.load()?;
     let mut session = deployment.session()?;
     let words = assert_said(&deployment.roll_out(image())?, 0)?;
+    let second = deployment.that_serves()?;
+    ensure!(second != first, "the name of the instance is still that of the first container");
     ensure!(words.contains(&format!("{} serves", image())), "{words}");
     ensure!(session.beat() == State::Alive, "the session of the old container was lost");
     ensure!(session.close() == State::Closed, "the session of the old container was not closed properly");
@@ -158,6 +169,7 @@ fn beside_each_other_a_roll_out_loses_nobody_and_a_bad_one_changes_nothing() -> 
     let words = assert_said(&deployment.roll_out(image())?, 1)?;
     ensure!(words.contains("what served before serves on"), "{words}");
     ensure!(words.contains("no-such-keyword"), "HAProxy's own words are missing: {words}");
+    ensure!(deployment.that_serves()? == second, "the name is no longer that of the container that serves");
     answered(&load)?;
     let report = load.finish_after(100)?;
     println!("beside each other: {}", report.total);

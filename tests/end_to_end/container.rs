@@ -17,13 +17,14 @@ mod holder;
 mod image;
 mod memory;
 mod official;
+mod published;
 mod rig;
 mod stop;
 mod takeover;
 mod topologies;
 
 /// The tests of all parts.
-pub const TESTS: [&[crate::Test]; 14] = [
+pub const TESTS: [&[crate::Test]; 15] = [
     documented::TESTS,
     capabilities::TESTS,
     drop_in::TESTS,
@@ -32,6 +33,7 @@ pub const TESTS: [&[crate::Test]; 14] = [
     takeover::TESTS,
     holder::TESTS,
     deploy::TESTS,
+    published::TESTS,
     gateway::TESTS,
     bad_input::TESTS,
     memory::TESTS,

@@ -15,6 +15,7 @@ use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, assert_only_acc
 crate::tests![
     an_interface_that_is_made_anew_gets_new_sockets_at_a_reload,
     an_interface_that_is_made_anew_gets_new_sockets_after_a_crash,
+    a_network_that_is_gone_is_no_health,
 ];
 
 /// The balancer's addresses on a second cable to the client, and the client's.
@@ -175,5 +176,32 @@ fn an_interface_that_is_made_anew_gets_new_sockets_after_a_crash() -> Result<()>
     assert_one_each(&stage)?;
 
     assert_only_accepted_ones_lost(&load.finish_after(50)?, 1)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
+}
+
+/// What a container sees that shares the network of one that is started again.
+fn a_network_that_is_gone_is_no_health() -> Result<()> {
+    let stage = Stage::new("netgone")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start()?;
+    let ask = |words: &[&str]| stage.clearway(words);
+    assert_code(ask(&["health"])?.status, 0)?;
+    let links = stage.hosts.balancer.ip(&["-brief", "link"])?;
+    // `lo  UNKNOWN ...`, `to-client@if3  UP ...`
+    let names = links.lines().filter_map(|line| line.split([' ', '@']).next()).filter(|name| *name != "lo");
+    for name in names.collect::<Vec<_>>() {
+        // Those that every namespace has cannot be deleted.
+        if stage.hosts.balancer.ip(&["link", "del", name]).is_err() {
+            println!("{name} stays");
+        }
+    }
+    let health = ask(&["health"])?;
+    ensure!(!health.status.success() && said(&health).contains("the network is gone"), "{}", said(&health));
+    balancer.wait_for_log(0, "the network is gone", SOON)?;
+    let told: serde_json::Value = serde_json::from_slice(&ask(&["health", "--json"])?.stdout)?;
+    ensure!(told["serving"] == false && told["reason"].as_str().is_some(), "{told}");
+    // It counts as soon as there is one again.
+    lay_cable(&stage)?;
+    assert_code(ask(&["health"])?.status, 0)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }

@@ -6,12 +6,14 @@
 //! | `POST /reload` | waits for the reload, then [`api::Reloaded`]; 409 if it did not take |
 //! | `POST /drain` | 202: Clearway stops accepting, drains and ends |
 //! | `POST /release` | the same, and a holder lets go of the listening sockets at once |
-//! | `GET /health` | 200 while a generation serves, else 503 |
+//! | `GET /health` | 200 while a generation serves, else 503 with the reason |
 //!
 //! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
 //! ([`place`]). Whoever connects is known by its peer credentials, and sent away before a byte is read if it
 //! is not root or us: an abstract name has no file mode, and with host networking every process of the host
 //! can connect to it.
+
+use std::fmt;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -34,7 +36,7 @@ pub enum Wish {
     /// How is it?
     Status(oneshot::Sender<Box<api::Status>>),
     /// Does a generation serve?
-    Health(oneshot::Sender<bool>),
+    Health(oneshot::Sender<Health>),
     /// Reload, and tell what came of it.
     Reload(oneshot::Sender<Answered>),
     /// Stop.
@@ -51,6 +53,37 @@ pub struct Answered {
     pub answer: Answer,
     /// Files that were replaced where this container cannot see it, each with what mends it: the former ones were read.
     pub not_read: Vec<String>,
+}
+
+/// What a probe is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// A generation serves.
+    Serving,
+    /// None does, or the canary says that it is of no use.
+    NotServing,
+    /// A generation serves a network that no client can reach any more.
+    NetworkGone,
+}
+
+impl Health {
+    /// In one line.
+    fn said(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::NotServing => "not serving",
+            Self::NetworkGone => {
+                "the network is gone: no interface but `lo` is left (was the container that owns it restarted?); no client \
+                 can come until this container is restarted, too"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.said())
+    }
 }
 
 /// Where wishes go.
@@ -139,8 +172,8 @@ async fn health(State(wishes): State<Wishes>) -> Result<&'static str, Unavailabl
     let (sender, receiver) = oneshot::channel();
     wishes.send(Wish::Health(sender)).await.map_err(|_| ending())?;
     match receiver.await {
-        Ok(true) => Ok("serving\n"),
-        Ok(false) => Err((StatusCode::SERVICE_UNAVAILABLE, "not serving\n")),
+        Ok(Health::Serving) => Ok(Health::Serving.said()),
+        Ok(health) => Err((StatusCode::SERVICE_UNAVAILABLE, health.said())),
         Err(_) => Err(ending()),
     }
 }

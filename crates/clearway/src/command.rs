@@ -138,17 +138,21 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
 /// same name answers for itself.
 async fn health(target: Target) -> Result<ExitCode, Failure> {
     let found = find::find(&target).await?;
-    let is_here = found.is_here();
-    let serves = is_here && {
-        let (status, _) = client::request(found.stream, Method::GET, "/health", Wait::Briefly).await?;
-        status == StatusCode::OK
+    let (serves, says) = if found.is_here() {
+        let (status, body) = client::request(found.stream, Method::GET, "/health", Wait::Briefly).await?;
+        (status == StatusCode::OK, String::from_utf8_lossy(&body).trim().to_owned())
+    } else {
+        (false, format!("not serving here: {} belongs to another container", found.name))
     };
     if target.json {
-        crate::say!("{}", serde_json::json!({ "serving": serves }));
-    } else if !is_here {
-        crate::say!("not serving here: {} belongs to another container", found.name);
+        let answer = if serves {
+            serde_json::json!({ "serving": true })
+        } else {
+            serde_json::json!({ "serving": false, "reason": says })
+        };
+        crate::say!("{answer}");
     } else {
-        crate::say!("{}", if serves { "serving" } else { "not serving" });
+        crate::say!("{says}");
     }
     Ok(if serves { ExitCode::Done } else { ExitCode::NotServing })
 }

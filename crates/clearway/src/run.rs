@@ -264,7 +264,8 @@ impl Clearway {
                 None
             }
             Wish::Health(sender) => {
-                let _ = sender.send(self.core.is_ready() && self.shell.canary.is_ready());
+                let serves = self.core.is_ready() && self.shell.canary.is_ready();
+                let _ = sender.send(self.shell.health(serves));
                 None
             }
             Wish::Reload(sender) => {

@@ -51,6 +51,7 @@ mod master;
 mod memory;
 mod named;
 mod neighbours;
+mod network;
 mod paths;
 mod prepare;
 mod program;
@@ -82,6 +83,7 @@ use launch::Running;
 use memory::Memory;
 use named::Named;
 use neighbours::Ours;
+use network::Network;
 use prepare::Prepared;
 use reading::{Chosen, Known};
 use redirection::{Redirection, Turned};
@@ -190,6 +192,7 @@ pub struct Shell {
     reading: thread::Single,
     /// The same for the paths of Unix sockets.
     looking: thread::Single,
+    network: Network,
     /// For which of them HAProxy is asked questions.
     asking: thread::Single,
     /// The same for the status.
@@ -286,6 +289,7 @@ impl Shell {
             waiting: HashMap::new(),
             requests: 0,
             said: Said::default(),
+            network: Network::new(),
             open_files: child::raise_open_files(),
             memory: Memory::watch(),
             imprint: None,

@@ -31,6 +31,22 @@ pub fn in_use() -> BTreeSet<String> {
     named(&read("/proc/net/route"), &read("/proc/net/if_inet6"))
 }
 
+/// What some kernels make in every network namespace as soon as a module is loaded (`net.core.fb_tunnels_only_for_init_net`):
+/// no packet comes over it.
+const IN_EVERY_NAMESPACE: [&str; 10] =
+    ["lo", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"];
+
+/// Whether there is an interface beside `lo`, in use or not; nothing where `/proc` does not tell.
+pub fn are_beside_lo() -> Option<bool> {
+    std::fs::read_to_string("/proc/net/dev").ok().map(|table| has_beside_lo(&table))
+}
+
+/// Two lines of headings, then `  eth0: 1234 ...`.
+fn has_beside_lo(table: &str) -> bool {
+    let names = table.lines().skip(2).filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim());
+    names.into_iter().any(|name| !IN_EVERY_NAMESPACE.contains(&name))
+}
+
 /// By which interface the routing tables lead to an address: of IPv4 the main one, of IPv6 all of them at once. Rules are
 /// not asked.
 pub fn towards(address: IpAddr) -> Option<String> {
@@ -135,6 +151,17 @@ mod tests {
     fn a_link_local_address_is_known_by_its_scope() {
         let addresses = "fd00 02 40 00 80     eth0\nfe80 03 40 20 80 eth1\nbroken\n";
         assert!(is_linked(addresses, "eth1") && !is_linked(addresses, "eth0"));
+    }
+
+    #[test]
+    fn what_every_namespace_has_is_no_network() {
+        let table = |names: &[&str]| {
+            let lines: Vec<_> = names.iter().map(|name| format!("{name:>6}:    1  2")).collect();
+            format!("Inter-|   Receive\n face |bytes\n{}", lines.join("\n"))
+        };
+        assert!(!has_beside_lo(&table(&["lo", "sit0", "tunl0"])) && !has_beside_lo(""));
+        assert!(has_beside_lo(&table(&["lo", "eth0"])) && has_beside_lo(&table(&["eth0.12"])));
+        assert!(are_beside_lo().is_some());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clearway_lab::load::{Expect, Plan};
 use clearway_lab::session::Session;
 use clearway_lab::topology::BACK;
 use clearway_lab::wait::eventually;
@@ -19,6 +20,7 @@ crate::tests![
     nobody_is_asked_if_it_is_off_or_nothing_is_transparent,
     families_that_do_not_match_are_named_with_their_lines,
     the_doctor_says_what_the_canary_found_and_what_hides_clients,
+    an_engines_masquerade_of_the_clients_network_is_named,
     of_five_thousand_servers_all_are_asked_and_a_few_named,
 ];
 
@@ -154,7 +156,7 @@ fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> 
         let output = stage.clearway(&["doctor", "-f", &file])?;
         Ok((said(&output), output.status.code()))
     };
-    // Rules that name whom they are for do not count.
+    // A rule that names whom it is for is worth a note: whether they are clients is not known.
     let nat = |rule: &str| {
         let chain = "type nat hook postrouting priority srcnat";
         stage.hosts.balancer.nft(&format!("table ip others\ndelete table ip others\ntable ip others {{ chain post {{ {chain}; {rule}; }}; }}"))
@@ -170,7 +172,15 @@ fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> 
     ] {
         ensure!(text.contains(words), "`{words}` is missing in:\n{text}");
     }
-    ensure!(!text.contains("MASQUERADE"), "{text}");
+    let words = "note  MASQUERADE of 172.17.0.0/16 towards every interface but `docker0` (table ip others, chain post), where \
+                 the server 10.2.0.2:8080 is (`s`, ";
+    ensure!(text.contains(words), "{text}");
+    // By another interface than that of the server it does not leave, and other conditions are left alone.
+    for rule in ["ip saddr 172.17.0.0/16 oifname != \"servers\" masquerade", "meta mark 0x4000 masquerade"] {
+        nat(rule)?;
+        let (text, _) = doctor()?;
+        ensure!(!text.contains("MASQUERADE"), "{rule}: {text}");
+    }
     nat("oifname \"servers\" masquerade")?;
     let (text, code) = doctor()?;
     let words = "BAD   MASQUERADE towards `servers` (table ip others, chain post), where the server 10.2.0.2:8080 is (`s`, ";
@@ -217,4 +227,38 @@ fn of_five_thousand_servers_all_are_asked_and_a_few_named() -> Result<()> {
     ensure!(seen.len() == usize::from(SERVERS) + 2, "{}", seen.len());
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
+}
+
+/// As Docker has it: clients in one network of the host, servers in another. What the note says happens, and what it says
+/// mends it does.
+fn an_engines_masquerade_of_the_clients_network_is_named() -> Result<()> {
+    let stage = Stage::new("cengine")?;
+    stage.write(&stage.transparent())?;
+    let file = stage.file().display().to_string();
+    let mut balancer = stage.start()?;
+    let load = || -> Result<_> {
+        let fronts = [stage.fronts()[0]];
+        let plan = Plan::open(&fronts, 50.0, Duration::from_millis(500));
+        let plan = plan.from(stage.hosts.client_addresses()).expecting(Expect::OwnAddress);
+        Ok(clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?.total)
+    };
+    ensure!(load()?.failed() == 0, "before there is a rule");
+    let rules = |exempt: &str| {
+        let chain = "type nat hook postrouting priority srcnat";
+        let rule = "ip saddr 10.1.0.0/16 oifname != \"clients\" masquerade";
+        let table = format!("table ip others {{ chain post {{ {chain}; {exempt} {rule}; }}; }}");
+        stage.hosts.balancer.nft(&format!("table ip others\ndelete table ip others\n{table}"))
+    };
+    rules("")?;
+    let doctor = stage.clearway(&["doctor", "-f", &file])?;
+    let words = "note  MASQUERADE of 10.1.0.0/16 towards every interface but `clients` (table ip others, chain post), where the \
+                 server 10.2.0.2:8080 is (`s`, ";
+    ensure!(said(&doctor).contains(words), "{}", said(&doctor));
+    ensure!(said(&doctor).contains("-s 10.1.0.0/16 -m owner --socket-exists -j ACCEPT"), "{}", said(&doctor));
+    assert_code(doctor.status, 0)?;
+    ensure!(load()?.ok == 0, "the rule is said to hide them");
+    // What `-m owner --socket-exists` asks for, without iptables.
+    rules("ip saddr 10.1.0.0/16 meta skuid >= 0 accept;")?;
+    ensure!(load()?.failed() == 0, "what is said to mend it does not");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }

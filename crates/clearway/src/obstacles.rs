@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use clearway_core::names::Mark;
 use clearway_haproxy::configuration::{Configuration, Server};
 use clearway_kernel::interfaces;
-use clearway_kernel::others::{self, Others};
+use clearway_kernel::others::{self, Others, Towards};
 use serde::{Deserialize, Serialize};
 
 mod marks;
@@ -168,30 +168,65 @@ fn unknown(saw: &str) -> Obstacle {
     Obstacle::new(Severity::Note, saw, "whether something in it is in the way is not known", "")
 }
 
-/// Bad where a transparent server is behind one, as far as that can be told.
+/// How many of an engine's networks are named.
+const SHOWN: usize = 4;
+
+/// Bad where a transparent server is behind one, as far as that can be told. One that is for a network only hides the
+/// clients of that: whether any come from there is not known.
 fn masquerades(others: &Others, servers: &[Known]) -> Vec<Obstacle> {
     let matters =
         "transparent connections that leave there get this host's address, and the servers see that";
     let remedy = "limit the rule to what it is for, such as `ip saddr` of the containers' network";
-    let one = |rule: &others::Masquerade| {
-        let is_behind = |server: &&Known| {
-            let ip = server.address.ip();
-            let of_family = match rule.place.family() {
-                "ip" => ip.is_ipv4(),
-                "ip6" => ip.is_ipv6(),
-                _ => true,
-            };
-            let interface = rule.interface.as_ref();
-            of_family && interface.is_none_or(|name| interfaces::towards(ip).as_ref() == Some(name))
-        };
-        match servers.iter().find(is_behind) {
-            Some(server) => {
-                Obstacle::new(Severity::Problem, format!("{rule}, {}", server.is_there()), matters, remedy)
-            }
-            None => Obstacle::new(Severity::Note, rule.to_string(), matters, remedy),
+    let all = others.masquerades();
+    let (of_networks, of_all): (Vec<_>, Vec<_>) = all.iter().partition(|rule| rule.source.is_some());
+    let one = |rule: &&others::Masquerade| match servers.iter().find(|server| is_behind(server, rule)) {
+        Some(server) => {
+            Obstacle::new(Severity::Problem, format!("{rule}, {}", server.is_there()), matters, remedy)
         }
+        None => Obstacle::new(Severity::Note, rule.to_string(), matters, remedy),
     };
-    others.masquerades().iter().map(one).collect()
+    of_all.iter().map(one).chain(networks(&of_networks, servers)).collect()
+}
+
+/// As Docker has a rule for each bridge: containers of one network that are clients of servers elsewhere.
+fn networks(rules: &[&others::Masquerade], servers: &[Known]) -> Option<Obstacle> {
+    let hidden = rules.iter().filter_map(|rule| {
+        let server = servers.iter().find(|server| is_behind(server, rule))?;
+        Some((rule.source?, format!("{rule}, {}", server.is_there())))
+    });
+    let hidden: Vec<_> = hidden.collect();
+    let (source, _) = hidden.first()?;
+    let more = hidden.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let shown: Vec<&str> = hidden.iter().take(SHOWN).map(|(_, words)| &**words).collect();
+    Some(Obstacle::new(
+        Severity::Note,
+        shown.join("; ") + &more,
+        "clients from these networks (containers of this host) are hidden: what HAProxy sends to that server with their \
+         addresses gets this host's, and the server sees that",
+        format!(
+            "if there are such clients: exempt what processes of this host send, in front of each rule, `iptables -t nat \
+             -I POSTROUTING -s {source} -m owner --socket-exists -j ACCEPT` (`ip6tables` for IPv6)"
+        ),
+    ))
+}
+
+/// Whether what HAProxy sends to a server goes through a rule.
+fn is_behind(server: &Known, rule: &others::Masquerade) -> bool {
+    let ip = server.address.ip();
+    let of_family = match rule.place.family() {
+        "ip" => ip.is_ipv4(),
+        "ip6" => ip.is_ipv6(),
+        _ => true,
+    };
+    of_family
+        && match &rule.towards {
+            Towards::All => true,
+            Towards::Only(name) => interfaces::towards(ip).as_ref() == Some(name),
+            Towards::AllBut(name) => {
+                !ip.is_loopback() && interfaces::towards(ip).is_some_and(|towards| towards != *name)
+            }
+        }
 }
 
 /// kubelet's rule matters to servers on 127.0.0.0/8 only.

@@ -7,7 +7,7 @@
 //!
 //! | question | why |
 //! |---|---|
-//! | [`Others::masquerades`] | hides the clients |
+//! | [`Others::masquerades`] | hides the clients, or those of a network |
 //! | [`Others::localnet_blocks`] | kubelet's rule drops what a client's address sends to 127.0.0.0/8 |
 //! | [`Others::mark_uses`] | a bit of the mark that is not ours alone |
 //! | [`Others::reverse_path_filters`], [`Others::firewalld`] | firewalld drops what it has not been told of |
@@ -31,7 +31,7 @@ mod reverse_path;
 
 pub use localnet::LocalnetBlock;
 pub use marks::{Does, MarkUse};
-pub use masquerade::Masquerade;
+pub use masquerade::{Masquerade, Source, Towards};
 pub use reverse_path::{How, ReversePathFilter};
 
 /// `sizeof(struct nfgenmsg)`.

@@ -26,7 +26,7 @@ const VERDICT: [u16; 2] = [1, 2];
 /// `NFTA_MATCH_NAME`, `_INFO`; the same of a target.
 const XT: [u16; 2] = [1, 3];
 
-/// One end of an IPv4 packet.
+/// One end of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Who sent it.
@@ -70,6 +70,8 @@ pub enum Seen {
     LoadCt(u32),
     /// The beginning of an IPv4 address into a register, all of it perhaps.
     LoadAddress(End),
+    /// The same of IPv6, if the packet is one.
+    LoadAddress6(End),
     /// A question to the routing table (`NFTA_FIB_F_*`).
     Fib(u32),
     /// The register, masked, then exclusive or.
@@ -134,6 +136,8 @@ fn one(element: &[u8]) -> Option<Seen> {
         "payload" => match numbers(PAYLOAD) {
             [Some(NETWORK), Some(12)] => Seen::LoadAddress(End::Source),
             [Some(NETWORK), Some(16)] => Seen::LoadAddress(End::Destination),
+            [Some(NETWORK), Some(8)] => Seen::LoadAddress6(End::Source),
+            [Some(NETWORK), Some(24)] => Seen::LoadAddress6(End::Destination),
             _ => Seen::Other(name),
         },
         "fib" => Seen::Fib(number(attribute(data, FIB_FLAGS)?)?),

@@ -127,3 +127,39 @@ proptest! {
         let _ = used(vec![info, Seen::Match("mark".to_owned(), bytes)]);
     }
 }
+
+/// What `nft --debug=netlink` shows of Docker's rule for a bridge, in a base chain of `nat postrouting`.
+fn masquerade_of(family: u8, does: Vec<Seen>) -> Vec<Masquerade> {
+    let place = Place { family, table: "nat".to_owned(), chain: "POSTROUTING".to_owned() };
+    let hook = Some(Hook { at: At::Postrouting, priority: 100 });
+    let chains = vec![Chain { place: place.clone(), hook, nat: true }];
+    Others { chains, rules: vec![Rule { place, does }] }.masquerades()
+}
+
+#[test]
+fn whom_a_masquerade_is_for_is_understood() {
+    let load = || Seen::LoadAddress(End::Source);
+    let is = |value: &[u8]| Seen::Compare(Comparison::Equal, value.to_vec());
+    let but = Seen::Compare(Comparison::Different, b"br-1\0".to_vec());
+    let rule = |first: Vec<Seen>| {
+        let rest = [Seen::LoadMeta(7), but.clone(), Seen::Nothing, Seen::Masquerade];
+        first.into_iter().chain(rest).collect::<Vec<_>>()
+    };
+    let words = |family, does| masquerade_of(family, does).first().map(ToString::to_string);
+    let of = |network: &str, family: &str| {
+        Some(format!(
+            "MASQUERADE of {network} towards every interface but `br-1` (table {family} nat, chain POSTROUTING)"
+        ))
+    };
+    assert_eq!(words(2, rule(vec![load(), is(&[172, 18])])), of("172.18.0.0/16", "ip"));
+    let mask = u32::from_ne_bytes([255, 255, 240, 0]);
+    let masked = vec![load(), Seen::Bitwise { mask, xor: 0 }, is(&[172, 18, 16, 0])];
+    assert_eq!(words(2, rule(masked)), of("172.18.16.0/20", "ip"));
+    let six = vec![Seen::LoadAddress6(End::Source), is(&[0xfd, 0, 0, 0, 0, 0, 0, 1])];
+    assert_eq!(words(10, rule(six)), of("fd00:0:0:1::/64", "ip6"));
+    // Addresses of the other family, destinations, and what is too long are not understood.
+    assert_eq!(words(10, rule(vec![load(), is(&[172, 18])])), None);
+    assert_eq!(words(2, rule(vec![Seen::LoadAddress(End::Destination), is(&[172, 18])])), None);
+    assert_eq!(words(2, rule(vec![load(), is(&[1; 17])])), None);
+    assert_eq!(words(10, rule(vec![Seen::LoadAddress6(End::Source), is(&[1; 17])])), None);
+}

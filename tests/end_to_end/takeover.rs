@@ -30,6 +30,7 @@ crate::tests![
     reloads_wait_for_a_takeover,
     the_name_and_the_admin_socket_change_hands,
     one_that_stops_gives_its_name_at_once,
+    one_that_is_killed_leaves_its_name_while_an_older_one_drains,
     a_stranger_gets_nothing,
     a_stranger_who_has_the_name_gives_nothing,
     an_unnamed_one_is_left_alone,
@@ -313,6 +314,24 @@ fn one_that_stops_gives_its_name_at_once() -> Result<()> {
 }
 
 /// A process of another user in the same network namespace, which everybody on a host with host networking is.
+/// The older one may drain for a day: it keeps nothing that the next one needs.
+fn one_that_is_killed_leaves_its_name_while_an_older_one_drains() -> Result<()> {
+    let stage = Stage::new("tkolder")?;
+    stage.write(&stage.plain())?;
+    let mut first = stage.start_with(&[], &[NAMED])?;
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    let mut second = successor(&stage)?;
+    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    second.signal(Signal::KILL)?;
+    second.wait_exit(SOON)?;
+    let mut third = successor(&stage)?;
+    ensure!(session.beat() == State::Alive, "the session of the first one was lost");
+    drop(session);
+    assert_code(first.wait_exit(SOON)?, 0)?;
+    assert_code(third.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
 fn a_stranger_gets_nothing() -> Result<()> {
     let stage = Stage::new("tkfraud")?;
     stage.write(&stage.plain())?;

@@ -9,9 +9,11 @@
 //!     +------------------------------------------------------------------------------------
 //! ```
 //!
-//! Whoever has sent sockets last owns the hold; what another balancer says about an end counts for nothing: one that
-//! was superseded may leave. Time is a duration since the holder began.
+//! The balancer that has sent sockets last owns the hold; what another one says about an end counts for nothing: one that
+//! was superseded may leave. Where the owner ends and another balancer has sent sockets and not ended, the hold is that
+//! one's: messages of two balancers may cross on a busy machine. Time is a duration since the holder began.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ pub struct Store {
     state: Option<Arc<Remembered>>,
     state_at: Duration,
     owner: Option<Balancer>,
+    /// Those that have sent sockets and have not ended, the owner among them.
+    serving: BTreeSet<Balancer>,
     until: Option<Duration>,
 }
 
@@ -46,6 +50,7 @@ impl Store {
             state: None,
             state_at: Duration::ZERO,
             owner: None,
+            serving: BTreeSet::new(),
             until: None,
         }
     }
@@ -78,29 +83,32 @@ impl Store {
     pub fn keep(&mut self, balancer: Balancer, sockets: Vec<Held>) {
         self.sockets = Arc::new(sockets);
         self.owner = Some(balancer);
+        self.serving.insert(balancer);
         self.until = None;
     }
 
-    /// The owner stops as planned. Says whether it was the owner.
+    /// A balancer stops as planned. Says whether the hold has no owner from now on.
     pub fn release(&mut self, balancer: Balancer, at_once: bool, now: Duration) -> bool {
-        if self.owner != Some(balancer) {
-            return false;
-        }
-        self.owner = None;
-        self.state_at = now;
-        self.until = Some(if at_once { now } else { now.saturating_add(self.after_stop) });
-        true
+        self.ends(balancer, if at_once { Duration::ZERO } else { self.after_stop }, now)
     }
 
-    /// A balancer is gone. Says whether it was the owner, and had not said that it would go.
+    /// A balancer is gone. Says whether it was the owner, had not said that it would go, and no other one serves.
     pub fn gone(&mut self, balancer: Balancer, now: Duration) -> bool {
+        self.ends(balancer, self.after_loss, now)
+    }
+
+    /// Says whether the hold has no owner from now on.
+    fn ends(&mut self, balancer: Balancer, held_for: Duration, now: Duration) -> bool {
+        self.serving.remove(&balancer);
         if self.owner != Some(balancer) {
             return false;
         }
-        self.owner = None;
+        self.owner = self.serving.last().copied();
         self.state_at = now;
-        self.until = Some(now.saturating_add(self.after_loss));
-        true
+        if self.owner.is_none() {
+            self.until = Some(now.saturating_add(held_for));
+        }
+        self.owner.is_none()
     }
 
     /// Lets go if it is time to. Says of how many.

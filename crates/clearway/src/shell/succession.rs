@@ -3,7 +3,9 @@
 //! The name is two listening sockets: the lock, which is the admin socket that everybody in the network namespace
 //! sees, and the door, where the next Clearway knocks. They are handed over like the listening sockets of HAProxy,
 //! so that no moment is left in which somebody else could take the name. A Clearway that was relieved keeps
-//! duplicates while it might come back, and accepts nobody: its *gate* is closed.
+//! duplicates while it might come back, and accepts nobody: its *gate* is closed. When it is known that it will not come
+//! back it lets go of them, as it may drain for hours: a name that is kept behind a closed gate is one that no other
+//! Clearway can take, and the one that serves may be killed.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,6 +22,7 @@ use clearway_core::supervisor::{Declined, Event, Failure, Peer};
 use clearway_haproxy::getsocks::ReceivedSocket;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held};
@@ -47,6 +50,8 @@ pub struct Succession {
     name: Vec<OwnedFd>,
     /// How many of those, from the first, are listened to.
     served: usize,
+    /// What listens to them.
+    tasks: Vec<AbortHandle>,
     /// Whether whoever knocks is let in.
     gate: watch::Sender<bool>,
     fence: Fence,
@@ -87,6 +92,7 @@ impl Succession {
             door,
             name: Vec::new(),
             served: 0,
+            tasks: Vec::new(),
             gate: watch::Sender::new(true),
             fence: Fence::new(settings.takeover_back),
             own_origin: origin::of_this_container(),
@@ -142,7 +148,8 @@ impl Succession {
         let Some(lock) = self.name.first() else { return Ok(()) };
         if self.served == 0 {
             let listener = duplicate(lock).map_err(|error| format!("the abstract admin socket: {error}"))?;
-            tokio::spawn(admin::serve(listener, Some(self.gate.subscribe()), self.wishes.clone()));
+            let served = admin::serve(listener, Some(self.gate.subscribe()), self.wishes.clone());
+            self.tasks.push(tokio::spawn(served).abort_handle());
             self.served = 1;
         }
         let Some(door) = &self.door else { return Ok(()) };
@@ -152,7 +159,8 @@ impl Succession {
         }
         if let Some(socket) = self.name.get(1).filter(|_| self.served == 1) {
             let listener = duplicate(socket).map_err(cannot)?;
-            tokio::spawn(takeover::serve(listener, self.gate.subscribe(), self.inner.clone()));
+            let served = takeover::serve(listener, self.gate.subscribe(), self.inner.clone());
+            self.tasks.push(tokio::spawn(served).abort_handle());
             self.served = 2;
         }
         Ok(())
@@ -239,10 +247,13 @@ impl Succession {
         self.last = Some(Arc::clone(custody));
     }
 
-    /// A stop: the holder lets go in a while.
+    /// A stop: the holder lets go in a while. The name stays with the one that has superseded this one.
     pub fn release(&mut self) {
         self.stops = true;
         self.last = None;
+        if !*self.gate.borrow() {
+            self.let_go_of_the_name();
+        }
         if let Some(holder) = &self.holder {
             holder.release(self.release_at_once);
         }
@@ -288,7 +299,10 @@ impl Succession {
                 Event::TimePassed
             }
             News::Relieved(sockets) => {
-                self.take_the_name(sockets);
+                // Its word and our parting may have crossed.
+                if self.predecessor.is_some() {
+                    self.take_the_name(sockets);
+                }
                 Event::TimePassed
             }
             News::Withdrawn(failure) => Event::Withdrawn(failure),
@@ -338,7 +352,7 @@ impl Succession {
 
     /// Whether the name is held by nobody that we know of: the predecessor has died before it could hand it over.
     pub fn has_no_name(&self) -> bool {
-        self.door.is_some() && self.name.is_empty() && self.predecessor.is_none()
+        self.door.is_some() && self.name.is_empty() && self.predecessor.is_none() && !self.stops
     }
 
     /// A process that is killed closes its descriptors one after the other: the end of the conversation may be seen
@@ -434,6 +448,17 @@ impl Succession {
         if let Err(error) = conversation.wire.say(&Message::Relieved, &name) {
             warn!("handing the name over to another Clearway: {error}");
         }
+        if self.stops {
+            self.let_go_of_the_name();
+        }
+    }
+
+    /// The name is another Clearway's, and this one does not come back: nothing of it is kept open here.
+    fn let_go_of_the_name(&mut self) {
+        self.gate.send_replace(false);
+        self.name.clear();
+        self.served = 0;
+        self.tasks.drain(..).for_each(|task| task.abort());
     }
 
     /// The successor has come to nothing: the name is ours again.
@@ -456,11 +481,17 @@ impl Succession {
     pub fn settled(&mut self) {
         self.tell_predecessor(&Message::Settled);
         // What was said is heard before the end.
-        self.give_back();
+        self.part();
     }
 
-    /// Ends the conversation with the predecessor, which serves again if it has not heard that we have settled.
+    /// Ends the conversation with the predecessor, which serves again as it has not heard that we have settled: it has
+    /// the name, too.
     pub fn give_back(&mut self) {
+        self.let_go_of_the_name();
+        self.part();
+    }
+
+    fn part(&mut self) {
         if let Some(wire) = self.predecessor.take() {
             wire.hang_up();
         }

@@ -52,6 +52,8 @@ pub(super) enum Role {
     Succeeding,
     /// The predecessor drains, and would come back until then.
     OnProbation { until: Duration },
+    /// Another one has the name, and this one will not serve again: it stops.
+    Nameless,
 }
 
 impl Role {
@@ -60,7 +62,7 @@ impl Role {
             Self::Handing { until, .. } | Self::Superseded { until, .. } | Self::OnProbation { until } => {
                 Some(until)
             }
-            Self::Alone | Self::Asked(_) | Self::Succeeding => None,
+            Self::Alone | Self::Asked(_) | Self::Succeeding | Self::Nameless => None,
         }
     }
 
@@ -89,7 +91,8 @@ impl Supervisor {
 
     pub(super) fn takeover_asked(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
         let declined = match self.role {
-            Role::Superseded { .. } => Declined::Superseded,
+            // It may have asked before, and be heard only now.
+            Role::Superseded { .. } | Role::Nameless => Declined::Superseded,
             Role::Alone | Role::OnProbation { .. } if self.attempt.is_none() || self.stop.is_some() => {
                 return self.hand_over(peer, now, todo);
             }
@@ -132,7 +135,7 @@ impl Supervisor {
         todo.push(Action::Relieve(peer));
         if self.stop.is_some() {
             // It drains already, and has let go of the sockets.
-            self.role = Role::Alone;
+            self.role = Role::Nameless;
             return;
         }
         // Twice as long as the successor takes to say that it has settled.
@@ -154,7 +157,7 @@ impl Supervisor {
                 }
             }
             Role::Superseded { by, .. } if by == peer => {
-                self.role = Role::Alone;
+                self.role = if self.stop.is_some() { Role::Nameless } else { Role::Alone };
                 if self.stop.is_none() {
                     todo.push(Action::Report(Report::Takeover(Turn::SuccessorGone(peer))));
                     let source = self.served.map_or(Source::Disk, Source::Served);
@@ -172,7 +175,7 @@ impl Supervisor {
         if by != peer {
             return;
         }
-        self.role = Role::Alone;
+        self.role = Role::Nameless;
         if self.stop.is_none() {
             let limit = self.limits.takeover_drain.saturating_sub(now.saturating_sub(since));
             todo.push(Action::Report(Report::Takeover(Turn::TakenOver {
@@ -240,11 +243,11 @@ impl Supervisor {
                 self.hand_over(peer, now, todo);
             }
             Role::OnProbation { .. } | Role::Succeeding => {
-                self.role = Role::Alone;
+                self.role = Role::Nameless;
                 todo.push(Action::GiveBack);
             }
             // It drains: the successor is told so when it asks for that.
-            Role::Handing { .. } | Role::Superseded { .. } | Role::Alone => {}
+            Role::Handing { .. } | Role::Superseded { .. } | Role::Alone | Role::Nameless => {}
         }
     }
 

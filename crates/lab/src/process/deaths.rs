@@ -3,7 +3,8 @@
 //! Each thread keeps the deaths that it has caused itself, and a test is one thread, which begins with [`forget_deaths`]: the
 //! threads of a test run serve one test after another. A death takes time, on busy
 //! processors a long one, and so does that of a HAProxy whose master was killed: it lasts from just before the signal to
-//! the end of the last of these processes.
+//! the end of the last of these processes, those included that they have started meanwhile (each HAProxy has a process
+//! group of its own).
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
@@ -13,7 +14,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::facts::descendants;
+use super::facts::{descendants, in_groups_of};
 
 thread_local! {
     static DEATHS: RefCell<Vec<Death>> = const { RefCell::new(Vec::new()) };
@@ -47,14 +48,17 @@ pub fn forget_deaths() {
 pub fn about_to_die(pid: u32) {
     let mut dying = descendants(pid);
     dying.push(pid);
-    let handles: Vec<OwnedFd> = dying.into_iter().filter_map(handle).collect();
+    let mut handles: Vec<OwnedFd> = dying.iter().copied().filter_map(handle).collect();
     let death = Death { begun: Instant::now(), over: Arc::default() };
     let over = Arc::clone(&death.over);
     DEATHS.with_borrow_mut(|deaths| deaths.push(death));
     std::thread::spawn(move || {
-        for handle in &handles {
-            // Readable as soon as it has ended, reaped or not. An error ends the wait early for nobody: it repeats.
-            while poll(&mut [PollFd::new(handle, PollFlags::IN)], None).is_err() {}
+        while !handles.is_empty() {
+            for handle in &handles {
+                // Readable as soon as it has ended, reaped or not. An error does not end the wait: it repeats.
+                while poll(&mut [PollFd::new(handle, PollFlags::IN)], None).is_err() {}
+            }
+            handles = in_groups_of(&dying).into_iter().filter_map(handle).collect();
         }
         let _ = over.set(Instant::now());
     });

@@ -56,6 +56,20 @@ pub fn descendants(pid: u32) -> Vec<u32> {
     children(pid).into_iter().flat_map(|child| std::iter::once(child).chain(descendants(child))).collect()
 }
 
+/// The processes that are alive in the process groups of these leaders.
+pub fn in_groups_of(leaders: &[u32]) -> Vec<u32> {
+    let Ok(processes) = read_dir("/proc") else { return Vec::new() };
+    let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    // After the name, which may hold anything, in parentheses: state, parent, group (proc(5)).
+    let group = |pid: u32| {
+        let stat = proc_file(pid, "stat").ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(2)?.parse::<u32>().ok()
+    };
+    numbers
+        .filter(|pid| group(*pid).is_some_and(|group| leaders.contains(&group)) && is_alive(*pid))
+        .collect()
+}
+
 /// The words that a process was started with; none for one that is gone or a zombie.
 pub fn command_line(pid: u32) -> Vec<String> {
     let bytes = read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

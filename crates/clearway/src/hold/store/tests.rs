@@ -52,3 +52,17 @@ fn one_that_only_asked_leaves_no_trace() {
     assert!(!store.gone(FIRST, SECOND));
     assert_eq!(store.until(), None);
 }
+
+/// On a busy machine the word of one that gives back may be heard after that of the one that serves again.
+#[test]
+fn one_that_serves_again_has_the_hold_whichever_word_comes_first() {
+    let mut store = store_of(FIRST);
+    store.keep(FIRST, vec![socket()]);
+    store.keep(SECOND_ONE, vec![socket()]);
+    assert!(!store.release(SECOND_ONE, false, SECOND));
+    assert_eq!(store.until(), None);
+    assert!(!store.gone(SECOND_ONE, 2 * SECOND));
+    assert_eq!(store.look_at_the_clock(1_000 * SECOND), None);
+    assert!(store.gone(FIRST, 3 * SECOND));
+    assert_eq!(store.until(), Some(303 * SECOND));
+}

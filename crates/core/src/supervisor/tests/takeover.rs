@@ -188,3 +188,22 @@ fn a_stop_is_announced_if_there_is_a_delay() {
     assert_eq!(stage.step(term.clone()), []);
     assert_eq!(stage.step(term), begun);
 }
+
+/// It had asked before another one served, and is heard only now: it would begin with nothing, beside the one that serves.
+#[test]
+fn one_that_was_taken_over_gives_nothing_to_a_third_one() {
+    let mut stage = superseded();
+    stage.step(Event::SuccessorSettled(PEER));
+    let declined = [Action::Decline(Peer(9), Declined::Superseded)];
+    assert_eq!(stage.step(Event::TakeoverAsked(Peer(9))), declined);
+
+    let mut stopped = superseded();
+    stopped.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    assert_eq!(stopped.step(Event::TakeoverAsked(Peer(9))), declined);
+    stopped.step(Event::PeerGone(PEER));
+    assert_eq!(stopped.step(Event::TakeoverAsked(Peer(9))), declined);
+
+    let mut gives_back = on_probation();
+    gives_back.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    assert_eq!(gives_back.step(Event::TakeoverAsked(Peer(9))), declined);
+}

@@ -11,9 +11,9 @@
 //! was expected instead. Pure: nothing is looked up, and an interface need not exist.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString};
 
 mod network;
 mod words;
@@ -24,8 +24,9 @@ pub use network::Network;
 const MOST: usize = 256;
 
 /// What happens to new connections when nobody is there who could intercept them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = open_or_closed)]
 pub enum Fail {
     /// They are forwarded to where they were going.
     #[default]
@@ -34,27 +35,9 @@ pub enum Fail {
     Closed,
 }
 
-impl FromStr for Fail {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "open" => Ok(Self::Open),
-            "closed" => Ok(Self::Closed),
-            _ => Err("expected `open` (without Clearway the clients reach the real servers) or `closed` (they are \
-                      rejected)"
-                .to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Fail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Open => "open",
-            Self::Closed => "closed",
-        })
-    }
+fn open_or_closed(_: &str) -> String {
+    "expected `open` (without Clearway the clients reach the real servers) or `closed` (they are rejected)"
+        .to_owned()
 }
 
 /// One port or several in a row.

@@ -2,14 +2,6 @@
 
 use std::fmt;
 
-/// The names of signals 1 to 31, without `SIG`: `include/uapi/asm-generic/signal.h` of Linux, which counts for `x86_64`,
-/// `aarch64` and all newer architectures (alpha, mips and sparc have others, and no Clearway).
-const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
-    "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
-    "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-];
-
 /// A signal, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signal(pub i32);
@@ -22,10 +14,9 @@ impl Signal {
 /// `SIGTERM`; a real-time signal is `signal 34`.
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let index = usize::try_from(self.0).ok().and_then(|number| number.checked_sub(1));
-        match index.and_then(|index| NAMES.get(index)) {
-            Some(name) => write!(f, "SIG{name}"),
-            None => write!(f, "signal {}", self.0),
+        match nix::sys::signal::Signal::try_from(self.0) {
+            Ok(known) => f.write_str(known.as_str()),
+            Err(_) => write!(f, "signal {}", self.0),
         }
     }
 }

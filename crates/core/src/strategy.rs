@@ -3,14 +3,14 @@
 //! Names only; what each does is in docs/explanation/strategies.md, and done by the shell.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString};
 
 /// `CLEARWAY_STRATEGY`: what is done at a reload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, Display, EnumString)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = String, parse_err_fn = one_of_them)]
 pub enum Strategy {
     /// The sockets themselves are handed over; where HAProxy does not recognise one, [`Self::Reuseport`].
     #[default]
@@ -23,6 +23,7 @@ pub enum Strategy {
     Plug,
     /// Generations listen on private ports, and the kernel redirects new clients to one of them.
     #[serde(rename = "tableflip")]
+    #[strum(serialize = "tableflip")]
     TableFlip,
     /// [`Self::Handoff`], and for what cannot be steered [`Self::Plug`] or [`Self::SynDrop`], as far as can be had.
     Auto,
@@ -33,44 +34,21 @@ impl Strategy {
     pub const ALL: [Self; 6] =
         [Self::Handoff, Self::Reuseport, Self::SynDrop, Self::Plug, Self::TableFlip, Self::Auto];
 
-    /// As it is typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Handoff => "handoff",
-            Self::Reuseport => "reuseport",
-            Self::SynDrop => "syn-drop",
-            Self::Plug => "plug",
-            Self::TableFlip => "tableflip",
-            Self::Auto => "auto",
-        }
-    }
-
     /// Whether HAProxy is given its listening sockets at a reload, where it could bind others beside them.
     pub fn hands_over(self) -> bool {
         matches!(self, Self::Handoff | Self::Auto | Self::TableFlip)
     }
 }
 
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Strategy {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|one| one.name() == text).ok_or_else(|| {
-            let names: Vec<String> = Self::ALL.iter().map(|one| format!("`{one}`")).collect();
-            format!("expected one of {}", names.join(", "))
-        })
-    }
+fn one_of_them(_: &str) -> String {
+    let names: Vec<String> = Strategy::ALL.iter().map(|one| format!("`{one}`")).collect();
+    format!("expected one of {}", names.join(", "))
 }
 
 /// What was done for the clients of one socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Means {
     /// The new generation uses the very same socket.
     Handoff,
@@ -82,22 +60,10 @@ pub enum Means {
     Plug,
     /// They were redirected to the private port of the new generation.
     #[serde(rename = "tableflip")]
+    #[strum(serialize = "tableflip")]
     TableFlip,
     /// Nothing could be done: who came in the moment of the closing was reset.
     Nothing,
-}
-
-impl fmt::Display for Means {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Handoff => "handoff",
-            Self::Reuseport => "reuseport",
-            Self::SynDrop => "syn-drop",
-            Self::Plug => "plug",
-            Self::TableFlip => "tableflip",
-            Self::Nothing => "nothing",
-        })
-    }
 }
 
 impl Means {
@@ -135,8 +101,8 @@ mod tests {
     #[test]
     fn every_strategy_is_read_as_it_is_written() {
         for strategy in Strategy::ALL {
-            assert_eq!(strategy.name().parse(), Ok(strategy));
-            assert_eq!(serde_json::to_value(strategy).unwrap(), strategy.name());
+            assert_eq!(strategy.to_string().parse(), Ok(strategy));
+            assert_eq!(serde_json::to_value(strategy).unwrap(), strategy.to_string());
         }
         let error = "syn_drop".parse::<Strategy>().unwrap_err();
         assert!(error.contains("`syn-drop`") && error.contains("`auto`"), "{error}");

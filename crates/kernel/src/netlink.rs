@@ -7,7 +7,6 @@
 //! words (extended ack, Linux 4.12). It hands out raw payloads: what they mean, the callers know; a single
 //! odd object of somebody else must not spoil a whole dump.
 
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -39,7 +38,8 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 const BUFFER: usize = 64 * 1024;
 
 /// The netlink protocols that Clearway speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
 pub enum Protocol {
     /// Rules, routes.
     Route,
@@ -56,16 +56,6 @@ impl Protocol {
             Self::Netfilter => NETLINK_NETFILTER,
             Self::SockDiag => NETLINK_SOCK_DIAG,
         }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Route => "route",
-            Self::Netfilter => "netfilter",
-            Self::SockDiag => "sock_diag",
-        })
     }
 }
 

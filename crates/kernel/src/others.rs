@@ -43,8 +43,9 @@ const HOOK: [u16; 2] = [1, 2];
 /// `NFTA_RULE_TABLE`, `_CHAIN`, `_EXPRESSIONS`.
 const RULE: [u16; 3] = [1, 2, 4];
 
-/// Where packets come by (`NF_INET_PRE_ROUTING` and so on).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where packets come by (`NF_INET_PRE_ROUTING` and so on); shown as `nft` calls them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum At {
     /// Before it is decided whose a packet is.
     Prerouting,
@@ -56,19 +57,6 @@ pub enum At {
     Output,
     /// On the way out.
     Postrouting,
-}
-
-/// As `nft` calls them.
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Prerouting => "prerouting",
-            Self::Input => "input",
-            Self::Forward => "forward",
-            Self::Output => "output",
-            Self::Postrouting => "postrouting",
-        })
-    }
 }
 
 /// Where a base chain is hooked in.

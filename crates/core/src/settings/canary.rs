@@ -12,9 +12,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Serialize;
+use strum::EnumString;
 
 /// `CLEARWAY_CANARY`: whether the way of the clients is proved, and what depends on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = off_on_or_ready)]
 pub enum CanaryMode {
     /// No connection of ours goes to any server.
     Off,
@@ -25,17 +27,8 @@ pub enum CanaryMode {
     Ready,
 }
 
-impl FromStr for CanaryMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            "on" => Ok(Self::On),
-            "ready" => Ok(Self::Ready),
-            _ => Err("expected `off`, `on` or `ready`".to_owned()),
-        }
-    }
+fn off_on_or_ready(_: &str) -> String {
+    "expected `off`, `on` or `ready`".to_owned()
 }
 
 /// `CLEARWAY_CANARY_ADDRESS`: as whom the canary connects, one address a family.

@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use strum::EnumString;
+
 use crate::names::Mark;
 
 /// The longest duration a setting takes: a year. More is a typing error.
@@ -66,7 +68,8 @@ impl FromStr for LogSetting {
 }
 
 /// `CLEARWAY_WATCH`: how changes of the files become known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = off_on_or_poll)]
 pub enum WatchMode {
     /// Not at all: somebody asks for a reload.
     #[default]
@@ -77,21 +80,13 @@ pub enum WatchMode {
     Poll,
 }
 
-impl FromStr for WatchMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            "on" => Ok(Self::On),
-            "poll" => Ok(Self::Poll),
-            _ => Err("expected `off`, `on` or `poll`".to_owned()),
-        }
-    }
+fn off_on_or_poll(_: &str) -> String {
+    "expected `off`, `on` or `poll`".to_owned()
 }
 
 /// `CLEARWAY_CARRY`: what passes from one generation to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = servers_or_off)]
 pub enum CarryMode {
     /// Nothing but the sockets, as HAProxy does it.
     Off,
@@ -100,16 +95,8 @@ pub enum CarryMode {
     Servers,
 }
 
-impl FromStr for CarryMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            "servers" => Ok(Self::Servers),
-            _ => Err("expected `servers` or `off`".to_owned()),
-        }
-    }
+fn servers_or_off(_: &str) -> String {
+    "expected `servers` or `off`".to_owned()
 }
 
 /// A duration with units (`295s`, `1m30s`, `500ms`), or a bare number of seconds.

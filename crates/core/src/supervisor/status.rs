@@ -1,9 +1,9 @@
 //! What `clearway status` tells about generations.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::Display;
 
 use crate::names::Generation;
 use crate::programs;
@@ -14,8 +14,9 @@ use super::event::Failure;
 use super::{PROVEN_AGE, State, Supervisor};
 
 /// What a Clearway is about. Its words are those of `clearway status`, also as JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Phase {
     /// Nothing has served yet.
     Starting,
@@ -35,8 +36,9 @@ pub enum Phase {
 }
 
 /// What a generation is about, likewise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum LifePhase {
     /// It has not proved itself yet.
     Starting,
@@ -47,31 +49,6 @@ pub enum LifePhase {
     /// A word of a later version, where it is read.
     #[serde(other)]
     Unknown,
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Starting => "starting",
-            Self::Serving => "serving",
-            Self::Reloading => "reloading",
-            Self::Restarting => "restarting",
-            Self::Superseded => "superseded",
-            Self::Stopping => "stopping",
-            Self::Unknown => "unknown",
-        })
-    }
-}
-
-impl fmt::Display for LifePhase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Starting => "starting",
-            Self::Serving => "serving",
-            Self::Draining => "draining",
-            Self::Unknown => "unknown",
-        })
-    }
 }
 
 /// Why an attempt was made.

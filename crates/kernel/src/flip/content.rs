@@ -31,12 +31,12 @@ impl Side {
 /// The map of a side.
 pub(super) fn map(kind: Kind, side: Side) -> String {
     let side = if side == Side::A { "a" } else { "b" };
-    format!("{}_{side}", kind.name())
+    format!("{kind}_{side}")
 }
 
 /// The set of closed ports.
 pub(super) fn closed_set(kind: Kind) -> String {
-    format!("closed_{}", kind.name())
+    format!("closed_{kind}")
 }
 
 /// A private port that strangers do not get to, by its key.

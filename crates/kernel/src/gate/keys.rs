@@ -33,7 +33,7 @@ impl Keys {
         for kind in self.sets() {
             let of_kind = self.0.iter().filter(|(of, _)| *of == kind);
             let elements: Vec<_> = of_kind.map(|(_, key)| member_for(key, TIMEOUT)).collect();
-            all.put("elements", kind.name(), &elements);
+            all.put("elements", kind.into(), &elements);
         }
     }
 
@@ -42,7 +42,7 @@ impl Keys {
     pub(super) fn refresh(&self, table: &impl Display) -> Transaction {
         let mut all = Transaction::on(table);
         for kind in self.sets() {
-            all.clear("old elements", kind.name());
+            all.clear("old elements", kind.into());
         }
         self.put(&mut all);
         all

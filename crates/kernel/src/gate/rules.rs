@@ -36,7 +36,7 @@ pub(super) enum QueueBy {
 pub(super) fn closing(table: &impl Display, keys: &Keys, how: How) -> Transaction {
     let mut all = Transaction::on(table);
     for kind in keys.sets() {
-        all.set(kind.name(), kind, Values::Timeouts);
+        all.set(kind.into(), kind, Values::Timeouts);
     }
     keys.put(&mut all);
     all.chain(CLOSED);
@@ -62,7 +62,7 @@ pub(super) fn trial(table: &impl Display, how: How) -> Transaction {
     all.make(TableFlags::empty());
     all.chain(CLOSED);
     for kind in SETS {
-        all.set(kind.name(), kind, Values::Timeouts);
+        all.set(kind.into(), kind, Values::Timeouts);
         stop(&mut all, kind, how);
     }
     all
@@ -80,7 +80,7 @@ pub(super) fn target_of_ipv4(table: &impl Display, number: u16) -> Transaction {
 
 /// `meta nfproto ... <key> @<set> drop`, or into the queue.
 fn stop(all: &mut Transaction, kind: Kind, how: How) {
-    let meant = Rule::new().within(kind, kind.name());
+    let meant = Rule::new().within(kind, kind.into());
     match how {
         How::Drop => all.rule("rule that drops", CLOSED, meant.drop()),
         How::Queue { number, by: QueueBy::Expression } => all.rule(HOLDS, CLOSED, meant.queue(number)),

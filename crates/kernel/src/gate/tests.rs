@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::netlink::{self, BatchError};
-use crate::nft::{Kind, Rule, Transaction};
+use crate::nft::{Rule, Transaction};
 
 fn emitted(emitable: &impl Emitable) -> Vec<u8> {
     let mut bytes = vec![0; emitable.buffer_len()];
@@ -40,7 +40,7 @@ fn only_the_sets_that_are_used_are_made() {
         let addresses: Vec<At> = parsed.map(At::from).collect();
         Keys::of(&addresses, ports)
     };
-    let names = |keys: &Keys| keys.sets().map(Kind::name).collect::<Vec<_>>();
+    let names = |keys: &Keys| keys.sets().map(<&'static str>::from).collect::<Vec<_>>();
     assert_eq!(names(&keys(&[], &[])), Vec::<&str>::new());
     assert_eq!(names(&keys(&["[::]:80"], &[])), ["ports"]);
     assert_eq!(keys(&["[::]:80", "[::]:80"], &[80]), keys(&[], &[80]));

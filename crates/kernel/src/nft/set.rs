@@ -15,8 +15,9 @@ const IPV6_ADDRESS: u32 = 8;
 pub(super) const SERVICE: u32 = 13;
 const TYPE_BITS: u32 = 6;
 
-/// What is a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What is a key. Sets of it have its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Kind {
     /// A port, at any address of both families.
     Ports,
@@ -40,17 +41,6 @@ impl Kind {
             IpAddr::V6(ip) if ip.is_unspecified() => (Self::Ports6, port.to_vec()),
             IpAddr::V4(ip) => (Self::Addresses4, with(&ip.octets())),
             IpAddr::V6(ip) => (Self::Addresses6, with(&ip.octets())),
-        }
-    }
-
-    /// How sets of it are called.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Ports => "ports",
-            Self::Ports4 => "ports4",
-            Self::Ports6 => "ports6",
-            Self::Addresses4 => "addresses4",
-            Self::Addresses6 => "addresses6",
         }
     }
 

@@ -19,7 +19,8 @@ use crate::netlink::{Feature, Step};
 const ELEMENTS: usize = 500;
 
 /// Of which type a chain is that packets come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum ChainType {
     Filter,
     /// After a change of the mark the kernel looks for the way again.
@@ -29,14 +30,6 @@ pub(crate) enum ChainType {
 }
 
 impl ChainType {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Filter => "filter",
-            Self::Route => "route",
-            Self::Nat => "nat",
-        }
-    }
-
     fn needs(self) -> Feature {
         match self {
             Self::Filter => Feature::Chain,
@@ -97,7 +90,7 @@ impl Transaction {
         let attributes = vec![
             ChainAttribute::Table(self.table.clone()),
             ChainAttribute::Name(name.to_owned()),
-            ChainAttribute::Type(kind.name().to_owned()),
+            ChainAttribute::Type(kind.to_string()),
             ChainAttribute::Policy(ACCEPT),
             ChainAttribute::Hook(vec![Hook::Number(hook.into()), Hook::Priority(priority.cast_unsigned())]),
         ];

@@ -79,25 +79,62 @@ fn haproxys_standard_output_is_its_own() -> Result<()> {
     let output = balancer.stdout()?;
     let foreign: Vec<&str> = output.lines().filter(|line| line.contains("generation")).collect();
     ensure!(foreign.is_empty(), "Clearway wrote to standard output: {foreign:?}");
-    ensure!(balancer.stderr()?.contains("[NOTICE]"), "HAProxy's standard error is not passed on");
+    let errors = balancer.stderr()?;
+    ensure!(
+        errors.contains("[WARNING]") && errors.contains("FE: 1"),
+        "HAProxy's words are not passed on:\n{errors}"
+    );
+    let routine = ["Loading success.", "exited with code 0", "haproxy version is", "FE: 0, BE: 0"];
+    ensure!(!routine.iter().any(|text| errors.contains(text)), "that says nothing:\n{errors}");
     Ok(())
 }
 
+/// Clearway, HAProxy and a program, on both streams, through all that a life brings: each line is an event.
 fn the_log_can_be_json() -> Result<()> {
     let stage = Stage::new("json")?;
-    stage.write(&stage.plain())?;
+    let text = |mode: &str| {
+        let program = "program api\n    command sh -c 'echo one; echo two >&2; exec sleep 1000'\n";
+        let log = "global\n    log stdout format raw local0\n".to_owned();
+        let defaults = format!("defaults\n    log global\n    option {mode}\n");
+        log + &stage.plain().replace("defaults\n", &defaults) + program
+    };
+    stage.write(&text("tcplog"))?;
     let mut balancer = stage.start_with(&[], &[("CLEARWAY_LOG", "json")])?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    stage.write(&text("tcplogg"))?;
+    assert_code(stage.clearway(&["reload"])?.status, 65)?;
+    stage.write(&text("tcplog"))?;
+    let position = balancer.log_position()?;
+    let worker = *balancer.haproxy_processes().last().context("no worker")?;
+    balancer.kill_descendant(worker)?;
+    balancer.wait_for_log(position, " serves, worker ", SOON)?;
+    let settled = || balancer.stdout().ok().filter(|said| said.contains("f0/s"));
+    eventually(SOON, "HAProxy's log on standard output", settled)?;
+    eventually(SOON, "what the program says", || balancer.stderr().ok().filter(|said| said.contains("two")))?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    let log = balancer.stderr()?;
-    let events: Vec<serde_json::Value> = log
-        .lines()
-        .filter(|line| line.starts_with('{'))
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()?;
-    let serving =
-        events.iter().find(|event| event["message"].as_str().is_some_and(|m| m.contains(" serves, ")));
-    let serving = serving.context("no event says that generation 1 serves")?;
+    let parsed = |said: String| -> Result<Vec<serde_json::Value>> {
+        said.lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}")))
+            .collect()
+    };
+    let (out, err) = (parsed(balancer.stdout()?)?, parsed(balancer.stderr()?)?);
+    let find = |all: &[serde_json::Value], text: &str| {
+        let found = all.iter().find(|one| one["message"].as_str().is_some_and(|said| said.contains(text)));
+        found.cloned().with_context(|| format!("no event says `{text}`: {all:?}"))
+    };
+    let serving = find(&err, " serves, ")?;
     ensure!(serving["level"] == "INFO" && serving["generation"] == 1, "{serving}");
+    let refused = find(&err, "config : parsing [")?;
+    ensure!(refused["level"] == "ERROR" && refused["process"] == "haproxy", "{refused}");
+    ensure!(refused["pid"].is_u64() && refused["generation"] == 3, "{refused}");
+    for (text, stream) in [("one", "stdout"), ("two", "stderr")] {
+        let said = err.iter().find(|one| one["program"] == "api" && one["message"] == text);
+        ensure!(said.is_some_and(|one| one["stream"] == stream), "{said:?}");
+    }
+    let access = find(&out, "f0/s")?;
+    ensure!(access["process"] == "haproxy" && access["stream"] == "stdout", "{access}");
+    let stopped = out.iter().filter(|one| one["generation"] == 4).count();
+    ensure!(stopped > 0, "what HAProxy said at its end is lost: {out:?}");
     Ok(())
 }
 

@@ -44,9 +44,14 @@ pub fn strays() {
     }
 }
 
+/// Whether each line is an event in JSON.
+pub fn is_json() -> bool {
+    FORMAT.get() == Some(&LogFormat::Json)
+}
+
 /// One line for a change of state, and what would help below it.
 pub fn report(report: &Report) {
-    let generation = report.generation().filter(|_| FORMAT.get() == Some(&LogFormat::Json));
+    let generation = report.generation().filter(|_| is_json());
     let generation = generation.map(Generation::number);
     let line = |text: &str| match report.severity() {
         Severity::Error => error!(generation, "{text}"),

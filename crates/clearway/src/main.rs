@@ -29,6 +29,7 @@ mod strategies;
 mod systemd;
 mod takeover;
 mod upkeep;
+mod voice;
 mod watch;
 
 fn main() -> std::process::ExitCode {

@@ -5,26 +5,46 @@
 //! the same file). One thread writes; what comes while its queue is full is dropped and counted, and the
 //! count is written when there is room again.
 //!
+//! HAProxy's standard output is its own, and goes straight out; where the log is JSON, a thread for each generation
+//! passes it on ([`pass_to_stdout`]). That thread waits for whoever reads, as HAProxy would have to: its pipe fills up
+//! meanwhile, and a log line that finds no room is HAProxy's own to drop and to count, as ever.
+//!
 //! The subcommands write directly, by `say!` and `complain!`, which ignore a reader that is gone where
 //! `println!` would panic.
 
-use std::io::{self, ErrorKind, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::pipe::PipeFlags;
 
-/// How many pieces (lines of ours, reads of HAProxy's) may wait: at 8 KiB each at most 4 MiB.
+use crate::voice::Voice;
+use crate::{log, voice};
+
+/// How many pieces (lines of ours, reads of HAProxy's) may wait.
 const QUEUE: usize = 512;
+
+/// How many bytes may wait: short lines become long ones in JSON.
+const MOST_BYTES: usize = 4 << 20;
+
+/// How large a pipe for HAProxy's standard output is, if the kernel lets us: so much may come while the thread waits.
+const PIPE: usize = 1 << 20;
 
 /// The writing thread needs little.
 const STACK: usize = 64 << 10;
 
 static QUEUED: OnceLock<SyncSender<Piece>> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// How many threads pass something to standard output; they write whole lines, one after the other.
+static PASSING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+static STDOUT: Mutex<()> = Mutex::new(());
 
 enum Piece {
     Bytes(Vec<u8>),
@@ -53,9 +73,58 @@ macro_rules! complain {
 /// Queues bytes for standard error. Never blocks and never fails.
 pub fn to_stderr(bytes: &[u8]) {
     let queue = QUEUED.get_or_init(start);
-    if queue.try_send(Piece::Bytes(bytes.to_vec())).is_err() {
+    let waiting = WAITING.fetch_add(bytes.len(), Ordering::Relaxed);
+    // One piece has room in any case.
+    let has_room = waiting == 0 || waiting.saturating_add(bytes.len()) <= MOST_BYTES;
+    if !has_room || queue.try_send(Piece::Bytes(bytes.to_vec())).is_err() {
+        WAITING.fetch_sub(bytes.len(), Ordering::Relaxed);
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// A pipe for what a HAProxy says on standard output: passed on as events, by a thread that ends when the last process is
+/// gone that has the pipe. Unset if there can be no thread: it goes straight out then.
+pub fn pass_to_stdout(mut voice: Voice) -> io::Result<Option<OwnedFd>> {
+    let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    // More than the kernel lets this user have, or not on this kernel: it is smaller.
+    let _ = rustix::pipe::fcntl_setpipe_size(&ours, PIPE);
+    *PASSING.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    let passing = Passing;
+    let thread = std::thread::Builder::new().name("stdout".to_owned());
+    let spawned = thread.spawn(move || {
+        let _passing = passing;
+        let (mut ours, mut buffer) = (File::from(ours), vec![0; 64 << 10]);
+        loop {
+            let out = match ours.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Ok(0) | Err(_) => break write_lines(&voice.end()),
+                Ok(length) => voice.hear(buffer.get(..length).unwrap_or_default()),
+            };
+            write_lines(&out);
+        }
+    });
+    Ok(spawned.is_ok().then_some(theirs))
+}
+
+fn write_lines(lines: &[u8]) {
+    let _alone = STDOUT.lock().unwrap_or_else(PoisonError::into_inner);
+    write(io::stdout().as_fd(), lines);
+}
+
+/// As long as a thread passes something on.
+struct Passing;
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        *PASSING.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        PASSING.1.notify_all();
+    }
+}
+
+/// Waits until everything is passed on that HAProxy has said on standard output, but not longer than `limit`.
+pub fn wait_for_stdout(limit: Duration) {
+    let passing = PASSING.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let _ = PASSING.1.wait_timeout_while(passing, limit, |passing| *passing > 0);
 }
 
 /// Waits until everything queued so far is written, but not longer than `limit`.
@@ -101,6 +170,7 @@ fn write_all(queue: &Receiver<Piece>) {
                     write(stderr.as_fd(), lost(dropped).as_bytes());
                 }
                 write(stderr.as_fd(), &bytes);
+                WAITING.fetch_sub(bytes.len(), Ordering::Relaxed);
             }
             Piece::Flush(done) => {
                 let _ = done.send(());
@@ -110,9 +180,9 @@ fn write_all(queue: &Receiver<Piece>) {
 }
 
 fn lost(pieces: u64) -> String {
-    format!(
-        "clearway: {pieces} piece(s) of the log were lost here: standard error was not read fast enough\n"
-    )
+    let what =
+        format!("{pieces} piece(s) of the log were lost here: standard error was not read fast enough");
+    if log::is_json() { voice::event("WARN", &what) + "\n" } else { format!("clearway: {what}\n") }
 }
 
 /// Writes everything, however long it takes; gives up only where no reader will ever come.

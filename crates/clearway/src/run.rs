@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clearway_core::arrival::{Arrival, Heard};
 use clearway_core::exit::ExitCode;
-use clearway_core::settings::Settings;
+use clearway_core::settings::{LogFormat, Settings};
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Asker, Event, Failure, Limits, Supervisor};
 use clearway_haproxy::command_line::{Invocation, Purpose};
@@ -39,7 +39,7 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
     let invocation = match command::invocation(arguments) {
         Ok(invocation) => invocation,
         Err(failure) => {
-            command::complain(&failure);
+            refuse(&settings, &failure);
             return failure.code;
         }
     };
@@ -63,8 +63,19 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
         });
     // A thread that waits for another Clearway must not hold up the end.
     runtime.shutdown_background();
+    output::wait_for_stdout(LAST_WORDS);
     output::flush(LAST_WORDS);
     code
+}
+
+/// Says why nothing is begun: to a person, or to what reads the log if that is to be JSON.
+fn refuse(settings: &Settings, failure: &Failure) {
+    if settings.log.format == LogFormat::Text {
+        return command::complain(failure);
+    }
+    log::init(settings.log);
+    log::failure(failure);
+    output::flush(LAST_WORDS);
 }
 
 async fn supervise(
@@ -138,6 +149,7 @@ async fn supervise(
         };
     }
     clearway.shell.succession.finish().await;
+    clearway.shell.hear_programs_out().await;
     Ok(exit.unwrap_or(ExitCode::Internal))
 }
 

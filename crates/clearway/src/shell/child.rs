@@ -2,7 +2,7 @@
 //!
 //! | the child gets | why |
 //! |---|---|
-//! | descriptors 0, 1 as they are | `log stdout` needs the container's real standard output |
+//! | descriptors 0, 1 as they are | `log stdout` needs the container's real standard output; where the log is JSON, 1 is a pipe |
 //! | descriptor 2: a pipe to us | its words are passed on unchanged, and the last ones are remembered |
 //! | what Clearway itself was given at its start | `bind fd@N` in a configuration means just that |
 //! | [`Descriptors`] | overlay, private sockets, custody; nothing else: all that Clearway opens is close-on-exec |
@@ -115,20 +115,31 @@ impl Descriptors {
     }
 }
 
-/// Starts `program` with these arguments and descriptors, each with its number in the child; `stderr` is our pipe for
-/// what it says.
+/// Where HAProxy's words go.
+#[derive(Debug)]
+pub struct Streams {
+    /// Unset: where Clearway's own standard output goes.
+    pub stdout: Option<OwnedFd>,
+    /// A pipe to us.
+    pub stderr: OwnedFd,
+}
+
+/// Starts `program` with these arguments and descriptors, each with its number in the child.
 ///
 /// Must be called on the main thread: the death signal fires when the *thread* that forked ends.
 pub fn spawn(
     program: &OsStr,
     arguments: Vec<OsString>,
     descriptors: Vec<(ChildFd, OwnedFd)>,
-    stderr: OwnedFd,
+    streams: Streams,
     rights: Rights,
     open_files: Rlimit,
 ) -> io::Result<Child> {
     let mut command = Command::new(program);
-    command.args(arguments).stderr(stderr);
+    command.args(arguments).stderr(streams.stderr);
+    if let Some(stdout) = streams.stdout {
+        command.stdout(stdout);
+    }
     let mappings = descriptors
         .into_iter()
         .map(|(number, parent_fd)| FdMapping { parent_fd, child_fd: i32::from(number.0) });
@@ -172,7 +183,7 @@ pub fn is_inherited(name: &OsStr) -> bool {
 }
 
 /// Starts the program of a `program` section with this environment, and with the rights of a HAProxy whose file has
-/// that section.
+/// that section; what it says goes there, or else to where Clearway's own words go.
 ///
 /// Must be called on the main thread, as [`spawn`].
 pub fn spawn_program(
@@ -180,10 +191,14 @@ pub fn spawn_program(
     environment: BTreeMap<OsString, OsString>,
     rights: Rights,
     open_files: Rlimit,
+    streams: Option<[OwnedFd; 2]>,
 ) -> io::Result<Child> {
     let (program, arguments) = section.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment).process_group(0);
+    if let Some([stdout, stderr]) = streams {
+        command.stdout(stdout).stderr(stderr);
+    }
     let parent = rustix::process::getpid();
     let (user, group) = (section.user.map(Uid::from_raw), section.group.map(Gid::from_raw));
     // SAFETY: as in `spawn`; the calls that change user and group are plain system calls, too: they change the thread

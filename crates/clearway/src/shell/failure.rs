@@ -8,6 +8,7 @@ use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::complaint::{Cause, Complaint};
 use clearway_haproxy::configuration::{Configuration, ConfigurationError};
+use clearway_haproxy::line::Line;
 use clearway_haproxy::overlay::DESCRIPTORS;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::listeners;
@@ -111,7 +112,7 @@ pub fn of_an_end(
     let mut complaint = Complaint::read(words.join("\n").as_bytes());
     complaint.causes.iter_mut().for_each(look_for_the_root);
     let code = complaint.causes.iter().map(code_of).next().unwrap_or(ExitCode::ConfigurationRefused);
-    let said = complaint.headline().map_or(String::new(), |line| format!(": {}", without_origin(line)));
+    let said = complaint.headline().map_or(String::new(), |line| format!(": {}", Line::of(line).text));
     let mut failure = Failure::new(code, format!("HAProxy did not start ({how}){said}"));
     for remedy in complaint.remedies(configuration) {
         // Two ports without the right to them need it once.
@@ -171,14 +172,6 @@ fn look_for_the_root(cause: &mut Cause) {
 /// What helps who wants to come into the place of another program.
 const BESIDE: &str = "if that is to go on meanwhile, `--strategy tableflip` (NET_ADMIN) brings new connections here \
                       although it does not share the port (another user, another program, `noreuseport`)";
-
-/// The line without `[ALERT]    (4711) : ` in front.
-fn without_origin(line: &str) -> &str {
-    match line.strip_prefix('[').and_then(|rest| rest.split_once(") : ")) {
-        Some((_, said)) => said,
-        None => line,
-    }
-}
 
 fn code_of(cause: &Cause) -> ExitCode {
     match cause {

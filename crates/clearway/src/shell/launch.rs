@@ -37,6 +37,7 @@ use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
+use clearway_core::settings::LogFormat;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
 use clearway_haproxy::configuration::{Configuration, Lines};
@@ -50,6 +51,7 @@ use rustix::net::Shutdown;
 use rustix::process::{Pid, PidfdFlags};
 use tracing::{debug, info, warn};
 
+use super::child::Streams;
 use super::custody::{Custody, Held};
 use super::hand_over::{Beside, hand_over};
 use super::master::Master;
@@ -61,6 +63,8 @@ use super::reading::Files;
 use super::redirection::Private;
 use super::words::Words;
 use super::{Inner, Shell, backlog, carry, child, thread};
+use crate::output;
+use crate::voice::{Speaker, Stream, Voice};
 
 /// The process that accepts connections: not our child, so it has a handle that no other process can
 /// come to stand behind.
@@ -193,12 +197,15 @@ impl Shell {
         let arguments: Vec<OsString> = self.invocation.supervised_arguments(&files);
         debug!("exec {} {}", self.program.name().display(), super::prepare::shown(&arguments));
         let names = names_of_copies(&prepared.files, files.copies.as_deref());
-        let (words, stderr) = Words::listen(names).map_err(|error| cannot("its standard error", &error))?;
+        let (words, streams) = self
+            .streams(generation, names)
+            .map_err(|error| cannot("its standard output and error", &error))?;
         let to_hand_over = handover.as_ref().map(OwnedFd::try_clone).transpose();
         let to_hand_over = to_hand_over.map_err(|error| cannot("handover", &error))?;
         let program = self.program.name();
-        let process = child::spawn(program, arguments, descriptors, stderr, prepared.rights, self.open_files)
-            .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
+        let process =
+            child::spawn(program, arguments, descriptors, streams, prepared.rights, self.open_files)
+                .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
         // From here on there is a process, which may serve: nothing may fail until it is known.
         let first_to_go = FirstToGo::make(process.id(), self.running.is_empty());
 
@@ -260,6 +267,18 @@ impl Shell {
 }
 
 impl Shell {
+    /// What listens to a generation, and where that goes for HAProxy.
+    fn streams(&self, generation: Generation, names: Vec<(String, String)>) -> io::Result<(Words, Streams)> {
+        let log = self.settings.log;
+        let voice = |stream| Voice::of(Speaker::Haproxy(generation), stream, log);
+        let (words, stderr) = Words::listen(voice(Stream::Stderr), names)?;
+        let stdout = match log.format {
+            LogFormat::Text => None,
+            LogFormat::Json => output::pass_to_stdout(voice(Stream::Stdout))?,
+        };
+        Ok((words, Streams { stdout, stderr }))
+    }
+
     /// Begins to carry the state of the servers over, if there is any. Without the thread nothing would open the gate.
     fn begin_to_carry(
         &self,

@@ -14,12 +14,14 @@
 //! | `setenv` and its like in `global` | the configuration |
 //! | `HAPROXY_CFGFILES`, the user's own paths, and `HAPROXY_MWORKER` | the command line |
 //! | `HAPROXY_CLI`, without Clearway's private socket, `HAPROXY_LOCALPEER`, `HAPROXY_BRANCH`, `HAPROXY_STARTUP_VERSION` | the worker (`show env`): it knows the conditions, and only these are believed |
-//! | standard input, output and error | Clearway's own |
+//! | standard input, output and error | Clearway's own; where the log is JSON, output and error are pipes to Clearway |
 //! | `user` and `group` | `/etc/passwd` and `/etc/group` |
 //! | a process group of its own, and `SIGKILL` when Clearway dies | nothing is to be left behind |
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -27,16 +29,21 @@ use std::time::Duration;
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::programs::{Action, Ended, Event as Happened, Id, OnDeath, OnReload, Section, Told};
+use clearway_core::settings::{LogFormat, LogSetting};
 use clearway_core::supervisor::{Event, Failure};
 use clearway_haproxy::command_line::ChildFd;
 use clearway_haproxy::configuration::{Changes, Configuration, Guard, Program, Programs};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
+use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal};
+use tokio::net::unix::pipe::Receiver;
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::child::{self, Rights};
-use super::{Inner, Shell, reaper, thread};
+use super::{Inner, Shell, reaper, thread, words};
+use crate::voice::{Speaker, Stream, Voice};
 
 mod accounts;
 
@@ -76,6 +83,8 @@ pub struct Sidecars {
     running: BTreeMap<u32, Id>,
     /// With what the next ones are started.
     current: Option<Declared>,
+    /// What listens to them, where the log is JSON: until the last process that has such a pipe is gone.
+    listening: Vec<JoinHandle<()>>,
 }
 
 impl Declared {
@@ -231,12 +240,28 @@ impl Shell {
         }
     }
 
+    /// What programs have said before they ended is written; what they have started may go on saying something.
+    pub async fn hear_programs_out(&mut self) {
+        let until = tokio::time::Instant::now() + words::REST;
+        for one in std::mem::take(&mut self.sidecars.listening) {
+            let _ = tokio::time::timeout_at(until, one).await;
+        }
+    }
+
     fn start_program(&mut self, id: Id, section: &Section) -> Happened {
         let Some(current) = &self.sidecars.current else {
             return Happened::NotStarted(id, "its section is gone".to_owned());
         };
         let environment = current.environment.variables(self.invocation.local_peer.as_deref());
-        match child::spawn_program(section, environment, current.rights, self.open_files) {
+        let log = self.settings.log;
+        let streams = match log.format {
+            LogFormat::Text => Ok(None),
+            LogFormat::Json => listen(&section.name, log, &mut self.sidecars.listening).map(Some),
+        };
+        let started = streams.and_then(|streams| {
+            child::spawn_program(section, environment, current.rights, self.open_files, streams)
+        });
+        match started {
             Ok(process) => {
                 self.sidecars.running.insert(process.id(), id);
                 Happened::Started(id, process.id())
@@ -247,6 +272,19 @@ impl Shell {
             }
         }
     }
+}
+
+/// Pipes for what a program says on standard output and on standard error, and what reads them.
+fn listen(name: &str, log: LogSetting, listening: &mut Vec<JoinHandle<()>>) -> io::Result<[OwnedFd; 2]> {
+    listening.retain(|one| !one.is_finished());
+    let mut pipe = |stream| {
+        let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let ours = Receiver::from_owned_fd(ours)?;
+        let mut voice = Voice::of(Speaker::Program(name.to_owned()), stream, log);
+        listening.push(tokio::spawn(async move { words::follow(ours, &mut voice, |_| ()).await }));
+        io::Result::Ok(theirs)
+    };
+    Ok([pipe(Stream::Stdout)?, pipe(Stream::Stderr)?])
 }
 
 /// What HAProxy has said, as far as it is believed: a worker may be in the wrong hands, and programs may be root.

@@ -1,6 +1,6 @@
-//! HAProxy's standard error: passed on byte for byte, and the last lines remembered for reports.
+//! HAProxy's standard error: passed on, as [`voice`](crate::voice) says, and the last lines remembered for reports, all of them.
 //!
-//! Standard output is not touched at all: `log stdout` writes straight to the container's.
+//! Standard output is not touched at all: `log stdout` writes straight to the container's (docs/decisions/0034).
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::output;
+use crate::voice::Voice;
 
 /// How many lines are remembered, and how long each may be: a report is for a person to read.
 const LINES: usize = 100;
@@ -22,7 +23,7 @@ const LINE_LENGTH: usize = 2_000;
 
 /// After the end of HAProxy's master: how long its worker, or a program that HAProxy has started, may hold the pipe
 /// open. Only a report and a leave wait for it.
-const REST: Duration = Duration::from_millis(500);
+pub const REST: Duration = Duration::from_millis(500);
 
 /// What one generation said last, and the task that listens.
 #[derive(Debug)]
@@ -45,12 +46,12 @@ impl Words {
     /// of files, and what they are to be called in reports.
     ///
     /// Made before there is a process, so that nothing can fail when there is one.
-    pub fn listen(names: Vec<(String, String)>) -> std::io::Result<(Self, OwnedFd)> {
+    pub fn listen(voice: Voice, names: Vec<(String, String)>) -> std::io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let pipe = Receiver::from_owned_fd(ours)?;
         let lines = Arc::new(Mutex::new(Lines::default()));
         let (say, heard) = watch::channel(());
-        let task = tokio::spawn(pass_on(pipe, Arc::clone(&lines), say));
+        let task = tokio::spawn(pass_on(pipe, voice, Arc::clone(&lines), say));
         Ok((Self { lines, task, heard, names }, theirs))
     }
 
@@ -86,20 +87,34 @@ fn renamed(line: &str, names: &[(String, String)]) -> String {
     line
 }
 
-async fn pass_on(mut pipe: Receiver, lines: Arc<Mutex<Lines>>, heard: watch::Sender<()>) {
+async fn pass_on(pipe: Receiver, mut voice: Voice, lines: Arc<Mutex<Lines>>, heard: watch::Sender<()>) {
+    follow(pipe, &mut voice, |bytes| {
+        lines.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        heard.send_replace(());
+    })
+    .await;
+}
+
+/// Passes on what comes through a pipe until its last writer is gone; `also` hears it, too.
+pub async fn follow(mut pipe: Receiver, voice: &mut Voice, mut also: impl FnMut(&[u8])) {
     let mut buffer = vec![0; 8192];
     loop {
         match pipe.read(&mut buffer).await {
-            Ok(0) => return,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => break,
             Ok(length) => {
                 let bytes = &buffer[..length];
-                output::to_stderr(bytes);
-                lines.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
-                heard.send_replace(());
+                pass(&voice.hear(bytes));
+                also(bytes);
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return,
         }
+    }
+    pass(&voice.end());
+}
+
+fn pass(bytes: &[u8]) {
+    if !bytes.is_empty() {
+        output::to_stderr(bytes);
     }
 }
 

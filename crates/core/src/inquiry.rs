@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!            begins               asked                 heard
-//!   nothing -------> at once ------------> no answer yet -------> in EVERY; when HAProxy says something
-//!                       ^                                              on its standard error, AT LEAST after
-//!                       '----------------------------------------------- the last answer
+//!   nothing -------> at once ------------> no answer yet -------> TOGETHER with other things; when HAProxy says
+//!                       ^                                              something on its standard error, AT LEAST
+//!                       '----------------------------------------------- after the last answer
 //! ```
 //!
 //! HAProxy says so when a server goes down or comes back, so that is known within a second, and one that has nothing to
@@ -13,8 +13,14 @@
 
 use std::time::Duration;
 
-/// How often it is asked that says nothing.
+/// How often one is asked, or looked at, that says nothing.
 pub const EVERY: Duration = Duration::from_secs(10);
+
+/// The next time, not before that, for everything that is done so seldom: at once, so that one wake-up is for all.
+pub fn together(earliest: Duration) -> Duration {
+    let begun = u32::try_from(earliest.as_nanos().div_ceil(EVERY.as_nanos())).unwrap_or(u32::MAX);
+    EVERY.saturating_mul(begun)
+}
 
 /// How long there is between an answer and the next question in any case.
 pub const AT_LEAST: Duration = Duration::from_secs(1);
@@ -63,9 +69,9 @@ impl Inquiry {
     /// It has answered, or has not, and took so long. What it says meanwhile may be about something that is not in the
     /// answer.
     pub fn heard(&mut self, took: Duration, now: Duration) {
-        let pause = took.saturating_mul(SHARE);
-        self.earliest = now.saturating_add(pause.max(AT_LEAST));
-        self.next = Some(if self.said { self.earliest } else { now.saturating_add(pause.max(EVERY)) });
+        let pause = took.saturating_mul(SHARE).max(AT_LEAST);
+        self.earliest = now.saturating_add(pause);
+        self.next = Some(if self.said { self.earliest } else { together(self.earliest) });
     }
 }
 

@@ -78,10 +78,7 @@ fn a_reload_beyond_the_memory_limit_costs_the_new_generation_only() -> Result<()
     limited()?;
     let bridge = Bridge::new("memory")?;
     bridge.write(MANY_SERVERS, "")?;
-    // What is known of 9,000 servers takes some megabytes of Clearway's, which are not the subject here and make the last
-    // reload not fit.
-    let [memory, swap] = LIMIT;
-    let mut container = bridge.start(&[memory, swap, "--env=CLEARWAY_CARRY=off"])?;
+    let mut container = bridge.start(&LIMIT)?;
     let mut session = Session::open(&bridge.host, Bridge::front(&container)?, None)?;
     for generation in 2..5 {
         let position = container.log_position()?;

@@ -3,7 +3,7 @@
 //!
 //! The master then starts another worker from what is on disk, and tells the one that Clearway knows to finish. The sockets that
 //! the new one has are not those in custody, nobody has proved them, and a port that the file does not have any more is
-//! held and accepted on by nothing. So that is noticed within [`CLOSE`] of its words ([`PACE`] without), the core is told which worker it is now, and makes
+//! held and accepted on by nothing. So that is noticed within [`CLOSE`] of its words ([`inquiry::EVERY`] without), the core is told which worker it is now, and makes
 //! it a reload of Clearway's.
 //!
 //! Which children the master has is looked at in `/proc`; only if they have changed the master is asked (`show proc`), on
@@ -15,6 +15,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use clearway_core::inquiry;
 use clearway_core::names::Generation;
 use clearway_haproxy::runtime::{Channel, Command};
 use clearway_haproxy::sockpair::{self, SockpairError};
@@ -23,11 +24,9 @@ use tokio::sync::{oneshot, watch};
 use tracing::debug;
 
 use super::{Inner, thread};
+use crate::due;
 
-/// How often the children of a master are looked at where it says nothing, as with `quiet`.
-const PACE: Duration = Duration::from_secs(10);
-
-/// How often, and how many times, when HAProxy has just said something: a master that reloads says so, and takes a while.
+/// How often the children of a master are looked at, and how many times, when HAProxy has just said something: a master that reloads says so, and takes a while.
 const CLOSE: Duration = Duration::from_millis(250);
 const LOOKS: u32 = 12;
 
@@ -65,9 +64,11 @@ impl Master {
         let mut seen = children(self.pid);
         let mut looks = LOOKS;
         loop {
-            let pace = if looks > 0 { CLOSE } else { PACE };
+            // Where it says nothing, as with `quiet`, that is seldom.
+            let soon = due::elapsed() + CLOSE;
+            let next = if looks > 0 { soon } else { inquiry::together(soon) };
             tokio::select! {
-                () = tokio::time::sleep(pace) => looks = looks.saturating_sub(1),
+                () = due::after(Some(next)) => looks = looks.saturating_sub(1),
                 Ok(()) = self.heard.changed(), if looks == 0 => {
                     looks = LOOKS;
                     continue;

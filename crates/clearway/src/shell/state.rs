@@ -41,7 +41,7 @@ pub struct Snapshot {
 }
 
 /// What is known, and when it is asked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct State {
     known: Option<Snapshot>,
     /// The generation that was committed last, and its files.
@@ -51,15 +51,6 @@ pub struct State {
     inquiry: Inquiry,
     /// Changes when it says something.
     heard: Option<watch::Receiver<()>>,
-    /// What the time of the inquiry counts from.
-    beginning: Instant,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        let beginning = Instant::now();
-        Self { known: None, of: None, fresh: true, inquiry: Inquiry::default(), heard: None, beginning }
-    }
 }
 
 impl State {
@@ -68,7 +59,7 @@ impl State {
         self.of = Some((generation, Arc::clone(files)));
         self.heard = Some(running.words.heard());
         self.fresh = true;
-        self.inquiry.begins(self.beginning.elapsed());
+        self.inquiry.begins(due::elapsed());
     }
 
     /// What is known.
@@ -79,11 +70,10 @@ impl State {
     /// Waits until the serving generation is to be asked.
     pub async fn due(&mut self) {
         loop {
-            let at = self.inquiry.due().map(|at| self.beginning + at);
             tokio::select! {
-                () = due::at(at) => return,
+                () = due::after(self.inquiry.due()) => return,
                 () = said(&mut self.heard), if self.inquiry.listens() => {
-                    self.inquiry.said(self.beginning.elapsed());
+                    self.inquiry.said(due::elapsed());
                 }
             }
         }
@@ -191,7 +181,7 @@ impl Shell {
         if self.state.of.as_ref().is_none_or(|(of, _)| *of != generation) {
             return;
         }
-        self.state.inquiry.heard(took, self.state.beginning.elapsed());
+        self.state.inquiry.heard(took, due::elapsed());
         // What nobody hears of: a route of ours that was replaced, a plain table that was flushed (before Linux 5.12), what
         // only a predecessor had needed that has gone. A generation that has just begun was prepared with a look.
         if self.servers.are_followed() && !self.state.fresh {

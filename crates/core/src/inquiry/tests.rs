@@ -16,7 +16,8 @@ fn answered() -> (Inquiry, Duration) {
 #[test]
 fn one_that_says_nothing_is_asked_seldom() {
     let (inquiry, now) = answered();
-    assert_eq!(inquiry.due(), Some(now + EVERY));
+    assert!(now + AT_LEAST < EVERY);
+    assert_eq!(inquiry.due(), Some(EVERY));
     assert_eq!(Inquiry::default().due(), None);
 }
 
@@ -44,8 +45,8 @@ fn what_is_said_while_an_answer_is_awaited_is_asked_about_afterwards() {
     assert_eq!(inquiry.due(), Some(now + 2 * MS + AT_LEAST));
     inquiry.asked();
     assert!(inquiry.listens());
-    inquiry.heard(MS, now + 2000 * MS);
-    assert_eq!(inquiry.due(), Some(now + 2000 * MS + EVERY));
+    inquiry.heard(MS, EVERY + MS);
+    assert_eq!(inquiry.due(), Some(2 * EVERY));
     // What is said while nothing serves is of no interest.
     let mut nothing = Inquiry::default();
     nothing.said(MS);
@@ -58,10 +59,20 @@ fn asking_takes_a_hundredth_of_the_time_at_most() {
     inquiry.begins(Duration::ZERO);
     inquiry.asked();
     inquiry.heard(500 * MS, 500 * MS);
-    assert_eq!(inquiry.due(), Some(50_500 * MS));
+    assert_eq!(inquiry.due(), Some(60_000 * MS));
     inquiry.said(600 * MS);
     assert_eq!(inquiry.due(), Some(50_500 * MS));
     // Another generation is asked at once all the same.
     inquiry.begins(700 * MS);
     assert_eq!(inquiry.due(), Some(700 * MS));
+}
+
+#[test]
+fn what_is_done_seldom_is_done_together() {
+    assert_eq!(together(Duration::ZERO), Duration::ZERO);
+    assert_eq!(together(MS), EVERY);
+    assert_eq!(together(EVERY), EVERY);
+    assert_eq!(together(EVERY + MS), 2 * EVERY);
+    // Far away is not at once.
+    assert!(together(Duration::MAX) > Duration::from_hours(24));
 }

@@ -120,6 +120,8 @@ pub enum Report {
         /// How long everything goes on.
         delay: Duration,
     },
+    /// A stop was asked for once more, which changes nothing.
+    StopUnderWay(Asker),
     /// What a stop still waits for.
     Left {
         /// How many sessions; unset if not every generation said so.
@@ -345,6 +347,7 @@ impl fmt::Display for Report {
                 write!(f, "stop asked for by {by}: not ready from now on, and it begins in ")?;
                 write!(f, "{} s", delay.as_secs_f32())
             }
+            Self::StopUnderWay(by) => write!(f, "stop asked for by {by}: one is under way already"),
             Self::Stopping { by, generations: 0, .. } => write!(f, "stop asked for by {by}"),
             Self::Stopping { by, generations, limit } => {
                 write!(f, "stop asked for by {by}: {generations} generation(s) finish their sessions, ")?;

@@ -19,6 +19,10 @@ pub(super) struct Stop {
     /// Whether `SIGTERM` or `SIGINT` has come: the next one means at once.
     insisted: bool,
     since: Duration,
+    /// How long it may drain, for the log.
+    limit: Duration,
+    /// Whether it is the quiet end after a takeover, and no stop was asked for.
+    superseded: bool,
     /// When to ask what is left; unset while an answer is awaited.
     ask_at: Option<Duration>,
 }
@@ -54,6 +58,11 @@ impl Stop {
 }
 
 impl Supervisor {
+    /// Whether another Clearway has taken over, and what is left finishes here as planned: nobody has asked for a stop.
+    pub fn drains_as_planned(&self) -> bool {
+        self.stop.map_or_else(|| self.is_superseded(), |stop| stop.superseded)
+    }
+
     /// Whether new clients should still be sent here: what a probe wants to know.
     pub fn is_ready(&self) -> bool {
         self.serving().is_some() && self.stop.is_none() && self.announced.is_none()
@@ -78,22 +87,46 @@ impl Supervisor {
                 return todo.push(Action::Report(Report::StopAnnounced { by, delay }));
             }
             // Asking twice in another way than by an insisting signal means nothing.
-            Some((_, at)) if at > now && !by.insists() => return,
+            Some((_, at)) if at > now && !by.insists() => {
+                return todo.push(Action::Report(Report::StopUnderWay(by)));
+            }
             _ => self.announced = None,
         }
-        match &mut self.stop {
+        match self.stop {
             None => {
                 let generations = self.lives.len();
                 todo.push(Action::Report(Report::Stopping { by, generations, limit: self.limits.drain }));
                 self.begin_stop(ExitCode::Done, self.limits.drain, by.insists(), now, todo);
             }
-            Some(Stop { stage: Stage::Draining { .. }, insisted, .. }) if by.insists() => {
-                if std::mem::replace(insisted, true) {
-                    self.cut(Cut::Asked(by), now, todo);
-                }
+            Some(Stop { stage: Stage::Draining { .. }, insisted: true, .. }) if by.insists() => {
+                self.cut(Cut::Asked(by), now, todo);
             }
-            Some(_) => {}
+            Some(Stop { stage: Stage::Draining { until }, superseded, insisted, .. })
+                if superseded || (by.insists() && !insisted) =>
+            {
+                self.stop_once_more(by, until, now, todo);
+            }
+            Some(_) => todo.push(Action::Report(Report::StopUnderWay(by))),
         }
+    }
+
+    /// It drains already, for another reason or because it was asked less urgently: no later than the drain timeout from
+    /// now on it is cut.
+    fn stop_once_more(&mut self, by: Asker, until: Duration, now: Duration, todo: &mut Vec<Action>) {
+        let Some(stop) = &mut self.stop else { return };
+        let limit = self.limits.drain;
+        let sooner = now.saturating_add(limit);
+        if sooner < until {
+            stop.limit = limit;
+            stop.since = now;
+            stop.ask_at = stop.ask_at.map(|_| now.saturating_add(FIRST_LOOK));
+        }
+        let until = until.min(sooner);
+        stop.stage = Stage::Draining { until };
+        stop.insisted |= by.insists();
+        stop.superseded = false;
+        let (generations, limit) = (self.lives.len(), until.saturating_sub(now));
+        todo.push(Action::Report(Report::Stopping { by, generations, limit }));
     }
 
     /// The first generation came to nothing: what may be left of it gets a moment to go.
@@ -117,9 +150,17 @@ impl Supervisor {
         self.drain_all(now, todo);
         let stage = Stage::Draining { until: now.saturating_add(limit) };
         let ask_at = Some(now.saturating_add(FIRST_LOOK));
-        self.stop = Some(Stop { code, stage, insisted, since: now, ask_at });
+        self.stop = Some(Stop { code, stage, insisted, since: now, limit, superseded: false, ask_at });
         self.tell_programs(programs::Event::Stop, now, todo);
         self.after_an_end(now, todo);
+    }
+
+    /// The successor does well: what is left may take as long as this, and it is no stop that anybody has asked for.
+    pub(super) fn finish_superseded(&mut self, limit: Duration, now: Duration, todo: &mut Vec<Action>) {
+        self.begin_stop(ExitCode::Done, limit, false, now, todo);
+        if let Some(stop) = &mut self.stop {
+            stop.superseded = true;
+        }
     }
 
     /// Lets every generation finish that does not do so already.
@@ -136,10 +177,10 @@ impl Supervisor {
     }
 
     pub(super) fn look_at_the_stop(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        let Some(Stop { code, stage, .. }) = self.stop.filter(|_| !self.left) else { return };
+        let Some(Stop { code, stage, limit, .. }) = self.stop.filter(|_| !self.left) else { return };
         match stage {
             Stage::Draining { until } if until <= now => {
-                self.cut(Cut::TimedOut(self.limits.drain), now, todo);
+                self.cut(Cut::TimedOut(limit), now, todo);
             }
             Stage::Terminating { until } if until <= now => {
                 self.end_all(Cut::Ignored, How::Kill, Stage::Killing { until: now + GRACE }, todo);

@@ -182,7 +182,7 @@ impl Supervisor {
                 generations: self.lives.len(),
                 limit,
             })));
-            self.begin_stop(ExitCode::Done, limit, false, now, todo);
+            self.finish_superseded(limit, now, todo);
         }
     }
 

@@ -314,6 +314,25 @@ fn only_a_second_sigterm_or_sigint_means_at_once() {
     assert_eq!(second, [Action::End(generation(1), How::Terminate)]);
 }
 
+/// Whatever a signal changes, it is not swallowed: the log has a line for each.
+#[test]
+fn every_stop_that_is_asked_for_is_logged() {
+    let term = Asker::Signal("SIGTERM");
+    for delay in [Duration::ZERO, Duration::from_secs(60)] {
+        for first in [Asker::Drain, Asker::Signal("SIGUSR1"), term] {
+            for next in [Asker::Drain, Asker::Signal("SIGUSR1"), term] {
+                let mut stage = Stage::serving();
+                stage.supervisor.limits.stop_delay = delay;
+                for asker in [first, next, next, next] {
+                    let said = stage.supervisor.step(Event::StopAsked(asker), stage.now);
+                    let named = |action: &Action| matches!(action, Action::Report(report) if report.to_string().contains(&asker.to_string()));
+                    assert!(said.iter().any(named), "{first}, then {next}: {said:?}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_stop_during_a_reload_tells_whoever_waits() {
     let mut stage = Stage::serving();

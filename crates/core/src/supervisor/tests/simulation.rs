@@ -47,6 +47,8 @@ struct Simulation {
     answered: u64,
     exit: Option<ExitCode>,
     stopping_since: Option<Duration>,
+    /// When the first `SIGTERM` came.
+    told_to_stop: Option<Duration>,
     /// What the shell will answer when it comes to it.
     switch_done: Option<Generation>,
     /// Whose servers are being given their state, and since when.
@@ -84,6 +86,7 @@ impl Simulation {
             answered: 0,
             exit: None,
             stopping_since: None,
+            told_to_stop: None,
             switch_done: None,
             carrying: BTreeMap::new(),
             carried: BTreeSet::new(),
@@ -286,6 +289,7 @@ impl Simulation {
     }
 
     fn stop(&mut self) {
+        self.told_to_stop.get_or_insert(self.now);
         self.step(Event::StopAsked(Asker::Signal("SIGTERM")));
         if self.random.bool() {
             self.step(Event::StopAsked(Asker::Signal("SIGTERM")));
@@ -497,6 +501,11 @@ impl Simulation {
             let limit = LIMITS.drain.max(LIMITS.takeover_drain) + GRACE * 2 + self.late;
             assert!(self.now <= since + limit, "the stop takes too long");
             assert!(!self.custody, "custody during a stop");
+        }
+        // Whatever it was about.
+        if let Some(told) = self.told_to_stop {
+            let limit = LIMITS.stop_delay + LIMITS.drain + GRACE * 2 + self.late;
+            assert!(self.now <= told + limit, "a SIGTERM was swallowed");
         }
     }
 }

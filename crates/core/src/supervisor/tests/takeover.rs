@@ -90,6 +90,58 @@ fn a_successor_that_has_settled_lets_it_go() {
     assert!(stage.exit(1, "exit code 0").ends_with(&[Action::Exit(ExitCode::Done)]));
 }
 
+/// The same, and it drains for as long as it takes.
+fn finishing() -> Stage {
+    let mut stage = superseded();
+    stage.supervisor.limits.takeover_drain = Duration::from_hours(24);
+    stage.now += Duration::from_secs(5);
+    stage.step(Event::SuccessorSettled(PEER));
+    stage
+}
+
+#[test]
+fn a_stop_of_one_that_drains_after_a_takeover_is_a_stop() {
+    for by in [Asker::Signal("SIGTERM"), Asker::Signal("SIGINT"), Asker::Signal("SIGUSR1"), Asker::Drain] {
+        let mut stage = finishing();
+        assert!(stage.supervisor.drains_as_planned());
+        let said = stage.supervisor.step(Event::StopAsked(by), stage.now);
+        let [Action::Report(report)] = said.as_slice() else { panic!("{by}: {said:?}") };
+        assert_eq!(
+            report.to_string(),
+            format!("stop asked for by {by}: 1 generation(s) finish their sessions, for at most 295 s")
+        );
+        assert!(!stage.supervisor.drains_as_planned());
+        // From then on, and no longer.
+        assert_eq!(stage.later(LIMITS.drain), [Action::End(generation(1), How::Terminate)], "{by}");
+    }
+}
+
+#[test]
+fn a_second_sigterm_of_one_that_drains_after_a_takeover_ends_it_at_once() {
+    let mut stage = finishing();
+    stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    let second = stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    assert_eq!(second, [Action::End(generation(1), How::Terminate)]);
+}
+
+#[test]
+fn a_stop_does_not_lengthen_what_a_takeover_leaves() {
+    let mut stage = finishing();
+    let rest = Duration::from_hours(24) - Duration::from_secs(5);
+    stage.now += rest.saturating_sub(Duration::from_secs(1));
+    stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    assert_eq!(stage.later(Duration::from_secs(1)), [Action::End(generation(1), How::Terminate)]);
+}
+
+#[test]
+fn a_stop_while_the_successor_is_on_probation_is_a_stop() {
+    let mut stage = superseded();
+    assert_eq!(stage.step(Event::StopAsked(Asker::Signal("SIGTERM"))), [Action::ReleaseCustody]);
+    assert_eq!(stage.step(Event::SuccessorSettled(PEER)), []);
+    assert!(!stage.supervisor.drains_as_planned());
+    assert_eq!(stage.later(LIMITS.drain), [Action::End(generation(1), How::Terminate)]);
+}
+
 #[test]
 fn one_that_is_superseded_reloads_no_more() {
     let mut stage = superseded();

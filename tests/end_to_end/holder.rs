@@ -1,5 +1,6 @@
 //! `clearway hold`: while no balancer runs at all, who connects waits and is served by the next one.
 
+pub mod asked;
 pub mod quiet;
 
 use std::time::Duration;

@@ -14,6 +14,7 @@ mod copies;
 mod crash;
 mod device;
 mod draining;
+mod ends;
 mod entry_point;
 mod foreign_address;
 mod hints;
@@ -35,6 +36,7 @@ mod reload;
 mod repair;
 mod residue;
 mod scale;
+mod sessions;
 mod several;
 mod shared_address;
 mod stage;
@@ -90,6 +92,8 @@ fn main() {
         kill::TESTS,
         steps::TESTS,
         stop::TESTS,
+        ends::TESTS,
+        sessions::TESTS,
         steering::TESTS,
         strategy::TESTS,
         strategy::FOREIGN,
@@ -100,8 +104,10 @@ fn main() {
         takeover::killed::TESTS,
         takeover::many::TESTS,
         takeover::moved::TESTS,
+        takeover::superseded::TESTS,
         holder::TESTS,
         holder::quiet::TESTS,
+        holder::asked::TESTS,
         systemd::TESTS,
         backlog::TESTS,
         hung::TESTS,

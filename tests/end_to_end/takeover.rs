@@ -4,6 +4,7 @@ pub mod arrival;
 pub mod killed;
 pub mod many;
 pub mod moved;
+pub mod superseded;
 
 use std::time::Duration;
 

@@ -4,22 +4,26 @@
 //! |---|---|
 //! | `GET /status` | [`api::Status`] |
 //! | `POST /reload` | waits for the reload, then [`api::Reloaded`]; 409 if it did not take |
-//! | `POST /drain` | 202: Clearway stops accepting, drains and ends |
+//! | `POST /drain` | 202: Clearway stops accepting, drains and ends; with `?until=ended` it waits for that, then [`api::Ended`] |
 //! | `POST /release` | the same, and a holder lets go of the listening sockets at once |
-//! | `GET /health` | 200 while a generation serves, else 503 with the reason |
+//! | `GET /sessions` | [`api::Sessions`]; with `?generation=N` of that one only; 409 if there is none |
+//! | `POST /end?generation=N` | ends one that drains, and waits until it is gone; 409 if it does not drain ([`api::EndOf`]) |
+//! | `GET /health` | 200 while a generation serves, or sessions finish as planned after a takeover; else 503 with the reason |
 //!
 //! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
 //! ([`place`]). Whoever connects is known by its peer credentials, and sent away before a byte is read if it
 //! is not root or us: an abstract name has no file mode, and with host networking every process of the host
-//! can connect to it.
+//! can connect to it. Whoever waits for an answer gets it before Clearway is gone ([`clients`]).
 
 use std::fmt;
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::Listener;
+use axum::serve::{IncomingStream, Listener};
 use axum::{Json, Router};
 use clearway_core::supervisor::Answer;
 use tokio::net::{UnixListener, UnixStream};
@@ -27,8 +31,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub mod api;
 pub mod client;
+pub mod clients;
 pub mod find;
 pub mod place;
+
+use clients::Clients;
 
 /// What somebody wants of the supervising loop.
 #[derive(Debug)]
@@ -37,8 +44,14 @@ pub enum Wish {
     Status(oneshot::Sender<Box<api::Status>>),
     /// Does a generation serve?
     Health(oneshot::Sender<Health>),
+    /// Say when all is over.
+    Ended(oneshot::Sender<api::Ended>),
     /// Reload, and tell what came of it.
     Reload(oneshot::Sender<Answered>),
+    /// Which sessions are there, of one generation or of all?
+    Sessions(Option<u32>, oneshot::Sender<Result<api::Sessions, api::EndOf>>),
+    /// End a generation that drains.
+    End(u32, oneshot::Sender<api::EndOf>),
     /// Stop.
     Drain {
         /// A holder lets go at once.
@@ -60,6 +73,8 @@ pub struct Answered {
 pub enum Health {
     /// A generation serves.
     Serving,
+    /// Another Clearway has taken over, and sessions finish here as planned: nothing is wrong.
+    Superseded,
     /// None does, or the canary says that it is of no use.
     NotServing,
     /// A generation serves a network that no client can reach any more.
@@ -67,10 +82,18 @@ pub enum Health {
 }
 
 impl Health {
+    /// Whether the container need not be restarted.
+    fn is_well(self) -> bool {
+        matches!(self, Self::Serving | Self::Superseded)
+    }
+
     /// In one line.
     fn said(self) -> &'static str {
         match self {
             Self::Serving => "serving",
+            Self::Superseded => {
+                "superseded: another Clearway serves, and the sessions that are left finish here as planned"
+            }
             Self::NotServing => "not serving",
             Self::NetworkGone => {
                 "the network is gone: no interface but `lo` is left (was the container that owns it restarted?); no client \
@@ -85,6 +108,9 @@ impl fmt::Display for Health {
         f.write_str(self.said())
     }
 }
+
+/// What is asked together with a stop by whoever wants to hear of the end.
+pub const UNTIL_ENDED: &str = "until=ended";
 
 /// Where wishes go.
 pub type Wishes = mpsc::Sender<Wish>;
@@ -140,18 +166,57 @@ pub fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-/// Serves until the process ends, as long as the gate is open.
-pub async fn serve(listener: UnixListener, gate: Option<watch::Receiver<bool>>, wishes: Wishes) {
-    let router = Router::new()
+/// Where whoever has connected is.
+#[derive(Clone, Copy, Debug)]
+struct Caller {
+    /// Its process, if it is in our PID namespace.
+    pid: Option<i32>,
+}
+
+impl Connected<IncomingStream<'_, ForUs>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, ForUs>) -> Self {
+        let peer = stream.io().peer_cred().ok();
+        Self { pid: peer.and_then(|peer| peer.pid()).filter(|pid| *pid > 0) }
+    }
+}
+
+/// What a Clearway answers that supervises HAProxy.
+pub fn router(wishes: Wishes) -> Router {
+    Router::new()
         .route("/status", get(status))
         .route("/health", get(health))
         .route("/reload", post(reload))
+        .route("/sessions", get(sessions))
+        .route("/end", post(end))
         .route("/drain", post(drain))
         .route("/release", post(release))
-        .with_state(wishes);
+        .with_state(wishes)
+}
+
+/// Serves until the process ends, as long as the gate is open.
+pub async fn serve(
+    listener: UnixListener,
+    gate: Option<watch::Receiver<bool>>,
+    router: Router,
+    clients: Clients,
+) {
+    let router = router
+        .layer(middleware::from_fn_with_state(clients, visit))
+        .into_make_service_with_connect_info::<Caller>();
     if let Err(error) = axum::serve(ForUs { inner: listener, gate, said: false }, router).await {
         tracing::error!("the admin socket is served no more: {error}");
     }
+}
+
+/// Keeps in mind who waits for an answer.
+async fn visit(
+    State(clients): State<Clients>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let _visit = clients.asked(caller.pid);
+    next.run(request).await
 }
 
 /// An answer of 503, with its reason.
@@ -172,7 +237,7 @@ async fn health(State(wishes): State<Wishes>) -> Result<&'static str, Unavailabl
     let (sender, receiver) = oneshot::channel();
     wishes.send(Wish::Health(sender)).await.map_err(|_| ending())?;
     match receiver.await {
-        Ok(Health::Serving) => Ok(Health::Serving.said()),
+        Ok(health) if health.is_well() => Ok(health.said()),
         Ok(health) => Err((StatusCode::SERVICE_UNAVAILABLE, health.said())),
         Err(_) => Err(ending()),
     }
@@ -187,15 +252,52 @@ async fn reload(State(wishes): State<Wishes>) -> Result<Response, Unavailable> {
     Ok((status, Json(api::Reloaded::from(answer))).into_response())
 }
 
-async fn drain(State(wishes): State<Wishes>) -> Result<StatusCode, Unavailable> {
-    stop(&wishes, false).await
+/// The generation of `?generation=N`.
+fn generation(uri: &Uri) -> Option<u32> {
+    uri.query()?.strip_prefix("generation=")?.parse().ok()
 }
 
-async fn release(State(wishes): State<Wishes>) -> Result<StatusCode, Unavailable> {
-    stop(&wishes, true).await
+async fn sessions(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    wishes.send(Wish::Sessions(generation(&uri), sender)).await.map_err(|_| ending())?;
+    Ok(match receiver.await.map_err(|_| ending())? {
+        Ok(sessions) => Json(sessions).into_response(),
+        Err(refused) => (StatusCode::CONFLICT, Json(refused)).into_response(),
+    })
 }
 
-async fn stop(wishes: &Wishes, release: bool) -> Result<StatusCode, Unavailable> {
+async fn end(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    let Some(generation) = generation(&uri) else {
+        return Ok((StatusCode::BAD_REQUEST, "it wants `?generation=N`\n").into_response());
+    };
+    wishes.send(Wish::End(generation, sender)).await.map_err(|_| ending())?;
+    let answer = receiver.await.map_err(|_| ending())?;
+    let status = match answer {
+        api::EndOf::Ended { .. } => StatusCode::OK,
+        api::EndOf::Refused { .. } => StatusCode::CONFLICT,
+    };
+    Ok((status, Json(answer)).into_response())
+}
+
+async fn drain(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+    stop(&wishes, &uri, false).await
+}
+
+async fn release(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+    stop(&wishes, &uri, true).await
+}
+
+async fn stop(wishes: &Wishes, uri: &Uri, release: bool) -> Result<Response, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    let waits = uri.query() == Some(UNTIL_ENDED);
+    if waits {
+        // Before the stop, which may be over at once.
+        wishes.send(Wish::Ended(sender)).await.map_err(|_| ending())?;
+    }
     wishes.send(Wish::Drain { release }).await.map_err(|_| ending())?;
-    Ok(StatusCode::ACCEPTED)
+    if !waits {
+        return Ok(StatusCode::ACCEPTED.into_response());
+    }
+    receiver.await.map(|ended| Json(ended).into_response()).map_err(|_| ending())
 }

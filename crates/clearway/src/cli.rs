@@ -52,6 +52,10 @@ pub enum Order {
     Health(Target),
     /// Stop the running instance and wait until it has drained; a holder lets go in a while, or at once.
     Drain(Target, Release),
+    /// List the sessions of one generation, or of all.
+    Sessions(Target, Option<u32>),
+    /// End one generation that drains.
+    End(Target, u32),
     /// Keep the listening sockets of an instance open while no balancer of it runs.
     Hold(Target),
     /// Remove what dead instances left behind.
@@ -77,6 +81,11 @@ pub fn command() -> Command {
         "For monitoring: one line, and exit with 0 if all is well, with 2 after a reload that failed or a crash, with drift \
          of the files, strangers on the ports or no way back, with 3 if nothing serves",
     );
+    let generation = Arg::new("generation")
+        .long("generation")
+        .value_name("N")
+        .value_parser(clap::value_parser!(u32))
+        .help("Of this generation, as `clearway status` numbers them");
     let haproxy = Arg::new("haproxy")
         .value_name("HAPROXY ARGUMENTS")
         .num_args(0..)
@@ -115,6 +124,17 @@ pub fn command() -> Command {
             with_target(sub("drain", "Stop accepting, let the sessions finish, end; waits for the end"))
                 .visible_alias("stop")
                 .arg(release),
+        )
+        .subcommand(
+            with_target(sub("sessions", "List the sessions of each generation, also of those that drain"))
+                .arg(generation.clone()),
+        )
+        .subcommand(
+            with_target(sub(
+                "end",
+                "End a generation that drains, and cut its sessions; waits until it is gone",
+            ))
+            .arg(generation.required(true)),
         )
         .subcommand(
             sub("hold", "Keep the listening sockets of an instance open while no balancer of that name runs")
@@ -201,7 +221,8 @@ pub fn is_a_flag(word: &str) -> bool {
 }
 
 fn is_of_a_holder(row: &Setting) -> bool {
-    matches!(row.flag, "instance" | "takeover-directory" | "log") || row.flag.starts_with("hold-")
+    matches!(row.flag, "instance" | "run-directory" | "takeover-directory" | "log")
+        || row.flag.starts_with("hold-")
 }
 
 /// A command line that cannot be followed.
@@ -243,6 +264,7 @@ pub fn parse(
     let haproxy = || matches.get_many::<OsString>("haproxy").unwrap_or_default().cloned().collect();
     let json = matches.try_get_one::<bool>("json").ok().flatten().is_some_and(|json| *json);
     let target = |settings| Target { settings, named: named(matches), json };
+    let generation = || matches.get_one::<u32>("generation").copied();
     Ok(match name {
         "run" => Order::Run(settings, haproxy()),
         "reload" => Order::Reload(target(settings)),
@@ -251,6 +273,8 @@ pub fn parse(
         "health" => Order::Health(target(settings)),
         "drain" if matches.get_flag("release") => Order::Drain(target(settings), Release::AtOnce),
         "drain" => Order::Drain(target(settings), Release::Later),
+        "sessions" => Order::Sessions(target(settings), generation()),
+        "end" => Order::End(target(settings), generation().unwrap_or_default()),
         "hold" => Order::Hold(target(settings)),
         "cleanup" => Order::Cleanup(target(settings)),
         "check" => Order::Check(target(settings), haproxy()),

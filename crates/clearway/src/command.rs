@@ -23,6 +23,7 @@ mod check;
 mod cleanup;
 mod doctor;
 mod drain;
+mod sessions;
 mod status;
 mod subject;
 
@@ -34,6 +35,8 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Status(target, depth) => in_runtime(status::status(target, depth)),
         Order::Health(target) => in_runtime(health(target)),
         Order::Drain(target, release) => in_runtime(drain::drain(target, release)),
+        Order::Sessions(target, generation) => in_runtime(sessions::sessions(target, generation)),
+        Order::End(target, generation) => in_runtime(sessions::end(target, generation)),
         Order::Hold(target) => hold::hold(&target.settings),
         Order::Cleanup(target) => cleanup::cleanup(&target),
         // In a runtime, because looking at peers needs one.
@@ -134,27 +137,27 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
     Ok(code(answer.exit_code()))
 }
 
-/// Whether a generation serves in this container, which is all that a probe wants to know: another container of the
-/// same name answers for itself.
+/// Whether all is well in this container, which is all that a probe wants to know: a generation serves, or sessions finish
+/// as planned after a takeover. Another container of the same name answers for itself.
 async fn health(target: Target) -> Result<ExitCode, Failure> {
-    let found = find::find(&target).await?;
-    let (serves, says) = if found.is_here() {
+    let found = find::find_any(&target).await?;
+    let (is_well, says) = if found.is_here() {
         let (status, body) = client::request(found.stream, Method::GET, "/health", Wait::Briefly).await?;
         (status == StatusCode::OK, String::from_utf8_lossy(&body).trim().to_owned())
     } else {
         (false, format!("not serving here: {} belongs to another container", found.name))
     };
     if target.json {
-        let answer = if serves {
-            serde_json::json!({ "serving": true })
+        let answer = if says == "serving" {
+            serde_json::json!({ "serving": true, "healthy": true })
         } else {
-            serde_json::json!({ "serving": false, "reason": says })
+            serde_json::json!({ "serving": false, "healthy": is_well, "reason": says })
         };
         crate::say!("{answer}");
     } else {
         crate::say!("{says}");
     }
-    Ok(if serves { ExitCode::Done } else { ExitCode::NotServing })
+    Ok(if is_well { ExitCode::Done } else { ExitCode::NotServing })
 }
 
 fn list(what: &str, items: &[String]) {
@@ -166,11 +169,6 @@ fn list(what: &str, items: &[String]) {
 /// The exit code with this number.
 fn code(number: u8) -> ExitCode {
     ExitCode::ALL.into_iter().find(|code| code.number() == number).unwrap_or(ExitCode::Internal)
-}
-
-/// Asks the one that is meant.
-async fn ask_status(target: &Target) -> Result<(api::Status, Vec<u8>), Failure> {
-    client::status(find::find(target).await?.stream).await
 }
 
 fn print_manual() -> Result<ExitCode, Failure> {

@@ -25,7 +25,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tracing::{debug, info, warn};
 
-use crate::admin::is_trusted;
+use crate::admin::api::{Ended, Holding};
+use crate::admin::clients::Clients;
+use crate::admin::place::{self, Place};
+use crate::admin::{self, is_trusted};
 use crate::shell::custody::Held;
 use crate::shell::state::Snapshot;
 use crate::shell::{raise_open_files, thread};
@@ -35,12 +38,19 @@ use crate::takeover::wire::{Door, Wire, WireError};
 use crate::takeover::{self, PROMPT, knock};
 use crate::{due, log, output};
 
+mod asked;
+mod starts;
 mod store;
 
+use asked::Ask;
+use starts::Starts;
 use store::{Balancer, Store};
 
 /// How long the last lines of the log may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How many requests over the admin socket may wait for the loop.
+const ASKS: usize = 16;
 
 /// Where the holder of an instance is.
 pub fn door(name: &str, settings: &Settings) -> Door {
@@ -84,6 +94,9 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
     };
     let mut term = signal(SignalKind::terminate()).map_err(|error| internal("signals", &error))?;
     let mut int = signal(SignalKind::interrupt()).map_err(|error| internal("signals", &error))?;
+    let mut usr1 = signal(SignalKind::user_defined1()).map_err(|error| internal("signals", &error))?;
+    let mut hup = signal(SignalKind::hangup()).map_err(|error| internal("signals", &error))?;
+    let mut usr2 = signal(SignalKind::user_defined2()).map_err(|error| internal("signals", &error))?;
     let door = door(name.as_str(), settings);
     let socket = door.listen().map_err(|error| {
         let message = format!("listening as the holder of `{name}` at {door}: {error}");
@@ -99,8 +112,12 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
     );
     let (sender, mut news) = mpsc::unbounded_channel();
     let mut store = Store::new(settings.hold_after_stop, settings.hold_after_loss);
-    let mut lookout = Lookout::default();
+    let (mut lookout, mut starts) = (Lookout::default(), Starts::default());
     let begun = Instant::now();
+    let clients = Clients::default();
+    let (asks, mut asked) = mpsc::channel(ASKS);
+    let place = be_asked(settings, name, asks, &clients);
+    let mut to_be_told = None;
     loop {
         if lookout.look(begun.elapsed())
             && let Some(Balancer(number)) = look_for_a_balancer(settings, name, &sender)
@@ -112,9 +129,23 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
             biased;
             _ = term.recv() => break,
             _ = int.recv() => break,
+            _ = usr1.recv() => break,
+            _ = hup.recv() => info!("SIGHUP: a holder has nothing to reload"),
+            _ = usr2.recv() => info!("SIGUSR2: a holder has nothing to reload"),
+            Some(ask) = asked.recv() => match ask {
+                Ask::Status(sender) => {
+                    let _ = sender.send(holding(name, &store, &starts, begun.elapsed()));
+                }
+                Ask::Stop(sender) => {
+                    info!("stop asked for by `clearway drain`");
+                    to_be_told = Some(sender);
+                    break;
+                }
+            },
             Some(news) = news.recv() => {
                 note(&news, &mut lookout, begun.elapsed());
-                hear(news, &mut store, begun.elapsed());
+                starts.hear(&news, store.sockets().len());
+                hear(news, &mut store, &starts, begun.elapsed());
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => admit(&stream, &sender),
@@ -133,7 +164,49 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
         }
     }
     info!("stopped: {} listening sockets are no longer held", store.sockets().len());
+    drop((asked, store, place));
+    if let Some(sender) = to_be_told {
+        let _ = sender.send(Ended { code: ExitCode::Done.number() });
+    }
+    clients.let_go().await;
     Ok(ExitCode::Done)
+}
+
+/// Makes the admin socket. Without one it holds all the same.
+fn be_asked(
+    settings: &Settings,
+    name: &InstanceName,
+    asks: mpsc::Sender<Ask>,
+    clients: &Clients,
+) -> Option<Place> {
+    let made = Place::aside(&place::holder(name), &settings.run_directory).and_then(|(place, listener)| {
+        listener.set_nonblocking(true)?;
+        Ok((place, UnixListener::from_std(listener)?))
+    });
+    match made {
+        Ok((place, listener)) => {
+            tokio::spawn(admin::serve(listener, None, asked::router(asks), clients.clone()));
+            Some(place)
+        }
+        Err(error) => {
+            warn!("the holder cannot be asked how it is: its admin socket: {error}");
+            None
+        }
+    }
+}
+
+/// How the holder is.
+fn holding(name: &InstanceName, store: &Store, starts: &Starts, now: Duration) -> Holding {
+    Holding {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        instance: name.to_string(),
+        state: "holding".to_owned(),
+        balancer_serves: store.has_owner(),
+        failed_starts: starts.failed(),
+        sockets: store.sockets().iter().map(|held| held.identity.to_string()).collect(),
+        seconds_left: store.until().map(|until| until.saturating_sub(now).as_secs()),
+    }
 }
 
 /// Whom the holder talks to.
@@ -146,13 +219,15 @@ fn note(news: &News, lookout: &mut Lookout, now: Duration) {
     }
 }
 
-fn hear(news: News, store: &mut Store, now: Duration) {
+fn hear(news: News, store: &mut Store, starts: &Starts, now: Duration) {
     match news {
         News::Hello(_, wire) => {
             let sockets = Arc::clone(store.sockets());
             let state = store.state(now).and_then(|(servers, age)| {
                 Some(Snapshot { servers, taken: Instant::now().checked_sub(age)? })
             });
+            // One that fails again and again has its line when it does.
+            let say = starts.failed() == 0;
             thread::spawn("giving the listening sockets to a balancer", move || {
                 let welcome = Message::Welcome {
                     protocol: PROTOCOL,
@@ -165,7 +240,11 @@ fn hear(news: News, store: &mut Store, now: Duration) {
                 let sent = told.and_then(|()| wire.send(&welcome, &[], PROMPT));
                 match sent.and_then(|()| wire.send_sockets(&sockets, PROMPT)) {
                     Ok(()) if sockets.is_empty() => {}
-                    Ok(()) => info!("a balancer has begun with the {} listening sockets", sockets.len()),
+                    Ok(()) if say => info!(
+                        "the {} listening sockets are given to a balancer that starts, and still held",
+                        sockets.len()
+                    ),
+                    Ok(()) => debug!("the {} listening sockets are given to a balancer", sockets.len()),
                     Err(error) => warn!("giving the listening sockets to a balancer: {error}"),
                 }
             });

@@ -10,18 +10,20 @@ use std::time::{Duration, Instant};
 
 use clearway_core::arrival::{Arrival, Heard};
 use clearway_core::exit::ExitCode;
+use clearway_core::names::Generation;
 use clearway_core::settings::{LogFormat, Settings};
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Asker, Event, Failure, Limits, Supervisor};
+use clearway_core::supervisor::{Asker, Event, Failure, LifePhase, Limits, Supervisor};
 use clearway_haproxy::command_line::{Invocation, Purpose};
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::plumbing::Closing;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::admin::place::{self, Place};
-use crate::admin::{Wish, api};
+use crate::admin::{Health, Wish, api};
 use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
 use crate::systemd::{Stored, Systemd};
 use crate::takeover::wire::{Door, Wire};
@@ -121,6 +123,7 @@ async fn supervise(
         core: Supervisor::new(limits),
         shell: Shell::new(settings, invocation, descriptors, place, inner_sender, succession, systemd),
         begun: Instant::now(),
+        to_be_told: Vec::new(),
     };
     if let Some(inheritance) = inheritance {
         clearway.shell.inherit(inheritance)?;
@@ -148,9 +151,13 @@ async fn supervise(
             () = due::at(deadline) => clearway.take(Event::TimePassed),
         };
     }
+    let code = exit.unwrap_or(ExitCode::Internal);
+    // Nothing is answered any more but what was asked.
+    drop(wishes);
+    clearway.tell_the_end(code);
     clearway.shell.succession.finish().await;
     clearway.shell.hear_programs_out().await;
-    Ok(exit.unwrap_or(ExitCode::Internal))
+    Ok(code)
 }
 
 /// Takes the name, or the sockets of whoever has it: whoever dies meanwhile leaves it to us. How often that is tried, the
@@ -225,6 +232,8 @@ struct Clearway {
     core: Supervisor,
     shell: Shell,
     begun: Instant,
+    /// Who wants to hear of the end.
+    to_be_told: Vec<oneshot::Sender<api::Ended>>,
 }
 
 impl Clearway {
@@ -268,6 +277,63 @@ impl Clearway {
         self.take(Event::ReloadAsked(Asker::Watch))
     }
 
+    /// Lists the sessions of one generation, or of all.
+    fn list_sessions(&self, only: Option<u32>, sender: oneshot::Sender<Result<api::Sessions, api::EndOf>>) {
+        let mut generations = self.core.status(self.now()).generations;
+        if let Some(number) = only {
+            generations.retain(|one| one.generation.number() == number);
+            if generations.is_empty() {
+                let _ = sender.send(Err(self.not_there(number)));
+                return;
+            }
+        }
+        self.shell.answer_sessions(&generations, sender);
+    }
+
+    /// The generation with this number, if it may be ended by hand.
+    fn may_end(&self, number: u32) -> Result<Generation, api::EndOf> {
+        let generations = self.core.status(self.now()).generations;
+        let found = generations.iter().find(|one| one.generation.number() == number);
+        let refused = |message: String, hint: &str| api::EndOf::Refused { message, hint: hint.to_owned() };
+        match found.map(|one| (one.generation, one.state)) {
+            Some((generation, LifePhase::Draining)) => Ok(generation),
+            None => Err(self.not_there(number)),
+            Some((_, LifePhase::Serving)) => Err(refused(
+                format!("generation {number} serves: only a generation that drains is ended by hand"),
+                "`clearway reload` starts another one in its place, `clearway drain` stops all",
+            )),
+            Some((_, state)) => Err(refused(
+                format!("generation {number} is {state}: only a generation that drains is ended by hand"),
+                "`clearway status` says what becomes of it",
+            )),
+        }
+    }
+
+    fn not_there(&self, number: u32) -> api::EndOf {
+        let generations = self.core.status(self.now()).generations;
+        let there: Vec<String> = generations.iter().map(|one| one.generation.to_string()).collect();
+        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+        api::EndOf::Refused {
+            message: format!("there is no generation {number}"),
+            hint: format!("there are: {there}"),
+        }
+    }
+
+    fn health(&mut self) -> Health {
+        if self.core.drains_as_planned() {
+            return Health::Superseded;
+        }
+        self.shell.health(self.core.is_ready() && self.shell.canary.is_ready())
+    }
+
+    /// The last answers: who waits for a reload that never comes hears that nothing does.
+    fn tell_the_end(&mut self, code: ExitCode) {
+        self.shell.answer_nothing_more();
+        for sender in self.to_be_told.drain(..) {
+            let _ = sender.send(api::Ended { code: code.number() });
+        }
+    }
+
     fn take_wish(&mut self, wish: Wish) -> Option<ExitCode> {
         match wish {
             Wish::Status(sender) => {
@@ -276,14 +342,32 @@ impl Clearway {
                 None
             }
             Wish::Health(sender) => {
-                let serves = self.core.is_ready() && self.shell.canary.is_ready();
-                let _ = sender.send(self.shell.health(serves));
+                let _ = sender.send(self.health());
+                None
+            }
+            Wish::Ended(sender) => {
+                self.to_be_told.retain(|one| !one.is_closed());
+                self.to_be_told.push(sender);
                 None
             }
             Wish::Reload(sender) => {
                 let request = self.shell.await_answer(sender);
                 self.take(Event::ReloadAsked(Asker::Admin(request)))
             }
+            Wish::Sessions(only, sender) => {
+                self.list_sessions(only, sender);
+                None
+            }
+            Wish::End(number, sender) => match self.may_end(number) {
+                Ok(generation) => {
+                    self.shell.await_end(generation, sender);
+                    self.take(Event::EndAsked(generation))
+                }
+                Err(refused) => {
+                    let _ = sender.send(refused);
+                    None
+                }
+            },
             Wish::Drain { release } => {
                 self.shell.succession.release_at_once |= release;
                 self.take(Event::StopAsked(Asker::Drain))

@@ -61,6 +61,7 @@ pub mod reaper;
 pub mod redirection;
 mod said;
 mod servers;
+mod sessions;
 mod sidecars;
 pub mod stand_in;
 pub mod state;
@@ -89,6 +90,7 @@ use reading::{Chosen, Known};
 use redirection::{Redirection, Turned};
 use said::{Said, Subject};
 use servers::Servers;
+use sessions::Ending;
 use sidecars::{Declared, Sidecars};
 use stand_in::StandIn;
 use state::{Snapshot, State};
@@ -208,6 +210,8 @@ pub struct Shell {
     plumbing: Option<Plumbing>,
     waiting: HashMap<RequestId, oneshot::Sender<Answered>>,
     requests: u64,
+    /// Who waits until a generation is gone.
+    ending: Vec<Ending>,
     said: Said,
     /// The limit of open files that Clearway was given, for its children.
     open_files: Rlimit,
@@ -288,6 +292,7 @@ impl Shell {
             plumbing: None,
             waiting: HashMap::new(),
             requests: 0,
+            ending: Vec::new(),
             said: Said::default(),
             network: Network::new(),
             open_files: child::raise_open_files(),
@@ -561,6 +566,7 @@ impl Shell {
                 Event::TimePassed
             }
             Inner::Cut { generation, sessions } => {
+                self.note_what_is_cut(generation, sessions);
                 self.cut(generation, sessions);
                 Event::TimePassed
             }
@@ -684,6 +690,7 @@ impl Shell {
     }
 
     fn leave(&mut self, code: ExitCode) -> ExitCode {
+        self.succession.leave_aside();
         self.place.leave();
         self.stand_in.end();
         if let Err(error) = self.redirection.remove() {

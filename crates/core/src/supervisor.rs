@@ -236,6 +236,7 @@ impl Supervisor {
             Event::Begin => self.begin_attempt(Source::Disk, Vec::new(), now, &mut todo),
             Event::ReloadAsked(by) => self.reload_asked(by, now, &mut todo),
             Event::StopAsked(by) => self.stop_asked(by, now, &mut todo),
+            Event::EndAsked(generation) => self.end_asked(generation, now, &mut todo),
             Event::Prepared { generation, plumbing, most_reloads } => {
                 self.prepared(generation, plumbing, most_reloads, now, &mut todo);
             }

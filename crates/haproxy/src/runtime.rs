@@ -24,10 +24,12 @@ use crate::deadline::Deadline;
 
 mod info;
 mod processes;
+mod sessions;
 pub mod state;
 
 pub use info::Info;
 pub use processes::{Process, ProcessKind, Processes};
+pub use sessions::Session;
 
 /// The longest answer that is read: 16 MiB, some hundred thousand lines of `show stat`.
 pub const LONGEST_ANSWER: usize = 16 << 20;
@@ -123,6 +125,11 @@ impl Command {
         Self("show env".to_owned())
     }
 
+    /// `show sess`, read with [`Answer::sessions`].
+    pub fn show_sessions() -> Self {
+        Self("show sess".to_owned())
+    }
+
     /// `show servers state`, read with [`Answer::servers_state`].
     pub fn show_servers_state() -> Self {
         Self("show servers state".to_owned())
@@ -189,6 +196,11 @@ impl Answer {
     /// Reads the answer to `show info`.
     pub fn info(&self) -> Result<Info, RuntimeError> {
         Info::parse(&self.text).ok_or_else(|| self.refusal())
+    }
+
+    /// Reads the answer to `show sess`, but for the sessions of the runtime API itself.
+    pub fn sessions(&self) -> Vec<Session> {
+        sessions::parse(&self.text)
     }
 
     /// Reads the answer to `show proc`.

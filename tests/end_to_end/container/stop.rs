@@ -8,7 +8,7 @@ use clearway_lab::load::Expect;
 use clearway_lab::session::{Session, State};
 
 use super::bridge::Bridge;
-use super::rig::{ANOTHER_USER, Rig};
+use super::rig::{ANOTHER_USER, Rig, assert_said};
 use crate::stage::{SOON, assert_nobody_lost};
 
 crate::tests![
@@ -16,6 +16,7 @@ crate::tests![
     with_ten_seconds_what_the_drain_timeout_says_is_cut_and_counted,
     with_too_little_time_the_log_has_said_how_much_was_wanted,
     of_one_that_was_superseded_costs_its_own_sessions_at_most,
+    by_a_command_in_the_container_is_answered,
 ];
 
 /// Longer than the default of `docker stop`.
@@ -113,4 +114,25 @@ fn of_one_that_was_superseded_costs_its_own_sessions_at_most() -> Result<()> {
     println!("{}", report.total);
     assert_nobody_lost(&report)?;
     rig.stop_and_assert_clean(&mut serving)
+}
+
+/// The end of the container's first process kills what `docker exec` has started.
+fn by_a_command_in_the_container_is_answered() -> Result<()> {
+    let bridge = Bridge::new("stopexec")?;
+    bridge.write("", "")?;
+    let lines = [
+        &["clearway", "drain"] as &[&str],
+        &["clearway", "stop", "--release"],
+        &["clearway", "stop", "--json"],
+    ];
+    for words in lines {
+        for more in [&[] as &[&str], &["--init"]] {
+            let mut container = bridge.start(more)?;
+            let said = assert_said(&container.exec(words)?, 0)?;
+            ensure!(said.contains("ended"), "{words:?} said `{said}`");
+            let code = container.wait_exit(SOON)?;
+            ensure!(code == 0, "exit code {code}: {}", container.log_for_people());
+        }
+    }
+    Ok(())
 }

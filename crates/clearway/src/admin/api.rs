@@ -17,6 +17,12 @@ use super::Answered;
 use crate::clock;
 use crate::obstacles::Obstacle;
 
+mod holding;
+mod sessions;
+
+pub use holding::Holding;
+pub use sessions::{EndOf, Session, Sessions, SessionsOf};
+
 /// Answer to `GET /status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -80,6 +86,9 @@ pub struct Status {
     /// How it was started; unset where that cannot be said in UTF-8.
     #[serde(default)]
     pub started: Option<Started>,
+    /// Whether a holder keeps the listening sockets open when this one ends; unset where there can be none.
+    #[serde(default)]
+    pub holder: Option<bool>,
     /// Why the sessions and the configuration on disk are missing: there was no thread to ask for them.
     #[serde(default)]
     pub incomplete: Option<String>,
@@ -111,6 +120,13 @@ impl Started {
             settings: given.collect(),
         })
     }
+}
+
+/// Answer to `POST /drain?until=ended`: how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// What Clearway exits with.
+    pub code: u8,
 }
 
 /// What the canary is asking.
@@ -181,6 +197,9 @@ pub struct GenerationStatus {
     pub seconds: Option<u64>,
     /// Sessions it has; unset if it did not say.
     pub sessions: Option<u64>,
+    /// How many bytes its processes have resident; unset if that could not be read.
+    #[serde(default)]
+    pub memory: Option<u64>,
 }
 
 /// The program of a `program` section.
@@ -334,6 +353,7 @@ impl Status {
             worker: one.worker,
             seconds: one.seconds,
             sessions: None,
+            memory: None,
         });
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -380,6 +400,7 @@ impl Status {
             configuration: None,
             strangers: Vec::new(),
             run_directory: None,
+            holder: None,
             started: None,
             incomplete: None,
         }

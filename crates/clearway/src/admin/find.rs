@@ -9,6 +9,9 @@
 //! --pid N                  the process with this number, wherever its socket and its network are
 //! ```
 //!
+//! A Clearway that was superseded has a socket beside the name, and so has a holder ([`place`](super::place)). The first is
+//! meant in its own container, or where nothing else is; a holder is where no balancer is, by what it can answer.
+//!
 //! What is named is asked, and nothing else. If several are left, those of our network namespace and then those of our
 //! mount namespace go first: with host networking the abstract names of other containers can be seen, and (with
 //! `--pid=host`) their processes. Those whose process is not in our PID namespace are passed over. What is not told
@@ -18,12 +21,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use clearway_core::exit::ExitCode;
+use clearway_core::names::InstanceName;
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::Failure;
 
 use super::client;
 use super::is_trusted;
-use super::place::{ABSTRACT_PREFIX, connect_abstract, is_our_name, is_ours, peer};
+use super::place::{ABSTRACT_PREFIX, Kind, connect_abstract, is_our_name, is_ours, kind, peer};
 use crate::cli::Target;
 
 /// One that is meant whatever the settings say.
@@ -44,6 +48,8 @@ pub struct Found {
     pub name: String,
     /// Its process, if it is in our PID namespace.
     pub pid: Option<i32>,
+    /// What it is, as its name says.
+    pub kind: Kind,
     /// Whether it was found under its abstract name, which all containers of a network namespace share.
     is_abstract: bool,
     /// Whether its process was named, so that it is no other one's by mistake.
@@ -68,6 +74,8 @@ pub struct Seen {
     pub meant: Vec<Found>,
     /// Those of another network namespace, which are not asked.
     pub elsewhere: Vec<Found>,
+    /// Holders, which are no Clearways that serve.
+    pub holders: Vec<Found>,
 }
 
 impl Found {
@@ -82,6 +90,16 @@ impl Found {
             (Some(its), Some(ours)) => its == ours,
             _ => true,
         }
+    }
+
+    /// Whether a holder is what a stop means: it was named, or this container is its own.
+    pub fn is_meant_to_stop(&self) -> bool {
+        self.kind != Kind::Holder || self.is_named || self.pid == Some(1)
+    }
+
+    /// Whether its name is this instance's with something behind it.
+    fn is_beside(&self, instance: &InstanceName) -> bool {
+        stem(&self.name).strip_prefix(instance.as_str()).is_some_and(|rest| rest.starts_with('_'))
     }
 
     /// An abstract name is seen in its own network namespace only. Of a process that cannot be looked at (it has more
@@ -111,12 +129,29 @@ impl Found {
     }
 }
 
-/// The one that is meant.
+/// The one that is meant; no holder.
 pub async fn find(target: &Target) -> Result<Found, Failure> {
-    let Seen { mut meant, elsewhere } = seen(target).await;
+    let seen = seen(target).await;
+    match seen.holders.first().filter(|_| seen.meant.is_empty()) {
+        None => one_of(target, seen.meant, &seen.elsewhere),
+        Some(holder) => {
+            let message = format!("{} is a holder, which has no HAProxy; no balancer runs here", holder.name);
+            Err(Failure::new(ExitCode::NoInstance, message)
+                .hint("a holder answers `clearway status`, `clearway health` and `clearway stop`"))
+        }
+    }
+}
+
+/// The same; where no balancer is, the holder.
+pub async fn find_any(target: &Target) -> Result<Found, Failure> {
+    let Seen { meant, elsewhere, holders } = seen(target).await;
+    one_of(target, if meant.is_empty() { holders } else { meant }, &elsewhere)
+}
+
+fn one_of(target: &Target, mut meant: Vec<Found>, elsewhere: &[Found]) -> Result<Found, Failure> {
     match (meant.pop(), meant.is_empty()) {
         (Some(one), true) => Ok(one),
-        (None, _) => Err(none(target, &elsewhere)),
+        (None, _) => Err(none(target, elsewhere)),
         (Some(last), false) => {
             meant.push(last);
             Err(several(&meant))
@@ -142,16 +177,15 @@ fn several(found: &[Found]) -> Failure {
 /// What the command line names, or what is in this network namespace.
 pub async fn seen(target: &Target) -> Seen {
     let settings = &target.settings;
-    let only = |found: Option<Found>| Seen { meant: found.into_iter().collect(), elsewhere: Vec::new() };
+    let only = |found: Option<Found>| Seen::of(found.into_iter().collect(), Vec::new());
     match &target.named {
-        Some(Named::Socket(name)) => return only(at(name)),
+        Some(Named::Socket(name)) => return only(at(name).map(|found| Found { is_named: true, ..found })),
         Some(Named::Pid(pid)) => return only(of_process(*pid, &settings.run_directory)),
         None => {}
     }
     let directory = &*settings.run_directory;
     if let Some(name) = &settings.instance {
-        let places = [at_path(&directory.join(format!("{name}.sock"))), at_abstract(name.as_str())];
-        return Seen { meant: places.into_iter().flatten().take(1).collect(), elsewhere: Vec::new() };
+        return only(of_instance(name, directory));
     }
     let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let is_named = directory != Settings::default().run_directory;
@@ -167,7 +201,34 @@ pub async fn seen(target: &Target) -> Seen {
     // What was named is meant wherever it is.
     let (near, far) = if near.is_empty() && is_named { (far, near) } else { (near, far) };
     let near = prefer(near, |one| one.network(&table) == Network::This);
-    Seen { meant: prefer(near, Found::has_our_files), elsewhere: far }
+    Seen::of(prefer(near, Found::has_our_files), far)
+}
+
+impl Seen {
+    /// One that was superseded is meant only where no other one is.
+    fn of(found: Vec<Found>, elsewhere: Vec<Found>) -> Self {
+        let (holders, meant) = found.into_iter().partition(|one: &Found| one.kind == Kind::Holder);
+        Self { meant: prefer(meant, |one| one.kind == Kind::Balancer), elsewhere, holders }
+    }
+}
+
+/// The Clearway of an instance. Where its name belongs to one of another container: one of ours that was superseded, or
+/// a holder of ours.
+fn of_instance(name: &InstanceName, directory: &Path) -> Option<Found> {
+    if let Some(file) = at_path(&directory.join(format!("{name}.sock"))) {
+        return Some(file);
+    }
+    let named = at_abstract(name.as_str());
+    if named.as_ref().is_some_and(Found::is_here) {
+        return named;
+    }
+    let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let found = in_directory(directory).into_iter().chain(abstract_ones(&table, &[]));
+    let beside = found
+        .filter(|one| one.is_beside(name) && one.is_here() && one.network(&table) != Network::Other)
+        .collect();
+    let superseded_first = prefer(beside, |one: &Found| one.kind == Kind::Superseded);
+    superseded_first.into_iter().next().or(named)
 }
 
 /// The Clearway with this process number: in the directory, or where else this network namespace has sockets like ours.
@@ -243,11 +304,18 @@ fn at_abstract(name: &str) -> Option<Found> {
 fn found(stream: UnixStream, name: String, is_abstract: bool) -> Option<Found> {
     let peer = peer(&stream)?;
     if is_trusted(peer.uid) {
-        Some(Found { stream, name, pid: peer.pid, is_abstract, is_named: false })
+        let kind = kind(stem(&name)).unwrap_or(Kind::Balancer);
+        Some(Found { stream, kind, name, pid: peer.pid, is_abstract, is_named: false })
     } else {
         crate::complain!("clearway: {name} belongs to a process of uid {}, which is not asked", peer.uid);
         None
     }
+}
+
+/// The name proper in `@clearway/NAME` or `/some/where/NAME.sock`.
+fn stem(name: &str) -> &str {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    last.strip_suffix(".sock").unwrap_or(last)
 }
 
 /// The paths and names in /proc/net/unix.

@@ -9,6 +9,11 @@
 //! An abstract name dies with its process. A socket file does not, after `SIGKILL`: whoever comes next
 //! finds that nobody listens on it and removes it. The underscore keeps the two kinds apart: no
 //! instance name has one.
+//!
+//! ```text
+//! of a name, beside it      /run/clearway/web_5a6b7c8d.sock   or @clearway/web_5a6b7c8d: was superseded, has sessions left
+//!                           /run/clearway/web_hold.sock       or @clearway/web_hold: holds the listening sockets
+//! ```
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -76,6 +81,17 @@ impl Place {
             tracing::debug!("no admin socket below {} yet: {error}", directory.display());
         }
         place
+    }
+
+    /// A socket beside the name, which another one has: see [`superseded`] and [`holder`].
+    pub fn aside(stem: &str, directory: &Path) -> io::Result<(Self, UnixListener)> {
+        let mut place = Self::nowhere(None);
+        if place.make_file(stem, directory).is_ok()
+            && let Some(file) = place.file.take()
+        {
+            return Ok((place, file));
+        }
+        Ok((place, listen_abstract(stem)?))
     }
 
     fn nowhere(instance: Option<&InstanceName>) -> Self {
@@ -208,10 +224,45 @@ pub fn is_ours(path: &Path) -> bool {
     stem.is_some_and(is_our_name)
 }
 
-/// Whether a name is an instance's or a private one's.
+/// What has a name of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The Clearway of an instance, or a private one.
+    Balancer,
+    /// A Clearway that another one of its name has taken over from.
+    Superseded,
+    /// The holder of an instance.
+    Holder,
+}
+
+/// What follows an instance's name and `_` in that of its holder.
+const HOLDER: &str = "hold";
+
+/// A name for one that was superseded; there may be several.
+pub fn superseded(instance: &InstanceName) -> String {
+    format!("{instance}_{:08x}", nonce())
+}
+
+/// The name of an instance's holder.
+pub fn holder(instance: &InstanceName) -> String {
+    format!("{instance}_{HOLDER}")
+}
+
+/// What a name says of its owner; none if it is not one of ours.
+pub fn kind(name: &str) -> Option<Kind> {
+    let digits = |text: &str| text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match name.split_once('_') {
+        None => name.parse::<InstanceName>().is_ok().then_some(Kind::Balancer),
+        Some(("", rest)) => digits(rest).then_some(Kind::Balancer),
+        Some((instance, _)) if instance.parse::<InstanceName>().is_err() => None,
+        Some((_, HOLDER)) => Some(Kind::Holder),
+        Some((_, rest)) => digits(rest).then_some(Kind::Superseded),
+    }
+}
+
+/// Whether a name is one of ours.
 pub fn is_our_name(name: &str) -> bool {
-    let private = |digits: &str| digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    name.parse::<InstanceName>().is_ok() || name.strip_prefix('_').is_some_and(private)
+    kind(name).is_some()
 }
 
 fn taken(name: &str, path: Option<&Path>) -> Failure {

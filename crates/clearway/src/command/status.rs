@@ -7,15 +7,23 @@ use clearway_core::strategy::{Strategy, by_means};
 use clearway_core::supervisor::{Cause, Failure};
 use clearway_kernel::canary::Verdict;
 use clearway_kernel::plumbing::Description;
+use hyper::{Method, StatusCode};
 
-use crate::admin::api::{Crash, LastAttempt, SeenByCanary, Status};
+use crate::admin::api::{Crash, Holding, LastAttempt, SeenByCanary, Status};
+use crate::admin::client::{self, Wait};
+use crate::admin::find::{self, Found};
+use crate::admin::place::Kind;
 use crate::cli::{Depth, Target};
 
 mod findings;
 
 /// Asks the running Clearway and prints what it says, or only whether anything is wrong.
 pub async fn status(target: Target, depth: Depth) -> Result<ExitCode, Failure> {
-    let (status, body) = super::ask_status(&target).await?;
+    let found = find::find_any(&target).await?;
+    if found.kind == Kind::Holder {
+        return holder(found, &target).await;
+    }
+    let (status, body) = client::status(found.stream).await?;
     if depth == Depth::Check {
         return Ok(findings::say(&status, target.json));
     }
@@ -23,6 +31,21 @@ pub async fn status(target: Target, depth: Depth) -> Result<ExitCode, Failure> {
         crate::say!("{}", String::from_utf8_lossy(&body));
     } else {
         crate::say!("{}", in_words(&status).trim_end());
+    }
+    Ok(ExitCode::Done)
+}
+
+/// How a holder is, which is all right as long as it answers.
+async fn holder(found: Found, target: &Target) -> Result<ExitCode, Failure> {
+    let (status, body) = client::request(found.stream, Method::GET, "/status", Wait::Briefly).await?;
+    if status != StatusCode::OK {
+        return Err(client::refused("/status", status, &body));
+    }
+    let holding: Holding = client::understand(&body)?;
+    if target.json {
+        crate::say!("{}", String::from_utf8_lossy(&body));
+    } else {
+        crate::say!("{}", holding.to_string().trim_end());
     }
     Ok(ExitCode::Done)
 }
@@ -45,6 +68,9 @@ fn in_words(status: &Status) -> String {
         }
         if let Some(sessions) = one.sessions {
             let _ = write!(text, ", {sessions} session(s)");
+        }
+        if let Some(memory) = one.memory {
+            let _ = write!(text, ", {} MiB", memory >> 20);
         }
         let _ = write!(text, ", master {}", one.master);
         let _ = match one.worker {
@@ -99,6 +125,11 @@ fn in_words(status: &Status) -> String {
         let _ = writeln!(text, "redirected: {way}");
     }
     let _ = writeln!(text, "in custody: {}", listed(&status.custody));
+    match status.holder {
+        Some(true) => text += "holder: there, it keeps the listening sockets open when this Clearway ends\n",
+        Some(false) => text += "holder: none\n",
+        None => {}
+    }
     if let Some(plumbing) = &status.plumbing {
         let Description { table, mark, route_table, intercepts, fail, .. } = plumbing;
         let _ = writeln!(text, "plumbing: table inet {table}, mark {mark}, route table {route_table}");

@@ -74,6 +74,11 @@ impl Store {
         Some((Arc::clone(self.state.as_ref()?), now.saturating_sub(since)))
     }
 
+    /// Whether a balancer serves from these.
+    pub fn has_owner(&self) -> bool {
+        self.owner.is_some()
+    }
+
     /// When the hold ends by itself.
     pub fn until(&self) -> Option<Duration> {
         self.until

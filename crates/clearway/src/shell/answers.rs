@@ -27,6 +27,12 @@ impl Shell {
         request
     }
 
+    /// Clearway ends: whoever still waits for an answer is told that there is none.
+    pub fn answer_nothing_more(&mut self) {
+        self.waiting.clear();
+        self.ending.clear();
+    }
+
     /// Adds what only the shell knows to the status, and sends it. How many sessions there are is asked on a
     /// thread of its own: a HAProxy that hangs must not stop the loop.
     pub fn answer_status(&self, mut status: api::Status, sender: oneshot::Sender<Box<api::Status>>) {
@@ -41,11 +47,19 @@ impl Shell {
         status.plumbing = self.plumbing.as_ref().map(Plumbing::describe);
         status.run_directory = Some(self.settings.run_directory.display().to_string());
         status.started = api::Started::of(&self.settings, &self.invocation);
-        let questions: Vec<(u32, Sessions)> = self
+        status.holder = self.succession.has_holder();
+        let questions: Vec<(u32, Vec<u32>, Option<Sessions>)> = self
             .running
             .iter()
-            .filter_map(|(generation, running)| Some((generation.number(), running.sessions()?)))
+            .map(|(generation, running)| {
+                (generation.number(), running.processes().collect(), running.sessions())
+            })
             .collect();
+        for one in &mut status.generations {
+            let running = self.running.iter().find(|(generation, _)| generation.number() == one.generation);
+            let worker = running.and_then(|(_, running)| running.worker.as_ref()).map(|worker| worker.pid);
+            one.worker = one.worker.or(worker);
+        }
         let (imprint, named, invocation) =
             (self.imprint.clone(), self.named.clone(), self.invocation.clone());
         let comparing = self.comparing.clone();
@@ -61,9 +75,10 @@ impl Shell {
                 drift.map(|drift| api::OnDisk { same: drift.is_none(), words: drift.to_string() });
             status.strangers = ours.strangers();
             let deadline = Instant::now() + launch::QUESTIONS;
-            for (generation, sessions) in questions {
+            for (generation, processes, sessions) in questions {
                 if let Some(one) = status.generations.iter_mut().find(|one| one.generation == generation) {
-                    one.sessions = sessions.ask(deadline);
+                    one.memory = processes.into_iter().map(clearway_kernel::memory::resident).sum();
+                    one.sessions = sessions.and_then(|sessions| sessions.ask(deadline));
                 }
             }
             let _ = sender.send(Box::new(status));

@@ -42,6 +42,7 @@ impl Shell {
             };
             let Some(mut running) = self.running.remove(&generation) else { continue };
             running.settle();
+            self.tell_who_waits_for_the_end_of(generation);
             self.serves_no_more(generation);
             if self.committed != Some(generation) {
                 self.cancel_switch(generation);

@@ -21,6 +21,7 @@ use crate::takeover::{PROMPT, state};
 /// A holder that is there.
 #[derive(Debug)]
 pub struct Keeper {
+    wire: Arc<Wire>,
     words: Sender<Word>,
     /// Ends when all is said.
     said: oneshot::Receiver<()>,
@@ -42,11 +43,17 @@ impl Keeper {
     pub fn of(wire: Arc<Wire>) -> Option<Self> {
         let (words, heard) = channel();
         let (all, said) = oneshot::channel();
+        let its = Arc::clone(&wire);
         let begun = thread::spawn("talking to the holder", move || {
             say_all(&wire, &heard);
             drop(all);
         });
-        begun.then_some(Self { words, said })
+        begun.then_some(Self { wire: its, words, said })
+    }
+
+    /// Whether the holder is still there.
+    pub fn is_there(&self) -> bool {
+        self.wire.is_open()
     }
 
     /// These are all the listening sockets from now on.

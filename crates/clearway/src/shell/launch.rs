@@ -424,6 +424,12 @@ impl Sessions {
         self.tell(&Command::show_servers_state(), limit)
     }
 
+    /// Asks which sessions it has. Blocks, until `deadline` at most.
+    pub fn list(&self, deadline: Instant) -> Option<Vec<clearway_haproxy::runtime::Session>> {
+        let limit = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        self.tell(&Command::show_sessions(), limit).map(|answer| answer.sessions())
+    }
+
     fn tell(&self, command: &Command, limit: Duration) -> Option<Answer> {
         let connection = sockpair::dial(&self.master_cli).ok()?;
         let answer = command.at_worker(self.worker).ask(&connection, Channel::Master, limit);

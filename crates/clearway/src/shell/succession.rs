@@ -10,12 +10,14 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::arrival::{DOOR, NAME_OF_THE_DEAD};
 use clearway_core::exit::ExitCode;
 use clearway_core::fence::Fence;
+use clearway_core::names::InstanceName;
 use clearway_core::patience::{Again, Persistence};
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::{Declined, Event, Failure, Peer};
@@ -29,6 +31,8 @@ use super::custody::{Custody, Held};
 use super::keeper::Keeper;
 use super::state::{Question, Snapshot};
 use super::{Inner, thread};
+use crate::admin::clients::Clients;
+use crate::admin::place::{self, Place};
 use crate::admin::{self, Wishes};
 use crate::log;
 use crate::takeover::message::{Former, Message, PROTOCOL};
@@ -44,10 +48,16 @@ pub struct Succession {
     begun: Instant,
     inner: UnboundedSender<Inner>,
     wishes: Wishes,
+    /// Who asks something over an admin socket.
+    clients: Clients,
     /// Where the next one knocks; unset for a private instance.
     door: Option<Door>,
     /// Duplicates of the lock and of the door, in this order. Without the door as long as it could not be opened.
     name: Vec<OwnedFd>,
+    /// The admin socket beside the name, while that is a successor's; and who serves it.
+    aside: Option<(Place, AbortHandle)>,
+    instance: Option<InstanceName>,
+    run_directory: PathBuf,
     /// How many of those, from the first, are listened to.
     served: usize,
     /// What listens to them.
@@ -89,8 +99,12 @@ impl Succession {
             begun: Instant::now(),
             inner,
             wishes,
+            clients: Clients::default(),
             door,
             name: Vec::new(),
+            aside: None,
+            instance: settings.instance.clone(),
+            run_directory: settings.run_directory.clone(),
             served: 0,
             tasks: Vec::new(),
             gate: watch::Sender::new(true),
@@ -148,8 +162,8 @@ impl Succession {
         let Some(lock) = self.name.first() else { return Ok(()) };
         if self.served == 0 {
             let listener = duplicate(lock).map_err(|error| format!("the abstract admin socket: {error}"))?;
-            let served = admin::serve(listener, Some(self.gate.subscribe()), self.wishes.clone());
-            self.tasks.push(tokio::spawn(served).abort_handle());
+            let served = self.serve_admin(listener, Some(self.gate.subscribe()));
+            self.tasks.push(served);
             self.served = 1;
         }
         let Some(door) = &self.door else { return Ok(()) };
@@ -225,6 +239,11 @@ impl Succession {
         }
     }
 
+    /// Whether a holder is there; unset for a private instance, which none can hold for.
+    pub fn has_holder(&self) -> Option<bool> {
+        self.door.as_ref().map(|_| self.holder.as_ref().is_some_and(Keeper::is_there))
+    }
+
     fn talk_to(&mut self, wire: Arc<Wire>) {
         self.holder = Keeper::of(wire);
         if let (Some(holder), Some(custody)) = (&self.holder, &self.last) {
@@ -259,11 +278,15 @@ impl Succession {
         }
     }
 
-    /// Nothing more is said to the holder: waits until it has heard all, not for long.
+    /// Nothing more is said to the holder, nor to whoever asks: waits until they have heard all, not for long.
     pub async fn finish(&mut self) {
-        if let Some(holder) = self.holder.take() {
-            holder.finish().await;
-        }
+        let holder = self.holder.take();
+        let told = async {
+            if let Some(holder) = holder {
+                holder.finish().await;
+            }
+        };
+        tokio::join!(told, self.clients.let_go());
     }
 
     fn now(&self) -> Duration {
@@ -333,11 +356,18 @@ impl Succession {
     /// Serves the admin socket's file.
     pub fn serve_file(&self, listener: UnixListener) {
         match unblocked(listener) {
-            Ok(listener) => {
-                tokio::spawn(admin::serve(listener, None, self.wishes.clone()));
-            }
+            Ok(listener) => drop(self.serve_admin(listener, None)),
             Err(error) => warn!("the admin socket cannot be served: {error}"),
         }
+    }
+
+    fn serve_admin(
+        &self,
+        listener: tokio::net::UnixListener,
+        gate: Option<watch::Receiver<bool>>,
+    ) -> AbortHandle {
+        let router = admin::router(self.wishes.clone());
+        tokio::spawn(admin::serve(listener, gate, router, self.clients.clone())).abort_handle()
     }
 
     /// Whether another Clearway, which would come back, has the sockets that we began with.
@@ -439,6 +469,7 @@ impl Succession {
     /// A successor serves: the name is its own.
     pub fn relieve(&mut self, peer: Peer) {
         self.gate.send_replace(false);
+        self.stand_aside();
         let now = self.now();
         let Some(conversation) = self.peers.get(&peer) else { return };
         if let Some(origin) = &conversation.origin {
@@ -461,8 +492,29 @@ impl Succession {
         self.tasks.drain(..).for_each(|task| task.abort());
     }
 
+    /// The name is a successor's: makes a socket of our own beside it, so that this container can go on asking us.
+    fn stand_aside(&mut self) {
+        let Some(instance) = &self.instance else { return };
+        let made = Place::aside(&place::superseded(instance), &self.run_directory)
+            .and_then(|(place, listener)| Ok((place, unblocked(listener)?)));
+        match made {
+            Ok((place, listener)) => self.aside = Some((place, self.serve_admin(listener, None))),
+            Err(error) => warn!("this Clearway cannot be asked any more, how it is: {error}"),
+        }
+    }
+
+    /// Removes the socket beside the name.
+    pub fn leave_aside(&mut self) {
+        if let Some((mut place, _)) = self.aside.take() {
+            place.leave();
+        }
+    }
+
     /// The successor has come to nothing: the name is ours again.
     pub fn take_back(&mut self) {
+        if let Some((_place, served)) = self.aside.take() {
+            served.abort();
+        }
         self.listen_anew();
         self.gate.send_replace(true);
         self.open_the_name();

@@ -136,6 +136,17 @@ impl Wire {
         self.socket.as_fd()
     }
 
+    /// Whether the other end is still there. Without waiting.
+    pub fn is_open(&self) -> bool {
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        let over = PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR;
+        match poll(&mut sockets, Some(&Timespec::default())) {
+            Ok(0) => true,
+            Ok(_) => !sockets[0].revents().intersects(over),
+            Err(_) => false,
+        }
+    }
+
     /// Ends it for both sides, also for a thread of ours that waits for a message.
     pub fn hang_up(&self) {
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);

@@ -87,13 +87,24 @@ impl Supervisor {
         serving.most_reloads.filter(|most| outlived > *most)
     }
 
+    /// Somebody ends a generation by hand, which is done at once, also during a stop. One that serves is not: it would be
+    /// started again.
+    pub(super) fn end_asked(&mut self, generation: Generation, now: Duration, todo: &mut Vec<Action>) {
+        if self.lives.get(&generation).is_some_and(|life| matches!(life.state, State::Draining { .. })) {
+            todo.push(Action::Report(Report::EndAsked(generation)));
+            let by_hand = Condemned { at: now, how: How::Terminate, over: Over::ByHand };
+            self.cuts.condemned.insert(generation, by_hand);
+        }
+    }
+
     /// Cuts who is due, and asks the shell for numbers if somebody may be over the budget.
     pub(super) fn look_at_the_old(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let draining = self.draining(now);
         // Whoever is gone, and whoever is one too many no longer, because others have ended meanwhile.
         self.cuts.condemned.retain(|generation, condemned| {
             let pardoned = matches!(condemned.over, Over::Number(most) if draining.len() <= most);
-            draining.iter().any(|(one, _)| one == generation)
+            let by_hand = condemned.over == Over::ByHand && self.lives.contains_key(generation);
+            (by_hand || draining.iter().any(|(one, _)| one == generation))
                 && !(pardoned && condemned.how == How::Terminate)
         });
         for (generation, condemned) in &mut self.cuts.condemned {

@@ -76,6 +76,8 @@ pub enum Event {
     ReloadAsked(Asker),
     /// Somebody wants Clearway to stop: it drains. A second `SIGTERM` or `SIGINT` ends it at once.
     StopAsked(Asker),
+    /// Somebody wants a generation that drains to be ended now.
+    EndAsked(Generation),
     /// [`Action::Prepare`] is done.
     Prepared {
         /// Which generation.

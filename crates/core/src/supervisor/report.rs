@@ -104,6 +104,8 @@ pub enum Report {
         /// When it will be cut.
         after: Duration,
     },
+    /// `clearway end`: a generation that drains is ended.
+    EndAsked(Generation),
     /// A stop was asked for.
     Stopping {
         /// By whom.
@@ -171,6 +173,8 @@ pub enum Over {
     Age(Duration),
     /// It has outlived more reloads than `mworker-max-reloads` says.
     Reloads(u32),
+    /// Nothing: it is ended by hand.
+    ByHand,
     /// Together they have more bytes than they may.
     Memory(u64),
 }
@@ -182,6 +186,7 @@ impl fmt::Display for Over {
             Self::Reloads(most) => {
                 write!(f, "has outlived more than {most} reload(s) (`mworker-max-reloads`)")
             }
+            Self::ByHand => f.write_str("is ended by hand"),
             Self::Age(limit) => write!(f, "may drain for {} s", limit.as_secs()),
             Self::Memory(limit) => write!(f, "old generations have more than {} MiB of memory", limit >> 20),
         }
@@ -209,6 +214,7 @@ impl Report {
             Self::Again { .. }
             | Self::Cutting { .. }
             | Self::AboutToCut { .. }
+            | Self::EndAsked(_)
             | Self::DrainedBadly(..)
             | Self::Replaced(..) => Severity::Warn,
             Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
@@ -229,6 +235,7 @@ impl Report {
             | Self::Drained(generation, _)
             | Self::DrainedBadly(generation, _)
             | Self::Replaced(generation, _)
+            | Self::EndAsked(generation)
             | Self::AboutToCut { generation, .. }
             | Self::Crashed { generation, .. }
             | Self::GivenUp { generation, .. }
@@ -342,6 +349,9 @@ impl fmt::Display for Report {
                     0 => f.write_str(": it is cut now"),
                     seconds => write!(f, ": it is cut in {seconds} s"),
                 }
+            }
+            Self::EndAsked(generation) => {
+                write!(f, "generation {generation} is ended by `clearway end`: what is left of it is cut")
             }
             Self::StopAnnounced { by, delay } => {
                 write!(f, "stop asked for by {by}: not ready from now on, and it begins in ")?;

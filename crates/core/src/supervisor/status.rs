@@ -146,7 +146,7 @@ pub struct GenerationStatus {
     pub state: LifePhase,
     /// HAProxy's master.
     pub master: u32,
-    /// The process that accepts connections; unset until it has proved itself or while it drains.
+    /// The process that accepts connections; unset until it has proved itself, and while it drains: the shell knows it.
     pub worker: Option<u32>,
     /// Seconds in this state; unset while starting.
     pub seconds: Option<u64>,

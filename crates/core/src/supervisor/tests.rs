@@ -318,7 +318,7 @@ fn only_a_second_sigterm_or_sigint_means_at_once() {
 #[test]
 fn every_stop_that_is_asked_for_is_logged() {
     let term = Asker::Signal("SIGTERM");
-    for delay in [Duration::ZERO, Duration::from_secs(60)] {
+    for delay in [Duration::ZERO, Duration::from_mins(1)] {
         for first in [Asker::Drain, Asker::Signal("SIGUSR1"), term] {
             for next in [Asker::Drain, Asker::Signal("SIGUSR1"), term] {
                 let mut stage = Stage::serving();
@@ -837,4 +837,38 @@ fn what_would_start_in_another_way_is_started_so_once() {
     stage.gone(2, "exit code 1");
     let second = stage.step(Event::LastWords { generation: generation(2), failure: again });
     assert_eq!(second.last(), Some(&Action::Exit(ExitCode::ConfigurationRefused)));
+}
+
+/// One that serves generation 2 beside generation 1, which drains.
+fn draining() -> Stage {
+    let mut stage = Stage::serving();
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(2, Plumbing::NotNeeded);
+    stage.prove(2);
+    stage
+}
+
+#[test]
+fn a_generation_that_drains_is_ended_by_hand() {
+    for stops in [false, true] {
+        let mut stage = draining();
+        if stops {
+            stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+        }
+        let ended = stage.step(Event::EndAsked(generation(1)));
+        assert_eq!(ended, [Action::End(generation(1), How::Terminate)], "in a stop: {stops}");
+        // It does not follow.
+        let killed = stage.later(GRACE);
+        assert!(killed.contains(&Action::End(generation(1), How::Kill)), "in a stop {stops}: {killed:?}");
+        stage.exit(1, "killed by SIGKILL");
+        assert!(stage.supervisor.cuts.deadline().is_none(), "nothing more is due");
+    }
+}
+
+#[test]
+fn only_what_drains_is_ended_by_hand() {
+    let mut stage = draining();
+    for other in [2, 3] {
+        assert_eq!(stage.step(Event::EndAsked(generation(other))), []);
+    }
 }

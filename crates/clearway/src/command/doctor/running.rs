@@ -25,7 +25,7 @@ pub struct Running {
 impl Running {
     /// Asks all that the settings may mean.
     pub async fn ask(target: &Target) -> Self {
-        let find::Seen { meant, elsewhere } = find::seen(target).await;
+        let find::Seen { meant, elsewhere, .. } = find::seen(target).await;
         let with_our_files = match &*meant {
             [one] => one.pid.filter(|_| one.may_have_our_files()),
             _ => None,

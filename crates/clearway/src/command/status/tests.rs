@@ -19,6 +19,7 @@ fn a_status_can_be_read_by_a_person() {
                 worker: None,
                 seconds: Some(12),
                 sessions: Some(3),
+                memory: Some(20 << 20),
             },
             GenerationStatus {
                 generation: 2,
@@ -27,6 +28,7 @@ fn a_status_can_be_read_by_a_person() {
                 worker: Some(18),
                 seconds: Some(12),
                 sessions: None,
+                memory: None,
             },
         ],
         programs: vec![ProgramStatus {
@@ -69,6 +71,7 @@ fn a_status_can_be_read_by_a_person() {
         .unwrap(),
         canary_asks: Some(CanaryAsks { seconds: 7, done: 2, servers: 9 }),
         run_directory: None,
+        holder: None,
         started: None,
         incomplete: None,
         obstacles: Vec::new(),

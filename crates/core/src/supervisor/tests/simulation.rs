@@ -154,6 +154,12 @@ impl Simulation {
             }
             (5..=7, _) if !self.speaking.is_empty() => self.last_words(),
             (0, _) => self.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))),
+            (1, Some((generation, _))) if self.random.u8(0..5) == 0 => {
+                if let Some(Process::Running { told_to_finish: true }) = self.processes.get(&generation) {
+                    self.warned.insert(generation);
+                }
+                self.step(Event::EndAsked(generation));
+            }
             (1, _) => self.step(Event::ReloadAsked(Asker::Watch)),
             (2, _) => {
                 self.asked += 1;

@@ -1,0 +1,142 @@
+//! Clients that Clearway lets go before it ends itself.
+//!
+//! The end of a container's first process kills every other process in it, also one that was given its answer a
+//! millisecond before. So Clearway ends after them: whoever waits for an answer, or was given one less than [`MOMENT`] ago,
+//! has that long to read it and to be gone.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// How long a client may take to be gone after its answer. One that asks again and again never is.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// How many are waited for: each costs a descriptor.
+const MOST: usize = 64;
+
+/// The processes that have asked something lately.
+#[derive(Clone, Debug, Default)]
+pub struct Clients(Arc<Mutex<Vec<Client>>>);
+
+#[derive(Debug)]
+struct Client {
+    /// Its handle (pidfd), which can be read from when it is gone.
+    process: Arc<OwnedFd>,
+    /// Unset: it waits.
+    answered: Option<Instant>,
+}
+
+/// A request of one of them; it is answered when this is dropped.
+#[derive(Debug)]
+pub struct Visit(Option<(Clients, Arc<OwnedFd>)>);
+
+impl Clients {
+    /// A process has asked something. One of another PID namespace is not seen, and not killed by our end.
+    pub fn asked(&self, pid: Option<i32>) -> Visit {
+        let process = pid.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let Some(process) = process.map(Arc::new) else { return Visit(None) };
+        let mut clients = self.lock();
+        clients.retain(Client::is_near);
+        if clients.len() >= MOST {
+            return Visit(None);
+        }
+        clients.push(Client { process: Arc::clone(&process), answered: None });
+        drop(clients);
+        Visit(Some((self.clone(), process)))
+    }
+
+    /// Waits until those are gone that wait or were just answered, for a moment at most.
+    pub async fn let_go(&self) {
+        let near: Vec<Arc<OwnedFd>> =
+            self.lock().iter().filter(|one| one.is_near()).map(|one| Arc::clone(&one.process)).collect();
+        let all_gone = async {
+            for process in near {
+                // SAFETY: an `OwnedFd` is open and the same until it is dropped, and the `AsyncFd` owns a part of it.
+                let process = unsafe { AsyncFd::register_with_interest(process, Interest::READABLE) };
+                // What cannot be waited for is not waited for.
+                if let Ok(process) = process {
+                    let _ = process.readable().await;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(MOMENT, all_gone).await;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Client {
+    fn is_near(&self) -> bool {
+        self.answered.is_none_or(|answered| answered.elapsed() < MOMENT)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let Some((clients, process)) = self.0.take() else { return };
+        if let Some(client) = clients.lock().iter_mut().find(|one| Arc::ptr_eq(&one.process, &process)) {
+            client.answered = Some(Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn sleeping() -> std::process::Child {
+        std::process::Command::new("sleep").arg("60").spawn().unwrap()
+    }
+
+    #[test]
+    fn one_that_waits_is_let_go_and_one_of_long_ago_is_not_waited_for() {
+        let clients = Clients::default();
+        let mut child = sleeping();
+        let visit = clients.asked(i32::try_from(child.id()).ok());
+        let begun = Instant::now();
+        let gone = std::thread::spawn(move || {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+        runtime().block_on(clients.let_go());
+        gone.join().unwrap();
+        drop(visit);
+        for client in clients.lock().iter_mut() {
+            client.answered = begun.checked_sub(MOMENT);
+        }
+        let near = clients.lock().iter().filter(|one| one.is_near()).count();
+        assert_eq!(near, 0, "it was answered long ago");
+    }
+
+    #[test]
+    fn one_that_stays_is_waited_for_a_moment_only() {
+        let clients = Clients::default();
+        let mut child = sleeping();
+        drop(clients.asked(i32::try_from(child.id()).ok()));
+        let begun = Instant::now();
+        runtime().block_on(clients.let_go());
+        assert!(begun.elapsed() >= MOMENT, "it was answered just now");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        runtime().block_on(clients.let_go());
+    }
+
+    #[test]
+    fn those_that_cannot_be_seen_and_those_that_are_too_many_are_not_waited_for() {
+        let clients = Clients::default();
+        assert!(clients.asked(None).0.is_none());
+        let own = i32::try_from(std::process::id()).ok();
+        let visits: Vec<Visit> = (0..=MOST).map(|_| clients.asked(own)).collect();
+        assert_eq!(visits.iter().filter(|visit| visit.0.is_some()).count(), MOST);
+    }
+}

@@ -1,7 +1,7 @@
 //! The way to change nftables, and the table that marks packets for transparent sockets.
 //!
-//! Whatever changes nftables, here and in [`crate::flip`] and [`crate::gate`], is written as a [`Transaction`] of chains,
-//! [`Rule`]s and sets; nothing else knows the messages. The table for transparent sockets:
+//! Whatever changes nftables, here and in [`crate::flip`] and [`crate::gate`], is written as a `Transaction` of chains,
+//! `Rule`s and sets; nothing else knows the messages. The table for transparent sockets:
 //!
 //! ```text
 //! table inet clearway_edge_0_1a2b3c4d {            # flags owner: gone with our socket, however we end

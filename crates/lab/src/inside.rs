@@ -1,7 +1,7 @@
 //! Tests of code that acts on the network namespace that its process is in: each in a process of its own, on a host of
 //! its own.
 //!
-//! A test is a function; [`main`] starts this program again inside a namespace, with the test's name in [`INSIDE`]. The
+//! A test is a function; [`main`] starts this program again inside a namespace, with the test's name in `CLEARWAY_LAB_INSIDE`. The
 //! namespace of the harness itself is never changed. Without root every test is reported as ignored, by name. A test may
 //! start this program once more as a [`helper`], which is how a process that is killed or lacks capabilities is had.
 //! Inside, [`Namespace::host`] is the test's own host.

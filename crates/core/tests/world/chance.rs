@@ -1,0 +1,111 @@
+//! What happens by chance.
+
+use super::*;
+
+impl World {
+    pub fn something_happens(&mut self) {
+        match self.random.u8(0..14) {
+            0 | 1 if self.living.len() < 4 => self.start_container(),
+            2 => {
+                if let Some(id) = self.some_balancer() {
+                    self.note(format!("balancer {id} is killed"));
+                    self.dies(id, None);
+                }
+            }
+            3 => {
+                if let Some(id) = self.some_balancer().filter(|_| self.random.bool()) {
+                    self.note(format!("balancer {id} is told to stop"));
+                    let container = self.balancers[id].container;
+                    self.containers[container].stopped = true;
+                    self.balancers[id].stopped = true;
+                    self.tell_if_it_lives(id, Event::StopAsked(Asker::Signal("SIGTERM")));
+                }
+            }
+            4 | 5 => {
+                if let Some(id) = self.some_balancer() {
+                    self.tell_if_it_lives(id, Event::ReloadAsked(Asker::Signal("SIGHUP")));
+                }
+            }
+            6 | 7 => {
+                if let Some(id) = self.some_balancer() {
+                    let one = self.random.usize(0..self.balancers[id].processes.len().max(1));
+                    let generation = self.balancers[id].processes.keys().nth(one).copied();
+                    if let Some(generation) = generation {
+                        self.note(format!("generation {generation} of balancer {id} crashes"));
+                        self.process_ends(id, generation, End::Unclean(Unclean::Code(139)));
+                    }
+                }
+            }
+            8 => self.good_file = !self.good_file,
+            9 if !self.holders.iter().any(|one| one.alive) => self.start_holder(),
+            10 => {
+                let alive = self.holders.iter().position(|one| one.alive);
+                if let Some(id) = alive.filter(|_| self.random.u8(0..3) == 0) {
+                    self.note(format!("holder {id} is killed"));
+                    self.holders[id].alive = false;
+                    self.close_all_of(Party::Holder(id));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn some_balancer(&mut self) -> Option<Id> {
+        (!self.living.is_empty()).then(|| self.living[self.random.usize(0..self.living.len())])
+    }
+
+    pub fn start_container(&mut self) {
+        let container = self.containers.len();
+        let restarts = self.random.bool();
+        self.containers.push(Container { origin: format!("c{container}"), restarts, stopped: false });
+        self.start_process(container);
+    }
+
+    pub fn start_process(&mut self, container: usize) {
+        let id = self.balancers.len();
+        self.note(format!("balancer {id} starts in container {container}"));
+        self.balancers.push(Balancer {
+            container,
+            alive: true,
+            phase: Phase::Arriving,
+            arrival: Arrival::default(),
+            supervisor: Supervisor::new(LIMITS),
+            begun: self.now,
+            processes: BTreeMap::new(),
+            preparing: BTreeSet::new(),
+            custody: false,
+            committed_once: false,
+            stopped: false,
+            released: false,
+            fence: Fence::new(BACK),
+            inherited: Vec::new(),
+            has_name: false,
+            gate: true,
+            parted: false,
+            taking: NAME_OF_THE_DEAD,
+            name_was_taken: false,
+            predecessor: None,
+            successors: BTreeSet::new(),
+            holder: None,
+        });
+        self.living.push(id);
+        let delay = self.soon();
+        self.at(delay, Happening::Arrive(id));
+    }
+
+    pub fn start_holder(&mut self) {
+        let id = self.holders.len();
+        self.note(format!("holder {id} starts"));
+        self.holders.push(Holder {
+            alive: true,
+            begun: self.now,
+            lookout: Lookout::default(),
+            sockets: false,
+            owner: None,
+            serving: BTreeSet::new(),
+            until: None,
+            wakes: Duration::MAX,
+        });
+        self.holder_wakes(id);
+    }
+}

@@ -25,6 +25,9 @@ pub fn together(earliest: Duration) -> Duration {
 /// How long there is between an answer and the next question in any case.
 pub const AT_LEAST: Duration = Duration::from_secs(1);
 
+/// How long after its words. One that reloads itself says so, and loses what comes to its master CLI in that moment.
+pub const AFTERWARDS: Duration = Duration::from_millis(250);
+
 /// Which part of the time may be spent asking.
 const SHARE: u32 = 100;
 
@@ -58,7 +61,7 @@ impl Inquiry {
     /// HAProxy has said something.
     pub fn said(&mut self, now: Duration) {
         self.said = true;
-        self.next = self.next.map(|next| next.min(self.earliest.max(now)));
+        self.next = self.next.map(|next| next.min(self.earliest.max(now.saturating_add(AFTERWARDS))));
     }
 
     /// It is asked now.

@@ -22,10 +22,10 @@ fn one_that_says_nothing_is_asked_seldom() {
 }
 
 #[test]
-fn one_that_says_something_is_asked_at_once_but_not_all_the_time() {
+fn one_that_says_something_is_asked_soon_but_not_all_the_time() {
     let (mut inquiry, now) = answered();
     inquiry.said(now + 5000 * MS);
-    assert_eq!(inquiry.due(), Some(now + 5000 * MS));
+    assert_eq!(inquiry.due(), Some(now + 5000 * MS + AFTERWARDS));
     let (mut inquiry, now) = answered();
     inquiry.said(now + 10 * MS);
     assert_eq!(inquiry.due(), Some(now + AT_LEAST));

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use clearway_core::exit::ExitCode;
+use clearway_core::hints::Hint;
 use clearway_core::settings::{self, InvalidSetting, Setting, Settings, Stray, TABLE};
 
 use crate::admin::find::Named;
@@ -245,7 +246,7 @@ impl Refusal {
             }
             Self::Setting(error) => {
                 crate::complain!("clearway: {error}");
-                crate::complain!("hint: `clearway run --help` lists all settings");
+                crate::complain!("{}", Hint("`clearway run --help` lists all settings"));
                 ExitCode::Usage
             }
         }

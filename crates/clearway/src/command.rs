@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::hints::Hint;
 use clearway_core::strategy::{Means, by_means};
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::Invocation;
@@ -63,7 +64,7 @@ pub fn complain(failure: &Failure) {
     }
     crate::complain!("clearway: {}", failure.message);
     for hint in &failure.hints {
-        crate::complain!("hint: {hint}");
+        crate::complain!("{}", Hint(hint));
     }
 }
 
@@ -128,7 +129,7 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
                 }
                 crate::complain!("clearway: the reload did not take: {}", refused.message);
                 for hint in &refused.hints {
-                    crate::complain!("hint: {hint}");
+                    crate::complain!("{}", Hint(hint));
                 }
             }
             api::Reloaded::Stopping => crate::complain!("clearway: it is stopping and reloads no more"),

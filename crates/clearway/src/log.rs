@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use clearway_core::hints::{Hint, Hints, Notice};
 use clearway_core::names::Generation;
 use clearway_core::settings::{LogFormat, LogLevel, LogSetting};
 use clearway_core::supervisor::{Failure, Report, Severity};
@@ -60,7 +61,7 @@ pub fn report(report: &Report) {
     };
     line(&report.to_string());
     for hint in report.hints() {
-        line(&format!("hint: {hint}"));
+        line(&Hint(hint).to_string());
     }
 }
 
@@ -71,7 +72,20 @@ pub fn swept(outcome: &Result<Swept, RemoveErrors>) {
         Ok(swept) => {
             info!("removed what a dead predecessor left in the kernel: {}", swept.removed.join(", "));
         }
-        Err(errors) => warn!("{errors}"),
+        Err(errors) => notice(&Notice { text: errors.to_string(), hints: errors.hints() }),
+    }
+}
+
+/// A warning, and what would help.
+pub fn notice(notice: &Notice) {
+    warn!("{}", notice.text);
+    hints(&notice.hints);
+}
+
+/// What would help after a warning.
+pub fn hints<T: std::fmt::Display>(hints: &[T]) {
+    for hint in hints {
+        warn!("{}", Hint(hint));
     }
 }
 
@@ -79,6 +93,6 @@ pub fn swept(outcome: &Result<Swept, RemoveErrors>) {
 pub fn failure(failure: &Failure) {
     error!("{}", failure.message);
     for hint in &failure.hints {
-        error!("hint: {hint}");
+        error!("{}", Hint(hint));
     }
 }

@@ -7,16 +7,17 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::gate::{Gate, Manner};
 use clearway_kernel::steering::Present;
 
-use crate::shell::{failure, redirection};
+use crate::shell::failure::Unavailable;
+use crate::shell::redirection;
 
 /// Why a strategy cannot be had here, if so.
-pub fn check(strategy: Strategy) -> Result<(), Failure> {
-    let of_a_gate = |manner| Gate::probe(manner).map_err(|error| failure::strategy(strategy, &error));
+pub fn check(strategy: Strategy) -> Result<(), Unavailable> {
+    let of_a_gate = |manner| Gate::probe(manner).map_err(|error| Unavailable::of(strategy, &error));
     match strategy {
         // These take what can be had.
         Strategy::Auto | Strategy::Handoff => Ok(()),
         // To know who waits: `sock_diag` for TCP, which may be a module.
-        Strategy::Reuseport => Present::now().map(drop).map_err(|error| failure::strategy(strategy, &error)),
+        Strategy::Reuseport => Present::now().map(drop).map_err(|error| Unavailable::of(strategy, &error)),
         Strategy::TableFlip => redirection::probe(),
         Strategy::SynDrop => of_a_gate(Manner::Drop),
         Strategy::Plug => of_a_gate(Manner::Hold),

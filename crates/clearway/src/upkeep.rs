@@ -24,6 +24,7 @@ use tokio::io::unix::AsyncFd;
 use tracing::{info, warn};
 
 use crate::due;
+use crate::log;
 
 mod pace;
 
@@ -114,22 +115,18 @@ impl Upkeep {
         if put_back.is_empty() {
             return;
         }
-        let hint = if std::mem::replace(&mut self.said.remedy, true) {
-            String::new()
-        } else {
-            format!("\nhint: {REMEDY}")
-        };
-        warn!(
-            "somebody had removed a part of the transparent plumbing; put back: {}{hint}",
-            put_back.join(", ")
-        );
+        warn!("somebody had removed a part of the transparent plumbing; put back: {}", put_back.join(", "));
+        if !std::mem::replace(&mut self.said.remedy, true) {
+            log::hints(&[REMEDY]);
+        }
         let fight = self.pace.is_fight(now);
         if fight && !self.said.fight {
             warn!(
                 "somebody removes the transparent plumbing again and again; it is put back ever more seldom, at most every \
-                 {} s, and transparent connections fail meanwhile\nhint: {REMEDY}; `ip monitor rule route` shows when",
+                 {} s, and transparent connections fail meanwhile",
                 pace::LONGEST.as_secs()
             );
+            log::hints(&[&*format!("{REMEDY}; `ip monitor rule route` shows when")]);
         }
         self.said.fight |= fight;
     }

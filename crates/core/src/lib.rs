@@ -10,6 +10,7 @@ pub mod arrival;
 pub mod canary;
 pub mod exit;
 pub mod fence;
+pub mod hints;
 pub mod inquiry;
 pub mod intercept;
 pub mod lookout;

@@ -30,6 +30,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 
+use clearway_core::hints::Hints;
 use clearway_core::intercept::Interception;
 use clearway_core::names::{Mark, TableId};
 use rustix::io::Errno;
@@ -121,15 +122,10 @@ pub enum Change {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `EPERM`.
-    #[error(
-        "{0}\nhint: changing rules and routes needs `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)"
-    )]
+    #[error("{0}")]
     Denied(netlink::Error),
     /// `EAFNOSUPPORT`, `EOPNOTSUPP`: a kernel without this family, or without policy routing for it.
-    #[error(
-        "{error}\nhint: this kernel runs without {family} (`ipv6.disable=1`) or without policy routing for it \
-         (CONFIG_IP_MULTIPLE_TABLES, CONFIG_IPV6_MULTIPLE_TABLES)"
-    )]
+    #[error("{error}")]
     NoFamily {
         /// Which family.
         family: Family,
@@ -137,14 +133,34 @@ pub enum Error {
         error: netlink::Error,
     },
     /// `EACCES` or `ENODEV` to a route: `net.ipv6.conf.lo.disable_ipv6` is 1.
-    #[error("{0}\nhint: IPv6 is switched off on `lo` (`net.ipv6.conf.lo.disable_ipv6`)")]
+    #[error("{0}")]
     Ipv6Disabled(netlink::Error),
     /// `ENETDOWN`.
-    #[error("{0}\nhint: the interface `lo` is down (`ip link set lo up`)")]
+    #[error("{0}")]
     LoopbackDown(netlink::Error),
     /// Anything else.
     #[error(transparent)]
     Netlink(netlink::Error),
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Denied(_) => {
+                "changing rules and routes needs `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)".to_owned()
+            }
+            Self::NoFamily { family, .. } => format!(
+                "this kernel runs without {family} (`ipv6.disable=1`) or without policy routing for it \
+                 (CONFIG_IP_MULTIPLE_TABLES, CONFIG_IPV6_MULTIPLE_TABLES)"
+            ),
+            Self::Ipv6Disabled(_) => {
+                "IPv6 is switched off on `lo` (`net.ipv6.conf.lo.disable_ipv6`)".to_owned()
+            }
+            Self::LoopbackDown(_) => "the interface `lo` is down (`ip link set lo up`)".to_owned(),
+            Self::Netlink(_) => return Vec::new(),
+        };
+        vec![hint]
+    }
 }
 
 impl Error {

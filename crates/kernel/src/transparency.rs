@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
+use clearway_core::hints::Hints;
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
@@ -44,9 +45,7 @@ impl fmt::Display for Family {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `EPERM`: neither `NET_RAW` (Linux 3.2) nor `NET_ADMIN` in this network namespace.
-    #[error(
-        "making an {0} socket transparent: not permitted\nhint: add the capability `NET_RAW` (`--cap-add NET_RAW`)"
-    )]
+    #[error("making an {0} socket transparent: not permitted")]
     Denied(Family),
     /// `EAFNOSUPPORT`: the kernel runs without this family (`ipv6.disable=1`).
     #[error("making an {0} socket transparent: this kernel runs without {0}")]
@@ -59,6 +58,15 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Denied(_) => vec!["add the capability `NET_RAW` (`--cap-add NET_RAW`)".to_owned()],
+            Self::NoFamily(_) | Self::Other { .. } => Vec::new(),
+        }
+    }
 }
 
 /// Tries `IP_TRANSPARENT` or `IPV6_TRANSPARENT` on a socket that is thrown away.

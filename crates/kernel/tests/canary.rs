@@ -121,7 +121,7 @@ fn ask(server: &str, limit: Duration) -> Result<Outcome> {
     let mut all = probe_all(&[server], ProbeAddresses::default(), limit, |_| ControlFlow::Continue(()));
     let (asked, outcome) = all.pop().context("no outcome")?;
     ensure!(asked == server && all.is_empty());
-    println!("{server}: {outcome:#}");
+    println!("{server}: {outcome}");
     Ok(outcome)
 }
 
@@ -130,7 +130,7 @@ fn ask_both(port: u16, limit: Duration) -> Result<Vec<Outcome>> {
     let servers = [format!("10.2.0.2:{port}").parse()?, format!("[fd02::2]:{port}").parse()?];
     let all = probe_all(&servers, ProbeAddresses::default(), limit, |_| ControlFlow::Continue(()));
     for (server, outcome) in &all {
-        println!("{server}: {outcome:#}");
+        println!("{server}: {outcome}");
     }
     Ok(all.into_iter().map(|(_, outcome)| outcome).collect())
 }
@@ -283,7 +283,7 @@ fn a_host_that_is_not_there_is_named_by_our_kernel() -> Result<()> {
     for (server, outcome) in
         probe_all(&servers, ProbeAddresses::default(), LIMIT, |_| ControlFlow::Continue(()))
     {
-        println!("{server}: {outcome:#}");
+        println!("{server}: {outcome}");
         let Outcome::Silent { own: Answer::Unreachable(told) } = &outcome else {
             bail!("{server}: {outcome}")
         };

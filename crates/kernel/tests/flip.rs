@@ -1,5 +1,6 @@
 //! Table flips against the real kernel: real clients, real listeners, and `nft -j` as the judge.
 
+use clearway_core::hints::Hints;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{ExitCode, Stdio};
@@ -415,7 +416,7 @@ fn a_flip_is_no_sign_of_life_of_plumbing() -> Result<()> {
 fn powerless() -> Result<()> {
     let error = Flip::probe().err().context("it is allowed")?;
     ensure!(matches!(error, Error::Table(nft::Error::Denied(_))), "{error:?}");
-    ensure!(error.to_string().contains("NET_ADMIN"), "{error}");
+    ensure!(error.hints().concat().contains("NET_ADMIN"), "{error}");
     Ok(())
 }
 

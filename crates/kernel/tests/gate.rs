@@ -1,5 +1,6 @@
 //! A gate that is closed, as real clients meet it and as the kernel shows it.
 
+use clearway_core::hints::Hints;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
@@ -108,7 +109,7 @@ fn a_probe_changes_nothing() -> Result<()> {
 fn probe() -> Result<()> {
     for manner in MANNERS {
         let told = Gate::probe(manner).err().context("it is possible without")?;
-        println!("{told}");
+        println!("{told}: {}", told.hints().concat());
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What installing, removing, dying and sweeping do to a kernel, as `ip` and `nft` see it.
 
+use clearway_core::hints::Hints;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -65,8 +66,8 @@ fn hold_with(limits: Limits) -> Result<()> {
 }
 
 fn try_install() -> Result<()> {
-    Plumbing::install(None, None, &Needs::default())?;
-    Ok(())
+    let installed = Plumbing::install(None, None, &Needs::default());
+    installed.map(drop).map_err(|error| anyhow::anyhow!("{error}: {}", error.hints().concat()))
 }
 
 /// A process that holds plumbing; killed by its own handle.
@@ -395,7 +396,7 @@ fn lo_down_is_told_and_rolled_back() -> Result<()> {
     let Err(error) = Plumbing::install(None, None, &Needs::default()) else {
         bail!("a route on an interface that is down")
     };
-    ensure!(error.to_string().contains("ip link set lo up"), "{error}");
+    ensure!(error.hints().concat().contains("ip link set lo up"), "{error}");
     same(&before, &state()?, "after the failure")
 }
 

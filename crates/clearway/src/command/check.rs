@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::process::{Command, ExitStatus, Stdio};
 
 use clearway_core::exit::ExitCode;
+use clearway_core::hints::Hint;
 use clearway_core::intercept::Interception;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::Handled;
@@ -70,12 +71,13 @@ pub async fn check(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode
     let found = transparency(&configuration, &subject.settings.interception, version);
     let found = if places == ExitCode::Done { found } else { places };
     let strategy = subject.settings.strategy;
-    let refused =
-        strategies::check(strategy).and_then(|()| strategies::check_files(strategy, &configuration));
+    let refused = strategies::check(strategy)
+        .map_err(Failure::from)
+        .and_then(|()| strategies::check_files(strategy, &configuration));
     let Err(failure) = refused else { return Ok(found) };
     crate::say!("problem: {}", failure.message);
     for hint in &failure.hints {
-        crate::say!("hint: {hint}");
+        crate::say!("{}", Hint(hint));
     }
     Ok(ExitCode::Findings)
 }
@@ -120,7 +122,7 @@ fn say_missing(missing: &[places::Missing]) -> ExitCode {
     for one in missing {
         let mark = if one.stops { "problem" } else { "note" };
         crate::say!("{mark}: {}: {}", one.saw, one.matters);
-        crate::say!("hint: {}", one.remedy);
+        crate::say!("{}", Hint(&one.remedy));
     }
     if missing.iter().any(|one| one.stops) { ExitCode::Findings } else { ExitCode::Done }
 }

@@ -182,12 +182,6 @@ fn kernel() -> Finding {
     }
 }
 
-/// What is wrong, where the strategy was named already.
-fn without_name(strategy: Strategy, message: &str) -> &str {
-    let name = format!("the strategy `{strategy}`");
-    message.strip_prefix(&name).unwrap_or(message).trim_start_matches([':', ' '])
-}
-
 /// Why a strategy that cannot be had matters.
 const NO_START: &str = "Clearway does not start with a strategy that it cannot have";
 
@@ -203,14 +197,11 @@ fn strategy(strategy: Strategy, wanted: Strategy, used: Option<Strategy>) -> Fin
             format!("{name} `{strategy}`: {}; nothing, without NET_ADMIN", strategies::summary(strategy)),
         ),
         Ok(()) => Finding::good(format!("{name} `{strategy}`: {}", strategies::summary(strategy))),
-        Err(failure) => Finding {
+        Err(unavailable) => Finding {
             severity: if strategy == wanted { Severity::Problem } else { Severity::Note },
-            saw: format!(
-                "{name} `{strategy}` is not available: {}",
-                without_name(strategy, &failure.message)
-            ),
+            saw: format!("{name} `{strategy}` is not available: {}", unavailable.why),
             matters: (strategy == wanted).then(|| NO_START.to_owned()),
-            remedy: Some(failure.hints.join("; or ")),
+            remedy: Some(unavailable.hints.join("; or ")),
         },
     }
 }

@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use clearway_core::exit::ExitCode;
+use clearway_core::hints::Hint;
 use clearway_core::supervisor::Failure;
 
 use crate::{command, execute};
@@ -36,10 +37,12 @@ pub fn is_first() -> bool {
 /// Becomes HAProxy; says that it is on its own if it is to serve.
 pub fn step_aside(words: &[OsString], serves: bool) -> ExitCode {
     if serves {
-        crate::complain!(
-            "clearway: HAProxy is not supervised: it is process {} of its container, not the first one\nhint: start it \
-             with `exec haproxy ...` as the last line of the script, or with `clearway haproxy ...`",
-            std::process::id()
+        let process = std::process::id();
+        say(
+            &format!(
+                "HAProxy is not supervised: it is process {process} of its container, not the first one"
+            ),
+            "start it with `exec haproxy ...` as the last line of the script, or with `clearway haproxy ...`",
         );
     }
     match behind(NAME.into()) {
@@ -90,13 +93,21 @@ pub fn tell_of_unsupervised(words: &[OsString]) {
     let Ok(we) = std::fs::metadata("/proc/self/exe") else { return };
     let is_us = |path: &Path| std::fs::metadata(path).is_ok_and(|file| is_same(&file, &we));
     if let Some(path) = unsupervised(words, &search, is_us) {
-        crate::complain!(
-            "clearway: {} is HAProxy itself and is not supervised where `{}` starts it\nhint: let it start `clearway \
-             haproxy ...`, or leave the shell out: `clearway haproxy -f FILE`",
-            path.display(),
-            words.first().map(|word| word.to_string_lossy()).unwrap_or_default()
+        let starter = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+        say(
+            &format!(
+                "{} is HAProxy itself and is not supervised where `{starter}` starts it",
+                path.display()
+            ),
+            "let it start `clearway haproxy ...`, or leave the shell out: `clearway haproxy -f FILE`",
         );
     }
+}
+
+/// Says something that keeps nothing from going on.
+fn say(what: &str, hint: &str) {
+    crate::complain!("clearway: {what}");
+    crate::complain!("{}", Hint(hint));
 }
 
 /// The HAProxy that the words name to serve (with `-f`), if it is not us.

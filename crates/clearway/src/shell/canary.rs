@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use super::{Inner, Shell, thread};
 use crate::admin::api::{CanaryAsks, SeenByCanary};
 use crate::due;
+use crate::log;
 use crate::obstacles::{self, Bits, Known, Obstacle};
 
 /// Of how many servers a round's news are written into the log, one line each; the others are in the status.
@@ -196,7 +197,7 @@ impl Canary {
     fn hear_of(&mut self, obstacles: Vec<Obstacle>) {
         for new in obstacles.iter().filter(|one| !self.obstacles.contains(one)) {
             warn!("in the way of transparent connections: {}", new.saw);
-            warn!("hint: {}", new.remedy);
+            log::hints(&[&new.remedy]);
         }
         for gone in self.obstacles.iter().filter(|one| !obstacles.contains(one)) {
             info!("no longer in the way of transparent connections: {}", gone.saw);
@@ -244,7 +245,7 @@ fn say(server: SocketAddr, outcome: &Outcome, line: &str) {
         info!("canary: the server {server}: {outcome}");
     } else {
         warn!("canary: the server {server}: {outcome} ({line})");
-        outcome.hints().iter().for_each(|hint| warn!("hint: {hint}"));
+        log::hints(outcome.hints());
     }
 }
 

@@ -4,10 +4,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::hints::Hints;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::complaint::{Cause, Complaint};
 use clearway_haproxy::configuration::{Configuration, ConfigurationError};
+use clearway_haproxy::derived::NotDerivable;
 use clearway_haproxy::line::Line;
 use clearway_haproxy::overlay::DESCRIPTORS;
 use clearway_kernel::capabilities::{self, Capability};
@@ -64,41 +66,62 @@ pub fn plumbing(error: &Error) -> Failure {
         Error::MarkTaken { .. } | Error::MarkDiffers { .. } => ExitCode::Usage,
         _ => ExitCode::Kernel,
     };
-    split(code, "setting up transparent proxying", &error.to_string())
+    of(code, "setting up transparent proxying", error)
 }
 
 /// What to take instead of a strategy that cannot be had.
 const WITHOUT: &str = "the strategy `handoff` needs nothing of the kernel, `auto` takes what can be had";
 
 /// A configuration of which there can be no copy with private ports.
-pub fn copy(error: &dyn std::error::Error) -> Failure {
-    split(ExitCode::ConfigurationRefused, "the strategy `tableflip`", &error.to_string()).hint(WITHOUT)
+pub fn copy(error: &NotDerivable) -> Failure {
+    Failure::new(ExitCode::ConfigurationRefused, format!("the strategy `tableflip`: {error}"))
+        .hint(error.remedy())
+        .hint(WITHOUT)
 }
 
-/// A strategy that cannot be had, by its own error.
-pub fn strategy(strategy: Strategy, error: &dyn std::error::Error) -> Failure {
-    let doing = format!("the strategy `{strategy}`");
-    let has_rules = !matches!(strategy, Strategy::Handoff | Strategy::Reuseport);
-    if has_rules && capabilities::effective().is_ok_and(|held| !held.has(Capability::NetAdmin)) {
-        let message = format!("{doing} puts rules into the kernel, and for that Clearway lacks NET_ADMIN");
-        let failure = Failure::new(ExitCode::Rights, message).hint(rights_remedy("--cap-add=NET_ADMIN"));
-        return failure.hint(WITHOUT);
+/// A strategy that cannot be had here.
+#[derive(Debug)]
+pub struct Unavailable {
+    /// Which.
+    pub strategy: Strategy,
+    /// What Clearway exits with if that one was asked for.
+    pub code: ExitCode,
+    /// Why, without its name.
+    pub why: String,
+    /// What helps.
+    pub hints: Vec<String>,
+}
+
+impl Unavailable {
+    /// By its own error.
+    pub fn of(strategy: Strategy, error: &dyn Hints) -> Self {
+        let has_rules = !matches!(strategy, Strategy::Handoff | Strategy::Reuseport);
+        let (code, why, mut hints) =
+            if has_rules && capabilities::effective().is_ok_and(|held| !held.has(Capability::NetAdmin)) {
+                let why = "it puts rules into the kernel, and for that Clearway lacks NET_ADMIN".to_owned();
+                (ExitCode::Rights, why, vec![rights_remedy("--cap-add=NET_ADMIN")])
+            } else {
+                (ExitCode::Kernel, error.to_string(), error.hints())
+            };
+        hints.push(WITHOUT.to_owned());
+        Self { strategy, code, why, hints }
     }
-    split(ExitCode::Kernel, &doing, &error.to_string()).hint(WITHOUT)
+}
+
+impl From<Unavailable> for Failure {
+    fn from(Unavailable { strategy, code, why, hints }: Unavailable) -> Self {
+        Self { hints, ..Self::new(code, format!("the strategy `{strategy}`: {why}")) }
+    }
 }
 
 /// Something that could not be removed, as lines for the log: the errors, then what helps.
 pub fn left_behind(errors: &RemoveErrors) -> Failure {
-    split(ExitCode::Residue, "removing the transparent plumbing", &errors.to_string())
-        .hint("`clearway cleanup` tries again")
+    of(ExitCode::Residue, "removing the transparent plumbing", errors).hint("`clearway cleanup` tries again")
 }
 
-/// A text with `hint: ` lines of its own.
-fn split(code: ExitCode, doing: &str, text: &str) -> Failure {
-    let (hints, lines): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("hint: "));
-    let mut failure = Failure::new(code, format!("{doing}: {}", lines.join("; ")));
-    failure.hints.extend(hints.into_iter().filter_map(|hint| hint.strip_prefix("hint: ")).map(str::to_owned));
-    failure
+/// An error as what came of something that was being done.
+fn of(code: ExitCode, doing: &str, error: &dyn Hints) -> Failure {
+    Failure { hints: error.hints(), ..Failure::new(code, format!("{doing}: {error}")) }
 }
 
 /// A HAProxy that ended before it had proved itself: how, its words, and what helps. `configuration`: what it was

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::hints::Notice;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Failure, Plumbing as Needs};
 use clearway_haproxy::configuration::{Bind, Configuration, Programs, Setting, Transparent, V6};
@@ -88,8 +89,12 @@ impl Shell {
                 "`CLEARWAY_INTERCEPT` takes connections to addresses of others".to_owned()
             })?;
             let untaken = intercept::untaken(&configuration, &interception);
-            let untaken = untaken.iter().map(|rule| format!("{rule}\nhint: {}", rule.remedy()));
-            let cookies = intercept::loses_all(&interception).then(|| intercept::COOKIES.join("\nhint: "));
+            let untaken =
+                untaken.iter().map(|rule| Notice { text: rule.to_string(), hints: vec![rule.remedy()] });
+            let cookies = intercept::loses_all(&interception).then(|| {
+                let [text, hint] = intercept::COOKIES.map(str::to_owned);
+                Notice { text, hints: vec![hint] }
+            });
             self.said.found(Subject::Interception, untaken.chain(cookies));
         }
         let needs = if transparent.is_some() || !interception.is_empty() {

@@ -29,7 +29,7 @@ use clearway_kernel::nft::TableName;
 use tracing::{error, info, warn};
 
 use super::custody::Custody;
-use super::failure;
+use super::failure::{self, Unavailable};
 use super::said::{Said, Subject};
 use super::switch::Cancel;
 
@@ -303,7 +303,7 @@ fn lock(flip: &SharedFlip) -> MutexGuard<'_, Flip> {
 }
 
 fn failed(error: &flip::Error) -> Failure {
-    failure::strategy(Strategy::TableFlip, error)
+    Unavailable::of(Strategy::TableFlip, error).into()
 }
 
 /// The ports of lines that keep their addresses, whatever ports there are: a way from every address would take the
@@ -358,8 +358,8 @@ pub fn can_be_copied(configuration: &Configuration) -> Result<(), Failure> {
 }
 
 /// What is wrong with the strategy here, before anything is touched.
-pub fn probe() -> Result<(), Failure> {
-    Flip::probe().map_err(|error| failed(&error))
+pub fn probe() -> Result<(), Unavailable> {
+    Flip::probe().map_err(|error| Unavailable::of(Strategy::TableFlip, &error))
 }
 
 impl Drop for Redirection {

@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tracing::{info, warn};
+use clearway_core::hints::Notice;
+use tracing::info;
+
+use crate::log;
 
 /// How many lines of one subject are said and remembered.
 const MOST: usize = 100;
@@ -45,27 +48,27 @@ impl Subject {
 
 /// What holds, by subject.
 #[derive(Debug, Default)]
-pub struct Said(BTreeMap<Subject, BTreeSet<String>>);
+pub struct Said(BTreeMap<Subject, BTreeSet<Notice>>);
 
 impl Said {
     /// All that a look at a subject has found: what is new of it is said.
-    pub fn found(&mut self, subject: Subject, lines: impl IntoIterator<Item = String>) {
+    pub fn found(&mut self, subject: Subject, lines: impl IntoIterator<Item = impl Into<Notice>>) {
         for line in self.news(subject, lines) {
             if subject.is_for_information() {
-                info!("{line}");
+                info!("{}", line.text);
             } else {
-                warn!("{line}");
+                log::notice(&line);
             }
         }
     }
 
     /// The lines that are new. What is not among `lines` any more is forgotten.
-    fn news(&mut self, subject: Subject, lines: impl IntoIterator<Item = String>) -> Vec<String> {
-        let mut lines = lines.into_iter();
-        let mut all: BTreeSet<String> = lines.by_ref().take(MOST).collect();
+    fn news(&mut self, subject: Subject, lines: impl IntoIterator<Item = impl Into<Notice>>) -> Vec<Notice> {
+        let mut lines = lines.into_iter().map(Into::into);
+        let mut all: BTreeSet<Notice> = lines.by_ref().take(MOST).collect();
         let more = lines.count();
         if more > 0 {
-            all.insert(format!("and {more} more like these"));
+            all.insert(format!("and {more} more like these").into());
         }
         let before = self.0.remove(&subject).unwrap_or_default();
         let news = all.difference(&before).cloned().collect();

@@ -15,6 +15,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
+use clearway_core::hints::Notice;
 use clearway_haproxy::configuration::{Configuration, Server};
 use clearway_haproxy::runtime::state::{Remembered, Row};
 use clearway_kernel::listeners;
@@ -175,12 +176,12 @@ impl Shell {
             wanted = union(wanted, plumbing.needs());
         }
         if wanted == *plumbing.needs() {
-            self.said.found(Subject::Following, []);
+            self.said.found(Subject::Following, None::<Notice>);
             return false;
         }
         match follow(plumbing, &wanted) {
             Ok((changed, _)) => {
-                self.said.found(Subject::Following, []);
+                self.said.found(Subject::Following, None::<Notice>);
                 // Nothing more than could be had before.
                 if changed.is_empty() {
                     return false;

@@ -37,8 +37,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
 use super::custody::{Custody, Held, through};
+use super::failure::Unavailable;
 use super::redirection::Turn;
-use super::{Inner, failure, thread};
+use super::{Inner, thread};
 use crate::steps;
 use closed::Closed;
 use plan::Plan;
@@ -332,7 +333,7 @@ impl Switch {
                 plan.sealed.extend(gated);
                 Ok(())
             }
-            Err(error) => Err(failure::strategy(manners.strategy, &error)),
+            Err(error) => Err(Unavailable::of(manners.strategy, &error).into()),
         }
     }
 
@@ -457,7 +458,7 @@ fn cannot(strategy: Strategy, error: &listeners::Error) -> Result<(), Failure> {
         warn!("clients are not moved away from sockets that are about to be closed: {error}");
         return Ok(());
     }
-    Err(failure::strategy(strategy, error))
+    Err(Unavailable::of(strategy, error).into())
 }
 
 fn held(custody: &Custody, inode: u64) -> Option<&Held> {

@@ -10,7 +10,7 @@ pub enum NotDerivable {
     /// `default-path config` and `default-path parent` look for files from where the configuration stands.
     #[error(
         "copying the configuration: {span}: `default-path {policy}` looks for files beside the configuration, \
-         and a copy is elsewhere\nhint: use `default-path origin DIRECTORY`, or another way to reload"
+         and a copy is elsewhere"
     )]
     DefaultPath {
         /// The line.
@@ -19,14 +19,21 @@ pub enum NotDerivable {
         policy: &'static str,
     },
     /// `HAPROXY_CFGFILES` names the files that HAProxy reads.
-    #[error(
-        "copying the configuration: {span}: `HAPROXY_CFGFILES` would name the copies\nhint: write the path, or use \
-         another way to reload"
-    )]
+    #[error("copying the configuration: {span}: `HAPROXY_CFGFILES` would name the copies")]
     FileNames {
         /// The line.
         span: Span,
     },
+}
+
+impl NotDerivable {
+    /// What mends it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::DefaultPath { .. } => "use `default-path origin DIRECTORY`, or another way to reload",
+            Self::FileNames { .. } => "write the path, or use another way to reload",
+        }
+    }
 }
 
 /// Finds the first such line, whether a block that it stands in counts or not.

@@ -119,7 +119,8 @@ fn an_address_has_one_private_port_in_all_files() {
 
 #[test]
 fn what_a_copy_breaks_is_refused_with_its_line() {
-    let refused = |text: &str| derive(&scan(&[text.as_bytes()]), &mut |_| None).unwrap_err().to_string();
+    let refused = |text: &str| derive(&scan(&[text.as_bytes()]), &mut |_| None).unwrap_err();
+    let refused = |text: &str| format!("{0}: {1}", refused(text), refused(text).remedy());
     for policy in ["config", "parent"] {
         let error = refused(&format!("global\n default-path {policy}\n"));
         assert!(error.contains("0.cfg:2") && error.contains("origin"), "{error}");

@@ -179,7 +179,7 @@ impl Outcome {
     }
 }
 
-/// One sentence; `{:#}` adds the hints, each on a line of its own.
+/// One sentence.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -212,9 +212,6 @@ impl fmt::Display for Outcome {
                 write!(f, "not asked: making an {family} socket transparent: not permitted")?;
             }
             Self::NotAsked { why } => write!(f, "not asked: {why}")?,
-        }
-        if f.alternate() {
-            self.hints().iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))?;
         }
         Ok(())
     }

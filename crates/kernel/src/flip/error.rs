@@ -1,5 +1,6 @@
 //! What the kernel refuses of a table flip, and what that means.
 
+use clearway_core::hints::Hints;
 use rustix::io::Errno;
 
 use crate::modules;
@@ -20,8 +21,8 @@ pub enum Error {
     NoOwner,
     /// `ENOENT` or `EOPNOTSUPP` to a chain or rule.
     #[error(
-        "the kernel lacks what redirecting clients needs, {what}: {source}{remedy}, or use another way to reload",
-        remedy = modules::missing(module)
+        "the kernel lacks what redirecting clients needs, {what}: {source}{reason}",
+        reason = modules::missing(module)
     )]
     Lacking {
         /// The expression or chain.
@@ -31,6 +32,16 @@ pub enum Error {
         /// What the kernel said.
         source: netlink::Error,
     },
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Table(error) => error.hints(),
+            Self::NoOwner => Vec::new(),
+            Self::Lacking { module, .. } => vec![modules::hint(module) + ", or use another way to reload"],
+        }
+    }
 }
 
 /// From what was refused, and where, to what that means.

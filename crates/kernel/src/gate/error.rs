@@ -2,6 +2,7 @@
 
 use std::io;
 
+use clearway_core::hints::Hints;
 use rustix::io::Errno;
 
 use crate::modules;
@@ -15,26 +16,23 @@ pub enum Error {
     #[error(transparent)]
     Nft(#[from] nft::Error),
     /// `ENOENT` or `EOPNOTSUPP` to a set.
-    #[error(
-        "the kernel lacks nftables sets with timeouts: {0}\nhint: run a kernel of 4.18 or newer with CONFIG_NF_TABLES \
-         (up to Linux 5.5 also the module `nf_tables_set`)"
-    )]
+    #[error("the kernel lacks nftables sets with timeouts: {0}")]
     NoSets(netlink::Error),
     /// `EINVAL`: nobody answers for the subsystem of queues.
     #[error(
-        "the kernel lacks netfilter queues: {0}{remedy}, or run a kernel with CONFIG_NETFILTER_NETLINK_QUEUE",
-        remedy = modules::missing("nfnetlink_queue")
+        "the kernel lacks netfilter queues: {0}{reason}",
+        reason = modules::missing("nfnetlink_queue")
     )]
     NoQueues(netlink::Error),
     /// `ENOENT` to a rule: neither the expression nor the target that leads into a queue.
     #[error(
         "the kernel lacks both the nft `queue` expression (CONFIG_NFT_QUEUE) and iptables' target NFQUEUE for nftables \
-         (CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_TARGET_NFQUEUE; modules `nft_compat`, `xt_NFQUEUE`): {0}{remedy}",
-        remedy = modules::missing("nft_queue")
+         (CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_TARGET_NFQUEUE; modules `nft_compat`, `xt_NFQUEUE`): {0}{reason}",
+        reason = modules::missing("nft_queue")
     )]
     NoQueueRule(netlink::Error),
     /// `EPERM` to every number.
-    #[error("{0}\nhint: netfilter queues need `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)")]
+    #[error("{0}")]
     Denied(netlink::Error),
     /// Others have all the numbers that were tried.
     #[error("other processes have {attempts} of the numbers of netfilter queues that were tried")]
@@ -54,6 +52,26 @@ pub enum Error {
     /// It has ended by itself, and the kernel has opened the gate.
     #[error("the thread that keeps new clients waiting has ended by itself; nobody is kept waiting any more")]
     ThreadEnded,
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Nft(error) => error.hints(),
+            Self::NoSets(_) => vec![
+                "run a kernel of 4.18 or newer with CONFIG_NF_TABLES (up to Linux 5.5 also the module `nf_tables_set`)"
+                    .to_owned(),
+            ],
+            Self::NoQueues(_) => vec![
+                modules::hint("nfnetlink_queue") + ", or run a kernel with CONFIG_NETFILTER_NETLINK_QUEUE",
+            ],
+            Self::NoQueueRule(_) => vec![modules::hint("nft_queue")],
+            Self::Denied(_) => vec![
+                "netfilter queues need `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)".to_owned(),
+            ],
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// Anything about the table except rules that lead into a queue.

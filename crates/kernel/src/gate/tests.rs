@@ -1,3 +1,4 @@
+use clearway_core::hints::Hints;
 use netlink_packet_core::Emitable;
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use proptest::prelude::*;
@@ -77,7 +78,7 @@ fn what_is_refused_is_explained() {
         BatchError { needs: Some(step.needs), error }
     };
     assert_eq!(refused("rule that holds", Errno::NOENT).needs, Some(Feature::Queue));
-    let words = |error: Error| error.to_string();
+    let words = |error: Error| format!("{error} {}", error.hints().concat());
     let of_rule = words(error::of_rules(vec![refused("rule that holds", Errno::NOENT)]));
     for word in ["CONFIG_NFT_QUEUE", "CONFIG_NFT_COMPAT", "xt_NFQUEUE", "nft_queue"] {
         assert!(of_rule.contains(word), "{of_rule}");

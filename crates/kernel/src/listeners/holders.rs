@@ -13,6 +13,7 @@ use super::foreign::covers;
 use super::table::{Row, State, rows};
 use crate::netlink;
 use crate::transparency::Family;
+use clearway_core::hints::Hints;
 
 /// How long `/proc` is searched: a host may have a million descriptors, and this runs in an event loop.
 const PROC_PATIENCE: Duration = Duration::from_secs(1);
@@ -64,11 +65,20 @@ impl fmt::Display for Holder {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `ENOENT`: the kernel lacks `inet_diag` or `tcp_diag`, and they could not be loaded.
-    #[error("{0}\nhint: load the modules `inet_diag` and `tcp_diag` on the host")]
+    #[error("{0}")]
     NoDiag(netlink::Error),
     /// Anything else.
     #[error(transparent)]
     Netlink(netlink::Error),
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoDiag(_) => vec!["load the modules `inet_diag` and `tcp_diag` on the host".to_owned()],
+            Self::Netlink(_) => Vec::new(),
+        }
+    }
 }
 
 /// The TCP sockets that listen on a port; with an address, those that get what is sent to it.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use clearway_core::hints::Hints;
 use rustix::io::Errno;
 
 use crate::modules;
@@ -12,39 +13,33 @@ use crate::netlink::{self, BatchError, Feature};
 pub enum Error {
     /// `EPROTONOSUPPORT`, `EOPNOTSUPP`, or `EINVAL` to a dump: no `nf_tables` in this kernel.
     #[error(
-        "the kernel lacks nftables: {0}{remedy}, or run a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET",
-        remedy = modules::missing("nf_tables")
+        "the kernel lacks nftables: {0}{reason}",
+        reason = modules::missing("nf_tables")
     )]
     NoNfTables(netlink::Error),
     /// `EPERM` to all of nftables.
-    #[error(
-        "{0}\nhint: changing nftables needs `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)"
-    )]
+    #[error("{0}")]
     Denied(netlink::Error),
     /// `ENOENT` or `EOPNOTSUPP` to a chain: `inet` or its `filter` chains are missing.
-    #[error(
-        "the kernel lacks nftables chains of family `inet`: {0}\nhint: run a kernel with CONFIG_NF_TABLES_INET \
-         (module `nf_tables_inet` before Linux 4.17: `modprobe nf_tables_inet`)"
-    )]
+    #[error("the kernel lacks nftables chains of family `inet`: {0}")]
     NoInetChains(netlink::Error),
     /// `ENOENT` to a rule: the expression `socket` (Linux 4.18) is not there and could not be loaded.
     #[error(
-        "the kernel lacks the nft `socket` expression: {0}{remedy}",
-        remedy = modules::missing("nft_socket")
+        "the kernel lacks the nft `socket` expression: {0}{reason}",
+        reason = modules::missing("nft_socket")
     )]
     NoSocketExpression(netlink::Error),
     /// `ENOENT` or `EOPNOTSUPP` (no `CONFIG_NF_CONNTRACK_MARK`) to a rule with `ct`, or to the chain of type `route` (family `inet` since Linux 5.2).
     #[error(
         "the kernel lacks what servers on this host's own addresses need, conntrack (`ct`) and chains of type \
-         `route`: {0}{remedy}, or let these servers listen on a loopback address (127.0.0.1, ::1)",
-        remedy = modules::missing("nft_ct")
+         `route`: {0}{reason}",
+        reason = modules::missing("nft_ct")
     )]
     NoConntrack(netlink::Error),
     /// `ENOENT` to a rule: `tproxy` (Linux 4.19) or `fib` is not there and could not be loaded.
     #[error(
-        "the kernel lacks what intercepting needs, the nft expressions `tproxy` and `fib`: {0}{remedy}; \
-         likewise `nft_fib_inet`; or do without `CLEARWAY_INTERCEPT`",
-        remedy = modules::missing("nft_tproxy")
+        "the kernel lacks what intercepting needs, the nft expressions `tproxy` and `fib`: {0}{reason}",
+        reason = modules::missing("nft_tproxy")
     )]
     NoInterception(netlink::Error),
     /// The sign of life of a table without owner could not be bound.
@@ -58,6 +53,36 @@ pub enum Error {
     /// Anything else.
     #[error(transparent)]
     Netlink(#[from] netlink::Error),
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::NoNfTables(_) => {
+                modules::hint("nf_tables")
+                    + ", or run a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET"
+            }
+            Self::Denied(_) => {
+                "changing nftables needs `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)"
+                    .to_owned()
+            }
+            Self::NoInetChains(_) => {
+                "run a kernel with CONFIG_NF_TABLES_INET (module `nf_tables_inet` before Linux \
+                                      4.17: `modprobe nf_tables_inet`)"
+                    .to_owned()
+            }
+            Self::NoSocketExpression(_) => modules::hint("nft_socket"),
+            Self::NoConntrack(_) => {
+                modules::hint("nft_ct")
+                    + ", or let these servers listen on a loopback address (127.0.0.1, ::1)"
+            }
+            Self::NoInterception(_) => {
+                modules::hint("nft_tproxy") + "; likewise `nft_fib_inet`; or do without `CLEARWAY_INTERCEPT`"
+            }
+            Self::Token { .. } | Self::Netlink(_) => return Vec::new(),
+        };
+        vec![hint]
+    }
 }
 
 pub(crate) fn is(error: &netlink::Error, numbers: &[Errno]) -> bool {

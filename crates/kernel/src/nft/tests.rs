@@ -1,3 +1,4 @@
+use clearway_core::hints::Hints;
 use netlink_packet_core::Emitable;
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
 use proptest::prelude::*;
@@ -213,16 +214,19 @@ fn what_is_refused_is_explained() {
     for what in ["rule for TCP", "rule for ICMPv6", "guard against wildcard listeners"] {
         assert!(matches!(refused(what, Errno::NOENT), Error::NoSocketExpression(_)), "{what}");
     }
-    let text = refused("rule for TCP", Errno::NOENT).to_string();
-    assert!(text.contains("modprobe nft_socket"), "{text}");
+    let hints = refused("rule for TCP", Errno::NOENT).hints();
+    assert!(hints[0].contains("modprobe nft_socket"), "{hints:?}");
     assert!(matches!(refused("rule for TCP", Errno::NOMEM), Error::Netlink(_)));
     for what in ["chain `output`", "rule that marks connections", "rule that marks replies"] {
         for errno in [Errno::NOENT, Errno::OPNOTSUPP] {
             assert!(matches!(refused(what, errno), Error::NoConntrack(_)), "{what}");
         }
     }
-    let text = refused("rule that marks connections", Errno::NOENT).to_string();
-    assert!(text.contains("modprobe nft_ct") && text.contains("conntrack"), "{text}");
+    let error = refused("rule that marks connections", Errno::NOENT);
+    assert!(
+        error.hints()[0].contains("modprobe nft_ct") && error.to_string().contains("conntrack"),
+        "{error}"
+    );
 }
 
 #[test]

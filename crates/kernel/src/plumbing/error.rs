@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use clearway_core::hints::Hints;
 use clearway_core::names::Mark;
 
 use crate::{nft, routing};
@@ -17,10 +18,7 @@ pub enum Error {
     #[error(transparent)]
     Routing(#[from] routing::Error),
     /// The mark that was asked for is somebody else's.
-    #[error(
-        "the mark {mark} is used by the foreign rule `{rule}`\nhint: ask for another bit, or leave the choice \
-         to Clearway"
-    )]
+    #[error("the mark {mark} is used by the foreign rule `{rule}`")]
     MarkTaken {
         /// The mark asked for.
         mark: Mark,
@@ -41,7 +39,7 @@ pub enum Error {
     /// Not what a rule for a loopback server can be made of.
     #[error(
         "`{0}` is no server on a loopback address (127.0.0.0/8, ::1) with a port from 1 to 65534, which is what the \
-         kernel's rules can tell\nhint: let the server listen on another port, or on another address of this host"
+         kernel's rules can tell"
     )]
     NotLoopback(SocketAddr),
     /// All 64 blocks are in use.
@@ -57,7 +55,7 @@ pub enum Error {
         attempts: usize,
     },
     /// Installing failed, and so did removing what had been installed.
-    #[error("{cause}\nwhat had been installed by then could not be removed: {left}")]
+    #[error("{cause}; what had been installed by then could not be removed: {left}")]
     Stuck {
         /// Why installing failed.
         cause: Box<Error>,
@@ -71,6 +69,25 @@ impl Error {
     /// kernel lacks conntrack.
     pub fn is_without_conntrack(&self) -> bool {
         matches!(self, Self::Nft(nft::Error::NoConntrack(_)))
+    }
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Nft(error) => error.hints(),
+            Self::Routing(error) => error.hints(),
+            Self::MarkTaken { .. } => {
+                vec!["ask for another bit, or leave the choice to Clearway".to_owned()]
+            }
+            Self::NotLoopback(_) => {
+                vec!["let the server listen on another port, or on another address of this host".to_owned()]
+            }
+            Self::Stuck { cause, left } => [cause.hints(), left.hints()].concat(),
+            Self::MarkDiffers { .. } | Self::NoFreeMark | Self::NoFreeBlock | Self::NoPeace { .. } => {
+                Vec::new()
+            }
+        }
     }
 }
 
@@ -103,3 +120,16 @@ impl fmt::Display for RemoveErrors {
 }
 
 impl std::error::Error for RemoveErrors {}
+
+/// Each once: many errors have one cause.
+impl Hints for RemoveErrors {
+    fn hints(&self) -> Vec<String> {
+        let mut hints: Vec<String> = Vec::new();
+        for hint in self.errors.iter().flat_map(Hints::hints) {
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
+        }
+        hints
+    }
+}

@@ -24,7 +24,18 @@ fn a_silent_end_is_still_told() {
 }
 
 #[test]
-fn hints_inside_an_error_become_hints() {
-    let failure = split(ExitCode::Kernel, "doing", "it failed\nhint: do that");
-    assert_eq!((failure.message.as_str(), failure.hints), ("doing: it failed", vec!["do that".to_owned()]));
+fn hints_of_an_error_are_those_of_the_failure() {
+    let error = NotDerivable::DefaultPath {
+        span: clearway_haproxy::configuration::Span { file: std::sync::Arc::new("h.cfg".into()), line: 3 },
+        policy: "config",
+    };
+    let failure = copy(&error);
+    assert!(
+        failure.message.starts_with("the strategy `tableflip`: copying the configuration: "),
+        "{failure:?}"
+    );
+    assert_eq!(failure.hints, [error.remedy(), WITHOUT]);
+    let unavailable =
+        Unavailable { strategy: Strategy::Plug, code: ExitCode::Kernel, why: "it".into(), hints: Vec::new() };
+    assert_eq!(Failure::from(unavailable).message, "the strategy `plug`: it");
 }

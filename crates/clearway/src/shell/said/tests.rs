@@ -4,18 +4,22 @@ fn lines(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
+fn news(said: &mut Said, subject: Subject, lines: Vec<String>) -> Vec<String> {
+    said.news(subject, lines).into_iter().map(|notice| notice.text).collect()
+}
+
 #[test]
 fn what_holds_is_said_once_and_what_comes_back_again() {
     let mut said = Said::default();
-    assert_eq!(said.news(Subject::Fighting, lines(&["a", "b"])), ["a", "b"]);
-    assert_eq!(said.news(Subject::Fighting, lines(&["a", "b", "c"])), ["c"]);
+    assert_eq!(news(&mut said, Subject::Fighting, lines(&["a", "b"])), ["a", "b"]);
+    assert_eq!(news(&mut said, Subject::Fighting, lines(&["a", "b", "c"])), ["c"]);
     // Another subject has room of its own, for the same words too.
-    assert_eq!(said.news(Subject::Strangers, lines(&["a"])), ["a"]);
-    assert_eq!(said.news(Subject::Fighting, lines(&["b"])), [""; 0]);
-    assert_eq!(said.news(Subject::Fighting, lines(&["a", "b"])), ["a"], "it was mended and is back");
-    assert_eq!(said.news(Subject::Fighting, lines(&[])), [""; 0]);
-    assert_eq!(said.news(Subject::Strangers, lines(&["a"])), [""; 0]);
-    assert_eq!(said.news(Subject::Fighting, lines(&["a", "b"])), ["a", "b"]);
+    assert_eq!(news(&mut said, Subject::Strangers, lines(&["a"])), ["a"]);
+    assert_eq!(news(&mut said, Subject::Fighting, lines(&["b"])), [""; 0]);
+    assert_eq!(news(&mut said, Subject::Fighting, lines(&["a", "b"])), ["a"], "it was mended and is back");
+    assert_eq!(news(&mut said, Subject::Fighting, lines(&[])), [""; 0]);
+    assert_eq!(news(&mut said, Subject::Strangers, lines(&["a"])), [""; 0]);
+    assert_eq!(news(&mut said, Subject::Fighting, lines(&["a", "b"])), ["a", "b"]);
 }
 
 #[test]

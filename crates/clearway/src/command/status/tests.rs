@@ -89,7 +89,7 @@ fn a_status_can_be_read_by_a_person() {
     assert_eq!(
         in_words(&status),
         "serving (clearway 0.1.0, pid 1, instance web, HAProxy 3.0.11)\n\
-         generation 1 draining for 12 s, 3 session(s), master 7\n\
+         generation 1 draining for 12 s, 3 session(s), 20 MiB, master 7\n\
          generation 2 serving for 12 s, master 17, worker 18\n\
          program api running for 3 s, pid 17\n\
          the last reload DID NOT TAKE, 5 s ago (2026-11-29T12:24:58Z), as generation 3: HAProxy refused the configuration\n  \

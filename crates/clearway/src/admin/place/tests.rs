@@ -78,3 +78,22 @@ fn only_dead_sockets_of_ours_are_dead_and_ours() {
         assert_eq!(is_ours(&at(name)), ours, "{name}");
     }
 }
+
+#[test]
+fn a_name_says_what_has_it() {
+    let web: InstanceName = "web-1".parse().unwrap();
+    for (name, expected) in [
+        ("web-1", Some(Kind::Balancer)),
+        ("_0123abcd", Some(Kind::Balancer)),
+        (&holder(&web), Some(Kind::Holder)),
+        (&superseded(&web), Some(Kind::Superseded)),
+        ("web_", None),
+        ("web_held", None),
+        ("web_0123abc", None),
+        ("WEB_hold", None),
+        ("_hold", None),
+        ("web_hold_0123abcd", None),
+    ] {
+        assert_eq!(kind(name), expected, "{name}");
+    }
+}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Three hosts in a row as network namespaces, to try Clearway by hand (README.md):
+# Three hosts in a row as network namespaces, to try Clearway by hand (docs/tutorial/first-steps.md):
 #
 #   cd-client  10.1.0.2 fd01::2  ----  10.1.0.1 fd01::1  cd-balancer  10.2.0.1 fd02::1  ----  10.2.0.2, .3  cd-server
 #                                                                                             fd02::2, ::3
@@ -7,7 +7,7 @@
 # The default gateway of both ends is the balancer. Two servers answer on port 80 with the address they see.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lab="${CARGO_TARGET_DIR:-target}/lab/clearway-lab"
+lab="${CLEARWAY_LAB:-${CARGO_TARGET_DIR:-target}/lab/clearway-lab}"
 hosts=(cd-client cd-balancer cd-server)
 
 down() {

@@ -31,9 +31,9 @@ fn what_works_is_said_once_and_shown() -> Result<()> {
     let stage = Stage::new("cyes")?;
     stage.write(&stage.transparent())?;
     let mut balancer = stage.start()?;
-    balancer.wait_for_log(0, "canary: 2 transparent server(s) find the way to clients", SOON)?;
+    balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
     let status = said(&stage.clearway(&["status"])?);
-    ensure!(status.contains("canary: 2 transparent server(s)"), "{status}");
+    ensure!(status.contains("canary: return path verified for 2 servers"), "{status}");
     let json = said(&stage.clearway(&["status", "--json"])?);
     ensure!(json.contains("\"verdict\":\"works\"") && json.contains("\"outcome\":\"way_back\""), "{json}");
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
@@ -70,7 +70,7 @@ fn a_server_without_a_way_back_is_named_and_decides_if_asked_to() -> Result<()> 
     ensure!(status.contains("canary: the server 10.2.0.2:8080: no way back"), "{status}");
     let ours = BACK.map(|address| address.to_string());
     gateway(&stage, [&ours[0], &ours[1]])?;
-    balancer.wait_for_log(0, "canary: 2 transparent server(s) find the way to clients", PATIENT)?;
+    balancer.wait_for_log(0, "canary: return path verified for 2 servers", PATIENT)?;
     assert_code(stage.clearway(&["health"])?.status, 0)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -81,7 +81,7 @@ fn a_plain_configuration_is_ready_while_old_sessions_need_the_plumbing() -> Resu
     let stage = Stage::new("cplain")?;
     stage.write(&stage.transparent())?;
     let mut balancer = stage.start_with(&[], &[("CLEARWAY_CANARY", "ready")])?;
-    balancer.wait_for_log(0, "canary: 2 transparent server(s)", SOON)?;
+    balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
     let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     gateway(&stage, ["10.2.0.254", "fd02::fe"])?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
@@ -122,7 +122,7 @@ fn nobody_is_asked_if_it_is_off_or_nothing_is_transparent() -> Result<()> {
         let mut balancer = stage.start_with(&[], &[("CLEARWAY_CANARY", mode)])?;
         let asks = mode == "on" && text.contains("usesrc");
         if asks {
-            balancer.wait_for_log(0, "canary: 2 transparent server(s)", SOON)?;
+            balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
         }
         let counter = stage.hosts.server.output("nft", &["list", "counter", "inet", "watch", "canary"])?;
         ensure!(counter.contains("packets 0 ") != asks, "{mode}: {counter}");
@@ -163,7 +163,7 @@ fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> 
     };
     nat("ip saddr 172.17.0.0/16 oifname != \"docker0\" masquerade")?;
     let mut balancer = stage.start()?;
-    balancer.wait_for_log(0, "canary: 2 transparent server(s)", SOON)?;
+    balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
     let (text, code) = doctor()?;
     ensure!(code == Some(0), "{text}");
     for words in [
@@ -211,7 +211,7 @@ fn of_five_thousand_servers_all_are_asked_and_a_few_named() -> Result<()> {
     text = text.replace("usesrc clientip\nlisten f1", &format!("usesrc clientip\n{lines}listen f1"));
     stage.write(&text)?;
     let mut balancer = stage.start()?;
-    let last = format!("canary: {} transparent server(s) were asked: ", SERVERS + 2);
+    let last = format!("canary: return path verified for 2 of {} servers; ", SERVERS + 2);
     // While they are asked, the status says how far that is.
     let asks = eventually(SOON, "the canary to be asking", || {
         let status = stage.clearway(&["status", "--json"]).ok()?.stdout;
@@ -219,8 +219,7 @@ fn of_five_thousand_servers_all_are_asked_and_a_few_named() -> Result<()> {
         status["canary_asks"]["done"].as_u64().filter(|done| *done > 0)
     })?;
     ensure!(asks < u64::from(SERVERS) + 2, "{asks}");
-    let line = balancer.wait_for_log(0, &last, PATIENT)?;
-    ensure!(line.contains(": 2 find the way to clients, 5000 do not"), "{line}");
+    balancer.wait_for_log(0, &last, PATIENT)?;
     let status: serde_json::Value = serde_json::from_slice(&stage.clearway(&["status", "--json"])?.stdout)?;
     ensure!(balancer.stderr()?.matches("WARN canary: the server ").count() == 50, "{}", balancer.stderr()?);
     let seen = status["canary"].as_array().context("what the canary says")?;

@@ -148,7 +148,7 @@ fn check_takes_what_the_master_worker_mode_takes() -> Result<()> {
     let check = stage.clearway(&["check", "-f", &file])?;
     let words = format!("{}{}", said(&check), complained(&check));
     assert_code(check.status, 0).with_context(|| words.clone())?;
-    ensure!(words.contains("takes it, with 2 bind line(s)"), "{words}");
+    ensure!(words.contains("takes it, with 2 bind lines"), "{words}");
     stage.write(&format!("{}{program}    nonsense\n", stage.plain()))?;
     let check = stage.clearway(&["check", "-f", &file])?;
     assert_code(check.status, 65)?;

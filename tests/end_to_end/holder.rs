@@ -97,7 +97,7 @@ fn a_planned_stop_is_held_for_a_while_and_then_refused() -> Result<()> {
     wait_until_it_holds(&holder, 0)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     ensure!(!refused(&stage), "who connects within the time is refused");
-    holder.wait_for_log(0, "the hold is over: 2 listening sockets", SOON)?;
+    holder.wait_for_log(0, "the hold is over: closed 2 listening sockets", SOON)?;
     ensure!(refused(&stage), "somebody listens although nothing runs");
     end(holder)?;
     stage.assert_clean()
@@ -132,7 +132,7 @@ fn a_holder_that_comes_late_holds_too() -> Result<()> {
     wait_until_it_holds(&holder, 0)?;
     first.signal(Signal::KILL)?;
     first.wait_exit(SOON)?;
-    holder.wait_for_log(0, "the balancer is gone: 2 listening sockets", SOON)?;
+    holder.wait_for_log(0, "the balancer is gone: holding 2 listening sockets", SOON)?;
     let mut second = stage.start_with(&[], &[NAMED])?;
     assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
     end(holder)?;

@@ -53,6 +53,7 @@ mod transaction;
 mod transparent;
 mod traps;
 mod truth;
+mod tutorial;
 mod watch;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -131,6 +132,7 @@ fn main() {
         modules::TESTS,
         watch::TESTS,
         truth::TESTS,
+        tutorial::TESTS,
         scale::TESTS,
         several::TESTS,
         subject::TESTS,

@@ -290,7 +290,7 @@ fn firewalld_lets_answers_in_and_the_doctor_knows_it() -> Result<()> {
     for (reverse_path, how) in [("saddr . mark . iif", "strict"), ("saddr . mark", "loose")] {
         stage.hosts.balancer.nft(&firewalld(reverse_path, PORT))?;
         let mut balancer = stage.start()?;
-        balancer.wait_for_log(0, "canary: 2 transparent server(s) find the way to clients", SOON)?;
+        balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
         let report =
             clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, Duration::from_secs(1)))?;
         crate::stage::assert_nobody_lost(&report.wait()?).context(how)?;

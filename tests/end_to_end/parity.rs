@@ -320,8 +320,8 @@ fn old_workers_outlive_as_many_reloads_as_the_file_says() -> Result<()> {
             ensure!((state == State::Alive) == (index >= 3), "session {index} is {state:?}");
         }
         if kind == Kind::Clearway {
-            let said = balancer.wait_for_log(0, "outlived more than 2 reload(s)", SOON)?;
-            ensure!(said.contains("generation 1 has 1 session(s)"), "{said}");
+            let said = balancer.wait_for_log(0, "outlived more than 2 reloads", SOON)?;
+            ensure!(said.contains("generation 1 has 1 session"), "{said}");
         }
         drop(sessions);
         end(&mut balancer)

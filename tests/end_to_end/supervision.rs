@@ -213,7 +213,7 @@ fn idle_it_sleeps_and_is_small() -> Result<()> {
     let mut balancer = stage.start()?;
     // The loop, and the thread that writes the log.
     eventually(SOON, "its other threads to end", || (balancer.facts().ok()?.threads == 2).then_some(()))?;
-    balancer.wait_for_log(0, "canary: 2 transparent server(s)", SOON)?;
+    balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
     let mut wakeups = Vec::new();
     // It looks closely for three seconds at what HAProxy's master does after it has said something.
     std::thread::sleep(Duration::from_secs(5));

@@ -110,7 +110,7 @@ fn a_restart_of_the_unit_refuses_nobody() -> Result<()> {
         stop(balancer)?;
         manager.heard.clear();
         balancer = manager.start(&stage, &[QUICK])?;
-        balancer.wait_for_log(0, "beginning with the 2 listening sockets that systemd has kept", SOON)?;
+        balancer.wait_for_log(0, "beginning with 2 listening sockets that systemd has kept", SOON)?;
         balancer.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
         manager.wait_for("READY=1")?;
         ensure!(manager.inodes()? == inodes, "other sockets: {inodes:?}, {:?}", manager.inodes()?);
@@ -209,7 +209,7 @@ fn sockets_of_a_socket_unit_stay_where_they_are() -> Result<()> {
         stop(balancer)?;
         manager.heard.clear();
         balancer = manager.start(&stage, &[QUICK])?;
-        balancer.wait_for_log(0, "beginning with the 2 listening sockets that systemd has kept", SOON)?;
+        balancer.wait_for_log(0, "beginning with 2 listening sockets that systemd has kept", SOON)?;
         // HAProxy says nothing of the third one: it never hands on what it was given by number.
         balancer.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
         manager.wait_for("READY=1")?;

@@ -321,9 +321,9 @@ fn too_many_old_generations_are_warned_about_and_the_idlest_is_cut() -> Result<(
     let mut second = hold(&stage, &balancer, 1)?;
     let mut third = hold(&stage, &balancer, 2)?;
     let warning = balancer.wait_for_log(0, "more than 2 old generations are draining", SOON)?;
-    ensure!(warning.contains("generation 2 has 1 session(s)") && warning.contains("WARN"), "{warning}");
+    ensure!(warning.contains("generation 2 has 1 session") && warning.contains("WARN"), "{warning}");
     ensure!(second[0].beat() == State::Alive, "it was cut without a moment to act");
-    balancer.wait_for_log(0, "generation 2: 1 session(s) are cut", SOON)?;
+    balancer.wait_for_log(0, "generation 2: cutting 1 session", SOON)?;
     eventually(SOON, "the session to be cut", || (second[0].beat() != State::Alive).then_some(()))?;
     for session in first.iter_mut().chain(&mut third) {
         ensure!(session.beat() == State::Alive, "one was cut that was not over the budget");
@@ -339,9 +339,9 @@ fn an_old_generation_may_have_an_age() -> Result<()> {
     let mut balancer = stage.start_with(&[], &[("CLEARWAY_OLD_AGE", "11s")])?;
     let mut session = hold(&stage, &balancer, 1)?;
     let warning = balancer.wait_for_log(0, "may drain for 11 s", SOON)?;
-    ensure!(warning.contains("generation 1 has 1 session(s)"), "{warning}");
+    ensure!(warning.contains("generation 1 has 1 session"), "{warning}");
     ensure!(session[0].beat() == State::Alive, "it was cut without a moment to act");
-    balancer.wait_for_log(0, "generation 1: 1 session(s) are cut", SOON)?;
+    balancer.wait_for_log(0, "generation 1: cutting 1 session", SOON)?;
     assert_nobody_lost(&load(&stage)?.finish_after(10)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::IpAddr;
 
+use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::hints::Hint;
 use clearway_core::strategy::{Means, by_means};
@@ -100,7 +101,8 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
                 let others = moved.iter().filter(|one| one.by != Means::Handoff).count();
                 let others = if others > 0 { format!(", {others} moved") } else { String::new() };
                 crate::say!(
-                    "generation {generation} serves, worker {worker}: {adopted} sockets taken over{others}"
+                    "generation {generation} serves, worker {worker}: {} taken over{others}",
+                    Count(*adopted, "socket")
                 );
                 let (twice, gone): (Vec<_>, Vec<_>) =
                     unclaimed.iter().cloned().partition(|address| fresh.contains(address));

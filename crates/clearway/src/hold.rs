@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::lookout::Lookout;
 use clearway_core::names::InstanceName;
@@ -158,12 +159,13 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
         }
         if let Some(count) = store.look_at_the_clock(begun.elapsed()) {
             info!(
-                "the hold is over: {count} listening sockets are closed, who connects from now on is refused"
+                "the hold is over: closed {}, new connections are refused from now on",
+                Count(count, "listening socket")
             );
             sweep();
         }
     }
-    info!("stopped: {} listening sockets are no longer held", store.sockets().len());
+    info!("stopped: no longer holding {}", Count(store.sockets().len(), "listening socket"));
     drop((asked, store, place));
     if let Some(sender) = to_be_told {
         let _ = sender.send(Ended { code: ExitCode::Done.number() });
@@ -241,10 +243,10 @@ fn hear(news: News, store: &mut Store, starts: &Starts, now: Duration) {
                 match sent.and_then(|()| wire.send_sockets(&sockets, PROMPT)) {
                     Ok(()) if sockets.is_empty() => {}
                     Ok(()) if say => info!(
-                        "the {} listening sockets are given to a balancer that starts, and still held",
-                        sockets.len()
+                        "gave {} to a balancer that starts, and still holds them",
+                        Count(sockets.len(), "listening socket")
                     ),
-                    Ok(()) => debug!("the {} listening sockets are given to a balancer", sockets.len()),
+                    Ok(()) => debug!("gave {} to a balancer", Count(sockets.len(), "listening socket")),
                     Err(error) => warn!("giving the listening sockets to a balancer: {error}"),
                 }
             });
@@ -253,7 +255,7 @@ fn hear(news: News, store: &mut Store, starts: &Starts, now: Duration) {
             let held: Result<Vec<Held>, _> = sockets.into_iter().map(Held::received).collect();
             match held {
                 Ok(held) => {
-                    debug!("keeping {} listening sockets of a balancer that serves", held.len());
+                    debug!("keeping {} of a balancer that serves", Count(held.len(), "listening socket"));
                     store.keep(balancer, held);
                 }
                 Err(error) => warn!("what a balancer sent is not held: {error}"),
@@ -272,8 +274,8 @@ fn hear(news: News, store: &mut Store, starts: &Starts, now: Duration) {
         News::Gone(balancer) => {
             if store.gone(balancer, now) {
                 warn!(
-                    "the balancer is gone: {} listening sockets are held, who connects waits for the next one",
-                    store.sockets().len()
+                    "the balancer is gone: holding {}, new connections wait for the next balancer",
+                    Count(store.sockets().len(), "listening socket")
                 );
                 sweep();
             }
@@ -319,7 +321,7 @@ fn listen_to(wire: Arc<Wire>, sender: UnboundedSender<News>, greets: bool) -> Op
     let begun = thread::spawn("listening to a balancer", move || {
         if greets && let Err(reason) = greet(&wire) {
             warn!("somebody was sent away: {reason}");
-            let _ = wire.say(&Message::Refused { reason, hints: Vec::new(), again: false }, &[]);
+            let _ = wire.say(&Message::Refused { reason, hints: Vec::new(), code: None, again: false }, &[]);
             return;
         }
         if greets {

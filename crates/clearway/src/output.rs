@@ -20,6 +20,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use clearway_core::count::Count;
 use rustix::event::{PollFd, PollFlags};
 use rustix::pipe::PipeFlags;
 
@@ -181,7 +182,7 @@ fn write_all(queue: &Receiver<Piece>) {
 
 fn lost(pieces: u64) -> String {
     let what =
-        format!("{pieces} piece(s) of the log were lost here: standard error was not read fast enough");
+        format!("lost {} of the log here: standard error was not read fast enough", Count(pieces, "piece"));
     if log::is_json() { voice::event("WARN", &what) + "\n" } else { format!("clearway: {what}\n") }
 }
 

@@ -22,6 +22,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use clearway_core::count::Count;
 use clearway_core::supervisor::{Action, Report, Turn};
 use tracing::{info, warn};
 
@@ -90,7 +91,7 @@ impl Systemd {
         let held = sockets.into_iter().map(Held::received).collect::<Result<Vec<_>, _>>();
         match held.map_err(|error| error.to_string()).and_then(here::usable) {
             Ok(held) => {
-                info!("beginning with the {} listening sockets that systemd has kept", held.len());
+                info!("beginning with {} that systemd has kept", Count(held.len(), "listening socket"));
                 Custody::inherited(held)
             }
             Err(what) => {

@@ -125,8 +125,9 @@ pub fn ask(wire: Wire, door: &Door, limit: Duration) -> Result<Inheritance, NotG
                 return Ok(Inheritance { wire: Arc::new(wire), sockets, state, superseded, version });
             }
             Message::Servers { part, more, age_ms } => state = collector.hear(&part, more, age_ms),
-            Message::Refused { reason, hints, again } => {
-                let failure = Failure { hints, ..wrong(&reason) };
+            Message::Refused { reason, hints, code, again } => {
+                let code = code.and_then(ExitCode::of_number).unwrap_or(ExitCode::InstanceTaken);
+                let failure = Failure { hints, code, ..wrong(&reason) };
                 return Err(if again { NotGiven::NotYet(failure) } else { NotGiven::Refused(failure) });
             }
             _ => {}
@@ -258,7 +259,8 @@ fn admit(stream: &UnixStream, inner: &UnboundedSender<Inner>) {
             }
             Err(reason) => {
                 warn!("somebody who asked for the listening sockets was sent away: {reason}");
-                let _ = wire.say(&Message::Refused { reason, hints: Vec::new(), again: false }, &[]);
+                let _ =
+                    wire.say(&Message::Refused { reason, hints: Vec::new(), code: None, again: false }, &[]);
             }
         }
     });

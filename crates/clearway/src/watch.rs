@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clearway_core::count::Count;
 use clearway_core::settings::WatchMode;
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
@@ -230,11 +231,7 @@ impl Watch {
                 info!("{} is back", path.display());
             }
         }
-        debug!(
-            "looked at {} file(s), of which {} have changed",
-            now.paths().count(),
-            difference.changed.len()
-        );
+        debug!("looked at {}; changed: {}", Count(now.paths().count(), "file"), difference.changed.len());
         self.seen = Arc::new(now.keeping(&self.seen, &difference.missing));
         difference.changed
     }

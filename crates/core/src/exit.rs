@@ -30,6 +30,8 @@ pub enum ExitCode {
     Kernel = 71,
     /// HAProxy could not get an address or port.
     AddressInUse = 72,
+    /// Containers of this instance name have taken over from each other too often.
+    TakeoversTooMany = 73,
     /// HAProxy was started but did not prove itself in time.
     NotReady = 74,
     /// Another Clearway of the same instance name is running.
@@ -46,7 +48,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, in the order of their numbers: the documentation and the tests walk through it.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Done,
         Self::Findings,
         Self::NotServing,
@@ -58,6 +60,7 @@ impl ExitCode {
         Self::Internal,
         Self::Kernel,
         Self::AddressInUse,
+        Self::TakeoversTooMany,
         Self::NotReady,
         Self::InstanceTaken,
         Self::Residue,
@@ -69,6 +72,11 @@ impl ExitCode {
     /// The number that the process exits with.
     pub const fn number(self) -> u8 {
         self as u8
+    }
+
+    /// The code of this number, if there is one.
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
     }
 
     /// What the code means, in one line.
@@ -87,8 +95,13 @@ impl ExitCode {
             Self::Internal => "something that should not happen; the message says what",
             Self::Kernel => "the kernel cannot do what transparent proxying, or the strategy, needs",
             Self::AddressInUse => "HAProxy could not get an address or a port",
+            Self::TakeoversTooMany => {
+                "containers of this instance name take over from each other again and again; the one that serves goes on"
+            }
             Self::NotReady => "HAProxy was started but did not prove itself in time",
-            Self::InstanceTaken => "another Clearway with the same instance name is running",
+            Self::InstanceTaken => {
+                "another Clearway with the same instance name is running, and does not give way"
+            }
             Self::Residue => "something could not be removed from the kernel; `clearway cleanup` tries again",
             Self::Rights => "a capability is missing; the message names the flag that adds it",
             Self::CannotExecute => "the program to execute in place cannot be executed",

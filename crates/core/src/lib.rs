@@ -8,6 +8,7 @@
 
 pub mod arrival;
 pub mod canary;
+pub mod count;
 pub mod exit;
 pub mod fence;
 pub mod hints;

@@ -45,6 +45,7 @@ pub enum Key {
     StopDelay,
     TakeoverDrain,
     TakeoverBack,
+    TakeoverMost,
     TakeoverDirectory,
     HoldAfterStop,
     HoldAfterLoss,
@@ -109,6 +110,15 @@ pub const TABLE: &[Setting] = &[
         value: "DURATION",
         default: "10m",
         help: "How long a container that was superseded does not get the sockets back when it is started again; each try counts anew",
+    },
+    Setting {
+        key: Key::TakeoverMost,
+        flag: "takeover-most",
+        variable: "CLEARWAY_TAKEOVER_MOST",
+        value: "NUMBER",
+        default: "10",
+        help: "After how many takeovers within `CLEARWAY_TAKEOVER_BACK` every further container of this name is turned away, \
+               because containers replace each other for ever; `0`: never",
     },
     Setting {
         key: Key::TakeoverDirectory,
@@ -299,8 +309,10 @@ pub struct Settings {
     pub stop_delay: Duration,
     /// The same after a takeover.
     pub takeover_drain: Duration,
-    /// How long whoever was superseded does not take over back.
+    /// How long a container that was superseded does not take over back.
     pub takeover_back: Duration,
+    /// Unset: any number of takeovers within that time.
+    pub takeover_most: Option<usize>,
     /// Unset: abstract sockets.
     pub takeover_directory: Option<std::path::PathBuf>,
     /// How long a holder holds after a planned stop.
@@ -349,6 +361,7 @@ impl Default for Settings {
             stop_delay: Duration::ZERO,
             takeover_drain: Duration::from_hours(24),
             takeover_back: Duration::from_mins(10),
+            takeover_most: Some(10),
             takeover_directory: None,
             hold_after_stop: Duration::from_secs(10),
             hold_after_loss: Duration::from_mins(5),
@@ -402,6 +415,9 @@ impl Settings {
             Key::StopDelay => self.stop_delay = value::duration(text).map_err(wrong)?,
             Key::TakeoverDrain => self.takeover_drain = value::duration(text).map_err(wrong)?,
             Key::TakeoverBack => self.takeover_back = value::duration(text).map_err(wrong)?,
+            Key::TakeoverMost => {
+                self.takeover_most = Some(value::number(text).map_err(wrong)?).filter(|most| *most > 0);
+            }
             Key::TakeoverDirectory => self.takeover_directory = Some(text.into()),
             Key::HoldAfterStop => self.hold_after_stop = value::duration(text).map_err(wrong)?,
             Key::HoldAfterLoss => self.hold_after_loss = value::duration(text).map_err(wrong)?,

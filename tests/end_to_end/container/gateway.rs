@@ -154,7 +154,7 @@ fn servers_behind_a_container_that_is_their_gateway_see_the_clients() -> Result<
         }
     }
     let found = eventually(SOON, "the canary to find the way", || {
-        gateway.log().contains("canary: 2 transparent server(s) find the way").then_some(())
+        gateway.log().contains("canary: return path verified for 2 servers").then_some(())
     });
     found.with_context(|| gateway.log())?;
     let differences = before.diff(&Snapshot::take(&gateway.rig.stage.hosts.balancer)?);

@@ -62,7 +62,7 @@ fn the_only_balancer_removed_and_a_new_one_started_refuses_nobody() -> Result<()
     let since = Instant::now();
     // `docker rm --force`
     drop(first);
-    holder.wait_for_log(0, "the balancer is gone: 2 listening sockets are held", SOON)?;
+    holder.wait_for_log(0, "the balancer is gone: holding 2 listening sockets", SOON)?;
     holder.wait_for_log(0, "removed what it left in the kernel", SOON)?;
     eventually(SOON, "the kernel to be clean", || rig.stage.assert_kernel_clean().ok())?;
     let mut second = rig.run_named(&[])?;
@@ -117,7 +117,7 @@ fn a_container_that_ran_out_of_memory_refuses_nobody() -> Result<()> {
     std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000")?;
     let eat = "head -c 100000000 /dev/zero | tail -c 90000000 > /dev/null";
     let _killed_with_it = only.exec(&["sh", "-c", eat])?;
-    holder.wait_for_log(0, "the balancer is gone: 2 listening sockets are held", SOON)?;
+    holder.wait_for_log(0, "the balancer is gone: holding 2 listening sockets", SOON)?;
     only.wait_for_restart(pid, SOON)?;
     only.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
     answered(&load)?;

@@ -62,7 +62,7 @@ fn with_ten_seconds_what_the_drain_timeout_says_is_cut_and_counted() -> Result<(
     ensure!(code == 0, "exit code {code}: {}", container.log_for_people());
     let log = container.stderr()?;
     for words in
-        ["the drain timeout of 3 s is over", "generation 1: 2 session(s) are cut", "nothing left behind"]
+        ["the drain timeout of 3 s is over", "generation 1: cutting 2 sessions", "nothing left behind"]
     {
         ensure!(log.contains(words), "`{words}` is missing in:\n{log}");
     }
@@ -78,7 +78,7 @@ fn with_too_little_time_the_log_has_said_how_much_was_wanted() -> Result<()> {
     ensure!(code == 137, "exit code {code}: {}", container.log_for_people());
     drop(session);
     let log = container.stderr()?;
-    for words in ["1 generation(s) finish their sessions, for at most 295 s", "1 session(s) left after 1 s"] {
+    for words in ["waiting for the sessions of 1 generation, for at most 295 s", "1 session left after 1 s"] {
         ensure!(log.contains(words), "`{words}` is missing in:\n{log}");
     }
     Ok(())

@@ -17,6 +17,7 @@ crate::tests![
     other_haproxys_replaced_by_one_another_lose_nobody,
     a_new_one_is_not_healthy_because_the_old_one_serves,
     two_that_are_always_started_again_do_not_fight,
+    two_that_are_always_replaced_by_new_ones_do_not_fight,
 ];
 
 /// How many times a container is replaced, for each of the two configurations.
@@ -38,7 +39,7 @@ fn replaced_in_a_row(rig: &Rig, expect: Expect) -> Result<()> {
     let (mut former, mut sessions) = (Vec::new(), Vec::new());
     for turn in 0..TIMES {
         sessions.push(Session::open(rig.client(), rig.stage.fronts()[turn % 2], None)?);
-        let mut next = successor(rig, &[])?;
+        let mut next = successor(rig, &["--env=CLEARWAY_TAKEOVER_MOST=0"])?;
         next.wait_for_log(0, "taking over from the Clearway", SOON)?;
         former.push(std::mem::replace(&mut serving, next));
     }
@@ -176,4 +177,41 @@ fn two_that_are_always_started_again_do_not_fight() -> Result<()> {
     })?;
     rig.engine.done(&["stop", "--time=30", first.name()])?;
     rig.stage.assert_kernel_clean()
+}
+
+/// As two replicas of one Swarm service on a node: for each that ends a new container begins, whose origin says nothing.
+/// After so many the one that serves goes on, whatever comes.
+fn two_that_are_always_replaced_by_new_ones_do_not_fight() -> Result<()> {
+    const MOST: usize = 5;
+    let rig = Rig::new("tkreplicas")?;
+    rig.stage.write(&rig.stage.plain())?;
+    let most = format!("--env=CLEARWAY_TAKEOVER_MOST={MOST}");
+    let options = [most.as_str()];
+    let mut serving = successor(&rig, &options)?;
+    let plan = rig.stage.load(100.0, Duration::from_mins(2)).expecting(Expect::Anything);
+    let load = clearway_lab::load::start(rig.client(), plan)?;
+    let mut former = Vec::new();
+    for _ in 0..MOST {
+        let next = successor(&rig, &options)?;
+        former.push(std::mem::replace(&mut serving, next));
+    }
+    let log = serving.stderr()?;
+    ensure!(log.contains("takeovers under this name"), "many takeovers are not warned of:\n{log}");
+    for _ in 0..3 {
+        let mut next = rig.run_named(&options)?;
+        let code = next.wait_exit(SOON)?;
+        let log = next.log_for_people();
+        ensure!(code == 73, "exit code {code} of a container too many: {log}");
+        ensure!(log.contains("replace each other for ever"), "it does not say why: {log}");
+        ensure!(log.contains("CLEARWAY_TAKEOVER_MOST"), "it does not say what helps: {log}");
+    }
+    assert_said(&serving.exec(&["clearway", "health"])?, 0)?;
+    assert_nobody_lost(&load.finish_after(50)?)?;
+    // It reloads as ever.
+    assert_said(&serving.exec(&["clearway", "reload"])?, 0)?;
+    for mut one in former {
+        let code = one.wait_exit(SOON)?;
+        ensure!(code == 0, "exit code {code} of a container that was replaced: {}", one.log_for_people());
+    }
+    rig.stop_and_assert_clean(&mut serving)
 }

@@ -60,7 +60,7 @@ fn beside_a_balancer_that_drains() -> Result<()> {
     assert_code(first.wait_exit(SOON)?, 0)?;
     second.signal(Signal::KILL)?;
     second.wait_exit(SOON)?;
-    holder.wait_for_log(0, "the balancer is gone: 2 listening sockets", SOON)?;
+    holder.wait_for_log(0, "the balancer is gone: holding 2 listening sockets", SOON)?;
     end(holder)?;
     stage.assert_clean()
 }

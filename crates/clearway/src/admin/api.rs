@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::{Key, Settings, TABLE};
 use clearway_core::strategy::{Moved, Strategy};
@@ -144,7 +145,7 @@ pub struct CanaryAsks {
 impl std::fmt::Display for CanaryAsks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { seconds, done, servers } = self;
-        write!(f, "still asking, for {seconds} s: {done} of {servers} transparent server(s) are done")
+        write!(f, "still asking, for {seconds} s: {done} of {} done", Count(*servers, "transparent server"))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::process::{Command, ExitStatus, Stdio};
 
+use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::hints::Hint;
 use clearway_core::intercept::Interception;
@@ -65,7 +66,7 @@ pub async fn check(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode
              it starts and serves nothing until a reload brings a `bind` line"
         );
     } else {
-        crate::say!("HAProxy {version} takes it, with {} bind line(s)", configuration.binds.len());
+        crate::say!("HAProxy {version} takes it, with {}", Count(configuration.binds.len(), "bind line"));
     }
     let places = say_missing(&places::missing(&configuration));
     let found = transparency(&configuration, &subject.settings.interception, version);

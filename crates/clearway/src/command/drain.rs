@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
 use hyper::{Method, StatusCode};
@@ -118,8 +119,9 @@ fn still_there(name: &str, pid: Option<i32>) -> Option<Found> {
 fn in_words(status: &api::Status) -> String {
     let known: u64 = status.generations.iter().filter_map(|one| one.sessions).sum();
     let silent = status.generations.iter().filter(|one| one.sessions.is_none()).count();
+    let sessions = Count(known, "session");
     match silent {
-        0 => format!("{known} session(s) left"),
-        _ => format!("{known} session(s) left, and {silent} generation(s) that do not say how many"),
+        0 => format!("{sessions} left"),
+        _ => format!("{sessions} left; {} did not answer how many", Count(silent, "generation")),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::{Strategy, by_means};
 use clearway_core::supervisor::{Cause, Failure};
@@ -67,7 +68,7 @@ fn in_words(status: &Status) -> String {
             let _ = write!(text, " for {seconds} s");
         }
         if let Some(sessions) = one.sessions {
-            let _ = write!(text, ", {sessions} session(s)");
+            let _ = write!(text, ", {}", Count(sessions, "session"));
         }
         if let Some(memory) = one.memory {
             let _ = write!(text, ", {} MiB", memory >> 20);
@@ -183,7 +184,7 @@ fn canary(seen: &[SeenByCanary]) -> String {
         .collect();
     match (seen.len(), wrong.len()) {
         (0, _) => String::new(),
-        (all, 0) => format!("canary: {all} transparent server(s) find the way to clients\n"),
+        (all, 0) => format!("canary: return path verified for {}\n", Count(all, "server")),
         _ => wrong.concat(),
     }
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clearway_core::canary::schedule::{Round, Schedule, Seen};
+use clearway_core::count::Count;
 use clearway_core::settings::{CanaryMode, ProbeAddresses, Settings};
 use clearway_kernel::canary::{self, Look, Outcome, Verdict};
 use tokio::sync::mpsc::UnboundedSender;
@@ -181,13 +182,12 @@ impl Canary {
         let all = self.known.len();
         if lines > MOST_LINES {
             warn!(
-                "canary: {all} transparent server(s) were asked: {works} find the way to clients, {} do not, or not any \
-                 more; {} lines like those above are left out, `clearway status` has them",
-                all - works,
-                lines - MOST_LINES
+                "canary: return path verified for {works} of {}; {} like those above left out, see `clearway status`",
+                Count(all, "server"),
+                Count(lines - MOST_LINES, "line")
             );
         } else if news && works == all && all > 0 {
-            info!("canary: {all} transparent server(s) find the way to clients");
+            info!("canary: return path verified for {}", Count(all, "server"));
         }
         let well = works == all && self.obstacles.is_empty();
         self.schedule.heard(if well { Seen::Well } else { Seen::Wrong }, self.now());

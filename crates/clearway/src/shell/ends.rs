@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Failure, How};
@@ -162,7 +163,7 @@ impl Shell {
         }
         match sessions {
             Some(0) => {}
-            Some(sessions) => warn!("generation {generation}: {sessions} session(s) are cut"),
+            Some(sessions) => warn!("generation {generation}: cutting {}", Count(sessions, "session")),
             None => warn!("generation {generation} does not say how many sessions are cut"),
         }
         self.signal(generation, Signal::TERM);

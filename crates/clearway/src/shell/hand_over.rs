@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use clearway_core::count::Count;
 use clearway_core::strategy::Strategy;
 use clearway_haproxy::{getsocks, sockpair};
 use clearway_kernel::steering;
@@ -76,7 +77,7 @@ pub fn hand_over(
         served.map(|()| offer.len()).map_err(|error| error.to_string())
     });
     match done {
-        Ok(number) => debug!("{number} sockets were handed over"),
+        Ok(number) => debug!("handed over {}", Count(number, "socket")),
         // A HAProxy that refuses its configuration never asks. Whether one that serves has got everything
         // is seen by the proof.
         Err(error) => debug!("no sockets were handed over: {error}"),

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::arrival::{DOOR, NAME_OF_THE_DEAD};
+use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
-use clearway_core::fence::Fence;
+use clearway_core::fence::{Fence, TurnedAway};
 use clearway_core::names::InstanceName;
 use clearway_core::patience::{Again, Persistence};
 use clearway_core::settings::Settings;
@@ -41,6 +42,9 @@ use crate::takeover::{self, Inheritance, News, PROMPT, origin};
 
 /// How many conversations may wait to be accepted; the same as at the beginning.
 const BACKLOG: i32 = 128;
+
+/// From so many takeovers in a row on they are warned of.
+const MANY: usize = 4;
 
 /// Whom we talk to, and what our name is.
 #[derive(Debug)]
@@ -108,7 +112,7 @@ impl Succession {
             served: 0,
             tasks: Vec::new(),
             gate: watch::Sender::new(true),
-            fence: Fence::new(settings.takeover_back),
+            fence: Fence::new(settings.takeover_back, settings.takeover_most),
             own_origin: origin::of_this_container(),
             peers: HashMap::new(),
             given: None,
@@ -209,8 +213,8 @@ impl Succession {
             wrong(what).hint("both need the same network namespace: --network host, or the same pod")
         })?;
         info!(
-            "taking over from the Clearway {version} that serves under this name: {} listening sockets",
-            here.len()
+            "taking over from the Clearway {version} that serves under this name: {}",
+            Count(here.len(), "listening socket")
         );
         if !takeover::listen_to_predecessor(Arc::clone(&wire), self.inner.clone()) {
             return Err(wrong("it cannot be listened to".to_owned()));
@@ -229,7 +233,7 @@ impl Succession {
         let held = sockets.into_iter().map(Held::received).collect::<Result<Vec<_>, _>>();
         match held.map_err(|error| error.to_string()).and_then(takeover::here::usable) {
             Ok(here) => {
-                info!("beginning with the {} listening sockets that a holder has kept", here.len());
+                info!("beginning with {} that a holder has kept", Count(here.len(), "listening socket"));
                 Custody::inherited(here)
             }
             Err(what) => {
@@ -342,7 +346,7 @@ impl Succession {
         if self.stops {
             debug!("a holder has come, and was sent away: this Clearway stops");
             let reason = "it stops".to_owned();
-            let _ = wire.say(&Message::Refused { reason, hints: Vec::new(), again: true }, &[]);
+            let _ = wire.say(&Message::Refused { reason, hints: Vec::new(), code: None, again: true }, &[]);
             return wire.hang_up();
         }
         if self.holder.is_none() {
@@ -395,20 +399,50 @@ impl Succession {
         self.try_again_in(pause);
     }
 
-    /// A container that was superseded a short while ago stays away.
+    /// Many takeovers in a row look like two containers that are both kept running.
+    fn warn_of_many(&self, now: Duration) {
+        let takeovers = self.fence.takeovers(now);
+        if takeovers >= MANY {
+            warn!(
+                "{} under this name within CLEARWAY_TAKEOVER_BACK: two containers that are both kept running replace each \
+                 other for ever (docs/how-to/swarm.md)",
+                Count(takeovers, "takeover")
+            );
+        }
+    }
+
+    /// Whether a container has to stay away, and why.
     fn turn_away(&mut self, origin: Option<&str>) -> Option<Failure> {
         // Nothing tells them apart: two processes of one host, outside of containers and units.
         let origin = origin.filter(|origin| Some(*origin) != self.own_origin.as_deref())?;
         let now = self.now();
-        let wait = self.fence.ask(origin, now)?;
-        let wait = wait.as_secs();
-        let message = format!(
-            "this container was superseded by the one that serves, and does not take over back by itself for {wait} s"
-        );
-        Some(Failure::new(ExitCode::InstanceTaken, message).hint(
-            "to go back to its image now, start a new container of that image; a shorter CLEARWAY_TAKEOVER_BACK of the \
-             one that serves lets this one in sooner",
-        ))
+        Some(match self.fence.ask(origin, now)? {
+            TurnedAway::Superseded(wait) => Failure::new(
+                ExitCode::InstanceTaken,
+                format!(
+                    "this container was superseded by the one that serves, and does not take over back by itself for {} s",
+                    wait.as_secs()
+                ),
+            )
+            .hint(
+                "to go back to its image now, start a new container of that image; a shorter CLEARWAY_TAKEOVER_BACK of the \
+                 one that serves lets this one in sooner",
+            ),
+            TurnedAway::TooMany { takeovers, within } => Failure::new(
+                ExitCode::TakeoversTooMany,
+                format!(
+                    "containers of this name replace each other for ever ({} within {} s): no other one takes over until \
+                     none has tried for {} s",
+                    Count(takeovers, "takeover"),
+                    within.as_secs(),
+                    within.as_secs()
+                ),
+            )
+            .hint(
+                "keep one container of this name on a host: with Swarm `mode: global`, or one replica \
+                 (docs/how-to/swarm.md); CLEARWAY_TAKEOVER_MOST=0 of the one that serves allows any number of takeovers",
+            ),
+        })
     }
 
     /// Gives the sockets in custody to a successor, on a thread: it may read slowly.
@@ -461,7 +495,7 @@ impl Succession {
         };
         info!("takeover {} was declined: {reason}", peer.0);
         let again = matches!(why, Declined::Busy | Declined::Superseded | Declined::NotServing);
-        let refused = Message::Refused { reason: reason.to_owned(), hints: Vec::new(), again };
+        let refused = Message::Refused { reason: reason.to_owned(), hints: Vec::new(), code: None, again };
         let _ = conversation.wire.say(&refused, &[]);
         conversation.wire.hang_up();
     }
@@ -526,6 +560,7 @@ impl Succession {
         for Former { origin, ago_ms } in std::mem::take(&mut self.inherited) {
             self.fence.keep_out(origin, Duration::from_millis(ago_ms), now);
         }
+        self.warn_of_many(now);
         self.tell_predecessor(&Message::Serving);
     }
 

@@ -26,6 +26,7 @@ use std::sync::{Arc, Weak};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::names::{Generation, InstanceName};
 use clearway_core::strategy::{Means, Moved, Strategy};
@@ -215,15 +216,18 @@ impl Switch {
                 Ok(remaining)
                     if self.gate.is_some() && remaining.queued == 0 && Instant::now() >= half_open_until =>
                 {
-                    info!("{} handshake(s) that do not go on are not waited for", remaining.half_open);
+                    info!("not waiting for {} without progress", Count(remaining.half_open, "handshake"));
                     break;
                 }
                 Ok(remaining) if Instant::now() >= until => {
                     warn!(
-                        "{} client(s) still wait in sockets that generation {} does not use: they will be reset",
-                        usize::try_from(remaining.queued)
-                            .unwrap_or(usize::MAX)
-                            .saturating_add(remaining.half_open),
+                        "resetting {} in sockets that generation {} does not use",
+                        Count(
+                            usize::try_from(remaining.queued)
+                                .unwrap_or(usize::MAX)
+                                .saturating_add(remaining.half_open),
+                            "waiting client"
+                        ),
                         self.generation
                     );
                     break;

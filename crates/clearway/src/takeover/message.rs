@@ -100,6 +100,9 @@ pub enum Message {
         /// What helps.
         #[serde(default)]
         hints: Vec<String>,
+        /// The number of the exit code that fits; without it, that of a name that is taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<u8>,
         /// Whether it may be otherwise in a moment: whoever asked asks again.
         #[serde(default)]
         again: bool,
@@ -141,7 +144,12 @@ impl Message {
 
     /// A failure as a refusal.
     pub fn refused(failure: &Failure) -> Self {
-        Self::Refused { reason: failure.message.clone(), hints: failure.hints.clone(), again: false }
+        Self::Refused {
+            reason: failure.message.clone(),
+            hints: failure.hints.clone(),
+            code: Some(failure.code.number()),
+            again: false,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::count::Count;
 use crate::exit::ExitCode;
 use crate::names::Generation;
 use crate::programs;
@@ -184,7 +185,7 @@ impl fmt::Display for Over {
         match self {
             Self::Number(most) => write!(f, "more than {most} old generations are draining"),
             Self::Reloads(most) => {
-                write!(f, "has outlived more than {most} reload(s) (`mworker-max-reloads`)")
+                write!(f, "has outlived more than {} (`mworker-max-reloads`)", Count(*most, "reload"))
             }
             Self::ByHand => f.write_str("is ended by hand"),
             Self::Age(limit) => write!(f, "may drain for {} s", limit.as_secs()),
@@ -298,10 +299,9 @@ impl fmt::Display for Report {
                 write!(f, "generation {generation} serves, worker {}: ", proof.worker)?;
                 match (proof.adopted.len(), proof.adopted.len() + proof.fresh.len()) {
                     (0, 0) => write!(f, "it listens nowhere, after {took} ms")?,
-                    (0, 1) => write!(f, "1 socket, after {took} ms")?,
-                    (0, total) => write!(f, "{total} sockets, after {took} ms")?,
+                    (0, total) => write!(f, "{}, after {took} ms", Count(total, "socket"))?,
                     (adopted, total) => {
-                        write!(f, "{adopted} of {total} sockets taken over, after {took} ms")?;
+                        write!(f, "{adopted} of {} taken over, after {took} ms", Count(total, "socket"))?;
                     }
                 }
                 arrivals(f, proof, moved)
@@ -339,11 +339,11 @@ impl fmt::Display for Report {
                 write!(f, "generation {generation} did not live: {}", failure.message)
             }
             Self::AboutToCut { generation, sessions, age, over, after } => {
-                let sessions = number(*sessions);
                 let age = age.as_secs();
                 write!(
                     f,
-                    "generation {generation} has {sessions} session(s), none younger than {age} s, and {over}"
+                    "generation {generation} has {}, none younger than {age} s, and {over}",
+                    in_words(*sessions)
                 )?;
                 match after.as_secs() {
                     0 => f.write_str(": it is cut now"),
@@ -360,13 +360,17 @@ impl fmt::Display for Report {
             Self::StopUnderWay(by) => write!(f, "stop asked for by {by}: one is under way already"),
             Self::Stopping { by, generations: 0, .. } => write!(f, "stop asked for by {by}"),
             Self::Stopping { by, generations, limit } => {
-                write!(f, "stop asked for by {by}: {generations} generation(s) finish their sessions, ")?;
+                write!(
+                    f,
+                    "stop asked for by {by}: waiting for the sessions of {}, ",
+                    Count(*generations, "generation")
+                )?;
                 write!(f, "for at most {} s", limit.as_secs_f32())
             }
             Self::Left { sessions, after, cut_in } => {
-                let sessions = number(*sessions);
+                let sessions = in_words(*sessions);
                 let (after, cut_in) = (after.as_secs_f32().round(), cut_in.as_secs_f32().round());
-                write!(f, "{sessions} session(s) left after {after} s; what is left in {cut_in} s is cut")
+                write!(f, "{sessions} left after {after} s; what is left in {cut_in} s is cut")
             }
             Self::Cutting { why, generations } => {
                 match why {
@@ -387,9 +391,12 @@ impl fmt::Display for Report {
     }
 }
 
-/// How many, in words where nobody said so.
-fn number(sessions: Option<u64>) -> String {
-    sessions.map_or_else(|| "an unknown number of".to_owned(), |number| number.to_string())
+/// How many sessions, as far as that is known.
+fn in_words(sessions: Option<u64>) -> String {
+    sessions.map_or_else(
+        || "an unknown number of sessions".to_owned(),
+        |number| Count(number, "session").to_string(),
+    )
 }
 
 /// What became of sockets that were not taken over: their clients were moved, or there are none to be any more.

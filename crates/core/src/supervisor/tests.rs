@@ -391,7 +391,7 @@ fn the_log_is_readable_on_its_own() {
             "generation 1 serves, worker 11: 1 socket, after 1000 ms",
             "reload asked for by SIGHUP",
             "generation 2 came to nothing: no; generation 1 serves on",
-            "stop asked for by SIGTERM: 1 generation(s) finish their sessions, for at most 295 s",
+            "stop asked for by SIGTERM: waiting for the sessions of 1 generation, for at most 295 s",
             "generation 1 finishes its sessions",
         ]
     );
@@ -579,7 +579,7 @@ fn old_generations_over_the_budget_are_warned_about_and_the_idlest_goes_first() 
     let [Action::Report(report)] = warnings.as_slice() else { panic!("{warnings:?}") };
     assert_eq!(
         report.to_string(),
-        "generation 2 has 3 session(s), none younger than 0 s, and more than 1 old generations are draining: it \
+        "generation 2 has 3 sessions, none younger than 0 s, and more than 1 old generations are draining: it \
          is cut in 10 s"
     );
     assert_eq!(stage.later(WARNING), [Action::End(generation(2), How::Terminate)]);
@@ -631,7 +631,7 @@ fn a_stop_says_what_is_left_ever_less_often() {
         let cut_in = 295 - second;
         assert_eq!(
             report.to_string(),
-            format!("3 session(s) left after {second} s; what is left in {cut_in} s is cut")
+            format!("3 sessions left after {second} s; what is left in {cut_in} s is cut")
         );
         at = due;
     }
@@ -726,8 +726,8 @@ fn an_old_generation_outlives_as_many_reloads_as_the_configuration_says() {
             assert_eq!(
                 report.to_string(),
                 format!(
-                    "generation {old} has 1 session(s), none younger than 0 s, and has outlived more than 2 \
-                     reload(s) (`mworker-max-reloads`): it is cut now"
+                    "generation {old} has 1 session, none younger than 0 s, and has outlived more than 2 \
+                     reloads (`mworker-max-reloads`): it is cut now"
                 )
             );
             stage.exit(number - 3, "killed by SIGTERM");

@@ -1,5 +1,6 @@
 //! The log lines of a takeover: one per change of state, on both sides.
 
+use crate::count::Count;
 use std::fmt;
 use std::time::Duration;
 
@@ -68,7 +69,8 @@ impl fmt::Display for Turn {
             Self::TakenOver { generations, limit } => {
                 write!(
                     f,
-                    "the other Clearway does well: {generations} generation(s) finish their sessions here, "
+                    "the other Clearway does well: waiting for the sessions of {} here, ",
+                    Count(*generations, "generation")
                 )?;
                 write!(f, "for at most {} s", limit.as_secs())
             }

@@ -89,7 +89,7 @@ fn a_status_can_be_read_by_a_person() {
     assert_eq!(
         in_words(&status),
         "serving (clearway 0.1.0, pid 1, instance web, HAProxy 3.0.11)\n\
-         generation 1 draining for 12 s, 3 session(s), 20 MiB, master 7\n\
+         generation 1 draining for 12 s, 3 sessions, 20 MiB, master 7\n\
          generation 2 serving for 12 s, master 17, worker 18\n\
          program api running for 3 s, pid 17\n\
          the last reload DID NOT TAKE, 5 s ago (2026-11-29T12:24:58Z), as generation 3: HAProxy refused the configuration\n  \
@@ -101,7 +101,7 @@ fn a_status_can_be_read_by_a_person() {
          in custody: 0.0.0.0:80, [::]:443\n\
          plumbing: table inet clearway_web_0_1, mark 0x20000000, route table 7\n\
          intercepted: 10.2.0.0/16 port 80 (fails closed)\n\
-         canary: still asking, for 7 s: 2 of 9 transparent server(s) are done\n\
+         canary: still asking, for 7 s: 2 of 9 transparent servers done\n\
          canary: the server 10.2.0.3:80: no way back\n"
     );
 }

@@ -1,0 +1,24 @@
+//! A number with its noun, for people: `1 session`, `2 sessions`.
+
+use std::fmt;
+
+/// So many of what the noun says, in the singular.
+#[derive(Clone, Copy, Debug)]
+pub struct Count<N>(pub N, pub &'static str);
+
+impl<N: fmt::Display + PartialEq + From<u8>> fmt::Display for Count<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, noun) = self;
+        if *number == N::from(1) {
+            return write!(f, "{number} {noun}");
+        }
+        match noun.strip_suffix('y') {
+            Some(stem) => write!(f, "{number} {stem}ies"),
+            None if noun.ends_with('s') => write!(f, "{number} {noun}es"),
+            None => write!(f, "{number} {noun}s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,9 @@ cd "$(dirname "$0")/../docs/decisions"
   cat <<'TEXT'
 # Decisions
 
-What a successor might undo, and why it is so. Made by `scripts/decisions.sh`. A number that is missing below belongs to
-nothing: numbers were given out before the work began, and some, the first of them 0019, were never used.
+What a successor might undo, and why it is so. Made by `scripts/decisions.sh`. Numbers are handed out before the work on a
+decision begins, and one that is not needed in the end is not given to another: so 0019, 0024 and 0028 do not exist. Nothing
+was removed.
 
 | number | title |
 |---|---|

@@ -1,5 +1,6 @@
 //! The tutorial is run as it stands, and says what happens.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -19,7 +20,7 @@ struct Exchange<'a> {
     answer: Vec<&'a str>,
 }
 
-/// The blocks between ``` lines: their language and their text.
+/// The fenced blocks: their language and their text.
 fn blocks(page: &str) -> Vec<(&str, &str)> {
     let fenced = page.split("\n```").skip(1).step_by(2);
     fenced.filter_map(|block| block.split_once('\n')).collect()
@@ -62,7 +63,7 @@ fn script<'a>(blocks: &[(&str, &'a str)]) -> (String, Vec<Exchange<'a>>) {
             continue;
         }
         for exchange in exchanges(text) {
-            script += &format!("echo '{ASKED}'\n{{ {}\n}} 2>&1\necho '{ANSWERED}'\n", exchange.command);
+            let _ = write!(script, "echo '{ASKED}'\n{{ {}\n}} 2>&1\necho '{ANSWERED}'\n", exchange.command);
             said.push(exchange);
         }
     }

@@ -1,4 +1,4 @@
-//! The documents name what is there: modules, facts, decisions.
+//! The documents name what is there: modules, facts, decisions, each other.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -99,4 +99,72 @@ fn the_index_lists_every_decision() {
         })
         .collect();
     assert_eq!(rows, wanted, "run scripts/decisions.sh");
+}
+
+/// The documents for users, and the other ones at the top.
+fn documents() -> Vec<PathBuf> {
+    let top = ["README.md", "SECURITY.md", "CONTRIBUTING.md"].map(|name| root().join(name));
+    top.into_iter().chain(files(&["docs"], &["md"])).collect()
+}
+
+/// What a heading is called in a link.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// Where the links of a page lead, without those to other hosts.
+fn links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    let targets = targets.map(|(target, _)| target);
+    targets.filter(|target| !target.contains("://") && !target.contains(char::is_whitespace)).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut followed = 0;
+    for page in documents() {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            let (path, part) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: nothing is at {link}", page.display());
+            if !part.is_empty() {
+                let there = fs::read_to_string(&target).unwrap();
+                let headings = there.lines().filter(|line| line.starts_with('#')).map(anchor);
+                let found = headings.into_iter().any(|heading| heading == part)
+                    || there.contains(&format!("<a id=\"{part}\">"));
+                assert!(found, "{}: {path} has no heading {part}", page.display());
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed > 100, "only {followed} links were found");
+}
+
+#[test]
+fn every_page_is_in_the_index() {
+    let index = read("docs/README.md");
+    let listed: BTreeSet<PathBuf> = links(&index).iter().map(|link| root().join("docs").join(link)).collect();
+    for page in files(&["docs"], &["md"]) {
+        let own = page.strip_prefix(root().join("docs")).unwrap();
+        let has_an_index_of_its_own = own.starts_with("decisions") || own.starts_with("facts");
+        if own != Path::new("README.md") && !has_an_index_of_its_own {
+            assert!(
+                listed.contains(&root().join("docs").join(own)),
+                "docs/README.md lacks {}",
+                own.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_to_be_short_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 150, "README.md has {lines} lines");
+    let glossary = read("docs/glossary.md");
+    let words = glossary.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| word")).count();
+    assert!((20..=40).contains(&words), "docs/glossary.md explains {words} words");
 }

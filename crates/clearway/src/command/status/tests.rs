@@ -3,9 +3,9 @@ use clearway_core::supervisor::{LifePhase, Phase};
 use super::*;
 use crate::admin::api::{CanaryAsks, GenerationStatus, LastAttempt, ProgramStatus, Refused};
 
-#[test]
-fn a_status_can_be_read_by_a_person() {
-    let status = Status {
+/// With something in every field that may have something.
+fn full() -> Status {
+    Status {
         version: "0.1.0".into(),
         pid: 1,
         instance: Some("web".into()),
@@ -85,7 +85,12 @@ fn a_status_can_be_read_by_a_person() {
             words: "haproxy.cfg has changed".into(),
         }),
         strangers: vec!["0.0.0.0:80 held by nginx (pid 9) takes clients of 0.0.0.0:80".into()],
-    };
+    }
+}
+
+#[test]
+fn a_status_can_be_read_by_a_person() {
+    let status = full();
     assert_eq!(
         in_words(&status),
         "serving (clearway 0.1.0, pid 1, instance web, HAProxy 3.0.11)\n\
@@ -133,4 +138,36 @@ fn a_start_a_reload_and_a_crash_are_told_apart() {
     let earlier = serde_json::json!({"generation": 2, "failure": null, "seconds_ago": 3});
     let earlier = attempted(&serde_json::from_value(earlier).unwrap());
     assert_eq!(earlier, "the last start or reload succeeded, 3 s ago");
+}
+
+/// Every name of a field in this value, wherever it is.
+fn names(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                found.push(name.clone());
+                names(value, found);
+            }
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(|value| names(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_page_about_the_json_names_every_field() {
+    let page = include_str!("../../../../../docs/reference/status-json.md");
+    let mut status = full();
+    status.obstacles = vec![crate::obstacles::Obstacle::new(
+        crate::obstacles::Severity::Problem,
+        "a rule",
+        "it matters",
+        "remove it",
+    )];
+    let mut found = Vec::new();
+    names(&serde_json::to_value(&status).unwrap(), &mut found);
+    assert!(found.len() > 50, "{found:?}");
+    for name in found {
+        assert!(page.contains(&format!("`{name}`")), "docs/reference/status-json.md lacks `{name}`");
+    }
 }

@@ -266,7 +266,7 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_CANARY_ADDRESS",
         value: "ADDRESS[,ADDRESS]",
         default: "198.18.179.1,2001:2::179",
-        help: "As whom these connections are made, one address a family: one that no client has, and that the servers route as \
+        help: "Source address of the canary's probes, one for each family: one that no client has, and that the servers route as \
                they route clients",
     },
     Setting {

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clearway_core::count::Count;
 use clearway_core::inquiry::Inquiry;
 use clearway_core::names::Generation;
 use clearway_core::settings::CarryMode;
@@ -190,7 +191,7 @@ impl Shell {
         let Some(snapshot) = snapshot else { return };
         let fresh = std::mem::take(&mut self.state.fresh);
         if self.serving.is_some() {
-            debug!("the state of {} servers is known", snapshot.servers.count());
+            debug!("the state of {} is known", Count(snapshot.servers.count(), "server"));
             let same = self.state.known.as_ref().is_some_and(|former| former.servers == snapshot.servers);
             self.state.known = Some(snapshot);
             if fresh || !same {
@@ -213,7 +214,7 @@ impl Shell {
     pub fn inherit_state(&mut self, snapshot: Option<Snapshot>) {
         let Some(snapshot) = snapshot.filter(|_| self.settings.carry == CarryMode::Servers) else { return };
         let (count, age) = (snapshot.servers.count(), snapshot.taken.elapsed().as_secs());
-        info!("the state of {count} servers was handed over, as it was {age} s ago");
+        info!("the state of {} was handed over, as it was {age} s ago", Count(count, "server"));
         self.state.known.get_or_insert(snapshot);
     }
 }

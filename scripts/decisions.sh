@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../docs/decisions"
 # Decisions
 
 What a successor might undo, and why it is so. Made by `scripts/decisions.sh`. Numbers are handed out before the work on a
-decision begins, and one that is not needed in the end is not given to another: so 0019, 0024 and 0028 do not exist. Nothing
+decision begins. One that is missing below, 0019 for example, was not needed in the end, and no other decision gets it. Nothing
 was removed.
 
 | number | title |

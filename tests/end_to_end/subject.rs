@@ -133,7 +133,7 @@ fn check_takes_the_files_of_the_one_that_runs() -> Result<()> {
     let output = stage.clearway(&["check"])?;
     assert_code(output.status, 0).with_context(|| format!("{}{}", said(&output), complained(&output)))?;
     ensure!(said(&output).contains("as ") && said(&output).contains("was started"), "{}", said(&output));
-    ensure!(said(&output).contains("takes it, with 2 bind line(s)"), "{}", said(&output));
+    ensure!(said(&output).contains("takes it, with 2 bind lines"), "{}", said(&output));
     // Its own flag is checked with.
     let output = stage.clearway(&["check", "--pid", &balancer.pid().to_string()])?;
     assert_code(output.status, 0).with_context(|| complained(&output))?;

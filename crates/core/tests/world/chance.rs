@@ -77,7 +77,7 @@ impl World {
             committed_once: false,
             stopped: false,
             released: false,
-            fence: Fence::new(BACK),
+            fence: Fence::new(BACK, None),
             inherited: Vec::new(),
             has_name: false,
             gate: true,

@@ -81,7 +81,7 @@ fn one_generation_is_ended_by_hand_and_no_other() -> Result<()> {
     ensure!(states[0] == State::Alive && states[2] == State::Alive, "{states:?}");
     ensure!(states[1] != State::Alive, "the session of generation 2 lives: {states:?}");
     let log = balancer.stderr()?;
-    for words in ["generation 2 is ended by `clearway end`", "generation 2: 1 session(s) are cut"] {
+    for words in ["generation 2 is ended by `clearway end`", "generation 2: cutting 1 session"] {
         ensure!(log.contains(words), "`{words}` is missing in:\n{log}");
     }
     drop(sessions);

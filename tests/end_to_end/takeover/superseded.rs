@@ -48,7 +48,7 @@ fn a_stop_of_one_that_is_superseded_counts_at_once() -> Result<()> {
         ensure!(session.beat() != State::Alive, "the session lives although its proxy is gone");
         let log = first.stderr()?;
         let over = format!("the drain timeout of {} s is over", timeout.as_secs());
-        ensure!(log.contains(&over) && log.contains("1 session(s) are cut"), "{log}");
+        ensure!(log.contains(&over) && log.contains("cutting 1 session"), "{log}");
         assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
     }
     stage.assert_clean()

@@ -1,5 +1,6 @@
 //! `clearway sessions`: who has a session with which generation. `clearway end`: the end of one generation by hand.
 
+use clearway_core::count::Count;
 use std::fmt::Write;
 
 use clearway_core::exit::ExitCode;
@@ -80,7 +81,7 @@ fn in_words(answer: &Sessions) -> String {
             let _ = writeln!(text, ": it does not say which sessions it has");
             continue;
         };
-        let _ = writeln!(text, ": {} session(s)", sessions.len() + left_out);
+        let _ = writeln!(text, ": {}", Count(sessions.len() + left_out, "session"));
         for one in sessions {
             let _ = writeln!(
                 text,
@@ -122,7 +123,7 @@ mod tests {
         let generations = vec![of(1, Some(vec![session]), 2), of(2, None, 0)];
         assert_eq!(
             in_words(&Sessions { generations }),
-            "generation 1 draining, worker 7: 3 session(s)\n  tcpv4 10.1.0.2:4242 -> web -> app/s1, age 1m4s, 0x1\n  and 2 \
+            "generation 1 draining, worker 7: 3 sessions\n  tcpv4 10.1.0.2:4242 -> web -> app/s1, age 1m4s, 0x1\n  and 2 \
              more\ngeneration 2 draining, worker 7: it does not say which sessions it has\n"
         );
     }

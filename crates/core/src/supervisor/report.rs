@@ -360,11 +360,8 @@ impl fmt::Display for Report {
             Self::StopUnderWay(by) => write!(f, "stop asked for by {by}: one is under way already"),
             Self::Stopping { by, generations: 0, .. } => write!(f, "stop asked for by {by}"),
             Self::Stopping { by, generations, limit } => {
-                write!(
-                    f,
-                    "stop asked for by {by}: waiting for the sessions of {}, ",
-                    Count(*generations, "generation")
-                )?;
+                let generations = Count(*generations, "generation");
+                write!(f, "stop asked for by {by}: waiting for the sessions of {generations}, ")?;
                 write!(f, "for at most {} s", limit.as_secs_f32())
             }
             Self::Left { sessions, after, cut_in } => {

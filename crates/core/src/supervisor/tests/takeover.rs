@@ -108,7 +108,7 @@ fn a_stop_of_one_that_drains_after_a_takeover_is_a_stop() {
         let [Action::Report(report)] = said.as_slice() else { panic!("{by}: {said:?}") };
         assert_eq!(
             report.to_string(),
-            format!("stop asked for by {by}: 1 generation(s) finish their sessions, for at most 295 s")
+            format!("stop asked for by {by}: waiting for the sessions of 1 generation, for at most 295 s")
         );
         assert!(!stage.supervisor.drains_as_planned());
         // From then on, and no longer.

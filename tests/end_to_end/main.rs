@@ -14,6 +14,7 @@ mod copies;
 mod crash;
 mod device;
 mod draining;
+mod dry_run;
 mod ends;
 mod entry_point;
 mod foreign_address;
@@ -89,6 +90,7 @@ fn main() {
         shared_address::TESTS,
         reload::TESTS,
         draining::TESTS,
+        dry_run::TESTS,
         transaction::TESTS,
         kill::TESTS,
         steps::TESTS,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /status` | [`api::Status`] |
 //! | `POST /reload` | waits for the reload, then [`api::Reloaded`]; 409 if it did not take |
+//! | `POST /try` | waits until a generation has shown what a reload would come to, then the same; nothing changes |
 //! | `POST /drain` | 202: Clearway stops accepting, drains and ends; with `?until=ended` it waits for that, then [`api::Ended`] |
 //! | `POST /release` | the same, and a holder lets go of the listening sockets at once |
 //! | `GET /sessions` | [`api::Sessions`]; with `?generation=N` of that one only; 409 if there is none |
@@ -52,6 +53,8 @@ pub enum Wish {
     Sessions(Option<u32>, oneshot::Sender<Result<api::Sessions, api::EndOf>>),
     /// End a generation that drains.
     End(u32, oneshot::Sender<api::EndOf>),
+    /// Tell what would come of a reload.
+    Try(oneshot::Sender<Answered>),
     /// Stop.
     Drain {
         /// A holder lets go at once.
@@ -188,6 +191,7 @@ pub fn router(wishes: Wishes) -> Router {
         .route("/reload", post(reload))
         .route("/sessions", get(sessions))
         .route("/end", post(end))
+        .route("/try", post(dry_run))
         .route("/drain", post(drain))
         .route("/release", post(release))
         .with_state(wishes)
@@ -244,11 +248,22 @@ async fn health(State(wishes): State<Wishes>) -> Result<&'static str, Unavailabl
 }
 
 async fn reload(State(wishes): State<Wishes>) -> Result<Response, Unavailable> {
+    reloaded(&wishes, Wish::Reload).await
+}
+
+async fn dry_run(State(wishes): State<Wishes>) -> Result<Response, Unavailable> {
+    reloaded(&wishes, Wish::Try).await
+}
+
+async fn reloaded(
+    wishes: &Wishes,
+    wish: impl FnOnce(oneshot::Sender<Answered>) -> Wish,
+) -> Result<Response, Unavailable> {
     let (sender, receiver) = oneshot::channel();
-    wishes.send(Wish::Reload(sender)).await.map_err(|_| ending())?;
+    wishes.send(wish(sender)).await.map_err(|_| ending())?;
     let answer = receiver.await.map_err(|_| ending())?;
-    let status =
-        if matches!(answer.answer, Answer::Serving { .. }) { StatusCode::OK } else { StatusCode::CONFLICT };
+    let took = matches!(answer.answer, Answer::Serving { .. } | Answer::Tried { .. });
+    let status = if took { StatusCode::OK } else { StatusCode::CONFLICT };
     Ok((status, Json(api::Reloaded::from(answer))).into_response())
 }
 

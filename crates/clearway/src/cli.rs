@@ -31,6 +31,15 @@ pub enum Release {
     AtOnce,
 }
 
+/// Whether a generation that has proved itself serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// It does.
+    Yes,
+    /// It ends, and nothing has changed.
+    No,
+}
+
 /// How much `status` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -46,7 +55,7 @@ pub enum Order {
     /// Supervise HAProxy with these arguments.
     Run(Settings, Vec<OsString>),
     /// Reload the running instance and wait for what came of it.
-    Reload(Target),
+    Reload(Target, Commit),
     /// Tell how the running instance is.
     Status(Target, Depth),
     /// Tell by the exit code whether the running instance serves.
@@ -78,6 +87,9 @@ pub fn command() -> Command {
         .long("release")
         .action(ArgAction::SetTrue)
         .help("A holder (`clearway hold`) closes the listening sockets at once, too");
+    let dry_run = Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help(
+        "Start a generation, let it prove itself and end it: say whether a reload would take and what it would change",
+    );
     let check = Arg::new("check").long("check").action(ArgAction::SetTrue).help(
         "For monitoring: one line, and exit with 0 if all is well, with 2 after a reload that failed or a crash, with drift \
          of the files, strangers on the ports or no way back, with 3 if nothing serves",
@@ -109,10 +121,9 @@ pub fn command() -> Command {
                 .arg(haproxy.clone())
                 .after_help(SIGNALS),
         )
-        .subcommand(with_target(sub(
-            "reload",
-            "Take the configuration anew; waits, and says what came of it",
-        )))
+        .subcommand(
+            with_target(sub("reload", "Take the configuration anew; waits, and says what came of it")).arg(dry_run),
+        )
         .subcommand(
             with_target(sub("status", "Say which generations there are and how the last reload went"))
                 .arg(check),
@@ -268,7 +279,8 @@ pub fn parse(
     let generation = || matches.get_one::<u32>("generation").copied();
     Ok(match name {
         "run" => Order::Run(settings, haproxy()),
-        "reload" => Order::Reload(target(settings)),
+        "reload" if matches.get_flag("dry-run") => Order::Reload(target(settings), Commit::No),
+        "reload" => Order::Reload(target(settings), Commit::Yes),
         "status" if matches.get_flag("check") => Order::Status(target(settings), Depth::Check),
         "status" => Order::Status(target(settings), Depth::All),
         "health" => Order::Health(target(settings)),

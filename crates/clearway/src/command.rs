@@ -16,7 +16,7 @@ use hyper::{Method, StatusCode};
 
 use crate::admin::client::{self, Wait};
 use crate::admin::{api, find};
-use crate::cli::{self, Order, Target};
+use crate::cli::{self, Commit, Order, Target};
 use crate::entry::guise;
 use crate::shell::{MOST_ADDRESSES, may_be_foreign};
 use crate::{hold, run};
@@ -28,12 +28,14 @@ mod drain;
 mod sessions;
 mod status;
 mod subject;
+mod trial;
 
 /// Does what the command line says.
 pub fn follow(order: Order) -> ExitCode {
     let outcome = match order {
         Order::Run(settings, arguments) => return run::run(settings, arguments),
-        Order::Reload(target) => in_runtime(reload(target)),
+        Order::Reload(target, Commit::Yes) => in_runtime(reload(target)),
+        Order::Reload(target, Commit::No) => in_runtime(trial::dry_run(target)),
         Order::Status(target, depth) => in_runtime(status::status(target, depth)),
         Order::Health(target) => in_runtime(health(target)),
         Order::Drain(target, release) => in_runtime(drain::drain(target, release)),
@@ -134,7 +136,9 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
                     crate::complain!("{}", Hint(hint));
                 }
             }
-            api::Reloaded::Stopping => crate::complain!("clearway: it is stopping and reloads no more"),
+            api::Reloaded::Tried { .. } | api::Reloaded::Stopping => {
+                crate::complain!("clearway: it is stopping and reloads no more");
+            }
         }
     }
     Ok(code(answer.exit_code()))

@@ -350,6 +350,10 @@ impl Clearway {
                 self.to_be_told.push(sender);
                 None
             }
+            Wish::Try(sender) => {
+                let request = self.shell.await_answer(sender);
+                self.take(Event::TrialAsked(request))
+            }
             Wish::Reload(sender) => {
                 let request = self.shell.await_answer(sender);
                 self.take(Event::ReloadAsked(Asker::Admin(request)))

@@ -13,7 +13,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Action, Event, Failure, Proof, Report, RequestId, Source};
+use clearway_core::supervisor::{Action, Answer, Event, Failure, Proof, Report, RequestId, Source};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::getsocks::ReceivedSocket;
@@ -40,6 +40,7 @@ mod canary;
 mod carry;
 mod child;
 pub mod custody;
+mod deaf;
 mod devices;
 mod ends;
 pub mod failure;
@@ -68,6 +69,7 @@ pub mod state;
 mod succession;
 mod switch;
 pub mod thread;
+mod trial;
 mod words;
 
 pub use child::{Descriptors, is_inherited, raise_open_files};
@@ -95,6 +97,7 @@ use sidecars::{Declared, Sidecars};
 use stand_in::StandIn;
 use state::{Snapshot, State};
 use switch::{Cancel, Manners, Switch};
+use trial::Trial;
 
 /// What threads and tasks of the shell tell the loop.
 #[derive(Debug)]
@@ -199,6 +202,8 @@ pub struct Shell {
     asking: thread::Single,
     /// The same for the status.
     comparing: thread::Single,
+    /// What is only tried.
+    trial: Option<Trial>,
     /// Which generation is the second start of one that lacked only the descriptors that Clearway adds.
     lenient: Option<Generation>,
     prepared: BTreeMap<Generation, Prepared>,
@@ -284,6 +289,7 @@ impl Shell {
             looking: thread::Single::default(),
             asking: thread::Single::default(),
             comparing: thread::Single::default(),
+            trial: None,
             lenient: None,
             prepared: BTreeMap::new(),
             configurations: BTreeMap::new(),
@@ -325,10 +331,12 @@ impl Shell {
         self.systemd.hear(&action);
         match action {
             Action::Prepare(generation, source) => self.read(generation, source),
+            Action::Try(generation) => self.begin_trial(generation),
             Action::Launch(generation) => return Outcome::Event(self.launch_generation(generation)),
             Action::Abandon(generation) => {
                 self.preparing.take_if(|one| *one == generation);
                 self.prepared.remove(&generation);
+                self.end_trial(generation);
                 // Its configuration has never served.
                 self.configurations.remove(&generation);
                 self.sidecars.forget(generation);
@@ -390,7 +398,10 @@ impl Shell {
             // What is closed opens only if somebody wants that: when we leave, it is known.
             Action::Unplumb if self.settings.interception.is_closed() => {}
             Action::Unplumb => self.unplumb(Closing::Goes),
-            Action::Answer(request, answer) => {
+            Action::Answer(request, mut answer) => {
+                if let Answer::Tried { changes, .. } = &mut answer {
+                    *changes = self.take_changes();
+                }
                 if let Some(sender) = self.waiting.remove(&request) {
                     // Whoever asked may have gone.
                     let _ = sender.send(Answered { answer, not_read: self.not_read.clone() });
@@ -594,6 +605,13 @@ impl Shell {
                     _ => switch.abandoned(self.committed > Some(generation)),
                 }
                 event
+            }
+            Inner::Proved { generation, proof, custody, .. } if self.is_tried(generation) => {
+                if let Some(running) = self.running.get_mut(&generation) {
+                    running.settle();
+                }
+                self.trial_proved(&custody);
+                Event::Proved { generation, proof }
             }
             Inner::Proved { generation, proof, custody, notices } => {
                 if let Some(running) = self.running.get_mut(&generation) {

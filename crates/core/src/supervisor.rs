@@ -53,6 +53,7 @@ mod sidecars;
 mod status;
 mod stop;
 mod takeover;
+mod trial;
 mod turn;
 
 pub use budget::{Budget, WARNING};
@@ -235,6 +236,7 @@ impl Supervisor {
         match event {
             Event::Begin => self.begin_attempt(Source::Disk, Vec::new(), now, &mut todo),
             Event::ReloadAsked(by) => self.reload_asked(by, now, &mut todo),
+            Event::TrialAsked(request) => self.trial_asked(request, now, &mut todo),
             Event::StopAsked(by) => self.stop_asked(by, now, &mut todo),
             Event::EndAsked(generation) => self.end_asked(generation, now, &mut todo),
             Event::Prepared { generation, plumbing, most_reloads } => {
@@ -359,6 +361,7 @@ impl Supervisor {
         }
         let how = end.to_string();
         self.crashes.count(generation, &how, now);
+        self.give_up_a_trial(now, todo);
         if let Some(attempt) = &self.attempt {
             let next = Next::Starting(attempt.generation);
             todo.push(Action::Report(Report::Crashed { generation, how, next }));

@@ -304,6 +304,17 @@ pub enum Reloaded {
         #[serde(default)]
         not_read: Vec<String>,
     },
+    /// It would take: answer to `POST /try`. Nothing has changed.
+    Tried {
+        /// How many of the listening sockets would be taken over.
+        adopted: usize,
+        /// Addresses of listening sockets that would be new.
+        fresh: Vec<String>,
+        /// Addresses that would be no longer listened on, or that would be bound anew beside the former socket.
+        unclaimed: Vec<String>,
+        /// What else would be different, for people.
+        changes: Vec<String>,
+    },
     /// It did not take; the former generation serves on.
     Refused(Refused),
     /// Clearway is stopping.
@@ -314,7 +325,7 @@ impl Reloaded {
     /// What `clearway reload` exits with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Serving { .. } => ExitCode::Done.number(),
+            Self::Serving { .. } | Self::Tried { .. } => ExitCode::Done.number(),
             Self::Refused(refused) => refused.code,
             Self::Stopping => ExitCode::NoInstance.number(),
         }
@@ -333,6 +344,12 @@ impl From<Answered> for Reloaded {
                 unclaimed: proof.unclaimed,
                 carried,
                 not_read,
+            },
+            Answer::Tried { proof, changes } => Self::Tried {
+                adopted: proof.adopted.len(),
+                fresh: proof.fresh,
+                unclaimed: proof.unclaimed,
+                changes,
             },
             Answer::Refused(mut failure) => {
                 failure.hints.extend(not_read);

@@ -80,6 +80,15 @@ fn number(mut backlogs: impl Iterator<Item = Backlog>, default: Option<u32>) -> 
     }
 }
 
+/// What was taken note of, for people.
+pub fn changes(custody: &Custody) -> Vec<String> {
+    let one = |held: &Held| {
+        let Change { from, to } = held.change?;
+        Some(format!("as many clients may wait at {}: {to} (is {from})", held.identity))
+    };
+    custody.sockets().iter().filter_map(one).collect()
+}
+
 /// Changes what was taken note of.
 pub fn apply(custody: &Custody) {
     let mut changed = Vec::new();

@@ -25,6 +25,8 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::deaf::Filter;
+use super::prepare::Hears;
 use crate::systemd;
 
 /// What HAProxy may keep whatever its files say, as far as Clearway has it: what a root start needs for its
@@ -134,6 +136,7 @@ pub fn spawn(
     streams: Streams,
     rights: Rights,
     open_files: Rlimit,
+    hears: Hears,
 ) -> io::Result<Child> {
     let mut command = Command::new(program);
     command.args(arguments).stderr(streams.stderr);
@@ -145,6 +148,13 @@ pub fn spawn(
         .map(|(number, parent_fd)| FdMapping { parent_fd, child_fd: i32::from(number.0) });
     command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
     confine(&mut command, rights, Some(open_files));
+    if hears == Hears::Nothing {
+        let mut filter = Filter::new();
+        // SAFETY: as in `confine`: two plain system calls, and the filter was made before.
+        unsafe {
+            command.pre_exec(move || filter.install());
+        }
+    }
     command.spawn()
 }
 

@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::settings::LogFormat;
+use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
 use clearway_haproxy::configuration::{Configuration, Lines};
@@ -57,7 +58,7 @@ use super::hand_over::{Beside, hand_over};
 use super::master::Master;
 use super::memory::FirstToGo;
 use super::named::Named;
-use super::prepare::Prepared;
+use super::prepare::{Hears, Prepared};
 use super::prove::{Expected, prove, tell};
 use super::reading::Files;
 use super::redirection::Private;
@@ -179,7 +180,7 @@ impl Shell {
             to_offer(&custody, &left_out, &made).map(|held| held.identity.clone()).collect();
         let limits = backlog::known(to_offer(&custody, &left_out, &made));
         let shuffled = custody.shuffled().clone();
-        self.look_who_listens();
+        let hears = self.look_who_listens(prepared.hears);
         let handover = if held.is_empty() {
             None
         } else {
@@ -191,7 +192,7 @@ impl Shell {
             overlay: numbers.overlay.path(),
             master_cli: Some(numbers.master_cli),
             sockets_from: handover.is_some().then_some(numbers.sockets),
-            told: self.predecessor_of(&prepared.configuration),
+            told: self.predecessor_of(&prepared.configuration, hears),
             copies: self.copies(&prepared.files, &mut descriptors).map_err(|error| cannot("copy", &error))?,
         };
         let arguments: Vec<OsString> = self.invocation.supervised_arguments(&files);
@@ -204,7 +205,7 @@ impl Shell {
         let to_hand_over = to_hand_over.map_err(|error| cannot("handover", &error))?;
         let program = self.program.name();
         let process =
-            child::spawn(program, arguments, descriptors, streams, prepared.rights, self.open_files)
+            child::spawn(program, arguments, descriptors, streams, prepared.rights, self.open_files, hears)
                 .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
         // From here on there is a process, which may serve: nothing may fail until it is known.
         let first_to_go = FirstToGo::make(process.id(), self.running.is_empty());
@@ -213,7 +214,7 @@ impl Shell {
         if let Some(end) = to_hand_over {
             let (custody, made) = (Arc::clone(&custody), Arc::clone(&made));
             let (limit, asked) = (self.settings.ready_timeout, Arc::clone(&asked));
-            let beside = self.beside(&prepared.configuration);
+            let beside = self.beside(&prepared.configuration, hears);
             thread::spawn("handing the listening sockets over", move || {
                 let sockets: Vec<&Held> = to_offer(&custody, &left_out, &made).collect();
                 hand_over(&end, &sockets, &custody, &beside, limit, &asked);
@@ -225,6 +226,7 @@ impl Shell {
         let configuration = prepared.configuration;
         let started_with = Some(Arc::clone(&configuration));
         let frontend_maxconn = self.invocation.frontend_maxconn.filter(|number| *number > 0);
+        let master = process.id();
         let begun = thread::spawn("letting a generation prove itself", move || {
             let lines = Lines::of(&configuration);
             let expected = Expected {
@@ -240,6 +242,7 @@ impl Shell {
             });
             if let Ok(proven) = &mut outcome {
                 proven.remember(asked.get(), &lines);
+                proven.tidy(hears, master);
             }
             tell(&inner, generation, outcome);
         });
@@ -301,26 +304,36 @@ impl Shell {
     }
 
     /// Who listens beside us before HAProxy does.
-    fn look_who_listens(&self) {
+    fn look_who_listens(&self, hears: Hears) -> Hears {
+        if hears == Hears::Nothing {
+            return hears;
+        }
         if self.custody.sockets().is_empty() {
             self.others.begin();
         } else if !self.succession.has_predecessor() {
             self.others.begin_with(&self.custody);
         }
+        hears
     }
 
     /// The pid that a generation from these files is told of as its predecessor, if one drains for it that may have
     /// stick tables to pass on.
-    fn predecessor_of(&mut self, configuration: &Configuration) -> Option<u32> {
+    fn predecessor_of(&mut self, configuration: &Configuration, hears: Hears) -> Option<u32> {
         let drains = self.serving.is_some() || self.succession.has_predecessor();
-        if drains && configuration.has_peers() { self.stand_in.pid() } else { None }
+        if hears == Hears::Clients && drains && configuration.has_peers() {
+            self.stand_in.pid()
+        } else {
+            None
+        }
     }
 
     /// What a generation from these files is to bind beside the one that serves.
-    fn beside(&self, configuration: &Configuration) -> Beside {
+    fn beside(&self, configuration: &Configuration, hears: Hears) -> Beside {
         let alone = configuration.global.noreuseport.is_some()
             || self.invocation.passed.iter().any(|word| word == "-dR");
-        Beside::of(self.settings.strategy, self.serving.as_ref(), !alone)
+        // Without a listening socket nobody waits that it would have to take over.
+        let strategy = if hears == Hears::Nothing { Strategy::Handoff } else { self.settings.strategy };
+        Beside::of(strategy, self.serving.as_ref(), !alone)
     }
 
     /// The overlay, and the script that it loads, if it does.

@@ -31,7 +31,8 @@ use super::named::Named;
 use super::reading::{Chosen, Files, Known};
 use super::redirection::Private;
 use super::said::Subject;
-use super::{Shell, devices, failure, paths, servers};
+use super::trial::can_be_tried;
+use super::{Shell, devices, failure, paths, redirection, servers};
 use crate::{intercept, log};
 
 /// A generation that could be launched.
@@ -61,6 +62,17 @@ pub struct Prepared {
     pub carries: bool,
     /// Its private ports, if it is to have some.
     pub private: Option<Private>,
+    /// Whether it takes anything from clients.
+    pub hears: Hears,
+}
+
+/// Whether a generation takes anything from clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hears {
+    /// As every HAProxy does.
+    Clients,
+    /// It is only tried ([`super::deaf`]).
+    Nothing,
 }
 
 impl Shell {
@@ -71,8 +83,13 @@ impl Shell {
         let Answers { program, version, transparent, other_user, most_reloads, programs } = answers;
         self.program = program;
         self.check_memory(&imprint)?;
-        self.said.found(Subject::Fighting, configuration.fighting.iter().map(ToString::to_string));
-        self.said.found(Subject::Mismatches, configuration.mismatches().iter().map(ToString::to_string));
+        let is_tried = self.is_tried(generation);
+        if is_tried {
+            can_be_tried(&configuration)?;
+        } else {
+            self.said.found(Subject::Fighting, configuration.fighting.iter().map(ToString::to_string));
+            self.said.found(Subject::Mismatches, configuration.mismatches().iter().map(ToString::to_string));
+        }
         let held = capabilities::effective().map_err(|error| internal(&error))?;
         if let Some(user) = &other_user {
             check_signals(user, held)?;
@@ -95,18 +112,26 @@ impl Shell {
                 let [text, hint] = intercept::COOKIES.map(str::to_owned);
                 Notice { text, hints: vec![hint] }
             });
-            self.said.found(Subject::Interception, untaken.chain(cookies));
+            let notices = untaken.chain(cookies);
+            if is_tried {
+                self.would(notices.map(|notice| notice.text).collect::<Vec<_>>());
+            } else {
+                self.said.found(Subject::Interception, notices);
+            }
         }
-        let needs = if transparent.is_some() || !interception.is_empty() {
+        let mut needs =
+            if transparent.is_some() || !interception.is_empty() { Needs::Needed } else { Needs::NotNeeded };
+        if is_tried {
+            self.compare_for_trial(&configuration, needs);
+            // Nothing is made for it, so nothing has to go.
+            needs = Needs::NotNeeded;
+        } else if needs == Needs::Needed {
             self.plumb(&configuration)?;
-            Needs::Needed
-        } else {
-            Needs::NotNeeded
-        };
+        }
         let mut left_out = devices::left_out(&self.custody, &configuration);
         left_out.extend(paths::left_out(&self.custody, &moved, &configuration));
         let made = make_foreign(&configuration, &self.custody, &left_out);
-        let private = self.private_ports(&configuration)?;
+        let private = self.private_ports(&configuration, is_tried)?;
         if let Some(private) = &private {
             configuration = Arc::clone(&private.configuration);
             files = Files::Copies(Arc::clone(&configuration));
@@ -116,12 +141,14 @@ impl Shell {
         if !Arc::ptr_eq(&read, &configuration) {
             files = Files::Copies(read);
         }
-        self.sidecars.prepare(generation, programs);
+        if !is_tried {
+            self.sidecars.prepare(generation, programs);
+        }
         let kept = [(Capability::NetRaw, Kept::NetRaw), (Capability::NetBindService, Kept::NetBindService)];
         let kept: Vec<Kept> =
             kept.into_iter().filter(|(have, _)| held.has(*have)).map(|(_, keep)| keep).collect();
         let mut overlay = Overlay::new(self.descriptors.stats, &configuration, version, &kept);
-        let carries = self.has_something_to_carry() && !configuration.stated.is_empty();
+        let carries = !is_tried && self.has_something_to_carry() && !configuration.stated.is_empty();
         overlay.gate = Gate::beside(&configuration).filter(|_| carries);
         overlay.lua = Lua::of(&configuration, self.descriptors.lua);
         overlay.lenient = self.lenient == Some(generation);
@@ -138,6 +165,7 @@ impl Shell {
             rights,
             carries,
             private,
+            hears: if is_tried { Hears::Nothing } else { Hears::Clients },
         })
     }
 
@@ -160,9 +188,16 @@ impl Shell {
     }
 
     /// A copy with private ports, where the strategy wants one.
-    fn private_ports(&mut self, configuration: &Configuration) -> Result<Option<Private>, Failure> {
+    fn private_ports(
+        &mut self,
+        configuration: &Configuration,
+        is_tried: bool,
+    ) -> Result<Option<Private>, Failure> {
         if self.settings.strategy != Strategy::TableFlip {
             return Ok(None);
+        }
+        if is_tried {
+            return redirection::copy_beside(configuration).map(Some);
         }
         let serves = self.serving.is_some();
         self.redirection.prepare(self.settings.instance.as_ref(), configuration, serves).map(Some)

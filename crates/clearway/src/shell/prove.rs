@@ -18,7 +18,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::custody::{Custody, Held};
 use super::hand_over::{Asked, HANDOVER};
-use super::{Inner, backlog, neighbours};
+use super::prepare::Hears;
+use super::{Inner, backlog, neighbours, trial};
 use crate::steps;
 
 /// What a generation has shown.
@@ -31,6 +32,13 @@ pub struct Proven {
 }
 
 impl Proven {
+    /// Of a generation that is only tried no file is left.
+    pub fn tidy(&self, hears: Hears, master: u32) {
+        if hears == Hears::Nothing {
+            trial::remove_unfinished(&self.custody, [master, self.proof.worker]);
+        }
+    }
+
     /// Adds what was seen when it asked for its sockets, if it did.
     pub fn remember(&mut self, asked: Option<&Asked>, lines: &Lines<'_>) {
         let withheld = asked.map(|asked| asked.withheld.clone()).unwrap_or_default();

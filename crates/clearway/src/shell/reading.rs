@@ -149,6 +149,8 @@ impl Shell {
         };
         // While a copy runs, the files stay as they were seen: that they differ is known, and nobody asked for them.
         let followed = match chosen.files {
+            // What is tried changes nothing: the change is still to come.
+            Files::AsNamed if self.is_tried(generation) => None,
             Files::AsNamed => self.watch.follow(&chosen.known.configuration, &self.invocation),
             Files::Copies(_) => None,
         };
@@ -184,7 +186,12 @@ impl Shell {
         let named = chosen.named.iter().flat_map(|named| &named.replaced);
         let mut replaced: Vec<&FileMount> = chosen.replaced.iter().chain(named).collect();
         replaced.dedup_by_key(|mount| mount.id);
-        self.not_read = replaced.into_iter().map(FileMount::replaced).collect();
+        let lines = replaced.into_iter().map(FileMount::replaced).collect::<Vec<_>>();
+        if self.is_tried(chosen.generation) {
+            self.would(lines.into_iter().map(|line| format!("nothing new would be read: {line}")));
+            return self.ask(chosen);
+        }
+        self.not_read = lines;
         for line in &self.not_read {
             warn!("generation {} is started without the new file: {line}", chosen.generation);
         }

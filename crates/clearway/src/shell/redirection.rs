@@ -85,6 +85,49 @@ impl Private {
     }
 }
 
+/// A copy with private ports, and which lines keep their addresses.
+struct Copy {
+    private: Private,
+    left: Vec<String>,
+}
+
+/// The copy for a generation that is only tried, beside the one that serves: nothing leads to its ports.
+pub fn copy_beside(configuration: &Configuration) -> Result<Private, Failure> {
+    copy(configuration, &HashMap::new()).map(|copy| copy.private)
+}
+
+fn copy(configuration: &Configuration, known: &HashMap<SocketAddr, u16>) -> Result<Copy, Failure> {
+    let publics: BTreeSet<u16> = configuration.tcp_addresses().map(|(_, public)| public.port()).collect();
+    let kept = kept_ports(configuration)?;
+    let mut reserved = Vec::new();
+    let derived = derived::derive(configuration, &mut |public| {
+        if let Some(port) = known.get(&public) {
+            return Some(*port);
+        }
+        if public.ip().is_unspecified() && kept.contains(&public.port()) {
+            return None;
+        }
+        let free = is_local(public.ip()).then(|| find(public.ip(), &publics)).flatten()?;
+        let port = free.port();
+        reserved.push(free);
+        Some(port)
+    })
+    .map_err(|error| failure::copy(&error))?;
+    let left = derived.left.iter();
+    let left = left
+        .map(|left| format!("{} keeps its address and is handed over: {}", left.span, left.why))
+        .collect();
+    let ways = ways(&derived);
+    let files = configuration.files.iter().zip(derived.files).map(|(file, bytes)| SourceFile {
+        name: file.name.clone(),
+        path: file.path.clone(),
+        bytes,
+    });
+    let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
+    let configuration = Arc::new(Configuration::scan(files.collect(), &lookup));
+    Ok(Copy { private: Private { configuration, ways, reserved }, left })
+}
+
 impl Redirection {
     /// Makes the copy for a generation. `serves`: whether another one does, beside which it is to listen; if not, it gets
     /// the ports whose sockets are in custody.
@@ -99,37 +142,11 @@ impl Redirection {
         } else {
             self.current.iter().map(|way| (way.public, way.private)).collect()
         };
-        let publics: BTreeSet<u16> = configuration.tcp_addresses().map(|(_, public)| public.port()).collect();
-        let kept = kept_ports(configuration)?;
-        let mut reserved = Vec::new();
-        let derived = derived::derive(configuration, &mut |public| {
-            if let Some(port) = known.get(&public) {
-                return Some(*port);
-            }
-            if public.ip().is_unspecified() && kept.contains(&public.port()) {
-                return None;
-            }
-            let free = is_local(public.ip()).then(|| find(public.ip(), &publics)).flatten()?;
-            let port = free.port();
-            reserved.push(free);
-            Some(port)
-        })
-        .map_err(|error| failure::copy(&error))?;
-        let left = derived.left.iter();
-        let left =
-            left.map(|left| format!("{} keeps its address and is handed over: {}", left.span, left.why));
+        let Copy { private, left } = copy(configuration, &known)?;
         self.said.found(Subject::LeftPublic, left);
-        let ways = ways(&derived);
         self.table(instance)?;
-        self.with_table(|flip| flip.prepare(&ways)).map_err(|error| failed(&error))?;
-        let files = configuration.files.iter().zip(derived.files).map(|(file, bytes)| SourceFile {
-            name: file.name.clone(),
-            path: file.path.clone(),
-            bytes,
-        });
-        let lookup = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
-        let configuration = Arc::new(Configuration::scan(files.collect(), &lookup));
-        Ok(Private { configuration, ways, reserved })
+        self.with_table(|flip| flip.prepare(&private.ways)).map_err(|error| failed(&error))?;
+        Ok(private)
     }
 
     /// Makes the table, empty, unless it is there.

@@ -16,11 +16,12 @@ use super::{CARRY_DEADLINE, FirstLife, GRACE, Life, PROBATION, SWITCH_DEADLINE, 
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) generation: Generation,
+    pub(super) purpose: Purpose,
     source: Source,
     cause: Cause,
-    askers: Vec<Asker>,
+    pub(super) askers: Vec<Asker>,
     since: Duration,
-    stage: Stage,
+    pub(super) stage: Stage,
     /// What the switch has come to.
     moved: Vec<Moved>,
     /// What it has of the state of the servers.
@@ -29,8 +30,17 @@ pub(super) struct Attempt {
     is_again: bool,
 }
 
+/// Whether it is to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is.
+    Serve,
+    /// It only shows whether it would ([`super::trial`]).
+    Trial,
+}
+
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     Preparing,
     /// Launched; what it says counts until then.
     Proving {
@@ -50,6 +60,11 @@ enum Stage {
     },
     /// It has settled, and clients are brought to it.
     Switching {
+        proof: Proof,
+        until: Duration,
+    },
+    /// A trial that has proved itself, and is told to end.
+    Tried {
         proof: Proof,
         until: Duration,
     },
@@ -77,6 +92,7 @@ impl Attempt {
             | Stage::Settling { until, .. }
             | Stage::Switching { until, .. }
             | Stage::Ending { until, .. }
+            | Stage::Tried { until, .. }
             | Stage::Gone { until, .. } => Some(until),
         }
     }
@@ -104,6 +120,18 @@ impl Supervisor {
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
+        self.begin(Purpose::Serve, source, askers, now, todo);
+    }
+
+    /// The same, to serve or not.
+    pub(super) fn begin(
+        &mut self,
+        purpose: Purpose,
+        source: Source,
+        askers: Vec<Asker>,
+        now: Duration,
+        todo: &mut Vec<Action>,
+    ) {
         let generation = self.next;
         self.next = generation.next();
         self.restart = None;
@@ -115,6 +143,7 @@ impl Supervisor {
         let stage = Stage::Preparing;
         self.attempt = Some(Attempt {
             generation,
+            purpose,
             source,
             cause,
             askers,
@@ -124,7 +153,10 @@ impl Supervisor {
             carried: Carried::default(),
             is_again: false,
         });
-        todo.push(Action::Prepare(generation, source));
+        todo.push(match purpose {
+            Purpose::Serve => Action::Prepare(generation, source),
+            Purpose::Trial => Action::Try(generation),
+        });
     }
 
     pub(super) fn reload_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
@@ -220,6 +252,9 @@ impl Supervisor {
         };
         if !self.lives.contains_key(&generation) || !matches!(attempt.stage, Stage::Proving { .. }) {
             return;
+        }
+        if attempt.purpose == Purpose::Trial {
+            return self.tried(generation, proof, now, todo);
         }
         attempt.stage = Stage::Carrying { proof, until: now + CARRY_DEADLINE };
         todo.push(Action::Carry(generation));
@@ -333,6 +368,9 @@ impl Supervisor {
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             return;
         };
+        if matches!(attempt.stage, Stage::Tried { .. }) {
+            return;
+        }
         let was_ready = attempt.has_proved();
         let message = if was_ready {
             format!("HAProxy was ready, and then ended although nobody asked it to ({end})")
@@ -361,6 +399,11 @@ impl Supervisor {
                     told
                 }
             }
+            Some(Attempt { generation: current, stage: Stage::Tried { .. }, .. })
+                if *current == generation =>
+            {
+                return self.trial_over(generation, now, todo);
+            }
             _ => return,
         };
         if failure.again && self.attempt.as_ref().is_some_and(|attempt| !attempt.is_again) {
@@ -382,7 +425,7 @@ impl Supervisor {
         let next = self.next;
         todo.push(Action::Report(Report::Again { generation, failure, next }));
         todo.push(Action::Abandon(generation));
-        self.begin_attempt(former.source, former.askers, now, todo);
+        self.begin(former.purpose, former.source, former.askers, now, todo);
         if let Some(attempt) = &mut self.attempt {
             attempt.since = former.since;
             attempt.is_again = true;
@@ -399,7 +442,7 @@ impl Supervisor {
     ) {
         match &mut self.attempt {
             // That it does not answer is no news when it is gone.
-            Some(attempt) if matches!(attempt.stage, Stage::Gone { .. }) => {}
+            Some(attempt) if matches!(attempt.stage, Stage::Gone { .. } | Stage::Tried { .. }) => {}
             Some(attempt) if attempt.generation == generation => {
                 if failure.closed && self.lives.contains_key(&generation) {
                     attempt.stage = Stage::Ending { until: now + GRACE, failure };
@@ -420,6 +463,7 @@ impl Supervisor {
             }
             Stage::Settling { .. } => return self.settled(now, todo),
             Stage::Switching { .. } => return self.commit_ready(now, todo),
+            Stage::Tried { .. } => return self.trial_timed_out(attempt.generation, now, todo),
             Stage::Ending { failure, .. } | Stage::Gone { failure, .. } => failure.clone(),
             _ => Failure::new(
                 ExitCode::NotReady,
@@ -440,6 +484,9 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         let Some(attempt) = self.attempt.take_if(|attempt| attempt.generation == generation) else { return };
+        if attempt.purpose == Purpose::Trial {
+            return self.trial_refused(&attempt, failure, now, todo);
+        }
         let serving = self.serving();
         let code = failure.code;
         todo.push(Action::Report(Report::Refused { generation, failure: failure.clone(), serving }));
@@ -504,7 +551,7 @@ impl Supervisor {
 }
 
 /// Answers those who wait; a signal does not.
-fn answer(askers: &[Asker], answer: &Answer, todo: &mut Vec<Action>) {
+pub(super) fn answer(askers: &[Asker], answer: &Answer, todo: &mut Vec<Action>) {
     todo.extend(askers.iter().filter_map(|asker| match asker {
         Asker::Admin(request) => Some(Action::Answer(*request, answer.clone())),
         Asker::Signal(_) | Asker::Drain | Asker::Watch | Asker::Master => None,

@@ -74,6 +74,8 @@ pub enum Event {
     Begin,
     /// Somebody wants the configuration to be taken anew.
     ReloadAsked(Asker),
+    /// Somebody wants to know whether a reload would take, and what it would change.
+    TrialAsked(RequestId),
     /// Somebody wants Clearway to stop: it drains. A second `SIGTERM` or `SIGINT` ends it at once.
     StopAsked(Asker),
     /// Somebody wants a generation that drains to be ended now.
@@ -369,6 +371,9 @@ impl Failure {
 pub enum Action {
     /// Read the configuration, look at the HAProxy there is, set up the plumbing if it is needed.
     Prepare(Generation, Source),
+    /// Read the configuration for a generation that only shows whether it would serve: nothing is changed for it, and it
+    /// accepts nothing.
+    Try(Generation),
     /// Start HAProxy with what is in custody, and let it prove itself.
     Launch(Generation),
     /// Give it what the former generation knew of its servers, and let it accept clients only then.
@@ -438,6 +443,13 @@ pub enum Answer {
         moved: Vec<Moved>,
         /// What it has of the state of the servers.
         carried: Carried,
+    },
+    /// The reload would take.
+    Tried {
+        /// What the generation proved.
+        proof: Proof,
+        /// What would be different beside the sockets, for people: the shell knows.
+        changes: Vec<String>,
     },
     /// The reload did not take; the former generation, if there is one, serves on.
     Refused(Failure),

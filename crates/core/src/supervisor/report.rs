@@ -35,6 +35,17 @@ pub enum Report {
     ReloadQueued(Asker),
     /// A reload was asked for during a stop.
     ReloadIgnored(Asker),
+    /// Whether a reload would take is to be tried.
+    TrialAsked(Generation),
+    /// It would.
+    Tried(Generation),
+    /// It would not.
+    TrialRefused {
+        /// Which generation was tried.
+        generation: Generation,
+        /// Why.
+        failure: Failure,
+    },
     /// HAProxy was started.
     Started(Generation, u32),
     /// It was given the state of the servers, or not.
@@ -206,6 +217,24 @@ pub enum Cut {
 }
 
 impl Report {
+    fn of_a_trial(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrialAsked(generation) => {
+                write!(f, "a reload is tried: generation {generation} is started, and will not serve")
+            }
+            Self::Tried(generation) => {
+                write!(
+                    f,
+                    "generation {generation} was tried and would serve; it ends, and nothing has changed"
+                )
+            }
+            Self::TrialRefused { generation, failure } => {
+                write!(f, "generation {generation} was tried and would not serve: {}", failure.message)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How urgent the line is.
     pub fn severity(&self) -> Severity {
         match self {
@@ -217,6 +246,7 @@ impl Report {
             | Self::AboutToCut { .. }
             | Self::EndAsked(_)
             | Self::DrainedBadly(..)
+            | Self::TrialRefused { .. }
             | Self::Replaced(..) => Severity::Warn,
             Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
             Self::Carried(_, carried) if !carried.left.is_empty() => Severity::Warn,
@@ -230,6 +260,9 @@ impl Report {
         match self {
             Self::Started(generation, _)
             | Self::Carried(generation, _)
+            | Self::TrialAsked(generation)
+            | Self::Tried(generation)
+            | Self::TrialRefused { generation, .. }
             | Self::Serving { generation, .. }
             | Self::Refused { generation, .. }
             | Self::Draining(generation)
@@ -249,9 +282,10 @@ impl Report {
     /// said them.
     pub fn hints(&self) -> &[String] {
         match self {
-            Self::Refused { failure, .. } | Self::GivenUp { failure, .. } | Self::Again { failure, .. } => {
-                &failure.hints
-            }
+            Self::Refused { failure, .. }
+            | Self::TrialRefused { failure, .. }
+            | Self::GivenUp { failure, .. }
+            | Self::Again { failure, .. } => &failure.hints,
             _ => &[],
         }
     }
@@ -292,6 +326,7 @@ impl fmt::Display for Report {
                 write!(f, "reload asked for by {by}: one more follows the one that is under way")
             }
             Self::ReloadIgnored(by) => write!(f, "reload asked for by {by}: not any more, it is stopping"),
+            Self::TrialAsked(_) | Self::Tried(_) | Self::TrialRefused { .. } => self.of_a_trial(f),
             Self::Started(generation, pid) => write!(f, "generation {generation} started, pid {pid}"),
             Self::Carried(generation, carried) => write!(f, "servers of generation {generation}: {carried}"),
             Self::Serving { generation, proof, moved, took } => {

@@ -39,6 +39,8 @@ struct Simulation {
     /// The configurations that the shell still has, and those that have served.
     remembered: BTreeSet<Generation>,
     configuration: BTreeMap<Generation, Generation>,
+    /// Who is only tried.
+    trials: BTreeSet<Generation>,
     /// Who was warned about.
     warned: BTreeSet<Generation>,
     custody: bool,
@@ -79,6 +81,7 @@ impl Simulation {
             proved: BTreeSet::new(),
             remembered: BTreeSet::new(),
             configuration: BTreeMap::new(),
+            trials: BTreeSet::new(),
             warned: BTreeSet::new(),
             custody: false,
             plumbed: false,
@@ -166,6 +169,10 @@ impl Simulation {
                 self.step(Event::ReloadAsked(Asker::Admin(RequestId(self.asked))));
             }
             (3, _) if self.random.u8(0..10) == 0 => self.stop(),
+            (3, _) => {
+                self.asked += 1;
+                self.step(Event::TrialAsked(RequestId(self.asked)));
+            }
             (4, _) => self.time_passes(Duration::from_millis(long)),
             (5, _) => self.time_passes(Duration::from_millis(short)),
             (6..=9, Some((generation, Process::Preparing))) => self.prepared(generation),
@@ -251,7 +258,8 @@ impl Simulation {
     }
 
     fn prepared(&mut self, generation: Generation) {
-        let plumbing = if self.random.bool() { Plumbing::Needed } else { Plumbing::NotNeeded };
+        let needs = !self.trials.contains(&generation) && self.random.bool();
+        let plumbing = if needs { Plumbing::Needed } else { Plumbing::NotNeeded };
         self.plumbed |= plumbing == Plumbing::Needed;
         let most_reloads = (self.random.u8(0..3) == 0).then(|| self.random.u32(0..3));
         self.step(Event::Prepared { generation, plumbing, most_reloads });
@@ -364,8 +372,11 @@ impl Simulation {
                     }
                 };
                 self.configuration.insert(generation, configuration);
+                self.trials.remove(&generation);
+                self.proved.remove(&generation);
                 assert_eq!(self.processes.insert(generation, Process::Preparing), None);
             }
+            Action::Try(generation) => self.tries(generation),
             // The disk is full, or there are no descriptors left.
             Action::Launch(generation) if self.random.u8(0..10) == 0 => {
                 self.processes.remove(&generation);
@@ -383,6 +394,7 @@ impl Simulation {
             }
             Action::Commit(generation) => self.commits(generation),
             Action::Carry(generation) => {
+                assert!(!self.trials.contains(&generation), "a trial accepts");
                 assert!(self.proved.contains(&generation), "it does not answer yet");
                 assert!(self.carrying.insert(generation, self.now).is_none(), "asked twice");
                 if self.random.u8(0..3) > 0 {
@@ -410,7 +422,7 @@ impl Simulation {
                 self.surveys = Some(surveys.collect());
             }
             Action::Drain(generation) | Action::End(generation, _) => {
-                if cuts && self.supervisor.stop.is_none() {
+                if cuts && self.supervisor.stop.is_none() && !self.trials.contains(&generation) {
                     assert!(self.warned.contains(&generation), "generation {generation} was cut in silence");
                 }
                 if let Some(Process::Running { told_to_finish }) = self.processes.get_mut(&generation) {
@@ -462,8 +474,15 @@ impl Simulation {
         }
     }
 
+    fn tries(&mut self, generation: Generation) {
+        assert!(self.committed.is_some(), "nothing serves beside which it could be tried");
+        self.trials.insert(generation);
+        assert_eq!(self.processes.insert(generation, Process::Preparing), None);
+    }
+
     fn commits(&mut self, generation: Generation) {
         assert!(self.stopping_since.is_none(), "a commit during a stop");
+        assert!(!self.trials.contains(&generation), "a commit of one that is only tried");
         assert!(self.proved.contains(&generation), "a commit without a proof");
         assert!(self.processes.contains_key(&generation), "a commit of one that is gone");
         let waited = self.now.saturating_sub(self.carrying[&generation]);

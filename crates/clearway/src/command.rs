@@ -1,6 +1,6 @@
 //! The subcommands other than `run`: each talks to a running Clearway, or looks at this host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::net::IpAddr;
 
@@ -106,9 +106,12 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
                     "generation {generation} serves, worker {worker}: {} taken over{others}",
                     Count(*adopted, "socket")
                 );
+                // There may be thousands of each.
+                let (known, before): (HashSet<_>, HashSet<_>) =
+                    (fresh.iter().collect(), unclaimed.iter().collect());
                 let (twice, gone): (Vec<_>, Vec<_>) =
-                    unclaimed.iter().cloned().partition(|address| fresh.contains(address));
-                let new: Vec<_> = fresh.iter().filter(|address| !twice.contains(address)).cloned().collect();
+                    unclaimed.iter().cloned().partition(|address| known.contains(address));
+                let new: Vec<_> = fresh.iter().filter(|address| !before.contains(address)).cloned().collect();
                 for line in not_read {
                     crate::say!("NOT READ: {line}");
                 }
@@ -123,8 +126,8 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
                 if !carried.is_nothing() {
                     crate::say!("{carried}");
                 }
-                let twice: Vec<_> =
-                    twice.into_iter().filter(|one| moved.iter().all(|moved| moved.address != *one)).collect();
+                let moved: HashSet<_> = moved.iter().map(|one| &one.address).collect();
+                let twice: Vec<_> = twice.into_iter().filter(|one| !moved.contains(one)).collect();
                 list("bound a second time (a specific IPv6 address needs `v6only` to be taken over)", &twice);
             }
             api::Reloaded::Refused(refused) => {

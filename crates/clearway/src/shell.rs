@@ -120,6 +120,8 @@ pub enum Inner {
     },
     /// A generation that was told to drain by way of its master may not have heard it.
     DrainAgain(Generation),
+    /// Those who came to us before our clients were given back to others have been waited for.
+    GaveBack,
     /// A generation that is to be cut has said how many sessions it has, if it has.
     Cut {
         /// Which.
@@ -247,6 +249,8 @@ pub struct Shell {
     redirection: Redirection,
     /// Who listened where we do before we did.
     others: Others,
+    /// What is to drain when those have been waited for who came here before the others got their clients back.
+    giving_back: Option<Vec<Generation>>,
     /// Set if something could not be taken out of the kernel.
     residue: bool,
     /// Other Clearways of this name.
@@ -315,6 +319,7 @@ impl Shell {
             stand_in: StandIn::default(),
             redirection: Redirection::default(),
             others: Others::default(),
+            giving_back: None,
             residue: false,
             state: State::default(),
             servers: Servers::default(),
@@ -360,7 +365,7 @@ impl Shell {
             Action::End(generation, how) => self.end(generation, how),
             Action::ReleaseCustody => {
                 self.redirection.release();
-                self.others.give_back();
+                self.give_back();
                 self.systemd.stop(self.succession.release_at_once);
                 self.succession.release();
                 self.custody = Arc::default();
@@ -477,7 +482,7 @@ impl Shell {
     /// What is ours, also what a generation uses that has not been committed.
     fn ours(&self) -> Ours {
         let own = std::iter::once(std::process::id());
-        let processes = own.chain(self.running.values().flat_map(Running::processes)).collect();
+        let processes = own.chain(self.running.values().flat_map(Running::processes));
         let settling = self.running.values().filter_map(|running| running.proved.as_deref());
         settling.fold(Ours::of(&self.custody, processes, self.others.clone()), Ours::and)
     }
@@ -574,6 +579,10 @@ impl Shell {
             }
             Inner::DrainAgain(generation) => {
                 self.signal_drain(generation);
+                Event::TimePassed
+            }
+            Inner::GaveBack => {
+                self.gave_back();
                 Event::TimePassed
             }
             Inner::Cut { generation, sessions } => {

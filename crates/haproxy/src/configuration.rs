@@ -47,7 +47,7 @@ pub use sources::{ConfigurationError, LIMIT, SourceFile, is_source_name};
 pub use stated::{Facts, Health, Stated, StatedServers};
 
 /// Where a line stands. Displays as `file:line`, the way HAProxy names it in its messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
     /// The file as HAProxy names it.
     pub file: Arc<PathBuf>,

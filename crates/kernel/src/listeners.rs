@@ -8,6 +8,7 @@
 mod foreign;
 mod hairpins;
 mod holders;
+mod nearby;
 mod reserve;
 mod strangers;
 mod table;
@@ -16,6 +17,7 @@ pub(crate) use foreign::covers;
 pub use foreign::{bind_foreign, is_local};
 pub use hairpins::to_themselves;
 pub use holders::{Error, Holder, Process, holders};
+pub(crate) use nearby::Nearby;
 pub use reserve::{Reserved, reserve};
 pub use strangers::{Managed, Stranger, strangers};
 pub use table::listening;

@@ -12,7 +12,6 @@
 //! | [`Others::mark_uses`] | a bit of the mark that is not ours alone |
 //! | [`Others::reverse_path_filters`], [`Others::firewalld`] | firewalld drops what it has not been told of |
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use netlink_packet_netfilter::nftables::{ChainMessage, NfTablesMessage, RuleMessage};
@@ -21,13 +20,14 @@ use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProto
 use crate::netlink::Reply;
 use crate::netlink::attributes::{attribute, text};
 use crate::nft::{Error, TableName, open};
-use expression::{Seen, Verdict};
+use expression::Seen;
 
 pub mod expression;
 mod localnet;
 mod marks;
 mod masquerade;
 mod reverse_path;
+mod ways;
 
 pub use localnet::LocalnetBlock;
 pub use marks::{Does, MarkUse};
@@ -137,40 +137,9 @@ impl Others {
         })
     }
 
-    /// From which hooks packets come to a chain, by jumps from other chains too.
-    fn hooks(&self, place: &Place) -> BTreeSet<Hook> {
-        let mut reached = BTreeSet::from([place]);
-        let mut open = vec![place];
-        while let Some(to) = open.pop() {
-            for rule in self.rules.iter().filter(|rule| rule.place.is_beside(to) && rule.leads_to(&to.chain))
-            {
-                if reached.insert(&rule.place) {
-                    open.push(&rule.place);
-                }
-            }
-        }
-        self.chains
-            .iter()
-            .filter(|chain| reached.contains(&chain.place))
-            .filter_map(|chain| chain.hook)
-            .collect()
-    }
-
     /// Whether firewalld filters here, with nftables.
     pub fn firewalld(&self) -> bool {
         self.chains.iter().any(|chain| chain.place.table.starts_with("firewalld"))
-    }
-}
-
-impl Place {
-    fn is_beside(&self, other: &Self) -> bool {
-        self.family == other.family && self.table == other.table
-    }
-}
-
-impl Rule {
-    fn leads_to(&self, chain: &str) -> bool {
-        self.does.iter().any(|one| matches!(one, Seen::Verdict(Verdict::To(to)) if to == chain))
     }
 }
 

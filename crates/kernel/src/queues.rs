@@ -33,13 +33,13 @@
 //! connections and 8 ms with 20,000 sockets (measured, Linux 6.18). `begin` does it once and `poll` only as long
 //! as a request is left; the queues alone are 0.02 ms. Polling every 5 to 20 ms is plenty.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use rustix::thread::{MembarrierCommand, membarrier};
 
-use crate::listeners::{Error, Row, State, covers, rows};
+use crate::listeners::{Error, Nearby, Row, State, covers, rows};
 use crate::transparency::Family;
 
 mod limits;
@@ -118,15 +118,11 @@ pub fn half_open(listeners: &[Listener]) -> Result<HashSet<HalfOpen>, Error> {
     let families: &[Family] =
         if listeners.iter().all(|l| l.address.is_ipv4()) { &[Family::V4] } else { &Family::ALL };
     let requests = rows(State::HalfOpen, port, families)?.into_iter().map(HalfOpen::from);
-    // There may be thousands of either.
-    let mut by_port: HashMap<u16, Vec<&Listener>> = HashMap::new();
-    for listener in listeners {
-        by_port.entry(listener.address.port()).or_default().push(listener);
-    }
-    let is_heard = |request: &HalfOpen| {
-        let there = by_port.get(&request.local.port()).into_iter().flatten();
-        there.into_iter().any(|listener| listener.hears(request.local))
-    };
+    // There may be thousands of either; those of several shards are one address.
+    let mut seen = HashSet::new();
+    let addresses = listeners.iter().filter(|one| seen.insert((one.address, one.v6only)));
+    let nearby = Nearby::of(addresses.map(|one| (one.address, *one)));
+    let is_heard = |request: &HalfOpen| nearby.to(request.local).any(|one| one.hears(request.local));
     Ok(requests.filter(is_heard).collect())
 }
 

@@ -38,11 +38,13 @@ use rustix::io::Errno;
 use crate::netlink::{self, Client};
 pub use crate::transparency::Family;
 
+mod among;
 mod closing;
 mod removals;
 mod route;
 mod rule;
 
+use among::Among;
 pub use closing::Closing;
 pub use removals::Removals;
 pub use route::{Route, routes_in, routes_tagged};
@@ -225,7 +227,7 @@ pub fn apply(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result
 
 /// What a demand decides of our rules in a block, and for which there is no demand.
 pub fn surplus(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result<Tagged, Error> {
-    let ours = Rule::wanted(wanted, family);
+    let ours: Among = Rule::wanted(wanted, family).into_iter().collect();
     let mut rules = match rules(client, family) {
         Err(error) if error.is_without_family() => Vec::new(),
         outcome => outcome?,
@@ -233,7 +235,7 @@ pub fn surplus(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Resu
     rules.retain(|rule| {
         let of_closing = rule.closes() || rule.passes();
         let optional = of_closing || wanted.block.is_optional(rule.preference);
-        rule.block() == Some(wanted.block) && optional && !ours.contains(rule)
+        rule.block() == Some(wanted.block) && optional && !ours.has(rule)
     });
     Ok(Tagged { rules, routes: Vec::new() })
 }
@@ -275,9 +277,9 @@ pub fn tagged(client: &mut Client, family: Family) -> Result<Tagged, Error> {
 /// Of a block in which nobody lives whatever is not wanted, when what is wanted is there already: so at no moment
 /// somebody slips by a rule that both want.
 pub fn left_in(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result<Tagged, Error> {
-    let ours = Rule::wanted(wanted, family);
+    let ours: Among = Rule::wanted(wanted, family).into_iter().collect();
     let mut tagged = tagged(client, family)?;
-    tagged.rules.retain(|rule| rule.block() == Some(wanted.block) && !ours.contains(rule));
+    tagged.rules.retain(|rule| rule.block() == Some(wanted.block) && !ours.has(rule));
     tagged.routes.retain(|route| route.block() == Some(wanted.block) && !route.is_wanted());
     Ok(tagged)
 }

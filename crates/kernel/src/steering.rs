@@ -159,9 +159,9 @@ impl Group {
         &self.leaving
     }
 
-    /// Whether a socket is one of the group, by its inode.
-    pub fn has(&self, inode: u64) -> bool {
-        self.members.contains(&inode)
+    /// All its sockets, by inode, in the kernel's order.
+    pub fn members(&self) -> &[u64] {
+        &self.members
     }
 
     /// Whether [`Self::narrow`] cannot make the closing exact, so that it takes [`seal`].

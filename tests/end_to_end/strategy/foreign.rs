@@ -15,6 +15,7 @@ use super::{STRATEGY, available, can_be_had, load};
 use crate::stage::{
     SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, signal,
 };
+use crate::steps::Steps;
 
 crate::tests![
     with_handoff_new_clients_come_here,
@@ -26,6 +27,7 @@ crate::tests![
     who_was_there_first_has_the_clients_again_when_we_go,
     when_the_others_have_gone_all_sockets_serve,
     a_crash_beside_the_other_one_sends_nobody_there,
+    those_who_have_come_are_waited_for_beside_the_loop,
     a_stop_beside_the_other_one_loses_nobody,
 ];
 
@@ -252,4 +254,18 @@ fn a_stop_beside_the_other_one_loses_nobody() -> Result<()> {
         stage.assert_clean()?;
     }
     Ok(())
+}
+
+/// A moment, in which the loop must hear what else there is.
+fn those_who_have_come_are_waited_for_beside_the_loop() -> Result<()> {
+    let stage = Stage::new("frgwait")?;
+    let mut other = foreign(&stage, "")?;
+    let (steps, mut balancer) = Steps::start(&stage, &[])?;
+    balancer.wait_for_log(0, STEERED, SOON)?;
+    steps.take_seen();
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    let seen = steps.take_seen();
+    ensure!(seen.contains("hears GaveBack"), "{seen:?}");
+    other.stop(Signal::TERM, SOON)?;
+    stage.assert_clean()
 }

@@ -6,7 +6,7 @@
 //! of [`clearway_core::canary::pace`]; one that is not awaited any more is told to end. Each change is one line in the log,
 //! of many servers at once only the first; nothing else depends on it, unless `CLEARWAY_CANARY=ready`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -195,11 +195,13 @@ impl Canary {
 
     /// What is in the way now. What is new is said, and what has gone.
     fn hear_of(&mut self, obstacles: Vec<Obstacle>) {
-        for new in obstacles.iter().filter(|one| !self.obstacles.contains(one)) {
+        let before: HashSet<&Obstacle> = self.obstacles.iter().collect();
+        for new in obstacles.iter().filter(|one| !before.contains(one)) {
             warn!("in the way of transparent connections: {}", new.saw);
             log::hints(&[&new.remedy]);
         }
-        for gone in self.obstacles.iter().filter(|one| !obstacles.contains(one)) {
+        let now: HashSet<&Obstacle> = obstacles.iter().collect();
+        for gone in self.obstacles.iter().filter(|one| !now.contains(one)) {
             info!("no longer in the way of transparent connections: {}", gone.saw);
         }
         self.obstacles = obstacles;

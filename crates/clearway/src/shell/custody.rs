@@ -115,12 +115,13 @@ impl Held {
 
 /// Does something to a group of the kernel's by way of one of its sockets that is held; says whether it is done. Why not
 /// is logged.
-pub fn through<'a>(
+pub fn through(
     group: &Group,
-    sockets: impl IntoIterator<Item = &'a Held>,
+    custodies: &[&Custody],
     what: fn(&Group, BorrowedFd<'_>) -> Result<(), steering::Error>,
 ) -> bool {
-    let via = sockets.into_iter().find(|held| group.has(held.identity.inode.0));
+    let held = |inode: &u64| custodies.iter().find_map(|custody| custody.socket(*inode));
+    let via = group.members().iter().find_map(held);
     via.is_some_and(|held| what(group, held.descriptor()).inspect_err(|error| warn!("{error}")).is_ok())
 }
 
@@ -128,6 +129,8 @@ pub fn through<'a>(
 #[derive(Debug, Default)]
 pub struct Custody {
     sockets: Vec<Held>,
+    /// Where each is, by inode.
+    places: HashMap<u64, usize>,
     /// Those (by inode) of which it is only known that they are before the others of their address.
     shuffled: HashSet<u64>,
     /// Where others listened as well when these were handed over or made.
@@ -152,7 +155,12 @@ impl Custody {
         }
         sockets.sort_by_key(|held| known.get(&held.identity.inode).map_or(usize::MAX, |(place, _)| *place));
         let shuffled = shuffle(&sockets, before, shuffled);
-        Self { sockets, shuffled, crowded: HashSet::new() }
+        Self::with(sockets, shuffled)
+    }
+
+    fn with(sockets: Vec<Held>, shuffled: HashSet<u64>) -> Self {
+        let places = sockets.iter().enumerate().map(|(place, held)| (held.identity.inode.0, place)).collect();
+        Self { sockets, places, shuffled, crowded: HashSet::new() }
     }
 
     /// The same, if others listened at these addresses before the new ones of these sockets did: somebody may have gone
@@ -173,7 +181,7 @@ impl Custody {
     /// What another Clearway gave: of several with one address nobody says in which order they are.
     pub fn inherited(sockets: Vec<Held>) -> Self {
         let shuffled = sockets.iter().map(|held| held.identity.inode.0).collect();
-        Self { sockets, shuffled, crowded: HashSet::new() }
+        Self::with(sockets, shuffled)
     }
 
     /// Whoever has moved clients away from these sockets has come to nothing, or has died: they hear SYNs again.
@@ -215,6 +223,11 @@ impl Custody {
     /// The sockets (by inode) that are the first ones of their address, in some order.
     pub fn shuffled(&self) -> &HashSet<u64> {
         &self.shuffled
+    }
+
+    /// The one with this inode.
+    pub fn socket(&self, inode: u64) -> Option<&Held> {
+        self.sockets.get(*self.places.get(&inode)?)
     }
 
     /// What is held.

@@ -96,7 +96,10 @@ impl Shell {
         self.serves_no_more(generation);
         self.redirection.drain(generation);
         self.running.get_mut(&generation).into_iter().for_each(Running::end_carrying);
-        self.signal_drain(generation);
+        match &mut self.giving_back {
+            Some(waiting) => waiting.push(generation),
+            None => self.signal_drain(generation),
+        }
         if self.running.get(&generation).is_some_and(|running| running.worker.is_none()) {
             let inner = self.inner.clone();
             tokio::spawn(async move {
@@ -105,6 +108,25 @@ impl Shell {
                     let _ = inner.send(Inner::DrainAgain(generation));
                 }
             });
+        }
+    }
+
+    /// New clients are those again who listened here before us; whoever has come to us meanwhile is accepted first, which
+    /// is waited for beside the loop.
+    pub(super) fn give_back(&mut self) {
+        let Some(arrived) = self.others.give_back() else { return };
+        let inner = self.inner.clone();
+        let begun = thread::spawn("waiting for those who have come here", move || {
+            arrived.wait();
+            let _ = inner.send(Inner::GaveBack);
+        });
+        self.giving_back = begun.then(Vec::new);
+    }
+
+    /// They have been waited for.
+    pub(super) fn gave_back(&mut self) {
+        for generation in self.giving_back.take().into_iter().flatten() {
+            self.signal_drain(generation);
         }
     }
 

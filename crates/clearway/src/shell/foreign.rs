@@ -14,7 +14,7 @@
 //!   stop                              gives back: new clients are theirs, before our HAProxy drains
 //! ```
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -35,7 +35,7 @@ const PACE: Duration = Duration::from_millis(200);
 const SWITCHED: Duration = Duration::from_secs(5);
 /// How long those are waited for who came to the others before they could come here.
 const WAITING: Duration = Duration::from_secs(2);
-/// The same for those who came here before a stop gave the clients back: in the loop, and HAProxy takes a millisecond.
+/// The same for those who came here before a stop gave the clients back: our HAProxy takes a millisecond.
 const GIVING_BACK: Duration = Duration::from_millis(50);
 
 /// Those whose new clients are ours, as long as they are there.
@@ -106,30 +106,26 @@ impl Others {
         }
     }
 
-    /// Whether a socket (by inode) is of one that gets no new clients.
-    pub fn has(&self, inode: u64) -> bool {
-        self.state().groups.iter().flat_map(Group::leaving).any(|listener| listener.inode == inode)
+    /// The sockets (by inode) of those that get no new clients.
+    pub fn without_clients(&self) -> HashSet<u64> {
+        self.state().groups.iter().flat_map(Group::leaving).map(|listener| listener.inode).collect()
     }
 
-    /// We are about to go: new clients are theirs again. Waits a moment for those that have come to us.
-    pub fn give_back(&self) {
+    /// We are about to go: new clients are theirs again. Before our HAProxy drains, those that have come to us are to be
+    /// waited for, if there may be some.
+    pub fn give_back(&self) -> Option<Arrived> {
         let mut state = self.state();
         if state.is_paused {
-            return;
+            return None;
         }
         state.before = None;
         let groups = std::mem::take(&mut state.groups);
-        let Some(custody) = state.custody.upgrade().filter(|_| !groups.is_empty()) else { return };
+        let custody = state.custody.upgrade().filter(|_| !groups.is_empty())?;
         for group in &groups {
-            through(group, custody.sockets(), Group::revert);
+            through(group, &[&custody], Group::revert);
         }
         info!("new connections to {} go to who listened there before", addresses(&groups));
-        let (ours, until) = (custody.inodes(), Instant::now() + GIVING_BACK);
-        while Instant::now() < until
-            && queues::queues(&ours).is_ok_and(|all| all.iter().any(|queue| queue.waiting > 0))
-        {
-            sleep(Duration::from_millis(1));
-        }
+        Some(Arrived(custody.inodes()))
     }
 
     fn watch(&self) {
@@ -164,6 +160,22 @@ impl Others {
     }
 }
 
+/// The sockets (by inode) to which clients have come until now, whom HAProxy is to accept before it drains.
+#[derive(Debug)]
+pub struct Arrived(HashSet<u64>);
+
+impl Arrived {
+    /// Waits a moment for them.
+    pub fn wait(self) {
+        let until = Instant::now() + GIVING_BACK;
+        while Instant::now() < until
+            && queues::queues(&self.0).is_ok_and(|all| all.iter().any(|queue| queue.waiting > 0))
+        {
+            sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 impl State {
     /// Steers what is to be steered, as things are.
     fn update(&mut self) {
@@ -176,17 +188,17 @@ impl State {
             Err(error) => return debug!("looking who listens beside us: {error}"),
         };
         let may_release = self.is_quiet();
-        let mut former = std::mem::take(&mut self.groups);
-        let mut take = |address| {
-            let place = former.iter().position(|one| one.address() == address);
-            place.map(|place| former.swap_remove(place))
-        };
+        let mut former: BTreeMap<SocketAddr, VecDeque<Group>> = BTreeMap::new();
+        for group in std::mem::take(&mut self.groups) {
+            former.entry(group.address()).or_default().push_back(group);
+        }
+        let mut take = |address| former.get_mut(&address)?.pop_front();
+        let ours = [&*custody];
         for outcome in outcomes {
             match outcome {
                 Ok(group) => {
                     let as_before = take(group.address());
-                    if as_before.as_ref() == Some(&group) || through(&group, custody.sockets(), Group::steer)
-                    {
+                    if as_before.as_ref() == Some(&group) || through(&group, &ours, Group::steer) {
                         self.groups.push(group);
                     }
                 }
@@ -196,7 +208,7 @@ impl State {
                     // one of the others has gone: as few go astray as can be, until all have.
                     if let Some(group) = take(address) {
                         if cannot.reason == Reason::OtherGone {
-                            through(&group, custody.sockets(), Group::narrow);
+                            through(&group, &ours, Group::narrow);
                         }
                         self.groups.push(group);
                     } else if self.refused.insert(address) {
@@ -206,12 +218,13 @@ impl State {
             }
         }
         // Nobody else is there any more.
+        let left = former.into_values().flatten();
         if may_release {
-            for group in &former {
-                through(group, custody.sockets(), Group::release);
+            for group in left {
+                through(&group, &ours, Group::release);
             }
         } else {
-            self.groups.append(&mut former);
+            self.groups.extend(left);
         }
     }
 

@@ -53,13 +53,13 @@ fn lacks_v6only(bind: &Bind, address: &LocalAddress) -> bool {
 pub struct Ours {
     managed: Vec<Managed>,
     inodes: HashSet<u64>,
-    processes: Vec<u32>,
+    processes: HashSet<u32>,
     others: Others,
 }
 
 impl Ours {
     /// The sockets in custody, and the processes of all generations; and those whose new clients are ours.
-    pub fn of(custody: &Custody, processes: Vec<u32>, others: Others) -> Self {
+    pub fn of(custody: &Custody, processes: impl IntoIterator<Item = u32>, others: Others) -> Self {
         let managed =
             custody.sockets().iter().filter(|held| held.identity.kind != SocketKind::Datagram).filter_map(
                 |held| match held.identity.address {
@@ -67,7 +67,12 @@ impl Ours {
                     _ => None,
                 },
             );
-        Self { managed: managed.collect(), inodes: custody.inodes(), processes, others }
+        Self {
+            managed: managed.collect(),
+            inodes: custody.inodes(),
+            processes: processes.into_iter().collect(),
+            others,
+        }
     }
 
     /// Also these: the former generation closes them in a moment, or a new one is about to be committed.
@@ -83,20 +88,14 @@ impl Ours {
                 let is_ours = |one: &Stranger| {
                     one.holder.process.as_ref().is_some_and(|process| self.processes.contains(&process.pid))
                 };
-                found.iter().filter(|one| !is_ours(one)).map(|one| self.words_for(one)).collect()
+                let without = self.others.without_clients();
+                let strangers = found.iter().filter(|one| !is_ours(one));
+                strangers.map(|one| words_for(one, without.contains(&one.holder.inode.into()))).collect()
             }
             Err(error) => {
                 tracing::debug!("looking for strangers: {error}");
                 Vec::new()
             }
-        }
-    }
-
-    fn words_for(&self, stranger: &Stranger) -> String {
-        if self.others.has(stranger.holder.inode.into()) {
-            format!("{} gets no new clients of {}", stranger.holder, stranger.shares)
-        } else {
-            stranger.to_string()
         }
     }
 
@@ -107,5 +106,13 @@ impl Ours {
                 self.strangers().into_iter().map(|line| format!("a stranger listens where we do: {line}"));
             let _ = inner.send(Inner::Strangers(lines.collect()));
         });
+    }
+}
+
+fn words_for(stranger: &Stranger, is_without_clients: bool) -> String {
+    if is_without_clients {
+        format!("{} gets no new clients of {}", stranger.holder, stranger.shares)
+    } else {
+        stranger.to_string()
     }
 }

@@ -166,7 +166,9 @@ impl Redirection {
     /// What a switch to these ways needs, if there is a table.
     pub fn turn_to(&self, ways: &[Way]) -> Option<Turn> {
         let flip = Arc::clone(self.flip.as_ref()?);
-        Some(Turn { flip, to: ways.to_vec(), from: self.current.clone() })
+        let publics = ways.iter().map(|way| way.public).collect();
+        let formers = self.current.iter().map(|way| (at(way), way.public)).collect();
+        Some(Turn { flip, to: ways.to_vec(), from: self.current.clone(), publics, formers })
     }
 
     /// The generation serves: clients are sent to it, unless they are already.
@@ -186,8 +188,9 @@ impl Redirection {
 
     /// Whether these lead elsewhere than the ways that are in use.
     pub fn leaves(&self, ways: &[Way]) -> bool {
-        let elsewhere = |one: &Way| self.current.iter().any(|way| way.public == one.public && way != one);
-        ways.iter().any(elsewhere)
+        let current: HashMap<SocketAddr, u16> =
+            self.current.iter().map(|way| (way.public, way.private)).collect();
+        ways.iter().any(|one| current.get(&one.public).is_some_and(|private| *private != one.private))
     }
 
     /// The generation is about to close its sockets. Unless another one has its clients, they are sent nowhere: refused,
@@ -270,6 +273,10 @@ pub struct Turn {
     /// Where clients are to be sent.
     pub to: Vec<Way>,
     from: Vec<Way>,
+    /// The public addresses of `to`.
+    publics: HashSet<SocketAddr>,
+    /// Which private address stood for which public one.
+    formers: HashMap<SocketAddr, SocketAddr>,
 }
 
 impl Turn {
@@ -304,9 +311,8 @@ impl Turn {
 
     /// The public address of a socket whose clients are sent elsewhere from now on, if it is one.
     pub fn public_of(&self, leaving: SocketAddr) -> Option<SocketAddr> {
-        let former = self.from.iter().find(|way| at(way) == leaving).map(|way| way.public);
-        let public = former.unwrap_or(leaving);
-        self.to.iter().any(|way| way.public == public).then_some(public)
+        let public = self.formers.get(&leaving).copied().unwrap_or(leaving);
+        self.publics.contains(&public).then_some(public)
     }
 }
 
@@ -328,8 +334,8 @@ fn failed(error: &flip::Error) -> Failure {
 fn kept_ports(configuration: &Configuration) -> Result<BTreeSet<u16>, Failure> {
     let derived = derived::derive(configuration, &mut |public| Some(public.port()))
         .map_err(|error| failure::copy(&error))?;
-    let is_kept = |line: &Span| derived.left.iter().any(|left| left.span == *line);
-    let addresses = configuration.tcp_addresses().filter(|(bind, _)| is_kept(&bind.span));
+    let kept: HashSet<&Span> = derived.left.iter().map(|left| &left.span).collect();
+    let addresses = configuration.tcp_addresses().filter(|(bind, _)| kept.contains(&bind.span));
     Ok(addresses.map(|(_, address)| address.port()).collect())
 }
 

@@ -186,8 +186,8 @@ pub fn begin(
         return Err(Event::Switched { generation, moved: Vec::new() });
     }
     let message = format!("the strategy `{strategy}`: no thread could be started for it");
-    let hint = "a limit of processes is reached: `--pids-limit` at `docker run`, TasksMax= under systemd";
-    Err(Event::Failed { generation, failure: Failure::new(ExitCode::Internal, message).hint(hint) })
+    let failure = Failure::new(ExitCode::Internal, message).hint(thread::LIMIT_REACHED);
+    Err(Event::Failed { generation, failure })
 }
 
 impl Switch {
@@ -283,7 +283,7 @@ impl Switch {
             return Err(Failure::new(ExitCode::Kernel, message).hint(hint));
         }
         self.sealed.retain(|listener| {
-            let sealed = descriptor(&former, listener.inode).map(steering::seal);
+            let sealed = former.socket(listener.inode).map(|held| steering::seal(held.descriptor()));
             if let Some(Err(error)) = &sealed {
                 debug!("{error}");
             }
@@ -300,7 +300,7 @@ impl Switch {
             former.unseal();
         }
         let name = |listener: &Listener| {
-            let held = held(&former, listener.inode);
+            let held = former.socket(listener.inode);
             held.map_or_else(|| listener.address.to_string(), |held| held.identity.to_string())
         };
         let gated = self.gate.as_ref().map(|gate| (&*gate.listeners, gate.means()));
@@ -344,8 +344,8 @@ impl Switch {
     /// Does something to each group, by way of one of its sockets that we hold.
     fn at_each(&mut self, what: fn(&Group, BorrowedFd<'_>) -> Result<(), steering::Error>) {
         let custodies = [self.former.upgrade(), self.new.upgrade()];
-        let sockets = || custodies.iter().flatten().flat_map(|custody| custody.sockets());
-        self.groups.retain(|group| through(group, sockets(), what));
+        let custodies: Vec<&Custody> = custodies.iter().flatten().map(|custody| &**custody).collect();
+        self.groups.retain(|group| through(group, &custodies, what));
     }
 
     /// The sockets that leave and would go on getting clients, as long as somebody keeps them open.
@@ -370,7 +370,8 @@ impl Switch {
         }
         if let Some(former) = self.former.upgrade() {
             for listener in &self.sealed {
-                if let Some(Err(error)) = descriptor(&former, listener.inode).map(steering::unseal) {
+                let held = former.socket(listener.inode);
+                if let Some(Err(error)) = held.map(|held| steering::unseal(held.descriptor())) {
                     warn!("{error}");
                 }
             }
@@ -463,12 +464,4 @@ fn cannot(strategy: Strategy, error: &listeners::Error) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Unavailable::of(strategy, error).into())
-}
-
-fn held(custody: &Custody, inode: u64) -> Option<&Held> {
-    custody.sockets().iter().find(|held| held.identity.inode.0 == inode)
-}
-
-fn descriptor(custody: &Custody, inode: u64) -> Option<BorrowedFd<'_>> {
-    held(custody, inode).map(Held::descriptor)
 }

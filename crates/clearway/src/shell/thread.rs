@@ -4,7 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::oneshot;
 use tracing::warn;
+
+/// Where a thread is needed.
+pub const LIMIT_REACHED: &str =
+    "a limit of processes is reached: `--pids-limit` at `docker run`, TasksMax= under systemd";
 
 /// Does something beside the loop; false if there can be no thread.
 pub fn spawn(what: &str, work: impl FnOnce() + Send + 'static) -> bool {
@@ -15,6 +20,19 @@ pub fn spawn(what: &str, work: impl FnOnce() + Send + 'static) -> bool {
         );
     }
     spawned.is_ok()
+}
+
+/// Does something beside the loop, and waits for what comes of it; nothing if there can be no thread, which is logged.
+/// Not by tokio's own threads, which panic there.
+pub async fn outcome_of<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, receiver) = oneshot::channel();
+    spawn(what, move || {
+        let _ = sender.send(work());
+    });
+    receiver.await.ok()
 }
 
 /// Something that may never end, as a file may be on a machine that does not answer: once at a time.

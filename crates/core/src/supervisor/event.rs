@@ -1,5 +1,6 @@
 //! What the supervisor is told, what it answers with, and what those carry.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::exit::ExitCode;
@@ -321,7 +322,8 @@ impl Proof {
     /// Addresses that it has bound a second time beside the socket in custody, because HAProxy was not given that
     /// one or did not recognise it (docs/facts A.3, A.6): whoever waits in it is not served.
     pub fn bound_twice(&self) -> impl Iterator<Item = &str> {
-        self.unclaimed.iter().filter(|address| self.fresh.contains(address)).map(String::as_str)
+        let fresh: HashSet<&str> = self.fresh.iter().map(String::as_str).collect();
+        self.unclaimed.iter().map(String::as_str).filter(move |address| fresh.contains(address))
     }
 }
 

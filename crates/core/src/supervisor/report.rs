@@ -1,5 +1,6 @@
 //! The log lines: one per change of state, and nothing else is logged at `info`.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -436,8 +437,10 @@ fn arrivals(f: &mut fmt::Formatter<'_>, proof: &Proof, moved: &[Moved]) -> fmt::
     for (means, addresses) in &by_means(moved) {
         list(f, &format!("; {}: ", means.heading()), addresses)?;
     }
-    let left = proof.unclaimed.iter().filter(|address| moved.iter().all(|one| one.address != **address));
-    let (twice, gone): (Vec<_>, Vec<_>) = left.cloned().partition(|address| proof.fresh.contains(address));
+    let moved: HashSet<&String> = moved.iter().map(|one| &one.address).collect();
+    let fresh: HashSet<&String> = proof.fresh.iter().collect();
+    let left = proof.unclaimed.iter().filter(|address| !moved.contains(address));
+    let (twice, gone): (Vec<_>, Vec<_>) = left.cloned().partition(|address| fresh.contains(address));
     list(f, "; no longer used: ", &gone)?;
     list(f, "; bound a second time: ", &twice)
 }

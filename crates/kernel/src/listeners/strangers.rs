@@ -4,13 +4,14 @@
 //! a HAProxy that somebody forgot takes its share of the clients. A listener on a wider or narrower address
 //! takes some of them as well. Nothing is refused in either case, so somebody has to look.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use super::foreign::covers;
 use super::holders::{Error, Holder, name};
+use super::nearby::Nearby;
 use super::table::{State, rows};
 use crate::transparency::Family;
 
@@ -38,7 +39,7 @@ impl Managed {
 pub struct Stranger {
     /// The socket, and who has it as far as that can be seen.
     pub holder: Holder,
-    /// The first of the managed addresses that it overlaps.
+    /// The first of the managed addresses that it overlaps; its own, if that is one.
     pub shares: SocketAddr,
 }
 
@@ -58,16 +59,13 @@ pub fn strangers<S: BuildHasher>(
     managed: &[Managed],
     ours: &HashSet<u64, S>,
 ) -> Result<Vec<Stranger>, Error> {
-    // Only those with its port are compared with a socket; those of several shards are one address.
-    let mut by_port: HashMap<u16, Vec<Managed>> = HashMap::new();
+    // Those of several shards are one address.
     let mut seen: HashSet<Managed> = HashSet::new();
-    for one in managed.iter().filter(|one| seen.insert(**one)) {
-        by_port.entry(one.address.port()).or_default().push(*one);
-    }
+    let managed = managed.iter().filter(|one| seen.insert(**one));
+    let managed = Nearby::of(managed.map(|one| (one.address, *one)));
     let rows = rows(State::Listening, 0, &Family::ALL)?.into_iter().filter(|row| !ours.contains(&row.inode));
     let found = rows.map(Holder::from).filter_map(|holder| {
-        let there = by_port.get(&holder.address.port())?;
-        let shares = there.iter().find(|managed| managed.overlaps(&holder))?.address;
+        let shares = managed.to(holder.address).find(|managed| managed.overlaps(&holder))?.address;
         Some((holder, shares))
     });
     let (mut holders, shared): (Vec<_>, Vec<_>) = found.unzip();

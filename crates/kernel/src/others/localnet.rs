@@ -30,8 +30,9 @@ impl fmt::Display for LocalnetBlock {
 impl Others {
     /// Those that packets of this host come to.
     pub fn localnet_blocks(&self) -> Vec<LocalnetBlock> {
+        let ways = self.ways();
         let used = |rule: &&Rule| {
-            self.hooks(&rule.place)
+            ways.hooks(&rule.place)
                 .iter()
                 .any(|hook| matches!(hook.at, At::Input | At::Output | At::Postrouting))
         };

@@ -45,9 +45,10 @@ pub struct MarkUse {
 impl Others {
     /// The rules that touch a bit, where that matters to the packets that have it.
     pub fn mark_uses(&self, mark: Mark) -> Vec<MarkUse> {
+        let ways = self.ways();
         let use_of = |rule: &Rule| {
             let does = does(rule, mark.value())?;
-            let hooks = self.hooks(&rule.place);
+            let hooks = ways.hooks(&rule.place);
             let at: BTreeSet<At> =
                 hooks.iter().filter(|hook| matters(does, **hook)).map(|hook| hook.at).collect();
             let unconditional = rule.is_unconditional();

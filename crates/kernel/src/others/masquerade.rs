@@ -4,11 +4,12 @@
 //! network that the packet comes from, as Docker's do. What another condition guards (Kubernetes' rules ask for a mark), or
 //! what another chain leads to, is left alone: whether it matters cannot be told from here.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::expression::{Comparison, End, Seen};
-use super::{At, Others, Place, Rule};
+use super::{At, Chain, Others, Place, Rule};
 use crate::netlink::attributes::text;
 
 /// The keys `oif` and `oifname` of `meta`.
@@ -69,13 +70,9 @@ impl fmt::Display for Masquerade {
 impl Others {
     /// Those that there are.
     pub fn masquerades(&self) -> Vec<Masquerade> {
-        let is_base = |rule: &&Rule| {
-            let of_nat = |hook: super::Hook| hook.at == At::Postrouting;
-            self.chains
-                .iter()
-                .any(|chain| chain.place == rule.place && chain.nat && chain.hook.is_some_and(of_nat))
-        };
-        self.rules.iter().filter(is_base).filter_map(masquerade).collect()
+        let of_nat = |chain: &&Chain| chain.nat && chain.hook.is_some_and(|hook| hook.at == At::Postrouting);
+        let base: BTreeSet<&Place> = self.chains.iter().filter(of_nat).map(|chain| &chain.place).collect();
+        self.rules.iter().filter(|rule| base.contains(&rule.place)).filter_map(masquerade).collect()
     }
 }
 

@@ -47,7 +47,8 @@ impl fmt::Display for ReversePathFilter {
 impl Others {
     /// Those in `prerouting`.
     pub fn reverse_path_filters(&self) -> Vec<ReversePathFilter> {
-        let in_the_way = |rule: &&Rule| self.hooks(&rule.place).iter().any(|hook| hook.at == At::Prerouting);
+        let ways = self.ways();
+        let in_the_way = |rule: &&Rule| ways.hooks(&rule.place).iter().any(|hook| hook.at == At::Prerouting);
         let found = self.rules.iter().filter_map(|rule| Some((rule, how(rule)?)));
         let found = found.filter(|(rule, _)| in_the_way(rule));
         found.map(|(rule, how)| ReversePathFilter { place: rule.place.clone(), how }).collect()

@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
+
 use clearway_core::names::Mark;
 use proptest::prelude::*;
 
-use super::expression::{Comparison, End};
+use super::expression::{Comparison, End, Verdict};
 use super::*;
 
 fn place(chain: &str) -> Place {
@@ -114,7 +116,23 @@ fn only_both_conditions_block_the_loopback_net() {
 #[test]
 fn jumps_in_a_circle_end() {
     let back = vec![Seen::Verdict(Verdict::To("b".to_owned()))];
-    assert_eq!(others(At::Output, 0, back).hooks(&place("c")).len(), 1);
+    assert_eq!(others(At::Output, 0, back).ways().hooks(&place("c")).len(), 1);
+}
+
+/// As kube-proxy has them: a chain for each service, to which one chain leads. Each rule that is compared with all of
+/// them would be 10,000,000,000 comparisons.
+#[test]
+fn a_hundred_thousand_chains_are_read_once() {
+    let chains: Vec<Place> = (0..100_000).map(|service| place(&format!("service {service}"))).collect();
+    let mut others = others(At::Prerouting, -100, Vec::new());
+    for chain in &chains {
+        let jump = vec![Seen::Verdict(Verdict::To(chain.chain.clone()))];
+        others.rules.push(Rule { place: place("b"), does: jump });
+        others.rules.push(Rule { place: chain.clone(), does: vec![constant(BIT), STORE] });
+        others.chains.push(Chain { place: chain.clone(), hook: None, nat: false });
+    }
+    assert_eq!(others.mark_uses(Mark::DEFAULT).len(), chains.len());
+    assert!(others.masquerades().is_empty() && others.localnet_blocks().is_empty());
 }
 
 proptest! {

@@ -12,12 +12,13 @@
 //! They are made and removed with the others of their block, but for removals in which they stay ([`Closing::Stays`]). When
 //! a process has died, they are what is left in effect until the next sweep.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clearway_core::intercept::{Network, Target};
 use netlink_packet_route::rule::RuleAction;
 
-use super::{Block, Family, Rule, Tagged, Wanted};
+use super::{Among, Block, Family, Rule, Tagged, Wanted};
 
 /// What a removal does to the rules that reject what nobody intercepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +54,13 @@ pub(super) fn rules(wanted: &Wanted<'_>, family: Family, target: &Rule) -> Vec<R
         ..target.clone()
     };
     let mut rules = vec![passes];
+    // Two may differ in their listeners alone.
+    let mut known = Among::default();
     for closed in wanted.interception.targets() {
-        for destination in networks(closed.destination, family) {
-            let rule = closing(closed, destination);
-            // Two may differ in their listeners alone.
-            if !rules.contains(&rule) {
-                rules.push(rule);
-            }
-        }
+        let of_it = networks(closed.destination, family).into_iter();
+        rules.extend(
+            of_it.map(|destination| closing(closed, destination)).filter(|rule| known.insert(rule.clone())),
+        );
     }
     rules
 }
@@ -101,7 +101,7 @@ impl Tagged {
     #[must_use]
     pub fn but(mut self, closing: Closing) -> Self {
         if closing == Closing::Stays {
-            let closed: Vec<Block> =
+            let closed: HashSet<Block> =
                 self.rules.iter().filter(|rule| rule.closes()).filter_map(Rule::block).collect();
             let is_closed = |rule: &Rule| rule.block().is_some_and(|block| closed.contains(&block));
             self.rules.retain(|rule| !(is_closed(rule) && (rule.closes() || rule.spares())));

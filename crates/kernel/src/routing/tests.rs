@@ -46,6 +46,28 @@ fn blocks_have_their_own_preferences_and_tables() {
     assert_eq!(Block::of_table(Block(63).table().0 + 1), None);
 }
 
+/// One for each server on a loopback address, and each is looked for among all.
+#[test]
+fn the_rules_of_many_servers_are_found_among_each_other() {
+    let server = |number: u32| SocketAddr::new(std::net::Ipv4Addr::from(0x7f00_0000 + number).into(), 80);
+    let servers: BTreeSet<SocketAddr> = (1..=100_000).map(server).collect();
+    let wanted = Wanted {
+        block: Block(0),
+        mark: Mark::DEFAULT,
+        replies: None,
+        loopback: &servers,
+        interception: &Interception::default(),
+    };
+    let mut rules = Rule::wanted(&wanted, Family::V4);
+    let mut among: Among = rules.iter().cloned().collect();
+    assert!(rules.iter().all(|rule| among.has(rule)));
+    assert!(!among.insert(rules[0].clone()), "it is there");
+    let mut other = rules.pop().unwrap();
+    other.input = None;
+    assert!(!among.has(&other));
+    assert!(among.insert(other.clone()) && among.has(&other));
+}
+
 #[test]
 fn the_words_are_those_of_ip() {
     let words = |family| wanted(family).iter().map(Rule::to_string).collect::<Vec<_>>();

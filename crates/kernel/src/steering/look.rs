@@ -8,7 +8,7 @@ use rustix::fs::fstat;
 use socket2::SockRef;
 
 use super::{Fate, Group, NotSteerable, Order, Reason};
-use crate::listeners::{Error, Row, State, covers, rows};
+use crate::listeners::{Error, Nearby, Row, State, covers, rows};
 use crate::queues::Listener;
 use crate::transparency::Family;
 
@@ -167,11 +167,9 @@ pub(super) fn sort(table: &[Row], known: &[Known], order: Order<'_>) -> Vec<Resu
             members.push((*known, row));
         }
     }
-    let fresh: Vec<Key> = sets
-        .iter()
-        .filter(|(_, members)| members.iter().any(|(known, _)| known.fate.is_none()))
-        .map(|(key, _)| *key)
-        .collect();
+    let is_fresh =
+        |(_, members): &&(Key, Vec<(Known, &Row)>)| members.iter().any(|(known, _)| known.fate.is_none());
+    let fresh = Nearby::of(sets.iter().filter(is_fresh).map(|(key, _)| (key.address, *key)));
     let leaves = |(_, members): &&(Key, Vec<(Known, &Row)>)| {
         members.iter().any(|(known, _)| known.fate == Some(Fate::Leaves))
     };
@@ -188,7 +186,7 @@ pub(super) fn sort(table: &[Row], known: &[Known], order: Order<'_>) -> Vec<Resu
 fn group(
     key: Key,
     members: &[(Known, &Row)],
-    fresh: &[Key],
+    fresh: &Nearby<Key>,
     stranger: Option<&Row>,
     order: Order<'_>,
 ) -> Result<Group, NotSteerable> {
@@ -245,8 +243,8 @@ fn is_known(order: Order<'_>, members: &[(Known, &Row)]) -> bool {
 }
 
 /// Who gets the clients of an address that no new socket has.
-fn successor(key: Key, fresh: &[Key]) -> Reason {
-    let mut overlapping = fresh.iter().filter(|other| key.overlaps(**other)).peekable();
+fn successor(key: Key, fresh: &Nearby<Key>) -> Reason {
+    let mut overlapping = fresh.to(key.address).filter(|other| key.overlaps(**other)).peekable();
     if overlapping.peek().is_none() {
         Reason::Nobody
     } else if overlapping.all(|other| other.rank() > key.rank()) {

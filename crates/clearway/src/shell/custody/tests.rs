@@ -148,3 +148,17 @@ fn what_was_held_before_comes_first_and_keeps_its_interface() {
     let devices: Vec<_> = custody.sockets().iter().map(|held| held.identity.device.as_deref()).collect();
     assert_eq!(devices, [Some("gone0"), Some("eth0"), None]);
 }
+
+#[test]
+fn each_socket_is_found_by_its_inode_after_others_have_come_and_gone() {
+    let begun = Custody::of(sockets(4), &[], &HashSet::new());
+    let custody = reload(&begun, &[2, 0], 3);
+    for held in custody.sockets() {
+        let inode = held.identity.inode.0;
+        assert_eq!(custody.socket(inode).map(|one| one.identity.inode.0), Some(inode));
+    }
+    for gone in [1, 3].map(|at| begun.sockets()[at].identity.inode.0) {
+        assert!(custody.socket(gone).is_none());
+    }
+    assert!(Custody::default().socket(1).is_none());
+}

@@ -1,6 +1,6 @@
 //! What is to be done for the clients of which socket: the strategy beside what the kernel allows. Pure.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use clearway_core::strategy::{Means, Moved, Strategy};
@@ -106,28 +106,23 @@ impl Plan {
         gated: Option<(&[Listener], Means)>,
         name: &dyn Fn(&Listener) -> String,
     ) -> Vec<Moved> {
-        let mut moved: Vec<Moved> = Vec::new();
-        let is_one = |listeners: &[Listener], listener: &Listener| {
-            listeners.iter().any(|one| one.inode == listener.inode)
+        let each = |listeners: &[Listener], by: Means| -> Vec<(u64, Means)> {
+            listeners.iter().map(|listener| (listener.inode, by)).collect()
         };
-        for listener in self.leaving.iter().filter(|listener| !is_one(&self.last, listener)) {
-            let by = if let Some((_, means)) = gated.filter(|(gated, _)| is_one(gated, listener)) {
-                means
-            } else if is_one(&self.easy, listener)
-                || steered.iter().any(|group| is_one(group.leaving(), listener))
-            {
-                Means::Reuseport
-            } else if is_one(sealed, listener) {
-                Means::SynDrop
-            } else {
-                Means::Nothing
-            };
-            let address = name(listener);
-            if moved.iter().all(|one| one.address != address || one.by != by) {
-                moved.push(Moved { address, by });
-            }
-        }
-        moved
+        // What comes later counts.
+        let mut means: HashMap<u64, Means> = each(sealed, Means::SynDrop).into_iter().collect();
+        means.extend(each(&self.easy, Means::Reuseport));
+        means.extend(steered.iter().flat_map(|group| each(group.leaving(), Means::Reuseport)));
+        means.extend(gated.map(|(gated, by)| each(gated, by)).into_iter().flatten());
+        let last: HashSet<u64> = self.last.iter().map(|listener| listener.inode).collect();
+        let mut said = HashSet::new();
+        self.leaving
+            .iter()
+            .filter(|listener| !last.contains(&listener.inode))
+            .map(|listener| (name(listener), means.get(&listener.inode).copied().unwrap_or(Means::Nothing)))
+            .filter(|line| said.insert(line.clone()))
+            .map(|(address, by)| Moved { address, by })
+            .collect()
     }
 }
 

@@ -65,3 +65,23 @@ fn shards_are_one_line() {
     let moved = plan.moved(&[], &[], Some((&plan.gated, Means::SynDrop)), &|one| one.address.to_string());
     assert_eq!(moved.len(), 1);
 }
+
+/// Each looked for among the others would be 10,000,000,000 comparisons.
+#[test]
+fn a_hundred_thousand_sockets_are_gone_through_once() {
+    let many: Vec<Listener> = (0..100_000).map(listener).collect();
+    let name = |one: &Listener| format!("socket {}", one.inode / 2);
+    let refused = |leaving: &[Listener], reason| {
+        Err(NotSteerable { address: ADDRESS.parse().ok(), leaving: leaving.to_vec(), reason })
+    };
+    let (easy, rest) = many.split_at(50_000);
+    let plan = Plan::of(
+        vec![refused(easy, Reason::Narrower), refused(rest, Reason::Wider)],
+        Strategy::Handoff,
+        &HashSet::new(),
+    );
+    let moved = plan.moved(&[], &plan.sealed, None, &name);
+    assert_eq!(moved.len(), 50_000, "two are one line");
+    let of = |by| moved.iter().filter(|one| one.by == by).count();
+    assert_eq!((of(Means::Reuseport), of(Means::SynDrop)), (25_000, 25_000));
+}

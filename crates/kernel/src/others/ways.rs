@@ -1,0 +1,44 @@
+//! Which chain leads to which: read once, as there may be ten thousands of chains and rules (kube-proxy).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::expression::{Seen, Verdict};
+use super::{Chain, Hook, Others, Place, Rule};
+
+/// The ways of packets between chains.
+#[derive(Debug, Default)]
+pub(super) struct Ways<'a> {
+    hooks: BTreeMap<&'a Place, Hook>,
+    /// From which chains one comes to a chain: its family, its table, its name.
+    from: BTreeMap<(u8, &'a str, &'a str), BTreeSet<&'a Place>>,
+}
+
+impl Others {
+    pub(super) fn ways(&self) -> Ways<'_> {
+        let mut ways = Ways::default();
+        for Chain { place, hook, .. } in &self.chains {
+            ways.hooks.extend(hook.map(|hook| (place, hook)));
+        }
+        for Rule { place, does } in &self.rules {
+            for one in does {
+                if let Seen::Verdict(Verdict::To(to)) = one {
+                    ways.from.entry((place.family, &place.table, to)).or_default().insert(place);
+                }
+            }
+        }
+        ways
+    }
+}
+
+impl<'a> Ways<'a> {
+    /// From which hooks packets come to a chain, by jumps from other chains too.
+    pub(super) fn hooks(&self, place: &'a Place) -> BTreeSet<Hook> {
+        let mut reached = BTreeSet::from([place]);
+        let mut open = vec![place];
+        while let Some(Place { family, table, chain }) = open.pop() {
+            let from = self.from.get(&(*family, table, chain)).into_iter().flatten();
+            open.extend(from.filter(|from| reached.insert(from)));
+        }
+        reached.into_iter().filter_map(|place| self.hooks.get(place).copied()).collect()
+    }
+}

@@ -1,0 +1,44 @@
+//! Rules to look others up in: as many as there are servers on loopback addresses.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use clearway_core::intercept::Ports;
+
+use super::Rule;
+
+/// In what the many rules of a block differ.
+type Key = (u32, Option<IpAddr>, Option<u16>, Option<(IpAddr, u8)>, Option<Ports>);
+
+/// A set of rules.
+#[derive(Debug, Default)]
+pub(super) struct Among(HashMap<Key, Vec<Rule>>);
+
+fn key(rule: &Rule) -> Key {
+    (rule.preference, rule.source, rule.source_port, rule.destination, rule.destination_ports)
+}
+
+impl Among {
+    pub fn has(&self, rule: &Rule) -> bool {
+        self.0.get(&key(rule)).is_some_and(|like_it| like_it.contains(rule))
+    }
+
+    /// Says no if it was among them already.
+    pub fn insert(&mut self, rule: Rule) -> bool {
+        let is_new = !self.has(&rule);
+        if is_new {
+            self.0.entry(key(&rule)).or_default().push(rule);
+        }
+        is_new
+    }
+}
+
+impl FromIterator<Rule> for Among {
+    fn from_iter<T: IntoIterator<Item = Rule>>(rules: T) -> Self {
+        let mut among = Self::default();
+        for rule in rules {
+            among.insert(rule);
+        }
+        among
+    }
+}

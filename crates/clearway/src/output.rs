@@ -16,12 +16,12 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clearway_core::count::Count;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pipe::PipeFlags;
 
 use crate::voice::Voice;
@@ -35,6 +35,9 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// How large a pipe for HAProxy's standard output is, if the kernel lets us: so much may come while the thread waits.
 const PIPE: usize = 1 << 20;
+
+/// What a pipe that has room for anything takes at once (`PIPE_BUF`).
+const PIPE_BUF: usize = 4096;
 
 /// The writing thread needs little.
 const STACK: usize = 64 << 10;
@@ -77,8 +80,12 @@ pub fn to_stderr(bytes: &[u8]) {
     let waiting = WAITING.fetch_add(bytes.len(), Ordering::Relaxed);
     // One piece has room in any case.
     let has_room = waiting == 0 || waiting.saturating_add(bytes.len()) <= MOST_BYTES;
-    if !has_room || queue.try_send(Piece::Bytes(bytes.to_vec())).is_err() {
-        WAITING.fetch_sub(bytes.len(), Ordering::Relaxed);
+    let sent = if has_room { queue.try_send(Piece::Bytes(bytes.to_vec())) } else { Err(TrySendError::Full(Piece::Bytes(Vec::new()))) };
+    let Err(error) = sent else { return };
+    WAITING.fetch_sub(bytes.len(), Ordering::Relaxed);
+    // There can be no thread: the reason for which Clearway leaves must not be lost with it.
+    let no_thread = matches!(error, TrySendError::Disconnected(_));
+    if !(no_thread && write_what_fits(io::stderr().as_fd(), bytes)) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -156,7 +163,7 @@ impl Write for Stderr {
 fn start() -> SyncSender<Piece> {
     let (sender, receiver) = sync_channel(QUEUE);
     let thread = std::thread::Builder::new().name("stderr".to_owned()).stack_size(STACK);
-    // Without the thread every piece is dropped and counted: silence is better than an end.
+    // Without the thread nobody receives, and what has room in the reader's pipe is written at once.
     let _ = thread.spawn(move || write_all(&receiver));
     sender
 }
@@ -198,6 +205,16 @@ fn write(to: BorrowedFd<'_>, mut bytes: &[u8]) {
             Err(_) => return,
         }
     }
+}
+
+/// Writes as long as that does not block, and says whether it was everything.
+fn write_what_fits(to: BorrowedFd<'_>, bytes: &[u8]) -> bool {
+    // A pipe that has room takes so much at once.
+    bytes.chunks(PIPE_BUF).all(|some| {
+        let mut asked = [PollFd::new(&to, PollFlags::OUT)];
+        let ready = rustix::event::poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        ready && rustix::io::write(to, some).is_ok_and(|written| written == some.len())
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::settings::{LogFormat, Settings};
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Asker, Event, Failure, LifePhase, Limits, Supervisor};
+use clearway_core::supervisor::{Asker, Event, Failure, LifePhase, Limits, Supervisor, longest_reload};
 use clearway_haproxy::command_line::{Invocation, Purpose};
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::plumbing::Closing;
@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::place::{self, Place};
 use crate::admin::{Health, Wish, api};
-use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession};
+use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession, thread};
 use crate::systemd::{Stored, Systemd};
 use crate::takeover::wire::{Door, Wire};
 use crate::takeover::{self, Held, Inheritance, NotGiven};
@@ -164,6 +164,8 @@ async fn supervise(
 /// core says ([`Arrival`]).
 async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Failure> {
     let (instance, directory) = (settings.instance.as_ref(), &settings.run_directory);
+    // It answers when its own reload is over.
+    let patience = longest_reload(settings.ready_timeout, settings.settle);
     let mut arrival = Arrival::default();
     loop {
         let taken = match Place::take(instance, directory) {
@@ -177,7 +179,7 @@ async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Fail
         steps::at("asks", &"Predecessor");
         let (heard, failure) = match takeover::knock(&door)? {
             None => (Heard::Nobody, taken),
-            Some(wire) => match ask(wire, door, settings.ready_timeout).await {
+            Some(wire) => match ask(wire, door, patience).await {
                 Ok(inheritance) => return Ok((Place::beside(name, directory), Some(inheritance))),
                 Err(NotGiven::Gone(failure)) => (Heard::Gone, failure),
                 Err(NotGiven::NotYet(failure)) => (Heard::NotYet, failure),
@@ -194,9 +196,12 @@ async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Fail
 
 /// Asks for the sockets, beside the loop: it may be busy with a reload, which may take long.
 async fn ask(wire: Wire, door: Door, limit: Duration) -> Result<Inheritance, NotGiven> {
-    let asked = tokio::task::spawn_blocking(move || takeover::ask(wire, &door, limit)).await;
-    asked.unwrap_or_else(|error| {
-        Err(NotGiven::Refused(Failure::new(ExitCode::Internal, format!("taking over: {error}"))))
+    let without_a_thread =
+        format!("taking over from the Clearway at {door}: no thread can be started for it");
+    let asked = thread::outcome_of("taking over", move || takeover::ask(wire, &door, limit)).await;
+    asked.unwrap_or_else(|| {
+        let failure = Failure::new(ExitCode::Internal, without_a_thread);
+        Err(NotGiven::Refused(failure.hint(thread::LIMIT_REACHED)))
     })
 }
 
@@ -204,17 +209,8 @@ async fn ask(wire: Wire, door: Door, limit: Duration) -> Result<Inheritance, Not
 async fn ask_holder(settings: &Settings) -> Option<Held> {
     let name = settings.instance.as_ref()?;
     let door = hold::door(name.as_str(), settings);
-    match tokio::task::spawn_blocking(move || takeover::ask_holder(&door)).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(failure)) => {
-            warn!("{}", failure.message);
-            None
-        }
-        Err(error) => {
-            warn!("asking the holder: {error}");
-            None
-        }
-    }
+    let asked = thread::outcome_of("asking the holder", move || takeover::ask_holder(&door)).await?;
+    asked.inspect_err(|failure| warn!("{}", failure.message)).ok().flatten()
 }
 
 /// A stop before anything has begun.

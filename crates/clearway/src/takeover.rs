@@ -105,13 +105,17 @@ pub fn knock(door: &Door) -> Result<Option<Wire>, Failure> {
     }
 }
 
-/// Asks the Clearway behind a door for its sockets, and waits for as long as its own reload takes.
+/// Asks the Clearway behind a door for its sockets. It answers when its own reload is over; after `limit` it is given up.
 pub fn ask(wire: Wire, door: &Door, limit: Duration) -> Result<Inheritance, NotGiven> {
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::new(ExitCode::InstanceTaken, format!("taking over from the Clearway at {door}: {error}"))
     };
     let broken = |error: WireError| match error {
         WireError::Closed => NotGiven::Gone(wrong(&error)),
+        WireError::TimedOut(_) => NotGiven::Refused(wrong(&error).hint(
+            "it serves and does not answer: its reload takes longer than that (`clearway status` tells, \
+             `CLEARWAY_READY_TIMEOUT` is the limit), or it hangs: then end that process",
+        )),
         error => NotGiven::Refused(wrong(&error)),
     };
     wire.send(&Message::hello(Role::Successor), &[], PROMPT).map_err(broken)?;

@@ -98,6 +98,16 @@ pub const CARRY_DEADLINE: Duration = Duration::from_secs(15);
 /// has to say what it has done.
 pub const SWITCH_DEADLINE: Duration = Duration::from_secs(3);
 
+/// How long it may take to read the files and to ask HAProxy about them, before it is started.
+const PREPARING: Duration = Duration::from_secs(30);
+
+/// How long a reload may take, from its beginning to its commit: a Clearway that does not answer for longer hangs. With the
+/// limits of a generation's proof and of its life beside the former one.
+pub fn longest_reload(ready: Duration, settle: Duration) -> Duration {
+    let others = PREPARING + CARRY_DEADLINE + SWITCH_DEADLINE;
+    ready.saturating_add(settle).saturating_add(others)
+}
+
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

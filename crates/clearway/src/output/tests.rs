@@ -27,3 +27,15 @@ fn a_non_blocking_descriptor_gets_everything_in_the_end() {
     thread.join().unwrap();
     assert_eq!(read.len(), 1 << 20);
 }
+
+#[test]
+fn without_a_thread_what_fits_is_written_and_nothing_waits() {
+    let (mut reader, writer) = io::pipe().unwrap();
+    assert!(write_what_fits(writer.as_fd(), b"why it leaves"));
+    let mut read = [0; 13];
+    reader.read_exact(&mut read).unwrap();
+    assert_eq!(&read, b"why it leaves");
+    // It would wait for a reader for ever.
+    while write_what_fits(writer.as_fd(), &[b'x'; PIPE_BUF]) {}
+    assert!(!write_what_fits(writer.as_fd(), b"no room"));
+}

@@ -119,6 +119,9 @@ impl Global {
     }
 }
 
+/// The option of `master-worker` that is about programs.
+pub(super) const TOLERANT: &str = "no-exit-on-failure";
+
 /// A keyword that fights with supervision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FightingKeyword {
@@ -127,9 +130,10 @@ pub enum FightingKeyword {
     /// `pidfile`: in spite of `-db` the master writes its pid there, at each start, and never removes the file
     /// (measured with 2.6.12, 3.0.11, 3.2.26).
     PidFile(String),
-    /// `master-worker`: changes nothing, `no-exit-on-failure` included (measured with 2.6.12, 3.0.11, 3.2.26;
-    /// 3.5 refuses the keyword).
+    /// `master-worker`: changes nothing (measured with 2.6.12, 3.0.11, 3.2.26; 3.5 refuses the keyword).
     MasterWorker,
+    /// `master-worker no-exit-on-failure`: the same, but for the sections `program`.
+    Tolerant,
 }
 
 /// A line that fights with supervision. Its `Display` is one line for the log.
@@ -149,6 +153,7 @@ impl Fighting {
         let keyword = match keyword {
             "daemon" => FightingKeyword::Daemon,
             "pidfile" => FightingKeyword::PidFile(value.to_owned()),
+            "master-worker" if value.split(' ').next() == Some(TOLERANT) => FightingKeyword::Tolerant,
             "master-worker" => FightingKeyword::MasterWorker,
             _ => return None,
         };
@@ -171,6 +176,11 @@ impl fmt::Display for Fighting {
             FightingKeyword::MasterWorker => write!(
                 f,
                 "`master-worker` ({span}) has no effect: each generation is one master and one worker anyway"
+            ),
+            FightingKeyword::Tolerant => write!(
+                f,
+                "`master-worker {TOLERANT}` ({span}): the program of a `program` section that dies is not started again \
+                 before the next reload; there is no other effect, each generation is one master and one worker anyway"
             ),
         }
     }

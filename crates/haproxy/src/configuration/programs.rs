@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::global::TOLERANT;
 use super::{Guard, Section, Span};
 use crate::version::Version;
 
@@ -82,9 +83,7 @@ impl Programs {
                     last.content.push((span.clone(), words.to_vec(), guards));
                 }
             }
-            ("global", [keyword, option, ..])
-                if keyword == "master-worker" && option == "no-exit-on-failure" =>
-            {
+            ("global", [keyword, option, ..]) if keyword == "master-worker" && option == TOLERANT => {
                 self.tolerant.push(guards);
             }
             _ => {}

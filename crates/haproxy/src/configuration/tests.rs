@@ -166,14 +166,21 @@ fn reads_global() {
     assert_eq!(found.stats_sockets.len(), 2);
     assert!(found.stats_sockets[0].exposes_listeners && !found.stats_sockets[1].exposes_listeners);
     assert_eq!(found.stats_sockets[0].endpoints, [Endpoint::Unix("/run/h.sock".into())]);
-    let lines: Vec<String> = found.fighting.iter().map(ToString::to_string).collect();
+    let lines =
+        |found: &Configuration| -> Vec<String> { found.fighting.iter().map(ToString::to_string).collect() };
     assert_eq!(
-        lines,
+        lines(&scan("global\n master-worker\n")),
+        ["`master-worker` (h.cfg:2) has no effect: each generation is one master and one worker anyway"]
+    );
+    assert_eq!(
+        lines(&found),
         [
             "`daemon` (h.cfg:2) has no effect: Clearway supervises HAProxy in the foreground",
             "`pidfile /run/h.pid` (h.cfg:7): HAProxy writes the pid of its newest master there; send signals to \
              Clearway instead",
-            "`master-worker` (h.cfg:8) has no effect: each generation is one master and one worker anyway",
+            "`master-worker no-exit-on-failure` (h.cfg:8): the program of a `program` section that dies is not started \
+             again before the next reload; there is no other effect, each generation is one master and one worker \
+             anyway",
         ]
     );
 }

@@ -141,6 +141,7 @@ fn check_and_doctor_look_and_change_nothing() -> Result<()> {
 
 /// HAProxy refuses a `program` without `-W`, which Clearway always gives.
 fn check_takes_what_the_master_worker_mode_takes() -> Result<()> {
+    crate::programs::are_known()?;
     let stage = Stage::new("program")?;
     let program = "program companion\n    command /bin/sleep 1000\n";
     stage.write(&format!("{}{program}", stage.plain()))?;

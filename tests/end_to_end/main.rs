@@ -108,6 +108,7 @@ fn main() {
         takeover::many::TESTS,
         takeover::moved::TESTS,
         takeover::superseded::TESTS,
+        takeover::tables::TESTS,
         holder::TESTS,
         holder::quiet::TESTS,
         holder::asked::TESTS,

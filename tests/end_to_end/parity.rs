@@ -6,18 +6,17 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use clearway_lab::balancer::{Balancer, Kind, haproxy_program};
+use clearway_lab::balancer::{Balancer, Kind};
 use clearway_lab::kernel::processes_in;
 use clearway_lab::load::Ask;
 use clearway_lab::session::{Session, State};
 use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
 
-use crate::stage::{CannotRun, SOON, Stage, assert_code, said};
+use crate::stage::{CannotRun, SOON, Stage, assert_code, haproxy_version};
 use crate::transaction::only_the_newest_listens;
 
 crate::tests![
@@ -50,7 +49,7 @@ fn start(stage: &Stage, kind: Kind) -> Result<Balancer> {
 }
 
 /// Asks HAProxy's own stats socket.
-fn ask(socket: &Path, command: &str) -> Result<String> {
+pub fn ask(socket: &Path, command: &str) -> Result<String> {
     let mut stream = UnixStream::connect(socket).context("connecting to the stats socket")?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     stream.write_all(format!("{command}\n").as_bytes())?;
@@ -73,7 +72,8 @@ fn reload(balancer: &mut Balancer, socket: &Path) -> Result<()> {
     })
 }
 
-fn with_socket(stage: &Stage, text: &str) -> Result<std::path::PathBuf> {
+/// Writes it, with a stats socket for [`ask`].
+pub fn with_socket(stage: &Stage, text: &str) -> Result<std::path::PathBuf> {
     let socket = stage.path("stats.sock");
     stage.write(&format!("global\n    stats socket {} level admin\n{text}", socket.display()))?;
     Ok(socket)
@@ -210,13 +210,10 @@ fn counted(dump: &str) -> BTreeMap<String, u64> {
 }
 
 fn counters_pass_through_the_stats_file() -> Result<()> {
-    let version = Command::new(haproxy_program()).arg("-v").output().context("asking for the version")?;
-    let version = said(&version);
-    let number = version.split_whitespace().nth(2).unwrap_or_default();
-    if number.split('.').next().and_then(|major| major.parse().ok()).is_none_or(|major: u32| major < 3) {
-        return Err(
-            CannotRun(format!("`stats-file` and `guid` came with HAProxy 3.0; this is {number}")).into()
-        );
+    let (major, minor) = haproxy_version()?;
+    if major < 3 {
+        let why = format!("`stats-file` and `guid` came with HAProxy 3.0; this is {major}.{minor}");
+        return Err(CannotRun(why).into());
     }
     with_both("stats", |stage, kind| {
         let counters = stage.path("counters");

@@ -10,7 +10,9 @@ use clearway_lab::kernel::processes_in;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained, said, signal};
+use crate::stage::{
+    CannotRun, SOON, Stage, assert_code, assert_nobody_lost, complained, haproxy_version, said, signal,
+};
 use crate::takeover::NAMED;
 
 crate::tests![
@@ -24,6 +26,7 @@ crate::tests![
     a_stop_ends_one_that_does_not_want_to,
     none_outlives_a_killed_clearway,
     a_takeover_moves_them,
+    a_haproxy_that_knows_none_refuses_them_with_a_reason,
 ];
 
 /// A program that owns a port, as sidecars do; it has no handler for `SIGUSR1`.
@@ -41,6 +44,22 @@ while True:
     connection.close()
 "#;
 
+/// Since which HAProxy there are none.
+const REMOVED: (u32, u32) = (3, 3);
+
+/// Whether HAProxy knows such sections.
+pub fn are_known() -> Result<()> {
+    if haproxy_version()? >= REMOVED {
+        return Err(CannotRun("HAProxy 3.3 has removed the section `program`".to_owned()).into());
+    }
+    Ok(())
+}
+
+fn stage(name: &str) -> Result<Stage> {
+    are_known()?;
+    Stage::new(name)
+}
+
 /// A stage with the program in its folder, and sections of it.
 struct Programs {
     stage: Stage,
@@ -50,7 +69,7 @@ struct Programs {
 
 impl Programs {
     fn new(name: &str) -> Result<Self> {
-        let stage = Stage::new(name)?;
+        let stage = stage(name)?;
         let (script, starts) = (stage.path("owner.py"), stage.path("starts"));
         std::fs::write(&script, OWNER)?;
         Ok(Self { stage, script, starts })
@@ -184,7 +203,7 @@ fn one_that_dies_is_started_again_and_no_client_notices() -> Result<()> {
 }
 
 fn one_that_ends_by_itself_is_started_again_by_a_reload_only() -> Result<()> {
-    let stage = Stage::new("prends")?;
+    let stage = stage("prends")?;
     let starts = stage.path("starts");
     let command = format!("/bin/sh -c 'echo x >> {}'", starts.display());
     stage.write(&format!("program once\n    command {command}\n{}", stage.plain()))?;
@@ -205,7 +224,7 @@ fn one_that_ends_by_itself_is_started_again_by_a_reload_only() -> Result<()> {
 }
 
 fn it_sees_what_it_sees_under_haproxy_and_has_no_more_rights() -> Result<()> {
-    let stage = Stage::new("prenv")?;
+    let stage = stage("prenv")?;
     let (seen, socket) = (stage.path("seen"), stage.path("user.sock"));
     let text = format!(
         "global\n    stats socket {}\n    setenv FOO \"two words\"\n    localpeer me\nprogram see\n    command \
@@ -255,7 +274,7 @@ fn it_sees_what_it_sees_under_haproxy_and_has_no_more_rights() -> Result<()> {
 }
 
 fn it_becomes_the_user_of_its_section() -> Result<()> {
-    let stage = Stage::new("pruser")?;
+    let stage = stage("pruser")?;
     let out = tempfile::Builder::new().prefix("clearway-e2e-").tempdir()?;
     std::fs::set_permissions(out.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
     let seen = out.path().join("seen");
@@ -274,7 +293,7 @@ fn it_becomes_the_user_of_its_section() -> Result<()> {
 }
 
 fn what_haproxy_would_refuse_is_refused() -> Result<()> {
-    let stage = Stage::new("prbad")?;
+    let stage = stage("prbad")?;
     let file = stage.file().display().to_string();
     for (section, word) in [
         ("program a\n    user root\n", ":1]: The program section 'a' lacks a command to launch."),
@@ -294,7 +313,7 @@ fn what_haproxy_would_refuse_is_refused() -> Result<()> {
 }
 
 fn a_stop_ends_one_that_does_not_want_to() -> Result<()> {
-    let stage = Stage::new("prdeaf")?;
+    let stage = stage("prdeaf")?;
     let began = stage.path("began");
     let script = format!("trap \"\" TERM USR1; echo x > {}; while :; do sleep 0.1; done", began.display());
     stage.write(&format!("program deaf\n    command /bin/sh -c '{script}'\n{}", stage.plain()))?;
@@ -328,4 +347,21 @@ fn a_takeover_moves_them() -> Result<()> {
     assert_code(first.wait_exit(SOON)?, 0)?;
     assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
     programs.stage.assert_clean()
+}
+
+fn a_haproxy_that_knows_none_refuses_them_with_a_reason() -> Result<()> {
+    if haproxy_version()? < REMOVED {
+        return Err(CannotRun("this HAProxy knows the section `program`".to_owned()).into());
+    }
+    let stage = Stage::new("prnone")?;
+    stage.write(&format!("program sleeps\n    command sleep 1000\n{}", stage.plain()))?;
+    let check = stage.clearway(&["check", "-f", &stage.file().display().to_string()])?;
+    assert_code(check.status, 65)?;
+    let mut balancer = stage.launch(&[], &[])?;
+    assert_code(balancer.wait_exit(SOON)?, 65)?;
+    for words in [complained(&check), balancer.stderr()?] {
+        ensure!(words.contains("unknown keyword 'program'"), "{words}");
+        ensure!(words.contains("HAProxy 3.3 has removed `program`"), "no remedy: {words}");
+    }
+    stage.assert_clean()
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Output};
+use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -38,6 +38,17 @@ pub fn why_not() -> Option<String> {
         return Some(format!("{} is not there (`make setup` installs it)", haproxy_program()));
     }
     clearway_program().err().map(|error| format!("{error:#}"))
+}
+
+/// The version of the HAProxy under test, major and minor.
+pub fn haproxy_version() -> Result<(u32, u32)> {
+    let answer = Command::new(haproxy_program()).arg("-v").output().context("asking for the version")?;
+    let text = said(&answer);
+    let version = || {
+        let mut numbers = text.split_whitespace().nth(2)?.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    version().with_context(|| format!("no version of HAProxy in {text:?}"))
 }
 
 /// What a test gives back that cannot run here: why.

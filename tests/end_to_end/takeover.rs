@@ -5,6 +5,7 @@ pub mod killed;
 pub mod many;
 pub mod moved;
 pub mod superseded;
+pub mod tables;
 
 use std::time::Duration;
 

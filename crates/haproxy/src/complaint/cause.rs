@@ -171,7 +171,9 @@ impl Cause {
         }
         if let Some(rest) = after(line, "Cannot raise FD limit to ") {
             let (wanted, rest) = rest.split_once(',')?;
-            let limit = rest.trim_start_matches(" limit is ").trim_end_matches('.').to_owned();
+            // Up to 3.2 `limit is 1024.`; since 3.3 `current limit is 1024 and hard limit is 4096. You may ...`
+            let limit = after(rest, "hard limit is ").or_else(|| after(rest, "limit is "))?;
+            let limit = limit.chars().take_while(char::is_ascii_digit).collect();
             return Some(Self::TooFewFiles { wanted: wanted.to_owned(), limit });
         }
         if let Some(limit) = between(line, "FD limit (", ")") {

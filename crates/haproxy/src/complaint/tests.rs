@@ -78,6 +78,7 @@ const KEYWORD_3_2: &str = "[ALERT]    (11299) : config : parsing [/h/bad.cfg:9] 
 const CERTIFICATE_3_2: &str = "[ALERT]    (12380) : config : parsing [/h/c.cfg:7] : 'bind 127.0.0.1:18093' in section 'listen' : unable to stat SSL certificate from file '/nonexistent.pem' : No such file or directory.\n";
 const FILES_3_0: &str =
     "[ALERT]    (12292) : [haproxy.main()] Cannot raise FD limit to 2000051, limit is 1024.\n";
+const FILES_3_4: &str = "[ALERT]    (27625) : [haproxy.main()] Cannot raise FD limit to 8046, current limit is 1024 and hard limit is 8029. You may prefer to let HAProxy adjust the limit by itself; for this, please just drop any 'maxconn' and 'ulimit-n' from the global section, and possibly add 'fd-hard-limit' lower than this hard limit.\n";
 const DENIED_2_6: &str =
     "[ALERT]    (12927) : config : Could not open configuration file /h/unreadable.cfg : Permission denied\n";
 const DENIED_3_2: &str =
@@ -135,6 +136,7 @@ fn knows_what_it_has_seen() {
         (KEYWORD_3_2, Cause::UnknownKeyword { keyword: "frobnicate".into(), place: "/h/bad.cfg:9".into() }),
         (CERTIFICATE_3_2, Cause::Certificate { file: "/nonexistent.pem".into() }),
         (FILES_3_0, Cause::TooFewFiles { wanted: "2000051".into(), limit: "1024".into() }),
+        (FILES_3_4, Cause::TooFewFiles { wanted: "8046".into(), limit: "8029".into() }),
         (DENIED_2_6, Cause::ConfigurationDenied { path: "/h/unreadable.cfg".into() }),
         (DENIED_3_2, Cause::ConfigurationDenied { path: "/h/noperm".into() }),
         (MISSING_3_0, Cause::ConfigurationMissing { path: "/nonexist.cfg".into() }),

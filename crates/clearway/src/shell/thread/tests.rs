@@ -21,3 +21,11 @@ fn what_hangs_is_not_begun_again() {
     // What it has told may begin the next one at once.
     assert!(single.spawn("once more", || {}, drop));
 }
+
+#[test]
+fn what_is_done_aside_can_look_at_the_other_end_of_a_connection() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let peer = runtime.block_on(outcome_of("looking", move || crate::admin::place::peer(&one)));
+    assert_eq!(peer.flatten().map(|peer| peer.uid), Some(rustix::process::getuid().as_raw()));
+}

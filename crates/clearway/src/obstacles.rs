@@ -5,7 +5,6 @@
 //! It changes nothing and blocks nothing. A server that is concerned is named with its line. What cannot be found out is
 //! a note that says so.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use clearway_core::names::Mark;
@@ -169,7 +168,6 @@ fn unknown(saw: &str) -> Obstacle {
     Obstacle::new(Severity::Note, saw, "whether something in it is in the way is not known", "")
 }
 
-<<<<<<< HEAD
 /// How many of an engine's networks are named.
 const SHOWN: usize = 4;
 
@@ -184,44 +182,9 @@ fn masquerades(others: &Others, servers: &[Known]) -> Vec<Obstacle> {
     let one = |rule: &&others::Masquerade| match servers.iter().find(|server| is_behind(server, rule)) {
         Some(server) => {
             Obstacle::new(Severity::Problem, format!("{rule}, {}", server.is_there()), matters, remedy)
-=======
-/// Bad where a transparent server is behind one, as far as that can be told.
-fn masquerades<'a>(others: &Others, servers: &'a [Known]) -> Vec<Obstacle> {
-    let matters =
-        "transparent connections that leave there get this host's address, and the servers see that";
-    let remedy = "limit the rule to what it is for, such as `ip saddr` of the containers' network";
-    let found = others.masquerades();
-    // The kernel is asked once about a server, and the first behind an interface is as good as any.
-    let mut behind: HashMap<(bool, String), &Known> = HashMap::new();
-    if found.iter().any(|rule| rule.interface.is_some()) {
-        for server in servers {
-            if let Some(interface) = interfaces::towards(server.address.ip()) {
-                behind.entry((server.address.is_ipv4(), interface)).or_insert(server);
-            }
-        }
-    }
-    let first = |of_v4: bool| servers.iter().find(|server| server.address.is_ipv4() == of_v4);
-    let any = [true, false].map(|of_v4| (of_v4, first(of_v4)));
-    let one = |rule: &others::Masquerade| {
-        let is_of_family = |of_v4: bool| match rule.place.family() {
-            "ip" => of_v4,
-            "ip6" => !of_v4,
-            _ => true,
-        };
-        let concerned = |(of_v4, first): (bool, Option<&'a Known>)| match &rule.interface {
-            Some(name) => behind.get(&(of_v4, name.clone())).copied(),
-            None => first,
-        };
-        match any.into_iter().filter(|(of_v4, _)| is_of_family(*of_v4)).find_map(concerned) {
-            Some(server) => {
-                Obstacle::new(Severity::Problem, format!("{rule}, {}", server.is_there()), matters, remedy)
-            }
-            None => Obstacle::new(Severity::Note, rule.to_string(), matters, remedy),
->>>>>>> 778dc8a (Look sockets, rules and chains up instead of going through all for each)
         }
         None => Obstacle::new(Severity::Note, rule.to_string(), matters, remedy),
     };
-<<<<<<< HEAD
     of_all.iter().map(one).chain(networks(&of_networks, servers)).collect()
 }
 
@@ -264,9 +227,6 @@ fn is_behind(server: &Known, rule: &others::Masquerade) -> bool {
                 !ip.is_loopback() && interfaces::towards(ip).is_some_and(|towards| towards != *name)
             }
         }
-=======
-    found.iter().map(one).collect()
->>>>>>> 778dc8a (Look sockets, rules and chains up instead of going through all for each)
 }
 
 /// kubelet's rule matters to servers on 127.0.0.0/8 only.
@@ -276,11 +236,11 @@ fn localnet(others: &Others, servers: &[Known]) -> Vec<Obstacle> {
         "HAProxy connects to servers on 127.0.0.1 from the addresses of clients: what it sends is dropped";
     let remedy = "let the server listen on an address of the node or the pod instead, and name that in the `server` \
                   line: the rule does not concern it";
-    let Some(server) = servers.iter().find(concerned) else { return Vec::new() };
     let one = |rule: &others::LocalnetBlock| {
-        Obstacle::new(Severity::Problem, format!("{rule}, {}", server.is_there()), matters, remedy)
+        let server = servers.iter().find(concerned)?;
+        Some(Obstacle::new(Severity::Problem, format!("{rule}, {}", server.is_there()), matters, remedy))
     };
-    others.localnet_blocks().iter().map(one).collect()
+    others.localnet_blocks().iter().filter_map(one).collect()
 }
 
 /// What firewalld does goes well together with ours; that it must let clients in is its user's matter.

@@ -24,12 +24,15 @@ const STATS_MAXCONN: u32 = 10;
 /// Connections that Clearway may have open beside the user's: status, `_getsocks`, and some to spare.
 const OURS: u32 = 16;
 
-/// How many descriptors HAProxy reserves for what Clearway adds: its connections, the private socket, and the master CLI
-/// with the ten connections that it always counts (`mworker_proxy->maxconn`, `cli.c`, 2.4 to 3.5; measured with 2.6.12: 28).
-pub const DESCRIPTORS: u32 = OURS + 1 + MASTER_CLI;
-
-/// The part of it for the master CLI.
+/// The master CLI with the ten connections that it always counts (`mworker_proxy->maxconn`, `cli.c`, 2.4 to 3.5).
 const MASTER_CLI: u32 = 11;
+
+/// How many descriptors HAProxy's worker reserves for what Clearway adds: its connections, the private socket, and up to
+/// 3.0 also the master CLI (measured: 28 with 2.6.12, 17 with 3.2.26 and 3.4.7).
+pub fn descriptors(version: Option<Version>) -> u32 {
+    let counts_the_master = version.is_none_or(|version| version < Version::release(3, 1, 0));
+    OURS + 1 + if counts_the_master { MASTER_CLI } else { 0 }
+}
 
 /// A right that a HAProxy worker may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -152,7 +155,7 @@ pub struct Overlay {
     pub lua: Option<Lua>,
     /// Set for a generation that is to have the state of the one before.
     pub gate: Option<Gate>,
-    /// Whether HAProxy may have fewer descriptors than it reserves: set where it has enough but for [`DESCRIPTORS`]. Only
+    /// Whether HAProxy may have fewer descriptors than it reserves: set where it has enough but for [`descriptors`]. Only
     /// then: a HAProxy that has too few by itself is to be refused.
     pub lenient: bool,
 }

@@ -49,6 +49,7 @@ impl Shell {
                 self.cancel_switch(generation);
             }
             let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
+            let version = self.program.known_version();
             let memory = self.memory.look();
             let end = memory.explain(reaper::end(status));
             gone.insert(generation, end);
@@ -62,7 +63,13 @@ impl Shell {
                 // Not in the loop: it looks at directories, which may hang. Not by tokio's threads, which panic where
                 // there can be none: what waits for these words would wait for ever.
                 thread::spawn("looking for the reason of an end", move || {
-                    let _ = sender.send(failure::of_an_end(&how, words, &ports, configuration.as_deref()));
+                    let _ = sender.send(failure::of_an_end(
+                        &how,
+                        words,
+                        &ports,
+                        configuration.as_deref(),
+                        version,
+                    ));
                 });
                 let failure = memory.blame(&end, explained.await.unwrap_or(unexplained));
                 let _ = inner.send(Inner::Event(Event::LastWords { generation, failure }));

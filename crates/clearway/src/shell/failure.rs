@@ -11,7 +11,8 @@ use clearway_haproxy::complaint::{Cause, Complaint};
 use clearway_haproxy::configuration::{Configuration, ConfigurationError};
 use clearway_haproxy::derived::NotDerivable;
 use clearway_haproxy::line::Line;
-use clearway_haproxy::overlay::DESCRIPTORS;
+use clearway_haproxy::overlay::descriptors;
+use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Error, RemoveErrors};
@@ -125,12 +126,14 @@ fn of(code: ExitCode, doing: &str, error: &dyn Hints) -> Failure {
 }
 
 /// A HAProxy that ended before it had proved itself: how, its words, and what helps. `configuration`: what it was
-/// started with. It looks at directories and sockets of this host, which may take as long as they take.
+/// started with; `version`: HAProxy's, where it is known. It looks at directories and sockets of this host, which may take
+/// as long as they take.
 pub fn of_an_end(
     how: &str,
     words: Vec<String>,
     ports: &[u16],
     configuration: Option<&Configuration>,
+    version: Option<Version>,
 ) -> Failure {
     let mut complaint = Complaint::read(words.join("\n").as_bytes());
     complaint.causes.iter_mut().for_each(look_for_the_root);
@@ -166,17 +169,18 @@ pub fn of_an_end(
             quiet.span
         ));
     }
+    let ours = descriptors(version);
     let lacks_only_ours = |cause: &Cause| match cause {
         Cause::TooFewFiles { wanted, limit } => {
             let missing = wanted.parse::<u32>().ok().zip(limit.parse().ok());
-            missing.is_some_and(|(wanted, limit)| wanted.saturating_sub(limit) <= DESCRIPTORS)
+            missing.is_some_and(|(wanted, limit)| wanted.saturating_sub(limit) <= ours)
         }
         _ => false,
     };
     if !complaint.causes.is_empty() && complaint.causes.iter().all(lacks_only_ours) {
         failure.again = true;
         failure.hints.push(format!(
-            "by itself HAProxy has enough: the {DESCRIPTORS} descriptors that it would reserve for Clearway are not \
+            "by itself HAProxy has enough: the {ours} descriptors that it would reserve for Clearway are not \
              reserved then (`no strict-limits`)"
         ));
     }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn of(line: &str) -> Failure {
-    of_an_end("exit code 1", vec![line.to_owned()], &[], None)
+    of_an_end("exit code 1", vec![line.to_owned()], &[], None, None)
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn haproxys_words_lead_and_decide_the_code() {
 
 #[test]
 fn a_silent_end_is_still_told() {
-    let failure = of_an_end("killed by SIGKILL", Vec::new(), &[], None);
+    let failure = of_an_end("killed by SIGKILL", Vec::new(), &[], None, None);
     assert_eq!(failure.message, "HAProxy did not start (killed by SIGKILL)");
 }
 

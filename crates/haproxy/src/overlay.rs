@@ -27,11 +27,16 @@ const OURS: u32 = 16;
 /// The master CLI with the ten connections that it always counts (`mworker_proxy->maxconn`, `cli.c`, 2.4 to 3.5).
 const MASTER_CLI: u32 = 11;
 
-/// How many descriptors HAProxy's worker reserves for what Clearway adds: its connections, the private socket, and up to
-/// 3.0 also the master CLI (measured: 28 with 2.6.12, 17 with 3.2.26 and 3.4.7).
+/// How many descriptors HAProxy's worker reserves for what Clearway adds: its connections, the private socket, and the
+/// master CLI: not at all from 3.1 on, twice in 3.0 (measured: 28 with 2.6.12, 39 with 3.0.11, 17 with 3.2.26 and 3.4.7).
+/// Of those between 2.6 and 3.0, which were not measured, the larger number.
 pub fn descriptors(version: Option<Version>) -> u32 {
-    let counts_the_master = version.is_none_or(|version| version < Version::release(3, 1, 0));
-    OURS + 1 + if counts_the_master { MASTER_CLI } else { 0 }
+    let of_the_master = match version {
+        Some(version) if version >= Version::release(3, 1, 0) => 0,
+        Some(version) if version >= Version::release(2, 7, 0) => 2 * MASTER_CLI,
+        _ => MASTER_CLI,
+    };
+    OURS + 1 + of_the_master
 }
 
 /// A right that a HAProxy worker may keep.

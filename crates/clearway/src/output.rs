@@ -80,7 +80,11 @@ pub fn to_stderr(bytes: &[u8]) {
     let waiting = WAITING.fetch_add(bytes.len(), Ordering::Relaxed);
     // One piece has room in any case.
     let has_room = waiting == 0 || waiting.saturating_add(bytes.len()) <= MOST_BYTES;
-    let sent = if has_room { queue.try_send(Piece::Bytes(bytes.to_vec())) } else { Err(TrySendError::Full(Piece::Bytes(Vec::new()))) };
+    let sent = if has_room {
+        queue.try_send(Piece::Bytes(bytes.to_vec()))
+    } else {
+        Err(TrySendError::Full(Piece::Bytes(Vec::new())))
+    };
     let Err(error) = sent else { return };
     WAITING.fetch_sub(bytes.len(), Ordering::Relaxed);
     // There can be no thread: the reason for which Clearway leaves must not be lost with it.

@@ -7,7 +7,7 @@
 # The default gateway of both ends is the balancer. Two servers answer on port 80 with the address they see.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lab="${CLEARWAY_LAB:-${CARGO_TARGET_DIR:-target}/lab/clearway-lab}"
+lab="${LAB_PROGRAM:-${CARGO_TARGET_DIR:-target}/lab/clearway-lab}"
 hosts=(cd-client cd-balancer cd-server)
 
 down() {

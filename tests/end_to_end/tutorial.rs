@@ -89,7 +89,7 @@ fn its_commands_do_what_it_says() -> Result<()> {
         .arg(&file)
         .current_dir(place.path())
         .env("top", &top)
-        .env("CLEARWAY_LAB", env!("CARGO_BIN_EXE_clearway-lab"))
+        .env("LAB_PROGRAM", env!("CARGO_BIN_EXE_clearway-lab"))
         .env("PATH", format!("{}:{}", place.path().display(), std::env::var("PATH")?))
         .stdin(Stdio::null())
         .output()?;

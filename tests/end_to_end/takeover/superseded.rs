@@ -42,7 +42,11 @@ fn a_stop_of_one_that_is_superseded_counts_at_once() -> Result<()> {
         let begun = Instant::now();
         let from = first.log_position()?;
         first.signal(Signal::TERM)?;
-        first.wait_for_log(from, "stop asked for by SIGTERM: 1 generation(s) finish their sessions", SOON)?;
+        first.wait_for_log(
+            from,
+            "stop asked for by SIGTERM: waiting for the sessions of 1 generation",
+            SOON,
+        )?;
         assert_code(first.wait_exit(SOON)?, 0)?;
         ensure!(begun.elapsed() >= timeout, "it did not wait for its session");
         ensure!(session.beat() != State::Alive, "the session lives although its proxy is gone");

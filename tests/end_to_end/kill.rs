@@ -53,11 +53,12 @@ const NEW: &[Victim] = &[NewWorker, NewMaster];
 
 /// The steps of a reload by SIGHUP, and who is there to be killed before each. A reload with a step that is not in
 /// this list fails `the_steps_are_all_known`; one that lacks a step fails every test that wants to kill there.
-const STEPS: [(&str, &[Victim]); 23] = [
+const STEPS: [(&str, &[Victim]); 24] = [
     ("takes ReloadAsked", OLD),
     ("does Report ReloadAsked", OLD),
     ("does Prepare", OLD),
     ("hears Read", OLD),
+    ("hears Followed", OLD),
     ("hears Asked", OLD),
     ("takes Prepared", OLD),
     ("does Launch", OLD),

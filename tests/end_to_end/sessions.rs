@@ -76,7 +76,7 @@ fn one_generation_is_ended_by_hand_and_no_other() -> Result<()> {
     }
     let output = stage.clearway(&["end", "--generation", "2"])?;
     assert_code(output.status, 0).with_context(|| complained(&output))?;
-    ensure!(said(&output).contains("generation 2 has ended: 1 session(s) were cut"), "{}", said(&output));
+    ensure!(said(&output).contains("generation 2 has ended: cut 1 session"), "{}", said(&output));
     let states: Vec<State> = sessions.iter_mut().map(Session::beat).collect();
     ensure!(states[0] == State::Alive && states[2] == State::Alive, "{states:?}");
     ensure!(states[1] != State::Alive, "the session of generation 2 lives: {states:?}");
@@ -104,7 +104,7 @@ fn one_that_hangs_is_ended_all_the_same() -> Result<()> {
     ensure!(listed.contains("it does not say which sessions it has"), "{listed}");
     let output = stage.clearway(&["end", "--generation", "1"])?;
     assert_code(output.status, 0).with_context(|| complained(&output))?;
-    ensure!(said(&output).contains("an unknown number of session(s) were cut"), "{}", said(&output));
+    ensure!(said(&output).contains("cut an unknown number of sessions"), "{}", said(&output));
     drop(session);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()

@@ -43,7 +43,7 @@ const ON: [(&str, &str); 3] =
     [("CLEARWAY_WATCH", "on"), ("CLEARWAY_WATCH_QUIET", "200ms"), ("CLEARWAY_LOG", "debug")];
 
 /// What a look says that has found nothing.
-const NOTHING: &str = "of which 0 have changed";
+const NOTHING: &str = "changed: 0";
 
 impl Watching {
     /// Starts on the configuration that is in the file, and waits for the look that follows each start.

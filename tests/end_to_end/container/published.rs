@@ -158,16 +158,16 @@ fn a_new_image_and_restarts_lose_no_client() -> Result<()> {
     engine.done(&["rmi", &other])?;
     changed?;
     ensure!(published.container("balancer")? != former, "compose has not replaced the balancer");
-    published.wait_for("balancer", "1 of 1 sockets taken over", 1)?;
+    published.wait_for("balancer", "1 of 1 socket taken over", 1)?;
     answered(&published, &load)?;
     published.run(&["restart", "balancer"])?;
-    published.wait_for("balancer", "1 of 1 sockets taken over", 2)?;
+    published.wait_for("balancer", "1 of 1 socket taken over", 2)?;
     answered(&published, &load)?;
     // The holder's successor holds as well.
     published.run(&["restart", "holder"])?;
     answered(&published, &load)?;
     published.run(&["restart", "balancer"])?;
-    published.wait_for("balancer", "1 of 1 sockets taken over", 3)?;
+    published.wait_for("balancer", "1 of 1 socket taken over", 3)?;
     answered(&published, &load)?;
     let report = load.finish_after(100)?;
     println!("new image, restart, restart of the holder: {}", report.total);
@@ -180,10 +180,10 @@ fn a_balancer_that_is_removed_or_killed_loses_what_it_had_accepted_at_most() -> 
     answered(&published, &load)?;
     published.bridge.engine.done(&["rm", "--force", &published.container("balancer")?])?;
     published.run(&["up", "--detach", "balancer"])?;
-    published.wait_for("balancer", "1 of 1 sockets taken over", 1)?;
+    published.wait_for("balancer", "1 of 1 socket taken over", 1)?;
     answered(&published, &load)?;
     published.kill_the_first_process("balancer")?;
-    published.wait_for("balancer", "1 of 1 sockets taken over", 2)?;
+    published.wait_for("balancer", "1 of 1 socket taken over", 2)?;
     answered(&published, &load)?;
     let report = load.finish_after(100)?;
     println!("rm -f, kill -9: {}", report.total);

@@ -47,6 +47,7 @@ const NEW: &[&str] = &[
     "takes Begin",
     "does Prepare",
     "hears Read",
+    "hears Followed",
     "hears Asked",
     "takes Prepared",
     "does Launch",

@@ -53,8 +53,11 @@ pub async fn end(target: Target, generation: u32) -> Result<ExitCode, Failure> {
     if target.json {
         crate::say!("{}", String::from_utf8_lossy(&body));
     } else if let EndOf::Ended { generation, cut } = answer {
-        let cut = cut.map_or_else(|| "an unknown number of".to_owned(), |cut| cut.to_string());
-        crate::say!("generation {generation} has ended: {cut} session(s) were cut");
+        let cut = cut.map_or_else(
+            || "an unknown number of sessions".to_owned(),
+            |cut| Count(cut, "session").to_string(),
+        );
+        crate::say!("generation {generation} has ended: cut {cut}");
     }
     Ok(ExitCode::Done)
 }

@@ -1,6 +1,7 @@
 //! `clearway reload --dry-run`: whether a reload would take, and what it would change.
 
 use clearway_core::exit::ExitCode;
+use clearway_core::hints::Hint;
 use clearway_core::supervisor::Failure;
 use hyper::{Method, StatusCode};
 
@@ -49,7 +50,7 @@ pub async fn dry_run(target: Target) -> Result<ExitCode, Failure> {
             }
             crate::complain!("clearway: a reload would not take: {}", refused.message);
             for hint in &refused.hints {
-                crate::complain!("hint: {hint}");
+                crate::complain!("{}", Hint(hint));
             }
         }
         api::Reloaded::Serving { .. } | api::Reloaded::Stopping => {

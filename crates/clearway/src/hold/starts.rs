@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use clearway_core::count::Count;
 use tracing::{info, warn};
 
 use super::News;
@@ -29,7 +30,7 @@ impl Starts {
             News::Keep(balancer, sockets) => {
                 if self.starting.remove(balancer) {
                     self.failed = 0;
-                    info!("a balancer serves from {} listening sockets", sockets.len());
+                    info!("a balancer serves from {}", Count(sockets.len(), "listening socket"));
                 }
             }
             News::Gone(balancer) if self.starting.remove(balancer) => {
@@ -39,7 +40,8 @@ impl Starts {
                     let times =
                         if self.failed > 1 { format!(" ({} in a row)", self.failed) } else { String::new() };
                     warn!(
-                        "a balancer has ended before it served{times}: {held} listening sockets are still held"
+                        "a balancer has ended before it served{times}, and what is held stays held: {}",
+                        Count(held, "listening socket")
                     );
                 }
             }

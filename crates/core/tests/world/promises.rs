@@ -53,12 +53,18 @@ impl World {
         if one.predecessor.is_some() || !one.successors.is_empty() {
             return Err(format!("balancer {id} still talks to another one"));
         }
-        if let Some(holder) = self.holders.iter().find(|one| one.alive)
+        // Of two that serve, the holder holds for the one that has told it last.
+        let in_doubt = self.living.iter().any(|id| lost_its_name(&self.balancers[*id]));
+        if let Some(holder) = self.holders.iter().find(|one| one.alive && !in_doubt)
             && !(holder.sockets && holder.owner.is_some() && holder.owner == one.holder)
         {
             return Err(format!(
-                "the holder does not hold for balancer {id} ({:?}): sockets {}, owner {:?}, until {:?}",
-                one.holder, holder.sockets, holder.owner, holder.until
+                "the holder does not hold for balancer {id} ({:?}): sockets {}, owner {:?} {:?}, until {:?}",
+                one.holder,
+                holder.sockets,
+                holder.owner,
+                holder.owner.map(|wire| self.wires[wire].ends),
+                holder.until
             ));
         }
         Ok(())

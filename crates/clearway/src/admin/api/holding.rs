@@ -1,5 +1,6 @@
 //! What a holder says of itself.
 
+use clearway_core::count::Count;
 use serde::{Deserialize, Serialize};
 
 /// Answer of a holder to `GET /status`.
@@ -39,7 +40,8 @@ impl std::fmt::Display for Holding {
             (false, None) => writeln!(f, "no balancer has come yet, or the hold is over: nothing is held")?,
         }
         if *failed_starts > 0 {
-            writeln!(f, "{failed_starts} balancer(s) in a row have ended before they served")?;
+            let failed = Count(*failed_starts, "start");
+            writeln!(f, "{failed} of balancers in a row ended before the balancer served")?;
         }
         let held = if sockets.is_empty() { "nothing".to_owned() } else { sockets.join(", ") };
         writeln!(f, "held: {held}")
@@ -72,6 +74,6 @@ mod tests {
         holding.failed_starts = 2;
         let words = holding.to_string();
         assert!(words.contains("NO BALANCER serves: clients wait, and are refused in 290 s"), "{words}");
-        assert!(words.contains("2 balancer(s) in a row have ended before they served"), "{words}");
+        assert!(words.contains("2 starts of balancers in a row ended before the balancer served"), "{words}");
     }
 }

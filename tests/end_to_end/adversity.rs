@@ -105,7 +105,7 @@ fn a_reload_for_which_there_are_too_few_descriptors_leaves_no_haproxy() -> Resul
         let served = eventually(SOON, "the reload to be over", || {
             let log = balancer.stderr_since(position).ok()?;
             let came = |text| log.contains(text).then_some(());
-            came(" serves, worker ").map(|()| true).or(came(" came to nothing").map(|()| false))
+            came(" serves, worker ").map(|()| true).or(came(" failed: ").map(|()| false))
         })?;
         eventually(SOON, "one HAProxy alone to be there", || {
             (balancer.haproxy_processes().len() == 2).then_some(())

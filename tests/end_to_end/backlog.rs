@@ -115,7 +115,7 @@ fn start(stage: &Stage, arguments: &[&str], numbers: &Numbers) -> Result<(Balanc
     Ok((balancer, limits))
 }
 
-const LINE: &str = "as many clients may wait as the configuration says now: ";
+const LINE: &str = "listen backlog changed: ";
 
 /// What HAProxy makes of a file when it makes the sockets anew is what a reload has to come to.
 fn follows(name: &str, arguments: &[&str]) -> Result<(BTreeMap<String, u32>, BTreeMap<String, u32>)> {
@@ -126,7 +126,7 @@ fn follows(name: &str, arguments: &[&str]) -> Result<(BTreeMap<String, u32>, BTr
     let position = balancer.log_position()?;
     let changed = reload(&stage, &OTHER)?;
     let line = balancer.wait_for_log(position, LINE, SOON)?;
-    ensure!(line.contains("0.0.0.0:9001 200 (was 20)") && line.contains(", and "), "{line}");
+    ensure!(line.contains("of 0.0.0.0:9001 from 20 to 200") && line.contains(", and "), "{line}");
     // The same once more: there is nothing to change, and nothing is.
     let position = balancer.log_position()?;
     ensure!(reload(&stage, &OTHER)? == changed);

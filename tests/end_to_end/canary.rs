@@ -103,7 +103,7 @@ fn a_server_that_is_down_is_no_matter_of_the_way() -> Result<()> {
     let stage = Stage::new("cdown")?;
     stage.write(&stage.transparent().replace("server s 10.2.0.2:8080", "server s 10.2.0.2:8081"))?;
     let mut balancer = stage.launch(&[], &[("CLEARWAY_CANARY", "ready")])?;
-    balancer.wait_for_log(0, "the server 10.2.0.2:8081: refused: nobody listens there", SOON)?;
+    balancer.wait_for_log(0, "the server 10.2.0.2:8081: refused: no process listens there", SOON)?;
     // A reset has come to a foreign address: that is the way back.
     eventually(SOON, "it to be ready", || stage.clearway(&["health"]).ok()?.status.success().then_some(()))?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

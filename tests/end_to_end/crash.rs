@@ -41,7 +41,7 @@ fn kill_repeatedly(name: &str, which: fn(&str) -> Option<u32>) -> Result<()> {
         let position = balancer.log_position()?;
         let Some(pid) = which(&balancer.stderr()?) else { anyhow::bail!("no pid in the log") };
         balancer.kill_descendant(pid)?;
-        balancer.wait_for_log(position, "although nobody asked it to", SOON)?;
+        balancer.wait_for_log(position, "ended by itself", SOON)?;
         balancer.wait_for_log(position, &format!("generation {} serves", round + 2), SOON)?;
     }
     assert_only_accepted_ones_lost(&load.finish_after(101)?, 10)?;
@@ -67,7 +67,7 @@ fn a_crash_with_a_missing_map_is_tried_again_until_it_is_mended() -> Result<()> 
     std::fs::remove_file(&map)?;
     let Some(pid) = worker(&balancer.stderr()?) else { anyhow::bail!("no worker in the log") };
     balancer.kill_descendant(pid)?;
-    let line = balancer.wait_for_log(0, "came to nothing", SOON)?;
+    let line = balancer.wait_for_log(0, " failed: ", SOON)?;
     ensure!(line.contains("names.map"), "the file is not named: {line}");
     // Nobody accepts now, and nobody is refused: whoever comes waits.
     let plan = stage
@@ -138,7 +138,7 @@ fn a_relative_working_directory_serves() -> Result<()> {
         balancer.wait_for_log(0, &format!("generation {generation} serves"), SOON)?;
     }
     let log = balancer.stderr()?;
-    ensure!(!log.contains("although nobody asked it to"), "{log}");
+    ensure!(!log.contains("ended by itself"), "{log}");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

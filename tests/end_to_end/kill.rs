@@ -245,7 +245,7 @@ fn one_that_dies_before_it_has_shown_its_sockets_has_proved_nothing() -> Result<
         sockets.iter().any(|line| line.split_whitespace().nth(2) == Some("10")).then_some(())
     })?;
     kill(&balancer, master)?;
-    balancer.wait_for_log(0, " came to nothing", SOON)?;
+    balancer.wait_for_log(0, " failed: ", SOON)?;
     let seen = steps.take_seen();
     ensure!(!seen.contains("takes Proved"), "it was dead, and has proved something: {seen:?}");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
@@ -277,7 +277,7 @@ fn one_that_dies_soon_after_it_was_ready_gives_way() -> Result<()> {
         steps.go_on();
         eventually(SOON, "the death to be noticed", || {
             let log = balancer.stderr_since(position).ok()?;
-            let noticed = ["came to nothing", "with the configuration of generation"];
+            let noticed = [" failed: ", "with the configuration of generation"];
             noticed.iter().any(|words| log.contains(words)).then_some(())
         })?;
         the_only_generation(&stage, &balancer)?;
@@ -287,7 +287,7 @@ fn one_that_dies_soon_after_it_was_ready_gives_way() -> Result<()> {
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
     }
     let log = balancer.stderr()?;
-    ensure!(log.contains(" came to nothing"), "none died before it was committed");
+    ensure!(log.contains(" failed: "), "none died before it was committed");
     ensure!(log.contains("with the configuration of generation"), "none died after it was committed");
     assert_only_accepted_ones_lost(&load.finish_after(100)?, 4)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

@@ -80,7 +80,7 @@ fn a_reload_of_haproxys_own_master_becomes_one_of_clearways() -> Result<()> {
         serving(&stage).ok().filter(|one| one["seconds"].as_u64().is_some_and(|seconds| seconds >= 5))
     })?;
     balancer.kill_descendant(worker_of(&serving)?)?;
-    balancer.wait_for_log(0, "ended although nobody asked it to", SOON)?;
+    balancer.wait_for_log(0, "ended by itself", SOON)?;
     eventually_because(SOON, "the same to be served again", || assert_loaded(&stage, &balancer))?;
     drop(session);
     // Neither the old worker nor the one that the master had started is left.

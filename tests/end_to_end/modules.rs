@@ -124,7 +124,7 @@ fn where_modules_are_locked_a_plain_configuration_works() -> Result<()> {
     stage.write(&stage.plain())?;
     let mut balancer = stage.start()?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    // A reload that would need the module does not take, and the former generation serves on.
+    // A reload that would need the module does not take, and the former generation is still serving.
     stage.write(&stage.transparent())?;
     assert_code(stage.clearway(&["reload"])?.status, 71)?;
     stage.wait_ready(&mut balancer)?;

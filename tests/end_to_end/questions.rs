@@ -116,7 +116,7 @@ fn nothing_waits(name: &str, question: &str) -> Result<()> {
         balancer.wait_for_log(position, "SIGUSR2", SOON)?;
         let children = balancer.haproxy_processes();
         balancer.kill_descendant(*children.first().context("no HAProxy")?)?;
-        balancer.wait_for_log(position, "although nobody asked it to", SOON)?;
+        balancer.wait_for_log(position, "ended by itself", SOON)?;
         Ok(())
     })?;
     balancer.wait_for_log(0, "generation 3 serves", SOON)?;

@@ -147,7 +147,7 @@ fn a_broken_configuration_changes_nothing() -> Result<()> {
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("generation 1 serving") && status.contains("DID NOT TAKE"), "{status}");
     balancer.signal(Signal::HUP)?;
-    balancer.wait_for_log(0, "generation 3 came to nothing", SOON)?;
+    balancer.wait_for_log(0, "generation 3 failed", SOON)?;
     stage.write(&stage.transparent())?;
     assert_code(stage.clearway(&["reload"])?.status, 0).context("a good configuration after a broken one")?;
     assert_nobody_lost(&load.finish_after(1)?)?;

@@ -359,7 +359,7 @@ fn one_that_fails_in_the_middle_of_a_reload_is_undone() -> Result<()> {
         ensure!(!reload.status.success(), "it took: {}", said(&reload));
         let words = complained(&reload);
         ensure!(words.contains("did not take") && words.contains(strategy), "{words}");
-        balancer.wait_for_log(0, "generation 1 serves on", SOON)?;
+        balancer.wait_for_log(0, "generation 1 is still serving", SOON)?;
         let again = stage.clearway(&["reload"])?;
         assert_code(again.status, 0).with_context(|| complained(&again))?;
         assert_nobody_lost(&load.finish_after(10)?)?;
@@ -394,9 +394,9 @@ fn who_has_come_to_a_generation_that_is_undone_is_served() -> Result<()> {
     // As long as it waits, it has not said that it failed. Longer would prove more, shorter less.
     std::thread::sleep(Duration::from_millis(300));
     let log = balancer.stderr_since(position)?;
-    ensure!(!log.contains("generation 1 serves on"), "it did not wait for who has come: {log}");
+    ensure!(!log.contains("generation 1 is still serving"), "it did not wait for who has come: {log}");
     signal(newest, Signal::CONT)?;
-    balancer.wait_for_log(position, "generation 1 serves on", SOON)?;
+    balancer.wait_for_log(position, "generation 1 is still serving", SOON)?;
     assert_nobody_lost(&load.finish_after(50)?)?;
     host.nft("delete table inet full")?;
     drop(steps);

@@ -68,10 +68,9 @@ fn systemd_hears_what_happens() -> Result<()> {
     ensure!(ready.contains("STATUS=generation 1 serves"), "{ready}");
     ensure!(manager.store.len() == 2, "ready, with {} of 2 sockets in the store", manager.store.len());
     ensure!(manager.heard[0].starts_with("STATUS="), "{:?}", manager.heard);
-    for (file, end) in [
-        (stage.plain(), "STATUS=generation 2 serves"),
-        ("nonsense".to_owned(), "STATUS=generation 3 came to nothing"),
-    ] {
+    for (file, end) in
+        [(stage.plain(), "STATUS=generation 2 serves"), ("nonsense".to_owned(), "STATUS=generation 3 failed")]
+    {
         manager.heard.clear();
         stage.write(&file)?;
         stage.clearway(&["reload"])?;

@@ -150,7 +150,7 @@ fn a_successor_that_cannot_start_changes_nothing() -> Result<()> {
     stage.write("listen nonsense\n    bind nowhere at all\n")?;
     let mut second = stage.launch(&[], &[NAMED])?;
     assert_code(second.wait_exit(SOON)?, 65)?;
-    first.wait_for_log(0, "came to nothing: this one serves on", SOON)?;
+    first.wait_for_log(0, "failed: this one is still serving", SOON)?;
     stage.write(&stage.plain())?;
     assert_code(stage.clearway(&["reload", "--instance", "web"])?.status, 0)?;
     assert_nobody_lost(&load.finish_after(1)?)?;
@@ -170,7 +170,7 @@ fn a_successor_that_dies_before_it_serves_changes_nothing() -> Result<()> {
     second.wait_for_log(0, "generation 1 started", SOON)?;
     second.signal(Signal::KILL)?;
     second.wait_exit(SOON)?;
-    first.wait_for_log(0, "came to nothing: this one serves on", SOON)?;
+    first.wait_for_log(0, "failed: this one is still serving", SOON)?;
     assert_only_accepted_ones_lost(&load.finish_after(1)?, 1)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -373,7 +373,7 @@ fn an_unnamed_one_is_left_alone() -> Result<()> {
     let mut first = stage.start_with(&[], &[NAMED])?;
     let mut second = stage.start_with(&[], &[])?;
     // The ports are not its alone, which HAProxy does not notice.
-    second.wait_for_log(0, "a stranger listens where we do", SOON)?;
+    second.wait_for_log(0, "another process is listening on our address", SOON)?;
     let status = said(&stage.clearway(&["status", "--instance", "web"])?);
     ensure!(status.contains("generation 1 serving"), "{status}");
     assert_code(second.stop(Signal::TERM, SOON)?, 0)?;

@@ -141,7 +141,7 @@ fn one_that_died_is_not_committed_while_another_holds_its_standard_error() -> Re
     eventually(SOON, "it to be dead", || (!is_alive(master)).then_some(()))?;
     steps.go_on();
     eventually(SOON, "it to be reaped", || (!Path::new(&format!("/proc/{master}")).exists()).then_some(()))?;
-    let outcome = balancer.wait_for_log(0, "generation 2 came to nothing", SOON);
+    let outcome = balancer.wait_for_log(0, "generation 2 failed", SOON);
     let held = std::fs::read_link(format!("/proc/{holder}/fd/2"));
     signal(holder, Signal::KILL)?;
     ensure!(held.is_ok_and(|at| at.to_string_lossy().starts_with("pipe:")), "nobody held it");

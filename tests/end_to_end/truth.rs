@@ -141,7 +141,7 @@ fn a_stranger_on_a_managed_port_is_named_and_left_alone() -> Result<()> {
     let words = said(&stage.clearway(&["status"])?);
     ensure!(words.contains("STRANGER: ") && words.contains("held by haproxy (pid "), "{words}");
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    let line = balancer.wait_for_log(0, "a stranger listens where we do", SOON)?;
+    let line = balancer.wait_for_log(0, "another process is listening on our address", SOON)?;
     ensure!(line.contains("WARN"), "{line}");
     ensure!(stranger.is_running()?, "the stranger was killed");
     stranger.stop(Signal::TERM, SOON)?;

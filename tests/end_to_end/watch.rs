@@ -280,7 +280,7 @@ fn a_broken_file_is_tried_again_when_it_is_mended() -> Result<()> {
     let stage = &watching.stage;
     // Half of a line: somebody has not finished writing.
     stage.write(&(stage.plain() + "listen half\n    bi"))?;
-    watching.balancer.wait_for_log(0, "generation 2 came to nothing", SOON)?;
+    watching.balancer.wait_for_log(0, "generation 2 failed", SOON)?;
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("generation 1 serving"), "{status}");
     stage.write(&(stage.plain() + "listen whole\n    bind 127.0.0.1:9004\n    server s 127.0.0.1:1\n"))?;

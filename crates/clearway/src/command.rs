@@ -199,7 +199,7 @@ fn elsewhere(configuration: &Configuration) -> Vec<String> {
     foreign
         .map(|(address, bind)| {
             format!(
-                "{address} ({}) is not an address of this host: nobody is served there until it is",
+                "{address} ({}) is not an address of this host: no client is served there until it is",
                 bind.span
             )
         })

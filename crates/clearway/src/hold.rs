@@ -304,7 +304,9 @@ fn admit(stream: &UnixStream, sender: &UnboundedSender<News>) {
     match stream.peer_cred().map(|peer| peer.uid()) {
         Ok(uid) if is_trusted(uid) => {}
         Ok(uid) => return warn!("a process of uid {uid} was sent away: it asked for the listening sockets"),
-        Err(error) => return warn!("somebody asked for the listening sockets, nobody knows who: {error}"),
+        Err(error) => {
+            return warn!("a process whose user cannot be told asked for the listening sockets: {error}");
+        }
     }
     match stream.as_fd().try_clone_to_owned() {
         Ok(socket) => {
@@ -320,7 +322,7 @@ fn listen_to(wire: Arc<Wire>, sender: UnboundedSender<News>, greets: bool) -> Op
     let balancer = Balancer(BALANCERS.fetch_add(1, Ordering::Relaxed));
     let begun = thread::spawn("listening to a balancer", move || {
         if greets && let Err(reason) = greet(&wire) {
-            warn!("somebody was sent away: {reason}");
+            warn!("a process that asked for the listening sockets was sent away: {reason}");
             let _ = wire.say(&Message::Refused { reason, hints: Vec::new(), code: None, again: false }, &[]);
             return;
         }

@@ -132,7 +132,7 @@ impl Systemd {
                 self.phase = Phase::Ready;
                 self.done()
             }
-            // Whoever reloads is done also if it came to nothing.
+            // Whoever reloads is done also if it failed.
             Report::Refused { .. } if self.phase == Phase::Ready => self.done(),
             Report::Takeover(Turn::TakenOver { .. } | Turn::GivingBack | Turn::Withdrawn(_)) => {
                 self.superseded = true;

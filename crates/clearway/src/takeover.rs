@@ -236,7 +236,9 @@ fn admit(stream: &UnixStream, inner: &UnboundedSender<Inner>) {
     match stream.peer_cred().map(|peer| peer.uid()) {
         Ok(uid) if is_trusted(uid) => {}
         Ok(uid) => return warn!("a process of uid {uid} was sent away: it asked for the listening sockets"),
-        Err(error) => return warn!("somebody asked for the listening sockets, nobody knows who: {error}"),
+        Err(error) => {
+            return warn!("a process whose user cannot be told asked for the listening sockets: {error}");
+        }
     }
     // A duplicate of its own, which no event loop knows.
     let Ok(socket) = stream.as_fd().try_clone_to_owned() else {
@@ -262,7 +264,7 @@ fn admit(stream: &UnixStream, inner: &UnboundedSender<Inner>) {
                 converse(peer, &wire, &inner);
             }
             Err(reason) => {
-                warn!("somebody who asked for the listening sockets was sent away: {reason}");
+                warn!("a process that asked for the listening sockets was sent away: {reason}");
                 let _ =
                     wire.say(&Message::Refused { reason, hints: Vec::new(), code: None, again: false }, &[]);
             }

@@ -70,8 +70,8 @@ impl Upkeep {
                 self.at = Some(Instant::now() + ANYWAY);
                 if !std::mem::replace(&mut self.said.deaf, true) {
                     warn!(
-                        "it cannot be heard when others remove the rules and routes of the transparent plumbing: \
-                         {why}; they are looked at every {} s instead",
+                        "cannot watch for removal of the rules and routes of the transparent plumbing ({why}); checking every {} s \
+                         instead",
                         ANYWAY.as_secs()
                     );
                 }
@@ -105,7 +105,7 @@ impl Upkeep {
     /// What was gone, and is back.
     pub fn looked(&mut self, Repaired { put_back, removed }: &Repaired) {
         if !removed.is_empty() {
-            info!("nobody needs this part of the plumbing any more: {}", removed.join(", "));
+            info!("this part of the plumbing is no longer needed: {}", removed.join(", "));
         }
         if self.said.failed.take().is_some() {
             info!("the transparent plumbing could be looked at again");
@@ -115,15 +115,18 @@ impl Upkeep {
         if put_back.is_empty() {
             return;
         }
-        warn!("somebody had removed a part of the transparent plumbing; put back: {}", put_back.join(", "));
+        warn!(
+            "another program had removed a part of the transparent plumbing; put back: {}",
+            put_back.join(", ")
+        );
         if !std::mem::replace(&mut self.said.remedy, true) {
             log::hints(&[REMEDY]);
         }
         let fight = self.pace.is_fight(now);
         if fight && !self.said.fight {
             warn!(
-                "somebody removes the transparent plumbing again and again; it is put back ever more seldom, at most every \
-                 {} s, and transparent connections fail meanwhile",
+                "another program removes the transparent plumbing again and again; it is put back more and more seldom, at most \
+                 every {} s, and transparent connections fail meanwhile",
                 pace::LONGEST.as_secs()
             );
             log::hints(&[&*format!("{REMEDY}; `ip monitor rule route` shows when")]);

@@ -67,7 +67,7 @@ impl Persistence {
         }
     }
 
-    /// It has succeeded: the next time begins anew. Says whether it was said that it came to nothing.
+    /// It has succeeded: the next time begins anew. Says whether it was said that it failed.
     pub fn renew(&mut self) -> bool {
         self.often.renew();
         std::mem::take(&mut self.said)

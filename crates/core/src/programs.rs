@@ -10,7 +10,7 @@
 //! | a reload, `no option start-on-reload` | `SIGUSR1`, none is started | the same, but only to one that catches the signal |
 //! | a reload that is refused | nothing | nothing |
 //! | one ends with status 0, or by `SIGTERM` or `SIGINT` | it stays ended until the next reload | the same |
-//! | one dies otherwise | everything ends; what supervises HAProxy starts everything anew | HAProxy serves on, the program is started again after a pause |
+//! | one dies otherwise | everything ends; what supervises HAProxy starts everything anew | HAProxy is still serving, the program is started again after a pause |
 //! | the same, `master-worker no-exit-on-failure` | it stays ended until the next reload | the same |
 //! | HAProxy crashes | everything ends | the programs go on |
 //! | a stop | `SIGTERM` | `SIGTERM`, and `SIGKILL` after [`PATIENCE`] once HAProxy has ended |
@@ -109,7 +109,7 @@ pub enum Event {
     Ended(Id, Ended),
     /// Another Clearway serves.
     Relieved,
-    /// It came to nothing: this one serves again.
+    /// It failed: this one serves again.
     TakenBack,
     /// Clearway stops.
     Stop,

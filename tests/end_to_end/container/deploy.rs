@@ -167,7 +167,7 @@ fn beside_each_other_a_roll_out_loses_nobody_and_a_bad_one_changes_nothing() -> 
     let good = std::fs::read_to_string(deployment.rig.stage.file())?;
     deployment.rig.stage.write(&(good + "    no-such-keyword at all\n"))?;
     let words = assert_said(&deployment.roll_out(image())?, 1)?;
-    ensure!(words.contains("what served before serves on"), "{words}");
+    ensure!(words.contains("what served before is still serving"), "{words}");
     ensure!(words.contains("no-such-keyword"), "HAProxy's own words are missing: {words}");
     ensure!(deployment.that_serves()? == second, "the name is no longer that of the container that serves");
     answered(&load)?;

@@ -89,7 +89,8 @@ fn comes_into_the_place_of_another(name: &str, strategy: &str, global: &str, sig
     stage.assert_clean()
 }
 
-const STEERED: &str = "come here; who listened there before gets none any more, and may be stopped";
+const STEERED: &str =
+    "come here; the process that listened there before gets none any more, and may be stopped";
 
 fn with_handoff_new_clients_come_here() -> Result<()> {
     comes_into_the_place_of_another("frghand", "handoff", "", STEERED)
@@ -189,7 +190,7 @@ fn beside_several(theirs: u8) -> Result<()> {
     assert_nobody_lost(&load.finish_after(300)?)?;
     other.signal(Signal::USR1)?;
     other.wait_exit(SOON)?;
-    balancer.wait_for_log(0, "nobody is left of those who listened here before", SOON)?;
+    balancer.wait_for_log(0, "the processes that listened here before have ended", SOON)?;
     // What was left behind would lead all of them to the second of these.
     reload(2)?;
     // Nobody accepts, so it is seen where they wait.
@@ -248,7 +249,11 @@ fn a_stop_beside_the_other_one_loses_nobody() -> Result<()> {
         balancer.wait_for_log(0, STEERED, SOON)?;
         assert_all_ours(&stage)?;
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-        ensure!(balancer.stderr()?.contains("go to who listened there before"), "{}", balancer.stderr()?);
+        ensure!(
+            balancer.stderr()?.contains("go to the process that listened there before"),
+            "{}",
+            balancer.stderr()?
+        );
         assert_nobody_lost(&load.finish_after_more(ENOUGH)?)?;
         other.stop(Signal::TERM, SOON)?;
         stage.assert_clean()?;

@@ -315,7 +315,7 @@ pub enum Reloaded {
         /// What else would be different, for people.
         changes: Vec<String>,
     },
-    /// It did not take; the former generation serves on.
+    /// It did not take; the former generation is still serving.
     Refused(Refused),
     /// Clearway is stopping.
     Stopping,

@@ -84,7 +84,7 @@ fn number(mut backlogs: impl Iterator<Item = Backlog>, default: Option<u32>) -> 
 pub fn changes(custody: &Custody) -> Vec<String> {
     let one = |held: &Held| {
         let Change { from, to } = held.change?;
-        Some(format!("as many clients may wait at {}: {to} (is {from})", held.identity))
+        Some(format!("listen backlog of {}: from {from} to {to}", held.identity))
     };
     custody.sockets().iter().filter_map(one).collect()
 }
@@ -95,15 +95,15 @@ pub fn apply(custody: &Custody) {
     for held in custody.sockets() {
         let Some(Change { from, to }) = held.change else { continue };
         match queues::set_limit(held.descriptor(), to) {
-            Ok(()) => changed.push(format!("{} {to} (was {from})", held.identity)),
-            Err(error) => warn!("letting {to} clients wait at {}: {error}", held.identity),
+            Ok(()) => changed.push(format!("of {} from {from} to {to}", held.identity)),
+            Err(error) => warn!("changing the listen backlog of {} to {to}: {error}", held.identity),
         }
     }
     if !changed.is_empty() {
         let more = changed.len().saturating_sub(NAMED);
         changed.truncate(NAMED);
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        info!("as many clients may wait as the configuration says now: {}{more}", changed.join(", "));
+        info!("listen backlog changed: {}{more}", changed.join(", "));
     }
 }
 

@@ -215,7 +215,7 @@ impl Custody {
         let leaving = |held: &&Held| inodes.contains(&held.identity.inode.0);
         for held in self.sockets.iter().filter(leaving) {
             if let Err(error) = SockRef::from(&held.socket.fd).shutdown(Shutdown::Read) {
-                warn!("{} hears new clients, whom nobody will serve: {error}", held.identity);
+                warn!("{} accepts new clients that no HAProxy will serve: {error}", held.identity);
             }
         }
     }

@@ -63,8 +63,9 @@ struct State {
 impl Others {
     /// HAProxy is about to be started, and nothing is in custody: who listens now came before it.
     pub fn begin(&self) {
-        self.state().before =
-            Present::now().inspect_err(|error| debug!("looking who listens already: {error}")).ok();
+        self.state().before = Present::now()
+            .inspect_err(|error| debug!("looking which processes listen already: {error}"))
+            .ok();
     }
 
     /// The sockets, if there are any, were another Clearway's, which may have steered them, or died in the middle of a
@@ -124,7 +125,7 @@ impl Others {
         for group in &groups {
             through(group, &[&custody], Group::revert);
         }
-        info!("new connections to {} go to who listened there before", addresses(&groups));
+        info!("new connections to {} go to the process that listened there before", addresses(&groups));
         Some(Arrived(custody.inodes()))
     }
 
@@ -137,7 +138,7 @@ impl Others {
         let until = Instant::now() + WAITING;
         wait_for(leaving, until, &|| true);
         info!(
-            "new connections to {addresses} come here; who listened there before gets none any more, and may be stopped"
+            "new connections to {addresses} come here; the process that listened there before gets none any more, and may be stopped"
         );
         loop {
             sleep(PACE);
@@ -147,7 +148,7 @@ impl Others {
                 if !state.groups.is_empty() {
                     continue;
                 }
-                info!("nobody is left of those who listened here before");
+                info!("the processes that listened here before have ended");
             }
             state.before = None;
             state.is_watched = false;
@@ -185,7 +186,7 @@ impl State {
         }
         let outcomes = match before.beside(&custody.inodes()) {
             Ok(outcomes) => outcomes,
-            Err(error) => return debug!("looking who listens beside us: {error}"),
+            Err(error) => return debug!("looking which processes listen beside us: {error}"),
         };
         let may_release = self.is_quiet();
         let mut former: BTreeMap<SocketAddr, VecDeque<Group>> = BTreeMap::new();

@@ -88,7 +88,7 @@ pub fn hand_over(
 fn crowd(custody: &Custody) -> HashSet<SocketAddr> {
     let held: Vec<BorrowedFd<'_>> = custody.sockets().iter().map(Held::descriptor).collect();
     steering::crowded(&held).unwrap_or_else(|error| {
-        debug!("looking who else listens: {error}");
+        debug!("looking which other processes listen: {error}");
         HashSet::new()
     })
 }

@@ -36,7 +36,7 @@ fn words(fresh: &SocketIdentity, bind: Option<&Bind>) -> String {
         "The former one is closed when generations change, at a reload and after a crash; datagrams that wait in it \
          are lost"
     } else {
-        "New clients are steered to it, so a reload loses nobody; a crash of HAProxy may"
+        "New clients are steered to it, so a reload loses no client; a crash of HAProxy may"
     };
     format!(
         "HAProxy could not take the socket of {fresh}{place} over and has bound a second one: {remedy}. {consequence}"
@@ -102,8 +102,10 @@ impl Ours {
     /// Looks on a thread of its own; what is found is logged.
     pub fn look(self, inner: UnboundedSender<Inner>) {
         thread::spawn("looking for strangers", move || {
-            let lines =
-                self.strangers().into_iter().map(|line| format!("a stranger listens where we do: {line}"));
+            let lines = self
+                .strangers()
+                .into_iter()
+                .map(|line| format!("another process is listening on our address: {line}"));
             let _ = inner.send(Inner::Strangers(lines.collect()));
         });
     }

@@ -1,7 +1,7 @@
 //! Whether the network that this process began in is still there.
 //!
 //! A container that shares another one's network (`network_mode: service:...`) keeps the network namespace when the
-//! other one is restarted, but not what is in it: the interfaces are gone, and no client comes any more. HAProxy serves on,
+//! other one is restarted, but not what is in it: the interfaces are gone, and no client comes any more. HAProxy is still serving,
 //! and does not notice.
 
 use clearway_kernel::interfaces;

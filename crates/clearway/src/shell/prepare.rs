@@ -289,7 +289,7 @@ fn check_signals(user: &Setting, held: capabilities::Set) -> Result<(), Failure>
     Err(Failure::new(
         ExitCode::Rights,
         format!(
-            "HAProxy becomes the user `{}` ({}), and without KILL nobody can tell it to drain at a reload or \
+            "HAProxy becomes the user `{}` ({}), and without KILL it cannot be told to drain at a reload or \
              a stop",
             user.value, user.span
         ),

@@ -297,7 +297,7 @@ impl Turn {
         }
         if let Err(error) = flip.flip(&self.from) {
             error!(
-                "new clients are sent to a generation that came to nothing, and are refused: {error} \
+                "new clients are sent to a generation that failed, and are refused: {error} \
                  (`clearway reload` sends them elsewhere)"
             );
         }

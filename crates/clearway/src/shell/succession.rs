@@ -350,7 +350,7 @@ impl Succession {
             return wire.hang_up();
         }
         if self.holder.is_none() {
-            info!("a holder has come: it keeps the listening sockets open when nobody else does");
+            info!("a holder has come: it keeps the listening sockets open when no balancer does");
         } else {
             debug!("a holder has come, in the place of the one that was there");
         }
@@ -491,7 +491,7 @@ impl Succession {
                 "another Clearway serves by now; it is asked when this one is started again"
             }
             Declined::NotServing => "this one has not taken over itself yet",
-            Declined::TooLate => "it took too long: this one serves on",
+            Declined::TooLate => "it took too long: this one is still serving",
         };
         info!("takeover {} was declined: {reason}", peer.0);
         let again = matches!(why, Declined::Busy | Declined::Superseded | Declined::NotServing);

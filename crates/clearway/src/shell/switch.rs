@@ -240,7 +240,7 @@ impl Switch {
         Ok(())
     }
 
-    /// It came to nothing, and the new generation is about to be drained: new clients go to the former one again, and
+    /// It failed, and the new generation is about to be drained: new clients go to the former one again, and
     /// those that have come to the new sockets, for as long as both listened, are waited for.
     fn bring_back(&mut self, until: Instant) {
         if let Some(gate) = self.gate.take() {
@@ -309,7 +309,7 @@ impl Switch {
             self.moved.iter().filter(|one| one.by == Means::Nothing).map(|one| &*one.address).collect();
         if !left.is_empty() {
             warn!(
-                "new clients cannot be moved away from {}, which is about to be closed: who connects in that moment is \
+                "new clients cannot be moved away from {}, which is about to be closed: a client that connects in that moment is \
                  reset (with NET_ADMIN their SYNs are stopped meanwhile, and with `--strategy auto` delayed by milliseconds)",
                 left.join(", ")
             );
@@ -363,7 +363,7 @@ impl Switch {
         self.release_without(leaving);
     }
 
-    /// The generation came to nothing: everything as before. `later`: another one has been committed meanwhile.
+    /// The generation failed: everything as before. `later`: another one has been committed meanwhile.
     pub fn abandoned(mut self, later: bool) {
         if let Some(gate) = self.gate.take() {
             gate.undo();

@@ -65,7 +65,7 @@ fn port(text: &str, last: u16) -> Result<u16, String> {
 fn interface(text: &str) -> Result<String, String> {
     match text {
         "lo" => Err(
-            "`lo` is where nobody's connections come in: what this host sends itself is never intercepted"
+            "no connection of another host comes in at `lo`: what this host sends itself is never intercepted"
                 .to_owned(),
         ),
         "." | ".." => Err(format!("`{text}` is not an interface")),

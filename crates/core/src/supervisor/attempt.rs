@@ -373,7 +373,7 @@ impl Supervisor {
         }
         let was_ready = attempt.has_proved();
         let message = if was_ready {
-            format!("HAProxy was ready, and then ended although nobody asked it to ({end})")
+            format!("HAProxy was ready, and then ended by itself ({end})")
         } else {
             format!("HAProxy ended before it was ready ({end})")
         };
@@ -381,7 +381,7 @@ impl Supervisor {
         attempt.stage = Stage::Gone { until: now + GRACE, failure, was_ready };
     }
 
-    /// The last words of a process that is gone: if it was the attempt's, they tell why that came to nothing.
+    /// The last words of a process that is gone: if it was the attempt's, they tell why that failed.
     pub(super) fn attempt_explained(
         &mut self,
         generation: Generation,
@@ -474,7 +474,7 @@ impl Supervisor {
         self.attempt_over(attempt.generation, failure, now, todo);
     }
 
-    /// The attempt came to nothing. The former generation serves on; without one Clearway tries again,
+    /// The attempt failed. The former generation is still serving; without one Clearway tries again,
     /// and if there never was one it leaves.
     pub(super) fn attempt_over(
         &mut self,
@@ -509,7 +509,7 @@ impl Supervisor {
         }
     }
 
-    /// Nobody serves, and the attempt came to nothing. What was trusted, what served last and what is on the disk
+    /// Nobody serves, and the attempt failed. What was trusted, what served last and what is on the disk
     /// are tried in turns: the one may not start any more (its certificate is gone), the other may not live, and
     /// with nobody to disturb even a file that nobody has asked for is better than none.
     fn restart_after_a_refusal(&mut self, tried: Source, now: Duration) {

@@ -128,7 +128,7 @@ pub enum Event {
     },
     /// What came of [`Action::Survey`].
     Surveyed(Vec<Survey>),
-    /// Preparing, launching or proving came to nothing.
+    /// Preparing, launching or proving failed.
     Failed {
         /// Which generation.
         generation: Generation,
@@ -171,7 +171,7 @@ pub enum Event {
     PeerGone(Peer),
     /// The Clearway whose sockets this one has is gone.
     PredecessorGone,
-    /// It does not wait any longer, and serves on.
+    /// It does not wait any longer, and is still serving.
     Withdrawn(Failure),
     /// Nothing but time has passed.
     TimePassed,
@@ -327,7 +327,7 @@ impl Proof {
     }
 }
 
-/// Why a generation came to nothing.
+/// Why a generation failed.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Failure {
     /// What Clearway exits with if this was its first generation.
@@ -407,7 +407,7 @@ pub enum Action {
     Decline(Peer, Declined),
     /// Tell it that it serves alone from now on; the name is its own.
     Relieve(Peer),
-    /// The name is ours again: the successor came to nothing.
+    /// The name is ours again: the successor failed.
     TakeBack,
     /// Tell the predecessor that this one serves.
     Supersede,
@@ -453,7 +453,7 @@ pub enum Answer {
         /// What would be different beside the sockets, for people: the shell knows.
         changes: Vec<String>,
     },
-    /// The reload did not take; the former generation, if there is one, serves on.
+    /// The reload did not take; the former generation, if there is one, is still serving.
     Refused(Failure),
     /// Clearway is stopping: it reloads no more.
     Stopping,

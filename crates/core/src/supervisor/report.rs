@@ -62,13 +62,13 @@ pub enum Report {
         /// From the beginning of the attempt to the commit.
         took: Duration,
     },
-    /// A start, a reload or a restart came to nothing.
+    /// A start, a reload or a restart failed.
     Refused {
         /// Which generation.
         generation: Generation,
         /// Why.
         failure: Failure,
-        /// The generation that serves on, if any.
+        /// The generation that is still serving, if any.
         serving: Option<Generation>,
     },
     /// A start was refused that is tried once more in another way.
@@ -343,9 +343,9 @@ impl fmt::Display for Report {
                 arrivals(f, proof, moved)
             }
             Self::Refused { generation, failure, serving } => {
-                write!(f, "generation {generation} came to nothing: {}", failure.message)?;
+                write!(f, "generation {generation} failed: {}", failure.message)?;
                 match serving {
-                    Some(serving) => write!(f, "; generation {serving} serves on"),
+                    Some(serving) => write!(f, "; generation {serving} is still serving"),
                     None => Ok(()),
                 }
             }
@@ -362,7 +362,7 @@ impl fmt::Display for Report {
                 write!(f, "generation {generation} ended while draining: {how}")
             }
             Self::Crashed { generation, how, next } => {
-                write!(f, "generation {generation} ended although nobody asked it to ({how}); {next}")
+                write!(f, "generation {generation} ended by itself ({how}); {next}")
             }
             Self::Again { generation, failure, next } => {
                 write!(

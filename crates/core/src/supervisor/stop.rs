@@ -129,7 +129,7 @@ impl Supervisor {
         todo.push(Action::Report(Report::Stopping { by, generations, limit }));
     }
 
-    /// The first generation came to nothing: what may be left of it gets a moment to go.
+    /// The first generation failed: what may be left of it gets a moment to go.
     pub(super) fn stop_with(&mut self, code: ExitCode, now: Duration, todo: &mut Vec<Action>) {
         self.begin_stop(code, GRACE, false, now, todo);
     }

@@ -21,7 +21,7 @@
 //! The contract:
 //!
 //! - Sockets are handed over between attempts only: what the successor gets is what serves.
-//! - Until the successor has committed, nothing has changed for the predecessor; if the successor goes, it serves on.
+//! - Until the successor has committed, nothing has changed for the predecessor; if the successor goes, it is still serving.
 //! - For [`PROBATION`] after it the predecessor keeps its sockets: if the successor goes without a word, or gives up,
 //!   it starts again what served. So a new image that dies young gives way to the old one.
 //! - One that stops gives what it has left, which may be nothing but its name.
@@ -206,7 +206,7 @@ impl Supervisor {
     pub(super) fn withdrawn(&mut self, failure: Failure, now: Duration, todo: &mut Vec<Action>) {
         match (self.role, &self.attempt) {
             (Role::Succeeding, Some(attempt)) => self.attempt_over(attempt.generation, failure, now, todo),
-            // Its word and our commit have crossed: it serves on, so this one must not.
+            // Its word and our commit have crossed: it is still serving, so this one must not.
             (Role::OnProbation { .. }, _) if self.stop.is_none() => {
                 todo.push(Action::Report(Report::Takeover(Turn::Withdrawn(failure.message))));
                 self.begin_stop(failure.code, self.limits.drain, false, now, todo);

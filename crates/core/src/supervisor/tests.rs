@@ -390,7 +390,7 @@ fn the_log_is_readable_on_its_own() {
             "generation 1 started, pid 10",
             "generation 1 serves, worker 11: 1 socket, after 1000 ms",
             "reload asked for by SIGHUP",
-            "generation 2 came to nothing: no; generation 1 serves on",
+            "generation 2 failed: no; generation 1 is still serving",
             "stop asked for by SIGTERM: waiting for the sessions of 1 generation, for at most 295 s",
             "generation 1 finishes its sessions",
         ]

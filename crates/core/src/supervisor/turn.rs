@@ -28,7 +28,7 @@ pub enum Turn {
     },
     /// The other way round: the predecessor has gone before this one served.
     PredecessorGone,
-    /// The predecessor serves on although this one has begun to: this one ends.
+    /// The predecessor is still serving although this one has begun to: this one ends.
     Withdrawn(String),
     /// This one has died young: the predecessor serves again.
     GivingBack,
@@ -54,7 +54,7 @@ impl fmt::Display for Turn {
                 )
             }
             Self::NotTakenOver(Peer(peer)) => {
-                write!(f, "takeover {peer} came to nothing: this one serves on")
+                write!(f, "takeover {peer} failed: this one is still serving")
             }
             Self::Superseded(Peer(peer)) => {
                 write!(f, "takeover {peer} is done, another Clearway serves; if it dies within ")?;
@@ -80,7 +80,7 @@ impl fmt::Display for Turn {
             Self::Withdrawn(why) => {
                 write!(
                     f,
-                    "the Clearway before this one serves on ({why}): this one finishes its sessions and ends"
+                    "the Clearway before this one is still serving ({why}): this one finishes its sessions and ends"
                 )
             }
             Self::GivingBack => {

@@ -111,7 +111,7 @@ impl FileMount {
     /// For whoever may fall into the trap: what a single file means.
     pub fn note(&self) -> String {
         format!(
-            "`{}` is mounted as a single file: whoever replaces it on the host, as most editors do, changes \
+            "`{}` is mounted as a single file: a program that replaces it on the host, as most editors do, changes \
              nothing here. Mount its directory",
             self.point.display()
         )

@@ -91,7 +91,7 @@ impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.here, self.by) {
             (true, _) => {
-                write!(f, "{}, says this host itself: nobody answers ARP or neighbour discovery", self.what)
+                write!(f, "{}, says this host itself: no answer to ARP or neighbour discovery", self.what)
             }
             (false, Some(by)) => write!(f, "{}, says {by}", self.what),
             (false, None) => write!(f, "{}, says an ICMP error", self.what),

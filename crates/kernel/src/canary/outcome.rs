@@ -166,7 +166,7 @@ impl Outcome {
                  CLEARWAY_CANARY_ADDRESS sets another one, if only that one is filtered"]
             }
             Self::Unreachable { own: Answer::Accepts | Answer::Refuses, .. } => &[
-                "who says so filters by source address or does not know the way: let clients' addresses pass there; \
+                "the host that says so filters by source address or does not know the way: let clients' addresses pass there; \
                  CLEARWAY_CANARY_ADDRESS sets another one, if only that one is filtered",
             ],
             Self::Silent { own: Answer::Silent } => &[
@@ -193,7 +193,7 @@ impl fmt::Display for Outcome {
                 )?;
             }
             Self::Refused { own: Answer::Refuses } => {
-                write!(f, "refused: nobody listens there, or a firewall says so; the way back works")?;
+                write!(f, "refused: no process listens there, or a firewall says so; the way back works")?;
             }
             Self::Refused { own } => {
                 write!(f, "connections from a foreign address are reset; from our own address: {own}")?;

@@ -50,7 +50,9 @@ pub enum Error {
     #[error("starting the thread that keeps new clients waiting: {0}")]
     Thread(io::Error),
     /// It has ended by itself, and the kernel has opened the gate.
-    #[error("the thread that keeps new clients waiting has ended by itself; nobody is kept waiting any more")]
+    #[error(
+        "the thread that keeps new clients waiting has ended by itself; no client is kept waiting any more"
+    )]
     ThreadEnded,
 }
 

@@ -151,7 +151,7 @@ impl Queue {
         let mut header = ACCEPT.to_be_bytes().to_vec();
         header.extend(self.last.wrapping_add(AHEAD).to_be_bytes());
         let message = self.message(VERDICT_BATCH, vec![DefaultNla::new(VERDICT_HEADER, header)]);
-        let what = format!("letting go who waits in the netfilter queue {}", self.number);
+        let what = format!("letting go the packets that wait in the netfilter queue {}", self.number);
         self.client.tell(&what, message).map_err(Error::Release)
     }
 

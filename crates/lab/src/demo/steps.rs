@@ -104,7 +104,10 @@ fn break_it(stage: &Stage, balancer: &mut Balancer, serving: u32) -> Result<Stri
     std::thread::sleep(BETWEEN_RELOADS);
     stage.wait_for_version(balancer, serving).context("the old generation should serve on")?;
     let from = words.find("unknown").unwrap_or(0);
-    Ok(format!("v{serving} serves on; HAProxy's words: {}", words.get(from..).unwrap_or(&words).trim()))
+    Ok(format!(
+        "v{serving} is still serving; HAProxy's words: {}",
+        words.get(from..).unwrap_or(&words).trim()
+    ))
 }
 
 /// Stops with sessions open: they go on, new ones are refused, and all ends when they end.

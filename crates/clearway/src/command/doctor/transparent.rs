@@ -64,7 +64,7 @@ pub fn sysctls(servers: &[Known]) -> Vec<Finding> {
     if loopback && is_set("ipv4/conf/all/route_localnet") {
         found.push(Finding {
             matters: Some(
-                "whoever is sent to a transparent server on 127.0.0.1 by DNAT gets no answer while Clearway's rule is there"
+                "a client that DNAT sends to a transparent server on 127.0.0.1 gets no answer while Clearway's rule is there"
                     .to_owned(),
             ),
             remedy: Some("let that server listen on another address of this host as well".to_owned()),

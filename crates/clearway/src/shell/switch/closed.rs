@@ -59,7 +59,9 @@ impl Closed {
         thread::spawn("letting clients go on", move || {
             let old: HashSet<u64> = self.listeners.iter().map(|listener| listener.inode).collect();
             if !all_closed(&old, CLOSING, &|| true) {
-                warn!("the former generation does not close its sockets: who connects now may be reset");
+                warn!(
+                    "the former generation does not close its sockets: clients that connect now may be reset"
+                );
             }
             self.open();
         });

@@ -28,7 +28,7 @@ pub enum Phase {
     Restarting,
     /// Another Clearway has the name and the sockets; the sessions that are left finish here.
     Superseded,
-    /// It was told to stop.
+    /// It was told to stop, or has failed.
     Stopping,
     /// A word of a later version, where it is read.
     #[serde(other)]
@@ -196,9 +196,10 @@ impl Supervisor {
 
     fn phase(&self) -> Phase {
         match (self.stop.is_some(), self.serving().is_some(), self.attempt.is_some()) {
-            (true, _, _) => Phase::Stopping,
             _ if self.announced.is_some() => Phase::Stopping,
-            _ if self.is_superseded() => Phase::Superseded,
+            // Also when the successor has settled and the end has begun, which no one asked for.
+            _ if self.drains_as_planned() => Phase::Superseded,
+            (true, _, _) => Phase::Stopping,
             (_, true, true) => Phase::Reloading,
             (_, true, false) => Phase::Serving,
             (_, false, _) if self.served.is_some() => Phase::Restarting,

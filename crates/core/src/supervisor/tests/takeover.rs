@@ -152,6 +152,17 @@ fn one_that_is_superseded_reloads_no_more() {
 }
 
 #[test]
+fn one_that_is_superseded_says_so_until_it_is_told_to_stop() {
+    let mut stage = superseded();
+    stage.step(Event::SuccessorSettled(PEER));
+    assert_eq!(stage.supervisor.status(stage.now).state, Phase::Superseded);
+    assert!(stage.supervisor.drains_as_planned());
+    stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    assert_eq!(stage.supervisor.status(stage.now).state, Phase::Stopping);
+    assert!(!stage.supervisor.drains_as_planned());
+}
+
+#[test]
 fn one_that_stops_gives_what_it_has() {
     let mut stage = Stage::serving();
     stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));

@@ -200,8 +200,18 @@ fn a_network_that_is_gone_is_no_health() -> Result<()> {
     balancer.wait_for_log(0, "the network is gone", SOON)?;
     let told: serde_json::Value = serde_json::from_slice(&ask(&["health", "--json"])?.stdout)?;
     ensure!(told["serving"] == false && told["reason"].as_str().is_some(), "{told}");
+    let status = said(&ask(&["status"])?);
+    ensure!(status.contains("UNREACHABLE: the network is gone"), "{status}");
+    let status: serde_json::Value = serde_json::from_slice(&ask(&["status", "--json"])?.stdout)?;
+    ensure!(status["state"] == "serving" && status["network_gone"] == true, "{status}");
+    let check = ask(&["status", "--check"])?;
+    assert_code(check.status, 2).with_context(|| said(&check))?;
+    ensure!(said(&check).contains("serving: the network is gone"), "{}", said(&check));
+    let doctor = said(&ask(&["doctor"])?);
+    ensure!(doctor.contains("the network that Clearway began in is gone"), "{doctor}");
     // It counts as soon as there is one again.
     lay_cable(&stage)?;
     assert_code(ask(&["health"])?.status, 0)?;
+    assert_code(ask(&["status", "--check"])?.status, 0)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }

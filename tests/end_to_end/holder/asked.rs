@@ -1,6 +1,6 @@
 //! What a holder says of itself, and what a balancer says of it.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, Kind, clearway_program};
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
@@ -15,6 +15,7 @@ crate::tests![
     a_balancer_that_fails_to_start_is_called_so,
     it_is_stopped_if_it_is_meant,
     in_a_container_of_its_own_it_is_stopped_like_any_other,
+    from_another_container_it_is_asked_by_its_name,
 ];
 
 /// The flags that name the instance.
@@ -24,12 +25,22 @@ fn start(stage: &Stage) -> Result<Balancer> {
     holder(stage, &[("CLEARWAY_RUN_DIRECTORY", &stage.run_directory())])
 }
 
+/// What `status --check` of the instance says, in one line, and its exit code.
+fn check(stage: &Stage, code: i32, says: &str) -> Result<()> {
+    let output = stage.clearway(&[&["status", "--check"], &WEB[..]].concat())?;
+    assert_code(output.status, code).with_context(|| said(&output))?;
+    let said = said(&output);
+    ensure!(said.starts_with(says) && said.lines().count() == 1, "{said}");
+    Ok(())
+}
+
 fn it_says_how_it_is() -> Result<()> {
     let stage = Stage::new("hdsays")?;
     stage.write(&stage.plain())?;
     let mut one = start(&stage)?;
     let status = said(&stage.clearway(&[&["status"], &WEB[..]].concat())?);
     ensure!(status.starts_with("holding (clearway ") && status.contains("nothing is held"), "{status}");
+    check(&stage, 3, "holding: no balancer has come yet")?;
     let health = stage.clearway(&[&["health"], &WEB[..]].concat())?;
     assert_code(health.status, 0)?;
     ensure!(said(&health).contains("holding the listening sockets"), "{}", said(&health));
@@ -58,6 +69,9 @@ fn it_says_how_it_is() -> Result<()> {
     ensure!(status["pid"] == one.pid() && status["balancer_serves"] == false, "{status}");
     ensure!(status["sockets"].as_array().map(Vec::len) == Some(2), "{status}");
     ensure!(status["seconds_left"].as_u64() > Some(100), "{status}");
+    check(&stage, 3, "holding: NO BALANCER serves")?;
+    // A holder is well as long as it answers.
+    assert_code(stage.clearway(&[&["health"], &WEB[..]].concat())?.status, 0)?;
     end(one)?;
     stage.assert_clean()
 }
@@ -133,5 +147,27 @@ fn in_a_container_of_its_own_it_is_stopped_like_any_other() -> Result<()> {
     assert_code(output.status, 0)?;
     ensure!(said(&output).contains("has ended"), "{}", said(&output));
     assert_code(one.wait_exit(SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// It shares the network, and so the abstract name, but not the processes.
+fn from_another_container_it_is_asked_by_its_name() -> Result<()> {
+    let stage = Stage::new("hdother")?;
+    let nowhere = ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere");
+    let one = holder(&stage, &[nowhere])?;
+    one.wait_for_log(0, "holding for the instance `web`", SOON)?;
+    let program = clearway_program()?.display().to_string();
+    let ask = |words: &[&str]| {
+        let mut command = stage.hosts.balancer.command("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", &program]).args(words);
+        command.envs([NAMED, nowhere]).output()
+    };
+    let check = ask(&["status", "--check"])?;
+    assert_code(check.status, 3).with_context(|| complained(&check))?;
+    ensure!(said(&check).starts_with("holding: "), "{}", said(&check));
+    // It is no balancer, and not stopped from there.
+    assert_code(ask(&["reload"])?.status, 68)?;
+    assert_code(ask(&["stop"])?.status, 68)?;
+    end(one)?;
     stage.assert_clean()
 }

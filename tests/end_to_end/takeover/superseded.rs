@@ -127,6 +127,15 @@ fn in_its_own_container_it_answers_for_itself() -> Result<()> {
     // What hangs there is ended by hand; when it is not needed any more, that is the end.
     first.wait_for_log(0, "the other Clearway does well", SOON)?;
     ensure!(session.beat() == State::Alive, "the session was lost");
+    let status = json(&["status"])?;
+    ensure!(status["state"] == "superseded", "{status}");
+    let check = ask(&["status", "--check"])?;
+    assert_code(check.status, 0).with_context(|| said(&check))?;
+    ensure!(
+        said(&check).starts_with("superseded: ") && said(&check).lines().count() == 1,
+        "{}",
+        said(&check)
+    );
     let ended = ask(&["end", "--generation", "1"])?;
     assert_code(ended.status, 0).with_context(|| complained(&ended))?;
     ensure!(session.beat() != State::Alive, "the session lives");

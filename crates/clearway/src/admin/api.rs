@@ -90,6 +90,9 @@ pub struct Status {
     /// Whether a holder keeps the listening sockets open when this one ends; unset where there can be none.
     #[serde(default)]
     pub holder: Option<bool>,
+    /// Whether no client can come any more, because no interface but `lo` is left.
+    #[serde(default)]
+    pub network_gone: bool,
     /// Why the sessions and the configuration on disk are missing: there was no thread to ask for them.
     #[serde(default)]
     pub incomplete: Option<String>,
@@ -416,6 +419,7 @@ impl Status {
             canary_asks: None,
             obstacles: Vec::new(),
             configuration: None,
+            network_gone: false,
             strangers: Vec::new(),
             run_directory: None,
             holder: None,

@@ -1,7 +1,7 @@
 //! Finding the running Clearway that a subcommand is meant for.
 //!
 //! ```text
-//! --instance NAME          NAME.sock in the run directory, else the abstract name
+//! --instance NAME          NAME.sock in the run directory, else the abstract name; where no balancer has it, its holder
 //! --run-directory DIR      what has its socket in DIR; if there is none, what says over its abstract name that DIR is
 //!                          its run directory and could not make a socket there
 //! neither                  those of this network namespace: /run/clearway is one directory for all of them
@@ -27,7 +27,7 @@ use clearway_core::supervisor::Failure;
 
 use super::client;
 use super::is_trusted;
-use super::place::{ABSTRACT_PREFIX, Kind, connect_abstract, is_our_name, is_ours, kind, peer};
+use super::place::{self, ABSTRACT_PREFIX, Kind, connect_abstract, is_our_name, is_ours, kind, peer};
 use crate::cli::Target;
 
 /// One that is meant whatever the settings say.
@@ -228,7 +228,14 @@ fn of_instance(name: &InstanceName, directory: &Path) -> Option<Found> {
         .filter(|one| one.is_beside(name) && one.is_here() && one.network(&table) != Network::Other)
         .collect();
     let superseded_first = prefer(beside, |one: &Found| one.kind == Kind::Superseded);
-    superseded_first.into_iter().next().or(named)
+    let found = superseded_first.into_iter().next().or(named);
+    found.or_else(|| holder_of(name, directory))
+}
+
+/// The holder of an instance, where no balancer of it is: it knows whether one serves. It may be that of another container.
+fn holder_of(name: &InstanceName, directory: &Path) -> Option<Found> {
+    let holder = place::holder(name);
+    at_path(&directory.join(format!("{holder}.sock"))).or_else(|| at_abstract(&holder))
 }
 
 /// The Clearway with this process number: in the directory, or where else this network namespace has sockets like ours.

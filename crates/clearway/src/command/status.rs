@@ -10,6 +10,7 @@ use clearway_kernel::canary::Verdict;
 use clearway_kernel::plumbing::Description;
 use hyper::{Method, StatusCode};
 
+use crate::admin::Health;
 use crate::admin::api::{Crash, Holding, LastAttempt, SeenByCanary, Status};
 use crate::admin::client::{self, Wait};
 use crate::admin::find::{self, Found};
@@ -22,7 +23,7 @@ mod findings;
 pub async fn status(target: Target, depth: Depth) -> Result<ExitCode, Failure> {
     let found = find::find_any(&target).await?;
     if found.kind == Kind::Holder {
-        return holder(found, &target).await;
+        return holder(found, &target, depth).await;
     }
     let (status, body) = client::status(found.stream).await?;
     if depth == Depth::Check {
@@ -36,13 +37,16 @@ pub async fn status(target: Target, depth: Depth) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Done)
 }
 
-/// How a holder is, which is all right as long as it answers.
-async fn holder(found: Found, target: &Target) -> Result<ExitCode, Failure> {
+/// How a holder is, which is all right as long as it answers; what is checked is whether a balancer serves.
+async fn holder(found: Found, target: &Target, depth: Depth) -> Result<ExitCode, Failure> {
     let (status, body) = client::request(found.stream, Method::GET, "/status", Wait::Briefly).await?;
     if status != StatusCode::OK {
         return Err(client::refused("/status", status, &body));
     }
     let holding: Holding = client::understand(&body)?;
+    if depth == Depth::Check {
+        return Ok(findings::say_of_a_holder(&holding, target.json));
+    }
     if target.json {
         crate::say!("{}", String::from_utf8_lossy(&body));
     } else {
@@ -100,6 +104,9 @@ fn in_words(status: &Status) -> String {
         for line in last.failure.iter().flat_map(|refused| &refused.words) {
             let _ = writeln!(text, "  {line}");
         }
+    }
+    if status.network_gone {
+        let _ = writeln!(text, "UNREACHABLE: {}", Health::NetworkGone);
     }
     if let Some(configuration) = &status.configuration {
         let _ = writeln!(text, "configuration: {}", configuration.words);

@@ -35,7 +35,7 @@ impl Shell {
 
     /// Adds what only the shell knows to the status, and sends it. How many sessions there are is asked on a
     /// thread of its own: a HAProxy that hangs must not stop the loop.
-    pub fn answer_status(&self, mut status: api::Status, sender: oneshot::Sender<Box<api::Status>>) {
+    pub fn answer_status(&mut self, mut status: api::Status, sender: oneshot::Sender<Box<api::Status>>) {
         status.instance = self.settings.instance.as_ref().map(ToString::to_string);
         status.haproxy = self.program.known_version().map(|version| version.to_string());
         status.strategy = self.settings.strategy;
@@ -48,6 +48,7 @@ impl Shell {
         status.run_directory = Some(self.settings.run_directory.display().to_string());
         status.started = api::Started::of(&self.settings, &self.invocation);
         status.holder = self.succession.has_holder();
+        status.network_gone = self.network.is_gone();
         let questions: Vec<(u32, Vec<u32>, Option<Sessions>)> = self
             .running
             .iter()

@@ -26,7 +26,7 @@ impl Network {
     }
 
     /// Whether there is no interface beside `lo` any more. Where there never was one, nothing is missing.
-    fn is_gone(&mut self) -> bool {
+    pub fn is_gone(&mut self) -> bool {
         match interfaces::are_beside_lo() {
             Some(true) => *self = Self { had: true, said: false },
             Some(false) if self.had && !self.said => {

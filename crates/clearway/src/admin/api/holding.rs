@@ -24,24 +24,34 @@ pub struct Holding {
     pub seconds_left: Option<u64>,
 }
 
+impl Holding {
+    /// Whether a balancer serves, in one line.
+    pub fn balancer(&self) -> String {
+        match (self.balancer_serves, self.seconds_left) {
+            (true, _) => "a balancer serves from the listening sockets that are held".to_owned(),
+            (false, Some(seconds)) => {
+                format!("NO BALANCER serves: clients wait, and are refused in {seconds} s if none comes")
+            }
+            (false, None) => "no balancer has come yet, or the hold is over: nothing is held".to_owned(),
+        }
+    }
+
+    /// The starts that have failed, in one line, if there are any.
+    pub fn failures(&self) -> Option<String> {
+        let failed = Count(self.failed_starts, "start");
+        (self.failed_starts > 0)
+            .then(|| format!("{failed} of balancers in a row ended before the balancer served"))
+    }
+}
+
 /// For people.
 impl std::fmt::Display for Holding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { version, pid, instance, balancer_serves, failed_starts, sockets, seconds_left, .. } = self;
+        let Self { version, pid, instance, sockets, .. } = self;
         writeln!(f, "holding (clearway {version}, pid {pid}, instance {instance})")?;
-        match (balancer_serves, seconds_left) {
-            (true, _) => writeln!(f, "a balancer serves from the listening sockets that are held")?,
-            (false, Some(seconds)) => {
-                writeln!(
-                    f,
-                    "NO BALANCER serves: clients wait, and are refused in {seconds} s if none comes"
-                )?;
-            }
-            (false, None) => writeln!(f, "no balancer has come yet, or the hold is over: nothing is held")?,
-        }
-        if *failed_starts > 0 {
-            let failed = Count(*failed_starts, "start");
-            writeln!(f, "{failed} of balancers in a row ended before the balancer served")?;
+        writeln!(f, "{}", self.balancer())?;
+        if let Some(failures) = self.failures() {
+            writeln!(f, "{failures}")?;
         }
         let held = if sockets.is_empty() { "nothing".to_owned() } else { sockets.join(", ") };
         writeln!(f, "held: {held}")

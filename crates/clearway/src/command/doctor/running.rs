@@ -82,6 +82,8 @@ impl Running {
             };
             match answer {
                 Ok(status) => {
+                    findings.extend(network(status).map(with_its_name));
+                    findings.extend(network(status).map(with_its_name));
                     findings.extend(transparent::of_a_running_one(status).into_iter().map(with_its_name));
                 }
                 Err(failure) => findings.push(with_its_name(Finding::problem(
@@ -93,4 +95,15 @@ impl Running {
         }
         findings
     }
+}
+
+/// Whether clients can still come to one that serves.
+fn network(status: &Status) -> Option<Finding> {
+    status.network_gone.then(|| {
+        Finding::problem(
+            "the network that Clearway began in is gone: no interface but `lo` is left",
+            "HAProxy still serves, and no client can come any more",
+            "restart this container, too: the one that owns the network was probably restarted",
+        )
+    })
 }

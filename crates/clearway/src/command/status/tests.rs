@@ -74,6 +74,7 @@ fn full() -> Status {
         holder: None,
         started: None,
         incomplete: None,
+        network_gone: false,
         obstacles: Vec::new(),
         canary: serde_json::from_value(serde_json::json!([
             {"address": "10.2.0.2:80", "verdict": "works", "words": "the way of the clients works"},
@@ -109,6 +110,13 @@ fn a_status_can_be_read_by_a_person() {
          canary: still asking, for 7 s: 2 of 9 transparent servers done\n\
          canary: the server 10.2.0.3:80: no way back\n"
     );
+}
+
+#[test]
+fn a_network_that_is_gone_is_said() {
+    let words = in_words(&Status { network_gone: true, ..full() });
+    assert!(words.contains("\nUNREACHABLE: the network is gone: no interface but `lo` is left"), "{words}");
+    assert!(!in_words(&full()).contains("UNREACHABLE"));
 }
 
 /// One of a later version may have words, fields and shapes that this one does not know.
@@ -166,6 +174,17 @@ fn the_page_about_the_json_names_every_field() {
     )];
     let mut found = Vec::new();
     names(&serde_json::to_value(&status).unwrap(), &mut found);
+    let holding = Holding {
+        version: String::new(),
+        pid: 7,
+        instance: "web".to_owned(),
+        state: "holding".to_owned(),
+        balancer_serves: false,
+        failed_starts: 0,
+        sockets: Vec::new(),
+        seconds_left: None,
+    };
+    names(&serde_json::to_value(&holding).unwrap(), &mut found);
     assert!(found.len() > 50, "{found:?}");
     for name in found {
         assert!(page.contains(&format!("`{name}`")), "docs/reference/status-json.md lacks `{name}`");

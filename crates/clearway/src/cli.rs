@@ -352,7 +352,8 @@ pub fn strays(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Ve
 pub fn reference() -> String {
     let mut text = String::from(
         "# Settings and exit codes\n\nMade by `clearway settings`; a test compares. A flag of `clearway run` wins \
-         over the variable of the same meaning, and an empty variable counts as unset.\n\n\
+         over the variable of the same meaning, and an empty variable counts as unset. A DURATION is \
+         `295s`, `5m`, `1m30s`, `500ms` or a bare number of seconds, at most a year.\n\n\
          | flag | variable | default | meaning |\n|---|---|---|---|\n",
     );
     // Writing to a String cannot fail.

@@ -32,7 +32,7 @@ use crate::admin::place::{self, Place};
 use crate::admin::{self, is_trusted};
 use crate::shell::custody::Held;
 use crate::shell::state::Snapshot;
-use crate::shell::{raise_open_files, thread};
+use crate::shell::{OpenFiles, thread};
 use crate::takeover::message::{self, Message, PROTOCOL, Role};
 use crate::takeover::state::Collector;
 use crate::takeover::wire::{Door, Wire, WireError};
@@ -78,9 +78,10 @@ pub fn hold(settings: &Settings) -> Result<ExitCode, Failure> {
         return Err(Failure::new(ExitCode::Usage, "a holder serves one instance only, and was told none")
             .hint("give it and its balancer the same CLEARWAY_INSTANCE, or `--instance NAME`"));
     };
+    let open_files = OpenFiles::raise();
     log::init(settings.log);
     log::strays();
-    let _ = raise_open_files();
+    open_files.tell();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime
         .map_err(|error| Failure::new(ExitCode::Internal, format!("starting the event loop: {error}")))

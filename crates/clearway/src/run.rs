@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::place::{self, Place};
 use crate::admin::{Health, Wish, api};
-use crate::shell::{self, Descriptors, Inner, Outcome, Shell, Succession, thread};
+use crate::shell::{self, Descriptors, Inner, OpenFiles, Outcome, Shell, Succession, thread};
 use crate::systemd::{Stored, Systemd};
 use crate::takeover::wire::{Door, Wire};
 use crate::takeover::{self, Held, Inheritance, NotGiven};
@@ -49,8 +49,10 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
         return execute::in_place(&invocation.program, &invocation.arguments);
     }
     let stored = Stored::take(|name| std::env::var_os(name));
-    let descriptors = Descriptors::beside_inherited(&stored.numbers);
+    let open_files = OpenFiles::raise();
+    let descriptors = Descriptors::beside_inherited(&stored.numbers, open_files.given);
     log::init(settings.log);
+    open_files.tell();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -19,7 +19,6 @@ use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::plumbing::{Closing, Plumbing};
 use clearway_kernel::queues::Listener;
-use rustix::process::Rlimit;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -53,6 +52,7 @@ mod memory;
 mod named;
 mod neighbours;
 mod network;
+mod open_files;
 mod paths;
 mod prepare;
 mod program;
@@ -72,7 +72,8 @@ pub mod thread;
 mod trial;
 mod words;
 
-pub use child::{Descriptors, is_inherited, raise_open_files};
+pub use child::{Descriptors, is_inherited};
+pub use open_files::OpenFiles;
 pub use prepare::{MOST_ADDRESSES, may_be_foreign};
 pub use program::Program;
 pub use reading::read_with;
@@ -220,8 +221,6 @@ pub struct Shell {
     /// Who waits until a generation is gone.
     ending: Vec<Ending>,
     said: Said,
-    /// The limit of open files that Clearway was given, for its children.
-    open_files: Rlimit,
     /// The memory limit, and whether somebody was killed for it.
     memory: Memory,
     /// What the serving generation was started from.
@@ -305,7 +304,6 @@ impl Shell {
             ending: Vec::new(),
             said: Said::default(),
             network: Network::new(),
-            open_files: child::raise_open_files(),
             memory: Memory::watch(),
             imprint: None,
             named: None,

@@ -96,12 +96,14 @@ pub struct Descriptors {
     pub lua: ChildFd,
     /// The first copy of a configuration file, if there are any; from here on all are free.
     pub copies: ChildFd,
+    /// How many descriptors a child may have: as many as were allowed to us.
+    pub limit: Rlimit,
 }
 
 impl Descriptors {
     /// To be called before anything is opened: what is open now was given to us, and all but `ours` is for HAProxy.
     /// Without `/proc` nothing is known to be.
-    pub fn beside_inherited(ours: &[u16]) -> Self {
+    pub fn beside_inherited(ours: &[u16], limit: Rlimit) -> Self {
         let given: Vec<u16> = std::fs::read_dir("/proc/self/fd")
             .into_iter()
             .flatten()
@@ -113,7 +115,7 @@ impl Descriptors {
         let (stats, overlay, master_cli, sockets, lua) = (next(), next(), next(), next(), next());
         // Behind everything that was given, so that they follow one another.
         let last = given.into_iter().max().unwrap_or_default().max(lua.0);
-        Self { stats, overlay, master_cli, sockets, lua, copies: ChildFd(last.saturating_add(1)) }
+        Self { stats, overlay, master_cli, sockets, lua, copies: ChildFd(last.saturating_add(1)), limit }
     }
 }
 
@@ -269,18 +271,6 @@ fn give_rights_up(kept: CapabilitySet) -> io::Result<()> {
         },
     )?;
     Ok(())
-}
-
-/// The limit of open descriptors as it was given to us, and ours raised to what is allowed: every listening
-/// socket is held twice while a generation proves itself. HAProxy is started with the limit that was given,
-/// and raises it as it sees fit.
-pub fn raise_open_files() -> Rlimit {
-    let given = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: given.maximum, maximum: given.maximum };
-    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
-        tracing::warn!("the limit of open files stays at {:?}: {error}", given.current);
-    }
-    given
 }
 
 #[cfg(test)]

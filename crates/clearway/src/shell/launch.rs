@@ -205,7 +205,7 @@ impl Shell {
         let to_hand_over = to_hand_over.map_err(|error| cannot("handover", &error))?;
         let program = self.program.name();
         let process =
-            child::spawn(program, arguments, descriptors, streams, prepared.rights, self.open_files, hears)
+            child::spawn(program, arguments, descriptors, streams, prepared.rights, numbers.limit, hears)
                 .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
         // From here on there is a process, which may serve: nothing may fail until it is known.
         let first_to_go = FirstToGo::make(process.id(), self.running.is_empty());

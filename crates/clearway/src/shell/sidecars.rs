@@ -259,7 +259,7 @@ impl Shell {
             LogFormat::Json => listen(&section.name, log, &mut self.sidecars.listening).map(Some),
         };
         let started = streams.and_then(|streams| {
-            child::spawn_program(section, environment, current.rights, self.open_files, streams)
+            child::spawn_program(section, environment, current.rights, self.descriptors.limit, streams)
         });
         match started {
             Ok(process) => {

@@ -66,9 +66,17 @@ impl Complaint {
         essence.iter().find(|line| line.contains("[ALERT]")).or(essence.first()).copied()
     }
 
-    /// One line of help for each known cause, where the files may be known that HAProxy was started with.
-    pub fn remedies(&self, configuration: Option<&Configuration>) -> impl Iterator<Item = Cow<'static, str>> {
-        self.causes.iter().map(move |cause| cause.remedy(configuration))
+    /// One line of help for each known cause, where the files may be known that HAProxy was started with. `is_root`: whether
+    /// it was started as root.
+    pub fn remedies(
+        &self,
+        configuration: Option<&Configuration>,
+        is_root: bool,
+    ) -> impl Iterator<Item = Cow<'static, str>> {
+        self.causes.iter().map(move |cause| {
+            let as_a_user = (!is_root).then(|| cause.remedy_as_a_user()).flatten();
+            as_a_user.map_or_else(|| cause.remedy(configuration), Cow::Owned)
+        })
     }
 }
 

@@ -140,7 +140,8 @@ pub fn of_an_end(
     let code = complaint.causes.iter().map(code_of).next().unwrap_or(ExitCode::ConfigurationRefused);
     let said = complaint.headline().map_or(String::new(), |line| format!(": {}", Line::of(line).text));
     let mut failure = Failure::new(code, format!("HAProxy did not start ({how}){said}"));
-    for remedy in complaint.remedies(configuration) {
+    let is_root = rustix::process::geteuid().is_root();
+    for remedy in complaint.remedies(configuration, is_root) {
         // Two ports without the right to them need it once.
         if !failure.hints.iter().any(|hint| *hint == remedy) {
             failure.hints.push(remedy.into_owned());

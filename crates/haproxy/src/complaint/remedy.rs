@@ -108,6 +108,26 @@ impl Cause {
             }
         }
     }
+
+    /// The same where HAProxy was not started as root, if that is what is missing: Docker gives the rights of `--cap-add`
+    /// to root only.
+    pub fn remedy_as_a_user(&self) -> Option<String> {
+        let (flag, or) = match self {
+            Self::CannotChangeRoot { .. } => ("SYS_CHROOT", "leave `chroot` out"),
+            Self::CannotChangeUser => ("SETUID", "leave `user` and `uid` out"),
+            Self::CannotChangeGroup => ("SETGID", "leave `group` and `gid` out"),
+            Self::OwnerDenied { .. } => ("CHOWN", "leave `user`, `uid`, `group` and `gid` out of its line"),
+            Self::BindDenied { address } if !address.starts_with('/') => {
+                ("NET_BIND_SERVICE", "bind a port from 1024 on")
+            }
+            Self::RightNotHeld => ("SETUID", "leave `user`, `uid` and `setcap` out"),
+            _ => return None,
+        };
+        Some(format!(
+            "start it as root, without `--user` at `docker run`, and add `--cap-add={flag}`: Docker gives capabilities \
+             to root only; or {or}"
+        ))
+    }
 }
 
 /// The kind of line that wants an address.

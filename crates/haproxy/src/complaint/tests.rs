@@ -174,6 +174,25 @@ fn names_the_flag_to_add() {
 }
 
 #[test]
+fn says_to_a_user_that_capabilities_are_roots() {
+    for (text, or) in [
+        (LOW_PORT_3_2, "bind a port from 1024 on"),
+        (NO_SETUID_2_6, "leave `user` and `uid` out"),
+        (NO_SETGID_3_2, "leave `group` and `gid` out"),
+        (NO_CHROOT_2_6, "leave `chroot` out"),
+    ] {
+        let complaint = Complaint::read(text.as_bytes());
+        let hints = |is_root| complaint.remedies(None, is_root).collect::<Vec<_>>().join("\n");
+        let (user, root) = (hints(false), hints(true));
+        assert!(user.contains("as root, without `--user`") && user.ends_with(or), "{user}");
+        assert!(!root.contains("`--user`") && root.contains("--cap-add="), "{root}");
+    }
+    // What is no matter of rights is mended alike.
+    let files = Complaint::read(FILES_3_0.as_bytes());
+    assert!(files.remedies(None, false).eq(files.remedies(None, true)));
+}
+
+#[test]
 fn knows_by_the_files_which_line_wants_an_address() {
     let text = "global\n stats socket ipv4@10.9.9.9:1025\n peer me 10.9.9.9:1024\n user x\n";
     let file = SourceFile { name: "a.cfg".into(), path: "/a.cfg".into(), bytes: text.as_bytes().to_vec() };

@@ -8,7 +8,7 @@ use clearway_lab::session::{Session, State};
 use clearway_lab::wait::patience;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, said};
+use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained, said};
 
 crate::tests![
     a_stop_refuses_new_clients_and_lets_sessions_finish,
@@ -16,6 +16,7 @@ crate::tests![
     a_session_that_never_ends_is_cut_at_the_drain_timeout,
     a_second_stop_ends_at_once,
     drain_waits_for_the_end,
+    drain_does_not_call_a_killed_one_drained,
     a_stop_while_starting_leaves_nothing,
     a_stop_ends_former_generations_too,
     a_stop_delay_shows_before_anybody_is_refused,
@@ -99,6 +100,25 @@ fn drain_waits_for_the_end() -> Result<()> {
     ensure!(said(&output).contains("draining: 1 session left"), "{}", said(&output));
     ensure!(closer.join().ok() == Some(State::Closed), "the session was not closed properly");
     assert_code(balancer.wait_exit(SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn drain_does_not_call_a_killed_one_drained() -> Result<()> {
+    let stage = Stage::new("drkill")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start()?;
+    let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+    let output = std::thread::scope(|scope| -> Result<_> {
+        let draining = scope.spawn(|| stage.clearway(&["drain"]));
+        balancer.wait_for_log(0, "generation 1 finishes its sessions", SOON)?;
+        balancer.signal(Signal::KILL)?;
+        draining.join().map_err(|_| anyhow::anyhow!("the drain panicked"))?
+    })?;
+    balancer.wait_exit(SOON)?;
+    drop(session);
+    assert_code(output.status, 68)?;
+    ensure!(complained(&output).contains("has ended"), "{}", complained(&output));
+    ensure!(!said(&output).contains("drained"), "{}", said(&output));
     stage.assert_clean()
 }
 

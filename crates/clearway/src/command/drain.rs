@@ -41,32 +41,28 @@ pub async fn drain(target: Target, release: Release) -> Result<ExitCode, Failure
     let until_ended = format!("{path}?{UNTIL_ENDED}");
     let asked = client::request(found.stream, Method::POST, &until_ended, Wait::AsLongAsItTakes);
     let progress = Progress { name: &name, pid, own_pid, json: target.json };
-    let ended = tokio::select! {
+    let mut asked = std::pin::pin!(asked);
+    // That its name is gone, or another one's, is not its end: the answer is, or that the connection breaks.
+    let answer = tokio::select! {
         biased;
-        answer = asked => match answer {
-            Ok((StatusCode::OK, body)) => Some(client::understand::<api::Ended>(&body)?),
-            // One of before, which does not tell its end.
-            Ok((StatusCode::ACCEPTED, _)) => {
-                progress.look().await;
-                None
-            }
-            Ok((status, body)) => return Err(client::refused(path, status, &body)),
-            // It may have ended before its answer was on the way; if it has not, it may not have heard.
-            Err(failure) if still_there(&name, pid).is_some() => return Err(failure),
-            Err(_) => None,
-        },
-        () = progress.look() => None,
+        answer = &mut asked => answer,
+        () = progress.look() => asked.await,
     };
+    match &answer {
+        // One of before, which does not tell its end.
+        Ok((StatusCode::ACCEPTED, _)) => progress.look().await,
+        // If it has not ended, it may not have heard.
+        Err(_) if still_there(&name, pid).is_some() => return answer.map(|_| ExitCode::Done),
+        _ => {}
+    }
+    let ended = end_of(&name, path, answer)?;
     if target.json {
-        crate::say!(
-            "{}",
-            serde_json::json!({ "name": name, "ended": true, "code": ended.map(|ended| ended.code) })
-        );
+        crate::say!("{}", serde_json::json!({ "name": name, "ended": true, "code": ended.code }));
         return Ok(ExitCode::Done);
     }
-    match ended.map(|ended| super::code(ended.code)) {
-        None | Some(ExitCode::Done) => crate::say!("drained: {name} has ended"),
-        Some(code) => {
+    match super::code(ended.code) {
+        ExitCode::Done => crate::say!("drained: {name} has ended"),
+        code => {
             crate::say!("drained: {name} has ended with exit code {}: {}", code.number(), code.meaning());
         }
     }
@@ -106,6 +102,26 @@ impl Progress<'_> {
     }
 }
 
+/// How it has ended, as it said itself. It has not drained if it was killed meanwhile, and only its answer tells.
+fn end_of(
+    name: &str,
+    path: &str,
+    answer: Result<(StatusCode, Vec<u8>), Failure>,
+) -> Result<api::Ended, Failure> {
+    match answer {
+        Ok((StatusCode::OK, body)) => client::understand(&body),
+        Ok((StatusCode::ACCEPTED, _)) | Err(_) => {
+            let message = format!(
+                "{name} has ended and did not say how: whether it drained, or was killed with sessions open, is not known"
+            );
+            Err(Failure::new(ExitCode::NoInstance, message)
+                .hint("its log says how far it came")
+                .hint("`docker inspect -f '{{.State}}' CONTAINER`, or `systemctl status`, says how it ended"))
+        }
+        Ok((status, body)) => Err(client::refused(path, status, &body)),
+    }
+}
+
 fn gone(name: &str) -> Failure {
     Failure::new(ExitCode::NoInstance, format!("{name} has ended before it could be asked to drain"))
 }
@@ -123,5 +139,28 @@ fn in_words(status: &api::Status) -> String {
     match silent {
         0 => format!("{sessions} left"),
         _ => format!("{sessions} left; {} did not answer how many", Count(silent, "generation")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_says_that_it_has_drained() {
+        let end = |answer| end_of("@clearway/web", "/drain", answer);
+        assert_eq!(end(Ok((StatusCode::OK, br#"{"code": 0}"#.to_vec()))).unwrap().code, 0);
+        let broken = Err(Failure::new(ExitCode::Internal, "broken".to_owned()));
+        for unknown in [broken, Ok((StatusCode::ACCEPTED, Vec::new()))] {
+            let failure = end(unknown).unwrap_err();
+            assert_eq!(failure.code, ExitCode::NoInstance);
+            assert!(
+                failure.message.starts_with("@clearway/web has ended and did not say how"),
+                "{failure:?}"
+            );
+            assert!(failure.hints[0].contains("log"), "{failure:?}");
+        }
+        let refused = end(Ok((StatusCode::SERVICE_UNAVAILABLE, b"ending".to_vec()))).unwrap_err();
+        assert!(refused.message.contains("refused"), "{refused:?}");
     }
 }

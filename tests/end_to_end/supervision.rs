@@ -8,7 +8,7 @@ use clearway_lab::process::Facts;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, said};
+use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained, said};
 
 crate::tests![
     the_haproxy_under_test_serves,
@@ -58,8 +58,8 @@ fn as_pid_1_it_reaps_orphans_and_stops_cleanly() -> Result<()> {
         (!states.contains("(sleep)") && !states.contains(") Z ")).then_some(())
     })?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    let status = stage.clearway(&["drain"])?;
-    assert_code(status.status, 0)?;
+    let drain = stage.clearway(&["drain"])?;
+    assert_code(drain.status, 0).with_context(|| complained(&drain))?;
     balancer.wait_exit(SOON)?;
     stage.assert_clean()
 }

@@ -2,7 +2,8 @@
 //!
 //! The end of a container's first process kills every other process in it, also one that was given its answer a
 //! millisecond before. So Clearway ends after them: whoever waits for an answer, or was given one less than [`MOMENT`] ago,
-//! has that long to read it and to be gone.
+//! has that long to read it and to be gone. One that cannot be seen from here (it asks from outside of the container) is not
+//! killed by our end, but is given its answer before it.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
 
 /// How long a client may take to be gone after its answer. One that asks again and again never is.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -20,7 +22,11 @@ const MOST: usize = 64;
 
 /// The processes that have asked something lately.
 #[derive(Clone, Debug, Default)]
-pub struct Clients(Arc<Mutex<Vec<Client>>>);
+pub struct Clients {
+    seen: Arc<Mutex<Vec<Client>>>,
+    /// How many wait of those that are not in the list.
+    unseen: watch::Sender<usize>,
+}
 
 #[derive(Debug)]
 struct Client {
@@ -32,28 +38,42 @@ struct Client {
 
 /// A request of one of them; it is answered when this is dropped.
 #[derive(Debug)]
-pub struct Visit(Option<(Clients, Arc<OwnedFd>)>);
+pub struct Visit {
+    clients: Clients,
+    /// Its process; unset: it is counted only.
+    process: Option<Arc<OwnedFd>>,
+}
 
 impl Clients {
     /// A process has asked something. One of another PID namespace is not seen, and not killed by our end.
     pub fn asked(&self, pid: Option<i32>) -> Visit {
         let process = pid.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        let Some(process) = process.map(Arc::new) else { return Visit(None) };
+        let process = process.map(Arc::new).filter(|process| self.remember(process));
+        if process.is_none() {
+            self.unseen.send_modify(|waiting| *waiting += 1);
+        }
+        Visit { clients: self.clone(), process }
+    }
+
+    /// Whether there was room for it.
+    fn remember(&self, process: &Arc<OwnedFd>) -> bool {
         let mut clients = self.lock();
         clients.retain(Client::is_near);
-        if clients.len() >= MOST {
-            return Visit(None);
+        let has_room = clients.len() < MOST;
+        if has_room {
+            clients.push(Client { process: Arc::clone(process), answered: None });
         }
-        clients.push(Client { process: Arc::clone(&process), answered: None });
-        drop(clients);
-        Visit(Some((self.clone(), process)))
+        has_room
     }
 
     /// Waits until those are gone that wait or were just answered, for a moment at most.
     pub async fn let_go(&self) {
         let near: Vec<Arc<OwnedFd>> =
             self.lock().iter().filter(|one| one.is_near()).map(|one| Arc::clone(&one.process)).collect();
+        let mut unseen = self.unseen.subscribe();
         let all_gone = async {
+            // What has its answer has it sent in the same turn of the loop.
+            let _ = unseen.wait_for(|waiting| *waiting == 0).await;
             for process in near {
                 // SAFETY: an `OwnedFd` is open and the same until it is dropped, and the `AsyncFd` owns a part of it.
                 let process = unsafe { AsyncFd::register_with_interest(process, Interest::READABLE) };
@@ -67,7 +87,7 @@ impl Clients {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,8 +99,10 @@ impl Client {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let Some((clients, process)) = self.0.take() else { return };
-        if let Some(client) = clients.lock().iter_mut().find(|one| Arc::ptr_eq(&one.process, &process)) {
+        let Some(process) = &self.process else {
+            return self.clients.unseen.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
+        };
+        if let Some(client) = self.clients.lock().iter_mut().find(|one| Arc::ptr_eq(&one.process, process)) {
             client.answered = Some(Instant::now());
         }
     }
@@ -132,11 +154,27 @@ mod tests {
     }
 
     #[test]
+    fn one_that_cannot_be_seen_is_given_its_answer() {
+        let clients = Clients::default();
+        let visit = clients.asked(None);
+        let answered = Arc::new(Mutex::new(false));
+        runtime().block_on(async {
+            let tells = Arc::clone(&answered);
+            tokio::spawn(async move {
+                *tells.lock().unwrap() = true;
+                drop(visit);
+            });
+            clients.let_go().await;
+        });
+        assert!(*answered.lock().unwrap(), "it ended before the answer");
+    }
+
+    #[test]
     fn those_that_cannot_be_seen_and_those_that_are_too_many_are_not_waited_for() {
         let clients = Clients::default();
-        assert!(clients.asked(None).0.is_none());
+        assert!(clients.asked(None).process.is_none());
         let own = i32::try_from(std::process::id()).ok();
         let visits: Vec<Visit> = (0..=MOST).map(|_| clients.asked(own)).collect();
-        assert_eq!(visits.iter().filter(|visit| visit.0.is_some()).count(), MOST);
+        assert_eq!(visits.iter().filter(|visit| visit.process.is_some()).count(), MOST);
     }
 }

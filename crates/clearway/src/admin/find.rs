@@ -9,7 +9,7 @@
 //! --pid N                  the process with this number, wherever its socket and its network are
 //! ```
 //!
-//! A Clearway that was superseded has a socket beside the name, and so has a holder ([`place`](super::place)). The first is
+//! A Clearway that was superseded has a socket beside the name, and so has a holder ([`super::place`]). The first is
 //! meant in its own container, or where nothing else is; a holder is where no balancer is, by what it can answer.
 //!
 //! What is named is asked, and nothing else. If several are left, those of our network namespace and then those of our

@@ -84,7 +84,7 @@ fn number(mut backlogs: impl Iterator<Item = Backlog>, default: Option<u32>) -> 
 pub fn changes(custody: &Custody) -> Vec<String> {
     let one = |held: &Held| {
         let Change { from, to } = held.change?;
-        Some(format!("listen backlog of {}: from {from} to {to}", held.identity))
+        Some(format!("listen backlog of {}: {to} (is {from})", held.identity))
     };
     custody.sockets().iter().filter_map(one).collect()
 }

@@ -57,7 +57,7 @@ fn one_that_ends_while_clients_are_moved_leaves_no_deaf_socket() -> Result<()> {
         new.signal(how)?;
         steps.go_on();
         new.wait_exit(SOON)?;
-        old.wait_for_log(0, "this one serves ", SOON)?;
+        old.wait_for_log(0, ": this one ", SOON)?;
         assert_served(&stage).with_context(|| format!("{how:?} before `{step}`"))?;
         assert_code(old.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;

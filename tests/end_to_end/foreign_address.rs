@@ -28,8 +28,9 @@ fn a_bind_on_a_foreign_address_works_and_survives_a_reload() -> Result<()> {
     let file = stage.file().display().to_string();
     for command in ["check", "doctor"] {
         let text = said(&stage.clearway(&[command, "-f", &file])?);
-        let lines =
-            text.lines().filter(|line| line.starts_with("note") && line.contains("no client is served there"));
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("note") && line.contains("no client is served there"));
         ensure!(lines.count() == 2, "{text}");
     }
     let mut balancer = stage.start()?;

@@ -8,7 +8,7 @@ use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::hints::Hint;
 use clearway_core::strategy::{Means, by_means};
-use clearway_core::supervisor::Failure;
+use clearway_core::supervisor::{Bound, Failure};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::{Bind, Configuration};
 use clearway_kernel::listeners::is_local;
@@ -62,11 +62,20 @@ pub fn follow(order: Order) -> ExitCode {
 
 /// Says what went wrong, on standard error: HAProxy's words first, what helps last.
 pub fn complain(failure: &Failure) {
-    for line in &failure.words {
+    complain_of(&failure.words, &failure.message, &failure.hints);
+}
+
+/// The same of what a running Clearway has refused.
+fn refused(what: &str, refused: &api::Refused) {
+    complain_of(&refused.words, &format!("{what}: {}", refused.message), &refused.hints);
+}
+
+fn complain_of(words: &[String], message: &str, hints: &[String]) {
+    for line in words {
         crate::complain!("{line}");
     }
-    crate::complain!("clearway: {}", failure.message);
-    for hint in &failure.hints {
+    crate::complain!("clearway: {message}");
+    for hint in hints {
         crate::complain!("{}", Hint(hint));
     }
 }
@@ -106,12 +115,7 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
                     "generation {generation} serves, worker {worker}: {} taken over{others}",
                     Count(*adopted, "socket")
                 );
-                // There may be thousands of each.
-                let (known, before): (HashSet<_>, HashSet<_>) =
-                    (fresh.iter().collect(), unclaimed.iter().collect());
-                let (twice, gone): (Vec<_>, Vec<_>) =
-                    unclaimed.iter().cloned().partition(|address| known.contains(address));
-                let new: Vec<_> = fresh.iter().filter(|address| !before.contains(address)).cloned().collect();
+                let Bound { new, gone, mut twice } = Bound::of(fresh, unclaimed);
                 for line in not_read {
                     crate::say!("NOT READ: {line}");
                 }
@@ -127,18 +131,10 @@ async fn reload(target: Target) -> Result<ExitCode, Failure> {
                     crate::say!("{carried}");
                 }
                 let moved: HashSet<_> = moved.iter().map(|one| &one.address).collect();
-                let twice: Vec<_> = twice.into_iter().filter(|one| !moved.contains(one)).collect();
+                twice.retain(|one| !moved.contains(one));
                 list("bound a second time (a specific IPv6 address needs `v6only` to be taken over)", &twice);
             }
-            api::Reloaded::Refused(refused) => {
-                for line in &refused.words {
-                    crate::complain!("{line}");
-                }
-                crate::complain!("clearway: the reload did not take: {}", refused.message);
-                for hint in &refused.hints {
-                    crate::complain!("{}", Hint(hint));
-                }
-            }
+            api::Reloaded::Refused(why) => refused("the reload did not take", why),
             api::Reloaded::Tried { .. } | api::Reloaded::Stopping => {
                 crate::complain!("clearway: it is stopping and reloads no more");
             }

@@ -20,5 +20,13 @@ impl<N: fmt::Display + PartialEq + From<u8>> fmt::Display for Count<N> {
     }
 }
 
+/// How many sessions, as far as that is known.
+pub fn sessions(number: Option<u64>) -> String {
+    number.map_or_else(
+        || "an unknown number of sessions".to_owned(),
+        |number| Count(number, "session").to_string(),
+    )
+}
+
 #[cfg(test)]
 mod tests;

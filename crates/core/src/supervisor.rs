@@ -45,6 +45,7 @@ use crate::names::Generation;
 use crate::programs::{self, Programs};
 
 mod attempt;
+mod bound;
 mod budget;
 mod carried;
 mod event;
@@ -56,6 +57,7 @@ mod takeover;
 mod trial;
 mod turn;
 
+pub use bound::Bound;
 pub use budget::{Budget, WARNING};
 pub use carried::Carried;
 pub use event::{

@@ -1,8 +1,8 @@
 //! `clearway sessions`: who has a session with which generation. `clearway end`: the end of one generation by hand.
 
-use clearway_core::count::Count;
 use std::fmt::Write;
 
+use clearway_core::count::{self, Count};
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
 use hyper::{Method, StatusCode};
@@ -53,11 +53,7 @@ pub async fn end(target: Target, generation: u32) -> Result<ExitCode, Failure> {
     if target.json {
         crate::say!("{}", String::from_utf8_lossy(&body));
     } else if let EndOf::Ended { generation, cut } = answer {
-        let cut = cut.map_or_else(
-            || "an unknown number of sessions".to_owned(),
-            |cut| Count(cut, "session").to_string(),
-        );
-        crate::say!("generation {generation} has ended: cut {cut}");
+        crate::say!("generation {generation} has ended: cut {}", count::sessions(cut));
     }
     Ok(ExitCode::Done)
 }

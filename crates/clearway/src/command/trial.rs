@@ -1,11 +1,10 @@
 //! `clearway reload --dry-run`: whether a reload would take, and what it would change.
 
 use clearway_core::exit::ExitCode;
-use clearway_core::hints::Hint;
-use clearway_core::supervisor::Failure;
+use clearway_core::supervisor::{Bound, Failure};
 use hyper::{Method, StatusCode};
 
-use super::{code, list};
+use super::{code, list, refused};
 use crate::admin::client::{self, Wait};
 use crate::admin::{api, find};
 use crate::cli::Target;
@@ -33,9 +32,7 @@ pub async fn dry_run(target: Target) -> Result<ExitCode, Failure> {
             if let Some(configuration) = &status.configuration {
                 crate::say!("files: {}", configuration.words);
             }
-            let (twice, gone): (Vec<_>, Vec<_>) =
-                unclaimed.iter().cloned().partition(|address| fresh.contains(address));
-            let new: Vec<_> = fresh.iter().filter(|address| !twice.contains(address)).cloned().collect();
+            let Bound { new, gone, twice } = Bound::of(fresh, unclaimed);
             crate::say!("listening sockets that it would take over: {adopted}");
             list("it would listen on", &new);
             list("it would no longer listen on", &gone);
@@ -44,15 +41,7 @@ pub async fn dry_run(target: Target) -> Result<ExitCode, Failure> {
                 crate::say!("{change}");
             }
         }
-        api::Reloaded::Refused(refused) => {
-            for line in &refused.words {
-                crate::complain!("{line}");
-            }
-            crate::complain!("clearway: a reload would not take: {}", refused.message);
-            for hint in &refused.hints {
-                crate::complain!("{}", Hint(hint));
-            }
-        }
+        api::Reloaded::Refused(why) => refused("a reload would not take", why),
         api::Reloaded::Serving { .. } | api::Reloaded::Stopping => {
             crate::complain!("clearway: it is stopping and reloads no more");
         }

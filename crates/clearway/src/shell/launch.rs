@@ -179,8 +179,8 @@ impl Shell {
         let held: Vec<SocketIdentity> =
             to_offer(&custody, &left_out, &made).map(|held| held.identity.clone()).collect();
         let limits = backlog::known(to_offer(&custody, &left_out, &made));
-        let shuffled = custody.shuffled().clone();
-        let hears = self.look_who_listens(prepared.hears);
+        let (shuffled, hears) = (custody.shuffled().clone(), prepared.hears);
+        self.look_who_listens(hears);
         let handover = if held.is_empty() {
             None
         } else {
@@ -304,16 +304,15 @@ impl Shell {
     }
 
     /// Who listens beside us before HAProxy does.
-    fn look_who_listens(&self, hears: Hears) -> Hears {
+    fn look_who_listens(&self, hears: Hears) {
         if hears == Hears::Nothing {
-            return hears;
+            return;
         }
         if self.custody.sockets().is_empty() {
             self.others.begin();
         } else if !self.succession.has_predecessor() {
             self.others.begin_with(&self.custody);
         }
-        hears
     }
 
     /// The pid that a generation from these files is told of as its predecessor, if one drains for it that may have

@@ -1,4 +1,4 @@
-use super::Count;
+use super::{Count, sessions};
 
 #[test]
 fn one_is_singular_and_everything_else_plural() {
@@ -9,4 +9,10 @@ fn one_is_singular_and_everything_else_plural() {
     assert_eq!(said(1, "process"), "1 process");
     assert_eq!(said(3, "process"), "3 processes");
     assert_eq!(said(3, "try"), "3 tries");
+}
+
+#[test]
+fn what_is_not_known_is_said_so() {
+    assert_eq!(sessions(Some(1)), "1 session");
+    assert_eq!(sessions(None), "an unknown number of sessions");
 }

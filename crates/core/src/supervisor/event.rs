@@ -1,6 +1,5 @@
 //! What the supervisor is told, what it answers with, and what those carry.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use crate::exit::ExitCode;
@@ -317,13 +316,6 @@ impl Proof {
     /// Whether it has no listening socket at all: an empty configuration is one that HAProxy accepts.
     pub fn listens_nowhere(&self) -> bool {
         self.adopted.is_empty() && self.fresh.is_empty()
-    }
-
-    /// Addresses that it has bound a second time beside the socket in custody, because HAProxy was not given that
-    /// one or did not recognise it (docs/facts A.3, A.6): whoever waits in it is not served.
-    pub fn bound_twice(&self) -> impl Iterator<Item = &str> {
-        let fresh: HashSet<&str> = self.fresh.iter().map(String::as_str).collect();
-        self.unclaimed.iter().map(String::as_str).filter(move |address| fresh.contains(address))
     }
 }
 

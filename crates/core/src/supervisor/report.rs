@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::count::Count;
+use crate::count::{self, Count};
 use crate::exit::ExitCode;
 use crate::names::Generation;
 use crate::programs;
-
 use crate::strategy::{Moved, by_means};
 
 use super::MOST_YOUNG_DEATHS;
+use super::bound::Bound;
 use super::carried::Carried;
 use super::event::{Asker, Failure, Proof};
 use super::turn::Turn;
@@ -379,7 +379,7 @@ impl fmt::Display for Report {
                 write!(
                     f,
                     "generation {generation} has {}, none younger than {age} s, and {over}",
-                    in_words(*sessions)
+                    count::sessions(*sessions)
                 )?;
                 match after.as_secs() {
                     0 => f.write_str(": it is cut now"),
@@ -401,7 +401,7 @@ impl fmt::Display for Report {
                 write!(f, "for at most {} s", limit.as_secs_f32())
             }
             Self::Left { sessions, after, cut_in } => {
-                let sessions = in_words(*sessions);
+                let sessions = count::sessions(*sessions);
                 let (after, cut_in) = (after.as_secs_f32().round(), cut_in.as_secs_f32().round());
                 write!(f, "{sessions} left after {after} s; what is left in {cut_in} s is cut")
             }
@@ -424,23 +424,15 @@ impl fmt::Display for Report {
     }
 }
 
-/// How many sessions, as far as that is known.
-fn in_words(sessions: Option<u64>) -> String {
-    sessions.map_or_else(
-        || "an unknown number of sessions".to_owned(),
-        |number| Count(number, "session").to_string(),
-    )
-}
-
 /// What became of sockets that were not taken over: their clients were moved, or there are none to be any more.
 fn arrivals(f: &mut fmt::Formatter<'_>, proof: &Proof, moved: &[Moved]) -> fmt::Result {
     for (means, addresses) in &by_means(moved) {
         list(f, &format!("; {}: ", means.heading()), addresses)?;
     }
     let moved: HashSet<&String> = moved.iter().map(|one| &one.address).collect();
-    let fresh: HashSet<&String> = proof.fresh.iter().collect();
-    let left = proof.unclaimed.iter().filter(|address| !moved.contains(address));
-    let (twice, gone): (Vec<_>, Vec<_>) = left.cloned().partition(|address| fresh.contains(address));
+    let Bound { mut gone, mut twice, .. } = Bound::of(&proof.fresh, &proof.unclaimed);
+    gone.retain(|address| !moved.contains(address));
+    twice.retain(|address| !moved.contains(address));
     list(f, "; no longer used: ", &gone)?;
     list(f, "; bound a second time: ", &twice)
 }

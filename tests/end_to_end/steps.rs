@@ -1,4 +1,4 @@
-//! A Clearway that says each of its steps and waits for a word to take it (`crates/clearway/src/steps.rs`).
+//! A Clearway that says each of its steps and waits for a word to take it (`crates/clearway/src/ground/steps.rs`).
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};

@@ -9,7 +9,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::hints::Hint;
 use clearway_core::settings::{self, InvalidSetting, Setting, Settings, Stray, TABLE};
 
-use crate::admin::find::Named;
+use crate::front::find::Named;
 
 /// What a subcommand needs to find a running Clearway.
 #[derive(Clone, Debug)]

@@ -14,12 +14,13 @@ use clearway_haproxy::configuration::{Bind, Configuration};
 use clearway_kernel::listeners::is_local;
 use hyper::{Method, StatusCode};
 
-use crate::admin::client::{self, Wait};
-use crate::admin::{api, find};
 use crate::cli::{self, Commit, Order, Target};
 use crate::entry::guise;
-use crate::shell::{MOST_ADDRESSES, may_be_foreign};
-use crate::{hold, run};
+use crate::fleet::prepare::{MOST_ADDRESSES, may_be_foreign};
+use crate::front::client::{self, Wait};
+use crate::front::{api, find};
+use crate::peers::hold;
+use crate::runtime;
 
 mod check;
 mod cleanup;
@@ -33,7 +34,7 @@ mod trial;
 /// Does what the command line says.
 pub fn follow(order: Order) -> ExitCode {
     let outcome = match order {
-        Order::Run(settings, arguments) => return run::run(settings, arguments),
+        Order::Run(settings, arguments) => return runtime::run(settings, arguments),
         Order::Reload(target, Commit::Yes) => in_runtime(reload(target)),
         Order::Reload(target, Commit::No) => in_runtime(trial::dry_run(target)),
         Order::Status(target, depth) => in_runtime(status::status(target, depth)),

@@ -1,39 +1,31 @@
 //! Clearway: the first process of an HAProxy container.
 //!
-//! The way through this crate: [`entry`] decides what a command line means; [`run`] is the supervising
+//! The way through this crate: [`entry`] decides what a command line means; [`runtime`] is the supervising
 //! loop between the pure core (`clearway_core::supervisor`) and the [`shell`], which owns the processes,
-//! the sockets and the plumbing; [`admin`] is the socket over which [`command`] talks to it.
+//! the sockets and the plumbing; [`front`] is the socket over which [`command`] talks to it.
 
 use std::ffi::OsString;
 
 use clearway_core::exit::ExitCode;
 use entry::guise;
 
-mod admin;
 mod cli;
-mod clock;
 mod command;
-mod due;
+mod custody;
+mod cutover;
 mod entry;
 mod execute;
-mod hold;
-mod intercept;
-mod log;
-mod obstacles;
-mod output;
-mod places;
-mod run;
+mod fleet;
+mod front;
+mod ground;
+mod path;
+mod peers;
+mod runtime;
 mod shell;
-mod steps;
-mod strategies;
-mod systemd;
-mod takeover;
-mod upkeep;
-mod voice;
-mod watch;
+mod tell;
 
 fn main() -> std::process::ExitCode {
-    if let Some(code) = shell::stand_in::was_asked_for(&mut std::env::args_os()) {
+    if let Some(code) = fleet::stand_in::was_asked_for(&mut std::env::args_os()) {
         return code.into();
     }
     let mut words = std::env::args_os();
@@ -46,7 +38,7 @@ fn main() -> std::process::ExitCode {
     };
     let code = match entry {
         entry::Entry::Supervise(arguments) => match cli::settings(None, |name| std::env::var_os(name)) {
-            Ok(settings) => run::run(settings, arguments),
+            Ok(settings) => runtime::run(settings, arguments),
             Err(error) => cli::Refusal::Setting(error).print(),
         },
         entry::Entry::Own(arguments) => match cli::parse(arguments, |name| std::env::var_os(name)) {

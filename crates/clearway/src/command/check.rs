@@ -14,11 +14,13 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::version::{UserWithTransparency, Version};
 use clearway_kernel::capabilities::{self, Capability};
 
-use super::subject::Subject;
-use crate::admin::{client, find};
 use crate::cli::Target;
-use crate::shell::Program;
-use crate::{intercept, places, strategies};
+use crate::command::subject::Subject;
+use crate::cutover::strategies;
+use crate::fleet::program::Program;
+use crate::front::{client, find};
+use crate::ground::places;
+use crate::path::intercept;
 
 /// What `haproxy -c` ends with where the files are valid, but no line of them listens (measured with 2.6.12 and 3.4.7).
 const NO_LISTENER: i32 = 2;

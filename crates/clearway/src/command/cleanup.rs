@@ -5,8 +5,8 @@ use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
 use clearway_kernel::capabilities::{self, Capability};
 
-use crate::admin::place;
 use crate::cli::Target;
+use crate::peers::place;
 
 /// Sweeps the kernel and the run directory.
 pub fn cleanup(target: &Target) -> Result<ExitCode, Failure> {

@@ -19,10 +19,10 @@ use serde::Serialize;
 
 use crate::cli::Target;
 use crate::command::subject::Subject;
-use crate::obstacles::{self, Bits, Obstacle, Severity};
-use crate::places::{self, Missing};
-use crate::shell::Program;
-use crate::strategies;
+use crate::cutover::strategies;
+use crate::fleet::program::Program;
+use crate::ground::places::{self, Missing};
+use crate::path::obstacles::{self, Bits, Obstacle, Severity};
 
 mod intercepted;
 mod rights;

@@ -7,10 +7,11 @@ use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
 use hyper::{Method, StatusCode};
 
-use crate::admin::client::{self, Wait};
-use crate::admin::find::{self, Found};
-use crate::admin::{UNTIL_ENDED, api};
 use crate::cli::{Release, Target};
+use crate::front::admin::UNTIL_ENDED;
+use crate::front::api;
+use crate::front::client::{self, Wait};
+use crate::front::find::{self, Found};
 
 /// How often it is looked whether Clearway has ended.
 const PACE: Duration = Duration::from_millis(500);

@@ -7,10 +7,10 @@ use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Failure;
 use hyper::{Method, StatusCode};
 
-use crate::admin::api::{EndOf, Sessions, SessionsOf};
-use crate::admin::client::{self, Wait};
-use crate::admin::find;
 use crate::cli::Target;
+use crate::front::api::{EndOf, Sessions, SessionsOf};
+use crate::front::client::{self, Wait};
+use crate::front::find;
 
 /// Lists the sessions of one generation, or of all.
 pub async fn sessions(target: Target, generation: Option<u32>) -> Result<ExitCode, Failure> {
@@ -98,7 +98,7 @@ fn in_words(answer: &Sessions) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::api::Session;
+    use crate::front::api::Session;
     use clearway_core::supervisor::LifePhase;
 
     #[test]

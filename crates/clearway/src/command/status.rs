@@ -10,12 +10,12 @@ use clearway_kernel::canary::Verdict;
 use clearway_kernel::plumbing::Description;
 use hyper::{Method, StatusCode};
 
-use crate::admin::Health;
-use crate::admin::api::{Crash, Holding, LastAttempt, SeenByCanary, Status};
-use crate::admin::client::{self, Wait};
-use crate::admin::find::{self, Found};
-use crate::admin::place::Kind;
 use crate::cli::{Depth, Target};
+use crate::front::admin::Health;
+use crate::front::api::{Crash, Holding, LastAttempt, SeenByCanary, Status};
+use crate::front::client::{self, Wait};
+use crate::front::find::{self, Found};
+use crate::peers::place::Kind;
 
 mod findings;
 

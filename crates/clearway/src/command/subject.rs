@@ -10,9 +10,10 @@ use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 
-use crate::admin::api::Started;
 use crate::cli;
-use crate::shell::{is_inherited, read_with};
+use crate::fleet::child::is_inherited;
+use crate::fleet::reading::read_with;
+use crate::front::api::Started;
 
 /// A configuration, and what it is read with.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::{Bound, Failure};
 use hyper::{Method, StatusCode};
 
-use super::{code, list, refused};
-use crate::admin::client::{self, Wait};
-use crate::admin::{api, find};
 use crate::cli::Target;
+use crate::command::{code, list, refused};
+use crate::front::client::{self, Wait};
+use crate::front::{api, find};
 
 /// Asks, and waits until the generation that was tried has shown what it can.
 pub async fn dry_run(target: Target) -> Result<ExitCode, Failure> {

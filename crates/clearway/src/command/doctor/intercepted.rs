@@ -3,8 +3,8 @@
 use clearway_core::intercept::Interception;
 use clearway_haproxy::configuration::Configuration;
 
-use super::Finding;
-use crate::intercept;
+use crate::command::doctor::Finding;
+use crate::path::intercept;
 
 /// What the settings say, and what this host lacks for it.
 pub fn host(interception: &Interception) -> Vec<Finding> {

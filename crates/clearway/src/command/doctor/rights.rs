@@ -5,8 +5,8 @@ use clearway_core::supervisor::Failure;
 use clearway_haproxy::configuration::{Configuration, Endpoint};
 use clearway_kernel::capabilities::{self, Capability};
 
-use super::Finding;
-use crate::obstacles::Severity;
+use crate::command::doctor::Finding;
+use crate::path::obstacles::Severity;
 
 /// The capabilities that are needed. Where no file is known, any may be.
 #[derive(Clone, Debug, PartialEq, Eq)]

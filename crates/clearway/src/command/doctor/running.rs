@@ -6,11 +6,11 @@ use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_kernel::plumbing::Description;
 
-use super::{Finding, transparent};
-use crate::admin::api::Status;
-use crate::admin::{client, find};
 use crate::cli::Target;
+use crate::command::doctor::{Finding, transparent};
 use crate::command::subject::Subject;
+use crate::front::api::Status;
+use crate::front::{client, find};
 
 /// Those that were found, and what they answered.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 //! What keeps transparent connections from working, or hides the clients from the servers: seen by a running Clearway, in
-//! the settings of the kernel, and in the configuration. What others have in the way is [`crate::obstacles`].
+//! the settings of the kernel, and in the configuration. What others have in the way is [`crate::path::obstacles`].
 
 use clearway_core::names::Mark;
 use clearway_core::settings::Settings;
@@ -7,9 +7,9 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::canary::Verdict;
 use clearway_kernel::plumbing::Description;
 
-use super::Finding;
-use crate::admin::api::{SeenByCanary, Status};
-use crate::obstacles::{Bits, Kind, Known};
+use crate::command::doctor::Finding;
+use crate::front::api::{SeenByCanary, Status};
+use crate::path::obstacles::{Bits, Kind, Known};
 
 /// What a Clearway that runs here knows of its servers.
 pub fn of_a_running_one(status: &Status) -> Vec<Finding> {

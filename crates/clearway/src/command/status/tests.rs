@@ -1,7 +1,7 @@
 use clearway_core::supervisor::{LifePhase, Phase};
 
 use super::*;
-use crate::admin::api::{CanaryAsks, GenerationStatus, LastAttempt, ProgramStatus, Refused};
+use crate::front::api::{CanaryAsks, GenerationStatus, LastAttempt, ProgramStatus, Refused};
 
 /// With something in every field that may have something.
 fn full() -> Status {
@@ -81,7 +81,7 @@ fn full() -> Status {
             {"address": "10.2.0.3:80", "verdict": "broken", "words": "no way back"},
         ]))
         .unwrap(),
-        configuration: Some(crate::admin::api::OnDisk {
+        configuration: Some(crate::front::api::OnDisk {
             same: false,
             words: "haproxy.cfg has changed".into(),
         }),
@@ -166,8 +166,8 @@ fn names(value: &serde_json::Value, found: &mut Vec<String>) {
 fn the_page_about_the_json_names_every_field() {
     let page = include_str!("../../../../../docs/reference/status-json.md");
     let mut status = full();
-    status.obstacles = vec![crate::obstacles::Obstacle::new(
-        crate::obstacles::Severity::Problem,
+    status.obstacles = vec![crate::path::obstacles::Obstacle::new(
+        crate::path::obstacles::Severity::Problem,
         "a rule",
         "it matters",
         "remove it",

@@ -1,0 +1,111 @@
+//! The queues of waiting clients follow `backlog` and `maxconn` of the configuration.
+//!
+//! HAProxy does not call `listen` on a socket that listens already (docs/facts A.3): on what it takes over, another
+//! number has no effect. So Clearway calls it, when the generation is committed; on what HAProxy has made itself it
+//! has done so. Where the lines leave open what the number would be, the socket stays as it is.
+
+use std::collections::HashMap;
+
+use clearway_haproxy::configuration::{Backlog, Lines};
+use clearway_haproxy::inventory::{SocketIdentity, SocketKind};
+use clearway_kernel::queues;
+use tracing::{debug, info, warn};
+
+use crate::custody::held::{Custody, Held};
+
+/// How many sockets one log line names.
+const NAMED: usize = 5;
+
+/// How many clients may wait at a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    from: u32,
+    to: u32,
+}
+
+/// What is known of the sockets that were offered: how many clients may wait, by inode.
+pub type Known = HashMap<u64, Option<u32>>;
+
+/// What is known of these.
+pub fn known<'a>(sockets: impl Iterator<Item = &'a Held>) -> Known {
+    sockets.map(|held| (held.identity.inode.0, held.limit)).collect()
+}
+
+/// Takes note, beside the loop, of how many clients may wait, and of what the commit has to change for it.
+/// `default`: for a line that says nothing.
+///
+/// The kernel is asked only if a number is another one than before: listing thousands of sockets takes ten
+/// milliseconds, and hardly any reload changes one.
+pub fn note(sockets: &mut [Held], known: &Known, lines: &Lines<'_>, default: Option<u32>) {
+    let Some(most) = queues::most() else { return };
+    let mut others: Vec<(&mut Held, u32)> = Vec::new();
+    for held in sockets.iter_mut().filter(|held| listens(&held.identity)) {
+        let wanted = number(lines.that_make(&held.identity).map(|bind| bind.backlog), default);
+        let wanted = wanted.map(|wanted| wanted.min(most));
+        let taken_over = known.get(&held.identity.inode.0);
+        // What it has made itself is as it wants it; what its lines leave open stays as it was.
+        held.limit = wanted.or(taken_over.copied().flatten());
+        if let (Some(before), Some(wanted)) = (taken_over, wanted)
+            && *before != Some(wanted)
+        {
+            others.push((held, wanted));
+        }
+    }
+    if others.is_empty() {
+        return;
+    }
+    let limits = match queues::limits() {
+        Ok(limits) => limits,
+        Err(error) => return debug!("the limits of waiting clients stay as they are: {error}"),
+    };
+    for (held, to) in others {
+        // What listens in another network namespace is not in the list.
+        let from = limits.get(&held.identity.inode.0).copied();
+        held.change = from.filter(|from| *from != to).map(|from| Change { from, to });
+    }
+}
+
+fn listens(socket: &SocketIdentity) -> bool {
+    socket.listening && socket.kind != SocketKind::Datagram
+}
+
+/// What all lines that may have made a socket agree upon.
+fn number(mut backlogs: impl Iterator<Item = Backlog>, default: Option<u32>) -> Option<u32> {
+    let first = backlogs.next()?;
+    match first {
+        _ if backlogs.any(|other| other != first) => None,
+        Backlog::Number(number) => Some(number),
+        Backlog::Default => default,
+        Backlog::Unknown => None,
+    }
+}
+
+/// What was taken note of, for people.
+pub fn changes(custody: &Custody) -> Vec<String> {
+    let one = |held: &Held| {
+        let Change { from, to } = held.change?;
+        Some(format!("listen backlog of {}: {to} (is {from})", held.identity))
+    };
+    custody.sockets().iter().filter_map(one).collect()
+}
+
+/// Changes what was taken note of.
+pub fn apply(custody: &Custody) {
+    let mut changed = Vec::new();
+    for held in custody.sockets() {
+        let Some(Change { from, to }) = held.change else { continue };
+        match queues::set_limit(held.descriptor(), to) {
+            Ok(()) => changed.push(format!("of {} from {from} to {to}", held.identity)),
+            Err(error) => warn!("changing the listen backlog of {} to {to}: {error}", held.identity),
+        }
+    }
+    if !changed.is_empty() {
+        let more = changed.len().saturating_sub(NAMED);
+        changed.truncate(NAMED);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        info!("listen backlog changed: {}{more}", changed.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests;

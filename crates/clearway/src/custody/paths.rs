@@ -1,0 +1,74 @@
+//! Unix sockets whose path does not lead to them any more: their file was removed or replaced, or, in a takeover, is that
+//! of another container.
+//!
+//! HAProxy would take such a socket when it is offered one, serve what waits there, and be out of reach for every new
+//! client. So the next generation is not offered it and binds a new one, as at a first start; the commit closes the old. It is looked
+//! before each start of a generation, on a thread, since a file system may hang. Where no other socket can be bound
+//! there (the directory has gone), the old one is handed over all the same: everything else is to be served.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use clearway_haproxy::configuration::{Configuration, Lines};
+use clearway_haproxy::inventory::{LocalAddress, SocketIdentity};
+use clearway_kernel::paths::{self, Moved};
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use crate::custody::held::{Custody, Held};
+use crate::ground::aside::Single;
+
+/// Begins to look at the paths of what is in custody; nothing is told if there are none, or an earlier look still hangs.
+pub fn look(looking: &Single, custody: &Custody) -> Option<oneshot::Receiver<Vec<Moved>>> {
+    let sockets: Vec<(u64, PathBuf)> = custody.sockets().iter().filter_map(bound).collect();
+    if sockets.is_empty() {
+        return None;
+    }
+    let (sender, receiver) = oneshot::channel();
+    let begun = looking.spawn(
+        "looking at the paths of Unix sockets",
+        move || paths::moved(&sockets),
+        |moved| {
+            // It may not be waited for any more.
+            let _ = sender.send(moved);
+        },
+    );
+    begun.then_some(receiver)
+}
+
+fn bound(held: &Held) -> Option<(u64, PathBuf)> {
+    match &held.identity.address {
+        LocalAddress::Path(path) => Some((held.identity.inode.0, path.clone())),
+        _ => None,
+    }
+}
+
+/// The sockets in custody that are not to be offered, by inode; says so.
+pub fn left_out(custody: &Custody, moved: &[Moved], configuration: &Configuration) -> HashSet<u64> {
+    if moved.is_empty() {
+        return HashSet::new();
+    }
+    let lines = Lines::of(configuration);
+    let moved: HashMap<u64, &Moved> = moved.iter().map(|one| (one.socket, one)).collect();
+    let mut left_out = HashSet::new();
+    for Held { identity, .. } in custody.sockets() {
+        let Some(one) = moved.get(&identity.inode.0) else { continue };
+        warn!("{}", notice(identity, one, &lines));
+        if one.obstacle.is_none() {
+            left_out.insert(one.socket);
+        }
+    }
+    left_out
+}
+
+fn notice(socket: &SocketIdentity, moved: &Moved, lines: &Lines<'_>) -> String {
+    let place = lines.that_make(socket).next().map_or(String::new(), |bind| format!(" ({})", bind.span));
+    let found =
+        format!("there is {} at the path of {socket}{place}, so its clients do not reach it", moved.found);
+    match &moved.obstacle {
+        None => format!("{found}: a new one is bound"),
+        Some(obstacle) => {
+            format!("{found}, and no other can be bound there: {obstacle}; mend that and reload")
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! HAProxy's generations: their configurations, processes, words and ends.
+
+pub mod asking;
+pub mod carry;
+pub mod child;
+pub mod deaf;
+pub mod ends;
+pub mod hand_over;
+pub mod launch;
+pub mod master;
+pub mod memory;
+pub mod named;
+pub mod open_files;
+pub mod prepare;
+pub mod program;
+pub mod prove;
+pub mod reading;
+pub mod reaper;
+pub mod sidecars;
+pub mod stand_in;
+pub mod state;
+pub mod trial;
+pub mod watch;
+pub mod words;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clearway_core::names::Generation;
+use clearway_core::settings::Settings;
+use clearway_haproxy::command_line::Invocation;
+use clearway_haproxy::drift::Imprint;
+
+use crate::ground::aside;
+use child::Descriptors;
+use launch::{Running, Serving};
+use memory::Memory;
+use named::Named;
+use prepare::Prepared;
+use program::Program;
+use reading::Known;
+use sidecars::Sidecars;
+use stand_in::StandIn;
+use state::State;
+use trial::Trial;
+use watch::Watch;
+
+/// HAProxy's generations: their configurations, processes, words and ends.
+#[derive(Debug)]
+pub struct Fleet {
+    pub program: Program,
+    pub descriptors: Descriptors,
+    pub invocation: Invocation,
+    /// For which generation the files are read and looked at.
+    pub preparing: Option<Generation>,
+    pub reading: aside::Single,
+    /// The same for the paths of Unix sockets.
+    pub looking: aside::Single,
+    /// For which of them HAProxy is asked questions.
+    pub asking: aside::Single,
+    /// The same for the status.
+    pub comparing: aside::Single,
+    /// What is only tried.
+    pub trial: Option<Trial>,
+    /// Which generation is the second start of one that lacked only the descriptors that Clearway adds.
+    pub lenient: Option<Generation>,
+    pub prepared: BTreeMap<Generation, Prepared>,
+    /// What generations were started from that serve, or that served before.
+    pub configurations: BTreeMap<Generation, Known>,
+    pub running: BTreeMap<Generation, Running>,
+    /// The programs of `program` sections.
+    pub sidecars: Sidecars,
+    /// The memory limit, and whether somebody was killed for it.
+    pub memory: Memory,
+    /// What the serving generation was started from.
+    pub imprint: Option<Arc<Imprint>>,
+    /// What its files name, as that was seen then.
+    pub named: Option<Arc<Named>>,
+    /// The same for the files that a configuration names.
+    pub naming: aside::Single,
+    /// What the last generation has not read of what is on the host, each with what mends it.
+    pub not_read: Vec<String>,
+    /// Who was committed last, dead or alive.
+    pub committed: Option<Generation>,
+    /// Who serves.
+    pub serving: Option<Serving>,
+    /// What a generation is told of as its predecessor.
+    pub stand_in: StandIn,
+    /// The files of the last generation that was prepared.
+    pub watch: Watch,
+    /// What is known of the servers of the generation that serves, or served last.
+    pub state: State,
+}
+
+impl Fleet {
+    /// Nothing has been done yet.
+    pub fn new(settings: &Settings, invocation: Invocation, descriptors: Descriptors) -> Self {
+        Self {
+            program: Program::new(invocation.program.clone()),
+            descriptors,
+            invocation,
+            preparing: None,
+            reading: aside::Single::default(),
+            looking: aside::Single::default(),
+            asking: aside::Single::default(),
+            comparing: aside::Single::default(),
+            trial: None,
+            lenient: None,
+            prepared: BTreeMap::new(),
+            configurations: BTreeMap::new(),
+            running: BTreeMap::new(),
+            sidecars: Sidecars::default(),
+            memory: Memory::watch(),
+            imprint: None,
+            named: None,
+            naming: aside::Single::default(),
+            not_read: Vec::new(),
+            committed: None,
+            serving: None,
+            stand_in: StandIn::default(),
+            watch: Watch::new(settings.watch, settings.watch_quiet),
+            state: State::default(),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a generation knows of its servers passes to the next one, before that accepts clients.
+//!
+//! ```text
+//!   loop                        this thread, one a generation                    HAProxy, new
+//!    | Launch  ------------------> ask the former one (show servers state),         loads its configuration,
+//!    |                             or take the last that is known                   with a gate (`Gate`)
+//!    |                             what keeps clients away, into the socket ------> its first loop: reads that
+//!    | Proved, Carry ------------> show servers state ----------------------------> what it begins with
+//!    |                             set what is different -------------------------> sets it
+//!    |                             set rate-limit ... 0 --------------------------> accepts clients
+//!    | <--- Carried -------------- what was set, and what was not
+//! ```
+//!
+//! Clients that come meanwhile wait in the queue of the shared socket, where the former generation serves them; after a
+//! crash they wait for a moment. The gate lets one client through before it closes; what is said in advance is for that
+//! one. It is opened whatever becomes of the rest. Only a HAProxy that does not open it is given up: it would
+//! serve one client a second.
+//!
+//! What to set is decided by [`clearway_haproxy::carry`]; where the state comes from is [`crate::fleet::state`]'s matter.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use clearway_core::exit::ExitCode;
+use clearway_core::names::Generation;
+use clearway_core::settings::CarryMode;
+use clearway_core::supervisor::{Carried, Event, Failure};
+use clearway_haproxy::carry::{self, Order, Outcome as Came};
+use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::overlay::Gate;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::debug;
+
+use crate::fleet::launch::Running;
+use crate::fleet::state::{Question, Snapshot};
+use crate::ground::aside;
+use crate::shell::{Inner, Outcome, Shell};
+
+mod private;
+
+use private::Broken;
+pub use private::Private;
+
+/// How long the new one may take for all questions and orders.
+const SETTING: Duration = Duration::from_secs(5);
+
+/// When the listeners are woken again after the gate was opened, each after the one before.
+const WAKING: [Duration; 4] = [
+    Duration::from_millis(5),
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+];
+
+/// What is asked of a new generation as a rule: what is set in advance, its state, what is different, the gate, and to
+/// wake its listeners.
+pub const QUESTIONS: usize = 4 + WAKING.len();
+
+/// Lets the thread of a generation go on when it has proved itself. Dropped, it ends that thread, at any time.
+#[derive(Debug)]
+pub struct Go(Sender<()>);
+
+/// What the thread needs.
+#[derive(Debug)]
+pub struct Carry {
+    /// For which generation.
+    pub generation: Generation,
+    /// Our end of its private stats socket.
+    pub private: Private,
+    /// What its file says.
+    pub configuration: Arc<Configuration>,
+    /// What keeps it from accepting, if something does.
+    pub gate: Option<Gate>,
+    /// How long it may take to load.
+    pub ready: Duration,
+    /// Where to tell what came of it.
+    pub inner: UnboundedSender<Inner>,
+}
+
+impl Carry {
+    /// Begins; unset if there can be no thread.
+    pub fn begin(self, question: Question) -> Option<Go> {
+        let (go, waiting) = channel();
+        let run = move || self.run(question, &waiting);
+        aside::spawn("carrying the state of the servers over", run).then_some(Go(go))
+    }
+
+    fn run(self, question: Question, go: &Receiver<()>) {
+        let asked = question.asked();
+        // How old a state is matters only where it could not be asked for.
+        let age_of = |snapshot: &Snapshot| snapshot.taken.elapsed().as_secs();
+        let age = question.known.as_ref().filter(|_| asked.is_none()).map(age_of);
+        let snapshot = asked.or(question.known);
+        let in_advance = |known: &Snapshot| carry::in_advance(&known.servers, &self.configuration.stated);
+        let advance = snapshot.as_ref().map(in_advance).unwrap_or_default();
+        // It has not begun to answer: this waits for that. If it has died, that is seen elsewhere.
+        if let Err(error) = self.private.give(&advance, self.ready) {
+            debug!("setting the state of servers in advance: {error}");
+        }
+        if go.recv().is_err() {
+            return;
+        }
+        let generation = self.generation;
+        let carried = snapshot.map(|snapshot| self.carry(&snapshot, age, &advance)).unwrap_or_default();
+        match self.open() {
+            Ok(()) => {
+                let _ = self.inner.send(Inner::Event(Event::Carried { generation, carried }));
+                self.wake_again(go);
+            }
+            Err(error) => {
+                let failure = does_not_open(&error);
+                let _ = self.inner.send(Inner::Event(Event::Failed { generation, failure }));
+            }
+        }
+    }
+
+    /// What is different is set, but for what was set in advance.
+    fn carry(&self, snapshot: &Snapshot, age_seconds: Option<u64>, advance: &[Order]) -> Carried {
+        let until = Instant::now() + SETTING;
+        let answer = match self.private.servers_state(SETTING) {
+            Ok(answer) => answer,
+            Err(error) => return Carried::failed(format!("the state of the servers: {error}")),
+        };
+        let told = match answer.servers_state() {
+            Ok(told) => told,
+            Err(error) => return Carried::failed(format!("the state of the servers: {error}")),
+        };
+        let plan = carry::plan(&snapshot.servers, &self.configuration.stated, told);
+        let left = until.saturating_duration_since(Instant::now());
+        let answers = self.private.give(&plan.orders, left);
+        let Came { set, left } = plan.outcome(advance, answers);
+        Carried { set, left, age_seconds }
+    }
+
+    fn open(&self) -> Result<(), Broken> {
+        self.gate.map_or(Ok(()), |gate| self.private.open(gate))
+    }
+
+    /// A thread of HAProxy that looked at the limit just before it was lifted may have stopped its listener just after all
+    /// listeners were woken, for a second (`listener_accept`): woken again, it accepts at once.
+    fn wake_again(&self, go: &Receiver<()>) {
+        for pause in WAKING.iter().filter(|_| self.gate.is_some()) {
+            // Not any more when it drains: a connection to it would keep it from ending, and what comes to a socket that
+            // only it has meanwhile (UDP) would be lost.
+            if go.recv_timeout(*pause) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            let _ = self.open();
+        }
+    }
+}
+
+fn does_not_open(error: &Broken) -> Failure {
+    let message = format!("letting the new HAProxy accept clients: {error}");
+    let hint = "with CLEARWAY_CARRY=off nothing keeps it from accepting clients at once";
+    let failure = Failure::new(ExitCode::NotReady, message).hint(hint);
+    Failure { closed: error.is_an_end(), ..failure }
+}
+
+impl Running {
+    /// It has proved itself: the thread that carries the state over goes on. False if there is none.
+    pub fn go_on_carrying(&mut self) -> bool {
+        self.carry.as_ref().is_some_and(|Go(go)| go.send(()).is_ok())
+    }
+
+    /// It drains: the thread that carries the state over ends, and its connections with it.
+    pub fn end_carrying(&mut self) {
+        self.carry = None;
+    }
+}
+
+impl Shell {
+    /// Whether a generation that is about to start is to have the state of one before.
+    pub fn has_something_to_carry(&self) -> bool {
+        let known = self.fleet.state.known().is_some_and(|known| known.servers.servers().next().is_some());
+        self.settings.carry == CarryMode::Servers && (known || self.fleet.serving.is_some())
+    }
+
+    /// Carries the state over, if there is any.
+    pub fn carry(&mut self, generation: Generation) -> Outcome {
+        let begun = self.fleet.running.get_mut(&generation).is_some_and(Running::go_on_carrying);
+        if begun {
+            return Outcome::Nothing;
+        }
+        Outcome::Event(Event::Carried { generation, carried: Carried::default() })
+    }
+}

@@ -1,0 +1,399 @@
+//! Everything before a process exists, but for reading the files ([`crate::fleet::reading`]) and what HAProxy is asked about
+//! them ([`crate::fleet::asking`]): rights are checked, the plumbing is set up, sockets are made that HAProxy cannot make itself.
+//!
+//! Nothing here disturbs the generation that serves. Every refusal names what is missing and the flag
+//! that adds it; in particular a transparent configuration never starts where its connections would fail.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::hints::Notice;
+use clearway_core::strategy::Strategy;
+use clearway_core::supervisor::{Failure, Plumbing as Needs};
+use clearway_haproxy::configuration::{Bind, Configuration, Programs, Setting, Transparent, V6};
+use clearway_haproxy::derived::{self, Sections};
+use clearway_haproxy::drift::Imprint;
+use clearway_haproxy::inventory::LocalAddress;
+use clearway_haproxy::overlay::{Capability as Kept, Gate, Lua, Overlay};
+use clearway_haproxy::version::Version;
+use clearway_kernel::capabilities::{self, Capability};
+use clearway_kernel::interfaces;
+use clearway_kernel::plumbing::{Needs as KernelNeeds, Plumbing};
+use tracing::{info, warn};
+
+use crate::custody::held::{Custody, Held};
+use crate::custody::{devices, paths};
+use crate::cutover::redirection::{self, Private};
+use crate::fleet::asking::Answers;
+use crate::fleet::child::Rights;
+use crate::fleet::named::Named;
+use crate::fleet::reading::{Chosen, Files, Known};
+use crate::fleet::trial::can_be_tried;
+use crate::ground::failure;
+use crate::path::{intercept, servers};
+use crate::shell::Shell;
+use crate::tell::log;
+use crate::tell::said::Subject;
+
+/// A generation that could be launched.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What it will read.
+    pub files: Files,
+    /// What that says.
+    pub configuration: Arc<Configuration>,
+    /// What tells later whether the files have changed.
+    pub imprint: Arc<Imprint>,
+    /// The same for what they name.
+    pub named: Option<Arc<Named>>,
+    /// The overlay's text.
+    pub overlay: Overlay,
+    /// Sockets in custody that it is not offered, by inode: they hear nothing any more, or no client reaches them.
+    pub left_out: HashSet<u64>,
+    /// Sockets made for addresses that this host does not have.
+    pub made: Vec<Held>,
+    /// Whether it needs the plumbing.
+    pub needs: Needs,
+    /// How many reloads an old generation may outlive while it serves, if its configuration says so.
+    pub most_reloads: Option<u32>,
+    /// The rights that it may keep.
+    pub rights: Rights,
+    /// Whether it is to have the state of the servers of the one before.
+    pub carries: bool,
+    /// Its private ports, if it is to have some.
+    pub private: Option<Private>,
+    /// Whether it takes anything from clients.
+    pub hears: Hears,
+}
+
+/// Whether a generation takes anything from clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hears {
+    /// As every HAProxy does.
+    Clients,
+    /// It is only tried ([`crate::fleet::deaf`]).
+    Nothing,
+}
+
+impl Shell {
+    /// Prepares a generation whose configuration is known, or says why there will be none.
+    pub fn prepare(&mut self, chosen: Chosen, answers: Answers) -> Result<Prepared, Failure> {
+        let Chosen { generation, mut files, known, moved, named, .. } = chosen;
+        let Known { mut configuration, imprint } = known;
+        let Answers { program, version, transparent, other_user, most_reloads, programs } = answers;
+        self.fleet.program = program;
+        self.check_memory(&imprint)?;
+        let is_tried = self.is_tried(generation);
+        if is_tried {
+            can_be_tried(&configuration)?;
+        } else {
+            self.tell.said.found(Subject::Fighting, configuration.fighting.iter().map(ToString::to_string));
+            self.tell
+                .said
+                .found(Subject::Mismatches, configuration.mismatches().iter().map(ToString::to_string));
+        }
+        let held = capabilities::effective().map_err(|error| internal(&error))?;
+        if let Some(user) = &other_user {
+            check_signals(user, held)?;
+        }
+        if let Some(line) = &transparent {
+            check_rights(held, || {
+                let Transparent { text, span, .. } = line;
+                format!("`{text}` ({span}) makes HAProxy use the addresses of its clients")
+            })?;
+        }
+        let interception = self.settings.interception.clone();
+        if !interception.is_empty() {
+            check_rights(held, || {
+                "`CLEARWAY_INTERCEPT` takes connections to addresses of others".to_owned()
+            })?;
+            let untaken = intercept::untaken(&configuration, &interception);
+            let untaken =
+                untaken.iter().map(|rule| Notice { text: rule.to_string(), hints: vec![rule.remedy()] });
+            let cookies = intercept::loses_all(&interception).then(|| {
+                let [text, hint] = intercept::COOKIES.map(str::to_owned);
+                Notice { text, hints: vec![hint] }
+            });
+            let notices = untaken.chain(cookies);
+            if is_tried {
+                self.would(notices.map(|notice| notice.text).collect::<Vec<_>>());
+            } else {
+                self.tell.said.found(Subject::Interception, notices);
+            }
+        }
+        let mut needs =
+            if transparent.is_some() || !interception.is_empty() { Needs::Needed } else { Needs::NotNeeded };
+        if is_tried {
+            self.compare_for_trial(&configuration, needs);
+            // Nothing is made for it, so nothing has to go.
+            needs = Needs::NotNeeded;
+        } else if needs == Needs::Needed {
+            self.plumb(&configuration)?;
+        }
+        let mut left_out = devices::left_out(&self.custody, &configuration);
+        left_out.extend(paths::left_out(&self.custody, &moved, &configuration));
+        let made = make_foreign(&configuration, &self.custody, &left_out);
+        let private = self.private_ports(&configuration, is_tried)?;
+        if let Some(private) = &private {
+            configuration = Arc::clone(&private.configuration);
+            files = Files::Copies(Arc::clone(&configuration));
+        }
+        let read = what_is_read(&files, &configuration, version);
+        let rights = Rights::for_files(read.files.iter().map(|file| &*file.bytes));
+        if !Arc::ptr_eq(&read, &configuration) {
+            files = Files::Copies(read);
+        }
+        if !is_tried {
+            self.fleet.sidecars.prepare(generation, programs);
+        }
+        let kept = [(Capability::NetRaw, Kept::NetRaw), (Capability::NetBindService, Kept::NetBindService)];
+        let kept: Vec<Kept> =
+            kept.into_iter().filter(|(have, _)| held.has(*have)).map(|(_, keep)| keep).collect();
+        let mut overlay = Overlay::new(self.fleet.descriptors.stats, &configuration, version, &kept);
+        let carries = !is_tried && self.has_something_to_carry() && !configuration.stated.is_empty();
+        overlay.gate = Gate::beside(&configuration).filter(|_| carries);
+        overlay.lua = Lua::of(&configuration, self.fleet.descriptors.lua);
+        overlay.lenient = self.fleet.lenient == Some(generation);
+        Ok(Prepared {
+            files,
+            configuration,
+            imprint,
+            named,
+            overlay,
+            left_out,
+            made,
+            needs,
+            most_reloads,
+            rights,
+            carries,
+            private,
+            hears: if is_tried { Hears::Nothing } else { Hears::Clients },
+        })
+    }
+
+    /// The same files need what they needed before. Others may need less: what is too tight for them is only said.
+    pub fn check_memory(&self, imprint: &Imprint) -> Result<(), Failure> {
+        // What it had when it was new: by now it may have a million connections.
+        let Some(needed) = self.fleet.running.values().filter_map(|running| running.needed).max() else {
+            return Ok(());
+        };
+        match self.fleet.memory.room_for(needed) {
+            Err(failure) if self.fleet.running.values().any(|running| running.imprint.is_same(imprint)) => {
+                Err(failure)
+            }
+            Err(failure) => {
+                warn!("memory is short; the same files as before would be {}", failure.message);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// A copy with private ports, where the strategy wants one.
+    pub fn private_ports(
+        &mut self,
+        configuration: &Configuration,
+        is_tried: bool,
+    ) -> Result<Option<Private>, Failure> {
+        if self.settings.strategy != Strategy::TableFlip {
+            return Ok(None);
+        }
+        if is_tried {
+            return redirection::copy_beside(configuration).map(Some);
+        }
+        let serves = self.fleet.serving.is_some();
+        self.cutover.redirection.prepare(self.settings.instance.as_ref(), configuration, serves).map(Some)
+    }
+
+    pub fn plumb(&mut self, configuration: &Configuration) -> Result<(), Failure> {
+        let interception = self.settings.interception.clone();
+        let needs = KernelNeeds { interception, ..servers::needs(servers::in_the_files(configuration)) };
+        if let Some(plumbing) = &mut self.path.plumbing {
+            // It may be that nobody could hear who removed something.
+            self.path.upkeep.hear(plumbing);
+            self.path.upkeep.looked(&plumbing.repair().map_err(|error| failure::plumbing(&error))?);
+            // What serves now needs what it needs.
+            let needs = servers::union(needs, plumbing.needs());
+            let (_, missing) =
+                servers::follow(plumbing, &needs).map_err(|error| failure::plumbing(&error))?;
+            self.tell.said.found(Subject::Conntrack, missing.map(|error| without_conntrack(&error)));
+            return Ok(());
+        }
+        let settings = &self.settings;
+        let install =
+            |needs: &KernelNeeds| Plumbing::install(settings.instance.as_ref(), settings.mark, needs);
+        let (installed, missing) = match install(&needs) {
+            Err(error) if error.is_without_conntrack() => {
+                (install(&KernelNeeds { own: false, ..needs }), Some(error))
+            }
+            installed => (installed, None),
+        };
+        let (plumbing, notices) = installed.map_err(|error| failure::plumbing(&error))?;
+        self.tell.said.found(Subject::Conntrack, missing.map(|error| without_conntrack(&error)));
+        for notice in notices {
+            warn!("{notice}");
+        }
+        let description = plumbing.describe();
+        info!(
+            "transparent plumbing is in the kernel: table inet {}, mark {}, route table {}",
+            description.table, description.mark, description.route_table
+        );
+        let interception = &self.settings.interception;
+        if !interception.is_empty() {
+            info!("{}", intercept::described(interception));
+        }
+        if interception.is_closed() {
+            // The rest of it: ours is in place.
+            log::swept(&clearway_kernel::plumbing::sweep());
+        }
+        self.path.upkeep.hear(&plumbing);
+        self.path.plumbing = Some(plumbing);
+        let warning = servers::may_be_elsewhere(configuration).then(no_way_back).flatten();
+        self.tell.said.found(Subject::WayBack, warning);
+        Ok(())
+    }
+
+    /// Puts back what others have removed of the plumbing, if they have.
+    pub fn look_after_the_plumbing(&mut self) {
+        let Some(plumbing) = &mut self.path.plumbing else { return self.path.upkeep.end() };
+        self.path.upkeep.hear(plumbing);
+        match plumbing.repair() {
+            Ok(repaired) => {
+                self.path.upkeep.looked(&repaired);
+                if !repaired.put_back.is_empty() {
+                    self.path.canary.again();
+                }
+            }
+            Err(error) => self.path.upkeep.failed(error.to_string()),
+        }
+    }
+}
+
+/// What HAProxy is to read: the files as they are, unless it reads copies anyway, or must not see something of them.
+fn what_is_read(files: &Files, configuration: &Arc<Configuration>, version: Version) -> Arc<Configuration> {
+    let has_programs = !configuration.programs.is_empty() && Programs::known_to(version);
+    let is_copied =
+        matches!(files, Files::Copies(_)) || has_programs || derived::asks_for_its_files(configuration);
+    if !is_copied {
+        return Arc::clone(configuration);
+    }
+    let sections = if has_programs { Sections::WithoutPrograms } else { Sections::All };
+    let files = derived::beside(configuration, sections);
+    Arc::new(Configuration { files, ..(**configuration).clone() })
+}
+
+/// Without KILL a worker of another user cannot be told to drain: it would go on accepting clients, with the
+/// old configuration, beside its successor, and a stop would end in a cut.
+fn check_signals(user: &Setting, held: capabilities::Set) -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() || held.has(Capability::Kill) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ExitCode::Rights,
+        format!(
+            "HAProxy becomes the user `{}` ({}), and without KILL it cannot be told to drain at a reload or \
+             a stop",
+            user.value, user.span
+        ),
+    )
+    .hint("add `--cap-add=KILL` to `docker run`, or leave `user` and `uid` out"))
+}
+
+/// Transparent without the rights would mean: starts, and every connection fails (docs/facts C). `why`: what needs them.
+fn check_rights(held: capabilities::Set, why: impl Fn() -> String) -> Result<(), Failure> {
+    let missing = held.missing(&[Capability::NetAdmin, Capability::NetRaw]);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|capability| capability.name()).collect();
+    let flags: Vec<String> = names.iter().map(|name| format!("--cap-add={name}")).collect();
+    Err(Failure::new(
+        ExitCode::Rights,
+        format!("{}, and for that Clearway lacks {}", why(), names.join(" and ")),
+    )
+    .hint(failure::rights_remedy(&flags.join(" "))))
+}
+
+/// The other servers work without.
+fn without_conntrack(error: &clearway_kernel::plumbing::Error) -> String {
+    format!("transparent connections to servers at addresses of this host will fail: {error}")
+}
+
+/// A warning where the servers' answers will hardly come back: in a container's own network.
+fn no_way_back() -> Option<String> {
+    let interfaces = interfaces::in_use();
+    if interfaces::is_the_hosts() || interfaces.len() > 1 {
+        return None;
+    }
+    let only = interfaces.first().map_or("none", String::as_str);
+    Some(format!(
+        "this is not the host's network: it has a single interface ({only}). Transparent connections time out \
+         unless the servers' default gateway is this container; with `--network=host` it can be the host"
+    ))
+}
+
+/// Listening sockets for addresses that this host does not have and that no socket in custody is bound
+/// to, but for those that are left out. HAProxy could not make them without the sysctl `ip_nonlocal_bind`
+/// (docs/facts H12).
+fn make_foreign(configuration: &Configuration, custody: &Custody, left_out: &HashSet<u64>) -> Vec<Held> {
+    let held: Vec<&Held> =
+        custody.sockets().iter().filter(|held| !left_out.contains(&held.identity.inode.0)).collect();
+    let mut made: Vec<Held> = Vec::new();
+    let mut known: HashSet<SocketAddr> = held
+        .iter()
+        .filter_map(|held| match held.identity.address {
+            LocalAddress::Ip(address) => Some(address),
+            _ => None,
+        })
+        .collect();
+    // The kernel is asked once about an address: a range of thousands of ports has one.
+    let mut local: HashMap<IpAddr, bool> = HashMap::new();
+    let mut is_local =
+        |address| *local.entry(address).or_insert_with(|| clearway_kernel::listeners::is_local(address));
+    for (bind, address) in configuration.tcp_addresses().take(MOST_ADDRESSES) {
+        if known.contains(&address) || !may_be_foreign(bind, address) || is_local(address.ip()) {
+            continue;
+        }
+        match make(bind, address) {
+            Ok(held) => {
+                info!(
+                    "{address} ({}) is not an address of this host: Clearway listens there for HAProxy",
+                    bind.span
+                );
+                known.insert(address);
+                made.push(held);
+            }
+            Err(error) => warn!("{address} ({}) is not an address of this host: {error}", bind.span),
+        }
+    }
+    made
+}
+
+/// More addresses than anybody binds; a hostile file may name millions.
+pub const MOST_ADDRESSES: usize = 10_000;
+
+/// Whether HAProxy would take the socket from us, if the address turned out not to be one of this host.
+pub fn may_be_foreign(bind: &Bind, address: SocketAddr) -> bool {
+    let adoptable = address.is_ipv4() || bind.v6 == V6::Only;
+    let plain = !bind.transparent && bind.namespace.is_none() && bind.guards.is_empty();
+    let specific = !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0;
+    adoptable && plain && specific
+}
+
+fn make(bind: &Bind, address: SocketAddr) -> Result<Held, Box<dyn std::error::Error>> {
+    let interface = bind.interface.as_deref();
+    let socket = clearway_kernel::listeners::bind_foreign(address, bind.v6 == V6::Only, interface)?;
+    Ok(Held::made(socket, interface.unwrap_or_default())?)
+}
+
+fn internal(error: &dyn std::error::Error) -> Failure {
+    Failure::new(ExitCode::Internal, error.to_string())
+}
+
+/// The words of a command line, for a log line.
+pub fn shown(arguments: &[OsString]) -> String {
+    arguments.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,262 @@
+//! Watching the files: `CLEARWAY_WATCH`.
+//!
+//! ```text
+//!   somebody writes       the kernel           Watch                              the loop
+//!        | writes, renames     |                  |                                   |
+//!        |-------------------->|---- a hint ----->| after a quiet time: looks         |
+//!        |                     |                  | at every file itself              |
+//!        |                     |                  |---- what has really changed ----->| reload
+//!        |                     |                  |<--- follow(what it reads now) ----| prepares
+//! ```
+//!
+//! Events are hints and nothing more: they tell that it is time to look ([`hints`]). What counts is what is on
+//! disk then, beside what was there at the last look ([`seen`]); a file that was only touched asks for nothing.
+//! The *directories* are watched, along every symbolic link on the way ([`paths`]), because files are replaced
+//! rather than written. Each look follows the way anew, so whatever was replaced on it is watched from then on.
+//!
+//! [`Watch::follow`] is called before a generation is started: what the files of a configuration are is what was
+//! read for it, and what they refer to is seen before HAProxy reads it. So a change is never missed; at worst it
+//! is seen although that HAProxy has it already. A reload that fails changes nothing of that: the next change
+//! asks again.
+//!
+//! Looking, and watching a directory, is done on a thread ([`look`]), one look at a time: with a filesystem that
+//! hangs (a hard mount of an NFS server that is gone) it never ends, and then nothing else does but the watching.
+//!
+//! A file that must be there and is gone asks for nothing either, since the reload could only fail: it is said,
+//! and when the file comes back with another content, that is a change.
+//!
+//! While nothing happens, there is no thread and nothing wakes up. Where the kernel's limits do not
+//! suffice, or if `poll` is set, everything is looked at every [`POLL`].
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clearway_core::count::Count;
+use clearway_core::settings::WatchMode;
+use clearway_haproxy::command_line::Invocation;
+use clearway_haproxy::configuration::Configuration;
+use tokio::sync::oneshot;
+use tracing::{debug, info, warn};
+
+mod hints;
+mod look;
+mod paths;
+pub mod seen;
+
+use crate::ground::{aside, due};
+use hints::{Deaf, Hints};
+use look::{Following, Job, Looked, Looking, What};
+use seen::{Difference, Seen, Subjects};
+
+/// How long a constant stream of events may put a look off.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// How often everything is looked at where the kernel gives no hints.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Watches the files of a configuration, or does nothing at all.
+#[derive(Debug)]
+pub struct Watch {
+    mode: WatchMode,
+    quiet: Duration,
+    subjects: Arc<Subjects>,
+    seen: Arc<Seen>,
+    hints: Hints,
+    /// How it is looked.
+    look: fn(Job) -> Looked,
+    looking: Option<Looking>,
+    /// What is to be watched as soon as no look is under way.
+    following: Option<Following>,
+    /// The first hint since the last look, and the last one.
+    hinted: Option<(Instant, Instant)>,
+    /// When to look although nobody has hinted at anything.
+    poll_at: Option<Instant>,
+    /// What was said already, by whom it is about.
+    said: BTreeSet<PathBuf>,
+    said_polling: bool,
+    said_late: bool,
+}
+
+impl Watch {
+    /// Watches nothing yet.
+    pub fn new(mode: WatchMode, quiet: Duration) -> Self {
+        Self {
+            mode,
+            quiet,
+            subjects: Arc::default(),
+            seen: Arc::default(),
+            hints: Hints::default(),
+            look: look::look,
+            looking: None,
+            following: None,
+            hinted: None,
+            poll_at: None,
+            said: BTreeSet::new(),
+            said_polling: false,
+            said_late: false,
+        }
+    }
+
+    /// From now on the files of this configuration are watched, which a HAProxy is about to read: as soon as they
+    /// were seen, which is told, unless watching is off. It may take for ever, and fails if another one is followed.
+    pub fn follow(
+        &mut self,
+        configuration: &Arc<Configuration>,
+        invocation: &Invocation,
+    ) -> Option<oneshot::Receiver<()>> {
+        if self.mode == WatchMode::Off {
+            return None;
+        }
+        let (seen, told) = oneshot::channel();
+        let (configuration, invocation) = (Arc::clone(configuration), Box::new(invocation.clone()));
+        self.following = Some(Following { configuration, invocation, seen });
+        Some(told)
+    }
+
+    /// Waits until a file has changed, and tells which. May be dropped at any time, and called again.
+    pub async fn changed(&mut self) -> Vec<PathBuf> {
+        loop {
+            if let Some(looking) = &mut self.looking {
+                // What the kernel hints at meanwhile waits there.
+                let looked = looking.looked(&mut self.said_late).await;
+                let changed = self.take(looked);
+                if !changed.is_empty() {
+                    return changed;
+                }
+                continue;
+            }
+            let due = self.due();
+            if self.following.is_some() || due.is_some_and(|at| at <= Instant::now()) {
+                self.begin();
+                continue;
+            }
+            tokio::select! {
+                relevant = self.hints.next() => if relevant { self.hint() },
+                () = due::at(due) => {}
+            }
+        }
+    }
+
+    fn hint(&mut self) {
+        let now = Instant::now();
+        self.hinted = Some((self.hinted.map_or(now, |(first, _)| first), now));
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let hinted = self.hinted.map(|(first, last)| {
+            let latest = first + LONGEST.max(self.quiet);
+            (last + self.quiet).min(latest)
+        });
+        [hinted, self.poll_at].into_iter().flatten().min()
+    }
+
+    /// Begins to look at every file.
+    fn begin(&mut self) {
+        let hinted = self.hinted.take().is_some();
+        let what = match self.following.take() {
+            Some(following) => What::Anew(following),
+            None => What::Again(Arc::clone(&self.subjects)),
+        };
+        let inotify = (self.mode == WatchMode::On).then(|| self.hints.descriptor());
+        let inotify = inotify.and_then(|opened| opened.map_err(|why| self.deaf(&why)).ok());
+        let job = Job { what, before: Arc::clone(&self.seen), inotify };
+        let (look, (sender, answer)) = (self.look, oneshot::channel());
+        let begun = aside::spawn("looking at the watched files", move || {
+            // Nobody waits any more if Clearway leaves.
+            let _ = sender.send(look(job));
+        });
+        if begun {
+            self.looking = Some(Looking::begun(hinted, answer));
+        } else {
+            self.poll_at = Some(Instant::now() + POLL);
+        }
+    }
+
+    /// A look is over; what has changed is remembered as it is now.
+    fn take(&mut self, looked: Option<Looked>) -> Vec<PathBuf> {
+        let looking = self.looking.take();
+        let hinted = looking.as_ref().is_some_and(|looking| looking.hinted);
+        if !looking.is_some_and(|looking| looking.late) && std::mem::take(&mut self.said_late) {
+            info!("the watched files answer again");
+        }
+        let Some(Looked { subjects, now, difference, armed, replaced }) = looked else {
+            self.poll_at = Some(Instant::now() + POLL);
+            return Vec::new();
+        };
+        if let Some(Err(why)) = armed.map(|armed| self.hints.take(armed)) {
+            self.deaf(&why);
+        }
+        // A mounted file that was replaced on the host will never change here again.
+        for mount in replaced {
+            if self.said.insert(mount.point.clone()) {
+                warn!("{}", mount.replaced());
+            }
+        }
+        let polls = self.mode == WatchMode::Poll || !self.hints.is_complete();
+        self.poll_at = polls.then(|| Instant::now() + POLL);
+        match difference {
+            None => {
+                (self.subjects, self.seen) = (subjects, Arc::new(now));
+                if self.seen.left_out {
+                    self.say(
+                        Path::new(""),
+                        "the configuration names more files than are watched: some are not",
+                    );
+                }
+                // What has changed since the files were read gave no hint if it was not watched before.
+                self.hint();
+                Vec::new()
+            }
+            // Another configuration is about to be followed: these files are looked at for it, or never more.
+            Some(_) if self.following.is_some() => Vec::new(),
+            Some(difference) if !hinted && !difference.changed.is_empty() => {
+                // Seen by polling, perhaps half written: a quiet time later it is looked at again.
+                self.hint();
+                Vec::new()
+            }
+            Some(difference) => self.changed_since(now, difference),
+        }
+    }
+
+    /// What is different counts, and is remembered.
+    fn changed_since(&mut self, now: Seen, difference: Difference) -> Vec<PathBuf> {
+        for path in &difference.missing {
+            self.say(path, "is gone, and HAProxy would not start without it; waiting until it is back");
+        }
+        for path in &difference.back {
+            if self.said.remove(path) {
+                info!("{} is back", path.display());
+            }
+        }
+        debug!("looked at {}; changed: {}", Count(now.paths().count(), "file"), difference.changed.len());
+        self.seen = Arc::new(now.keeping(&self.seen, &difference.missing));
+        difference.changed
+    }
+
+    /// The kernel gives no hints, or not all.
+    fn deaf(&mut self, why: &Deaf) {
+        if !std::mem::replace(&mut self.said_polling, true) {
+            warn!("watching the files: {why}; they are looked at every {} s instead", POLL.as_secs());
+        }
+    }
+
+    /// Says something about a path once.
+    fn say(&mut self, path: &Path, what: &str) {
+        if self.said.insert(path.to_path_buf()) {
+            warn!("{}{}{what}", path.display(), if path.as_os_str().is_empty() { "" } else { " " });
+        }
+    }
+}
+
+/// The names of what has changed, for a log line: not more than somebody wants to read.
+pub fn listed(changed: &[PathBuf]) -> String {
+    const MOST: usize = 3;
+    let names: Vec<String> = changed.iter().take(MOST).map(|path| path.display().to_string()).collect();
+    let more = changed.len().saturating_sub(MOST);
+    names.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests;

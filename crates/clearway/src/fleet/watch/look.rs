@@ -1,0 +1,126 @@
+//! A look at the files, all of it: whatever follows a path may hang for ever, if the machine that has the files does
+//! not answer. So a [`Job`] goes to a thread, and [`Looked`] comes back, or not.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clearway_haproxy::command_line::Invocation;
+use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::drift::FileMount;
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use crate::fleet::watch::hints::{self, Armed};
+use crate::fleet::watch::paths::Interests;
+use crate::fleet::watch::seen::{Difference, Seen, Subjects};
+
+/// What a look needs.
+#[derive(Debug)]
+pub struct Job {
+    /// At what.
+    pub what: What,
+    /// What there was at the last look.
+    pub before: Arc<Seen>,
+    /// Where the kernel is told what to hint at; unset where no hints can be had.
+    pub inotify: Option<Arc<OwnedFd>>,
+}
+
+/// At what is looked.
+#[derive(Debug)]
+pub enum What {
+    /// At what was looked at before: what has changed?
+    Again(Arc<Subjects>),
+    /// At the files of a configuration that a HAProxy is about to read.
+    Anew(Following),
+}
+
+/// A configuration whose files are to be watched from now on.
+#[derive(Debug)]
+pub struct Following {
+    /// As it was read.
+    pub configuration: Arc<Configuration>,
+    /// Where that was.
+    pub invocation: Box<Invocation>,
+    /// Hears when its files have been seen.
+    pub seen: oneshot::Sender<()>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Looked {
+    /// What was looked at.
+    pub subjects: Arc<Subjects>,
+    /// What there is.
+    pub now: Seen,
+    /// What is different; unset if nobody had looked at that before.
+    pub difference: Option<Difference>,
+    /// What the kernel hints at from now on.
+    pub armed: Option<Armed>,
+    /// Mounted files that will never change here again, because they were replaced on the host.
+    pub replaced: Vec<FileMount>,
+}
+
+/// Looks.
+pub fn look(job: Job) -> Looked {
+    let Job { what, before, inotify } = job;
+    let (subjects, following) = match what {
+        What::Again(subjects) => (subjects, None),
+        What::Anew(following) => {
+            (Arc::new(Subjects::of(&following.configuration, &following.invocation)), Some(following))
+        }
+    };
+    let mounts = FileMount::all();
+    let interests = Interests::of(subjects.paths().chain(before.paths()), &mounts);
+    let replaced = mounts.into_iter().filter(|one| one.deleted && interests.mounted.contains(&one.point));
+    // Watched first, then looked at: what changes in between is hinted at.
+    let armed = inotify.map(|inotify| hints::arm(&inotify, &interests));
+    let now = subjects.look(&before);
+    let (now, difference) = if let Some(Following { configuration, seen, .. }) = following {
+        // Nobody may wait for it any more.
+        let _ = seen.send(());
+        (now.with(&configuration.files), None)
+    } else {
+        let difference = before.difference(&now, &subjects);
+        (now, Some(difference))
+    };
+    Looked { subjects, now, difference, armed, replaced: replaced.collect() }
+}
+
+/// How long a look may take before it is said.
+const LONG: Duration = Duration::from_secs(10);
+
+/// A look under way.
+#[derive(Debug)]
+pub struct Looking {
+    /// Whether somebody has hinted at something.
+    pub hinted: bool,
+    /// Whether it takes [`LONG`].
+    pub late: bool,
+    since: Instant,
+    answer: oneshot::Receiver<Looked>,
+}
+
+impl Looking {
+    /// It has begun, and the answer will come there.
+    pub fn begun(hinted: bool, answer: oneshot::Receiver<Looked>) -> Self {
+        Self { hinted, late: false, since: Instant::now(), answer }
+    }
+
+    /// Waits until it is over; nothing if the thread has died. `said` is whether it was said of the looks before that
+    /// they take long. May be dropped at any time, and called again.
+    pub async fn looked(&mut self, said: &mut bool) -> Option<Looked> {
+        let until = tokio::time::Instant::from_std(self.since + LONG);
+        if let Ok(looked) = tokio::time::timeout_at(until, &mut self.answer).await {
+            return looked.ok();
+        }
+        self.late = true;
+        if !std::mem::replace(said, true) {
+            warn!(
+                "the watched files, or some of them, do not answer (are they on another machine?): nothing is \
+                 watched until they do"
+            );
+        }
+        (&mut self.answer).await.ok()
+    }
+}

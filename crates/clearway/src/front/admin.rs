@@ -1,0 +1,313 @@
+//! The admin API of a running Clearway, HTTP/1.1 over a unix socket, for root and the same user only.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /status` | [`api::Status`] |
+//! | `POST /reload` | waits for the reload, then [`api::Reloaded`]; 409 if it did not take |
+//! | `POST /try` | waits until a generation has shown what a reload would come to, then the same; nothing changes |
+//! | `POST /drain` | 202: Clearway stops accepting, drains and ends; with `?until=ended` it waits for that, then [`api::Ended`] |
+//! | `POST /release` | the same, and a holder lets go of the listening sockets at once |
+//! | `GET /sessions` | [`api::Sessions`]; with `?generation=N` of that one only; 409 if there is none |
+//! | `POST /end?generation=N` | ends one that drains, and waits until it is gone; 409 if it does not drain ([`api::EndOf`]) |
+//! | `GET /health` | 200 while a generation serves, or sessions finish as planned after a takeover; else 503 with the reason |
+//!
+//! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
+//! ([`crate::peers::place`]). Whoever connects is known by its peer credentials, and sent away before a byte is read if it
+//! is not root or us: an abstract name has no file mode, and with host networking every process of the host
+//! can connect to it. Whoever waits for an answer gets it before Clearway is gone ([`crate::front::clients`]).
+
+use std::fmt;
+
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::{IncomingStream, Listener};
+use axum::{Json, Router};
+use clearway_core::supervisor::Answer;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::front::api;
+use crate::front::clients::Clients;
+
+/// What somebody wants of the supervising loop.
+#[derive(Debug)]
+pub enum Wish {
+    /// How is it?
+    Status(oneshot::Sender<Box<api::Status>>),
+    /// Does a generation serve?
+    Health(oneshot::Sender<Health>),
+    /// Say when all is over.
+    Ended(oneshot::Sender<api::Ended>),
+    /// Reload, and tell what came of it.
+    Reload(oneshot::Sender<Answered>),
+    /// Which sessions are there, of one generation or of all?
+    Sessions(Option<u32>, oneshot::Sender<Result<api::Sessions, api::EndOf>>),
+    /// End a generation that drains.
+    End(u32, oneshot::Sender<api::EndOf>),
+    /// Tell what would come of a reload.
+    Try(oneshot::Sender<Answered>),
+    /// Stop.
+    Drain {
+        /// A holder lets go at once.
+        release: bool,
+    },
+}
+
+/// What came of a reload, for what asked for it.
+#[derive(Debug)]
+pub struct Answered {
+    /// As the core says it.
+    pub answer: Answer,
+    /// Files that were replaced where this container cannot see it, each with what mends it: the former ones were read.
+    pub not_read: Vec<String>,
+}
+
+/// What a probe is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// A generation serves.
+    Serving,
+    /// Another Clearway has taken over, and sessions finish here as planned: nothing is wrong.
+    Superseded,
+    /// None does, or the canary says that it is of no use.
+    NotServing,
+    /// A generation serves a network that no client can reach any more.
+    NetworkGone,
+}
+
+impl Health {
+    /// Whether the container need not be restarted.
+    fn is_well(self) -> bool {
+        matches!(self, Self::Serving | Self::Superseded)
+    }
+
+    /// In one line.
+    fn said(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Superseded => {
+                "superseded: another Clearway serves, and the sessions that are left finish here as planned"
+            }
+            Self::NotServing => "not serving",
+            Self::NetworkGone => {
+                "the network is gone: no interface but `lo` is left (was the container that owns it restarted?); no client \
+                 can come until this container is restarted, too"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.said())
+    }
+}
+
+/// What is asked together with a stop by whoever wants to hear of the end.
+pub const UNTIL_ENDED: &str = "until=ended";
+
+/// Where wishes go.
+pub type Wishes = mpsc::Sender<Wish>;
+
+/// A listener that lets root and our own user in, and nobody else.
+struct ForUs {
+    inner: UnixListener,
+    /// Closed where another process accepts from the same socket: a name that was handed over. Unset: always open.
+    gate: Option<watch::Receiver<bool>>,
+    /// Said once: whoever is sent away may come back a thousand times a second.
+    said: bool,
+}
+
+impl Listener for ForUs {
+    type Io = UnixStream;
+    type Addr = tokio::net::unix::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            if let Some(gate) = &mut self.gate
+                && gate.wait_for(|open| *open).await.is_err()
+            {
+                std::future::pending::<()>().await;
+            }
+            // axum's own listener: it waits a second where descriptors have run out.
+            let accepted = Listener::accept(&mut self.inner);
+            let (stream, address) = match &mut self.gate {
+                None => accepted.await,
+                Some(gate) => tokio::select! {
+                    biased;
+                    _closed = gate.wait_for(|open| !*open) => continue,
+                    accepted = accepted => accepted,
+                },
+            };
+            match stream.peer_cred().map(|peer| peer.uid()) {
+                Ok(uid) if is_trusted(uid) => return (stream, address),
+                Ok(uid) if !self.said => {
+                    self.said = true;
+                    tracing::warn!("a process of uid {uid} was sent away from the admin socket");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.inner.local_addr()
+    }
+}
+
+/// Whether a user may ask us, or be asked by us.
+pub fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+/// Where whoever has connected is.
+#[derive(Clone, Copy, Debug)]
+struct Caller {
+    /// Its process, if it is in our PID namespace.
+    pid: Option<i32>,
+}
+
+impl Connected<IncomingStream<'_, ForUs>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, ForUs>) -> Self {
+        let peer = stream.io().peer_cred().ok();
+        Self { pid: peer.and_then(|peer| peer.pid()).filter(|pid| *pid > 0) }
+    }
+}
+
+/// What a Clearway answers that supervises HAProxy.
+pub fn router(wishes: Wishes) -> Router {
+    Router::new()
+        .route("/status", get(status))
+        .route("/health", get(health))
+        .route("/reload", post(reload))
+        .route("/sessions", get(sessions))
+        .route("/end", post(end))
+        .route("/try", post(dry_run))
+        .route("/drain", post(drain))
+        .route("/release", post(release))
+        .with_state(wishes)
+}
+
+/// Serves until the process ends, as long as the gate is open.
+pub async fn serve(
+    listener: UnixListener,
+    gate: Option<watch::Receiver<bool>>,
+    router: Router,
+    clients: Clients,
+) {
+    let router = router
+        .layer(middleware::from_fn_with_state(clients, visit))
+        .into_make_service_with_connect_info::<Caller>();
+    if let Err(error) = axum::serve(ForUs { inner: listener, gate, said: false }, router).await {
+        tracing::error!("the admin socket is served no more: {error}");
+    }
+}
+
+/// Keeps in mind who waits for an answer.
+async fn visit(
+    State(clients): State<Clients>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let _visit = clients.asked(caller.pid);
+    next.run(request).await
+}
+
+/// An answer of 503, with its reason.
+type Unavailable = (StatusCode, &'static str);
+
+/// Nothing takes wishes any more.
+fn ending() -> Unavailable {
+    (StatusCode::SERVICE_UNAVAILABLE, "this Clearway is just ending\n")
+}
+
+async fn status(State(wishes): State<Wishes>) -> Result<Json<api::Status>, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    wishes.send(Wish::Status(sender)).await.map_err(|_| ending())?;
+    receiver.await.map(|status| Json(*status)).map_err(|_| ending())
+}
+
+async fn health(State(wishes): State<Wishes>) -> Result<&'static str, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    wishes.send(Wish::Health(sender)).await.map_err(|_| ending())?;
+    match receiver.await {
+        Ok(health) if health.is_well() => Ok(health.said()),
+        Ok(health) => Err((StatusCode::SERVICE_UNAVAILABLE, health.said())),
+        Err(_) => Err(ending()),
+    }
+}
+
+async fn reload(State(wishes): State<Wishes>) -> Result<Response, Unavailable> {
+    reloaded(&wishes, Wish::Reload).await
+}
+
+async fn dry_run(State(wishes): State<Wishes>) -> Result<Response, Unavailable> {
+    reloaded(&wishes, Wish::Try).await
+}
+
+async fn reloaded(
+    wishes: &Wishes,
+    wish: impl FnOnce(oneshot::Sender<Answered>) -> Wish,
+) -> Result<Response, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    wishes.send(wish(sender)).await.map_err(|_| ending())?;
+    let answer = receiver.await.map_err(|_| ending())?;
+    let took = matches!(answer.answer, Answer::Serving { .. } | Answer::Tried { .. });
+    let status = if took { StatusCode::OK } else { StatusCode::CONFLICT };
+    Ok((status, Json(api::Reloaded::from(answer))).into_response())
+}
+
+/// The generation of `?generation=N`.
+fn generation(uri: &Uri) -> Option<u32> {
+    uri.query()?.strip_prefix("generation=")?.parse().ok()
+}
+
+async fn sessions(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    wishes.send(Wish::Sessions(generation(&uri), sender)).await.map_err(|_| ending())?;
+    Ok(match receiver.await.map_err(|_| ending())? {
+        Ok(sessions) => Json(sessions).into_response(),
+        Err(refused) => (StatusCode::CONFLICT, Json(refused)).into_response(),
+    })
+}
+
+async fn end(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    let Some(generation) = generation(&uri) else {
+        return Ok((StatusCode::BAD_REQUEST, "it wants `?generation=N`\n").into_response());
+    };
+    wishes.send(Wish::End(generation, sender)).await.map_err(|_| ending())?;
+    let answer = receiver.await.map_err(|_| ending())?;
+    let status = match answer {
+        api::EndOf::Ended { .. } => StatusCode::OK,
+        api::EndOf::Refused { .. } => StatusCode::CONFLICT,
+    };
+    Ok((status, Json(answer)).into_response())
+}
+
+async fn drain(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+    stop(&wishes, &uri, false).await
+}
+
+async fn release(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+    stop(&wishes, &uri, true).await
+}
+
+async fn stop(wishes: &Wishes, uri: &Uri, release: bool) -> Result<Response, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    let waits = uri.query() == Some(UNTIL_ENDED);
+    if waits {
+        // Before the stop, which may be over at once.
+        wishes.send(Wish::Ended(sender)).await.map_err(|_| ending())?;
+    }
+    wishes.send(Wish::Drain { release }).await.map_err(|_| ending())?;
+    if !waits {
+        return Ok(StatusCode::ACCEPTED.into_response());
+    }
+    receiver.await.map(|ended| Json(ended).into_response()).map_err(|_| ending())
+}

@@ -1,0 +1,430 @@
+//! What goes over the admin socket. Fields are only ever added; a reader ignores what it does not know.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clearway_core::count::Count;
+use clearway_core::exit::ExitCode;
+use clearway_core::settings::{Key, Settings, TABLE};
+use clearway_core::strategy::{Moved, Strategy};
+use clearway_core::supervisor::{Answer, Carried, Cause, Failure, LifePhase, Phase};
+use clearway_haproxy::command_line::Invocation;
+use clearway_kernel::canary::Verdict;
+use clearway_kernel::plumbing;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::front::admin::Answered;
+use crate::ground::clock;
+use crate::path::obstacles::Obstacle;
+
+mod holding;
+mod sessions;
+
+pub use holding::Holding;
+pub use sessions::{EndOf, Session, Sessions, SessionsOf};
+
+/// Answer to `GET /status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Clearway's version.
+    pub version: String,
+    /// Clearway's process.
+    pub pid: u32,
+    /// Unset: a private instance.
+    pub instance: Option<String>,
+    /// What it is about.
+    pub state: Phase,
+    /// HAProxy's version, as far as it is known.
+    pub haproxy: Option<String>,
+    /// Every generation that has a process, by number.
+    pub generations: Vec<GenerationStatus>,
+    /// The programs of `program` sections, in the order of the files, then those that are to end.
+    #[serde(default)]
+    pub programs: Vec<ProgramStatus>,
+    /// How the last start or reload went.
+    pub last_attempt: Option<LastAttempt>,
+    /// Deaths and failed starts of HAProxy in a row, since it last served for a second.
+    pub crashes_in_a_row: u32,
+    /// How many generations that served have ended although nobody asked them to, since Clearway began.
+    #[serde(default)]
+    pub crashes: u32,
+    /// Of these, how many since a reload was asked for that took.
+    #[serde(default)]
+    pub crashes_since_reload: u32,
+    /// The last one.
+    #[serde(default)]
+    pub last_crash: Option<Crash>,
+    /// How clients come to a new generation.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Which public addresses are served at which private ports (`tableflip`).
+    #[serde(default)]
+    pub redirected: Vec<String>,
+    /// The listening sockets that Clearway holds.
+    pub custody: Vec<String>,
+    /// What is in the kernel for transparent proxying. Unset also where it is read from a version that says it otherwise.
+    #[serde(default, deserialize_with = "if_understood")]
+    pub plumbing: Option<plumbing::Description>,
+    /// What the canary says of each transparent server.
+    #[serde(default)]
+    pub canary: Vec<SeenByCanary>,
+    /// Set while there are servers of which the canary has not said anything yet.
+    #[serde(default)]
+    pub canary_asks: Option<CanaryAsks>,
+    /// What stands in the way of transparent connections, as far as it is a problem.
+    #[serde(default)]
+    pub obstacles: Vec<Obstacle>,
+    /// Whether the configuration on disk is the one that serves; unset while none does.
+    #[serde(default)]
+    pub configuration: Option<OnDisk>,
+    /// Sockets of others that take clients of ours.
+    #[serde(default)]
+    pub strangers: Vec<String>,
+    /// Where it was told to make its admin socket.
+    #[serde(default)]
+    pub run_directory: Option<String>,
+    /// How it was started; unset where that cannot be said in UTF-8.
+    #[serde(default)]
+    pub started: Option<Started>,
+    /// Whether a holder keeps the listening sockets open when this one ends; unset where there can be none.
+    #[serde(default)]
+    pub holder: Option<bool>,
+    /// Whether no client can come any more, because no interface but `lo` is left.
+    #[serde(default)]
+    pub network_gone: bool,
+    /// Why the sessions and the configuration on disk are missing: there was no thread to ask for them.
+    #[serde(default)]
+    pub incomplete: Option<String>,
+}
+
+/// How a Clearway was started, for those that look at the same files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// HAProxy's program and arguments.
+    pub haproxy: Vec<String>,
+    /// The working directory: relative paths begin there.
+    pub directory: String,
+    /// The settings that were given, by their variables, whether they were given so or by flags.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Started {
+    /// What is to be known of this process.
+    pub fn of(settings: &Settings, invocation: &Invocation) -> Option<Self> {
+        let words = std::iter::once(&invocation.program).chain(&invocation.arguments);
+        let row = |key: &Key| TABLE.iter().find(|row| row.key == *key);
+        let given = settings
+            .given
+            .iter()
+            .filter_map(|(key, text)| Some((row(key)?.variable.to_owned(), text.clone())));
+        Some(Self {
+            haproxy: words.map(|word| word.to_str().map(str::to_owned)).collect::<Option<_>>()?,
+            directory: std::env::current_dir().ok()?.into_os_string().into_string().ok()?,
+            settings: given.collect(),
+        })
+    }
+}
+
+/// Answer to `POST /drain?until=ended`: how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// What Clearway exits with.
+    pub code: u8,
+}
+
+/// What the canary is asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryAsks {
+    /// For how long, in seconds.
+    pub seconds: u64,
+    /// How many servers are done.
+    pub done: usize,
+    /// Of how many.
+    pub servers: usize,
+}
+
+/// For people, after "the canary is" or "canary:".
+impl std::fmt::Display for CanaryAsks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { seconds, done, servers } = self;
+        write!(f, "still asking, for {seconds} s: {done} of {} done", Count(*servers, "transparent server"))
+    }
+}
+
+/// The value, or none where it is not of this shape.
+fn if_understood<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(from)?).ok())
+}
+
+/// The configuration on disk, beside the one that serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnDisk {
+    /// Whether they are the same.
+    pub same: bool,
+    /// What is different, for people.
+    pub words: String,
+}
+
+/// What the canary says of one transparent server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenByCanary {
+    /// Where it is.
+    pub address: String,
+    /// What that means for clients.
+    pub verdict: Verdict,
+    /// One sentence.
+    pub words: String,
+    /// Its name and its line in the files; unset where there is none.
+    #[serde(default)]
+    pub line: Option<String>,
+    /// What usually causes it and what mends it.
+    #[serde(default)]
+    pub hints: Vec<String>,
+    /// The details: `outcome` and what belongs to it.
+    #[serde(flatten)]
+    pub details: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationStatus {
+    /// Counted from 1.
+    pub generation: u32,
+    /// What it is about.
+    pub state: LifePhase,
+    /// HAProxy's master.
+    pub master: u32,
+    /// The process that accepts connections.
+    pub worker: Option<u32>,
+    /// Seconds in this state.
+    pub seconds: Option<u64>,
+    /// Sessions it has; unset if it did not say.
+    pub sessions: Option<u64>,
+    /// How many bytes its processes have resident; unset if that could not be read.
+    #[serde(default)]
+    pub memory: Option<u64>,
+}
+
+/// The program of a `program` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramStatus {
+    /// The name of its section.
+    pub name: String,
+    /// `running`, `starting` (also: it waits for its next start), `ended` (by itself) or `leaving`.
+    pub state: String,
+    /// Its process; unset if it has none.
+    pub pid: Option<u32>,
+    /// For how many seconds it has been running; unset if it does not.
+    pub seconds: Option<u64>,
+}
+
+/// How the last start or reload went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAttempt {
+    /// The generation that it was to be.
+    pub generation: u32,
+    /// Unset: it took.
+    pub failure: Option<Refused>,
+    /// What was done for the clients of which socket.
+    #[serde(default)]
+    pub moved: Vec<Moved>,
+    /// What it has of the state of the servers.
+    #[serde(default)]
+    pub carried: Carried,
+    /// Since it was decided.
+    pub seconds_ago: u64,
+    /// Why there was one.
+    #[serde(default = "unknown")]
+    pub cause: Cause,
+    /// When it was decided, in UTC.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
+/// One of an earlier version says nothing of it.
+fn unknown() -> Cause {
+    Cause::Unknown
+}
+
+/// The end of a generation that served, although nobody asked it to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crash {
+    /// Which.
+    pub generation: u32,
+    /// Its exit code or signal, in words.
+    pub how: String,
+    /// Since then.
+    pub seconds_ago: u64,
+    /// When it was, in UTC.
+    pub at: String,
+}
+
+/// Why something did not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The exit code of whoever asked: see docs/reference/settings.md.
+    pub code: u8,
+    /// What was being done and why it failed.
+    pub message: String,
+    /// HAProxy's own words.
+    pub words: Vec<String>,
+    /// What mends it.
+    pub hints: Vec<String>,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        let Failure { code, message, words, hints, .. } = failure;
+        Self { code: code.number(), message, words, hints }
+    }
+}
+
+/// Answer to `POST /reload`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum Reloaded {
+    /// It took.
+    Serving {
+        /// The generation that serves.
+        generation: u32,
+        /// The process that accepts connections.
+        worker: u32,
+        /// Listening sockets taken over.
+        adopted: usize,
+        /// Addresses of listening sockets that are new.
+        fresh: Vec<String>,
+        /// Addresses that are no longer listened on, or that were bound anew beside the former socket.
+        unclaimed: Vec<String>,
+        /// What was done for the clients of which socket.
+        #[serde(default)]
+        moved: Vec<Moved>,
+        /// What it has of the state of the servers.
+        #[serde(default)]
+        carried: Carried,
+        /// Files of which nothing new was read, because they were replaced on the host, where this container cannot see
+        /// it; each with what mends it.
+        #[serde(default)]
+        not_read: Vec<String>,
+    },
+    /// It would take: answer to `POST /try`. Nothing has changed.
+    Tried {
+        /// How many of the listening sockets would be taken over.
+        adopted: usize,
+        /// Addresses of listening sockets that would be new.
+        fresh: Vec<String>,
+        /// Addresses that would be no longer listened on, or that would be bound anew beside the former socket.
+        unclaimed: Vec<String>,
+        /// What else would be different, for people.
+        changes: Vec<String>,
+    },
+    /// It did not take; the former generation is still serving.
+    Refused(Refused),
+    /// Clearway is stopping.
+    Stopping,
+}
+
+impl Reloaded {
+    /// What `clearway reload` exits with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Serving { .. } | Self::Tried { .. } => ExitCode::Done.number(),
+            Self::Refused(refused) => refused.code,
+            Self::Stopping => ExitCode::NoInstance.number(),
+        }
+    }
+}
+
+impl From<Answered> for Reloaded {
+    fn from(Answered { answer, not_read }: Answered) -> Self {
+        match answer {
+            Answer::Serving { generation, proof, moved, carried } => Self::Serving {
+                generation: generation.number(),
+                worker: proof.worker,
+                adopted: proof.adopted.len(),
+                moved: proof.all_moved(moved),
+                fresh: proof.fresh,
+                unclaimed: proof.unclaimed,
+                carried,
+                not_read,
+            },
+            Answer::Tried { proof, changes } => Self::Tried {
+                adopted: proof.adopted.len(),
+                fresh: proof.fresh,
+                unclaimed: proof.unclaimed,
+                changes,
+            },
+            Answer::Refused(mut failure) => {
+                failure.hints.extend(not_read);
+                Self::Refused(failure.into())
+            }
+            Answer::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl Status {
+    /// What the core knows, as long as this after Clearway began.
+    pub fn of(core: clearway_core::supervisor::Status, now: Duration) -> Self {
+        let ago = |at: Duration| now.saturating_sub(at);
+        let generations = core.generations.into_iter().map(|one| GenerationStatus {
+            generation: one.generation.number(),
+            state: one.state,
+            master: one.master,
+            worker: one.worker,
+            seconds: one.seconds,
+            sessions: None,
+            memory: None,
+        });
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            instance: None,
+            state: core.state,
+            haproxy: None,
+            generations: generations.collect(),
+            programs: core
+                .programs
+                .into_iter()
+                .map(|one| ProgramStatus {
+                    name: one.name,
+                    state: one.state.to_owned(),
+                    pid: one.pid,
+                    seconds: one.seconds,
+                })
+                .collect(),
+            last_attempt: core.last_attempt.map(|last| LastAttempt {
+                generation: last.generation.number(),
+                failure: last.failure.map(Refused::from),
+                moved: last.moved,
+                carried: last.carried,
+                seconds_ago: ago(last.at).as_secs(),
+                cause: last.cause,
+                at: Some(clock::at(ago(last.at))),
+            }),
+            crashes_in_a_row: core.crashes_in_a_row,
+            crashes: core.crashes.total,
+            crashes_since_reload: core.crashes.since_reload,
+            last_crash: core.crashes.last.map(|last| Crash {
+                generation: last.generation.number(),
+                how: last.how,
+                seconds_ago: ago(last.at).as_secs(),
+                at: clock::at(ago(last.at)),
+            }),
+            strategy: Strategy::default(),
+            redirected: Vec::new(),
+            custody: Vec::new(),
+            plumbing: None,
+            canary: Vec::new(),
+            canary_asks: None,
+            obstacles: Vec::new(),
+            configuration: None,
+            network_gone: false,
+            strangers: Vec::new(),
+            run_directory: None,
+            holder: None,
+            started: None,
+            incomplete: None,
+        }
+    }
+}

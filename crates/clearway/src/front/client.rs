@@ -1,0 +1,101 @@
+//! The client of the admin socket, for the subcommands.
+
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::supervisor::Failure;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+
+use crate::front::api;
+
+/// The longest answer that is read. A status of 50 generations with thousands of sockets stays far below.
+const LONGEST_ANSWER: usize = 4 << 20;
+
+/// How long a Clearway may take for anything but a reload: it answers from memory.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// As long as Clearway may take to answer from memory.
+    Briefly,
+    /// As long as it takes: a reload.
+    AsLongAsItTakes,
+}
+
+/// How the Clearway at the other end is, with the answer as it came.
+pub async fn status(stream: UnixStream) -> Result<(api::Status, Vec<u8>), Failure> {
+    let (status, body) = request(stream, Method::GET, "/status", Wait::Briefly).await?;
+    if status == StatusCode::OK {
+        Ok((understand(&body)?, body))
+    } else {
+        Err(refused("/status", status, &body))
+    }
+}
+
+/// Reads an answer of a running Clearway, which may be of another version.
+pub fn understand<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        let beginning = String::from_utf8_lossy(body).chars().take(200).collect::<String>();
+        Failure::new(
+            ExitCode::NoInstance,
+            format!("the answer of Clearway is not understood ({error}): {beginning}"),
+        )
+    })
+}
+
+/// An answer that is none: Clearway says that it cannot.
+pub fn refused(path: &str, status: StatusCode, body: &[u8]) -> Failure {
+    let why = String::from_utf8_lossy(body).trim().chars().take(200).collect::<String>();
+    let why = if why.is_empty() { why } else { format!(": {why}") };
+    Failure::new(ExitCode::NoInstance, format!("Clearway refused to answer `{path}` ({status}){why}"))
+        .hint("its log says why; try again")
+}
+
+/// Sends one request and waits for its answer.
+pub async fn request(
+    stream: UnixStream,
+    method: Method,
+    path: &str,
+    wait: Wait,
+) -> Result<(StatusCode, Vec<u8>), Failure> {
+    if wait == Wait::AsLongAsItTakes {
+        return exchange(stream, method, path).await;
+    }
+    tokio::time::timeout(PATIENCE, exchange(stream, method, path)).await.unwrap_or_else(|_| {
+        let message = format!("Clearway did not answer `{path}` within {} s", PATIENCE.as_secs());
+        Err(Failure::new(ExitCode::NoInstance, message)
+            .hint("is it stopped (SIGSTOP), or starved of processor time?"))
+    })
+}
+
+async fn exchange(stream: UnixStream, method: Method, path: &str) -> Result<(StatusCode, Vec<u8>), Failure> {
+    let broken = |error: &dyn std::fmt::Display| {
+        Failure::new(ExitCode::NoInstance, format!("Clearway did not answer `{path}`: {error}"))
+    };
+    stream.set_nonblocking(true).map_err(|error| broken(&error))?;
+    let stream = tokio::net::UnixStream::from_std(stream).map_err(|error| broken(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+    let connection = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "clearway")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| broken(&error))?;
+    let ended = |error: &dyn std::fmt::Display| {
+        let message = format!("Clearway has ended before it answered `{path}` ({error})");
+        Failure::new(ExitCode::NoInstance, message).hint("its log says how far it came")
+    };
+    let response = sender.send_request(request).await.map_err(|error| ended(&error))?;
+    let status = response.status();
+    let body = http_body_util::Limited::new(response.into_body(), LONGEST_ANSWER);
+    let body = body.collect().await.map_err(|error| ended(&error))?.to_bytes().to_vec();
+    connection.abort();
+    Ok((status, body))
+}

@@ -1,0 +1,31 @@
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::*;
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn what_hangs_is_not_begun_again() {
+    let single = Single::default();
+    let (release, hangs) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    assert!(single.spawn(
+        "hanging",
+        move || hangs.recv().is_err(),
+        move |released| tell.send(released).unwrap()
+    ));
+    assert!(single.is_busy() && !single.spawn("once more", || panic!("a second one"), drop::<()>));
+    drop(release);
+    assert!(told.recv_timeout(SOON).unwrap());
+    // What it has told may begin the next one at once.
+    assert!(single.spawn("once more", || {}, drop));
+}
+
+#[test]
+fn what_is_done_aside_can_look_at_the_other_end_of_a_connection() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let peer = runtime.block_on(outcome_of("looking", move || crate::peers::place::peer(&one)));
+    assert_eq!(peer.flatten().map(|peer| peer.uid), Some(rustix::process::getuid().as_raw()));
+}

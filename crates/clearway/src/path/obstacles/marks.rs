@@ -1,0 +1,54 @@
+//! Rules of others that touch our bits of the packet mark.
+
+use clearway_core::names::Mark;
+use clearway_kernel::others::{At, Does, MarkUse, Others};
+
+use crate::path::obstacles::{Bits, Obstacle, Severity};
+
+/// The answers of servers come in, those of servers on this host's own addresses go out.
+pub fn find(others: &Others, bits: Bits) -> Vec<Obstacle> {
+    let of = |mark: Mark, at: At| {
+        let used = others.mark_uses(mark).into_iter();
+        used.filter_map(move |one| of_rule(&one, mark, at))
+    };
+    let replies = bits.replies.into_iter().flat_map(|mark| of(mark, At::Output));
+    of(bits.diverted, At::Prerouting).chain(replies).collect()
+}
+
+fn of_rule(rule: &MarkUse, mark: Mark, at: At) -> Option<Obstacle> {
+    let hooks = rule.at.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let told = |does: &str| {
+        format!(
+            "a rule {does} the bit {mark} of packet marks, which is Clearway's ({}, from {hooks})",
+            rule.place
+        )
+    };
+    let other_bit = format!(
+        "let it touch only bits of its own (`{mark}` is not), or give Clearway another: CLEARWAY_MARK"
+    );
+    Some(match rule.does {
+        Does::Sets => Obstacle::new(
+            Severity::Problem,
+            told("sets"),
+            "packets of others that get it are taken for answers to HAProxy and stay on this host",
+            other_bit,
+        ),
+        Does::Clears if rule.at.contains(&at) => Obstacle::new(
+            // Of a condition it cannot be told whom it spares.
+            if rule.unconditional { Severity::Problem } else { Severity::Note },
+            told("takes away"),
+            "answers of servers that lose it do not come to HAProxy: transparent connections time out",
+            format!(
+                "let it keep other bits: `meta mark set meta mark & {:#010x} | ...`, `-j MARK --set-xmark VALUE/MASK`",
+                mark.value()
+            ),
+        ),
+        Does::Clears => return None,
+        Does::Asks => Obstacle::new(
+            Severity::Note,
+            told("asks for"),
+            "what it decides, it decides about answers to HAProxy as well",
+            other_bit,
+        ),
+    })
+}

@@ -1,0 +1,199 @@
+//! Where the transparent servers are, and what the plumbing needs for that.
+//!
+//! What the files say is known before a generation starts, so that its first connection finds its way. Names,
+//! templates, and what is changed at run time (`set server addr`, `add server`) only HAProxy knows: what it tells of its
+//! servers ([`crate::fleet::state`]) is looked through on the thread that asks ([`Seen`]).
+//!
+//! ```text
+//!   the files ----------> needs, before the start ---------------\
+//!                                                                 +--> plumbing.follow
+//!   show servers state -> Seen -> needs, every 10 s at least ----/
+//! ```
+//!
+//! Needs only grow while an old generation drains: its sessions may go to servers that the new one does not have.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+
+use clearway_core::hints::Notice;
+use clearway_haproxy::configuration::{Configuration, Server};
+use clearway_haproxy::runtime::state::{Remembered, Row};
+use clearway_kernel::listeners;
+use clearway_kernel::plumbing::{Error, Needs, Plumbing};
+use tracing::{debug, info};
+
+use crate::path::obstacles::{self, Known, Obstacle};
+use crate::shell::Shell;
+use crate::tell::said::Subject;
+
+/// The transparent servers of the generation that serves.
+#[derive(Debug, Default)]
+pub struct Servers {
+    /// Whether something transparent serves.
+    followed: bool,
+    known: BTreeSet<SocketAddr>,
+    /// Those that were seen to be clients as well.
+    seen_as_clients: BTreeSet<Known>,
+    /// What the files say that cannot work.
+    mismatches: Vec<Obstacle>,
+}
+
+/// What HAProxy tells of its transparent servers, and what the kernel tells of them meanwhile.
+#[derive(Debug)]
+pub struct Seen {
+    /// Each with whether it is in maintenance.
+    servers: Vec<(Known, bool)>,
+    /// Where HAProxy connects to from their own addresses.
+    to_themselves: BTreeSet<SocketAddr>,
+}
+
+impl Seen {
+    /// Of a generation with these files. Asks the kernel.
+    pub fn of(told: &Remembered, configuration: &Configuration) -> Self {
+        let line = |row: &Row<'_>| match configuration.servers.find(row.proxy, row.name) {
+            Some(server) if !server.template => Known::line(server),
+            Some(template) => format!("`{}`, {}", row.name, template.span),
+            None => format!("`{}/{}`, added at run time", row.proxy, row.name),
+        };
+        let rows = told.servers().map(|(row, _)| row);
+        let transparent = rows.filter(|row| configuration.servers.is_transparent(row.proxy, row.name));
+        let servers = transparent
+            .filter_map(|row| {
+                let known = Known { address: row.endpoint()?, line: line(&row) };
+                Some((known, row.is_in_maintenance()))
+            })
+            .collect();
+        let to_themselves = listeners::to_themselves().unwrap_or_else(|error| {
+            debug!("looking for servers that are clients: {error}");
+            BTreeSet::new()
+        });
+        Self { servers, to_themselves }
+    }
+}
+
+impl Servers {
+    /// Another generation serves, with this configuration if it is transparent.
+    pub fn serve(&mut self, configuration: Option<&Configuration>) {
+        self.followed = configuration.is_some();
+        self.seen_as_clients.clear();
+        self.mismatches = configuration.map(obstacles::mismatches).unwrap_or_default();
+        if !self.followed {
+            self.known.clear();
+        }
+    }
+
+    /// Whether something transparent serves.
+    pub fn are_followed(&self) -> bool {
+        self.followed
+    }
+
+    /// For the status: what cannot work, by the files and by what was seen.
+    pub fn obstacles(&self) -> impl Iterator<Item = Obstacle> {
+        let clients = self.seen_as_clients.iter().map(obstacles::is_its_own_client);
+        self.mismatches.iter().cloned().chain(clients)
+    }
+}
+
+/// What the plumbing needs for servers at these addresses.
+pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> Needs {
+    let mut needs = Needs::default();
+    // The kernel is asked once about an address: a thousand servers may share one.
+    let mut own: HashMap<IpAddr, bool> = HashMap::new();
+    for address in addresses {
+        let ip = address.ip().to_canonical();
+        let address = SocketAddr::new(ip, address.port());
+        if ip.is_loopback() {
+            if Needs::is_for_loopback(&address) {
+                needs.loopback.insert(address);
+            } else {
+                debug!("the server {address} cannot be transparent: the kernel takes no rule for this port");
+            }
+        } else if !needs.own {
+            needs.own = *own.entry(ip).or_insert_with(|| listeners::is_local(ip));
+        }
+    }
+    needs
+}
+
+/// What the files say; host names are not resolved.
+pub fn in_the_files(configuration: &Configuration) -> impl Iterator<Item = SocketAddr> {
+    configuration.servers.transparent().filter_map(Server::address)
+}
+
+/// Whether a server may be on another host: then its answers have to come back here.
+pub fn may_be_elsewhere(configuration: &Configuration) -> bool {
+    let here = |address: SocketAddr| address.ip().is_loopback() || listeners::is_local(address.ip());
+    configuration.servers.transparent().any(|server| !server.address().is_some_and(here))
+}
+
+/// Changes the plumbing, without what this kernel cannot do: servers on other addresses of this host need conntrack, and
+/// the others work without. Says what was changed, and why something is missing.
+pub fn follow(plumbing: &mut Plumbing, needs: &Needs) -> Result<(Vec<String>, Option<Error>), Error> {
+    match plumbing.follow(needs) {
+        Err(error) if error.is_without_conntrack() => {
+            let without = Needs { own: false, ..needs.clone() };
+            plumbing.follow(&without).map(|changed| (changed, Some(error)))
+        }
+        followed => followed.map(|changed| (changed, None)),
+    }
+}
+
+/// For the log.
+fn said_of(known: &Known) -> String {
+    let Obstacle { saw, remedy, .. } = obstacles::is_its_own_client(known);
+    format!("{saw}; {remedy}")
+}
+
+/// Both.
+pub fn union(mut one: Needs, other: &Needs) -> Needs {
+    one.loopback.extend(&other.loopback);
+    one.own |= other.own;
+    one
+}
+
+impl Shell {
+    /// Where the transparent servers are now. `fresh`: the generation has just begun.
+    pub fn hear_of_servers(&mut self, seen: Seen, fresh: bool) {
+        let Seen { servers, to_themselves } = seen;
+        self.path.servers.known = servers.iter().map(|(known, _)| known.address).collect();
+        let clients = servers.iter().map(|(known, _)| known);
+        let clients = clients.filter(|known| to_themselves.contains(&known.address));
+        self.path.servers.seen_as_clients.extend(clients.cloned());
+        let said: Vec<String> = self.path.servers.seen_as_clients.iter().map(said_of).collect();
+        self.tell.said.found(Subject::OwnClients, said);
+        let changed = self.follow_the_servers();
+        // Nobody is sent to one in maintenance, so its way is nobody's matter.
+        let used = servers.into_iter().filter(|(_, maintenance)| !maintenance).map(|(known, _)| known);
+        self.path.canary.watch(used, fresh || changed);
+    }
+
+    /// Lets the plumbing be what the servers need now, and says whether it was something else.
+    pub fn follow_the_servers(&mut self) -> bool {
+        let mut wanted = needs(self.path.servers.known.iter().copied());
+        let Some(plumbing) = &mut self.path.plumbing else { return false };
+        wanted.interception = plumbing.needs().interception.clone();
+        if self.fleet.running.len() > 1 || self.path.servers.known.is_empty() {
+            wanted = union(wanted, plumbing.needs());
+        }
+        if wanted == *plumbing.needs() {
+            self.tell.said.found(Subject::Following, None::<Notice>);
+            return false;
+        }
+        match follow(plumbing, &wanted) {
+            Ok((changed, _)) => {
+                self.tell.said.found(Subject::Following, None::<Notice>);
+                // Nothing more than could be had before.
+                if changed.is_empty() {
+                    return false;
+                }
+                info!("the plumbing follows the servers: {}", changed.join(", "));
+            }
+            Err(error) => {
+                let line = format!("the plumbing cannot follow the servers: {error}");
+                self.tell.said.found(Subject::Following, [line]);
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,323 @@
+//! Where the admin socket is, and that an instance name is used once.
+//!
+//! ```text
+//! named `web`    /run/clearway/web.sock           and the abstract @clearway/web, bound in any case:
+//!                                                 it is the lock of the name in this network namespace
+//! private        /run/clearway/_1f2e3d4c.sock     or the abstract @clearway/_1f2e3d4c
+//! ```
+//!
+//! An abstract name dies with its process. A socket file does not, after `SIGKILL`: whoever comes next
+//! finds that nobody listens on it and removes it. The underscore keeps the two kinds apart: no
+//! instance name has one.
+//!
+//! ```text
+//! of a name, beside it      /run/clearway/web_5a6b7c8d.sock   or @clearway/web_5a6b7c8d: was superseded, has sessions left
+//!                           /run/clearway/web_hold.sock       or @clearway/web_hold: holds the listening sockets
+//! ```
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use clearway_core::exit::ExitCode;
+use clearway_core::names::InstanceName;
+use clearway_core::supervisor::Failure;
+use rustix::fs::Mode;
+
+/// Made by whichever Clearway comes first, removed by whichever is last.
+const DEFAULT_DIRECTORY: &str = "/run/clearway";
+
+/// What every abstract name of ours begins with.
+pub const ABSTRACT_PREFIX: &str = "clearway/";
+
+/// The admin socket of this process, and the lock of its name.
+#[derive(Debug)]
+pub struct Place {
+    name: Option<InstanceName>,
+    /// The socket file, and its number: somebody may have put another one there.
+    path: Option<(PathBuf, u64)>,
+    /// Whether the directory is ours to remove.
+    made_directory: bool,
+    file: Option<UnixListener>,
+    lock: Option<UnixListener>,
+}
+
+impl Place {
+    /// Takes the name, and makes the socket in `directory` or, where that cannot be written, an
+    /// abstract one.
+    pub fn take(instance: Option<&InstanceName>, directory: &Path) -> Result<Self, Failure> {
+        let name = instance.map_or_else(|| format!("_{:08x}", nonce()), ToString::to_string);
+        let lock = match listen_abstract(&name) {
+            Ok(listener) => listener,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(taken(&name, None)),
+            Err(error) => return Err(cannot(&name, &error)),
+        };
+        let mut place = Self::nowhere(instance);
+        match place.make_file(&name, directory) {
+            // The lock of a private name is needed by nobody.
+            Ok(()) => place.lock = instance.map(|_| lock),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(taken(&name, Some(&directory.join(format!("{name}.sock")))));
+            }
+            Err(error) => {
+                tracing::debug!(
+                    "no admin socket below {}: {error}; an abstract one serves",
+                    directory.display()
+                );
+                place.lock = Some(lock);
+            }
+        }
+        Ok(place)
+    }
+
+    /// Beside a Clearway that has the name and will give it: a socket file where it has none, or where it is not
+    /// seen from here.
+    pub fn beside(instance: &InstanceName, directory: &Path) -> Self {
+        let mut place = Self::nowhere(Some(instance));
+        if let Err(error) = place.make_file(instance.as_str(), directory) {
+            tracing::debug!("no admin socket below {} yet: {error}", directory.display());
+        }
+        place
+    }
+
+    /// A socket beside the name, which another one has: see [`superseded`] and [`holder`].
+    pub fn aside(stem: &str, directory: &Path) -> io::Result<(Self, UnixListener)> {
+        let mut place = Self::nowhere(None);
+        if place.make_file(stem, directory).is_ok()
+            && let Some(file) = place.file.take()
+        {
+            return Ok((place, file));
+        }
+        Ok((place, listen_abstract(stem)?))
+    }
+
+    fn nowhere(instance: Option<&InstanceName>) -> Self {
+        Self { name: instance.cloned(), path: None, made_directory: false, file: None, lock: None }
+    }
+
+    fn make_file(&mut self, name: &str, directory: &Path) -> io::Result<()> {
+        self.made_directory = std::fs::create_dir(directory).is_ok();
+        let (path, listener) = listen_at(name, directory)?;
+        let number = std::fs::symlink_metadata(&path)?.ino();
+        (self.path, self.file) = (Some((path, number)), Some(listener));
+        Ok(())
+    }
+
+    /// The predecessor has left the name without giving it: takes it, if nobody was faster. Unset for a private
+    /// instance.
+    pub fn take_the_name(&mut self) -> Result<Option<UnixListener>, Failure> {
+        let Some(name) = &self.name else { return Ok(None) };
+        match listen_abstract(name.as_str()) {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(taken(name.as_str(), None)),
+            Err(error) => Err(cannot(name.as_str(), &error)),
+        }
+    }
+
+    /// The name is ours: puts a socket file in the place of a predecessor's, if there is none of ours yet.
+    pub fn replace_file(&mut self, directory: &Path) -> Option<UnixListener> {
+        let name = self.name.clone().filter(|_| self.path.is_none())?;
+        let aside = format!("_{:08x}", nonce());
+        let (path, listener) = listen_at(&aside, directory).ok()?;
+        let number = std::fs::symlink_metadata(&path).ok()?.ino();
+        let final_path = directory.join(format!("{name}.sock"));
+        if std::fs::rename(&path, &final_path).is_err() {
+            let _ = std::fs::remove_file(&path);
+            return None;
+        }
+        self.path = Some((final_path, number));
+        Some(listener)
+    }
+
+    /// The socket file, once. It is open as long as it is served.
+    pub fn file(&mut self) -> Option<UnixListener> {
+        self.file.take()
+    }
+
+    /// The lock of the name, once, which is an admin socket too: another container in this network namespace sees
+    /// only it. It holds the name as long as it is open.
+    pub fn lock(&mut self) -> Option<UnixListener> {
+        self.lock.take()
+    }
+
+    /// Removes the socket file, and the directory if it was made for it and nobody else uses it.
+    pub fn leave(&mut self) {
+        if let Some((path, number)) = self.path.take() {
+            // A successor may have put its own there.
+            if std::fs::symlink_metadata(&path).is_ok_and(|file| file.ino() == number) {
+                let _ = std::fs::remove_file(&path);
+            }
+            if self.made_directory || path.parent() == Some(Path::new(DEFAULT_DIRECTORY)) {
+                // Goes only if it is empty: no other instance is there. The default one is ours, whoever of
+                // us has made it.
+                let _ = path.parent().map(std::fs::remove_dir);
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn nonce() -> u32 {
+    let mut bytes = [0_u8; 4];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
+        Ok(4) => u32::from_ne_bytes(bytes),
+        _ => std::process::id(),
+    }
+}
+
+fn listen_abstract(name: &str) -> io::Result<UnixListener> {
+    UnixListener::bind_addr(&SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}"))?)
+}
+
+/// Listens on a socket file, mode 0600 from birth; a file that nobody listens on is replaced.
+fn listen_at(name: &str, directory: &Path) -> io::Result<(PathBuf, UnixListener)> {
+    let path = directory.join(format!("{name}.sock"));
+    let bound = for_us_alone(|| {
+        let bound = UnixListener::bind(&path);
+        if matches!(&bound, Err(error) if error.kind() == io::ErrorKind::AddrInUse) && is_dead(&path) {
+            return std::fs::remove_file(&path).and_then(|()| UnixListener::bind(&path));
+        }
+        bound
+    });
+    bound.map(|listener| (path, listener))
+}
+
+/// Makes files of mode 0600 at most. The mask is the process's, so one at a time.
+pub fn for_us_alone<T>(make: impl FnOnce() -> T) -> T {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let old_mask = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let result = make();
+    rustix::process::umask(old_mask);
+    result
+}
+
+/// Whether nobody listens on a socket file any more. Any doubt (no right to connect, no descriptor left, no
+/// socket at all) means that it stays.
+pub fn is_dead(path: &Path) -> bool {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    is_socket && UnixStream::connect(path).is_err_and(|error| refused(&error))
+}
+
+/// Removes the socket files of ours that nobody listens on, and says which.
+pub fn remove_dead(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| is_ours(path) && is_dead(path) && std::fs::remove_file(path).is_ok())
+        .map(|path| path.display().to_string())
+        .collect()
+}
+
+/// Whether a file may be one of ours: an instance name or `_` and eight hexadecimal digits, and `.sock`.
+pub fn is_ours(path: &Path) -> bool {
+    let stem = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".sock"));
+    stem.is_some_and(is_our_name)
+}
+
+/// What has a name of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The Clearway of an instance, or a private one.
+    Balancer,
+    /// A Clearway that another one of its name has taken over from.
+    Superseded,
+    /// The holder of an instance.
+    Holder,
+}
+
+/// What follows an instance's name and `_` in that of its holder.
+const HOLDER: &str = "hold";
+
+/// A name for one that was superseded; there may be several.
+pub fn superseded(instance: &InstanceName) -> String {
+    format!("{instance}_{:08x}", nonce())
+}
+
+/// The name of an instance's holder.
+pub fn holder(instance: &InstanceName) -> String {
+    format!("{instance}_{HOLDER}")
+}
+
+/// What a name says of its owner; none if it is not one of ours.
+pub fn kind(name: &str) -> Option<Kind> {
+    let digits = |text: &str| text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match name.split_once('_') {
+        None => name.parse::<InstanceName>().is_ok().then_some(Kind::Balancer),
+        Some(("", rest)) => digits(rest).then_some(Kind::Balancer),
+        Some((instance, _)) if instance.parse::<InstanceName>().is_err() => None,
+        Some((_, HOLDER)) => Some(Kind::Holder),
+        Some((_, rest)) => digits(rest).then_some(Kind::Superseded),
+    }
+}
+
+/// Whether a name is one of ours.
+pub fn is_our_name(name: &str) -> bool {
+    kind(name).is_some()
+}
+
+fn taken(name: &str, path: Option<&Path>) -> Failure {
+    let stream = match path {
+        Some(path) => UnixStream::connect(path).ok(),
+        None => connect_abstract(name).ok(),
+    };
+    let peer = stream.as_ref().and_then(peer);
+    match peer {
+        Some(Peer { uid, .. }) if !crate::front::admin::is_trusted(uid) => Failure::new(
+            ExitCode::InstanceTaken,
+            format!("the instance name `{name}` is occupied by a process of uid {uid}, which is no Clearway of ours"),
+        )
+        .hint("end that process, or choose another CLEARWAY_INSTANCE"),
+        _ => {
+            let pid = peer.and_then(|peer| peer.pid).map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            Failure::new(
+                ExitCode::InstanceTaken,
+                format!("the instance name `{name}` is taken by another Clearway that is running{pid}"),
+            )
+            .hint("stop that one first, or give this one another CLEARWAY_INSTANCE")
+        }
+    }
+}
+
+/// Connects to an abstract name of ours.
+pub fn connect_abstract(name: &str) -> io::Result<UnixStream> {
+    UnixStream::connect_addr(&SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}"))?)
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its user.
+    pub uid: u32,
+    /// Its number, if it is in our PID namespace (the kernel says 0 otherwise, for which
+    /// `rustix::net::sockopt::socket_peercred` has no room; tokio's has).
+    pub pid: Option<i32>,
+}
+
+/// Looks at the other end. Leaves the connection non-blocking; without a tokio runtime nothing is found.
+pub fn peer(stream: &UnixStream) -> Option<Peer> {
+    tokio::runtime::Handle::try_current().ok()?;
+    stream.set_nonblocking(true).ok()?;
+    let stream = tokio::net::UnixStream::from_std(stream.try_clone().ok()?).ok()?;
+    let credentials = stream.peer_cred().ok()?;
+    Some(Peer { uid: credentials.uid(), pid: credentials.pid().filter(|pid| *pid > 0) })
+}
+
+fn cannot(name: &str, error: &io::Error) -> Failure {
+    Failure::new(
+        ExitCode::Internal,
+        format!("no socket could be bound to the abstract name `@{ABSTRACT_PREFIX}{name}`: {error}"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

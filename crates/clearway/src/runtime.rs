@@ -1,0 +1,474 @@
+//! `clearway run`: the supervising loop.
+//!
+//! Signals, ended children, the admin socket, the threads that prove a generation, and the clock: each
+//! becomes an event for the core, and what the core answers is carried out by the shell, in order.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clearway_core::arrival::{Arrival, Heard};
+use clearway_core::exit::ExitCode;
+use clearway_core::names::Generation;
+use clearway_core::settings::{LogFormat, Settings};
+use clearway_core::strategy::Strategy;
+use clearway_core::supervisor::{Asker, Event, Failure, LifePhase, Limits, Supervisor, longest_reload};
+use clearway_haproxy::command_line::{Invocation, Purpose};
+use clearway_kernel::capabilities::{self, Capability};
+use clearway_kernel::plumbing::Closing;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use crate::cutover::strategies;
+use crate::fleet::child::Descriptors;
+use crate::fleet::open_files::OpenFiles;
+use crate::fleet::watch;
+use crate::front::admin::{Health, Wish};
+use crate::front::api;
+use crate::ground::{aside, due, steps};
+use crate::peers::hold;
+use crate::peers::place::{self, Place};
+use crate::peers::succession::{Succession, door};
+use crate::peers::takeover::{self, Held, Inheritance, NotGiven};
+use crate::peers::wire::{Door, Wire};
+use crate::shell::{Inner, Outcome, Shell};
+use crate::tell::systemd::{Stored, Systemd};
+use crate::tell::{log, output};
+use crate::{command, execute};
+
+/// How long the last lines of the log may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How many requests over the admin socket may wait for the loop.
+const WISHES: usize = 64;
+
+/// Supervises HAProxy until a stop; or executes HAProxy in place if it is only asked for something.
+pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
+    let invocation = match command::invocation(arguments) {
+        Ok(invocation) => invocation,
+        Err(failure) => {
+            refuse(&settings, &failure);
+            return failure.code;
+        }
+    };
+    if invocation.purpose == Purpose::AskOnly {
+        return execute::in_place(&invocation.program, &invocation.arguments);
+    }
+    let stored = Stored::take(|name| std::env::var_os(name));
+    let open_files = OpenFiles::raise();
+    let descriptors = Descriptors::beside_inherited(&stored.numbers, open_files.given);
+    log::init(settings.log);
+    open_files.tell();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!("starting the event loop: {error}");
+            return ExitCode::Internal;
+        }
+    };
+    let code =
+        runtime.block_on(supervise(settings, invocation, descriptors, stored)).unwrap_or_else(|failure| {
+            log::failure(&failure);
+            failure.code
+        });
+    // A thread that waits for another Clearway must not hold up the end.
+    runtime.shutdown_background();
+    output::wait_for_stdout(LAST_WORDS);
+    output::flush(LAST_WORDS);
+    code
+}
+
+/// Says why nothing is begun: to a person, or to what reads the log if that is to be JSON.
+fn refuse(settings: &Settings, failure: &Failure) {
+    if settings.log.format == LogFormat::Text {
+        return command::complain(failure);
+    }
+    log::init(settings.log);
+    log::failure(failure);
+    output::flush(LAST_WORDS);
+}
+
+async fn supervise(
+    settings: Settings,
+    invocation: Invocation,
+    descriptors: Descriptors,
+    stored: Stored,
+) -> Result<ExitCode, Failure> {
+    // Before anything is started: PID 1 has no default actions, and nothing may be missed.
+    let mut signals = Signals::install()
+        .map_err(|error| Failure::new(ExitCode::Internal, format!("installing signal handlers: {error}")))?;
+    introduce(&settings, &invocation);
+    strategies::check(settings.strategy)?;
+    let begun = tokio::select! {
+        biased;
+        code = stopped(&mut signals) => return Ok(code),
+        begun = begin(&settings) => begun?,
+    };
+    let (mut place, inheritance) = begun;
+    sweep(&settings);
+    steps::at("asks", &"Holder");
+    let holder = ask_holder(&settings).await;
+
+    let (wish_sender, mut wishes) = mpsc::channel(WISHES);
+    let (inner_sender, mut inner) = mpsc::unbounded_channel();
+    let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name));
+    let mut succession = Succession::new(&settings, wish_sender, inner_sender.clone());
+    if let Some(file) = place.file() {
+        succession.serve_file(file);
+    }
+    if let Some(lock) = place.lock() {
+        succession.hold_the_name(lock);
+    }
+    let limits = Limits {
+        stop_delay: settings.stop_delay,
+        drain: settings.drain_timeout,
+        takeover_drain: settings.takeover_drain,
+        ready: settings.ready_timeout,
+        settle: settings.settle,
+        old: settings.old,
+    };
+    let mut clearway = Clearway {
+        core: Supervisor::new(limits),
+        shell: Shell::new(settings, invocation, descriptors, place, inner_sender, succession, systemd),
+        begun: Instant::now(),
+        to_be_told: Vec::new(),
+    };
+    if let Some(inheritance) = inheritance {
+        clearway.shell.inherit(inheritance)?;
+        clearway.core = clearway.core.succeeding();
+    }
+    if let Some(Held { wire, sockets, state }) = holder {
+        clearway.shell.begin_with(wire, sockets, state);
+    }
+    clearway.shell.begin_with_stored();
+    let mut exit = clearway.take(Event::Begin);
+    while exit.is_none() {
+        let deadline = clearway.core.next_deadline().map(|at| clearway.begun + at);
+        exit = tokio::select! {
+            biased;
+            inner = next_inner(&mut inner) => clearway.take_inner(inner),
+            news = signals.next() => clearway.take_signal(news),
+            Some(wish) = wishes.recv() => clearway.take_wish(wish),
+            changed = clearway.shell.fleet.watch.changed() => clearway.take_changes(&changed),
+            () = clearway.shell.fleet.state.due() => { clearway.shell.ask_for_state(); None }
+            () = clearway.shell.path.canary.due() => { clearway.shell.ask_the_canary(); None }
+            () = clearway.shell.path.upkeep.due() => {
+                clearway.shell.look_after_the_plumbing();
+                None
+            }
+            () = due::at(deadline) => clearway.take(Event::TimePassed),
+        };
+    }
+    let code = exit.unwrap_or(ExitCode::Internal);
+    // Nothing is answered any more but what was asked.
+    drop(wishes);
+    clearway.tell_the_end(code);
+    clearway.shell.peers.succession.finish().await;
+    clearway.shell.hear_programs_out().await;
+    Ok(code)
+}
+
+/// Takes the name, or the sockets of whoever has it: whoever dies meanwhile leaves it to us. How often that is tried, the
+/// core says ([`Arrival`]).
+async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Failure> {
+    let (instance, directory) = (settings.instance.as_ref(), &settings.run_directory);
+    // It answers when its own reload is over.
+    let patience = longest_reload(settings.ready_timeout, settings.settle);
+    let mut arrival = Arrival::default();
+    loop {
+        let taken = match Place::take(instance, directory) {
+            Ok(place) => return Ok((place, None)),
+            Err(failure) => failure,
+        };
+        let Some(name) = instance.filter(|_| taken.code == ExitCode::InstanceTaken) else {
+            return Err(taken);
+        };
+        let door = door(name.as_str(), settings);
+        steps::at("asks", &"Predecessor");
+        let (heard, failure) = match takeover::knock(&door)? {
+            None => (Heard::Nobody, taken),
+            Some(wire) => match ask(wire, door, patience).await {
+                Ok(inheritance) => return Ok((Place::beside(name, directory), Some(inheritance))),
+                Err(NotGiven::Gone(failure)) => (Heard::Gone, failure),
+                Err(NotGiven::NotYet(failure)) => (Heard::NotYet, failure),
+                Err(NotGiven::Refused(failure)) => return Err(failure),
+            },
+        };
+        let Some(pause) = arrival.hear(heard) else { return Err(failure) };
+        if heard != Heard::Nobody {
+            info!("{}: asking again", failure.message);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks for the sockets, beside the loop: it may be busy with a reload, which may take long.
+async fn ask(wire: Wire, door: Door, limit: Duration) -> Result<Inheritance, NotGiven> {
+    let without_a_thread =
+        format!("taking over from the Clearway at {door}: no thread can be started for it");
+    let asked = aside::outcome_of("taking over", move || takeover::ask(wire, &door, limit)).await;
+    asked.unwrap_or_else(|| {
+        let failure = Failure::new(ExitCode::Internal, without_a_thread);
+        Err(NotGiven::Refused(failure.hint(aside::LIMIT_REACHED)))
+    })
+}
+
+/// The holder of this instance, and what it has. Whatever is wrong with it, we begin without.
+async fn ask_holder(settings: &Settings) -> Option<Held> {
+    let name = settings.instance.as_ref()?;
+    let door = hold::door(name.as_str(), settings);
+    let asked = aside::outcome_of("asking the holder", move || takeover::ask_holder(&door)).await?;
+    asked.inspect_err(|failure| warn!("{}", failure.message)).ok().flatten()
+}
+
+/// A stop before anything has begun.
+async fn stopped(signals: &mut Signals) -> ExitCode {
+    loop {
+        if let News::Stop(name) = signals.next().await {
+            info!("stop asked for by {name}, before anything was started");
+            return ExitCode::Done;
+        }
+    }
+}
+
+/// The core and the shell together.
+struct Clearway {
+    core: Supervisor,
+    shell: Shell,
+    begun: Instant,
+    /// Who wants to hear of the end.
+    to_be_told: Vec<oneshot::Sender<api::Ended>>,
+}
+
+impl Clearway {
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Tells the core, and carries out what it answers, until there is nothing more to do.
+    fn take(&mut self, event: Event) -> Option<ExitCode> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            steps::at("takes", &event);
+            for action in self.core.step(event, self.now()) {
+                steps::at("does", &action);
+                match self.shell.carry_out(action) {
+                    Outcome::Nothing => {}
+                    Outcome::Event(event) => events.push_back(event),
+                    Outcome::Exit(code) => return Some(code),
+                }
+            }
+        }
+        None
+    }
+
+    fn take_inner(&mut self, inner: Inner) -> Option<ExitCode> {
+        steps::at("hears", &inner);
+        let event = self.shell.hear(inner);
+        self.take(event)
+    }
+
+    fn take_signal(&mut self, news: News) -> Option<ExitCode> {
+        match news {
+            News::Children => self.shell.reap().into_iter().find_map(|event| self.take(event)),
+            News::Reload(name) => self.take(Event::ReloadAsked(Asker::Signal(name))),
+            News::Stop(name) => self.take(Event::StopAsked(Asker::Signal(name))),
+        }
+    }
+
+    fn take_changes(&mut self, changed: &[PathBuf]) -> Option<ExitCode> {
+        info!("changed: {}", watch::listed(changed));
+        self.take(Event::ReloadAsked(Asker::Watch))
+    }
+
+    /// Lists the sessions of one generation, or of all.
+    fn list_sessions(&self, only: Option<u32>, sender: oneshot::Sender<Result<api::Sessions, api::EndOf>>) {
+        let mut generations = self.core.status(self.now()).generations;
+        if let Some(number) = only {
+            generations.retain(|one| one.generation.number() == number);
+            if generations.is_empty() {
+                let _ = sender.send(Err(self.not_there(number)));
+                return;
+            }
+        }
+        self.shell.answer_sessions(&generations, sender);
+    }
+
+    /// The generation with this number, if it may be ended by hand.
+    fn may_end(&self, number: u32) -> Result<Generation, api::EndOf> {
+        let generations = self.core.status(self.now()).generations;
+        let found = generations.iter().find(|one| one.generation.number() == number);
+        let refused = |message: String, hint: &str| api::EndOf::Refused { message, hint: hint.to_owned() };
+        match found.map(|one| (one.generation, one.state)) {
+            Some((generation, LifePhase::Draining)) => Ok(generation),
+            None => Err(self.not_there(number)),
+            Some((_, LifePhase::Serving)) => Err(refused(
+                format!("generation {number} serves: only a generation that drains is ended by hand"),
+                "`clearway reload` starts another one in its place, `clearway drain` stops all",
+            )),
+            Some((_, state)) => Err(refused(
+                format!("generation {number} is {state}: only a generation that drains is ended by hand"),
+                "`clearway status` says what becomes of it",
+            )),
+        }
+    }
+
+    fn not_there(&self, number: u32) -> api::EndOf {
+        let generations = self.core.status(self.now()).generations;
+        let there: Vec<String> = generations.iter().map(|one| one.generation.to_string()).collect();
+        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+        api::EndOf::Refused {
+            message: format!("there is no generation {number}"),
+            hint: format!("there are: {there}"),
+        }
+    }
+
+    fn health(&mut self) -> Health {
+        if self.core.drains_as_planned() {
+            return Health::Superseded;
+        }
+        self.shell.health(self.core.is_ready() && self.shell.path.canary.is_ready())
+    }
+
+    /// The last answers: who waits for a reload that never comes hears that nothing does.
+    fn tell_the_end(&mut self, code: ExitCode) {
+        self.shell.answer_nothing_more();
+        for sender in self.to_be_told.drain(..) {
+            let _ = sender.send(api::Ended { code: code.number() });
+        }
+    }
+
+    fn take_wish(&mut self, wish: Wish) -> Option<ExitCode> {
+        match wish {
+            Wish::Status(sender) => {
+                let now = self.now();
+                self.shell.answer_status(api::Status::of(self.core.status(now), now), sender);
+                None
+            }
+            Wish::Health(sender) => {
+                let _ = sender.send(self.health());
+                None
+            }
+            Wish::Ended(sender) => {
+                self.to_be_told.retain(|one| !one.is_closed());
+                self.to_be_told.push(sender);
+                None
+            }
+            Wish::Try(sender) => {
+                let request = self.shell.await_answer(sender);
+                self.take(Event::TrialAsked(request))
+            }
+            Wish::Reload(sender) => {
+                let request = self.shell.await_answer(sender);
+                self.take(Event::ReloadAsked(Asker::Admin(request)))
+            }
+            Wish::Sessions(only, sender) => {
+                self.list_sessions(only, sender);
+                None
+            }
+            Wish::End(number, sender) => match self.may_end(number) {
+                Ok(generation) => {
+                    self.shell.await_end(generation, sender);
+                    self.take(Event::EndAsked(generation))
+                }
+                Err(refused) => {
+                    let _ = sender.send(refused);
+                    None
+                }
+            },
+            Wish::Drain { release } => {
+                self.shell.peers.succession.release_at_once |= release;
+                self.take(Event::StopAsked(Asker::Drain))
+            }
+        }
+    }
+}
+
+async fn next_inner(inner: &mut UnboundedReceiver<Inner>) -> Inner {
+    match inner.recv().await {
+        Some(news) => news,
+        None => std::future::pending().await, // the shell keeps a sender: this does not happen
+    }
+}
+
+/// What a signal means.
+#[derive(Clone, Copy)]
+enum News {
+    Children,
+    Reload(&'static str),
+    Stop(&'static str),
+}
+
+struct Signals {
+    child: Signal,
+    hup: Signal,
+    usr1: Signal,
+    usr2: Signal,
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            child: signal(SignalKind::child())?,
+            hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> News {
+        tokio::select! {
+            Some(()) = self.child.recv() => News::Children,
+            Some(()) = self.term.recv() => News::Stop("SIGTERM"),
+            Some(()) = self.int.recv() => News::Stop("SIGINT"),
+            Some(()) = self.usr1.recv() => News::Stop("SIGUSR1"),
+            Some(()) = self.hup.recv() => News::Reload("SIGHUP"),
+            Some(()) = self.usr2.recv() => News::Reload("SIGUSR2"),
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// The first lines of the log: who this is, and what becomes of what it was given.
+fn introduce(settings: &Settings, invocation: &Invocation) {
+    let instance = settings.instance.as_ref().map_or("private".to_owned(), |name| format!("`{name}`"));
+    let version = env!("CARGO_PKG_VERSION");
+    let strategy = match settings.strategy {
+        Strategy::Handoff => String::new(),
+        other => format!(", strategy `{other}`"),
+    };
+    info!("clearway {version} begins, pid {}, instance {instance}{strategy}", std::process::id());
+    for handled in &invocation.handled {
+        warn!("{handled}");
+    }
+    log::strays();
+    // A root shell on a host has everything; SYS_MODULE without SYS_ADMIN was given on purpose.
+    let given = |held: capabilities::Set| held.has(Capability::SysModule) && !held.has(Capability::SysAdmin);
+    if capabilities::effective().is_ok_and(given) {
+        info!("SYS_MODULE is not needed: the kernel loads what nftables needs by itself");
+    }
+    if Path::new("/var/proc/sys/net/ipv4/ip_nonlocal_bind").exists() {
+        info!("the volume /var/proc/sys/net/ipv4/ip_nonlocal_bind is not needed: no sysctl is written");
+    }
+}
+
+/// What a dead predecessor left in the kernel goes now; what a living one uses stays.
+fn sweep(settings: &Settings) {
+    let sockets = place::remove_dead(&settings.run_directory);
+    if !sockets.is_empty() {
+        info!("removed the admin sockets of dead predecessors: {}", sockets.join(", "));
+    }
+    if !capabilities::has(Capability::NetAdmin) {
+        return;
+    }
+    // Where we close ourselves, nobody is to slip by before we do: then the rest is removed (`Shell::prepare`).
+    let closing = if settings.interception.is_closed() { Closing::Stays } else { Closing::Goes };
+    log::swept(&clearway_kernel::plumbing::sweep_but(closing));
+}

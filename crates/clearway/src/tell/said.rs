@@ -1,0 +1,83 @@
+//! What was said in the log and still holds, so that it is not said again.
+//!
+//! Each subject is looked at again and again (at each reload, every ten seconds), and each look yields all that is wrong
+//! with it, or nothing. What is new is said; what holds is not said again; what is gone is forgotten, so that it is said
+//! once more when it comes back. So nothing grows but with what is wrong at one time, and that is bounded as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clearway_core::hints::Notice;
+use tracing::info;
+
+use crate::tell::log;
+
+/// How many lines of one subject are said and remembered.
+const MOST: usize = 100;
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// Settings of the files that are in each other's way.
+    Fighting,
+    /// Clients and servers of different families.
+    Mismatches,
+    /// What is to be intercepted, and is not.
+    Interception,
+    /// What the kernel lacks for servers on own addresses.
+    Conntrack,
+    /// Whether the way back leads here.
+    WayBack,
+    /// Servers that are clients as well.
+    OwnClients,
+    /// Whether the plumbing follows the servers.
+    Following,
+    /// Sockets that the generation that has proved itself has bound a second time.
+    BoundTwice,
+    /// Others that listen where we do.
+    Strangers,
+    /// Lines that keep their addresses (`tableflip`).
+    LeftPublic,
+}
+
+impl Subject {
+    /// Whether it is no fault, and only worth knowing.
+    fn is_for_information(self) -> bool {
+        self == Self::LeftPublic
+    }
+}
+
+/// What holds, by subject.
+#[derive(Debug, Default)]
+pub struct Said(BTreeMap<Subject, BTreeSet<Notice>>);
+
+impl Said {
+    /// All that a look at a subject has found: what is new of it is said.
+    pub fn found(&mut self, subject: Subject, lines: impl IntoIterator<Item = impl Into<Notice>>) {
+        for line in self.news(subject, lines) {
+            if subject.is_for_information() {
+                info!("{}", line.text);
+            } else {
+                log::notice(&line);
+            }
+        }
+    }
+
+    /// The lines that are new. What is not among `lines` any more is forgotten.
+    fn news(&mut self, subject: Subject, lines: impl IntoIterator<Item = impl Into<Notice>>) -> Vec<Notice> {
+        let mut lines = lines.into_iter().map(Into::into);
+        let mut all: BTreeSet<Notice> = lines.by_ref().take(MOST).collect();
+        let more = lines.count();
+        if more > 0 {
+            all.insert(format!("and {more} more like these").into());
+        }
+        let before = self.0.remove(&subject).unwrap_or_default();
+        let news = all.difference(&before).cloned().collect();
+        if !all.is_empty() {
+            self.0.insert(subject, all);
+        }
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests;

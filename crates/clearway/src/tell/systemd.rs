@@ -1,0 +1,190 @@
+//! systemd, where it has started this Clearway: what it is told (`sd_notify(3)`), and the listening sockets that it
+//! keeps over a restart of the unit (`FileDescriptorStoreMax=`).
+//!
+//! ```text
+//!   systemd                                              Clearway
+//!      |-- LISTEN_FDS, LISTEN_FDNAMES ------------------->|  begins with the sockets that it had before
+//!      |<- FDSTOREREMOVE=1 FDNAME=clearway/1/INODE/... ---|  a commit: what is no longer used goes,
+//!      |<- FDSTORE=1 FDNAME=... --------------------------|  and then comes every socket that is not there yet
+//!      |<- READY=1 ---------------------------------------|  the first commit, not before; the end of a reload
+//!      |<- RELOADING=1 MONOTONIC_USEC=... ----------------|  a reload begins, whoever asked for it
+//!      |<- STOPPING=1 ------------------------------------|  a stop: TimeoutStopSec= begins; the store stays
+//!      |<- STATUS=... ------------------------------------|  a sentence at each change
+//! ```
+//!
+//! Whether a stop is half a restart Clearway cannot know: systemd keeps the store for the next start, or closes it
+//! when the unit is down for good. Only who has nothing to come back for empties it: `clearway stop --release`, and
+//! one that another Clearway has taken over from.
+//!
+//! Without `NOTIFY_SOCKET` nothing is sent, and there is no thread. HAProxy sees none of [`VARIABLES`]: it would talk
+//! to systemd itself.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use clearway_core::count::Count;
+use clearway_core::supervisor::{Action, Report, Turn};
+use tracing::{info, warn};
+
+use crate::custody::held::{Custody, Held};
+use crate::peers::here;
+
+mod mailbox;
+mod stored;
+
+pub use stored::Stored;
+
+use mailbox::{Letter, Mailbox};
+
+/// Variables by which systemd talks to the main process of a unit, and to nobody else.
+pub const VARIABLES: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "FDSTORE",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
+/// The service manager, if there is one.
+#[derive(Debug, Default)]
+pub struct Systemd {
+    mailbox: Option<Mailbox>,
+    stored: Stored,
+    /// Whether a reload waits for the attempt that is under way: the end of this one is not the end of reloading.
+    one_more: bool,
+    /// What was said last.
+    phase: Phase,
+    /// Whether another Clearway has the sockets.
+    superseded: bool,
+}
+
+/// What systemd believes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Nobody has served yet.
+    #[default]
+    Starting,
+    /// Somebody serves, or is on the way back.
+    Ready,
+    /// This is the end.
+    Stopping,
+}
+
+impl Systemd {
+    /// What this process was started with, by the variable `NOTIFY_SOCKET`, which is only read.
+    pub fn of_this_process(stored: Stored, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let mailbox = variable("NOTIFY_SOCKET")
+            .filter(|address| !address.is_empty())
+            .and_then(|address| Mailbox::at(&address, &stored));
+        Self { mailbox, stored, ..Self::default() }
+    }
+
+    /// The sockets that systemd has kept, once; nothing if they are of no use here.
+    pub fn kept(&mut self) -> Custody {
+        let sockets = self.stored.take_sockets();
+        if sockets.is_empty() {
+            return Custody::default();
+        }
+        let held = sockets.into_iter().map(Held::received).collect::<Result<Vec<_>, _>>();
+        match held.map_err(|error| error.to_string()).and_then(here::usable) {
+            Ok(held) => {
+                info!("beginning with {} that systemd has kept", Count(held.len(), "listening socket"));
+                Custody::inherited(held)
+            }
+            Err(what) => {
+                warn!("what systemd has kept is of no use here: {what}");
+                Custody::default()
+            }
+        }
+    }
+
+    /// These serve: systemd keeps them, and no others.
+    pub fn keep(&self, custody: &Arc<Custody>) {
+        self.post(Letter::Keep(Arc::clone(custody)));
+    }
+
+    /// What is about to be carried out, as far as systemd is to hear of it.
+    pub fn hear(&mut self, action: &Action) {
+        match action {
+            Action::Prepare(generation, _) => {
+                // Whoever waited is in this one.
+                self.one_more = false;
+                if self.phase == Phase::Starting {
+                    self.say("", &format!("generation {generation} is starting"));
+                }
+            }
+            Action::Report(report) => self.hear_report(report),
+            _ => {}
+        }
+    }
+
+    fn hear_report(&mut self, report: &Report) {
+        let state = match report {
+            Report::ReloadAsked(_) => reloading(),
+            Report::ReloadQueued(_) => {
+                self.one_more = true;
+                reloading()
+            }
+            Report::Serving { .. } => {
+                self.phase = Phase::Ready;
+                self.done()
+            }
+            // Whoever reloads is done also if it failed.
+            Report::Refused { .. } if self.phase == Phase::Ready => self.done(),
+            Report::Takeover(Turn::TakenOver { .. } | Turn::GivingBack | Turn::Withdrawn(_)) => {
+                self.superseded = true;
+                String::new()
+            }
+            Report::Refused { .. }
+            | Report::Crashed { .. }
+            | Report::StopAnnounced { .. }
+            | Report::Stopping { .. }
+            | Report::Left { .. }
+            | Report::Cutting { .. }
+            | Report::Takeover(_)
+            | Report::Leaving(_) => String::new(),
+            _ => return,
+        };
+        self.say(&state, &report.to_string());
+    }
+
+    fn done(&self) -> String {
+        if self.one_more { String::new() } else { "READY=1\n".to_owned() }
+    }
+
+    /// A stop begins. The store is emptied `at_once` if whoever stops wants nothing to be kept. Of one that was taken
+    /// over from nothing is said: `TimeoutStopSec=` would count from then, and its sessions may take much longer.
+    pub fn stop(&mut self, at_once: bool) {
+        let former = std::mem::replace(&mut self.phase, Phase::Stopping);
+        if former != Phase::Stopping && !self.superseded {
+            self.post(Letter::Say("STOPPING=1\n".to_owned()));
+        }
+        if at_once || self.superseded {
+            self.post(Letter::Keep(Arc::default()));
+        }
+    }
+
+    fn say(&self, state: &str, sentence: &str) {
+        let sentence = sentence.replace(char::is_control, " ");
+        self.post(Letter::Say(format!("{state}STATUS={sentence}\n")));
+    }
+
+    fn post(&self, letter: Letter) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.post(letter);
+        }
+    }
+}
+
+/// `Type=notify-reload` wants to know of which reload this is, by the time.
+fn reloading() -> String {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+    format!("RELOADING=1\nMONOTONIC_USEC={microseconds}\n")
+}
+
+#[cfg(test)]
+mod tests;

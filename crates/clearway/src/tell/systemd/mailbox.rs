@@ -1,0 +1,172 @@
+//! The way to systemd: datagrams, sent one after the other by a thread of its own. systemd may be slow to read (it
+//! executes itself anew at an update), and the loop waits for nobody.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, connect, sendmsg, socket_with,
+};
+use tracing::{debug, warn};
+
+use crate::custody::held::{Custody, Held};
+use crate::ground::aside;
+use crate::tell::systemd::stored::{self, Stored};
+
+/// How long systemd may take to make room for one message.
+const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// How long the last messages may take at the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What is to be sent.
+#[derive(Debug)]
+pub enum Letter {
+    /// Assignments, one a line.
+    Say(String),
+    /// All that the store is to hold from now on.
+    Keep(Arc<Custody>),
+}
+
+/// Where letters go.
+#[derive(Debug)]
+pub struct Mailbox {
+    letters: Option<Sender<Letter>>,
+    /// Closed when everything was sent.
+    sent: Receiver<()>,
+}
+
+impl Mailbox {
+    /// The one that `NOTIFY_SOCKET` names. Unset, and said, where that is nothing that can be used.
+    pub fn at(address: &OsStr, stored: &Stored) -> Option<Self> {
+        let to = match address.as_bytes() {
+            [b'@', name @ ..] => SocketAddrUnix::new_abstract_name(name).ok(),
+            path @ [b'/', ..] => SocketAddrUnix::new(path).ok(),
+            _ => None,
+        };
+        let Some(to) = to else {
+            warn!("NOTIFY_SOCKET is neither a path nor an abstract name: systemd hears nothing from here");
+            return None;
+        };
+        let (letters, receiver) = channel();
+        let (sending, sent) = channel();
+        let (names, foreign) = (stored.names.clone(), stored.foreign.clone());
+        let mut post = Post { to, in_store: names, foreign, is_heard: true };
+        let begun = aside::spawn("telling systemd what happens", move || {
+            let _until_the_end: Sender<()> = sending;
+            while let Ok(letter) = receiver.recv() {
+                post.deliver(letter);
+            }
+        });
+        begun.then_some(Self { letters: Some(letters), sent })
+    }
+
+    /// Sends it, some time soon.
+    pub fn post(&self, letter: Letter) {
+        // Its thread lives as long as this.
+        let _ = self.letters.as_ref().map(|letters| letters.send(letter));
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.letters = None;
+        let _ = self.sent.recv_timeout(LAST_WORDS);
+    }
+}
+
+/// The thread's own.
+struct Post {
+    to: SocketAddrUnix,
+    /// The names in the store.
+    in_store: HashSet<String>,
+    /// What systemd has anyway, for a socket unit.
+    foreign: HashSet<u64>,
+    is_heard: bool,
+}
+
+impl Post {
+    fn deliver(&mut self, letter: Letter) {
+        match letter {
+            Letter::Say(text) => self.send(&text, None),
+            Letter::Keep(custody) => self.keep(custody.sockets()),
+        }
+    }
+
+    /// One message for each socket: a name is of a message, and names are what can be removed. What goes is removed
+    /// first: there is no room for more than `FileDescriptorStoreMax=`, and a socket that is in the store does not get
+    /// there under another name.
+    fn keep(&mut self, sockets: &[Held]) {
+        let mut wanted = HashMap::new();
+        for held in sockets {
+            let inode = held.identity.inode.0;
+            if self.foreign.contains(&inode) {
+                continue;
+            }
+            match stored::name(inode, &held.names()) {
+                Some(name) => drop(wanted.insert(name, held)),
+                None => {
+                    warn!("systemd does not keep {}: its name in the store would be too long", held.identity);
+                }
+            }
+        }
+        let former = std::mem::take(&mut self.in_store);
+        for name in former.iter().filter(|name| !wanted.contains_key(*name)) {
+            self.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}\n"), None);
+        }
+        for (name, held) in wanted {
+            if !former.contains(&name) {
+                // An error that a socket has for a moment is no reason for systemd to drop it.
+                self.send(&format!("FDSTORE=1\nFDPOLL=0\nFDNAME={name}\n"), Some(held.descriptor()));
+            }
+            self.in_store.insert(name);
+        }
+    }
+
+    fn send(&mut self, text: &str, descriptor: Option<BorrowedFd<'_>>) {
+        match send(&self.to, text, descriptor) {
+            Ok(()) => self.is_heard = true,
+            // Said once, not at every message.
+            Err(error) if self.is_heard => {
+                warn!("telling systemd what happens: {error}");
+                self.is_heard = false;
+            }
+            Err(error) => debug!("telling systemd what happens: {error}"),
+        }
+    }
+}
+
+/// By a socket of its own: systemd's is another one after `systemctl daemon-reexec`.
+fn send(to: &SocketAddrUnix, text: &str, descriptor: Option<BorrowedFd<'_>>) -> rustix::io::Result<()> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+    connect(&socket, to)?;
+    let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(Errno::NOBUFS);
+    }
+    loop {
+        match sendmsg(&socket, &[IoSlice::new(text.as_bytes())], &mut control, SendFlags::NOSIGNAL) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => match poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&PATIENCE)) {
+                Ok(0) => return Err(Errno::TIMEDOUT),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+}

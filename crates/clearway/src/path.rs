@@ -37,7 +37,7 @@ impl Path {
             plumbing: None,
             network: Network::new(),
             servers: Servers::default(),
-            canary: Canary::new(&settings),
+            canary: Canary::new(settings),
             upkeep: Upkeep::default(),
             residue: false,
         }

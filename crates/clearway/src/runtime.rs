@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clearway_core::arrival::{Arrival, Heard};
@@ -18,14 +18,13 @@ use clearway_haproxy::command_line::{Invocation, Purpose};
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::plumbing::Closing;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::cutover::strategies;
 use crate::fleet::child::Descriptors;
 use crate::fleet::open_files::OpenFiles;
-use crate::fleet::watch;
 use crate::front::admin::{Health, Wish};
 use crate::front::api;
 use crate::ground::{aside, due, steps};
@@ -34,7 +33,7 @@ use crate::peers::place::{self, Place};
 use crate::peers::succession::{Succession, door};
 use crate::peers::takeover::{self, Held, Inheritance, NotGiven};
 use crate::peers::wire::{Door, Wire};
-use crate::shell::{Inner, Outcome, Shell};
+use crate::shell::{self, Outcome, Shell};
 use crate::tell::systemd::{Stored, Systemd};
 use crate::tell::{log, output};
 use crate::{command, execute};
@@ -113,7 +112,7 @@ async fn supervise(
     let holder = ask_holder(&settings).await;
 
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
-    let (inner_sender, mut inner) = mpsc::unbounded_channel();
+    let (inner_sender, inner) = mpsc::unbounded_channel();
     let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name));
     let mut succession = Succession::new(&settings, wish_sender, inner_sender.clone());
     if let Some(file) = place.file() {
@@ -132,7 +131,15 @@ async fn supervise(
     };
     let mut clearway = Clearway {
         core: Supervisor::new(limits),
-        shell: Shell::new(settings, invocation, descriptors, place, inner_sender, succession, systemd),
+        shell: Shell::new(
+            settings,
+            invocation,
+            descriptors,
+            place,
+            (inner_sender, inner),
+            succession,
+            systemd,
+        ),
         begun: Instant::now(),
         to_be_told: Vec::new(),
     };
@@ -149,16 +156,9 @@ async fn supervise(
         let deadline = clearway.core.next_deadline().map(|at| clearway.begun + at);
         exit = tokio::select! {
             biased;
-            inner = next_inner(&mut inner) => clearway.take_inner(inner),
+            news = clearway.shell.next() => clearway.take_news(news),
             news = signals.next() => clearway.take_signal(news),
             Some(wish) = wishes.recv() => clearway.take_wish(wish),
-            changed = clearway.shell.fleet.watch.changed() => clearway.take_changes(&changed),
-            () = clearway.shell.fleet.state.due() => { clearway.shell.ask_for_state(); None }
-            () = clearway.shell.path.canary.due() => { clearway.shell.ask_the_canary(); None }
-            () = clearway.shell.path.upkeep.due() => {
-                clearway.shell.look_after_the_plumbing();
-                None
-            }
             () = due::at(deadline) => clearway.take(Event::TimePassed),
         };
     }
@@ -265,9 +265,8 @@ impl Clearway {
         None
     }
 
-    fn take_inner(&mut self, inner: Inner) -> Option<ExitCode> {
-        steps::at("hears", &inner);
-        let event = self.shell.hear(inner);
+    fn take_news(&mut self, news: shell::News) -> Option<ExitCode> {
+        let event = self.shell.hear(news);
         self.take(event)
     }
 
@@ -277,11 +276,6 @@ impl Clearway {
             News::Reload(name) => self.take(Event::ReloadAsked(Asker::Signal(name))),
             News::Stop(name) => self.take(Event::StopAsked(Asker::Signal(name))),
         }
-    }
-
-    fn take_changes(&mut self, changed: &[PathBuf]) -> Option<ExitCode> {
-        info!("changed: {}", watch::listed(changed));
-        self.take(Event::ReloadAsked(Asker::Watch))
     }
 
     /// Lists the sessions of one generation, or of all.
@@ -384,13 +378,6 @@ impl Clearway {
                 self.take(Event::StopAsked(Asker::Drain))
             }
         }
-    }
-}
-
-async fn next_inner(inner: &mut UnboundedReceiver<Inner>) -> Inner {
-    match inner.recv().await {
-        Some(news) => news,
-        None => std::future::pending().await, // the shell keeps a sender: this does not happen
     }
 }
 

@@ -5,26 +5,27 @@
 //! decisions about the order of things.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Action, Answer, Event, Failure, Proof, Report, Source};
+use clearway_core::supervisor::{Action, Answer, Asker, Event, Failure, Proof, Report, Source};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::plumbing::{Closing, Plumbing};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::{error, info, warn};
 
 use crate::custody::backlog;
 use crate::cutover::{Cutover, switch};
 use crate::fleet::launch::Serving;
-use crate::fleet::{Fleet, state};
+use crate::fleet::{Fleet, state, watch};
 use crate::front::Front;
 use crate::front::admin::Answered;
-use crate::ground::failure;
+use crate::ground::{failure, steps};
 use crate::path::Path;
 use crate::path::obstacles::Obstacle;
 use crate::peers::place::Place;
@@ -132,11 +133,34 @@ pub enum Inner {
     Strangers(Vec<String>),
 }
 
+/// What a room has to say.
+#[derive(Debug)]
+pub enum News {
+    /// Of what has no channel of its own yet.
+    Inner(Box<Inner>),
+    /// Watched files have changed.
+    Changed(Vec<PathBuf>),
+    /// It is time to do something.
+    Due(Due),
+}
+
+/// What is done from time to time.
+#[derive(Clone, Copy, Debug)]
+pub enum Due {
+    /// To ask HAProxy for the state of its servers.
+    State,
+    /// To let the canary ask the servers.
+    Canary,
+    /// To look after the plumbing.
+    Plumbing,
+}
+
 /// Everything that Clearway holds.
 #[derive(Debug)]
 pub struct Shell {
     pub settings: Settings,
     pub inner: UnboundedSender<Inner>,
+    heard: UnboundedReceiver<Inner>,
     pub custody: Arc<Custody>,
     pub fleet: Fleet,
     pub cutover: Cutover,
@@ -153,12 +177,13 @@ impl Shell {
         invocation: Invocation,
         descriptors: Descriptors,
         place: Place,
-        inner: UnboundedSender<Inner>,
+        (inner, heard): (UnboundedSender<Inner>, UnboundedReceiver<Inner>),
         succession: Succession,
         systemd: Systemd,
     ) -> Self {
         Self {
             inner,
+            heard,
             custody: Arc::default(),
             fleet: Fleet::new(&settings, invocation, descriptors),
             cutover: Cutover::new(),
@@ -391,8 +416,37 @@ impl Shell {
         }
     }
 
-    /// What a thread or task has to say, as an event for the core.
-    pub fn hear(&mut self, inner: Inner) -> Event {
+    /// What a room says next. Never ends.
+    pub async fn next(&mut self) -> News {
+        tokio::select! {
+            biased;
+            Some(news) = self.heard.recv() => News::Inner(Box::new(news)),
+            changed = self.fleet.watch.changed() => News::Changed(changed),
+            () = self.fleet.state.due() => News::Due(Due::State),
+            () = self.path.canary.due() => News::Due(Due::Canary),
+            () = self.path.upkeep.due() => News::Due(Due::Plumbing),
+        }
+    }
+
+    /// What a room has said, as an event for the core.
+    pub fn hear(&mut self, news: News) -> Event {
+        match news {
+            News::Inner(news) => {
+                steps::at("hears", &news);
+                return self.hear_inner(*news);
+            }
+            News::Changed(files) => {
+                info!("changed: {}", watch::listed(&files));
+                return Event::ReloadAsked(Asker::Watch);
+            }
+            News::Due(Due::State) => self.ask_for_state(),
+            News::Due(Due::Canary) => self.ask_the_canary(),
+            News::Due(Due::Plumbing) => self.look_after_the_plumbing(),
+        }
+        Event::TimePassed
+    }
+
+    fn hear_inner(&mut self, inner: Inner) -> Event {
         match inner {
             Inner::Event(event) => {
                 if let Event::LastWords { generation, failure } = &event

@@ -1,0 +1,154 @@
+//! A type name means one thing in the workspace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{files, root};
+
+/// Each room of the binary has its own; it is written with the name of the room.
+const PER_ROOM: [&str; 1] = ["News"];
+
+/// Names that still mean several things. This list only shrinks: rename one of the types, then remove its name here.
+const SHARED: &[&str] = &[
+    "Action",
+    "Answer",
+    "At",
+    "Attempt",
+    "Capability",
+    "Carried",
+    "Cause",
+    "Change",
+    "Client",
+    "Closed",
+    "Copy",
+    "Crash",
+    "Difference",
+    "End",
+    "Ended",
+    "Ending",
+    "Environment",
+    "Error",
+    "Event",
+    "Family",
+    "Files",
+    "Finder",
+    "Found",
+    "Gate",
+    "GenerationStatus",
+    "Group",
+    "Health",
+    "Heard",
+    "Held",
+    "How",
+    "Identity",
+    "Keeper",
+    "Key",
+    "Kind",
+    "Known",
+    "Limits",
+    "Lines",
+    "Loaded",
+    "Look",
+    "Message",
+    "Moved",
+    "Named",
+    "Needs",
+    "Network",
+    "Next",
+    "NotOurs",
+    "Notice",
+    "Order",
+    "Others",
+    "Outcome",
+    "Pace",
+    "Peer",
+    "Phase",
+    "Place",
+    "Plan",
+    "Plumbing",
+    "Policy",
+    "Ports",
+    "Private",
+    "Process",
+    "Program",
+    "Programs",
+    "Progress",
+    "Purpose",
+    "Queue",
+    "Report",
+    "Role",
+    "Row",
+    "Rule",
+    "Running",
+    "Said",
+    "Says",
+    "Section",
+    "Seen",
+    "Server",
+    "Servers",
+    "Session",
+    "Sessions",
+    "Setting",
+    "Severity",
+    "Side",
+    "Source",
+    "Stage",
+    "State",
+    "Status",
+    "Subject",
+    "Target",
+    "Told",
+    "Turn",
+    "Unavailable",
+    "Verdict",
+    "What",
+    "Words",
+];
+
+/// Whether this is shipped code: no test, and nothing beside one.
+fn is_shipped(path: &Path) -> bool {
+    let path = path.strip_prefix(root().join("crates")).unwrap();
+    !path.iter().any(|part| part == "tests" || part == "tests.rs" || part == "examples" || part == "target")
+}
+
+/// The types that a file declares: `struct`, `enum`, `union`, and `type` outside of an `impl` or `trait`.
+fn declared(text: &str) -> Vec<String> {
+    let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    shipped.lines().filter_map(declaration).collect()
+}
+
+fn declaration(line: &str) -> Option<String> {
+    let mut words = line.split_whitespace().skip_while(|word| word.starts_with("pub"));
+    let keyword = words.next()?;
+    let is_nested = line.starts_with(' ');
+    if !["struct", "enum", "union"].contains(&keyword) && (keyword != "type" || is_nested) {
+        return None;
+    }
+    let name: String = words.next()?.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    Some(name).filter(|name| name.starts_with(char::is_uppercase))
+}
+
+#[test]
+fn a_type_name_means_one_thing_in_the_workspace() {
+    let mut places: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    let sources = ["crates/core/src", "crates/haproxy/src", "crates/kernel/src", "crates/clearway/src"];
+    for path in files(&sources, &["rs"]).into_iter().filter(|path| is_shipped(path)) {
+        for name in declared(&fs::read_to_string(&path).unwrap()) {
+            places.entry(name).or_default().push(path.strip_prefix(root()).unwrap().to_owned());
+        }
+    }
+    assert!(places.len() > 400, "only {} types were found", places.len());
+    places.retain(|name, paths| paths.len() > 1 && !PER_ROOM.contains(&name.as_str()));
+    let listed: BTreeSet<&str> = SHARED.iter().copied().collect();
+    let new: Vec<_> = places.iter().filter(|(name, _)| !listed.contains(name.as_str())).collect();
+    assert!(new.is_empty(), "types of one name, give one of them another: {new:#?}");
+}
+
+#[test]
+fn a_declaration_is_known_by_its_keyword() {
+    let names = |text: &str| declared(text).join(" ");
+    assert_eq!(names("pub(crate) struct One<T>(T);\n    enum Two {\ntype Three = u8;\n"), "One Two Three");
+    assert_eq!(names("    type Err = NotOurs;\nstruct Real;\n#[cfg(test)]\nmod tests {\nstruct Test;"), "Real");
+    assert_eq!(names("/// struct Other\nfn structure() {}\npub trait Hints {}\n"), "");
+}

@@ -149,6 +149,9 @@ fn a_type_name_means_one_thing_in_the_workspace() {
 fn a_declaration_is_known_by_its_keyword() {
     let names = |text: &str| declared(text).join(" ");
     assert_eq!(names("pub(crate) struct One<T>(T);\n    enum Two {\ntype Three = u8;\n"), "One Two Three");
-    assert_eq!(names("    type Err = NotOurs;\nstruct Real;\n#[cfg(test)]\nmod tests {\nstruct Test;"), "Real");
+    assert_eq!(
+        names("    type Err = NotOurs;\nstruct Real;\n#[cfg(test)]\nmod tests {\nstruct Test;"),
+        "Real"
+    );
     assert_eq!(names("/// struct Other\nfn structure() {}\npub trait Hints {}\n"), "");
 }

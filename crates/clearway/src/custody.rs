@@ -3,4 +3,5 @@
 pub mod backlog;
 pub mod devices;
 pub mod held;
+pub mod here;
 pub mod paths;

@@ -1,9 +1,10 @@
-//! What every room stands on: threads beside the loop, the clock, failures with their remedy, hooks for the tests.
+//! What every room stands on: threads beside the loop, the clock, the other end of a connection, failures with their remedy, hooks for the tests.
 //!
 //! It knows no room.
 
 pub mod aside;
 pub mod clock;
+pub mod credentials;
 pub mod due;
 pub mod failure;
 pub mod places;

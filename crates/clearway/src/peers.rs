@@ -1,6 +1,5 @@
 //! Every conversation with another Clearway: predecessor, successor, holder.
 
-pub mod here;
 pub mod hold;
 pub mod keeper;
 pub mod message;

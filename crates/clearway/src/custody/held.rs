@@ -14,14 +14,25 @@ use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, 
 use clearway_kernel::listeners::is_local;
 use clearway_kernel::queues::Listener;
 use clearway_kernel::steering::{self, Fate, Group};
+use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 use tracing::warn;
 
 use crate::custody::backlog::Change;
-use crate::peers::message::Names;
 
 /// How many clients may wait where nobody said how many: the kernel has its own limit (`net.core.somaxconn`).
 const MOST: i32 = 4096;
+
+/// What the kernel does not tell of a socket, and goes with its descriptor to another process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// `namespace` of the bind line, empty without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// `interface` of the bind line, empty without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub interface: String,
+}
 
 /// One socket in custody.
 #[derive(Debug)]

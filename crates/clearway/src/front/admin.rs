@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::front::api;
 use crate::front::clients::Clients;
+use crate::ground::credentials::Credentials;
 
 /// What somebody wants of the supervising loop.
 #[derive(Debug)]
@@ -143,9 +144,9 @@ impl Listener for ForUs {
                     accepted = accepted => accepted,
                 },
             };
-            match stream.peer_cred().map(|peer| peer.uid()) {
-                Ok(uid) if is_trusted(uid) => return (stream, address),
-                Ok(uid) if !self.said => {
+            match stream.peer_cred().map(Credentials::from) {
+                Ok(caller) if caller.is_trusted() => return (stream, address),
+                Ok(Credentials { uid, .. }) if !self.said => {
                     self.said = true;
                     tracing::warn!("a process of uid {uid} was sent away from the admin socket");
                 }
@@ -159,11 +160,6 @@ impl Listener for ForUs {
     }
 }
 
-/// Whether a user may ask us, or be asked by us.
-pub fn is_trusted(uid: u32) -> bool {
-    uid == 0 || uid == rustix::process::geteuid().as_raw()
-}
-
 /// Where whoever has connected is.
 #[derive(Clone, Copy, Debug)]
 struct Caller {
@@ -173,8 +169,7 @@ struct Caller {
 
 impl Connected<IncomingStream<'_, ForUs>> for Caller {
     fn connect_info(stream: IncomingStream<'_, ForUs>) -> Self {
-        let peer = stream.io().peer_cred().ok();
-        Self { pid: peer.and_then(|peer| peer.pid()).filter(|pid| *pid > 0) }
+        Self { pid: stream.io().peer_cred().ok().and_then(|told| Credentials::from(told).pid) }
     }
 }
 

@@ -26,9 +26,9 @@ use clearway_core::settings::Settings;
 use clearway_core::supervisor::Failure;
 
 use crate::cli::Target;
-use crate::front::admin::is_trusted;
 use crate::front::client;
-use crate::peers::place::{self, ABSTRACT_PREFIX, Kind, connect_abstract, is_our_name, is_ours, kind, peer};
+use crate::ground::credentials::Credentials;
+use crate::peers::place::{self, ABSTRACT_PREFIX, Kind, connect_abstract, is_our_name, is_ours, kind};
 
 /// One that is meant whatever the settings say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -309,12 +309,12 @@ fn at_abstract(name: &str) -> Option<Found> {
 
 /// What a stranger says is not believed: anybody can bind an abstract name.
 fn found(stream: UnixStream, name: String, is_abstract: bool) -> Option<Found> {
-    let peer = peer(&stream)?;
-    if is_trusted(peer.uid) {
+    let owner = Credentials::of(&stream)?;
+    if owner.is_trusted() {
         let kind = kind(stem(&name)).unwrap_or(Kind::Balancer);
-        Some(Found { stream, kind, name, pid: peer.pid, is_abstract, is_named: false })
+        Some(Found { stream, kind, name, pid: owner.pid, is_abstract, is_named: false })
     } else {
-        crate::complain!("clearway: {name} belongs to a process of uid {}, which is not asked", peer.uid);
+        crate::complain!("clearway: {name} belongs to a process of uid {}, which is not asked", owner.uid);
         None
     }
 }

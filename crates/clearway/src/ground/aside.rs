@@ -29,7 +29,7 @@ pub async fn outcome_of<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (sender, receiver) = oneshot::channel();
-    // Who is at the other end of a connection is looked up with it (`admin::place::peer`).
+    // The other end of a connection is looked up with it (`ground::credentials`).
     let runtime = tokio::runtime::Handle::try_current().ok();
     spawn(what, move || {
         let _entered = runtime.as_ref().map(tokio::runtime::Handle::enter);

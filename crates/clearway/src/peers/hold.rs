@@ -29,9 +29,10 @@ use tracing::{debug, info, warn};
 use crate::custody::held::Held;
 use crate::fleet::open_files::OpenFiles;
 use crate::fleet::state::Snapshot;
-use crate::front::admin::{self, is_trusted};
+use crate::front::admin;
 use crate::front::api::{Ended, Holding};
 use crate::front::clients::Clients;
+use crate::ground::credentials::Credentials;
 use crate::ground::{aside, due};
 use crate::peers::message::{self, Message, PROTOCOL, Role};
 use crate::peers::place::{self, Place};
@@ -303,9 +304,11 @@ fn look_for_a_balancer(
 }
 
 fn admit(stream: &UnixStream, sender: &UnboundedSender<News>) {
-    match stream.peer_cred().map(|peer| peer.uid()) {
-        Ok(uid) if is_trusted(uid) => {}
-        Ok(uid) => return warn!("a process of uid {uid} was sent away: it asked for the listening sockets"),
+    match stream.peer_cred().map(Credentials::from) {
+        Ok(caller) if caller.is_trusted() => {}
+        Ok(Credentials { uid, .. }) => {
+            return warn!("a process of uid {uid} was sent away: it asked for the listening sockets");
+        }
         Err(error) => {
             return warn!("a process whose user cannot be told asked for the listening sockets: {error}");
         }

@@ -6,6 +6,8 @@
 use clearway_core::supervisor::Failure;
 use serde::{Deserialize, Serialize};
 
+use crate::custody::held::Names;
+
 /// The only version of the protocol that there is yet.
 pub const PROTOCOL: u32 = 1;
 
@@ -31,17 +33,6 @@ pub struct Former {
     pub origin: String,
     /// How long ago it was superseded, or asked for the last time, in milliseconds.
     pub ago_ms: u64,
-}
-
-/// What a descriptor of [`Message::Sockets`] has beside itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Names {
-    /// `namespace` of the bind line, empty without one.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub namespace: String,
-    /// `interface` of the bind line, empty without one.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub interface: String,
 }
 
 /// One packet.

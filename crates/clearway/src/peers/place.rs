@@ -27,6 +27,8 @@ use clearway_core::names::InstanceName;
 use clearway_core::supervisor::Failure;
 use rustix::fs::Mode;
 
+use crate::ground::credentials::Credentials;
+
 /// Made by whichever Clearway comes first, removed by whichever is last.
 const DEFAULT_DIRECTORY: &str = "/run/clearway";
 
@@ -270,15 +272,18 @@ fn taken(name: &str, path: Option<&Path>) -> Failure {
         Some(path) => UnixStream::connect(path).ok(),
         None => connect_abstract(name).ok(),
     };
-    let peer = stream.as_ref().and_then(peer);
-    match peer {
-        Some(Peer { uid, .. }) if !crate::front::admin::is_trusted(uid) => Failure::new(
+    let holder = stream.as_ref().and_then(Credentials::of);
+    match holder {
+        Some(holder) if !holder.is_trusted() => Failure::new(
             ExitCode::InstanceTaken,
-            format!("the instance name `{name}` is occupied by a process of uid {uid}, which is no Clearway of ours"),
+            format!(
+                "the instance name `{name}` is occupied by a process of uid {}, which is no Clearway of ours",
+                holder.uid
+            ),
         )
         .hint("end that process, or choose another CLEARWAY_INSTANCE"),
         _ => {
-            let pid = peer.and_then(|peer| peer.pid).map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            let pid = holder.and_then(|holder| holder.pid).map_or_else(String::new, |pid| format!(" (pid {pid})"));
             Failure::new(
                 ExitCode::InstanceTaken,
                 format!("the instance name `{name}` is taken by another Clearway that is running{pid}"),
@@ -291,25 +296,6 @@ fn taken(name: &str, path: Option<&Path>) -> Failure {
 /// Connects to an abstract name of ours.
 pub fn connect_abstract(name: &str) -> io::Result<UnixStream> {
     UnixStream::connect_addr(&SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}"))?)
-}
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Its user.
-    pub uid: u32,
-    /// Its number, if it is in our PID namespace (the kernel says 0 otherwise, for which
-    /// `rustix::net::sockopt::socket_peercred` has no room; tokio's has).
-    pub pid: Option<i32>,
-}
-
-/// Looks at the other end. Leaves the connection non-blocking; without a tokio runtime nothing is found.
-pub fn peer(stream: &UnixStream) -> Option<Peer> {
-    tokio::runtime::Handle::try_current().ok()?;
-    stream.set_nonblocking(true).ok()?;
-    let stream = tokio::net::UnixStream::from_std(stream.try_clone().ok()?).ok()?;
-    let credentials = stream.peer_cred().ok()?;
-    Some(Peer { uid: credentials.uid(), pid: credentials.pid().filter(|pid| *pid > 0) })
 }
 
 fn cannot(name: &str, error: &io::Error) -> Failure {

@@ -211,7 +211,7 @@ impl Succession {
         for socket in sockets {
             held.push(Held::received(socket).map_err(|error| wrong(error.to_string()))?);
         }
-        let here = crate::peers::here::usable(held).map_err(|what| {
+        let here = crate::custody::here::usable(held).map_err(|what| {
             wrong(what).hint("both need the same network namespace: --network host, or the same pod")
         })?;
         info!(
@@ -233,7 +233,7 @@ impl Succession {
             return Custody::default();
         }
         let held = sockets.into_iter().map(Held::received).collect::<Result<Vec<_>, _>>();
-        match held.map_err(|error| error.to_string()).and_then(crate::peers::here::usable) {
+        match held.map_err(|error| error.to_string()).and_then(crate::custody::here::usable) {
             Ok(here) => {
                 info!("beginning with {} that a holder has kept", Count(here.len(), "listening socket"));
                 Custody::inherited(here)

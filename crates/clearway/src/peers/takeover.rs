@@ -20,9 +20,8 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use crate::fleet::state::Snapshot;
-use crate::front::admin::is_trusted;
 use crate::ground::aside;
-use crate::peers::place;
+use crate::ground::credentials::Credentials;
 use crate::shell::Inner;
 
 use crate::peers::message::{self, Former, Message, Role};
@@ -79,20 +78,19 @@ pub struct Inheritance {
     pub version: String,
 }
 
-/// The user at the other end.
-fn user(socket: impl AsFd) -> Option<u32> {
-    let stream = std::os::unix::net::UnixStream::from(socket.as_fd().try_clone_to_owned().ok()?);
-    place::peer(&stream).map(|peer| peer.uid)
+/// The process at the other end.
+fn other_end(socket: impl AsFd) -> Option<Credentials> {
+    Credentials::of(&socket.as_fd().try_clone_to_owned().ok()?.into())
 }
 
 /// Connects to a door, if whoever has it is one of us. Unset if nobody has it.
 pub fn knock(door: &Door) -> Result<Option<Wire>, Failure> {
     let taken = |message: String| Failure::new(ExitCode::InstanceTaken, message);
     let Ok(wire) = door.connect() else { return Ok(None) };
-    match user(wire.socket()) {
-        Some(uid) if is_trusted(uid) => Ok(Some(wire)),
-        uid => {
-            let uid = uid.map_or_else(|| "an unknown user".to_owned(), |uid| format!("uid {uid}"));
+    match other_end(wire.socket()) {
+        Some(owner) if owner.is_trusted() => Ok(Some(wire)),
+        owner => {
+            let uid = owner.map_or_else(|| "an unknown user".to_owned(), |owner| format!("uid {}", owner.uid));
             Err(taken(format!(
                 "{door} belongs to a process of {uid}, which is no Clearway of ours: nothing is taken from it"
             ))
@@ -229,9 +227,11 @@ const MOST_UNKNOWN: u64 = 16;
 
 fn admit(stream: &UnixStream, inner: &UnboundedSender<Inner>) {
     static CONVERSATIONS: AtomicU64 = AtomicU64::new(1);
-    match stream.peer_cred().map(|peer| peer.uid()) {
-        Ok(uid) if is_trusted(uid) => {}
-        Ok(uid) => return warn!("a process of uid {uid} was sent away: it asked for the listening sockets"),
+    match stream.peer_cred().map(Credentials::from) {
+        Ok(caller) if caller.is_trusted() => {}
+        Ok(Credentials { uid, .. }) => {
+            return warn!("a process of uid {uid} was sent away: it asked for the listening sockets");
+        }
         Err(error) => {
             return warn!("a process whose user cannot be told asked for the listening sockets: {error}");
         }

@@ -19,8 +19,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, recvmsg, sendmsg,
 };
 
-use crate::custody::held::Held;
-use crate::peers::message::{Message, Names};
+use crate::custody::held::{Held, Names};
+use crate::peers::message::Message;
 use crate::peers::place::{self, ABSTRACT_PREFIX};
 
 /// Descriptors in one packet; the kernel allows 253.

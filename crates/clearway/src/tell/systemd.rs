@@ -27,7 +27,7 @@ use clearway_core::supervisor::{Action, Report, Turn};
 use tracing::{info, warn};
 
 use crate::custody::held::{Custody, Held};
-use crate::peers::here;
+use crate::custody::here;
 
 mod mailbox;
 mod stored;

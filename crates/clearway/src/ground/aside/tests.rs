@@ -2,6 +2,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
+use crate::ground::credentials::Credentials;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -26,6 +27,6 @@ fn what_hangs_is_not_begun_again() {
 fn what_is_done_aside_can_look_at_the_other_end_of_a_connection() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-    let peer = runtime.block_on(outcome_of("looking", move || crate::peers::place::peer(&one)));
+    let peer = runtime.block_on(outcome_of("looking", move || Credentials::of(&one)));
     assert_eq!(peer.flatten().map(|peer| peer.uid), Some(rustix::process::getuid().as_raw()));
 }

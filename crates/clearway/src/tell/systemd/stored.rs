@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use rustix::io::FdFlags;
 
-use crate::peers::message::Names;
+use crate::custody::held::Names;
 
 /// `SD_LISTEN_FDS_START`.
 const FIRST: u16 = 3;

@@ -283,7 +283,8 @@ fn taken(name: &str, path: Option<&Path>) -> Failure {
         )
         .hint("end that process, or choose another CLEARWAY_INSTANCE"),
         _ => {
-            let pid = holder.and_then(|holder| holder.pid).map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            let pid =
+                holder.and_then(|holder| holder.pid).map_or_else(String::new, |pid| format!(" (pid {pid})"));
             Failure::new(
                 ExitCode::InstanceTaken,
                 format!("the instance name `{name}` is taken by another Clearway that is running{pid}"),

@@ -90,7 +90,8 @@ pub fn knock(door: &Door) -> Result<Option<Wire>, Failure> {
     match other_end(wire.socket()) {
         Some(owner) if owner.is_trusted() => Ok(Some(wire)),
         owner => {
-            let uid = owner.map_or_else(|| "an unknown user".to_owned(), |owner| format!("uid {}", owner.uid));
+            let uid =
+                owner.map_or_else(|| "an unknown user".to_owned(), |owner| format!("uid {}", owner.uid));
             Err(taken(format!(
                 "{door} belongs to a process of {uid}, which is no Clearway of ours: nothing is taken from it"
             ))

@@ -250,16 +250,21 @@ impl Refusal {
     /// Prints what there is to say and tells how to exit.
     pub fn print(&self) -> ExitCode {
         match self {
-            Self::Clap(error) => {
-                // Nothing can be done about a closed standard output.
-                let _ = error.print();
-                if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
-            }
+            // Nothing can be done about a closed standard output.
+            Self::Clap(error) => drop(error.print()),
             Self::Setting(error) => {
                 crate::complain!("clearway: {error}");
                 crate::complain!("{}", Hint("`clearway run --help` lists all settings"));
-                ExitCode::Usage
             }
+        }
+        self.code()
+    }
+
+    /// How to exit.
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Clap(error) if !error.use_stderr() => ExitCode::Done,
+            Self::Clap(_) | Self::Setting(_) => ExitCode::Usage,
         }
     }
 }

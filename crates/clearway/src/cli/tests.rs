@@ -57,7 +57,9 @@ fn haproxys_arguments_need_no_dashes_before_them() {
 #[test]
 fn unknown_flags_are_refused_with_usage() {
     let Err(refusal @ Refusal::Clap(_)) = parse_line("run --no-such-flag", &[]) else { panic!() };
-    assert_eq!(refusal.print(), ExitCode::Usage);
+    assert_eq!(refusal.code(), ExitCode::Usage);
+    let Err(help @ Refusal::Clap(_)) = parse_line("run --help", &[]) else { panic!() };
+    assert_eq!(help.code(), ExitCode::Done);
 }
 
 #[test]

@@ -71,6 +71,7 @@ impl Supervisor {
     pub(super) fn look_at_the_announced(&mut self, now: Duration, todo: &mut Vec<Action>) {
         if let Some((by, at)) = self.announced
             && at <= now
+            && !self.left
         {
             self.stop_asked(by, now, todo);
         }

@@ -75,6 +75,21 @@ fn a_successor_that_dies_young_is_replaced_by_what_served() {
 }
 
 #[test]
+fn a_stop_that_was_announced_says_nothing_after_the_exit() {
+    let stop_delay = PROBATION * 3;
+    let mut stage = Stage::serving();
+    stage.supervisor.limits.stop_delay = stop_delay;
+    assert_eq!(stage.step(Event::StopAsked(Asker::Signal("SIGTERM"))), []);
+    stage.step(Event::TakeoverAsked(PEER));
+    stage.step(Event::Superseded(PEER));
+    stage.exit(1, "exit code 0");
+    // The machine was suspended: both are due at once, and nothing is left to drain.
+    stage.now += stop_delay;
+    let actions = stage.supervisor.step(Event::TimePassed, stage.now);
+    assert_eq!(actions.last(), Some(&Action::Exit(ExitCode::Done)), "{actions:?}");
+}
+
+#[test]
 fn a_successor_that_has_settled_lets_it_go() {
     let mut stage = superseded();
     stage.now += Duration::from_secs(5);

@@ -62,8 +62,6 @@ pub struct Fleet {
     pub comparing: aside::Single,
     /// What is only tried.
     pub trial: Option<Trial>,
-    /// Which generation is the second start of one that lacked only the descriptors that Clearway adds.
-    pub lenient: Option<Generation>,
     pub prepared: BTreeMap<Generation, Prepared>,
     /// What generations were started from that serve, or that served before.
     pub configurations: BTreeMap<Generation, Known>,
@@ -105,7 +103,6 @@ impl Fleet {
             asking: aside::Single::default(),
             comparing: aside::Single::default(),
             trial: None,
-            lenient: None,
             prepared: BTreeMap::new(),
             configurations: BTreeMap::new(),
             running: BTreeMap::new(),

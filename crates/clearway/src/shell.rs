@@ -12,7 +12,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Action, Answer, Asker, Event, Failure, Proof, Report, Source};
+use clearway_core::supervisor::{Action, Answer, Asker, Event, Failure, Proof, Report, Source, Strictness};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::plumbing::{Closing, Plumbing};
@@ -201,7 +201,9 @@ impl Shell {
         match action {
             Action::Prepare(generation, source) => self.read(generation, source),
             Action::Try(generation) => self.begin_trial(generation),
-            Action::Launch(generation) => return Outcome::Event(self.launch_generation(generation)),
+            Action::Launch(generation, strictness) => {
+                return Outcome::Event(self.launch_generation(generation, strictness));
+            }
             Action::Abandon(generation) => {
                 self.fleet.preparing.take_if(|one| *one == generation);
                 self.fleet.prepared.remove(&generation);
@@ -401,11 +403,12 @@ impl Shell {
         }
     }
 
-    pub fn launch_generation(&mut self, generation: Generation) -> Event {
-        let Some(prepared) = self.fleet.prepared.remove(&generation) else {
+    pub fn launch_generation(&mut self, generation: Generation, strictness: Strictness) -> Event {
+        let Some(mut prepared) = self.fleet.prepared.remove(&generation) else {
             let failure = Failure::new(ExitCode::Internal, "a generation was launched that was not prepared");
             return Event::Failed { generation, failure };
         };
+        prepared.overlay.lenient = strictness == Strictness::Lenient;
         match self.launch(generation, prepared) {
             Ok(running) => {
                 let pid = running.pid;
@@ -448,15 +451,7 @@ impl Shell {
 
     fn hear_inner(&mut self, inner: Inner) -> Event {
         match inner {
-            Inner::Event(event) => {
-                if let Event::LastWords { generation, failure } = &event
-                    && failure.again
-                    && self.fleet.lenient != Some(*generation)
-                {
-                    self.fleet.lenient = Some(generation.next());
-                }
-                event
-            }
+            Inner::Event(event) => event,
             Inner::Read { generation, source, read } => self.take_read(generation, source, read),
             Inner::Followed(chosen) => self.followed(chosen),
             Inner::Asked { chosen, answers } => self.prepare_generation(chosen, answers),

@@ -62,7 +62,7 @@ pub use budget::{Budget, WARNING};
 pub use carried::Carried;
 pub use event::{
     Action, Answer, Asker, Declined, End, Event, Failure, How, Killed, Peer, Plumbing, Proof, RequestId,
-    Source, Survey, Unclean,
+    Source, Strictness, Survey, Unclean,
 };
 pub use report::{Cut, Next, Over, Report, Severity};
 pub use status::{Attempted, Cause, Crash, Crashes, GenerationStatus, LifePhase, Phase, Status};

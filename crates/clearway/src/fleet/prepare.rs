@@ -156,7 +156,6 @@ impl Shell {
         let carries = !is_tried && self.has_something_to_carry() && !configuration.stated.is_empty();
         overlay.gate = Gate::beside(&configuration).filter(|_| carries);
         overlay.lua = Lua::of(&configuration, self.fleet.descriptors.lua);
-        overlay.lenient = self.fleet.lenient == Some(generation);
         Ok(Prepared {
             files,
             configuration,

@@ -179,7 +179,7 @@ pub fn of_an_end(
         _ => false,
     };
     if !complaint.causes.is_empty() && complaint.causes.iter().all(lacks_only_ours) {
-        failure.again = true;
+        failure.lacks_only_ours = true;
         failure.hints.push(format!(
             "by itself HAProxy has enough: the {ours} descriptors that it would reserve for Clearway are not \
              reserved then (`no strict-limits`)"

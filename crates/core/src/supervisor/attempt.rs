@@ -7,7 +7,7 @@ use crate::names::Generation;
 use crate::strategy::Moved;
 
 use super::carried::Carried;
-use super::event::{Action, Answer, Asker, End, Failure, Plumbing, Proof, Source};
+use super::event::{Action, Answer, Asker, End, Failure, Plumbing, Proof, Source, Strictness};
 use super::report::Report;
 use super::status::{Attempted, Cause};
 use super::{CARRY_DEADLINE, FirstLife, GRACE, Life, PROBATION, SWITCH_DEADLINE, State, Supervisor};
@@ -26,8 +26,8 @@ pub(super) struct Attempt {
     moved: Vec<Moved>,
     /// What it has of the state of the servers.
     carried: Carried,
-    /// Whether it is the second start of what the first one said would start in another way.
-    is_again: bool,
+    /// Lenient if it is the second start of what lacked only the descriptors that Clearway adds.
+    strictness: Strictness,
 }
 
 /// Whether it is to serve.
@@ -151,7 +151,7 @@ impl Supervisor {
             stage,
             moved: Vec::new(),
             carried: Carried::default(),
-            is_again: false,
+            strictness: Strictness::Strict,
         });
         todo.push(match purpose {
             Purpose::Serve => Action::Prepare(generation, source),
@@ -210,7 +210,7 @@ impl Supervisor {
                 if attempt.generation == generation && matches!(attempt.stage, Stage::Preparing) =>
             {
                 attempt.stage = Stage::Proving { plumbing, most_reloads, until };
-                todo.push(Action::Launch(generation));
+                todo.push(Action::Launch(generation, attempt.strictness));
             }
             _ => todo.push(Action::Abandon(generation)),
         }
@@ -406,14 +406,16 @@ impl Supervisor {
             }
             _ => return,
         };
-        if failure.again && self.attempt.as_ref().is_some_and(|attempt| !attempt.is_again) {
+        let is_strict =
+            self.attempt.as_ref().is_some_and(|attempt| attempt.strictness == Strictness::Strict);
+        if failure.lacks_only_ours && is_strict {
             self.attempt_again(generation, failure, now, todo);
         } else {
             self.attempt_over(generation, failure, now, todo);
         }
     }
 
-    /// It would start in another way: it is started so at once, for the same askers.
+    /// It would start without the descriptors that Clearway adds: it is started so at once, for the same askers.
     fn attempt_again(
         &mut self,
         generation: Generation,
@@ -428,7 +430,7 @@ impl Supervisor {
         self.begin(former.purpose, former.source, former.askers, now, todo);
         if let Some(attempt) = &mut self.attempt {
             attempt.since = former.since;
-            attempt.is_again = true;
+            attempt.strictness = Strictness::Lenient;
         }
     }
 

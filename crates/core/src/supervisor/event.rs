@@ -333,10 +333,10 @@ pub struct Failure {
     /// Set if HAProxy closed its private socket: its end, which tells more, is to be expected.
     #[serde(skip)]
     pub closed: bool,
-    /// Set if HAProxy takes this very configuration when it is started in another way, which the shell knows: it is
-    /// tried once more.
+    /// Set if HAProxy lacked only the descriptors that it would reserve for Clearway: it is started once more without
+    /// them ([`Strictness::Lenient`]).
     #[serde(skip)]
-    pub again: bool,
+    pub lacks_only_ours: bool,
 }
 
 impl Failure {
@@ -348,7 +348,7 @@ impl Failure {
             words: Vec::new(),
             hints: Vec::new(),
             closed: false,
-            again: false,
+            lacks_only_ours: false,
         }
     }
 
@@ -369,7 +369,7 @@ pub enum Action {
     /// accepts nothing.
     Try(Generation),
     /// Start HAProxy with what is in custody, and let it prove itself.
-    Launch(Generation),
+    Launch(Generation, Strictness),
     /// Give it what the former generation knew of its servers, and let it accept clients only then.
     Carry(Generation),
     /// Bring new clients to this generation where it does not use the sockets of the serving one, until nobody
@@ -413,6 +413,15 @@ pub enum Action {
     Report(Report),
     /// Leave.
     Exit(ExitCode),
+}
+
+/// What becomes of a HAProxy that cannot have as many descriptors as it would reserve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// It refuses to start, as HAProxy does.
+    Strict,
+    /// It starts with fewer (`no strict-limits`): it lacks only those that it would reserve for Clearway.
+    Lenient,
 }
 
 /// How a generation is ended.

@@ -86,10 +86,14 @@ impl Stage {
     }
 
     fn launch(&mut self, number: u32, plumbing: Plumbing) {
+        self.launch_so(number, plumbing, Strictness::Strict);
+    }
+
+    fn launch_so(&mut self, number: u32, plumbing: Plumbing, strictness: Strictness) {
         let generation = generation(number);
         assert_eq!(
             self.step(Event::Prepared { generation, plumbing, most_reloads: self.most_reloads }),
-            [Action::Launch(generation)]
+            [Action::Launch(generation, strictness)]
         );
         assert_eq!(self.step(Event::Started { generation, pid: number * 10 }), []);
     }
@@ -824,19 +828,34 @@ fn a_worker_that_its_master_has_replaced_gives_way_to_a_generation() {
 }
 
 #[test]
-fn what_would_start_in_another_way_is_started_so_once() {
+fn what_lacks_only_the_descriptors_of_clearway_is_started_once_more_without_them() {
     let mut stage = Stage::new();
     stage.step(Event::Begin);
     stage.launch(1, Plumbing::NotNeeded);
     stage.gone(1, "exit code 1");
-    let again = Failure { again: true, ..failure(ExitCode::ConfigurationRefused) };
-    let told = Event::LastWords { generation: generation(1), failure: again.clone() };
+    let lacks = Failure { lacks_only_ours: true, ..failure(ExitCode::ConfigurationRefused) };
+    let told = Event::LastWords { generation: generation(1), failure: lacks.clone() };
     let first = [Action::Abandon(generation(1)), Action::Prepare(generation(2), Source::Disk)];
     assert_eq!(stage.step(told), first);
+    stage.launch_so(2, Plumbing::NotNeeded, Strictness::Lenient);
+    stage.gone(2, "exit code 1");
+    let second = stage.step(Event::LastWords { generation: generation(2), failure: lacks });
+    assert_eq!(second.last(), Some(&Action::Exit(ExitCode::ConfigurationRefused)));
+}
+
+#[test]
+fn what_follows_a_lenient_start_is_strict_again() {
+    let mut stage = Stage::serving();
+    let lacks = Failure { lacks_only_ours: true, ..failure(ExitCode::ConfigurationRefused) };
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
     stage.launch(2, Plumbing::NotNeeded);
     stage.gone(2, "exit code 1");
-    let second = stage.step(Event::LastWords { generation: generation(2), failure: again });
-    assert_eq!(second.last(), Some(&Action::Exit(ExitCode::ConfigurationRefused)));
+    stage.step(Event::LastWords { generation: generation(2), failure: lacks.clone() });
+    stage.launch_so(3, Plumbing::NotNeeded, Strictness::Lenient);
+    stage.gone(3, "exit code 1");
+    stage.step(Event::LastWords { generation: generation(3), failure: lacks });
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(4, Plumbing::NotNeeded);
 }
 
 /// One that serves generation 2 beside generation 1, which drains.

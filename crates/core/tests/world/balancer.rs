@@ -83,7 +83,7 @@ impl World {
                 };
                 self.at(delay, Happening::Tell(id, event));
             }
-            Action::Launch(generation) => {
+            Action::Launch(generation, _) => {
                 let process = Process { leaves: false, committed: false };
                 self.balancers[id].processes.insert(generation, process);
                 let adopted = vec!["127.0.0.1:80".to_owned()];

@@ -41,6 +41,10 @@ struct Simulation {
     configuration: BTreeMap<Generation, Generation>,
     /// Who is only tried.
     trials: BTreeSet<Generation>,
+    /// What the last words of these were: they lacked only the descriptors that Clearway adds.
+    lacking: BTreeSet<Generation>,
+    /// Those that were started without these.
+    lenient: BTreeSet<Generation>,
     /// Who was warned about.
     warned: BTreeSet<Generation>,
     custody: bool,
@@ -82,6 +86,8 @@ impl Simulation {
             remembered: BTreeSet::new(),
             configuration: BTreeMap::new(),
             trials: BTreeSet::new(),
+            lacking: BTreeSet::new(),
+            lenient: BTreeSet::new(),
             warned: BTreeSet::new(),
             custody: false,
             plumbed: false,
@@ -125,6 +131,7 @@ impl Simulation {
         let target = self.processes.iter().nth(some).map(|(generation, process)| (*generation, *process));
         let failure =
             Failure { closed: self.random.bool(), ..Failure::new(ExitCode::ConfigurationRefused, "made up") };
+        let failure = Failure { lacks_only_ours: self.random.u8(0..4) == 0, ..failure };
         let (long, short) = (self.random.u64(0..15_000), self.random.u64(0..50));
         match (self.random.u8(0..25), target) {
             (23.., _) => self.a_program_ends(),
@@ -291,7 +298,7 @@ impl Simulation {
         if self.random.bool() {
             self.speaking.push((generation, failure));
         } else {
-            self.step(Event::LastWords { generation, failure });
+            self.says(generation, failure);
         }
     }
 
@@ -299,6 +306,13 @@ impl Simulation {
     fn last_words(&mut self) {
         let some = self.random.usize(0..self.speaking.len());
         let (generation, failure) = self.speaking.swap_remove(some);
+        self.says(generation, failure);
+    }
+
+    fn says(&mut self, generation: Generation, failure: Failure) {
+        if failure.lacks_only_ours {
+            self.lacking.insert(generation);
+        }
         self.step(Event::LastWords { generation, failure });
     }
 
@@ -378,12 +392,13 @@ impl Simulation {
             }
             Action::Try(generation) => self.tries(generation),
             // The disk is full, or there are no descriptors left.
-            Action::Launch(generation) if self.random.u8(0..10) == 0 => {
+            Action::Launch(generation, _) if self.random.u8(0..10) == 0 => {
                 self.processes.remove(&generation);
                 let failure = Failure::new(ExitCode::Internal, "no space left on device");
                 self.events.push_back(Event::Failed { generation, failure });
             }
-            Action::Launch(generation) => {
+            Action::Launch(generation, strictness) => {
+                self.launches(generation, strictness);
                 self.processes.insert(generation, Process::Running { told_to_finish: false });
                 self.events.push_back(Event::Started { generation, pid: 1 });
             }
@@ -471,6 +486,18 @@ impl Simulation {
             }
             programs::Action::Tell(id, told) => *self.programs.get_mut(id).unwrap() = Some(*told),
             programs::Action::Report(_) => unreachable!("it is a report of the supervisor's"),
+        }
+    }
+
+    /// Once more after a strict start that lacked something, and only then, it is lenient.
+    fn launches(&mut self, generation: Generation, strictness: Strictness) {
+        self.lacking.remove(&generation);
+        self.lenient.remove(&generation);
+        if strictness == Strictness::Lenient {
+            let former = self.lacking.iter().find(|former| former.next() == generation);
+            let former = former.expect("the one before lacked nothing");
+            assert!(!self.lenient.contains(former), "started once more a second time");
+            self.lenient.insert(generation);
         }
     }
 

@@ -406,8 +406,7 @@ impl Supervisor {
             }
             _ => return,
         };
-        let is_strict =
-            self.attempt.as_ref().is_some_and(|attempt| attempt.strictness == Strictness::Strict);
+        let is_strict = self.attempt.as_ref().is_some_and(|attempt| attempt.strictness == Strictness::Strict);
         if failure.lacks_only_ours && is_strict {
             self.attempt_again(generation, failure, now, todo);
         } else {

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_nobody_lost};
 use crate::takeover::NAMED;
 use crate::topologies::{self, HERE};
-use meddlers::{REMOVALS, during, ours, restores};
+use meddlers::{REMOVALS, ours, restores};
 
 crate::tests![
     rules_and_routes_that_others_remove_are_back_within_a_second,
@@ -288,16 +288,22 @@ fn whoever_removes_all_the_time_does_not_keep_clearway_busy() -> Result<()> {
     let whole = ours(host)?;
     let sessions = Sessions::open(&stage)?;
     let before = balancer.facts()?;
-    let fight = Duration::from_secs(5);
-    let removals = during(fight, || REMOVALS.iter().try_for_each(|removal| host.ip(removal).map(|_| ())))?;
+    let begun = Instant::now();
+    let mut removals = 0;
+    // On a busy machine so many take longer than on a quiet one.
+    while removals < 60 || begun.elapsed() < Duration::from_secs(5) {
+        REMOVALS.iter().try_for_each(|removal| host.ip(removal).map(|_| ()))?;
+        removals += 1;
+    }
+    let fight = begun.elapsed();
     let after = balancer.facts()?;
     let ticks = after.cpu_ticks - before.cpu_ticks;
-    ensure!(removals > 50 / patience(), "nobody has fought: {removals}");
-    // Of the 500 that there were.
-    ensure!(ticks <= 50, "{ticks} ticks of 10 ms in {fight:?}");
+    // A tenth of one processor.
+    ensure!(u128::from(ticks) <= fight.as_millis() / 100, "{ticks} ticks of 10 ms in {fight:?}");
     let log = balancer.stderr()?;
     let repairs = log.matches("put back: ").count();
-    ensure!((20..40).contains(&repairs), "{repairs} repairs: {log}");
+    let most = 8 * (fight.as_secs() as usize + 1);
+    ensure!((10..most).contains(&repairs), "{repairs} repairs in {fight:?}: {log}");
     ensure!(log.matches("again and again").count() == 1, "{log}");
     println!(
         "{removals} removals, {repairs} repairs, {ticks} ticks, {} wake-ups",

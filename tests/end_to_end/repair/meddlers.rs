@@ -40,17 +40,6 @@ pub fn ours(host: &Namespace) -> Result<String> {
     Ok(all)
 }
 
-/// Does something again and again; how often.
-pub fn during(time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<u32> {
-    let begun = Instant::now();
-    let mut count = 0;
-    while begun.elapsed() < time {
-        work()?;
-        count += 1;
-    }
-    Ok(count)
-}
-
 /// The programs that there are to restore a saved packet filter.
 pub fn restores() -> impl Iterator<Item = &'static str> {
     let names =

@@ -229,7 +229,7 @@ fn a_crash_beside_the_other_one_sends_nobody_there() -> Result<()> {
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_mins(2)))?;
     for _ in 0..3 {
         let position = balancer.log_position()?;
-        let worker = *balancer.haproxy_processes().get(1).context("a worker")?;
+        let worker = eventually(SOON, "a worker", || balancer.haproxy_processes().get(1).copied())?;
         balancer.kill_descendant(worker)?;
         balancer.wait_for_log(position, "2 of 2 sockets taken over", SOON)?;
     }

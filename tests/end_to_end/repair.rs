@@ -302,7 +302,7 @@ fn whoever_removes_all_the_time_does_not_keep_clearway_busy() -> Result<()> {
     ensure!(u128::from(ticks) <= fight.as_millis() / 100, "{ticks} ticks of 10 ms in {fight:?}");
     let log = balancer.stderr()?;
     let repairs = log.matches("put back: ").count();
-    let most = 8 * (fight.as_secs() as usize + 1);
+    let most = 8 * (usize::try_from(fight.as_secs())? + 1);
     ensure!((10..most).contains(&repairs), "{repairs} repairs in {fight:?}: {log}");
     ensure!(log.matches("again and again").count() == 1, "{log}");
     println!(

@@ -118,7 +118,7 @@ pub enum Inner {
         /// In which round.
         round: clearway_core::canary::schedule::Round,
         /// Of each server.
-        outcomes: Vec<(SocketAddr, clearway_kernel::canary::Outcome)>,
+        outcomes: Vec<(SocketAddr, clearway_kernel::canary::ProbeOutcome)>,
         /// What is in the way, as far as it is a problem.
         obstacles: Vec<Obstacle>,
     },

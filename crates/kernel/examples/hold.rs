@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::io::{self, Read};
 
-use clearway_kernel::plumbing::{Needs, Plumbing, residue, sweep};
+use clearway_kernel::plumbing::{Plumbing, PlumbingNeeds, residue, sweep};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let argument = std::env::args().nth(1);
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn hold(instance: Option<&str>) -> Result<(), Box<dyn Error>> {
     let instance = instance.map(str::parse).transpose()?;
-    let (mut plumbing, notices) = Plumbing::install(instance.as_ref(), None, &Needs::default())?;
+    let (mut plumbing, notices) = Plumbing::install(instance.as_ref(), None, &PlumbingNeeds::default())?;
     for notice in notices {
         eprintln!("notice: {notice}");
     }

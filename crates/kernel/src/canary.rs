@@ -11,8 +11,8 @@
 //! ```
 //!
 //! **What is not known is not said.** A packet that was dropped on the way there and an answer that went
-//! astray look the same from here. [`Outcome::NoWayBack`] says that the server answers to one address and
-//! not to the other, within a limit; [`Outcome::Silent`] that it answers to neither. What is proved is a
+//! astray look the same from here. [`ProbeOutcome::NoWayBack`] says that the server answers to one address and
+//! not to the other, within a limit; [`ProbeOutcome::Silent`] that it answers to neither. What is proved is a
 //! handshake with one foreign address: not that large packets pass, nor that the server sees the client's
 //! address (MASQUERADE), nor that its routes for other clients (its own subnet above all) lead here.
 //!
@@ -36,13 +36,13 @@ use clearway_core::canary::pace::{Next, Pace, window};
 pub use clearway_core::settings::ProbeAddresses;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-mod attempt;
+mod handshake;
 mod icmp;
 mod outcome;
 mod probe;
 
-pub use icmp::{Unreachable, What};
-pub use outcome::{Answer, Outcome, Place, Verdict};
+pub use icmp::{IcmpKind, Unreachable};
+pub use outcome::{CanaryVerdict, ProbeAnswer, ProbeOutcome, ServerLocation};
 
 use probe::Probe;
 
@@ -60,10 +60,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Asks one server, for at most `limit`.
-pub fn probe(server: SocketAddr, from: IpAddr, limit: Duration) -> Outcome {
+pub fn probe(server: SocketAddr, from: IpAddr, limit: Duration) -> ProbeOutcome {
     let mut outcome = None;
     run(&[(server, from)], limit, |_, told| outcome = Some(told), |_| ControlFlow::Continue(()));
-    outcome.unwrap_or_else(|| Outcome::NotAsked { why: "there was nothing to ask".to_owned() })
+    outcome.unwrap_or_else(|| ProbeOutcome::NotAsked { why: "there was nothing to ask".to_owned() })
 }
 
 /// Asks all servers, at the [`Pace`] of the core, each for at most `limit`; blocks until all are done.
@@ -74,9 +74,9 @@ pub fn probe_all(
     servers: &[SocketAddr],
     from: ProbeAddresses,
     limit: Duration,
-    look: impl FnMut(Look<'_>) -> ControlFlow<()>,
-) -> Vec<(SocketAddr, Outcome)> {
-    let mut outcomes: Vec<Option<Outcome>> = servers.iter().map(|_| None).collect();
+    look: impl FnMut(ProbeRun<'_>) -> ControlFlow<()>,
+) -> Vec<(SocketAddr, ProbeOutcome)> {
+    let mut outcomes: Vec<Option<ProbeOutcome>> = servers.iter().map(|_| None).collect();
     let asked: Vec<_> = servers.iter().map(|server| (*server, from.towards(server.ip()))).collect();
     let tell = |at: usize, outcome| {
         if let Some(place) = outcomes.get_mut(at) {
@@ -89,12 +89,12 @@ pub fn probe_all(
 
 /// How far it is.
 #[derive(Debug)]
-pub struct Look<'a> {
+pub struct ProbeRun<'a> {
     pace: &'a mut Pace,
     now: Duration,
 }
 
-impl Look<'_> {
+impl ProbeRun<'_> {
     /// How many are done, of how many.
     pub fn progress(&self) -> Progress {
         self.pace.progress()
@@ -110,8 +110,8 @@ impl Look<'_> {
 fn run(
     servers: &[(SocketAddr, IpAddr)],
     limit: Duration,
-    mut tell: impl FnMut(usize, Outcome),
-    mut look: impl FnMut(Look<'_>) -> ControlFlow<()>,
+    mut tell: impl FnMut(usize, ProbeOutcome),
+    mut look: impl FnMut(ProbeRun<'_>) -> ControlFlow<()>,
 ) {
     let beginning = Instant::now();
     let mut pace =
@@ -127,7 +127,7 @@ fn run(
                 next => break next,
             }
         };
-        if next == Next::Done || look(Look { pace: &mut pace, now: beginning.elapsed() }).is_break() {
+        if next == Next::Done || look(ProbeRun { pace: &mut pace, now: beginning.elapsed() }).is_break() {
             return;
         }
         let before = running.len();

@@ -97,7 +97,7 @@ impl fmt::Display for Set {
 /// The effective capabilities of the calling thread could not be read (a seccomp filter, most likely).
 #[derive(Debug, thiserror::Error)]
 #[error("reading the capabilities of this process: {0}")]
-pub struct Error(#[from] io::Errno);
+pub struct CapabilityError(#[from] io::Errno);
 
 /// Whether this process certainly has a capability in effect.
 pub fn has(capability: Capability) -> bool {
@@ -105,7 +105,7 @@ pub fn has(capability: Capability) -> bool {
 }
 
 /// The effective capabilities of the calling thread.
-pub fn effective() -> Result<Set, Error> {
+pub fn effective() -> Result<Set, CapabilityError> {
     Ok(Set(capabilities(None)?.effective))
 }
 

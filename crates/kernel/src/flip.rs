@@ -56,15 +56,15 @@ use clearway_core::names::InstanceName;
 use netlink_packet_netfilter::nftables::TableFlags;
 use rustix::io::Errno;
 
-use crate::nft::{self, Claim, Limits, Ownership, Role, TableName, Transaction};
-use content::{Closed, Side};
+use crate::nft::{self, Claim, NftLimits, Ownership, TableName, TableRole, Transaction};
+use content::{ClosedPort, MapSide};
 
 mod chains;
 mod content;
 mod error;
 mod priority;
 
-pub use error::Error;
+pub use error::FlipError;
 pub use priority::LOWEST;
 
 /// From where to where.
@@ -82,40 +82,42 @@ pub struct Way {
 pub struct Flip {
     table: Claim,
     /// Whose maps the rules use.
-    side: Side,
+    side: MapSide,
     current: BTreeSet<Way>,
     /// Those before the last flip, whose ports may still be listened at.
     former: BTreeSet<Way>,
     /// What the maps of the other side hold.
     prepared: Option<BTreeSet<Way>>,
     /// What the kernel has of closed ports.
-    closed: BTreeSet<Closed>,
+    closed: BTreeSet<ClosedPort>,
 }
 
 impl Flip {
     /// Whether the kernel can do all this and we may. Changes nothing: the kernel checks the table and takes it back.
     /// It may load modules for that (`nft_nat`, `nft_fib_inet`).
     ///
-    /// [`Error::NoOwner`] is a no although all else would work: nobody could be sure that it ends with this process.
+    /// [`FlipError::NoOwner`] is a no although all else would work: nobody could be sure that it ends with this process.
     ///
     /// Needs `NET_ADMIN`.
-    pub fn probe() -> Result<(), Error> {
+    pub fn probe() -> Result<(), FlipError> {
         let mut client = nft::open()?;
-        let name = TableName::new(None, Role::Flip);
+        let name = TableName::new(None, TableRole::Flip);
         let way = |public| Way { public, private: 2 };
         let ways = BTreeSet::from([way(SocketAddr::from(([0; 4], 1))), way(SocketAddr::from(([0; 16], 1)))]);
         let mut all = Transaction::on(&name);
         all.make(TableFlags::empty());
         chains::all(&mut all, priority::USUAL);
-        content::fill(&mut all, Side::A, &ways);
-        chains::ways(&mut all, Side::A);
+        content::fill(&mut all, MapSide::A, &ways);
+        chains::ways(&mut all, MapSide::A);
         client
             .check("asking the kernel whether it can redirect clients", all.steps())
             .map_err(error::explain)?;
         let mut owned = Transaction::on(&name);
         owned.make(TableFlags::Owner);
         match client.check("asking the kernel for an owner table", owned.steps()) {
-            Err(refused) if nft::is(&refused.error, &[Errno::INVAL, Errno::OPNOTSUPP]) => Err(Error::NoOwner),
+            Err(refused) if nft::is(&refused.error, &[Errno::INVAL, Errno::OPNOTSUPP]) => {
+                Err(FlipError::NoOwner)
+            }
             outcome => outcome.map_err(error::explain),
         }
     }
@@ -123,8 +125,8 @@ impl Flip {
     /// Makes the table; new clients go these ways from then on. A failure leaves nothing behind.
     ///
     /// Somebody must listen at the private ports by now. Needs `NET_ADMIN`.
-    pub fn install(instance: Option<&InstanceName>, ways: &[Way]) -> Result<Self, Error> {
-        Self::install_within(instance, ways, Limits::default(), priority::USUAL)
+    pub fn install(instance: Option<&InstanceName>, ways: &[Way]) -> Result<Self, FlipError> {
+        Self::install_within(instance, ways, NftLimits::default(), priority::USUAL)
     }
 
     /// [`Flip::install`] with less than the kernel offers, or beginning at another priority: for tests.
@@ -132,16 +134,16 @@ impl Flip {
     pub fn install_within(
         instance: Option<&InstanceName>,
         ways: &[Way],
-        limits: Limits,
+        limits: NftLimits,
         usual: i32,
-    ) -> Result<Self, Error> {
-        let name = TableName::new(instance, Role::Flip);
+    ) -> Result<Self, FlipError> {
+        let name = TableName::new(instance, TableRole::Flip);
         let ownership = if limits.owner { Ownership::IfPossible } else { Ownership::Never };
         let mut table = Claim::make(name, ownership)?;
         match Self::fill(&mut table, ways, usual) {
             Ok((current, closed)) => {
                 let former = BTreeSet::new();
-                Ok(Self { table, side: Side::A, current, former, prepared: None, closed })
+                Ok(Self { table, side: MapSide::A, current, former, prepared: None, closed })
             }
             Err(cause) => {
                 // An owner table goes with its socket anyhow.
@@ -151,22 +153,26 @@ impl Flip {
         }
     }
 
-    fn fill(table: &mut Claim, ways: &[Way], usual: i32) -> Result<(BTreeSet<Way>, BTreeSet<Closed>), Error> {
+    fn fill(
+        table: &mut Claim,
+        ways: &[Way],
+        usual: i32,
+    ) -> Result<(BTreeSet<Way>, BTreeSet<ClosedPort>), FlipError> {
         let priority = priority::choose(table.client(), usual)?;
         let ways: BTreeSet<Way> = ways.iter().copied().collect();
         let closed = content::closed(&ways);
         let mut all = Transaction::on(table.name());
         chains::all(&mut all, priority);
-        content::fill(&mut all, Side::A, &ways);
+        content::fill(&mut all, MapSide::A, &ways);
         content::close(&mut all, &BTreeSet::new(), &closed);
-        chains::ways(&mut all, Side::A);
+        chains::ways(&mut all, MapSide::A);
         table.commit("filling the nftables table", &all).map_err(error::explain)?;
         Ok((ways, closed))
     }
 
     /// Gets ready for a flip to these ways and closes their private ports to strangers: before HAProxy binds them. What
     /// was prepared before and not flipped to is forgotten. Nothing changes for clients.
-    pub fn prepare(&mut self, ways: &[Way]) -> Result<(), Error> {
+    pub fn prepare(&mut self, ways: &[Way]) -> Result<(), FlipError> {
         let ways: BTreeSet<Way> = ways.iter().copied().collect();
         let all = ways.iter().chain(&self.current).chain(&self.former).copied().collect();
         let closed = content::closed(&all);
@@ -182,7 +188,7 @@ impl Flip {
 
     /// All new clients go these ways from now on, in one transaction; those that are there stay where they are, also
     /// those that wait to be accepted: who leaves must accept them first.
-    pub fn flip(&mut self, ways: &[Way]) -> Result<(), Error> {
+    pub fn flip(&mut self, ways: &[Way]) -> Result<(), FlipError> {
         let wanted: BTreeSet<Way> = ways.iter().copied().collect();
         if self.prepared.as_ref() != Some(&wanted) {
             self.prepare(ways)?;
@@ -202,7 +208,7 @@ impl Flip {
     }
 
     /// The tables of other living Clearways of the same named instance; newer ones come first.
-    pub fn siblings(&mut self) -> Result<HashSet<TableName>, Error> {
+    pub fn siblings(&mut self) -> Result<HashSet<TableName>, FlipError> {
         let tables = nft::list(self.table.client())?;
         let own = self.table.name();
         let siblings =
@@ -211,7 +217,7 @@ impl Flip {
     }
 
     /// Removes the table with all that is in it. Nothing to do is success. See the module for when.
-    pub fn remove(&mut self) -> Result<(), Error> {
+    pub fn remove(&mut self) -> Result<(), FlipError> {
         Ok(self.table.remove()?)
     }
 

@@ -37,11 +37,11 @@ use clearway_core::names::InstanceName;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::netlink::{BatchError, Feature};
-use crate::nft::{Claim, Ownership, Role, TableName};
-use keeper::Keeper;
+use crate::nft::{Claim, Ownership, TableName, TableRole};
+use keeper::GateKeeper;
 use keys::Keys;
-use queue::Queue;
-use rules::{How, QueueBy};
+use queue::NetfilterQueue;
+use rules::{QueueBy, SynAction};
 
 mod error;
 mod keeper;
@@ -49,7 +49,7 @@ mod keys;
 mod queue;
 mod rules;
 
-pub use error::Error;
+pub use error::GateError;
 
 /// After which an element of the sets is gone unless it is refreshed: within a second in any case, and with room for the
 /// kernel's clock.
@@ -72,14 +72,14 @@ pub enum Manner {
 
 /// Where a listening socket is bound, whose SYNs are stopped: those to a specific address, or to every one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct At {
+pub struct BoundAddress {
     /// An unspecified IPv4 address means every IPv4 address, an unspecified IPv6 address every address of both families.
     pub address: SocketAddr,
     /// `IPV6_V6ONLY`: not of both.
     pub v6only: bool,
 }
 
-impl From<SocketAddr> for At {
+impl From<SocketAddr> for BoundAddress {
     fn from(address: SocketAddr) -> Self {
         Self { address, v6only: false }
     }
@@ -88,7 +88,7 @@ impl From<SocketAddr> for At {
 /// What to use at most of what the kernel can do, and how much: for tests of the ways without.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct GateLimits {
     /// Owner tables (Linux 5.12).
     pub owner: bool,
     /// The nft expression `queue`.
@@ -99,7 +99,7 @@ pub struct Limits {
     pub longest: Duration,
 }
 
-impl Default for Limits {
+impl Default for GateLimits {
     fn default() -> Self {
         Self { owner: true, expression: true, length: LENGTH, longest: LONGEST }
     }
@@ -122,22 +122,22 @@ pub struct Opened {
 pub struct Gate {
     /// Written to, the thread ends.
     stop: OwnedFd,
-    thread: Option<JoinHandle<Keeper>>,
+    thread: Option<JoinHandle<GateKeeper>>,
 }
 
 impl Gate {
     /// Whether this kernel and these capabilities can do it. Changes nothing: the batch is never committed, and a queue
     /// to which no rule leads is bound and given back.
-    pub fn probe(manner: Manner) -> Result<(), Error> {
-        Self::probe_within(manner, Limits::default())
+    pub fn probe(manner: Manner) -> Result<(), GateError> {
+        Self::probe_within(manner, GateLimits::default())
     }
 
     /// [`Gate::probe`] with less than the kernel offers.
     #[doc(hidden)]
-    pub fn probe_within(manner: Manner, limits: Limits) -> Result<(), Error> {
+    pub fn probe_within(manner: Manner, limits: GateLimits) -> Result<(), GateError> {
         let mut client = crate::nft::open()?;
         let queue = Self::queue(manner, limits)?;
-        let name = TableName::new(None, Role::Gate);
+        let name = TableName::new(None, TableRole::Gate);
         let check =
             |how| client.check("asking whether new clients can be stopped", rules::trial(&name, how).steps());
         with_some_rule(queue.as_ref(), limits, check).map(drop)
@@ -149,10 +149,10 @@ impl Gate {
     pub fn close(
         instance: Option<&InstanceName>,
         manner: Manner,
-        addresses: &[At],
+        addresses: &[BoundAddress],
         ports: &[u16],
-    ) -> Result<Self, Error> {
-        Self::close_within(instance, manner, addresses, ports, Limits::default())
+    ) -> Result<Self, GateError> {
+        Self::close_within(instance, manner, addresses, ports, GateLimits::default())
     }
 
     /// [`Gate::close`] with less than the kernel offers.
@@ -160,17 +160,17 @@ impl Gate {
     pub fn close_within(
         instance: Option<&InstanceName>,
         manner: Manner,
-        addresses: &[At],
+        addresses: &[BoundAddress],
         ports: &[u16],
-        limits: Limits,
-    ) -> Result<Self, Error> {
+        limits: GateLimits,
+    ) -> Result<Self, GateError> {
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|errno| Error::Thread(errno.into()))?;
-        let listener = stop.try_clone().map_err(Error::Thread)?;
+            .map_err(|errno| GateError::Thread(errno.into()))?;
+        let listener = stop.try_clone().map_err(GateError::Thread)?;
         // The queue first: rules that lead to none let everything pass.
         let queue = Self::queue(manner, limits)?;
         let keys = Keys::of(addresses, ports);
-        let name = TableName::new(instance, Role::Gate);
+        let name = TableName::new(instance, TableRole::Gate);
         let ownership = if limits.owner { Ownership::IfPossible } else { Ownership::Never };
         let mut table = Claim::make(name, ownership)?;
         let fill = |how| {
@@ -183,17 +183,17 @@ impl Gate {
             let _ = table.remove();
             return Err(error);
         }
-        let keeper = Keeper::new(table, keys, queue, begun, limits.longest);
+        let keeper = GateKeeper::new(table, keys, queue, begun, limits.longest);
         let thread = std::thread::Builder::new().name("gate".to_owned());
         // If it cannot be had, the keeper is dropped with all it has, which opens.
-        let thread = thread.spawn(move || keeper.keep(&listener)).map_err(Error::Thread)?;
+        let thread = thread.spawn(move || keeper.keep(&listener)).map_err(GateError::Thread)?;
         Ok(Self { stop, thread: Some(thread) })
     }
 
-    fn queue(manner: Manner, limits: Limits) -> Result<Option<Queue>, Error> {
+    fn queue(manner: Manner, limits: GateLimits) -> Result<Option<NetfilterQueue>, GateError> {
         match manner {
             Manner::Drop => Ok(None),
-            Manner::Hold => Queue::bind(limits.length).map(Some),
+            Manner::Hold => NetfilterQueue::bind(limits.length).map(Some),
         }
     }
 
@@ -201,15 +201,15 @@ impl Gate {
     ///
     /// An error does not mean that it stays closed: what could not be removed by request goes with our socket, or is
     /// without effect after [`TIMEOUT`].
-    pub fn open(mut self) -> Result<Opened, Error> {
+    pub fn open(mut self) -> Result<Opened, GateError> {
         match self.keeper() {
             Some(keeper) => keeper.open(),
-            None => Err(Error::ThreadEnded),
+            None => Err(GateError::ThreadEnded),
         }
     }
 
     /// The keeper, back from its thread; none if that has panicked.
-    fn keeper(&mut self) -> Option<Keeper> {
+    fn keeper(&mut self) -> Option<GateKeeper> {
         let thread = self.thread.take()?;
         // A counter that is full would mean that it has been told already.
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
@@ -226,17 +226,17 @@ impl Drop for Gate {
 
 /// Tries the rules with the expression `queue`, then with iptables' target, as far as the kernel takes them.
 fn with_some_rule(
-    queue: Option<&Queue>,
-    limits: Limits,
-    mut attempt: impl FnMut(How) -> Result<(), BatchError>,
-) -> Result<How, Error> {
+    queue: Option<&NetfilterQueue>,
+    limits: GateLimits,
+    mut attempt: impl FnMut(SynAction) -> Result<(), BatchError>,
+) -> Result<SynAction, GateError> {
     let Some(queue) = queue else {
-        return attempt(How::Drop).map(|()| How::Drop).map_err(error::of_table);
+        return attempt(SynAction::Drop).map(|()| SynAction::Drop).map_err(error::of_table);
     };
     let ways = [QueueBy::Expression, QueueBy::Target];
     let mut refusals = Vec::new();
     for by in ways.into_iter().filter(|by| limits.expression || *by == QueueBy::Target) {
-        let how = How::Queue { number: queue.number(), by };
+        let how = SynAction::Queue { number: queue.number(), by };
         if by == QueueBy::Target {
             load_target(queue.number())?;
         }
@@ -250,8 +250,8 @@ fn with_some_rule(
 }
 
 /// Lets the kernel load iptables' target, if it is a module. Whether it could, the rules will tell.
-fn load_target(number: u16) -> Result<(), Error> {
-    let target = rules::target_of_ipv4(&TableName::new(None, Role::Gate), number);
+fn load_target(number: u16) -> Result<(), GateError> {
+    let target = rules::target_of_ipv4(&TableName::new(None, TableRole::Gate), number);
     let _ = crate::nft::open()?.check_ipv4("loading iptables' target", target.steps());
     Ok(())
 }

@@ -16,12 +16,12 @@ mod table;
 pub(crate) use foreign::covers;
 pub use foreign::{bind_foreign, is_local};
 pub use hairpins::to_themselves;
-pub use holders::{Error, Holder, Process, holders};
+pub use holders::{Holder, HolderProcess, SockDiagError, holders};
 pub(crate) use nearby::Nearby;
 pub use reserve::{Reserved, reserve};
 pub use strangers::{Managed, Stranger, strangers};
 pub use table::listening;
-pub(crate) use table::{Row, State, rows};
+pub(crate) use table::{TcpSocket, TcpState, rows};
 
 #[cfg(test)]
 mod tests;

@@ -17,13 +17,13 @@ const NO_LIMIT: u64 = 1 << 60;
 
 /// The files of the own control group, where they can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Group {
+pub struct Cgroup {
     limit: Option<PathBuf>,
     kills: Option<PathBuf>,
     statistics: Option<PathBuf>,
 }
 
-impl Group {
+impl Cgroup {
     /// The one that this process is in.
     pub fn own() -> Self {
         Self::in_mount(Path::new(MOUNT), &fs::read_to_string("/proc/self/cgroup").unwrap_or_default())

@@ -25,7 +25,7 @@ mod batch;
 mod frame;
 
 pub use batch::{BatchError, Feature, Step};
-use frame::{Answer, Frame, frames};
+use frame::{Frame, FrameContent, frames};
 
 /// How long one answer is waited for. The kernel answers within the `send` itself, so this is never
 /// reached unless something is badly wrong.
@@ -61,7 +61,7 @@ impl Protocol {
 
 /// Why a netlink call did not succeed. `what` is what was being done.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum NetlinkError {
     /// The socket could not be had: `EPROTONOSUPPORT` where the kernel lacks the protocol.
     #[error("opening a netlink socket ({protocol}): {source}")]
     Open {
@@ -110,7 +110,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl NetlinkError {
     /// The kernel's error number, where it refused or the socket could not be opened.
     pub fn errno(&self) -> Option<Errno> {
         match self {
@@ -132,18 +132,18 @@ pub struct Reply {
 
 /// A connection to the kernel for one protocol.
 #[derive(Debug)]
-pub struct Client {
+pub struct NetlinkClient {
     socket: Socket,
     sequence: u32,
     buffer: Vec<u8>,
 }
 
-impl Client {
+impl NetlinkClient {
     /// Opens a socket, close-on-exec, connected to the kernel.
     ///
     /// The socket's netlink address is what owns an nftables table, so it is bound here and not by the
     /// first message.
-    pub fn open(protocol: Protocol) -> Result<Self, Error> {
+    pub fn open(protocol: Protocol) -> Result<Self, NetlinkError> {
         let open = || -> io::Result<Socket> {
             let mut socket = Socket::new(protocol.number())?;
             socket.bind(&SocketAddr::new(0, 0))?;
@@ -152,7 +152,7 @@ impl Client {
             set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
             Ok(socket)
         };
-        let socket = open().map_err(|source| Error::Open { protocol, source })?;
+        let socket = open().map_err(|source| NetlinkError::Open { protocol, source })?;
         // Comforts of newer kernels (4.3, 4.12, 4.20): without them we filter ourselves and say less.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
@@ -166,23 +166,27 @@ impl Client {
         what: &str,
         message: M,
         flags: u16,
-    ) -> Result<(), Error> {
+    ) -> Result<(), NetlinkError> {
         let sequence = self.next_sequence();
         self.send(what, &serialize(message, flags | NLM_F_REQUEST | NLM_F_ACK, sequence))?;
         let deadline = Instant::now() + DEADLINE;
         loop {
             for answer in self.receive(what, deadline, RecvFlags::empty())? {
-                let (Answer::Ended(outcome), true) = (answer.answer, answer.sequence == sequence) else {
+                let (FrameContent::Ended(ack), true) = (answer.content, answer.sequence == sequence) else {
                     continue;
                 };
-                return outcome.into_result(what);
+                return ack.into_result(what);
             }
         }
     }
 
     /// Sends one message for which no answer is wanted. The kernel has done what it says when this returns; a refusal
     /// comes as a message that nobody reads.
-    pub(crate) fn tell<M: NetlinkSerializable>(&mut self, what: &str, message: M) -> Result<(), Error> {
+    pub(crate) fn tell<M: NetlinkSerializable>(
+        &mut self,
+        what: &str,
+        message: M,
+    ) -> Result<(), NetlinkError> {
         let sequence = self.next_sequence();
         self.send(what, &serialize(message, NLM_F_REQUEST, sequence))
     }
@@ -200,13 +204,13 @@ impl Client {
         &mut self,
         what: &str,
         message: &M,
-    ) -> Result<Vec<Reply>, Error> {
+    ) -> Result<Vec<Reply>, NetlinkError> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             match self.dump_once(what, message.clone(), deadline) {
                 Ok(Some(replies)) => return Ok(replies),
                 Ok(None) => {}
-                Err(Error::Overrun { .. }) if Instant::now() < deadline => {}
+                Err(NetlinkError::Overrun { .. }) if Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             }
         }
@@ -218,7 +222,7 @@ impl Client {
         what: &str,
         message: M,
         deadline: Instant,
-    ) -> Result<Option<Vec<Reply>>, Error> {
+    ) -> Result<Option<Vec<Reply>>, NetlinkError> {
         let sequence = self.next_sequence();
         self.send(what, &serialize(message, NLM_F_REQUEST | NLM_F_DUMP, sequence))?;
         let mut replies = Vec::new();
@@ -229,13 +233,13 @@ impl Client {
                     continue;
                 }
                 interrupted |= answer.interrupted;
-                match answer.answer {
-                    Answer::Data(reply) => replies.push(reply),
-                    Answer::Ended(outcome) => {
-                        outcome.into_result(what)?;
+                match answer.content {
+                    FrameContent::Data(reply) => replies.push(reply),
+                    FrameContent::Ended(ack) => {
+                        ack.into_result(what)?;
                         return Ok((!interrupted).then_some(replies));
                     }
-                    Answer::Overrun => return Err(Error::Overrun { what: what.to_owned() }),
+                    FrameContent::Overrun => return Err(NetlinkError::Overrun { what: what.to_owned() }),
                 }
             }
         }
@@ -246,13 +250,13 @@ impl Client {
         self.sequence
     }
 
-    fn send(&self, what: &str, bytes: &[u8]) -> Result<(), Error> {
+    fn send(&self, what: &str, bytes: &[u8]) -> Result<(), NetlinkError> {
         self.make_room_for(bytes.len());
         loop {
             match self.socket.send(bytes, 0) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(Error::Io { what: what.to_owned(), source }),
+                Err(source) => return Err(NetlinkError::Io { what: what.to_owned(), source }),
             }
         }
     }
@@ -270,36 +274,42 @@ impl Client {
     }
 
     /// The messages of the next datagram.
-    fn receive(&mut self, what: &str, deadline: Instant, flags: RecvFlags) -> Result<Vec<Frame>, Error> {
+    fn receive(
+        &mut self,
+        what: &str,
+        deadline: Instant,
+        flags: RecvFlags,
+    ) -> Result<Vec<Frame>, NetlinkError> {
         let flags = (flags | RecvFlags::TRUNC).bits().cast_signed();
         loop {
             if Instant::now() >= deadline {
-                return Err(Error::Silent { what: what.to_owned() });
+                return Err(NetlinkError::Silent { what: what.to_owned() });
             }
             self.buffer.clear();
             let length = match self.socket.recv(&mut self.buffer, flags) {
                 Ok(length) => length,
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::INTR) => continue,
-                    Some(Errno::AGAIN) => return Err(Error::Silent { what: what.to_owned() }),
-                    Some(Errno::NOBUFS) => return Err(Error::Overrun { what: what.to_owned() }),
-                    _ => return Err(Error::Io { what: what.to_owned(), source: error }),
+                    Some(Errno::AGAIN) => return Err(NetlinkError::Silent { what: what.to_owned() }),
+                    Some(Errno::NOBUFS) => return Err(NetlinkError::Overrun { what: what.to_owned() }),
+                    _ => return Err(NetlinkError::Io { what: what.to_owned(), source: error }),
                 },
             };
             if length > self.buffer.len() {
                 let why = format!("{length} bytes do not fit into {}", self.buffer.len());
-                return Err(Error::Malformed { what: what.to_owned(), why });
+                return Err(NetlinkError::Malformed { what: what.to_owned(), why });
             }
-            return frames(&self.buffer).map_err(|why| Error::Malformed { what: what.to_owned(), why });
+            return frames(&self.buffer)
+                .map_err(|why| NetlinkError::Malformed { what: what.to_owned(), why });
         }
     }
 }
 
 /// The messages of a datagram that nobody asked for, such as those of a multicast group.
 pub(crate) fn replies(datagram: &[u8]) -> Result<Vec<Reply>, String> {
-    let data = |frame: Frame| match frame.answer {
-        Answer::Data(reply) => Ok(reply),
-        Answer::Ended(_) | Answer::Overrun => Err("it tells of an error".to_owned()),
+    let data = |frame: Frame| match frame.content {
+        FrameContent::Data(reply) => Ok(reply),
+        FrameContent::Ended(_) | FrameContent::Overrun => Err("it tells of an error".to_owned()),
     };
     frames(datagram)?.into_iter().map(data).collect()
 }

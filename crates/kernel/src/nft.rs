@@ -1,7 +1,7 @@
 //! The way to change nftables, and the table that marks packets for transparent sockets.
 //!
 //! Whatever changes nftables, here and in [`crate::flip`] and [`crate::gate`], is written as a `Transaction` of chains,
-//! `Rule`s and sets; nothing else knows the messages. The table for transparent sockets:
+//! `NftRule`s and sets; nothing else knows the messages. The table for transparent sockets:
 //!
 //! ```text
 //! table inet clearway_edge_0_1a2b3c4d {            # flags owner: gone with our socket, however we end
@@ -60,7 +60,7 @@ use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 use rustix::io::Errno;
 
-use crate::netlink::{BatchError, Client, Feature, Protocol};
+use crate::netlink::{BatchError, Feature, NetlinkClient, Protocol};
 use content::{Content, Own};
 
 mod claim;
@@ -75,20 +75,20 @@ mod strays;
 mod transaction;
 
 pub(crate) use claim::{Claim, Ownership};
-pub use error::Error;
+pub use error::NftError;
 pub(crate) use error::{explain, is};
 pub(crate) use list::is_alive;
 pub use list::{Listed, list};
 pub(crate) use name::nonce;
-pub use name::{NotOurs, Role, TableName};
-pub(crate) use rule::Rule;
-pub(crate) use set::{Element, Kind, Values, leading_to, member, member_for};
+pub use name::{ForeignTableName, TableName, TableRole};
+pub(crate) use rule::NftRule;
+pub(crate) use set::{Element, SetType, Values, leading_to, member, member_for};
 pub(crate) use transaction::{ChainType, Transaction};
 
 /// What to use at most of what the kernel can do: for tests of the ways without.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct NftLimits {
     /// Owner tables (Linux 5.12).
     pub owner: bool,
     /// `socket wildcard` (Linux 5.10).
@@ -97,7 +97,7 @@ pub struct Limits {
     pub reset: bool,
 }
 
-impl Default for Limits {
+impl Default for NftLimits {
     fn default() -> Self {
         Self { owner: true, wildcard: true, reset: true }
     }
@@ -107,7 +107,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Table {
     claim: Claim,
-    limits: Limits,
+    limits: NftLimits,
     /// What was put in; nothing before [`Table::apply`].
     content: Option<Content>,
     /// What its chain for that holds, if it has one.
@@ -116,14 +116,14 @@ pub struct Table {
 
 impl Table {
     /// Makes the empty table, owned if the kernel can, else with a token bound before it (see [`crate::token`]).
-    pub fn claim(name: TableName, limits: Limits) -> Result<Self, Error> {
+    pub fn claim(name: TableName, limits: NftLimits) -> Result<Self, NftError> {
         let ownership = if limits.owner { Ownership::IfPossible } else { Ownership::Never };
         Ok(Self { claim: Claim::make(name, ownership)?, limits, content: None, interception: None })
     }
 
     /// Makes a plain table again, empty, if others have removed it, and says whether they had. They cannot
     /// remove an owner table.
-    pub fn restore(&mut self) -> Result<bool, Error> {
+    pub fn restore(&mut self) -> Result<bool, NftError> {
         self.claim.restore()
     }
 
@@ -138,7 +138,7 @@ impl Table {
         mark: Mark,
         replies: Option<Mark>,
         interception: &Interception,
-    ) -> Result<(), Error> {
+    ) -> Result<(), NftError> {
         let own = replies.map(|mark| Own { mark, reset: self.limits.reset });
         let mut content = Content { mark, guard: self.limits.wildcard, own };
         // Once it is there it stays, perhaps empty.
@@ -164,14 +164,14 @@ impl Table {
     }
 
     /// Removes chains and rules: no packet is marked any more. Nothing to do is success.
-    pub fn remove_chains(&mut self) -> Result<(), Error> {
+    pub fn remove_chains(&mut self) -> Result<(), NftError> {
         let (output, intercepting) = (self.replies().is_some(), self.interception.is_some());
         let removal = content::removal(self.name(), output, intercepting);
         absent_is_fine(self.claim.commit("emptying the nftables table", &removal))
     }
 
     /// Removes the table with all that is in it, then its sign of life. Nothing to do is success.
-    pub fn remove(&mut self) -> Result<(), Error> {
+    pub fn remove(&mut self) -> Result<(), NftError> {
         self.claim.remove()
     }
 
@@ -206,27 +206,27 @@ impl Table {
     }
 
     /// The socket that owns the table.
-    pub fn client(&mut self) -> &mut Client {
+    pub fn client(&mut self) -> &mut NetlinkClient {
         self.claim.client()
     }
 }
 
 /// Opens a socket for nftables.
-pub fn open() -> Result<Client, Error> {
-    Client::open(Protocol::Netfilter).map_err(|error| match error.errno() {
-        Some(Errno::PROTONOSUPPORT) => Error::NoNfTables(error),
-        _ => Error::Netlink(error),
+pub fn open() -> Result<NetlinkClient, NftError> {
+    NetlinkClient::open(Protocol::Netfilter).map_err(|error| match error.errno() {
+        Some(Errno::PROTONOSUPPORT) => NftError::NoNfTables(error),
+        _ => NftError::Netlink(error),
     })
 }
 
 /// Deletes a table; one that is not there is success. An owner table of others is refused (`EPERM`).
-pub(crate) fn delete(client: &mut Client, name: &impl fmt::Display) -> Result<(), Error> {
+pub(crate) fn delete(client: &mut NetlinkClient, name: &impl fmt::Display) -> Result<(), NftError> {
     let mut gone = Transaction::on(name);
     gone.delete();
     absent_is_fine(client.batch(&format!("removing the nftables table `{name}`"), gone.steps()))
 }
 
-pub(crate) fn absent_is_fine(outcome: Result<(), BatchError>) -> Result<(), Error> {
+pub(crate) fn absent_is_fine(outcome: Result<(), BatchError>) -> Result<(), NftError> {
     match outcome {
         Err(BatchError { needs: Some(_), error }) if is(&error, &[Errno::NOENT]) => Ok(()),
         outcome => outcome.map_err(explain),

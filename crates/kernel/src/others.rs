@@ -7,10 +7,10 @@
 //!
 //! | question | why |
 //! |---|---|
-//! | [`Others::masquerades`] | hides the clients, or those of a network |
-//! | [`Others::localnet_blocks`] | kubelet's rule drops what a client's address sends to 127.0.0.0/8 |
-//! | [`Others::mark_uses`] | a bit of the mark that is not ours alone |
-//! | [`Others::reverse_path_filters`], [`Others::firewalld`] | firewalld drops what it has not been told of |
+//! | [`ForeignRuleset::masquerades`] | hides the clients, or those of a network |
+//! | [`ForeignRuleset::localnet_blocks`] | kubelet's rule drops what a client's address sends to 127.0.0.0/8 |
+//! | [`ForeignRuleset::mark_uses`] | a bit of the mark that is not ours alone |
+//! | [`ForeignRuleset::reverse_path_filters`], [`ForeignRuleset::firewalld`] | firewalld drops what it has not been told of |
 
 use std::fmt;
 
@@ -19,8 +19,8 @@ use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProto
 
 use crate::netlink::Reply;
 use crate::netlink::attributes::{attribute, text};
-use crate::nft::{Error, TableName, open};
-use expression::Seen;
+use crate::nft::{NftError, TableName, open};
+use expression::Expression;
 
 pub mod expression;
 mod localnet;
@@ -31,8 +31,8 @@ mod ways;
 
 pub use localnet::LocalnetBlock;
 pub use marks::{Does, MarkUse};
-pub use masquerade::{Masquerade, Source, Towards};
-pub use reverse_path::{How, ReversePathFilter};
+pub use masquerade::{Masquerade, SourceNetwork, Towards};
+pub use reverse_path::{ReversePathFilter, RpFilterMode};
 
 /// `sizeof(struct nfgenmsg)`.
 const HEADER: usize = 4;
@@ -46,7 +46,7 @@ const RULE: [u16; 3] = [1, 2, 4];
 /// Where packets come by (`NF_INET_PRE_ROUTING` and so on); shown as `nft` calls them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
 #[strum(serialize_all = "lowercase")]
-pub enum At {
+pub enum HookPoint {
     /// Before it is decided whose a packet is.
     Prerouting,
     /// For this host.
@@ -63,14 +63,14 @@ pub enum At {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hook {
     /// At which place.
-    pub at: At,
+    pub at: HookPoint,
     /// When: the lower, the earlier.
     pub priority: i32,
 }
 
 /// A chain, and which one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct ChainName {
     family: u8,
     /// The table.
     pub table: String,
@@ -78,7 +78,7 @@ pub struct Place {
     pub chain: String,
 }
 
-impl Place {
+impl ChainName {
     /// `ip`, `ip6` or `inet`.
     pub fn family(&self) -> &'static str {
         match self.family {
@@ -89,7 +89,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ChainName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "table {} {}, chain {}", self.family(), self.table, self.chain)
     }
@@ -97,34 +97,34 @@ impl fmt::Display for Place {
 
 #[derive(Debug)]
 struct Chain {
-    place: Place,
+    place: ChainName,
     hook: Option<Hook>,
     nat: bool,
 }
 
 #[derive(Debug)]
-struct Rule {
-    place: Place,
-    does: Vec<Seen>,
+struct ForeignRule {
+    place: ChainName,
+    does: Vec<Expression>,
 }
 
-impl Rule {
+impl ForeignRule {
     /// Whether nothing but the chain decides which packets it is for.
     fn is_unconditional(&self) -> bool {
-        !self.does.iter().any(Seen::is_condition)
+        !self.does.iter().any(Expression::is_condition)
     }
 }
 
 /// All chains and rules that are not ours, as they were at one moment.
 #[derive(Debug, Default)]
-pub struct Others {
+pub struct ForeignRuleset {
     chains: Vec<Chain>,
-    rules: Vec<Rule>,
+    rules: Vec<ForeignRule>,
 }
 
-impl Others {
+impl ForeignRuleset {
     /// Reads them. Needs `NET_ADMIN`.
-    pub fn read() -> Result<Self, Error> {
+    pub fn read() -> Result<Self, NftError> {
         let mut client = open()?;
         let all = || NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
         let chains = NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() });
@@ -153,8 +153,8 @@ pub fn has_legacy_tables() -> Option<bool> {
     Some(read("ip_tables_names")? | read("ip6_tables_names")?)
 }
 
-fn place(reply: &Reply, table: &[u8], chain: &[u8]) -> Option<Place> {
-    let place = Place { family: *reply.payload.first()?, table: text(table)?, chain: text(chain)? };
+fn place(reply: &Reply, table: &[u8], chain: &[u8]) -> Option<ChainName> {
+    let place = ChainName { family: *reply.payload.first()?, table: text(table)?, chain: text(chain)? };
     Some(place).filter(|place| place.table.parse::<TableName>().is_err())
 }
 
@@ -163,16 +163,22 @@ fn chain(reply: &Reply) -> Option<Chain> {
     let hook = hook.and_then(|hook| {
         let [number, priority] =
             HOOK.map(|wanted| attribute(hook, wanted)?.try_into().ok().map(u32::from_be_bytes));
-        let at = [At::Prerouting, At::Input, At::Forward, At::Output, At::Postrouting];
+        let at = [
+            HookPoint::Prerouting,
+            HookPoint::Input,
+            HookPoint::Forward,
+            HookPoint::Output,
+            HookPoint::Postrouting,
+        ];
         Some(Hook { at: *at.get(usize::try_from(number?).ok()?)?, priority: priority?.cast_signed() })
     });
     let nat = kind.and_then(text).is_some_and(|kind| kind == "nat");
     Some(Chain { place: place(reply, table?, name?)?, hook, nat })
 }
 
-fn rule(reply: &Reply) -> Option<Rule> {
+fn rule(reply: &Reply) -> Option<ForeignRule> {
     let [table, chain, expressions] = RULE.map(|wanted| attribute(reply.payload.get(HEADER..)?, wanted));
-    Some(Rule {
+    Some(ForeignRule {
         place: place(reply, table?, chain?)?,
         does: expression::list(expressions.unwrap_or_default()),
     })

@@ -28,25 +28,25 @@ use netlink_packet_sock_diag::constants::UNIX_DIAG_VFS;
 use netlink_packet_sock_diag::unix::{ShowFlags, StateFlags, UnixRequest};
 use rustix::fs::{major, minor};
 
-use crate::netlink::{Client, Protocol, Reply};
+use crate::netlink::{NetlinkClient, Protocol, Reply};
 
 /// The states of a socket that is bound: `TCP_LISTEN`, and `TCP_CLOSE` for datagrams.
 const BOUND: StateFlags = StateFlags::from_bits_retain(1 << 10 | 1 << 7);
 
 /// What is at the path of a socket in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
+pub struct MovedPath {
     /// The socket, by inode.
     pub socket: u64,
     /// What is there.
-    pub found: Found,
+    pub found: PathTarget,
     /// Why HAProxy could not bind another socket there; unset if it can.
     pub obstacle: Option<String>,
 }
 
 /// What a path leads to that does not lead to the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum PathTarget {
     /// Nothing.
     Nothing,
     /// Another socket, alive or not.
@@ -55,7 +55,7 @@ pub enum Found {
     AnotherFile,
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for PathTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nothing => "nothing",
@@ -84,7 +84,7 @@ impl File {
 ///
 /// Looks at the files, and where a path leads elsewhere makes and removes files beside it: on a file system that hangs this
 /// hangs.
-pub fn moved(sockets: &[(u64, PathBuf)]) -> Vec<Moved> {
+pub fn moved(sockets: &[(u64, PathBuf)]) -> Vec<MovedPath> {
     let sockets: Vec<_> = sockets.iter().filter(|(_, path)| path.is_absolute()).collect();
     if sockets.is_empty() {
         return Vec::new();
@@ -93,21 +93,21 @@ pub fn moved(sockets: &[(u64, PathBuf)]) -> Vec<Moved> {
     sockets.into_iter().filter_map(|(socket, path)| look(*socket, path, known.get(socket))).collect()
 }
 
-fn look(socket: u64, path: &Path, known: Option<&File>) -> Option<Moved> {
+fn look(socket: u64, path: &Path, known: Option<&File>) -> Option<MovedPath> {
     let found = match std::fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Found::Nothing,
+        Err(error) if error.kind() == ErrorKind::NotFound => PathTarget::Nothing,
         // Nobody can tell.
         Err(_) => return None,
-        Ok(file) if !file.file_type().is_socket() => Found::AnotherFile,
+        Ok(file) if !file.file_type().is_socket() => PathTarget::AnotherFile,
         Ok(file) if known.is_none_or(|known| *known == File::of(&file)) => return None,
-        Ok(_) => Found::AnotherSocket,
+        Ok(_) => PathTarget::AnotherSocket,
     };
     let obstacle = match attempt(path) {
-        Ok(Numbers::Differ) if found == Found::AnotherSocket => return None,
+        Ok(Numbers::Differ) if found == PathTarget::AnotherSocket => return None,
         Ok(_) => None,
         Err(error) => Some(error.to_string()),
     };
-    Some(Moved { socket, found, obstacle })
+    Some(MovedPath { socket, found, obstacle })
 }
 
 /// Whether the kernel's numbers are those of `stat`.
@@ -153,7 +153,7 @@ fn bound() -> HashMap<u64, File> {
         show_flags: ShowFlags::VFS,
         cookie: [0xff; 8],
     });
-    let replies = Client::open(Protocol::SockDiag)
+    let replies = NetlinkClient::open(Protocol::SockDiag)
         .and_then(|mut client| client.dump("listing where Unix sockets are bound", &request));
     replies.map(|replies| replies.iter().filter_map(decode).collect()).unwrap_or_default()
 }

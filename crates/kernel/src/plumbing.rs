@@ -19,7 +19,7 @@
 //! remains is a sweep or the removal by a predecessor that has decided to delete an object which a
 //! newcomer, claiming the dead block at this very moment, is about to find there or to make again. These
 //! three therefore run under one lock per network namespace ([`token::lock`]); where it cannot be had,
-//! [`Notice::Unlocked`] says so, and [`Plumbing::repair`] puts back what such a collision took.
+//! [`PlumbingNotice::Unlocked`] says so, and [`Plumbing::repair`] puts back what such a collision took.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -28,12 +28,12 @@ use clearway_core::intercept::Fail;
 use clearway_core::names::{InstanceName, Mark, TableId};
 use serde::{Deserialize, Serialize};
 
-use crate::netlink::{Client, Protocol};
-use crate::nft::{self, Limits, Role, Table, TableName};
+use crate::netlink::{NetlinkClient, Protocol};
+use crate::nft::{self, NftLimits, Table, TableName, TableRole};
 pub use crate::routing::Closing;
-use crate::routing::{self, Block, Family, Removals};
+use crate::routing::{self, Block, Family, Removals, RoutingError};
 use crate::token;
-use choice::Purpose;
+use choice::MarkPurpose;
 
 pub(crate) mod choice;
 mod error;
@@ -41,9 +41,9 @@ mod needs;
 mod notice;
 mod sweep;
 
-pub use error::{Error, RemoveErrors};
-pub use needs::{Needs, Repaired};
-pub use notice::Notice;
+pub use error::{PlumbingError, RemoveErrors};
+pub use needs::{PlumbingNeeds, Repaired};
+pub use notice::PlumbingNotice;
 pub use sweep::{Swept, anybody_lives, closed, residue, sweep, sweep_but};
 
 /// How often a block is chosen anew because another Clearway was faster.
@@ -54,13 +54,13 @@ const ATTEMPTS: usize = 16;
 #[derive(Debug)]
 pub struct Plumbing {
     table: Table,
-    route: Client,
+    route: NetlinkClient,
     block: Block,
     mark: Mark,
     families: Vec<Family>,
     /// Checked and in one form.
-    needs: Needs,
-    /// The bit of replies, as long as [`Needs::own`].
+    needs: PlumbingNeeds,
+    /// The bit of replies, as long as [`PlumbingNeeds::own`].
     replies: Option<Mark>,
     intercepting: Intercepting,
 }
@@ -68,7 +68,7 @@ pub struct Plumbing {
 /// Whether new connections are intercepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Intercepting {
-    /// As [`Needs::interception`] says.
+    /// As [`PlumbingNeeds::interception`] says.
     Yes,
     /// Somebody else does.
     NoMore,
@@ -111,13 +111,13 @@ impl Plumbing {
     ///
     /// Needs `NET_ADMIN`. Without a mark, bit 29 or the next one that no foreign rule uses is taken; a
     /// living sibling's mark comes first. The bit of replies is chosen likewise. Where only what
-    /// [`Needs::own`] asks for cannot be had, [`Error::is_without_conntrack`] says so.
+    /// [`PlumbingNeeds::own`] asks for cannot be had, [`PlumbingError::is_without_conntrack`] says so.
     pub fn install(
         instance: Option<&InstanceName>,
         mark: Option<Mark>,
-        needs: &Needs,
-    ) -> Result<(Self, Vec<Notice>), Error> {
-        Self::install_within(instance, mark, needs, Limits::default())
+        needs: &PlumbingNeeds,
+    ) -> Result<(Self, Vec<PlumbingNotice>), PlumbingError> {
+        Self::install_within(instance, mark, needs, NftLimits::default())
     }
 
     /// [`Plumbing::install`] with less than the kernel offers: for tests of the ways without.
@@ -125,19 +125,19 @@ impl Plumbing {
     pub fn install_within(
         instance: Option<&InstanceName>,
         mark: Option<Mark>,
-        needs: &Needs,
-        limits: Limits,
-    ) -> Result<(Self, Vec<Notice>), Error> {
+        needs: &PlumbingNeeds,
+        limits: NftLimits,
+    ) -> Result<(Self, Vec<PlumbingNotice>), PlumbingError> {
         let needs = needs.checked()?;
         let lock = token::lock();
         let mut notices = Vec::new();
-        notices.extend(lock.is_none().then_some(Notice::Unlocked));
+        notices.extend(lock.is_none().then_some(PlumbingNotice::Unlocked));
         let mut plumbing = Self::claim(instance, mark, limits, &mut notices)?;
         match plumbing.fill(needs, &mut notices) {
             Ok(()) => Ok((plumbing, notices)),
             Err(cause) => Err(match plumbing.remove_locked(Closing::Stays) {
                 Ok(()) => cause,
-                Err(left) => Error::Stuck { cause: Box::new(cause), left },
+                Err(left) => PlumbingError::Stuck { cause: Box::new(cause), left },
             }),
         }
     }
@@ -146,34 +146,34 @@ impl Plumbing {
     fn claim(
         instance: Option<&InstanceName>,
         mark: Option<Mark>,
-        limits: Limits,
-        notices: &mut Vec<Notice>,
-    ) -> Result<Self, Error> {
-        let mut route = Client::open(Protocol::Route).map_err(routing::Error::Netlink)?;
+        limits: NftLimits,
+        notices: &mut Vec<PlumbingNotice>,
+    ) -> Result<Self, PlumbingError> {
+        let mut route = NetlinkClient::open(Protocol::Route).map_err(RoutingError::Netlink)?;
         let mut lister = nft::open()?;
         for _ in 0..ATTEMPTS {
             let living = choice::living(&mut lister)?;
             let rules = choice::all_rules(&mut route)?;
             let block = choice::block(instance, &living, &rules, &mut route)?;
             let sibling = choice::mark_of_sibling(instance, &living, &rules);
-            let rivals = choice::rivals(Purpose::Diverted, &living, &rules);
+            let rivals = choice::rivals(MarkPurpose::Diverted, &living, &rules);
             let (mark, moved) = choice::mark(mark, sibling, &rivals)?;
-            let name = TableName::new(instance, Role::Plumbing(block));
+            let name = TableName::new(instance, TableRole::Plumbing(block));
             let mut table = Table::claim(name, limits)?;
             if choice::is_beaten(table.name(), &choice::living(&mut lister)?) {
                 table.remove()?;
                 continue;
             }
             notices.extend(moved);
-            let needs = Needs::default();
+            let needs = PlumbingNeeds::default();
             let (families, intercepting) = (Vec::new(), Intercepting::Yes);
             return Ok(Self { table, route, block, mark, families, needs, replies: None, intercepting });
         }
-        Err(Error::NoPeace { attempts: ATTEMPTS })
+        Err(PlumbingError::NoPeace { attempts: ATTEMPTS })
     }
 
     /// Routes, rules, chains.
-    fn fill(&mut self, needs: Needs, notices: &mut Vec<Notice>) -> Result<(), Error> {
+    fn fill(&mut self, needs: PlumbingNeeds, notices: &mut Vec<PlumbingNotice>) -> Result<(), PlumbingError> {
         let alone = self.siblings()?.is_empty();
         self.replies = self.choose_replies(&needs)?;
         self.needs = needs;
@@ -183,7 +183,7 @@ impl Plumbing {
                 Err(error) if family == Family::V6 && error.is_without_family() => {
                     // Part of it may have been accepted.
                     let _ = routing::remove(&mut self.route, self.block, &[family], Closing::Goes);
-                    notices.push(Notice::NoFamily { family, why: error.to_string() });
+                    notices.push(PlumbingNotice::NoFamily { family, why: error.to_string() });
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -193,9 +193,9 @@ impl Plumbing {
             self.remove_what_is_left()?;
         }
         self.table.apply(self.mark, self.replies, &self.intercepts())?;
-        notices.extend((self.needs.own && !self.table.has_reset()).then_some(Notice::NoReset));
-        notices.extend((!self.table.is_owner()).then_some(Notice::NoOwner));
-        notices.extend((!self.table.has_wildcard_guard()).then_some(Notice::NoWildcardGuard));
+        notices.extend((self.needs.own && !self.table.has_reset()).then_some(PlumbingNotice::NoReset));
+        notices.extend((!self.table.is_owner()).then_some(PlumbingNotice::NoOwner));
+        notices.extend((!self.table.has_wildcard_guard()).then_some(PlumbingNotice::NoWildcardGuard));
         Ok(())
     }
 
@@ -203,8 +203,8 @@ impl Plumbing {
     /// owner table cannot be removed by others, and nobody hears when a plain one is (before Linux 5.12).
     ///
     /// Needs no capability.
-    pub fn removals(&self) -> Result<Removals, Error> {
-        Ok(Removals::hear(self.block).map_err(routing::Error::Netlink)?)
+    pub fn removals(&self) -> Result<Removals, PlumbingError> {
+        Ok(Removals::hear(self.block).map_err(RoutingError::Netlink)?)
     }
 
     /// Removes everything, or as much as possible; a second time it does nothing.
@@ -228,7 +228,7 @@ impl Plumbing {
             Ok(siblings) if siblings.is_empty() => {
                 let (removed, refused) = routing::remove(&mut self.route, self.block, &Family::ALL, closing);
                 errors.removed.extend(removed);
-                errors.errors.extend(refused.into_iter().map(Error::from));
+                errors.errors.extend(refused.into_iter().map(PlumbingError::from));
             }
             Ok(_) => {}
             Err(error) => errors.errors.push(error),
@@ -238,7 +238,7 @@ impl Plumbing {
     }
 
     /// Other living tables of our instance.
-    fn siblings(&mut self) -> Result<Vec<TableName>, Error> {
+    fn siblings(&mut self) -> Result<Vec<TableName>, PlumbingError> {
         let living = choice::living(self.table.client())?;
         let own = self.table.name();
         Ok(living.into_iter().map(|table| table.name).filter(|name| name.is_sibling_of(own)).collect())

@@ -39,7 +39,7 @@ use std::net::SocketAddr;
 
 use rustix::thread::{MembarrierCommand, membarrier};
 
-use crate::listeners::{Error, Nearby, Row, State, covers, rows};
+use crate::listeners::{Nearby, SockDiagError, TcpSocket, TcpState, covers, rows};
 use crate::transparency::Family;
 
 mod limits;
@@ -66,7 +66,7 @@ impl Listener {
 
 /// The accept queue of a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queue {
+pub struct AcceptQueue {
     /// Whose.
     pub inode: u64,
     /// Where that listens.
@@ -78,10 +78,15 @@ pub struct Queue {
 }
 
 /// The accept queues of those of the sockets that listen in this network namespace.
-pub fn queues<S: BuildHasher>(inodes: &HashSet<u64, S>) -> Result<Vec<Queue>, Error> {
-    let ours = rows(State::Listening, 0, &Family::ALL)?.into_iter().filter(|row| inodes.contains(&row.inode));
+pub fn queues<S: BuildHasher>(inodes: &HashSet<u64, S>) -> Result<Vec<AcceptQueue>, SockDiagError> {
+    let ours = rows(TcpState::Listen, 0, &Family::ALL)?.into_iter().filter(|row| inodes.contains(&row.inode));
     Ok(ours
-        .map(|row| Queue { inode: row.inode, address: row.local, waiting: row.waiting, limit: row.limit })
+        .map(|row| AcceptQueue {
+            inode: row.inode,
+            address: row.local,
+            waiting: row.waiting,
+            limit: row.limit,
+        })
         .collect())
 }
 
@@ -94,8 +99,8 @@ pub struct HalfOpen {
     pub remote: SocketAddr,
 }
 
-impl From<Row> for HalfOpen {
-    fn from(row: Row) -> Self {
+impl From<TcpSocket> for HalfOpen {
+    fn from(row: TcpSocket) -> Self {
         Self { local: row.local, remote: row.remote }
     }
 }
@@ -104,7 +109,7 @@ impl From<Row> for HalfOpen {
 ///
 /// A request to `10.0.0.1:80` is counted for a listener on `0.0.0.0:80` even where another one listens on
 /// `10.0.0.1:80`: the kernel does not say.
-pub fn half_open(listeners: &[Listener]) -> Result<HashSet<HalfOpen>, Error> {
+pub fn half_open(listeners: &[Listener]) -> Result<HashSet<HalfOpen>, SockDiagError> {
     let mut ports: Vec<u16> = listeners.iter().map(|listener| listener.address.port()).collect();
     ports.sort_unstable();
     ports.dedup();
@@ -117,7 +122,7 @@ pub fn half_open(listeners: &[Listener]) -> Result<HashSet<HalfOpen>, Error> {
     // An IPv6 listener may have requests of both families.
     let families: &[Family] =
         if listeners.iter().all(|l| l.address.is_ipv4()) { &[Family::V4] } else { &Family::ALL };
-    let requests = rows(State::HalfOpen, port, families)?.into_iter().map(HalfOpen::from);
+    let requests = rows(TcpState::SynRecv, port, families)?.into_iter().map(HalfOpen::from);
     // There may be thousands of either; those of several shards are one address.
     let mut seen = HashSet::new();
     let addresses = listeners.iter().filter(|one| seen.insert((one.address, one.v6only)));
@@ -155,14 +160,14 @@ impl Waiting {
     /// Notes who is there, right after new clients were sent elsewhere.
     ///
     /// Waits for a grace period first.
-    pub fn begin(listeners: Vec<Listener>) -> Result<Self, Error> {
+    pub fn begin(listeners: Vec<Listener>) -> Result<Self, SockDiagError> {
         grace_period();
         let requests = half_open(&listeners)?;
         Ok(Self { listeners, requests })
     }
 
     /// Looks once. Does not wait, but for a grace period when the last of the requests is found gone.
-    pub fn poll(&mut self) -> Result<Remaining, Error> {
+    pub fn poll(&mut self) -> Result<Remaining, SockDiagError> {
         if !self.requests.is_empty() {
             let now = half_open(&self.listeners)?;
             self.requests.retain(|request| now.contains(request));

@@ -35,7 +35,7 @@ use clearway_core::intercept::Interception;
 use clearway_core::names::{Mark, TableId};
 use rustix::io::Errno;
 
-use crate::netlink::{self, Client};
+use crate::netlink::{NetlinkClient, NetlinkError};
 pub use crate::transparency::Family;
 
 mod among;
@@ -48,7 +48,7 @@ use among::Among;
 pub use closing::Closing;
 pub use removals::Removals;
 pub use route::{Route, routes_in, routes_tagged};
-pub use rule::{Rule, rules};
+pub use rule::{PolicyRule, rules};
 
 /// The protocol number on every rule and route of ours (`ip rule` shows `proto 179`). Not in iproute2's
 /// `rt_protos`, nor used by a routing daemon known to us.
@@ -113,7 +113,7 @@ impl fmt::Display for Block {
 
 /// Whether a call has changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Effect {
     /// It made or removed the object.
     Done,
     /// The object was there, or not there, already.
@@ -122,30 +122,30 @@ pub enum Change {
 
 /// Why rules or routes could not be made, read or removed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum RoutingError {
     /// `EPERM`.
     #[error("{0}")]
-    Denied(netlink::Error),
+    Denied(NetlinkError),
     /// `EAFNOSUPPORT`, `EOPNOTSUPP`: a kernel without this family, or without policy routing for it.
     #[error("{error}")]
     NoFamily {
         /// Which family.
         family: Family,
         /// What the kernel said.
-        error: netlink::Error,
+        error: NetlinkError,
     },
     /// `EACCES` or `ENODEV` to a route: `net.ipv6.conf.lo.disable_ipv6` is 1.
     #[error("{0}")]
-    Ipv6Disabled(netlink::Error),
+    Ipv6Disabled(NetlinkError),
     /// `ENETDOWN`.
     #[error("{0}")]
-    LoopbackDown(netlink::Error),
+    LoopbackDown(NetlinkError),
     /// Anything else.
     #[error(transparent)]
-    Netlink(netlink::Error),
+    Netlink(NetlinkError),
 }
 
-impl Hints for Error {
+impl Hints for RoutingError {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Denied(_) => {
@@ -165,8 +165,8 @@ impl Hints for Error {
     }
 }
 
-impl Error {
-    fn from_netlink(family: Family, error: netlink::Error) -> Self {
+impl RoutingError {
+    fn from_netlink(family: Family, error: NetlinkError) -> Self {
         match (error.errno(), family) {
             (Some(Errno::PERM), _) => Self::Denied(error),
             (Some(Errno::AFNOSUPPORT | Errno::OPNOTSUPP), _) => Self::NoFamily { family, error },
@@ -205,20 +205,24 @@ pub struct Wanted<'a> {
 /// A socket keeps its way, and one that has looked for it while the route was away keeps a wrong one: in IPv6 it looks
 /// again when some rule changes, but not when a route comes back to a table that had none for it (measured on 5.10 and
 /// 6.18; a server on `::1` went on sending its answers to the wire for 6 s). So a rule comes and goes.
-pub fn apply(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result<Vec<String>, Error> {
+pub fn apply(
+    client: &mut NetlinkClient,
+    wanted: &Wanted<'_>,
+    family: Family,
+) -> Result<Vec<String>, RoutingError> {
     let mut made = Vec::new();
     let route = Route::wanted(wanted.block, family);
-    let route_is_new = route.apply(client)? == Change::Done;
+    let route_is_new = route.apply(client)? == Effect::Done;
     if route_is_new {
         made.push(format!("{family} route {route}"));
     }
-    for rule in Rule::wanted(wanted, family) {
-        if rule.apply(client)? == Change::Done {
+    for rule in PolicyRule::wanted(wanted, family) {
+        if rule.apply(client)? == Effect::Done {
             made.push(format!("{family} rule {rule}"));
         }
     }
     if family == Family::V6 && route_is_new && made.len() == 1 {
-        let change = Rule::without_effect(wanted.block, family);
+        let change = PolicyRule::without_effect(wanted.block, family);
         change.apply(client)?;
         change.remove(client)?;
     }
@@ -226,8 +230,12 @@ pub fn apply(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result
 }
 
 /// What a demand decides of our rules in a block, and for which there is no demand.
-pub fn surplus(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result<Tagged, Error> {
-    let ours: Among = Rule::wanted(wanted, family).into_iter().collect();
+pub fn surplus(
+    client: &mut NetlinkClient,
+    wanted: &Wanted<'_>,
+    family: Family,
+) -> Result<Tagged, RoutingError> {
+    let ours: Among = PolicyRule::wanted(wanted, family).into_iter().collect();
     let mut rules = match rules(client, family) {
         Err(error) if error.is_without_family() => Vec::new(),
         outcome => outcome?,
@@ -242,11 +250,11 @@ pub fn surplus(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Resu
 
 /// Removes everything of ours in a block, routes and then rules in the reverse order; says what it was and what went wrong.
 pub fn remove(
-    client: &mut Client,
+    client: &mut NetlinkClient,
     block: Block,
     families: &[Family],
     closing: Closing,
-) -> (Vec<String>, Vec<Error>) {
+) -> (Vec<String>, Vec<RoutingError>) {
     let mut removal = Removal::default();
     for family in families {
         match tagged(client, *family) {
@@ -258,8 +266,8 @@ pub fn remove(
 }
 
 /// Our rules and routes of one family, of all blocks; none where the kernel lacks the family.
-pub fn tagged(client: &mut Client, family: Family) -> Result<Tagged, Error> {
-    let list = |client: &mut Client| -> Result<Tagged, Error> {
+pub fn tagged(client: &mut NetlinkClient, family: Family) -> Result<Tagged, RoutingError> {
+    let list = |client: &mut NetlinkClient| -> Result<Tagged, RoutingError> {
         Ok(Tagged {
             rules: rules(client, family)?.into_iter().filter(|rule| rule.block().is_some()).collect(),
             routes: routes_tagged(client, family)?
@@ -276,8 +284,12 @@ pub fn tagged(client: &mut Client, family: Family) -> Result<Tagged, Error> {
 
 /// Of a block in which nobody lives whatever is not wanted, when what is wanted is there already: so at no moment
 /// somebody slips by a rule that both want.
-pub fn left_in(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Result<Tagged, Error> {
-    let ours: Among = Rule::wanted(wanted, family).into_iter().collect();
+pub fn left_in(
+    client: &mut NetlinkClient,
+    wanted: &Wanted<'_>,
+    family: Family,
+) -> Result<Tagged, RoutingError> {
+    let ours: Among = PolicyRule::wanted(wanted, family).into_iter().collect();
     let mut tagged = tagged(client, family)?;
     tagged.rules.retain(|rule| rule.block() == Some(wanted.block) && !ours.has(rule));
     tagged.routes.retain(|route| route.block() == Some(wanted.block) && !route.is_wanted());
@@ -288,7 +300,7 @@ pub fn left_in(client: &mut Client, wanted: &Wanted<'_>, family: Family) -> Resu
 #[derive(Clone, Debug, Default)]
 pub struct Tagged {
     /// By preference.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<PolicyRule>,
     /// As the kernel lists them.
     pub routes: Vec<Route>,
 }
@@ -306,29 +318,29 @@ pub struct Removal {
     /// In `ip`'s words.
     pub removed: Vec<String>,
     /// What went wrong.
-    pub errors: Vec<Error>,
+    pub errors: Vec<RoutingError>,
 }
 
 impl Removal {
     /// Removes what lies in the chosen blocks: routes, look-ups, jumps, targets.
-    pub fn remove(&mut self, client: &mut Client, tagged: Tagged, chosen: impl Fn(Block) -> bool) {
+    pub fn remove(&mut self, client: &mut NetlinkClient, tagged: Tagged, chosen: impl Fn(Block) -> bool) {
         for route in tagged.routes.into_iter().filter(|route| route.block().is_some_and(&chosen)) {
             let outcome = route.remove(client);
             self.note(format!("{} route {route}", route.family), outcome);
         }
-        let mut rules: Vec<Rule> =
+        let mut rules: Vec<PolicyRule> =
             tagged.rules.into_iter().filter(|rule| rule.block().is_some_and(&chosen)).collect();
-        rules.sort_by_key(Rule::removal_order);
+        rules.sort_by_key(PolicyRule::removal_order);
         for rule in rules {
             let outcome = rule.remove(client);
             self.note(format!("{} rule {rule}", rule.family), outcome);
         }
     }
 
-    fn note(&mut self, object: String, outcome: Result<Change, Error>) {
+    fn note(&mut self, object: String, outcome: Result<Effect, RoutingError>) {
         match outcome {
-            Ok(Change::Done) => self.removed.push(object),
-            Ok(Change::Nothing) => {}
+            Ok(Effect::Done) => self.removed.push(object),
+            Ok(Effect::Nothing) => {}
             Err(error) => self.errors.push(error),
         }
     }

@@ -10,14 +10,14 @@
 //!   shell                                        kernel: the group, in order of listen()
 //!     | (the new HAProxy listens)                  [old old | new new]   shared out by a hash
 //!     |- groups(held, fresh): is it possible? ---- as sock_diag tells it; changes nothing
-//!     |- Group::steer(via) ---------------------->  new clients: new only
+//!     |- ReuseportGroup::steer(via) ------------->  new clients: new only
 //!     |- Waiting::begin(leaving), poll, poll, ...   the old HAProxy accepts who is left
-//!     |- Group::narrow(via) --------------------->  new only, whatever moves when the old are closed
-//!     |  (seal(each old), if Group::needs_seal)
+//!     |- ReuseportGroup::narrow(via) ------------>  new only, whatever moves when the old are closed
+//!     |  (seal(each old), if ReuseportGroup::needs_seal)
 //!     |- old HAProxy: drain. It closes its copies;  ours keep the group as it is
 //!     |- our duplicates closed, in a row --------->  [new new]   nobody waits there: nobody is reset
 //!     |- Waiting::poll until listening == 0
-//!     '- Group::release(via) -------------------->  shared out by the hash again
+//!     '- ReuseportGroup::release(via) ----------->  shared out by the hash again
 //! ```
 //!
 //! # Which index is whose
@@ -41,11 +41,11 @@
 //! by then only [`crowded`] has seen. One who comes later comes behind us and does no harm.
 //!
 //! Sockets that stay beside others that leave (fewer shards) are known by index only if the caller has seen the
-//! group from its beginning: [`Order::Known`]. HAProxy takes sockets that it was given *from the end* of the list
+//! group from its beginning: [`SocketOrder::Known`]. HAProxy takes sockets that it was given *from the end* of the list
 //! (docs/facts A.3), so whoever offers them in reverse has the first ones stay and the order known as long as only
 //! the last ones leave. When others do (two sockets give way to two new ones), the last move into the gaps, and who
 //! goes first is HAProxy's affair: [`order_is_kept`] says when the order of those that remain is lost. They are the
-//! first of their group all the same, and what comes later is behind them: [`Order::KnownBehind`].
+//! first of their group all the same, and what comes later is behind them: [`SocketOrder::KnownBehind`].
 //!
 //! # Beside somebody else
 //!
@@ -58,8 +58,8 @@
 //!
 //! | who | while steered | so |
 //! |---|---|---|
-//! | new HAProxy, no copy of its sockets left | indices are beyond the end: the hash, among the old | nothing to do but [`Group::release`] |
-//! | new HAProxy, we hold copies | new clients wait at them for nobody | [`Group::revert`], then close the copies; who waits there is reset |
+//! | new HAProxy, no copy of its sockets left | indices are beyond the end: the hash, among the old | nothing to do but [`ReuseportGroup::release`] |
+//! | new HAProxy, we hold copies | new clients wait at them for nobody | [`ReuseportGroup::revert`], then close the copies; who waits there is reset |
 //! | old HAProxy | who waits at the old sockets is lost with them, as without steering | close them, release |
 //! | Clearway | every HAProxy ends with it, and the group with its last socket | nothing; a takeover waits for the release |
 //!
@@ -70,9 +70,9 @@
 //! one until it is closed too.
 //!
 //! Of `n` members of which `r` leave, all removals but the last move only the `r - 1` at the end. So whoever stays
-//! below index `n - r + 1` stays where it is meanwhile, in whatever order the old are closed: [`Group::narrow`]
+//! below index `n - r + 1` stays where it is meanwhile, in whatever order the old are closed: [`ReuseportGroup::narrow`]
 //! chooses among those. There are such if there are as many new sockets as leave, or if those that stay come
-//! first. If not ([`Group::needs_seal`]: two shards become one), what remains is the time between two `close`: 5
+//! first. If not ([`ReuseportGroup::needs_seal`]: two shards become one), what remains is the time between two `close`: 5
 //! microseconds if the duplicates that we hold are the last and are closed in a row (measured), in which somebody
 //! is reset in some 3 reloads of 100 at 10,000 clients a second (computed). [`seal`] turns the reset into a delay:
 //! an old socket that drops SYNs. The client's kernel sends it again after a second and finds a new socket.
@@ -119,7 +119,7 @@ pub enum Fate {
 
 /// Whether the caller passes the sockets of an address in the kernel's order.
 #[derive(Clone, Copy, Debug)]
-pub enum Order<'a> {
+pub enum SocketOrder<'a> {
     /// In the order in which they began to listen, and since the first of them none has gone from before another.
     Known,
     /// The same, but these (by inode) are the first of their group in some order ([`order_is_kept`]). Sockets that
@@ -138,7 +138,7 @@ pub fn order_is_kept(fates: &[Fate]) -> bool {
 
 /// One address whose new clients can be steered. Plain data: all descriptors stay with the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct ReuseportGroup {
     address: SocketAddr,
     leaving: Vec<Listener>,
     members: Vec<u64>,
@@ -148,7 +148,7 @@ pub struct Group {
     firm: Vec<u16>,
 }
 
-impl Group {
+impl ReuseportGroup {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -171,20 +171,20 @@ impl Group {
 
     /// Sends new clients to the sockets that are to serve, each as many as the other. `via` is any socket of the
     /// group. Calling it twice changes nothing.
-    pub fn steer(&self, via: BorrowedFd<'_>) -> Result<(), Error> {
+    pub fn steer(&self, via: BorrowedFd<'_>) -> Result<(), SteeringError> {
         self.attach(via, "steering new connections away from the old sockets", &self.targets)
     }
 
     /// Sends new clients to those of the new sockets that keep their index while the old ones are closed one after
     /// the other, in whatever order. The last step before closing; not for long, as it may be a single one.
     /// Without any such ([`Self::needs_seal`]) it leaves all as [`Self::steer`] made it.
-    pub fn narrow(&self, via: BorrowedFd<'_>) -> Result<(), Error> {
+    pub fn narrow(&self, via: BorrowedFd<'_>) -> Result<(), SteeringError> {
         let targets = if self.needs_seal() { &self.targets } else { &self.firm };
         self.attach(via, "steering new connections to sockets that keep their place", targets)
     }
 
     /// Sends new clients to the old sockets, all of them: for when the new HAProxy fails after [`Self::steer`].
-    pub fn revert(&self, via: BorrowedFd<'_>) -> Result<(), Error> {
+    pub fn revert(&self, via: BorrowedFd<'_>) -> Result<(), SteeringError> {
         let held: Vec<u16> = (0..self.held).collect();
         self.attach(via, "steering new connections back to the old sockets", &held)
     }
@@ -194,12 +194,12 @@ impl Group {
     /// This attaches a program that chooses nobody instead of detaching (`SO_DETACH_REUSEPORT_BPF`, Linux 5.3):
     /// the kernel does the same with it, on every kernel, and there is a safe function for it. It goes with the
     /// last socket of the group.
-    pub fn release(&self, via: BorrowedFd<'_>) -> Result<(), Error> {
+    pub fn release(&self, via: BorrowedFd<'_>) -> Result<(), SteeringError> {
         self.attach(via, "letting the kernel share out new connections again", &[])
     }
 
-    fn attach(&self, via: BorrowedFd<'_>, doing: &'static str, indices: &[u16]) -> Result<(), Error> {
-        let failed = |source| Error { doing, address: Some(self.address), source };
+    fn attach(&self, via: BorrowedFd<'_>, doing: &'static str, indices: &[u16]) -> Result<(), SteeringError> {
+        let failed = |source| SteeringError { doing, address: Some(self.address), source };
         let inode = rustix::fs::fstat(via).map_err(|errno| failed(errno.into()))?.st_ino;
         if !self.members.contains(&inode) {
             return Err(failed(io::Error::other("the socket given to do it with is not one of the group")));
@@ -208,10 +208,14 @@ impl Group {
     }
 }
 
-/// [`Group::release`] for whatever group a socket is in: for sockets that another process has steered.
-pub fn release(listener: BorrowedFd<'_>) -> Result<(), Error> {
+/// [`ReuseportGroup::release`] for whatever group a socket is in: for sockets that another process has steered.
+pub fn release(listener: BorrowedFd<'_>) -> Result<(), SteeringError> {
     let doing = "letting the kernel share out new connections again";
-    program::attach(listener, &program::choose(&[])).map_err(|source| Error { doing, address: None, source })
+    program::attach(listener, &program::choose(&[])).map_err(|source| SteeringError {
+        doing,
+        address: None,
+        source,
+    })
 }
 
 /// Lets a listening socket ignore whoever begins to connect; handshakes under way are completed.
@@ -223,17 +227,21 @@ pub fn release(listener: BorrowedFd<'_>) -> Result<(), Error> {
 /// three, seven: it connects late if somebody else listens by then. The filter acts on the socket, for every
 /// process that shares it, and a connection whose handshake ends afterwards inherits it (it gets no second SYN,
 /// so that changes nothing for it). Idempotent. A filter that somebody else attached to the socket is replaced.
-pub fn seal(listener: BorrowedFd<'_>) -> Result<(), Error> {
+pub fn seal(listener: BorrowedFd<'_>) -> Result<(), SteeringError> {
     let doing = "letting a listening socket ignore new connections";
-    program::filter(listener, &program::NO_SYN).map_err(|source| Error { doing, address: None, source })
+    program::filter(listener, &program::NO_SYN).map_err(|source| SteeringError {
+        doing,
+        address: None,
+        source,
+    })
 }
 
 /// Undoes [`seal`], for when the old HAProxy is to go on after all. Idempotent.
-pub fn unseal(listener: BorrowedFd<'_>) -> Result<(), Error> {
+pub fn unseal(listener: BorrowedFd<'_>) -> Result<(), SteeringError> {
     let doing = "letting a listening socket take new connections again";
     match socket2::SockRef::from(&listener).detach_filter() {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(Error { doing, address: None, source })
+            Err(SteeringError { doing, address: None, source })
         }
         _ => Ok(()),
     }
@@ -243,7 +251,7 @@ pub fn unseal(listener: BorrowedFd<'_>) -> Result<(), Error> {
 /// `EINVAL` (no longer listening).
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}{}: {source}", address.map(|address| format!(" of {address}")).unwrap_or_default())]
-pub struct Error {
+pub struct SteeringError {
     /// What was being done.
     pub doing: &'static str,
     /// For which group.
@@ -264,7 +272,7 @@ pub struct NotSteerable {
     pub reason: Reason,
 }
 
-/// Why there is no [`Group`].
+/// Why there is no [`ReuseportGroup`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// It is not a TCP socket that listens in this network namespace.

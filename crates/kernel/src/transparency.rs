@@ -43,7 +43,7 @@ impl fmt::Display for Family {
 
 /// Why a transparent socket cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum TransparencyError {
     /// `EPERM`: neither `NET_RAW` (Linux 3.2) nor `NET_ADMIN` in this network namespace.
     #[error("making an {0} socket transparent: not permitted")]
     Denied(Family),
@@ -60,7 +60,7 @@ pub enum Error {
     },
 }
 
-impl Hints for Error {
+impl Hints for TransparencyError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Denied(_) => vec!["add the capability `NET_RAW` (`--cap-add NET_RAW`)".to_owned()],
@@ -70,14 +70,14 @@ impl Hints for Error {
 }
 
 /// Tries `IP_TRANSPARENT` or `IPV6_TRANSPARENT` on a socket that is thrown away.
-pub fn can_be_transparent(family: Family) -> Result<(), Error> {
+pub fn can_be_transparent(family: Family) -> Result<(), TransparencyError> {
     let attempt = || match family {
         Family::V4 => Socket::new(Domain::IPV4, Type::STREAM, None)?.set_ip_transparent_v4(true),
         Family::V6 => Socket::new(Domain::IPV6, Type::STREAM, None)?.set_ip_transparent_v6(true),
     };
     attempt().map_err(|source| match Errno::from_io_error(&source) {
-        Some(Errno::PERM) => Error::Denied(family),
-        Some(Errno::AFNOSUPPORT) => Error::NoFamily(family),
-        _ => Error::Other { family, source },
+        Some(Errno::PERM) => TransparencyError::Denied(family),
+        Some(Errno::AFNOSUPPORT) => TransparencyError::NoFamily(family),
+        _ => TransparencyError::Other { family, source },
     })
 }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clearway_kernel::canary::{
-    Answer, LIMIT, Outcome, Place, ProbeAddresses, Unreachable, Verdict, What, is_ours, probe, probe_all,
+    CanaryVerdict, IcmpKind, LIMIT, ProbeAddresses, ProbeAnswer, ProbeOutcome, ServerLocation, Unreachable,
+    is_ours, probe, probe_all,
 };
-use clearway_kernel::plumbing::{Needs, Plumbing};
+use clearway_kernel::plumbing::{Plumbing, PlumbingNeeds};
 use clearway_lab::inside::{self, Named, helper, run, same, state};
 use clearway_lab::kernel::counters;
 use clearway_lab::namespace::Namespace;
@@ -116,7 +117,7 @@ fn probe_server() -> Result<()> {
     Ok(())
 }
 
-fn ask(server: &str, limit: Duration) -> Result<Outcome> {
+fn ask(server: &str, limit: Duration) -> Result<ProbeOutcome> {
     let server: SocketAddr = server.parse()?;
     let mut all = probe_all(&[server], ProbeAddresses::default(), limit, |_| ControlFlow::Continue(()));
     let (asked, outcome) = all.pop().context("no outcome")?;
@@ -126,7 +127,7 @@ fn ask(server: &str, limit: Duration) -> Result<Outcome> {
 }
 
 /// Both addresses of host 2.
-fn ask_both(port: u16, limit: Duration) -> Result<Vec<Outcome>> {
+fn ask_both(port: u16, limit: Duration) -> Result<Vec<ProbeOutcome>> {
     let servers = [format!("10.2.0.2:{port}").parse()?, format!("[fd02::2]:{port}").parse()?];
     let all = probe_all(&servers, ProbeAddresses::default(), limit, |_| ControlFlow::Continue(()));
     for (server, outcome) in &all {
@@ -135,21 +136,21 @@ fn ask_both(port: u16, limit: Duration) -> Result<Vec<Outcome>> {
     Ok(all.into_iter().map(|(_, outcome)| outcome).collect())
 }
 
-fn all_are(outcomes: &[Outcome], wanted: impl Fn(&Outcome) -> bool) -> Result<()> {
+fn all_are(outcomes: &[ProbeOutcome], wanted: impl Fn(&ProbeOutcome) -> bool) -> Result<()> {
     ensure!(outcomes.iter().all(wanted), "{outcomes:#?}");
     Ok(())
 }
 
-fn works(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::WayBack { .. })
+fn works(outcome: &ProbeOutcome) -> bool {
+    matches!(outcome, ProbeOutcome::WayBack { .. })
 }
 
-fn no_way_back(outcome: &Outcome) -> bool {
-    *outcome == Outcome::NoWayBack { server: Place::Elsewhere, own: Answer::Accepts }
+fn no_way_back(outcome: &ProbeOutcome) -> bool {
+    *outcome == ProbeOutcome::NoWayBack { server: ServerLocation::Elsewhere, own: ProbeAnswer::Accepts }
 }
 
 fn plumbing() -> Result<Plumbing> {
-    Ok(Plumbing::install(None, None, &Needs::default())?.0)
+    Ok(Plumbing::install(None, None, &PlumbingNeeds::default())?.0)
 }
 
 /// Every TCP socket but those that listen, in whatever state.
@@ -210,8 +211,8 @@ fn a_closed_port_is_refused() -> Result<()> {
     let _plumbing = plumbing()?;
     let begun = Instant::now();
     let outcomes = ask_both(PORT + 1, FAR)?;
-    all_are(&outcomes, |outcome| *outcome == Outcome::Refused { own: Answer::Refuses })?;
-    all_are(&outcomes, |outcome| outcome.verdict() == Verdict::Down)?;
+    all_are(&outcomes, |outcome| *outcome == ProbeOutcome::Refused { own: ProbeAnswer::Refuses })?;
+    all_are(&outcomes, |outcome| outcome.verdict() == CanaryVerdict::Down)?;
     ensure!(begun.elapsed() < FAR, "it waited for nothing");
     Ok(())
 }
@@ -223,7 +224,7 @@ fn without_the_divert_there_is_no_way_back() -> Result<()> {
     all_are(&ask_both(PORT, LIMIT)?, works)?;
     plumbing.remove()?;
     let outcomes = ask_both(PORT + 1, SHORT)?;
-    all_are(&outcomes, |outcome| matches!(outcome, Outcome::NoWayBack { own: Answer::Refuses, .. }))
+    all_are(&outcomes, |outcome| matches!(outcome, ProbeOutcome::NoWayBack { own: ProbeAnswer::Refuses, .. }))
 }
 
 fn without_a_default_route_there_is_no_way_back() -> Result<()> {
@@ -284,11 +285,11 @@ fn a_host_that_is_not_there_is_named_by_our_kernel() -> Result<()> {
         probe_all(&servers, ProbeAddresses::default(), LIMIT, |_| ControlFlow::Continue(()))
     {
         println!("{server}: {outcome}");
-        let Outcome::Silent { own: Answer::Unreachable(told) } = &outcome else {
+        let ProbeOutcome::Silent { own: ProbeAnswer::Unreachable(told) } = &outcome else {
             bail!("{server}: {outcome}")
         };
-        ensure!(told.what == What::Host && told.here, "{told:?}");
-        ensure!(outcome.verdict() == Verdict::Down);
+        ensure!(told.what == IcmpKind::Host && told.here, "{told:?}");
+        ensure!(outcome.verdict() == CanaryVerdict::Down);
     }
     Ok(())
 }
@@ -298,7 +299,9 @@ fn a_filter_without_a_word_is_silence() -> Result<()> {
     server.filter("input", "tcp dport 80 drop")?;
     let _plumbing = plumbing()?;
     let begun = Instant::now();
-    all_are(&ask_both(PORT, SHORT)?, |outcome| *outcome == Outcome::Silent { own: Answer::Silent })?;
+    all_are(&ask_both(PORT, SHORT)?, |outcome| {
+        *outcome == ProbeOutcome::Silent { own: ProbeAnswer::Silent }
+    })?;
     ensure!(begun.elapsed() >= SHORT && begun.elapsed() < SHORT + LATE, "{:?}", begun.elapsed());
     Ok(())
 }
@@ -321,7 +324,7 @@ fn behind_a_router() -> Result<(Host, Host)> {
 }
 
 /// The outcomes for the server behind the router, each with the router's address.
-fn ask_behind() -> Result<[(Outcome, IpAddr); 2]> {
+fn ask_behind() -> Result<[(ProbeOutcome, IpAddr); 2]> {
     Ok([(ask("10.3.0.2:80", LIMIT)?, "10.2.0.2".parse()?), (ask("[fd03::2]:80", LIMIT)?, "fd02::2".parse()?)])
 }
 
@@ -333,17 +336,17 @@ fn a_router_that_forbids_is_named() -> Result<()> {
     }
     router.filter("forward", "tcp dport 80 reject with icmpx admin-prohibited")?;
     for (outcome, by) in ask_behind()? {
-        let told = Unreachable { what: What::Prohibited, by: Some(by), here: false };
-        let own = Answer::Unreachable(told.clone());
-        ensure!(outcome == Outcome::Unreachable { told, own }, "{outcome:?}");
-        ensure!(outcome.verdict() == Verdict::Down);
+        let told = Unreachable { what: IcmpKind::Prohibited, by: Some(by), here: false };
+        let own = ProbeAnswer::Unreachable(told.clone());
+        ensure!(outcome == ProbeOutcome::Unreachable { told, own }, "{outcome:?}");
+        ensure!(outcome.verdict() == CanaryVerdict::Down);
     }
     // A way that a router does not know.
     router.run("nft flush ruleset")?;
     router.run("ip route replace unreachable 10.3.0.0/24")?;
     let outcome = ask("10.3.0.2:80", LIMIT)?;
-    let Outcome::Unreachable { told, .. } = outcome else { bail!("{outcome}") };
-    ensure!(told.what == What::Host && !told.here, "{told}");
+    let ProbeOutcome::Unreachable { told, .. } = outcome else { bail!("{outcome}") };
+    ensure!(told.what == IcmpKind::Host && !told.here, "{told}");
     Ok(())
 }
 
@@ -356,9 +359,9 @@ fn a_router_that_forbids_foreign_addresses_only_is_named() -> Result<()> {
     )?;
     let _plumbing = plumbing()?;
     for (outcome, by) in ask_behind()? {
-        let told = Unreachable { what: What::Prohibited, by: Some(by), here: false };
-        ensure!(outcome == Outcome::Unreachable { told, own: Answer::Accepts }, "{outcome:?}");
-        ensure!(outcome.verdict() == Verdict::Broken);
+        let told = Unreachable { what: IcmpKind::Prohibited, by: Some(by), here: false };
+        ensure!(outcome == ProbeOutcome::Unreachable { told, own: ProbeAnswer::Accepts }, "{outcome:?}");
+        ensure!(outcome.verdict() == CanaryVerdict::Broken);
     }
     Ok(())
 }
@@ -372,8 +375,8 @@ fn a_reset_for_foreign_addresses_only_is_not_a_closed_port() -> Result<()> {
     )?;
     let _plumbing = plumbing()?;
     let outcomes = ask_both(PORT, LIMIT)?;
-    all_are(&outcomes, |outcome| *outcome == Outcome::Refused { own: Answer::Accepts })?;
-    all_are(&outcomes, |outcome| outcome.verdict() == Verdict::Broken)
+    all_are(&outcomes, |outcome| *outcome == ProbeOutcome::Refused { own: ProbeAnswer::Accepts })?;
+    all_are(&outcomes, |outcome| outcome.verdict() == CanaryVerdict::Broken)
 }
 
 /// Our own 10.2.0.1 and `fd02::1`, and a way to everywhere, as every host on the Internet has one.
@@ -391,12 +394,12 @@ fn servers_on_this_host_need_their_rule() -> Result<()> {
     alone_with_addresses()?;
     let plumbing = plumbing()?;
     let _listener = TcpListener::bind("[::]:80")?;
-    let here = |own| Outcome::NoWayBack { server: Place::Here, own };
+    let here = |own| ProbeOutcome::NoWayBack { server: ServerLocation::Here, own };
     for (server, source) in
         [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1"), ("10.2.0.1", "10.2.0.1"), ("[fd02::1]", "fd02::1")]
     {
         let outcome = ask(&format!("{server}:80"), SHORT)?;
-        ensure!(outcome == here(Answer::Accepts), "{server} without a rule: {outcome:?}");
+        ensure!(outcome == here(ProbeAnswer::Accepts), "{server} without a rule: {outcome:?}");
         let family = if source.contains(':') { "-6" } else { "-4" };
         let table = plumbing.describe().route_table.0;
         run(&format!(
@@ -405,7 +408,7 @@ fn servers_on_this_host_need_their_rule() -> Result<()> {
         let outcome = ask(&format!("{server}:80"), LIMIT)?;
         ensure!(works(&outcome), "{server} with a rule: {outcome:?}");
     }
-    ensure!(ask("127.0.0.1:81", SHORT)? == here(Answer::Refuses));
+    ensure!(ask("127.0.0.1:81", SHORT)? == here(ProbeAnswer::Refuses));
     ensure!(sockets()?.is_empty(), "left here: {}", sockets()?);
     Ok(())
 }
@@ -426,7 +429,7 @@ fn a_server_on_our_own_address_works_by_marks_too() -> Result<()> {
     )?;
     let table = plumbing.describe().route_table.0;
     for (family, server) in [("-4", "10.2.0.1:80"), ("-6", "[fd02::1]:80")] {
-        ensure!(ask(server, SHORT)?.verdict() == Verdict::Broken, "{server} without a rule");
+        ensure!(ask(server, SHORT)?.verdict() == CanaryVerdict::Broken, "{server} without a rule");
         run(&format!("ip {family} rule add pref 900 iif lo fwmark 0x40000000/0x40000000 lookup {table}"))?;
         ensure!(works(&ask(server, LIMIT)?), "{server} with a rule");
     }
@@ -436,7 +439,7 @@ fn a_server_on_our_own_address_works_by_marks_too() -> Result<()> {
 fn without_a_route_or_a_family_nothing_is_asked() -> Result<()> {
     let unknown = |server: &str| -> Result<()> {
         let outcome = ask(server, FAR)?;
-        ensure!(outcome.verdict() == Verdict::Unknown, "{server}: {outcome:?}");
+        ensure!(outcome.verdict() == CanaryVerdict::Unknown, "{server}: {outcome:?}");
         Ok(())
     };
     let begun = Instant::now();
@@ -493,8 +496,8 @@ fn many_servers_take_one_limit_and_leave_nothing() -> Result<()> {
         for (server, outcome) in outcomes {
             let right = match server.port() {
                 80 => works(&outcome),
-                81 => outcome == Outcome::Refused { own: Answer::Refuses },
-                _ => outcome == Outcome::Silent { own: Answer::Silent },
+                81 => outcome == ProbeOutcome::Refused { own: ProbeAnswer::Refuses },
+                _ => outcome == ProbeOutcome::Silent { own: ProbeAnswer::Silent },
             };
             ensure!(right, "{server}: {outcome:?}");
         }

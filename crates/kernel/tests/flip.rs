@@ -7,9 +7,9 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use clearway_kernel::flip::{Error, Flip, LOWEST, Way};
-use clearway_kernel::nft::{self, Limits};
-use clearway_kernel::plumbing::{self, Needs, Plumbing};
+use clearway_kernel::flip::{Flip, FlipError, LOWEST, Way};
+use clearway_kernel::nft::{self, NftLimits};
+use clearway_kernel::plumbing::{self, Plumbing, PlumbingNeeds};
 use clearway_lab::inside::{self, helper, run, same, state};
 use clearway_lab::kernel::{as_nft_now, has_owner_tables};
 use clearway_lab::load::{self, Plan};
@@ -84,7 +84,7 @@ fn probing_changes_nothing() -> Result<()> {
     let before = state()?;
     match Flip::probe() {
         Ok(()) => ensure!(has_owner_tables(), "nothing would remove it after SIGKILL"),
-        Err(Error::NoOwner) => ensure!(!has_owner_tables(), "the kernel has owner tables"),
+        Err(FlipError::NoOwner) => ensure!(!has_owner_tables(), "the kernel has owner tables"),
         Err(error) => return Err(error.into()),
     }
     same(&before, &state()?, "probing left something")
@@ -310,7 +310,7 @@ fn the_newer_table_wins() -> Result<()> {
             (server("127.0.0.1:0", "1")?, server("127.0.0.1:0", "2")?, server("127.0.0.1:0", "3")?);
         let install = |server: &Server| -> Result<Flip> {
             let ways = [way("127.0.0.1:80", server.port)?];
-            Ok(Flip::install_within(Some(&"edge".parse()?), &ways, Limits::default(), usual)?)
+            Ok(Flip::install_within(Some(&"edge".parse()?), &ways, NftLimits::default(), usual)?)
         };
         let mut one = install(&first)?;
         answers("127.0.0.1:80", '1')?;
@@ -334,7 +334,7 @@ fn the_newer_table_wins() -> Result<()> {
 fn hold() -> Result<()> {
     let mut word = String::new();
     std::io::stdin().read_line(&mut word)?;
-    let limits = Limits { owner: word.trim() != "plain", ..Limits::default() };
+    let limits = NftLimits { owner: word.trim() != "plain", ..NftLimits::default() };
     let flip = Flip::install_within(Some(&"edge".parse()?), &[way("0.0.0.0:80", 8000)?], limits, -110)?;
     println!("{}", flip.name());
     std::io::stdin().read_line(&mut word)?;
@@ -399,7 +399,7 @@ fn a_flip_is_no_sign_of_life_of_plumbing() -> Result<()> {
     let server = server("127.0.0.1:0", "s")?;
     let mut flip = Flip::install(Some(&instance), &[way("127.0.0.1:80", server.port)?])?;
     let (mut plumbing, _) =
-        Plumbing::install(Some(&instance), None, &Needs { own: true, ..Needs::default() })?;
+        Plumbing::install(Some(&instance), None, &PlumbingNeeds { own: true, ..PlumbingNeeds::default() })?;
     answers("127.0.0.1:80", 's')?;
     let mut client = nft::open()?;
     ensure!(nft::list(&mut client)?.len() == 2);
@@ -415,7 +415,7 @@ fn a_flip_is_no_sign_of_life_of_plumbing() -> Result<()> {
 /// The helper: without any capability.
 fn powerless() -> Result<()> {
     let error = Flip::probe().err().context("it is allowed")?;
-    ensure!(matches!(error, Error::Table(nft::Error::Denied(_))), "{error:?}");
+    ensure!(matches!(error, FlipError::Table(nft::NftError::Denied(_))), "{error:?}");
     ensure!(error.hints().concat().contains("NET_ADMIN"), "{error}");
     Ok(())
 }

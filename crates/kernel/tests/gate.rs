@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use clearway_kernel::gate::{At, Error, Gate, Limits, Manner, Opened};
+use clearway_kernel::gate::{BoundAddress, Gate, GateError, GateLimits, Manner, Opened};
 use clearway_lab::inside::{self, Named, helper, run, same, state};
 use clearway_lab::namespace::Namespace;
 use clearway_lab::sockets::{DEADLINE, begin, connected, listen};
@@ -96,7 +96,7 @@ fn a_probe_changes_nothing() -> Result<()> {
     let before = state()?;
     for manner in MANNERS {
         for owner in [true, false] {
-            Gate::probe_within(manner, Limits { owner, ..Limits::default() })?;
+            Gate::probe_within(manner, GateLimits { owner, ..GateLimits::default() })?;
         }
         Gate::probe(manner)?;
     }
@@ -125,7 +125,8 @@ fn without_net_admin_the_error_names_it() -> Result<()> {
 fn dropped() -> Result<()> {
     let sockets = (0..3).map(|_| everywhere()).collect::<Result<Vec<_>>>()?;
     let [every4, every, one] = [0, 1, 2].map(|place| sockets[place].1);
-    let closed = [address("0.0.0.0", every4)?, address("::", every)?, address("::1", one)?].map(At::from);
+    let closed =
+        [address("0.0.0.0", every4)?, address("::", every)?, address("::1", one)?].map(BoundAddress::from);
     let before = retransmissions_here()?;
     let gate = Gate::close(None, Manner::Drop, &closed, &[])?;
     let targets = [("127.0.0.1", every4), ("127.0.0.1", every), ("::1", every), ("::1", one)];
@@ -144,14 +145,14 @@ fn dropped() -> Result<()> {
 
 /// Holds clients and lets them go before they have sent anything again; a machine that was too slow for that tries again.
 fn hold(
-    limits: Limits,
+    limits: GateLimits,
     addresses: &[SocketAddr],
     sent_again: impl Fn() -> Result<u64>,
     mut during: impl FnMut() -> Result<()>,
     mut after: impl FnMut() -> Result<()>,
 ) -> Result<Opened> {
     let deadline = Instant::now() + DEADLINE;
-    let addresses: Vec<At> = addresses.iter().copied().map(At::from).collect();
+    let addresses: Vec<BoundAddress> = addresses.iter().copied().map(BoundAddress::from).collect();
     loop {
         let before = sent_again()?;
         let gate = Gate::close_within(None, Manner::Hold, &addresses, &[], limits)?;
@@ -179,8 +180,13 @@ fn held_here() -> Result<()> {
             client = Some(begun);
             Ok(())
         };
-        let gate_opened =
-            hold(Limits::default(), &[address(own, port)?], retransmissions_here, &mut during, || Ok(()))?;
+        let gate_opened = hold(
+            GateLimits::default(),
+            &[address(own, port)?],
+            retransmissions_here,
+            &mut during,
+            || Ok(()),
+        )?;
         ensure!(gate_opened.held == 1 && !gate_opened.lapsed, "{gate_opened:?}");
         let client = client.context("no client")?;
         until("the client connects", || connected(&client))?;
@@ -200,7 +206,7 @@ fn held_outside() -> Result<()> {
             until("the client is held", || Ok(waiting()? == 1))
         };
         let after = || until("the client connects", || client.borrow().as_ref().map_or(Ok(false), connected));
-        let opened = hold(Limits::default(), &[address(own, port)?], sent_again, during, after)?;
+        let opened = hold(GateLimits::default(), &[address(own, port)?], sent_again, during, after)?;
         ensure!(opened.held == 1, "{opened:?}");
     }
     Ok(())
@@ -208,7 +214,7 @@ fn held_outside() -> Result<()> {
 
 fn iptables_target_holds_as_well() -> Result<()> {
     let (_listener, port) = everywhere()?;
-    let limits = Limits { expression: false, ..Limits::default() };
+    let limits = GateLimits { expression: false, ..GateLimits::default() };
     Gate::probe_within(Manner::Hold, limits)?;
     let mut clients = Vec::new();
     let during = || {
@@ -241,7 +247,8 @@ fn hundreds_are_held_and_let_go_in_order() -> Result<()> {
             Ok(came.len() >= CLIENTS)
         })
     };
-    let opened = hold(Limits::default(), &[address("0.0.0.0", port)?], retransmissions_here, during, after)?;
+    let opened =
+        hold(GateLimits::default(), &[address("0.0.0.0", port)?], retransmissions_here, during, after)?;
     ensure!(opened.held == CLIENTS as u64 && !opened.lapsed, "{opened:?}");
     let ports =
         clients.iter().map(|client| Ok(client.local_addr()?.as_socket().context("no address")?.port()));
@@ -251,7 +258,7 @@ fn hundreds_are_held_and_let_go_in_order() -> Result<()> {
 
 fn what_does_not_fit_into_the_queue_passes() -> Result<()> {
     let (_listener, port) = everywhere()?;
-    let limits = Limits { length: 10, ..Limits::default() };
+    let limits = GateLimits { length: 10, ..GateLimits::default() };
     let gate = Gate::close_within(None, Manner::Hold, &[address("::", port)?.into()], &[], limits)?;
     let clients = (0..30).map(|_| begin(&format!("127.0.0.1:{port}"))).collect::<Result<Vec<_>>>()?;
     let through = |clients: &[Socket]| -> Result<usize> {
@@ -330,7 +337,7 @@ fn other_addresses_and_ports_are_not_affected() -> Result<()> {
 fn a_gate_stays_closed() -> Result<()> {
     let (_listener, port) = everywhere()?;
     for (owner, manner) in [(true, Manner::Drop), (false, Manner::Hold)] {
-        let limits = Limits { owner, ..Limits::default() };
+        let limits = GateLimits { owner, ..GateLimits::default() };
         let gate = Gate::close_within(None, manner, &[address("::", port)?.into()], &[], limits)?;
         let client = begin(&format!("[::1]:{port}"))?;
         let begun = Instant::now();
@@ -352,7 +359,7 @@ fn a_gate_stays_closed() -> Result<()> {
 fn a_gate_that_nobody_opens_opens_by_itself() -> Result<()> {
     let (_listener, port) = everywhere()?;
     let before = state()?;
-    let limits = Limits { longest: Duration::from_millis(300), ..Limits::default() };
+    let limits = GateLimits { longest: Duration::from_millis(300), ..GateLimits::default() };
     for manner in MANNERS {
         let gate = Gate::close_within(None, manner, &[address("::", port)?.into()], &[], limits)?;
         let client = begin(&format!("127.0.0.1:{port}"))?;
@@ -386,7 +393,7 @@ fn closing_and_opening_twice_leaves_nothing() -> Result<()> {
     let before = state()?;
     for manner in MANNERS {
         for owner in [true, false] {
-            let limits = Limits { owner, ..Limits::default() };
+            let limits = GateLimits { owner, ..GateLimits::default() };
             let close = || {
                 Gate::close_within(Some(&instance), manner, &[address("::", port)?.into()], &[port], limits)
                     .map_err(anyhow::Error::from)
@@ -412,7 +419,7 @@ fn closing_and_opening_twice_leaves_nothing() -> Result<()> {
 /// More than fit into the send buffer of a netlink socket.
 fn thousands_of_addresses_fit() -> Result<()> {
     let ports: Vec<u16> = (10_000..11_200).chain([10_000]).collect();
-    let addresses: Vec<At> =
+    let addresses: Vec<BoundAddress> =
         (0..9000).map(|port| Ok(address("192.0.2.1", 20_000 + port)?.into())).collect::<Result<_>>()?;
     let gate = Gate::close(None, Manner::Drop, &addresses, &ports)?;
     // It is refreshed meanwhile; a listing may fall into the moment at which a slow machine comes too late for that.
@@ -457,7 +464,7 @@ fn rules_of_others_stay_as_they_are() -> Result<()> {
     same(&all, &state()?, "something is left")?;
     match Gate::close(None, Manner::Drop, &[], &[]) {
         Ok(gate) => gate.open().map(drop).map_err(anyhow::Error::from),
-        Err(Error::Nft(error)) => bail!("a gate for nothing: {error}"),
+        Err(GateError::Nft(error)) => bail!("a gate for nothing: {error}"),
         Err(error) => Err(error.into()),
     }
 }

@@ -7,8 +7,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use clearway_kernel::gate::{Gate, Limits, Manner};
-use clearway_kernel::plumbing::{Needs, Plumbing, residue, sweep};
+use clearway_kernel::gate::{Gate, GateLimits, Manner};
+use clearway_kernel::plumbing::{Plumbing, PlumbingNeeds, residue, sweep};
 use clearway_lab::inside::{self, Named, helper, run, same, state};
 use clearway_lab::kernel::has_owner_tables;
 use clearway_lab::sockets::{DEADLINE, begin, connected, listen};
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 /// The helper: closes, says so, and waits for its end.
 fn closer() -> Result<()> {
     let manner = if std::env::var(MANNER)? == "hold" { Manner::Hold } else { Manner::Drop };
-    let limits = Limits { owner: std::env::var(OWNER)? == "true", ..Limits::default() };
+    let limits = GateLimits { owner: std::env::var(OWNER)? == "true", ..GateLimits::default() };
     let address: SocketAddr = std::env::var(ADDRESS)?.parse()?;
     let gate = Gate::close_within(Some(&"edge".parse()?), manner, &[address.into()], &[], limits)?;
     println!("closed");
@@ -197,7 +197,7 @@ fn a_gate_is_no_sign_of_life_of_the_plumbing() -> Result<()> {
     run("ip rule add pref 902 fwmark 0x20000000/0x20000000 lookup 7900 protocol 179")?;
     ensure!(sweep()?.removed.len() == 1, "a gate keeps a rule alive");
     same(&closed, &still()?, "a sweep took more than it was to")?;
-    let (mut plumbing, _) = Plumbing::install(Some(&instance), None, &Needs::default())?;
+    let (mut plumbing, _) = Plumbing::install(Some(&instance), None, &PlumbingNeeds::default())?;
     plumbing.remove()?;
     same(&closed, &still()?, "the plumbing took the gate along")?;
     gate.open()?;

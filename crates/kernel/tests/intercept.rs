@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 use clearway_core::settings::{Key, Settings};
-use clearway_kernel::plumbing::{Closing, Needs, Plumbing, closed, residue, sweep, sweep_but};
+use clearway_kernel::plumbing::{Closing, Plumbing, PlumbingNeeds, closed, residue, sweep, sweep_but};
 use clearway_lab::inside::{self, Named, helper, run, same, state};
 use clearway_lab::kernel::as_nft_now;
 use serde_json::Value;
@@ -50,11 +50,11 @@ fn interception(rules: &str, fail: &str) -> Result<Interception> {
     Ok(settings.interception)
 }
 
-fn closing(rules: &str) -> Result<Needs> {
-    Ok(Needs { interception: interception(rules, "closed")?, ..Needs::default() })
+fn closing(rules: &str) -> Result<PlumbingNeeds> {
+    Ok(PlumbingNeeds { interception: interception(rules, "closed")?, ..PlumbingNeeds::default() })
 }
 
-fn install(needs: &Needs) -> Result<Plumbing> {
+fn install(needs: &PlumbingNeeds) -> Result<Plumbing> {
     Ok(Plumbing::install(None, None, needs)?.0)
 }
 
@@ -79,9 +79,9 @@ fn prohibiting(family: &str) -> Result<Vec<String>> {
 
 fn an_open_one_is_a_chain_and_no_rules() -> Result<()> {
     let before = state()?;
-    let needs = Needs {
+    let needs = PlumbingNeeds {
         interception: interception("10.2.0.0/16,fd02::/63 port 80,8000-8099 from lan0 to 8080", "open")?,
-        ..Needs::default()
+        ..PlumbingNeeds::default()
     };
     let mut plumbing = install(&needs)?;
     let prerouting = chain("prerouting")?;
@@ -138,9 +138,9 @@ fn a_closed_one_takes_what_has_no_socket() -> Result<()> {
 }
 
 fn every_field_is_read_back_by_nft() -> Result<()> {
-    let needs = Needs {
+    let needs = PlumbingNeeds {
         interception: interception("10.2.0.0/15 port 80-90 from lan0 to 443", "open")?,
-        ..Needs::default()
+        ..PlumbingNeeds::default()
     };
     let _plumbing = install(&needs)?;
     let ruleset: Value = serde_json::from_str(&run("nft -j list ruleset")?)?;

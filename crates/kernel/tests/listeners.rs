@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clearway_kernel::capabilities::{Capability, effective};
 use clearway_kernel::interfaces::was_made_anew;
 use clearway_kernel::listeners::{bind_foreign, holders, is_local};
-use clearway_kernel::transparency::{Error, Family, can_be_transparent};
+use clearway_kernel::transparency::{Family, TransparencyError, can_be_transparent};
 use clearway_lab::inside::{self, Named, helper, run};
 
 const TESTS: &[Named] = &[
@@ -144,7 +144,7 @@ fn opaque() -> Result<()> {
     ensure!(!effective()?.missing(&[Capability::NetRaw]).is_empty());
     for family in Family::ALL {
         let outcome = can_be_transparent(family);
-        ensure!(matches!(outcome, Err(Error::Denied(_))), "{outcome:?}");
+        ensure!(matches!(outcome, Err(TransparencyError::Denied(_))), "{outcome:?}");
     }
     Ok(())
 }

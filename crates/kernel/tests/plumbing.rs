@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clearway_core::names::{InstanceName, Mark};
-use clearway_kernel::nft::Limits;
-use clearway_kernel::plumbing::{Error, Needs, Notice, Plumbing, residue, sweep};
+use clearway_kernel::nft::NftLimits;
+use clearway_kernel::plumbing::{Plumbing, PlumbingError, PlumbingNeeds, PlumbingNotice, residue, sweep};
 use clearway_kernel::token::Token;
 use clearway_lab::inside::{self, Named, helper, run, same, state};
 use clearway_lab::kernel::has_owner_tables;
@@ -51,22 +51,22 @@ fn main() -> ExitCode {
 
 /// Installs, says what, and lives until it is killed or its standard input ends.
 fn hold() -> Result<()> {
-    hold_with(Limits::default())
+    hold_with(NftLimits::default())
 }
 
 fn hold_plain() -> Result<()> {
-    hold_with(Limits { owner: false, ..Limits::default() })
+    hold_with(NftLimits { owner: false, ..NftLimits::default() })
 }
 
-fn hold_with(limits: Limits) -> Result<()> {
-    let (plumbing, _) = Plumbing::install_within(None, None, &Needs::default(), limits)?;
+fn hold_with(limits: NftLimits) -> Result<()> {
+    let (plumbing, _) = Plumbing::install_within(None, None, &PlumbingNeeds::default(), limits)?;
     println!("{}", serde_json::to_string(&plumbing.describe())?);
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
 fn try_install() -> Result<()> {
-    let installed = Plumbing::install(None, None, &Needs::default());
+    let installed = Plumbing::install(None, None, &PlumbingNeeds::default());
     installed.map(drop).map_err(|error| anyhow::anyhow!("{error}: {}", error.hints().concat()))
 }
 
@@ -100,14 +100,16 @@ fn named(text: &str) -> Result<InstanceName> {
     Ok(text.parse()?)
 }
 
-fn private() -> Result<(Plumbing, Vec<Notice>)> {
-    usual(Plumbing::install(None, None, &Needs::default())?)
+fn private() -> Result<(Plumbing, Vec<PlumbingNotice>)> {
+    usual(Plumbing::install(None, None, &PlumbingNeeds::default())?)
 }
 
 /// Takes the notice of a missing owner out, which must be there exactly where the kernel has no owner tables.
-fn usual((plumbing, mut notices): (Plumbing, Vec<Notice>)) -> Result<(Plumbing, Vec<Notice>)> {
-    ensure!(notices.contains(&Notice::NoOwner) != has_owner_tables(), "{notices:?}");
-    notices.retain(|notice| *notice != Notice::NoOwner);
+fn usual(
+    (plumbing, mut notices): (Plumbing, Vec<PlumbingNotice>),
+) -> Result<(Plumbing, Vec<PlumbingNotice>)> {
+    ensure!(notices.contains(&PlumbingNotice::NoOwner) != has_owner_tables(), "{notices:?}");
+    notices.retain(|notice| *notice != PlumbingNotice::NoOwner);
     Ok((plumbing, notices))
 }
 
@@ -123,7 +125,8 @@ fn tables() -> Result<usize> {
 }
 
 fn install_makes_what_the_documentation_shows() -> Result<()> {
-    let (plumbing, notices) = usual(Plumbing::install(Some(&named("edge")?), None, &Needs::default())?)?;
+    let (plumbing, notices) =
+        usual(Plumbing::install(Some(&named("edge")?), None, &PlumbingNeeds::default())?)?;
     ensure!(notices.is_empty(), "{notices:?}");
     let described = plumbing.describe();
     ensure!(described.owner == has_owner_tables(), "{described:?}");
@@ -249,15 +252,15 @@ fn siblings_share_a_block_until_the_last_one_goes() -> Result<()> {
     let before = state()?;
     let name = named("edge")?;
     let bit = Mark::bit(27);
-    let (mut old, _) = Plumbing::install(Some(&name), bit, &Needs::default())?;
-    let (mut new, _) = Plumbing::install(Some(&name), None, &Needs::default())?;
+    let (mut old, _) = Plumbing::install(Some(&name), bit, &PlumbingNeeds::default())?;
+    let (mut new, _) = Plumbing::install(Some(&name), None, &PlumbingNeeds::default())?;
     ensure!(
         old.describe().preferences == new.describe().preferences
             && new.describe().mark == old.describe().mark
     );
     ensure!(matches!(
-        Plumbing::install(Some(&name), Mark::bit(26), &Needs::default()),
-        Err(Error::MarkDiffers { .. })
+        Plumbing::install(Some(&name), Mark::bit(26), &PlumbingNeeds::default()),
+        Err(PlumbingError::MarkDiffers { .. })
     ));
     ensure!(residue()?.len() == 8 + 2, "{:?}", residue()?);
     old.remove()?;
@@ -285,10 +288,10 @@ fn a_foreign_rule_with_the_bit_moves_the_mark() -> Result<()> {
     run("ip rule add pref 32764 not fwmark 0xca6c lookup 51820")?;
     let (plumbing, notices) = private()?;
     ensure!(plumbing.describe().mark.value() == 0x1000_0000, "{:?}", plumbing.describe());
-    ensure!(matches!(&notices[..], [Notice::MarkMoved { .. }]), "{notices:?}");
+    ensure!(matches!(&notices[..], [PlumbingNotice::MarkMoved { .. }]), "{notices:?}");
     let ruleset = run("nft list ruleset")?;
     ensure!(ruleset.contains("meta mark | 0x10000000"), "{ruleset}");
-    let Err(error) = Plumbing::install(None, Some(Mark::DEFAULT), &Needs::default()) else {
+    let Err(error) = Plumbing::install(None, Some(Mark::DEFAULT), &PlumbingNeeds::default()) else {
         bail!("the mark was taken")
     };
     ensure!(error.to_string().contains("100: from all fwmark 0x20000000/0x20000000 lookup 100"), "{error}");
@@ -314,7 +317,7 @@ fn foreign_things_with_our_tag_are_not_ours() -> Result<()> {
     let before = state()?;
     let swept = sweep()?;
     ensure!(swept.removed.is_empty() && residue()?.is_empty(), "{swept}");
-    let (mut plumbing, _) = Plumbing::install(None, Mark::bit(30), &Needs::default())?;
+    let (mut plumbing, _) = Plumbing::install(None, Mark::bit(30), &PlumbingNeeds::default())?;
     ensure!(plumbing.describe().preferences[0] == 906);
     plumbing.remove()?;
     same(&before, &state()?, "foreign things stay")
@@ -354,9 +357,9 @@ fn sockets_of(pid: u32) -> Result<usize> {
 
 fn without_owner_tables_a_socket_is_the_sign_of_life() -> Result<()> {
     let before = state()?;
-    let limits = Limits { owner: false, ..Limits::default() };
-    let (mut plumbing, notices) = Plumbing::install_within(None, None, &Needs::default(), limits)?;
-    ensure!(notices == [Notice::NoOwner] && !plumbing.describe().owner, "{notices:?}");
+    let limits = NftLimits { owner: false, ..NftLimits::default() };
+    let (mut plumbing, notices) = Plumbing::install_within(None, None, &PlumbingNeeds::default(), limits)?;
+    ensure!(notices == [PlumbingNotice::NoOwner] && !plumbing.describe().owner, "{notices:?}");
     ensure!(sweep()?.removed.is_empty(), "a living one was swept");
     let holder = Holder::start("hold_plain")?;
     ensure!(holder.described["preferences"][0] == 906, "{}", holder.described);
@@ -371,9 +374,13 @@ fn without_owner_tables_a_socket_is_the_sign_of_life() -> Result<()> {
 }
 
 fn without_wildcard_the_guard_is_left_out() -> Result<()> {
-    let limits = Limits { wildcard: false, ..Limits::default() };
-    let (plumbing, notices) = usual(Plumbing::install_within(None, None, &Needs::default(), limits)?)?;
-    ensure!(notices == [Notice::NoWildcardGuard] && !plumbing.describe().wildcard_guard, "{notices:?}");
+    let limits = NftLimits { wildcard: false, ..NftLimits::default() };
+    let (plumbing, notices) =
+        usual(Plumbing::install_within(None, None, &PlumbingNeeds::default(), limits)?)?;
+    ensure!(
+        notices == [PlumbingNotice::NoWildcardGuard] && !plumbing.describe().wildcard_guard,
+        "{notices:?}"
+    );
     ensure!(!run("nft list ruleset")?.contains("wildcard"));
     Ok(())
 }
@@ -383,7 +390,7 @@ fn without_ipv6_on_lo_ipv4_works() -> Result<()> {
     std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
     let before = state()?;
     let (mut plumbing, notices) = private()?;
-    ensure!(matches!(&notices[..], [Notice::NoFamily { .. }]), "{notices:?}");
+    ensure!(matches!(&notices[..], [PlumbingNotice::NoFamily { .. }]), "{notices:?}");
     ensure!(plumbing.describe().families.len() == 1);
     ensure!(!run("ip -6 rule")?.contains("proto 179"));
     plumbing.remove()?;
@@ -393,7 +400,7 @@ fn without_ipv6_on_lo_ipv4_works() -> Result<()> {
 fn lo_down_is_told_and_rolled_back() -> Result<()> {
     run("ip link set lo down")?;
     let before = state()?;
-    let Err(error) = Plumbing::install(None, None, &Needs::default()) else {
+    let Err(error) = Plumbing::install(None, None, &PlumbingNeeds::default()) else {
         bail!("a route on an interface that is down")
     };
     ensure!(error.hints().concat().contains("ip link set lo up"), "{error}");
@@ -414,8 +421,8 @@ fn repair_puts_back_what_others_flushed() -> Result<()> {
 }
 
 fn a_plain_table_that_others_flushed_is_put_back() -> Result<()> {
-    let limits = Limits { owner: false, ..Limits::default() };
-    let (mut plumbing, _) = Plumbing::install_within(None, None, &Needs::default(), limits)?;
+    let limits = NftLimits { owner: false, ..NftLimits::default() };
+    let (mut plumbing, _) = Plumbing::install_within(None, None, &PlumbingNeeds::default(), limits)?;
     let whole = state()?;
     let table = format!("table inet {}", plumbing.describe().table);
     ensure!(plumbing.repair()?.is_empty(), "nothing was missing");
@@ -435,15 +442,16 @@ fn a_lock_that_is_never_released_delays_but_does_not_stop() -> Result<()> {
     ensure!(held.is_some());
     let begun = Instant::now();
     let (_plumbing, notices) = private()?;
-    ensure!(notices == [Notice::Unlocked], "{notices:?}");
+    ensure!(notices == [PlumbingNotice::Unlocked], "{notices:?}");
     ensure!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     Ok(())
 }
 
 fn many_at_once_get_blocks_of_their_own() -> Result<()> {
     let before = state()?;
-    let threads: Vec<_> =
-        (0..8).map(|_| std::thread::spawn(|| Plumbing::install(None, None, &Needs::default()))).collect();
+    let threads: Vec<_> = (0..8)
+        .map(|_| std::thread::spawn(|| Plumbing::install(None, None, &PlumbingNeeds::default())))
+        .collect();
     let mut all = Vec::new();
     for thread in threads {
         let Ok(installed) = thread.join() else { bail!("a thread panicked") };

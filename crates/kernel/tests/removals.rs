@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use clearway_kernel::plumbing::{Needs, Plumbing};
+use clearway_kernel::plumbing::{Plumbing, PlumbingNeeds};
 use clearway_kernel::routing::{Block, Removals};
 use clearway_lab::inside::{self, Named, run};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -38,7 +38,7 @@ fn wakes(ear: &Removals) -> Result<bool> {
 }
 
 fn each_way_to_remove_something_of_ours_is_heard() -> Result<()> {
-    let (mut plumbing, _) = Plumbing::install(None, None, &Needs::default())?;
+    let (mut plumbing, _) = Plumbing::install(None, None, &PlumbingNeeds::default())?;
     let table = plumbing.describe().route_table;
     for line in [
         "ip rule del pref 901".to_owned(),
@@ -82,7 +82,7 @@ fn each_way_to_remove_something_of_ours_is_heard() -> Result<()> {
 }
 
 fn what_is_not_ours_wakes_nobody() -> Result<()> {
-    let (plumbing, _) = Plumbing::install(None, None, &Needs::default())?;
+    let (plumbing, _) = Plumbing::install(None, None, &PlumbingNeeds::default())?;
     let ear = plumbing.removals()?;
     run("ip link add one type veth peer name two")?;
     run("ip link set one up")?;
@@ -98,7 +98,7 @@ fn what_is_not_ours_wakes_nobody() -> Result<()> {
     run("ip link del one")?;
     ensure!(!wakes(&ear)?, "what others do to theirs wakes us");
     // Another Clearway comes and goes: that wakes, but does not count.
-    let (mut other, _) = Plumbing::install(None, None, &Needs::default())?;
+    let (mut other, _) = Plumbing::install(None, None, &PlumbingNeeds::default())?;
     ensure!(!wakes(&ear)?, "another Clearway that comes wakes us");
     other.remove()?;
     ensure!(!ear.heard(), "what another Clearway removes is taken for ours");
@@ -114,7 +114,7 @@ fn batch(lines: &str) -> Result<()> {
 
 fn a_hundred_thousand_changes_of_routes_wake_nobody() -> Result<()> {
     const ROUTES: u32 = 50_000;
-    let (plumbing, _) = Plumbing::install(None, None, &Needs::default())?;
+    let (plumbing, _) = Plumbing::install(None, None, &PlumbingNeeds::default())?;
     let lines = |what: &str| {
         (0..ROUTES).fold(String::new(), |mut lines, number| {
             let [_, a, b, c] = number.to_be_bytes();
@@ -140,12 +140,12 @@ fn a_hundred_thousand_changes_of_routes_wake_nobody() -> Result<()> {
 fn an_overrun_is_a_hint() -> Result<()> {
     // What there is room for concerns another block only.
     let ear = Removals::hear(Block::new(5).context("a block")?)?;
-    let (mut other, _) = Plumbing::install(None, None, &Needs::default())?;
+    let (mut other, _) = Plumbing::install(None, None, &PlumbingNeeds::default())?;
     other.remove()?;
     ensure!(!ear.heard());
     set_socket_recv_buffer_size(&ear, 1)?;
     for _ in 0..10 {
-        let (mut other, _) = Plumbing::install(None, None, &Needs::default())?;
+        let (mut other, _) = Plumbing::install(None, None, &PlumbingNeeds::default())?;
         other.remove()?;
     }
     ensure!(ear.heard(), "messages were lost, and that is not told");
@@ -162,7 +162,7 @@ fn listen() -> Result<()> {
 }
 
 fn no_capability_is_needed() -> Result<()> {
-    let (_plumbing, _) = Plumbing::install(None, None, &Needs::default())?;
+    let (_plumbing, _) = Plumbing::install(None, None, &PlumbingNeeds::default())?;
     let none = ["setpriv", "--reuid", "65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"];
     // The program may lie where only root can go.
     let folder = tempfile::tempdir_in("/tmp")?;

@@ -12,7 +12,8 @@ use clearway_kernel::capabilities::{Capability, effective};
 use clearway_kernel::listeners::{Managed, strangers};
 use clearway_kernel::queues::{Listener, Waiting, half_open, queues};
 use clearway_kernel::steering::{
-    Fate, Group, NotSteerable, Order, Present, Reason, crowded, groups, order_is_kept, seal, unseal,
+    Fate, NotSteerable, Present, Reason, ReuseportGroup, SocketOrder, crowded, groups, order_is_kept, seal,
+    unseal,
 };
 use clearway_lab::inside::{self, Named, helper, run};
 use clearway_lab::load::{self, Plan};
@@ -64,14 +65,18 @@ fn all_leave<'a>(old: &'a [&'a TcpListener]) -> Vec<(BorrowedFd<'a>, Fate)> {
 }
 
 /// The one group of these sockets.
-fn group(held: &[(BorrowedFd<'_>, Fate)], new: &[&TcpListener], order: Order<'_>) -> Result<Group> {
+fn group(
+    held: &[(BorrowedFd<'_>, Fate)],
+    new: &[&TcpListener],
+    order: SocketOrder<'_>,
+) -> Result<ReuseportGroup> {
     let mut outcomes = groups(held, &fds(new), order)?;
     ensure!(outcomes.len() == 1, "{outcomes:?}");
     Ok(outcomes.remove(0)?)
 }
 
 fn refused(old: &[&TcpListener], new: &[&TcpListener]) -> Result<NotSteerable> {
-    let mut outcomes = groups(&all_leave(old), &fds(new), Order::Unknown)?;
+    let mut outcomes = groups(&all_leave(old), &fds(new), SocketOrder::Unknown)?;
     ensure!(outcomes.len() == 1, "{outcomes:?}");
     outcomes.remove(0).err().context("it is steerable")
 }
@@ -126,11 +131,11 @@ fn switch(addresses: &[&str], targets: &[&str], old: usize, new: usize) -> Resul
     let new = make(new)?;
     let _new = new.iter().map(|socket| serve(socket, "new", Duration::ZERO)).collect::<Result<Vec<_>>>()?;
     let (old_refs, new_refs): (Vec<_>, Vec<_>) = (old.iter().collect(), new.iter().collect());
-    let groups: Vec<Group> = groups(&all_leave(&old_refs), &fds(&new_refs), Order::Unknown)?
+    let groups: Vec<ReuseportGroup> = groups(&all_leave(&old_refs), &fds(&new_refs), SocketOrder::Unknown)?
         .into_iter()
         .collect::<Result<_, _>>()?;
     ensure!(groups.len() == addresses.len());
-    let via = |group: &Group| {
+    let via = |group: &ReuseportGroup| {
         let is_its = |socket: &&TcpListener| socket.local_addr().is_ok_and(|ip| ip == group.address());
         new.iter().find(is_its).context("no socket for the group")
     };
@@ -138,7 +143,7 @@ fn switch(addresses: &[&str], targets: &[&str], old: usize, new: usize) -> Resul
         group.steer(via(group)?.as_fd())?;
     }
     let started = std::time::Instant::now();
-    let mut waiting = Waiting::begin(groups.iter().flat_map(Group::leaving).copied().collect())?;
+    let mut waiting = Waiting::begin(groups.iter().flat_map(ReuseportGroup::leaving).copied().collect())?;
     let first = (started.elapsed(), waiting.poll()?);
     until("the old queues to empty", || Ok(waiting.poll()?.is_nothing()))?;
     println!("{first:?}, nothing after {:?}", started.elapsed());
@@ -149,7 +154,7 @@ fn switch(addresses: &[&str], targets: &[&str], old: usize, new: usize) -> Resul
     for group in &groups {
         group.narrow(via(group)?.as_fd())?;
     }
-    if groups.iter().any(Group::needs_seal) {
+    if groups.iter().any(ReuseportGroup::needs_seal) {
         old.iter().try_for_each(|socket| seal(socket.as_fd()))?;
     }
     drop(serving);
@@ -196,7 +201,7 @@ fn closing_several_is_exact_in_any_order() -> Result<()> {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let make = || (0..3).map(|_| listen("127.0.0.1:8000", false)).collect::<Result<Vec<_>>>();
         let (old, new) = (make()?, make()?);
-        let group = group(&all_leave(&refs(&old)), &refs(&new), Order::Unknown)?;
+        let group = group(&all_leave(&refs(&old)), &refs(&new), SocketOrder::Unknown)?;
         ensure!(!group.needs_seal());
         group.steer(new[0].as_fd())?;
         group.narrow(new[0].as_fd())?;
@@ -221,7 +226,7 @@ fn many_are_chosen_evenly() -> Result<()> {
     // More than the kernel's array has at first (128): it is copied when it grows.
     let (old, new) = (make(3)?, make(150)?);
     let (old_refs, new_refs): (Vec<_>, Vec<_>) = (old.iter().collect(), new.iter().collect());
-    group(&all_leave(&old_refs), &new_refs, Order::Unknown)?.steer(old[0].as_fd())?;
+    group(&all_leave(&old_refs), &new_refs, SocketOrder::Unknown)?.steer(old[0].as_fd())?;
     let _clients = connect("[::1]:8000", 3000)?;
     let mut counts = vec![0; new.len()];
     until("every client to be in some queue", || {
@@ -241,9 +246,9 @@ fn who_stays_is_chosen_by_its_rank() -> Result<()> {
             .zip(&sockets)
             .map(|(rank, socket)| (socket.as_fd(), if rank == stays { Fate::Stays } else { Fate::Leaves }))
             .collect();
-        let unknown = groups(&held, &[], Order::Unknown)?.remove(0);
+        let unknown = groups(&held, &[], SocketOrder::Unknown)?.remove(0);
         ensure!(unknown.is_err_and(|error| error.reason == Reason::OrderUnknown));
-        group(&held, &[], Order::Known)?.steer(sockets[0].as_fd())?;
+        group(&held, &[], SocketOrder::Known)?.steer(sockets[0].as_fd())?;
         let mut expected = vec![0; 3];
         expected[stays] = 40;
         for target in ["127.0.0.1:8000", "[::1]:8000"] {
@@ -259,16 +264,16 @@ fn ranks_are_by_listening_and_the_last_fills_the_gap() -> Result<()> {
     late.listen(100)?;
     let (early, late): (TcpListener, TcpListener) = (early.into(), late.into());
     let held = [(early.as_fd(), Fate::Stays), (late.as_fd(), Fate::Leaves)];
-    group(&held, &[], Order::Known)?.steer(late.as_fd())?;
+    group(&held, &[], SocketOrder::Known)?.steer(late.as_fd())?;
     ensure!(shares("127.0.0.1:8000", &[&early, &late])? == [40, 0]);
     // early, late, last -> last, late
     let last = listen("127.0.0.1:8000", false)?;
     drop(early);
     let held = [(last.as_fd(), Fate::Leaves), (late.as_fd(), Fate::Stays)];
-    group(&held, &[], Order::Known)?.steer(late.as_fd())?;
+    group(&held, &[], SocketOrder::Known)?.steer(late.as_fd())?;
     ensure!(shares("127.0.0.1:8000", &[&late, &last])? == [40, 0]);
     let held = [(last.as_fd(), Fate::Stays), (late.as_fd(), Fate::Leaves)];
-    group(&held, &[], Order::Known)?.steer(late.as_fd())?;
+    group(&held, &[], SocketOrder::Known)?.steer(late.as_fd())?;
     ensure!(shares("127.0.0.1:8000", &[&late, &last])? == [0, 40]);
     Ok(())
 }
@@ -283,11 +288,11 @@ fn two_that_leave_first_leave_the_order_unknown() -> Result<()> {
             old[which] = None;
         }
         let one_leaves = [(new[0].as_fd(), Fate::Stays), (new[1].as_fd(), Fate::Leaves)];
-        group(&one_leaves, &[], Order::Known)?.steer(new[0].as_fd())?;
+        group(&one_leaves, &[], SocketOrder::Known)?.steer(new[0].as_fd())?;
         as_they_came.push(shares(ADDRESS, &new.each_ref())? == [40, 0]);
 
         let first = new.iter().map(|socket| inode(socket.as_fd())).collect::<Result<HashSet<_>>>()?;
-        let order = Order::KnownBehind(&first);
+        let order = SocketOrder::KnownBehind(&first);
         let refused = groups(&one_leaves, &[], order)?.remove(0);
         ensure!(refused.is_err_and(|error| error.reason == Reason::OrderUnknown));
         // Whoever comes later is behind both.
@@ -342,7 +347,7 @@ fn one_that_leaves_late_turns_old_and_new_round() -> Result<()> {
         let new = listen(address, false)?;
         drop(going);
         // going, held, new -> new, held: nothing shows it any more.
-        group(&all_leave(&[&held]), &[&new], Order::Known)?.steer(new.as_fd())?;
+        group(&all_leave(&[&held]), &[&new], SocketOrder::Known)?.steer(new.as_fd())?;
         let target = address.replace("[::]", "[::1]");
         ensure!(shares(&target, &[&held, &new])? == [40, 0], "{address}");
     }
@@ -352,7 +357,7 @@ fn one_that_leaves_late_turns_old_and_new_round() -> Result<()> {
 fn a_new_generation_that_dies_leaves_the_old_ones_serving() -> Result<()> {
     let old = [listen("[::1]:8000", false)?, listen("[::1]:8000", false)?];
     let new = listen("[::1]:8000", false)?;
-    let group = group(&all_leave(&old.each_ref()), &[&new], Order::Unknown)?;
+    let group = group(&all_leave(&old.each_ref()), &[&new], SocketOrder::Unknown)?;
     group.steer(new.as_fd())?;
     ensure!(shares("[::1]:8000", &[&old[0], &old[1], &new])? == [0, 0, 40]);
     drop(new);
@@ -365,7 +370,7 @@ fn a_new_generation_that_dies_leaves_the_old_ones_serving() -> Result<()> {
 fn a_new_generation_that_dies_while_held_is_reverted() -> Result<()> {
     let old = [listen("127.0.0.1:8000", false)?, listen("127.0.0.1:8000", false)?];
     let new = listen("127.0.0.1:8000", false)?;
-    let group = group(&all_leave(&old.each_ref()), &[&new], Order::Unknown)?;
+    let group = group(&all_leave(&old.each_ref()), &[&new], SocketOrder::Unknown)?;
     group.steer(new.as_fd())?;
     group.revert(new.as_fd())?;
     let shares_now = shares("127.0.0.1:8000", &[&old[0], &old[1], &new])?;
@@ -377,7 +382,7 @@ fn from_closing_to_release_nobody_is_refused() -> Result<()> {
     for address in ["127.0.0.1:8000", "[::1]:8000"] {
         let old = listen(address, false)?;
         let new = [listen(address, false)?, listen(address, false)?];
-        let group = group(&all_leave(&[&old]), &new.each_ref(), Order::Unknown)?;
+        let group = group(&all_leave(&[&old]), &new.each_ref(), SocketOrder::Unknown)?;
         for _ in 0..2 {
             group.steer(new[1].as_fd())?;
             ensure!(shares(address, &[&old, &new[0], &new[1]])?[0] == 0);
@@ -408,7 +413,7 @@ fn half_open_requests_of_the_old_are_waited_for() -> Result<()> {
         let at_old = [Listener { inode: 0, address: address.parse()?, v6only: false }];
         until("a request", || Ok(half_open(&at_old)?.len() == 1))?;
         let new = listen(address, false)?;
-        let group = group(&all_leave(&[&old]), &[&new], Order::Unknown)?;
+        let group = group(&all_leave(&[&old]), &[&new], SocketOrder::Unknown)?;
         group.steer(new.as_fd())?;
         let mut waiting = Waiting::begin(group.leaving().to_vec())?;
         let remaining = waiting.poll()?;
@@ -435,7 +440,7 @@ fn half_open_requests_of_the_old_are_waited_for() -> Result<()> {
 fn sealed_sockets_make_clients_late_and_lose_nobody() -> Result<()> {
     let old = [listen("127.0.0.1:8000", false)?, listen("127.0.0.1:8000", false)?];
     let new = listen("127.0.0.1:8000", false)?;
-    let group = group(&all_leave(&old.each_ref()), &[&new], Order::Unknown)?;
+    let group = group(&all_leave(&old.each_ref()), &[&new], SocketOrder::Unknown)?;
     ensure!(group.needs_seal());
     group.steer(new.as_fd())?;
     // Sealing has an end.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clearway_core::names::{InstanceName, Mark};
-use clearway_kernel::nft::Limits;
-use clearway_kernel::plumbing::{Needs, Notice, Plumbing, residue, sweep};
+use clearway_kernel::nft::NftLimits;
+use clearway_kernel::plumbing::{Plumbing, PlumbingNeeds, PlumbingNotice, residue, sweep};
 use clearway_lab::inside::{self, Named, helper, run, same, state};
 use clearway_lab::namespace::Namespace;
 use clearway_lab::server::{Mode, Server};
@@ -55,12 +55,12 @@ fn hold() -> Result<()> {
     Ok(())
 }
 
-fn needs(loopback: &[&str], own: bool) -> Result<Needs> {
+fn needs(loopback: &[&str], own: bool) -> Result<PlumbingNeeds> {
     let loopback = loopback.iter().map(|server| server.parse()).collect::<Result<_, _>>()?;
-    Ok(Needs { loopback, own, ..Needs::default() })
+    Ok(PlumbingNeeds { loopback, own, ..PlumbingNeeds::default() })
 }
 
-fn install(needs: &Needs) -> Result<Plumbing> {
+fn install(needs: &PlumbingNeeds) -> Result<Plumbing> {
     Ok(Plumbing::install(None, None, needs)?.0)
 }
 
@@ -328,7 +328,7 @@ fn needs_change_while_connections_are_open() -> Result<()> {
     let host = &stage.client;
     let remote = serve(host, &["10.1.0.2:84"])?;
     let before = state()?;
-    let mut plumbing = install(&Needs::default())?;
+    let mut plumbing = install(&PlumbingNeeds::default())?;
     let bare = state()?;
     let mut to_remote = open("10.1.0.2:84", "198.51.100.7")?;
     ensure!(to_remote.peer_seen() == "198.51.100.7" && to_remote.beat() == State::Alive);
@@ -361,7 +361,7 @@ fn needs_change_while_connections_are_open() -> Result<()> {
         ensure!(connection.beat() == State::Alive, "a connection that needs no conntrack");
     }
     direct_clients_are_served(host)?;
-    plumbing.follow(&Needs::default())?;
+    plumbing.follow(&PlumbingNeeds::default())?;
     same(&bare, &state()?, "after all needs have gone")?;
     ensure!(to_remote.peer_seen() == "198.51.100.7" && to_remote.beat() == State::Alive);
     drop(remote);
@@ -396,7 +396,7 @@ fn two_of_one_instance_have_the_union_of_their_needs() -> Result<()> {
     seen(&OWN)?;
     // Neither takes anything from the other, whatever it needs no longer.
     ensure!(new.repair()?.is_empty() && old.repair()?.is_empty(), "a repair of what is whole");
-    new.follow(&Needs::default())?;
+    new.follow(&PlumbingNeeds::default())?;
     new.follow(&needs(&["[::1]:81"], false)?)?;
     seen(&union)?;
     seen(&OWN)?;
@@ -503,7 +503,7 @@ fn a_late_answer_is_reset() -> Result<()> {
     let mut plumbing = install(&needs(&[], true)?)?;
     ensure!(half_open(&host)? == 0, "the server waits for a client that is gone");
     ensure!(ask("10.1.0.2:84", Some("198.51.100.7"))? == "198.51.100.7", "the rule hurts others");
-    plumbing.follow(&Needs::default())?;
+    plumbing.follow(&PlumbingNeeds::default())?;
     let left = half_open(&host)?;
     ensure!(left == 1, "not as documented: {left}");
     Ok(())
@@ -511,9 +511,9 @@ fn a_late_answer_is_reset() -> Result<()> {
 
 fn without_reject_the_rest_works() -> Result<()> {
     let _stage = stage()?;
-    let limits = Limits { reset: false, ..Limits::default() };
+    let limits = NftLimits { reset: false, ..NftLimits::default() };
     let (plumbing, notices) = Plumbing::install_within(None, None, &needs(&[], true)?, limits)?;
-    ensure!(notices.contains(&Notice::NoReset) && !plumbing.describe().late_reset, "{notices:?}");
+    ensure!(notices.contains(&PlumbingNotice::NoReset) && !plumbing.describe().late_reset, "{notices:?}");
     ensure!(!run("nft list ruleset")?.contains("reject"));
     seen(&OWN)
 }
@@ -526,7 +526,9 @@ fn foreign_rules_move_the_second_mark() -> Result<()> {
     ensure!(plumbing.describe().reply_mark == Mark::bit(28), "{:?}", plumbing.describe());
     seen(&OWN)?;
     // Another one takes neither for the other purpose.
-    let Err(error) = Plumbing::install(None, Mark::bit(28), &Needs::default()) else { bail!("28 is taken") };
+    let Err(error) = Plumbing::install(None, Mark::bit(28), &PlumbingNeeds::default()) else {
+        bail!("28 is taken")
+    };
     ensure!(error.to_string().contains("900: from all fwmark 0x10000000/0x10000000"), "{error}");
     let (second, _) = Plumbing::install(None, Mark::bit(27), &needs(&[], true)?)?;
     ensure!(second.describe().reply_mark == Mark::bit(28), "{:?}", second.describe());
@@ -535,7 +537,7 @@ fn foreign_rules_move_the_second_mark() -> Result<()> {
 
 fn a_plain_table_gets_its_output_chain_back() -> Result<()> {
     let _stage = stage()?;
-    let limits = Limits { owner: false, ..Limits::default() };
+    let limits = NftLimits { owner: false, ..NftLimits::default() };
     let (mut plumbing, _) = Plumbing::install_within(None, None, &needs(&[], true)?, limits)?;
     let whole = state()?;
     run("nft flush ruleset")?;
@@ -544,7 +546,7 @@ fn a_plain_table_gets_its_output_chain_back() -> Result<()> {
     same(&whole, &state()?, "after the repair")?;
     seen(&OWN)?;
     run("nft flush ruleset")?;
-    plumbing.follow(&Needs::default())?;
+    plumbing.follow(&PlumbingNeeds::default())?;
     ensure!(!run("nft list ruleset")?.contains("output"));
     Ok(())
 }

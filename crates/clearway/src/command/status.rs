@@ -6,7 +6,7 @@ use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::{Strategy, by_means};
 use clearway_core::supervisor::{Cause, Failure};
-use clearway_kernel::canary::Verdict;
+use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing::Description;
 use hyper::{Method, StatusCode};
 
@@ -183,7 +183,7 @@ fn attempted(last: &LastAttempt) -> String {
 fn canary(seen: &[SeenByCanary]) -> String {
     let wrong: Vec<String> = seen
         .iter()
-        .filter(|one| one.verdict != Verdict::Works)
+        .filter(|one| one.verdict != CanaryVerdict::Works)
         .map(|one| {
             let line = one.line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default();
             format!("canary: the server {}: {}{line}\n", one.address, one.words)

@@ -13,7 +13,7 @@ use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::listeners::is_local;
 use clearway_kernel::queues::Listener;
-use clearway_kernel::steering::{self, Fate, Group};
+use clearway_kernel::steering::{self, Fate, ReuseportGroup};
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 use tracing::warn;
@@ -127,9 +127,9 @@ impl Held {
 /// Does something to a group of the kernel's by way of one of its sockets that is held; says whether it is done. Why not
 /// is logged.
 pub fn through(
-    group: &Group,
+    group: &ReuseportGroup,
     custodies: &[&Custody],
-    what: fn(&Group, BorrowedFd<'_>) -> Result<(), steering::Error>,
+    what: fn(&ReuseportGroup, BorrowedFd<'_>) -> Result<(), steering::SteeringError>,
 ) -> bool {
     let held = |inode: &u64| custodies.iter().find_map(|custody| custody.socket(*inode));
     let via = group.members().iter().find_map(held);

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clearway_haproxy::configuration::{Configuration, Lines};
 use clearway_haproxy::inventory::{LocalAddress, SocketIdentity};
-use clearway_kernel::paths::{self, Moved};
+use clearway_kernel::paths::{self, MovedPath};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -19,7 +19,7 @@ use crate::custody::held::{Custody, Held};
 use crate::ground::aside::Single;
 
 /// Begins to look at the paths of what is in custody; nothing is told if there are none, or an earlier look still hangs.
-pub fn look(looking: &Single, custody: &Custody) -> Option<oneshot::Receiver<Vec<Moved>>> {
+pub fn look(looking: &Single, custody: &Custody) -> Option<oneshot::Receiver<Vec<MovedPath>>> {
     let sockets: Vec<(u64, PathBuf)> = custody.sockets().iter().filter_map(bound).collect();
     if sockets.is_empty() {
         return None;
@@ -44,12 +44,12 @@ fn bound(held: &Held) -> Option<(u64, PathBuf)> {
 }
 
 /// The sockets in custody that are not to be offered, by inode; says so.
-pub fn left_out(custody: &Custody, moved: &[Moved], configuration: &Configuration) -> HashSet<u64> {
+pub fn left_out(custody: &Custody, moved: &[MovedPath], configuration: &Configuration) -> HashSet<u64> {
     if moved.is_empty() {
         return HashSet::new();
     }
     let lines = Lines::of(configuration);
-    let moved: HashMap<u64, &Moved> = moved.iter().map(|one| (one.socket, one)).collect();
+    let moved: HashMap<u64, &MovedPath> = moved.iter().map(|one| (one.socket, one)).collect();
     let mut left_out = HashSet::new();
     for Held { identity, .. } in custody.sockets() {
         let Some(one) = moved.get(&identity.inode.0) else { continue };
@@ -61,7 +61,7 @@ pub fn left_out(custody: &Custody, moved: &[Moved], configuration: &Configuratio
     left_out
 }
 
-fn notice(socket: &SocketIdentity, moved: &Moved, lines: &Lines<'_>) -> String {
+fn notice(socket: &SocketIdentity, moved: &MovedPath, lines: &Lines<'_>) -> String {
     let place = lines.that_make(socket).next().map_or(String::new(), |bind| format!(" ({})", bind.span));
     let found =
         format!("there is {} at the path of {socket}{place}, so its clients do not reach it", moved.found);

@@ -22,7 +22,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clearway_kernel::queues;
-use clearway_kernel::steering::{self, Group, Present, Reason};
+use clearway_kernel::steering::{self, Present, Reason, ReuseportGroup};
 use tracing::{debug, info};
 
 use crate::custody::held::{Custody, Held, through};
@@ -48,7 +48,7 @@ struct State {
     before: Option<Present>,
     custody: Weak<Custody>,
     /// What is steered. Those that [leave](Group::leaving) are the others.
-    groups: Vec<Group>,
+    groups: Vec<ReuseportGroup>,
     is_watched: bool,
     /// Another Clearway has the sockets.
     is_paused: bool,
@@ -109,7 +109,7 @@ impl Others {
 
     /// The sockets (by inode) of those that get no new clients.
     pub fn without_clients(&self) -> HashSet<u64> {
-        self.state().groups.iter().flat_map(Group::leaving).map(|listener| listener.inode).collect()
+        self.state().groups.iter().flat_map(ReuseportGroup::leaving).map(|listener| listener.inode).collect()
     }
 
     /// We are about to go: new clients are theirs again. Before our HAProxy drains, those that have come to us are to be
@@ -123,7 +123,7 @@ impl Others {
         let groups = std::mem::take(&mut state.groups);
         let custody = state.custody.upgrade().filter(|_| !groups.is_empty())?;
         for group in &groups {
-            through(group, &[&custody], Group::revert);
+            through(group, &[&custody], ReuseportGroup::revert);
         }
         info!("new connections to {} go to the process that listened there before", addresses(&groups));
         Some(Arrived(custody.inodes()))
@@ -132,7 +132,7 @@ impl Others {
     fn watch(&self) {
         let (leaving, addresses) = {
             let state = self.state();
-            let leaving = state.groups.iter().flat_map(Group::leaving).copied().collect();
+            let leaving = state.groups.iter().flat_map(ReuseportGroup::leaving).copied().collect();
             (leaving, addresses(&state.groups))
         };
         let until = Instant::now() + WAITING;
@@ -189,7 +189,7 @@ impl State {
             Err(error) => return debug!("looking which processes listen beside us: {error}"),
         };
         let may_release = self.is_quiet();
-        let mut former: BTreeMap<SocketAddr, VecDeque<Group>> = BTreeMap::new();
+        let mut former: BTreeMap<SocketAddr, VecDeque<ReuseportGroup>> = BTreeMap::new();
         for group in std::mem::take(&mut self.groups) {
             former.entry(group.address()).or_default().push_back(group);
         }
@@ -199,7 +199,7 @@ impl State {
             match outcome {
                 Ok(group) => {
                     let as_before = take(group.address());
-                    if as_before.as_ref() == Some(&group) || through(&group, &ours, Group::steer) {
+                    if as_before.as_ref() == Some(&group) || through(&group, &ours, ReuseportGroup::steer) {
                         self.groups.push(group);
                     }
                 }
@@ -209,7 +209,7 @@ impl State {
                     // one of the others has gone: as few go astray as can be, until all have.
                     if let Some(group) = take(address) {
                         if cannot.reason == Reason::OtherGone {
-                            through(&group, &ours, Group::narrow);
+                            through(&group, &ours, ReuseportGroup::narrow);
                         }
                         self.groups.push(group);
                     } else if self.refused.insert(address) {
@@ -222,7 +222,7 @@ impl State {
         let left = former.into_values().flatten();
         if may_release {
             for group in left {
-                through(&group, &ours, Group::release);
+                through(&group, &ours, ReuseportGroup::release);
             }
         } else {
             self.groups.extend(left);
@@ -256,6 +256,6 @@ fn release_inherited(custody: &Custody) -> bool {
     crowded.is_empty()
 }
 
-fn addresses(groups: &[Group]) -> String {
+fn addresses(groups: &[ReuseportGroup]) -> String {
     groups.iter().map(|group| group.address().to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -159,7 +159,10 @@ impl Redirection {
         Ok(())
     }
 
-    fn with_table(&self, work: impl FnOnce(&mut Flip) -> Result<(), flip::Error>) -> Result<(), flip::Error> {
+    fn with_table(
+        &self,
+        work: impl FnOnce(&mut Flip) -> Result<(), flip::FlipError>,
+    ) -> Result<(), flip::FlipError> {
         self.flip.as_ref().map_or(Ok(()), |flip| work(&mut lock(flip)))
     }
 
@@ -241,7 +244,7 @@ impl Redirection {
     }
 
     /// Takes the table out of the kernel.
-    pub fn remove(&mut self) -> Result<(), flip::Error> {
+    pub fn remove(&mut self) -> Result<(), flip::FlipError> {
         let Some(flip) = self.flip.take() else { return Ok(()) };
         lock(&flip).remove()
     }
@@ -325,7 +328,7 @@ fn lock(flip: &SharedFlip) -> MutexGuard<'_, Flip> {
     flip.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn failed(error: &flip::Error) -> Failure {
+fn failed(error: &flip::FlipError) -> Failure {
     Unavailable::of(Strategy::TableFlip, error).into()
 }
 

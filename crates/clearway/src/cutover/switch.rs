@@ -33,7 +33,7 @@ use clearway_core::strategy::{Means, Moved, Strategy};
 use clearway_core::supervisor::{Event, Failure, SWITCHING};
 use clearway_kernel::listeners;
 use clearway_kernel::queues::{self, Listener, Waiting};
-use clearway_kernel::steering::{self, Fate, Group, Order};
+use clearway_kernel::steering::{self, Fate, ReuseportGroup, SocketOrder};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
@@ -101,7 +101,7 @@ pub struct Switch {
     /// For which.
     pub generation: Generation,
     epoch: Epoch,
-    groups: Vec<Group>,
+    groups: Vec<ReuseportGroup>,
     sealed: Vec<Listener>,
     /// Those that leave and that nobody is steered away from.
     alone: Vec<Listener>,
@@ -236,7 +236,7 @@ impl Switch {
                 Err(error) => return cannot(manners.strategy, &error),
             }
         }
-        self.at_each(Group::narrow);
+        self.at_each(ReuseportGroup::narrow);
         Ok(())
     }
 
@@ -247,7 +247,7 @@ impl Switch {
             gate.undo();
         }
         self.cancel.turn_back();
-        self.at_each(Group::revert);
+        self.at_each(ReuseportGroup::revert);
         let (Some(former), Some(new)) = (self.former.upgrade(), self.new.upgrade()) else { return };
         let listeners = fresh(&new, &former.inodes()).filter_map(Held::listener).collect();
         drop((former, new));
@@ -271,10 +271,11 @@ impl Switch {
             self.turned = Some(turn);
         }
         self.sealed = std::mem::take(&mut plan.sealed);
-        self.sealed
-            .extend(self.groups.iter().filter(|group| group.needs_seal()).flat_map(Group::leaving).copied());
+        self.sealed.extend(
+            self.groups.iter().filter(|group| group.needs_seal()).flat_map(ReuseportGroup::leaving).copied(),
+        );
         let wanted = self.groups.len();
-        self.at_each(Group::steer);
+        self.at_each(ReuseportGroup::steer);
         if self.groups.len() < wanted && !manners.strategy.hands_over() {
             let message =
                 format!("the strategy `{}`: new connections could not be steered", manners.strategy);
@@ -290,7 +291,7 @@ impl Switch {
             matches!(sealed, Some(Ok(())))
         });
         let steered: HashSet<u64> =
-            self.groups.iter().flat_map(Group::leaving).map(|one| one.inode).collect();
+            self.groups.iter().flat_map(ReuseportGroup::leaving).map(|one| one.inode).collect();
         let redirected =
             |one: &Listener| self.turned.as_ref().is_some_and(|turn| turn.leads_away_from(one.address));
         let alone = plan.leaving.iter().filter(|one| !steered.contains(&one.inode) && !redirected(one));
@@ -342,7 +343,7 @@ impl Switch {
     }
 
     /// Does something to each group, by way of one of its sockets that we hold.
-    fn at_each(&mut self, what: fn(&Group, BorrowedFd<'_>) -> Result<(), steering::Error>) {
+    fn at_each(&mut self, what: fn(&ReuseportGroup, BorrowedFd<'_>) -> Result<(), steering::SteeringError>) {
         let custodies = [self.former.upgrade(), self.new.upgrade()];
         let custodies: Vec<&Custody> = custodies.iter().flatten().map(|custody| &**custody).collect();
         self.groups.retain(|group| through(group, &custodies, what));
@@ -359,7 +360,7 @@ impl Switch {
             gate.open_without_the_old();
         }
         let leaving: HashSet<u64> =
-            self.groups.iter().flat_map(Group::leaving).map(|listener| listener.inode).collect();
+            self.groups.iter().flat_map(ReuseportGroup::leaving).map(|listener| listener.inode).collect();
         self.release_without(leaving);
     }
 
@@ -377,7 +378,7 @@ impl Switch {
             }
         }
         if self.epoch.is_current() {
-            self.at_each(Group::revert);
+            self.at_each(ReuseportGroup::revert);
             if let Some(turn) = self.turned.as_ref().filter(|_| !later && !self.cancel.is_set()) {
                 turn.undo();
             }
@@ -402,7 +403,7 @@ impl Switch {
         let mut it = self;
         aside::spawn("ending the steering of clients", move || {
             if all_closed(&sockets, CLOSING, &|| it.epoch.is_current()) {
-                it.at_each(Group::release);
+                it.at_each(ReuseportGroup::release);
             }
         });
     }
@@ -425,7 +426,7 @@ fn all_closed(sockets: &HashSet<u64>, limit: Duration, wanted: &dyn Fn() -> bool
 }
 
 /// Which sockets leave, and what is to be done for their clients.
-fn look(former: &Custody, new: &Custody, strategy: Strategy) -> Result<Plan, listeners::Error> {
+fn look(former: &Custody, new: &Custody, strategy: Strategy) -> Result<Plan, listeners::SockDiagError> {
     let (used, known) = (new.inodes(), former.inodes());
     let held: Vec<(BorrowedFd<'_>, Fate)> = former
         .sockets()
@@ -436,7 +437,7 @@ fn look(former: &Custody, new: &Custody, strategy: Strategy) -> Result<Plan, lis
         })
         .collect();
     let fresh: Vec<BorrowedFd<'_>> = fresh(new, &known).map(Held::descriptor).collect();
-    let outcomes = steering::groups(&held, &fresh, Order::KnownBehind(former.shuffled()))?;
+    let outcomes = steering::groups(&held, &fresh, SocketOrder::KnownBehind(former.shuffled()))?;
     Ok(Plan::of(outcomes, strategy, new.crowded()))
 }
 
@@ -458,7 +459,7 @@ pub fn wait_for(listeners: Vec<Listener>, until: Instant, wanted: &dyn Fn() -> b
 }
 
 /// What could not be handed over is moved as well as can be had; a strategy that was asked for is done or is not.
-fn cannot(strategy: Strategy, error: &listeners::Error) -> Result<(), Failure> {
+fn cannot(strategy: Strategy, error: &listeners::SockDiagError) -> Result<(), Failure> {
     if strategy.hands_over() {
         warn!("clients are not moved away from sockets that are about to be closed: {error}");
         return Ok(());

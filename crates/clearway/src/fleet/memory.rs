@@ -7,7 +7,7 @@
 
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::{End, Failure, Killed, Unclean};
-use clearway_kernel::memory::{Group, oom_score_adjustment, set_oom_score_adjustment};
+use clearway_kernel::memory::{Cgroup, oom_score_adjustment, set_oom_score_adjustment};
 use tracing::debug;
 
 /// How far a generation is moved up. The unit is a thousandth of the memory there is: only all of it outweighs
@@ -47,7 +47,7 @@ impl FirstToGo {
 /// The control group's memory, as far as it can be seen.
 #[derive(Debug)]
 pub struct Memory {
-    group: Group,
+    group: Cgroup,
     kills: u64,
 }
 
@@ -62,7 +62,7 @@ pub struct Look {
 impl Memory {
     /// Begins to watch.
     pub fn watch() -> Self {
-        let group = Group::own();
+        let group = Cgroup::own();
         let kills = group.kills().unwrap_or_default();
         Self { group, kills }
     }

@@ -21,7 +21,7 @@ use clearway_haproxy::overlay::{Capability as Kept, Gate, Lua, Overlay};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::interfaces;
-use clearway_kernel::plumbing::{Needs as KernelNeeds, Plumbing};
+use clearway_kernel::plumbing::{Plumbing, PlumbingNeeds};
 use tracing::{info, warn};
 
 use crate::custody::held::{Custody, Held};
@@ -209,7 +209,7 @@ impl Shell {
 
     pub fn plumb(&mut self, configuration: &Configuration) -> Result<(), Failure> {
         let interception = self.settings.interception.clone();
-        let needs = KernelNeeds { interception, ..servers::needs(servers::in_the_files(configuration)) };
+        let needs = PlumbingNeeds { interception, ..servers::needs(servers::in_the_files(configuration)) };
         if let Some(plumbing) = &mut self.path.plumbing {
             // It may be that nobody could hear who removed something.
             self.path.upkeep.hear(plumbing);
@@ -223,10 +223,10 @@ impl Shell {
         }
         let settings = &self.settings;
         let install =
-            |needs: &KernelNeeds| Plumbing::install(settings.instance.as_ref(), settings.mark, needs);
+            |needs: &PlumbingNeeds| Plumbing::install(settings.instance.as_ref(), settings.mark, needs);
         let (installed, missing) = match install(&needs) {
             Err(error) if error.is_without_conntrack() => {
-                (install(&KernelNeeds { own: false, ..needs }), Some(error))
+                (install(&PlumbingNeeds { own: false, ..needs }), Some(error))
             }
             installed => (installed, None),
         };
@@ -317,7 +317,7 @@ fn check_rights(held: capabilities::Set, why: impl Fn() -> String) -> Result<(),
 }
 
 /// The other servers work without.
-fn without_conntrack(error: &clearway_kernel::plumbing::Error) -> String {
+fn without_conntrack(error: &clearway_kernel::plumbing::PlumbingError) -> String {
     format!("transparent connections to servers at addresses of this host will fail: {error}")
 }
 

@@ -25,7 +25,7 @@ use clearway_core::supervisor::{Event, Failure, Source};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::{self, Drift, FileMount, Imprint};
-use clearway_kernel::paths::Moved;
+use clearway_kernel::paths::MovedPath;
 use tokio::sync::oneshot;
 use tokio::time::{timeout, timeout_at};
 use tracing::warn;
@@ -88,7 +88,7 @@ pub struct Chosen {
     /// What that says.
     pub known: Known,
     /// The sockets in custody whose path leads elsewhere.
-    pub moved: Vec<Moved>,
+    pub moved: Vec<MovedPath>,
     /// Of the files themselves, those that were replaced on the host, where this container cannot see it.
     pub replaced: Vec<FileMount>,
     /// The files that it names, as they were seen; unset if they do not answer.

@@ -9,7 +9,7 @@ use clearway_core::settings::{Key, Settings, TABLE};
 use clearway_core::strategy::{Moved, Strategy};
 use clearway_core::supervisor::{Answer, Carried, Cause, Failure, LifePhase, Phase};
 use clearway_haproxy::command_line::Invocation;
-use clearway_kernel::canary::Verdict;
+use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -172,7 +172,7 @@ pub struct SeenByCanary {
     /// Where it is.
     pub address: String,
     /// What that means for clients.
-    pub verdict: Verdict,
+    pub verdict: CanaryVerdict,
     /// One sentence.
     pub words: String,
     /// Its name and its line in the files; unset where there is none.

@@ -15,7 +15,7 @@ use clearway_haproxy::overlay::descriptors;
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::listeners;
-use clearway_kernel::plumbing::{Error, RemoveErrors};
+use clearway_kernel::plumbing::{PlumbingError, RemoveErrors};
 
 use crate::ground::places;
 
@@ -62,9 +62,9 @@ pub fn unreadable(error: &ConfigurationError) -> Failure {
 }
 
 /// Plumbing that could not be installed.
-pub fn plumbing(error: &Error) -> Failure {
+pub fn plumbing(error: &PlumbingError) -> Failure {
     let code = match error {
-        Error::MarkTaken { .. } | Error::MarkDiffers { .. } => ExitCode::Usage,
+        PlumbingError::MarkTaken { .. } | PlumbingError::MarkDiffers { .. } => ExitCode::Usage,
         _ => ExitCode::Kernel,
     };
     of(code, "setting up transparent proxying", error)

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use clearway_core::canary::schedule::{Round, Schedule, Seen};
 use clearway_core::count::Count;
 use clearway_core::settings::{CanaryMode, ProbeAddresses, Settings};
-use clearway_kernel::canary::{self, Look, Outcome, Verdict};
+use clearway_kernel::canary::{self, CanaryVerdict, ProbeOutcome, ProbeRun};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
@@ -39,7 +39,7 @@ struct UnderWay {
 
 impl UnderWay {
     /// On the thread: says how far it is, and hears whether to go on.
-    fn look(&self, mut look: Look<'_>) -> ControlFlow<()> {
+    fn look(&self, mut look: ProbeRun<'_>) -> ControlFlow<()> {
         let progress = look.progress();
         self.done.store(progress.done, Ordering::Relaxed);
         if self.given_up.load(Ordering::Relaxed) {
@@ -59,7 +59,7 @@ pub struct Canary {
     from: ProbeAddresses,
     /// With their lines.
     servers: BTreeMap<SocketAddr, String>,
-    known: BTreeMap<SocketAddr, Outcome>,
+    known: BTreeMap<SocketAddr, ProbeOutcome>,
     /// What is in the way, as far as it is a problem.
     obstacles: Vec<Obstacle>,
     schedule: Schedule,
@@ -159,7 +159,12 @@ impl Canary {
     }
 
     /// What they said. Each change is said once. A round that is not awaited any more says nothing.
-    pub fn hear(&mut self, round: Round, outcomes: Vec<(SocketAddr, Outcome)>, obstacles: Vec<Obstacle>) {
+    pub fn hear(
+        &mut self,
+        round: Round,
+        outcomes: Vec<(SocketAddr, ProbeOutcome)>,
+        obstacles: Vec<Obstacle>,
+    ) {
         if !self.schedule.awaits(round) {
             return;
         }
@@ -168,11 +173,11 @@ impl Canary {
         for (server, outcome) in outcomes {
             let Some(line) = self.servers.get(&server) else { continue };
             let verdict = outcome.verdict();
-            works += usize::from(verdict == Verdict::Works);
+            works += usize::from(verdict == CanaryVerdict::Works);
             let before = self.known.get(&server);
             let same = before.is_some_and(|before| outcome.is_same_as(before));
             news |= !same;
-            let is_news = !same && (verdict != Verdict::Works || before.is_some());
+            let is_news = !same && (verdict != CanaryVerdict::Works || before.is_some());
             lines += usize::from(is_news);
             if is_news && lines <= MOST_LINES {
                 say(server, &outcome, line);
@@ -214,7 +219,7 @@ impl Canary {
 
     /// Whether new clients should be sent here, as far as the canary has a say.
     pub fn is_ready(&self) -> bool {
-        let broken = || self.known.values().any(|outcome| outcome.verdict() == Verdict::Broken);
+        let broken = || self.known.values().any(|outcome| outcome.verdict() == CanaryVerdict::Broken);
         let ready = self.schedule.is_resting() || (!self.schedule.knows_nothing() && !broken());
         ready || self.mode != CanaryMode::Ready
     }
@@ -242,8 +247,8 @@ impl Canary {
 }
 
 /// One line for the log, and what helps.
-fn say(server: SocketAddr, outcome: &Outcome, line: &str) {
-    if outcome.verdict() == Verdict::Works {
+fn say(server: SocketAddr, outcome: &ProbeOutcome, line: &str) {
+    if outcome.verdict() == CanaryVerdict::Works {
         info!("canary: the server {server}: {outcome}");
     } else {
         warn!("canary: the server {server}: {outcome} ({line})");
@@ -251,7 +256,7 @@ fn say(server: SocketAddr, outcome: &Outcome, line: &str) {
     }
 }
 
-fn described(server: SocketAddr, line: Option<String>, outcome: &Outcome) -> SeenByCanary {
+fn described(server: SocketAddr, line: Option<String>, outcome: &ProbeOutcome) -> SeenByCanary {
     SeenByCanary {
         address: server.to_string(),
         verdict: outcome.verdict(),

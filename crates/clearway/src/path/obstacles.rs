@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use clearway_core::names::Mark;
 use clearway_haproxy::configuration::{Configuration, Server};
 use clearway_kernel::interfaces;
-use clearway_kernel::others::{self, Others, Towards};
+use clearway_kernel::others::{self, ForeignRuleset, Towards};
 use serde::{Deserialize, Serialize};
 
 mod marks;
@@ -144,7 +144,7 @@ pub fn is_its_own_client(server: &Known) -> Obstacle {
 /// Looks for all of it. Needs `NET_ADMIN` for the packet filter.
 pub fn find(servers: &[Known], bits: Bits) -> Vec<Obstacle> {
     let mut found = Vec::new();
-    match Others::read() {
+    match ForeignRuleset::read() {
         Ok(others) => {
             found.extend(masquerades(&others, servers));
             found.extend(localnet(&others, servers));
@@ -173,7 +173,7 @@ const SHOWN: usize = 4;
 
 /// Bad where a transparent server is behind one, as far as that can be told. One that is for a network only hides the
 /// clients of that: whether any come from there is not known.
-fn masquerades(others: &Others, servers: &[Known]) -> Vec<Obstacle> {
+fn masquerades(others: &ForeignRuleset, servers: &[Known]) -> Vec<Obstacle> {
     let matters =
         "transparent connections that leave there get this host's address, and the servers see that";
     let remedy = "limit the rule to what it is for, such as `ip saddr` of the containers' network";
@@ -230,7 +230,7 @@ fn is_behind(server: &Known, rule: &others::Masquerade) -> bool {
 }
 
 /// kubelet's rule matters to servers on 127.0.0.0/8 only.
-fn localnet(others: &Others, servers: &[Known]) -> Vec<Obstacle> {
+fn localnet(others: &ForeignRuleset, servers: &[Known]) -> Vec<Obstacle> {
     let concerned = |server: &&Known| matches!(server.address.ip(), IpAddr::V4(ip) if ip.is_loopback());
     let matters =
         "HAProxy connects to servers on 127.0.0.1 from the addresses of clients: what it sends is dropped";
@@ -244,7 +244,7 @@ fn localnet(others: &Others, servers: &[Known]) -> Vec<Obstacle> {
 }
 
 /// What firewalld does goes well together with ours; that it must let clients in is its user's matter.
-fn reverse_path(others: &Others) -> Vec<Obstacle> {
+fn reverse_path(others: &ForeignRuleset) -> Vec<Obstacle> {
     let one = |filter: &others::ReversePathFilter| {
         Obstacle::new(
             Severity::Good,

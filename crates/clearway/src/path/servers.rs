@@ -19,7 +19,7 @@ use clearway_core::hints::Notice;
 use clearway_haproxy::configuration::{Configuration, Server};
 use clearway_haproxy::runtime::state::{Remembered, Row};
 use clearway_kernel::listeners;
-use clearway_kernel::plumbing::{Error, Needs, Plumbing};
+use clearway_kernel::plumbing::{Plumbing, PlumbingError, PlumbingNeeds};
 use tracing::{debug, info};
 
 use crate::path::obstacles::{self, Known, Obstacle};
@@ -95,15 +95,15 @@ impl Servers {
 }
 
 /// What the plumbing needs for servers at these addresses.
-pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> Needs {
-    let mut needs = Needs::default();
+pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> PlumbingNeeds {
+    let mut needs = PlumbingNeeds::default();
     // The kernel is asked once about an address: a thousand servers may share one.
     let mut own: HashMap<IpAddr, bool> = HashMap::new();
     for address in addresses {
         let ip = address.ip().to_canonical();
         let address = SocketAddr::new(ip, address.port());
         if ip.is_loopback() {
-            if Needs::is_for_loopback(&address) {
+            if PlumbingNeeds::is_for_loopback(&address) {
                 needs.loopback.insert(address);
             } else {
                 debug!("the server {address} cannot be transparent: the kernel takes no rule for this port");
@@ -128,10 +128,13 @@ pub fn may_be_elsewhere(configuration: &Configuration) -> bool {
 
 /// Changes the plumbing, without what this kernel cannot do: servers on other addresses of this host need conntrack, and
 /// the others work without. Says what was changed, and why something is missing.
-pub fn follow(plumbing: &mut Plumbing, needs: &Needs) -> Result<(Vec<String>, Option<Error>), Error> {
+pub fn follow(
+    plumbing: &mut Plumbing,
+    needs: &PlumbingNeeds,
+) -> Result<(Vec<String>, Option<PlumbingError>), PlumbingError> {
     match plumbing.follow(needs) {
         Err(error) if error.is_without_conntrack() => {
-            let without = Needs { own: false, ..needs.clone() };
+            let without = PlumbingNeeds { own: false, ..needs.clone() };
             plumbing.follow(&without).map(|changed| (changed, Some(error)))
         }
         followed => followed.map(|changed| (changed, None)),
@@ -145,7 +148,7 @@ fn said_of(known: &Known) -> String {
 }
 
 /// Both.
-pub fn union(mut one: Needs, other: &Needs) -> Needs {
+pub fn union(mut one: PlumbingNeeds, other: &PlumbingNeeds) -> PlumbingNeeds {
     one.loopback.extend(&other.loopback);
     one.own |= other.own;
     one

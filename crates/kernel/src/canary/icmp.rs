@@ -15,7 +15,7 @@ use socket2::Socket;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unreachable {
     /// What it says.
-    pub what: What,
+    pub what: IcmpKind,
     /// Who says so; before Linux 5.8 (commit 45af29ca761c) this is not told of a connection that is being
     /// made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,7 +28,7 @@ pub struct Unreachable {
 /// Kinds of ICMP errors, both families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum IcmpKind {
     /// No route to the server's network.
     Network,
     /// The host does not answer where it should be.
@@ -43,7 +43,7 @@ pub enum What {
     Other,
 }
 
-impl What {
+impl IcmpKind {
     /// RFC 792, RFC 1122 (3.2.2.1) and RFC 1812 (5.2.7.1).
     fn of_v4(kind: u8, code: u8) -> Self {
         const UNREACHABLE: u8 = 3;
@@ -74,7 +74,7 @@ impl What {
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for IcmpKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Network => "network unreachable",
@@ -140,8 +140,8 @@ fn receive(socket: &Socket) -> nix::Result<Option<Unreachable>> {
 
 fn told(error: &libc::sock_extended_err, by: Option<IpAddr>) -> Option<Unreachable> {
     let what = match error.ee_origin {
-        libc::SO_EE_ORIGIN_ICMP => What::of_v4(error.ee_type, error.ee_code),
-        libc::SO_EE_ORIGIN_ICMP6 => What::of_v6(error.ee_type, error.ee_code),
+        libc::SO_EE_ORIGIN_ICMP => IcmpKind::of_v4(error.ee_type, error.ee_code),
+        libc::SO_EE_ORIGIN_ICMP6 => IcmpKind::of_v6(error.ee_type, error.ee_code),
         _ => return None,
     };
     let by = by.filter(|by| !by.is_unspecified());
@@ -151,9 +151,9 @@ fn told(error: &libc::sock_extended_err, by: Option<IpAddr>) -> Option<Unreachab
 /// What the error number of a connection alone says, where the queue says nothing.
 pub(super) fn from_errno(errno: Errno) -> Option<Unreachable> {
     let what = match errno {
-        Errno::NETUNREACH => What::Network,
-        Errno::HOSTUNREACH | Errno::HOSTDOWN => What::Host,
-        Errno::ACCESS => What::Prohibited,
+        Errno::NETUNREACH => IcmpKind::Network,
+        Errno::HOSTUNREACH | Errno::HOSTDOWN => IcmpKind::Host,
+        Errno::ACCESS => IcmpKind::Prohibited,
         _ => return None,
     };
     Some(Unreachable { what, by: None, here: false })
@@ -165,12 +165,12 @@ mod tests {
 
     #[test]
     fn codes_are_read_as_the_rfcs_number_them() {
-        let (v4, v6) = (What::of_v4, What::of_v6);
-        assert_eq!([v4(3, 0), v4(3, 1), v4(3, 3)], [What::Network, What::Host, What::Port]);
-        assert_eq!([v6(1, 0), v6(1, 3), v6(1, 4)], [What::Network, What::Host, What::Port]);
-        assert_eq!([v4(3, 9), v4(3, 10), v4(3, 13)], [What::Prohibited; 3]);
-        assert_eq!([v6(1, 1), v6(1, 5), v6(1, 6)], [What::Prohibited; 3]);
-        assert_eq!([v4(11, 0), v6(3, 0)], [What::TooFar; 2]);
-        assert_eq!([v4(12, 0), v6(200, 200), v6(1, 200)], [What::Other; 3]);
+        let (v4, v6) = (IcmpKind::of_v4, IcmpKind::of_v6);
+        assert_eq!([v4(3, 0), v4(3, 1), v4(3, 3)], [IcmpKind::Network, IcmpKind::Host, IcmpKind::Port]);
+        assert_eq!([v6(1, 0), v6(1, 3), v6(1, 4)], [IcmpKind::Network, IcmpKind::Host, IcmpKind::Port]);
+        assert_eq!([v4(3, 9), v4(3, 10), v4(3, 13)], [IcmpKind::Prohibited; 3]);
+        assert_eq!([v6(1, 1), v6(1, 5), v6(1, 6)], [IcmpKind::Prohibited; 3]);
+        assert_eq!([v4(11, 0), v6(3, 0)], [IcmpKind::TooFar; 2]);
+        assert_eq!([v4(12, 0), v6(200, 200), v6(1, 200)], [IcmpKind::Other; 3]);
     }
 }

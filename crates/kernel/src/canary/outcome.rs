@@ -11,7 +11,7 @@ use crate::transparency::Family;
 /// What a server is to a client that comes from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ProbeOutcome {
     /// A handshake with the foreign address: the way of the clients works.
     WayBack {
         /// From the SYN to its answer.
@@ -22,7 +22,7 @@ pub enum Outcome {
     /// so, above all if the server takes connections from our own address.
     Refused {
         /// What our own address was answered.
-        own: Answer,
+        own: ProbeAnswer,
     },
     /// An ICMP error came to the foreign address.
     Unreachable {
@@ -30,19 +30,19 @@ pub enum Outcome {
         #[serde(flatten)]
         told: Unreachable,
         /// What our own address was answered.
-        own: Answer,
+        own: ProbeAnswer,
     },
     /// The server answers our own address, and nothing came to the foreign one.
     NoWayBack {
         /// Where the server is.
-        server: Place,
+        server: ServerLocation,
         /// What our own address was answered: it accepts or refuses.
-        own: Answer,
+        own: ProbeAnswer,
     },
     /// No answer to the foreign address, and no handshake or reset for our own.
     Silent {
         /// What our own address was answered, if anything.
-        own: Answer,
+        own: ProbeAnswer,
     },
     /// This process may not make transparent sockets.
     NoPrivilege {
@@ -59,7 +59,7 @@ pub enum Outcome {
 /// What came back to one address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
-pub enum Answer {
+pub enum ProbeAnswer {
     /// The handshake.
     Accepts,
     /// A reset.
@@ -78,7 +78,7 @@ pub enum Answer {
 /// Where a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum ServerLocation {
     /// Its address is one of this network namespace.
     Here,
     /// It is not.
@@ -88,7 +88,7 @@ pub enum Place {
 /// What an outcome means for clients. Its words are those of `clearway status --json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum CanaryVerdict {
     /// They are served.
     Works,
     /// They are not, and nobody is: a matter of the server, as health checks see it too.
@@ -101,7 +101,7 @@ pub enum Verdict {
 }
 
 /// The same word as in the status.
-impl fmt::Display for Verdict {
+impl fmt::Display for CanaryVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Works => "works",
@@ -112,29 +112,33 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl Outcome {
+impl ProbeOutcome {
     /// Both answers together, where the foreign address was not simply accepted.
-    pub(super) fn of(foreign: Answer, own: Answer, server: Place) -> Self {
+    pub(super) fn of(foreign: ProbeAnswer, own: ProbeAnswer, server: ServerLocation) -> Self {
         match (foreign, own) {
-            (Answer::Accepts, _) => Self::WayBack { took: Duration::ZERO },
-            (Answer::Refuses, own) => Self::Refused { own },
-            (Answer::Unreachable(told), own) => Self::Unreachable { told, own },
-            (Answer::Silent, own @ (Answer::Accepts | Answer::Refuses)) => Self::NoWayBack { server, own },
-            (Answer::Silent, own) => Self::Silent { own },
-            (Answer::NotAsked { why }, _) => Self::NotAsked { why },
+            (ProbeAnswer::Accepts, _) => Self::WayBack { took: Duration::ZERO },
+            (ProbeAnswer::Refuses, own) => Self::Refused { own },
+            (ProbeAnswer::Unreachable(told), own) => Self::Unreachable { told, own },
+            (ProbeAnswer::Silent, own @ (ProbeAnswer::Accepts | ProbeAnswer::Refuses)) => {
+                Self::NoWayBack { server, own }
+            }
+            (ProbeAnswer::Silent, own) => Self::Silent { own },
+            (ProbeAnswer::NotAsked { why }, _) => Self::NotAsked { why },
         }
     }
 
     /// What it means for clients.
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> CanaryVerdict {
         match self {
-            Self::WayBack { .. } => Verdict::Works,
-            Self::NoWayBack { .. } | Self::NoPrivilege { .. } | Self::Refused { own: Answer::Accepts } => {
-                Verdict::Broken
+            Self::WayBack { .. } => CanaryVerdict::Works,
+            Self::NoWayBack { .. }
+            | Self::NoPrivilege { .. }
+            | Self::Refused { own: ProbeAnswer::Accepts } => CanaryVerdict::Broken,
+            Self::Unreachable { own: ProbeAnswer::Accepts | ProbeAnswer::Refuses, .. } => {
+                CanaryVerdict::Broken
             }
-            Self::Unreachable { own: Answer::Accepts | Answer::Refuses, .. } => Verdict::Broken,
-            Self::Refused { .. } | Self::Unreachable { .. } | Self::Silent { .. } => Verdict::Down,
-            Self::NotAsked { .. } => Verdict::Unknown,
+            Self::Refused { .. } | Self::Unreachable { .. } | Self::Silent { .. } => CanaryVerdict::Down,
+            Self::NotAsked { .. } => CanaryVerdict::Unknown,
         }
     }
 
@@ -146,7 +150,7 @@ impl Outcome {
     /// What usually causes it and what mends it, one line each.
     pub fn hints(&self) -> &'static [&'static str] {
         match self {
-            Self::NoWayBack { server: Place::Elsewhere, .. } => &[
+            Self::NoWayBack { server: ServerLocation::Elsewhere, .. } => &[
                 "the server's answers to clients must come back through this host: make it the server's default \
                  gateway, or give the server a policy route for what it sends from this port \
                  (docs/how-to/transparent-proxying.md)",
@@ -155,21 +159,21 @@ impl Outcome {
                 "if the server routes only its known clients through this host, set CLEARWAY_CANARY_ADDRESS to an \
                  unused address of theirs",
             ],
-            Self::NoWayBack { server: Place::Here, .. } => &[
+            Self::NoWayBack { server: ServerLocation::Here, .. } => &[
                 "the server is on this host: its answers to clients stay here only with a policy rule \
                  (`ip rule`, proto 179) and without a filter on the way (Kubernetes blocks 127.0.0.0/8 for others)",
                 "a host without a default route answers only addresses that it has a route to: set \
                  CLEARWAY_CANARY_ADDRESS to an unused address of the clients' networks",
             ],
-            Self::Refused { own: Answer::Accepts } => {
+            Self::Refused { own: ProbeAnswer::Accepts } => {
                 &["a firewall, on the server or before it, resets what comes from foreign addresses; \
                  CLEARWAY_CANARY_ADDRESS sets another one, if only that one is filtered"]
             }
-            Self::Unreachable { own: Answer::Accepts | Answer::Refuses, .. } => &[
+            Self::Unreachable { own: ProbeAnswer::Accepts | ProbeAnswer::Refuses, .. } => &[
                 "the host that says so filters by source address or does not know the way: let clients' addresses pass there; \
                  CLEARWAY_CANARY_ADDRESS sets another one, if only that one is filtered",
             ],
-            Self::Silent { own: Answer::Silent } => &[
+            Self::Silent { own: ProbeAnswer::Silent } => &[
                 "the server's host is down, or a firewall on the way drops what is sent to that port without a word: \
                  from here both look alike",
             ],
@@ -180,19 +184,19 @@ impl Outcome {
 }
 
 /// One sentence.
-impl fmt::Display for Outcome {
+impl fmt::Display for ProbeOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WayBack { took } => {
                 write!(f, "the way of the clients works ({:.2} ms)", took.as_secs_f64() * 1000.0)?;
             }
-            Self::Refused { own: Answer::Accepts } => {
+            Self::Refused { own: ProbeAnswer::Accepts } => {
                 write!(
                     f,
                     "connections from a foreign address are reset; from our own address the server accepts"
                 )?;
             }
-            Self::Refused { own: Answer::Refuses } => {
+            Self::Refused { own: ProbeAnswer::Refuses } => {
                 write!(f, "refused: no process listens there, or a firewall says so; the way back works")?;
             }
             Self::Refused { own } => {
@@ -204,7 +208,7 @@ impl fmt::Display for Outcome {
             Self::NoWayBack { own, .. } => {
                 write!(f, "no way back: no answer to a foreign address, but to our own address: {own}")?;
             }
-            Self::Silent { own: Answer::Silent } => {
+            Self::Silent { own: ProbeAnswer::Silent } => {
                 write!(f, "no answer, neither to a foreign address nor to our own")?;
             }
             Self::Silent { own } => write!(f, "no answer to a foreign address; to our own address: {own}")?,
@@ -217,7 +221,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for ProbeAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accepts => f.write_str("the server accepts"),

@@ -4,29 +4,29 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use super::attempt::{Attempt, Hindrance};
+use super::handshake::{Handshake, Hindrance};
 use super::is_ours;
-use super::outcome::{Answer, Outcome, Place};
+use super::outcome::{ProbeAnswer, ProbeOutcome, ServerLocation};
 
 /// The part of the limit after which our own address is tried as well.
 const OWN_AFTER: u32 = 3;
 
 /// One of the two connections.
-enum Side {
+enum ProbeConnection {
     NotBegun,
-    Waiting(Attempt),
-    Done(Answer),
+    Waiting(Handshake),
+    Done(ProbeAnswer),
 }
 
 /// One server that is being asked.
 pub(super) struct Probe {
     server: SocketAddr,
-    foreign: Side,
-    own: Side,
+    foreign: ProbeConnection,
+    own: ProbeConnection,
     own_at: Instant,
     deadline: Instant,
     /// Known already.
-    outcome: Option<Outcome>,
+    outcome: Option<ProbeOutcome>,
 }
 
 impl Probe {
@@ -38,46 +38,50 @@ impl Probe {
         };
         let now = Instant::now();
         let (foreign, outcome) = match obstacle(server, from) {
-            Some(why) => (Side::NotBegun, Some(Outcome::NotAsked { why })),
-            None => match Attempt::begin(server, Some(from)) {
-                Ok(attempt) => (Side::Waiting(attempt), None),
+            Some(why) => (ProbeConnection::NotBegun, Some(ProbeOutcome::NotAsked { why })),
+            None => match Handshake::begin(server, Some(from)) {
+                Ok(handshake) => (ProbeConnection::Waiting(handshake), None),
                 Err(Hindrance::NoPrivilege(family)) => {
-                    (Side::NotBegun, Some(Outcome::NoPrivilege { family }))
+                    (ProbeConnection::NotBegun, Some(ProbeOutcome::NoPrivilege { family }))
                 }
-                Err(Hindrance::Other(why)) => (Side::NotBegun, Some(Outcome::NotAsked { why })),
+                Err(Hindrance::Other(why)) => {
+                    (ProbeConnection::NotBegun, Some(ProbeOutcome::NotAsked { why }))
+                }
             },
         };
         // A limit beyond the clock's end is none that anybody meant.
         let deadline = now.checked_add(limit).unwrap_or(now);
         let own_at = now.checked_add(limit / OWN_AFTER).unwrap_or(now);
-        Self { server, foreign, own: Side::NotBegun, own_at, deadline, outcome }
+        Self { server, foreign, own: ProbeConnection::NotBegun, own_at, deadline, outcome }
     }
 
     /// Looks at both connections; says what is to say when all is known or the time is over.
-    pub(super) fn step(&mut self, now: Instant) -> Option<Outcome> {
+    pub(super) fn step(&mut self, now: Instant) -> Option<ProbeOutcome> {
         if let Some(outcome) = self.outcome.take() {
             return Some(outcome);
         }
         if let Some((answer, took)) = self.foreign.look() {
-            if answer == Answer::Accepts {
-                return Some(Outcome::WayBack { took });
+            if answer == ProbeAnswer::Accepts {
+                return Some(ProbeOutcome::WayBack { took });
             }
             // Closed by now, so it does not stand in the way of the second one.
-            self.foreign = Side::Done(answer);
+            self.foreign = ProbeConnection::Done(answer);
         }
-        let turned_down = matches!(self.foreign, Side::Done(_));
-        if matches!(self.own, Side::NotBegun) && (turned_down || now >= self.own_at) {
-            self.own = match Attempt::begin(self.server, None) {
-                Ok(attempt) => Side::Waiting(attempt),
-                Err(Hindrance::Other(why)) => Side::Done(Answer::NotAsked { why }),
-                Err(Hindrance::NoPrivilege(_)) => Side::Done(Answer::Silent),
+        let turned_down = matches!(self.foreign, ProbeConnection::Done(_));
+        if matches!(self.own, ProbeConnection::NotBegun) && (turned_down || now >= self.own_at) {
+            self.own = match Handshake::begin(self.server, None) {
+                Ok(handshake) => ProbeConnection::Waiting(handshake),
+                Err(Hindrance::Other(why)) => ProbeConnection::Done(ProbeAnswer::NotAsked { why }),
+                Err(Hindrance::NoPrivilege(_)) => ProbeConnection::Done(ProbeAnswer::Silent),
             };
         }
         if let Some((answer, _)) = self.own.look() {
-            self.own = Side::Done(answer);
+            self.own = ProbeConnection::Done(answer);
         }
         match (&self.foreign, &self.own) {
-            (Side::Done(foreign), Side::Done(own)) => Some(self.conclude(foreign.clone(), own.clone())),
+            (ProbeConnection::Done(foreign), ProbeConnection::Done(own)) => {
+                Some(self.conclude(foreign.clone(), own.clone()))
+            }
             _ if now >= self.deadline => Some(self.conclude(self.foreign.said(), self.own.said())),
             _ => None,
         }
@@ -86,39 +90,39 @@ impl Probe {
     /// When to look again although no socket has news.
     pub(super) fn next_moment(&self) -> Instant {
         match self.own {
-            Side::NotBegun => self.own_at.min(self.deadline),
-            Side::Waiting(_) | Side::Done(_) => self.deadline,
+            ProbeConnection::NotBegun => self.own_at.min(self.deadline),
+            ProbeConnection::Waiting(_) | ProbeConnection::Done(_) => self.deadline,
         }
     }
 
     /// What to wait for.
     pub(super) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         [&self.foreign, &self.own].into_iter().filter_map(|side| match side {
-            Side::Waiting(attempt) => Some(attempt.as_fd()),
-            Side::NotBegun | Side::Done(_) => None,
+            ProbeConnection::Waiting(handshake) => Some(handshake.as_fd()),
+            ProbeConnection::NotBegun | ProbeConnection::Done(_) => None,
         })
     }
 
-    fn conclude(&self, foreign: Answer, own: Answer) -> Outcome {
-        let place = if is_ours(self.server.ip()) { Place::Here } else { Place::Elsewhere };
-        Outcome::of(foreign, own, place)
+    fn conclude(&self, foreign: ProbeAnswer, own: ProbeAnswer) -> ProbeOutcome {
+        let place = if is_ours(self.server.ip()) { ServerLocation::Here } else { ServerLocation::Elsewhere };
+        ProbeOutcome::of(foreign, own, place)
     }
 }
 
-impl Side {
-    fn look(&self) -> Option<(Answer, Duration)> {
+impl ProbeConnection {
+    fn look(&self) -> Option<(ProbeAnswer, Duration)> {
         match self {
-            Self::Waiting(attempt) => attempt.answer(),
+            Self::Waiting(handshake) => handshake.answer(),
             Self::NotBegun | Self::Done(_) => None,
         }
     }
 
     /// At the end of the time.
-    fn said(&self) -> Answer {
+    fn said(&self) -> ProbeAnswer {
         match self {
             Self::Done(answer) => answer.clone(),
-            Self::Waiting(_) => Answer::Silent,
-            Self::NotBegun => Answer::NotAsked { why: "the time was over before".to_owned() },
+            Self::Waiting(_) => ProbeAnswer::Silent,
+            Self::NotBegun => ProbeAnswer::NotAsked { why: "the time was over before".to_owned() },
         }
     }
 }

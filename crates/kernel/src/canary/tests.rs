@@ -5,22 +5,28 @@ use std::time::{Duration, Instant};
 use super::*;
 
 fn told() -> Unreachable {
-    Unreachable { what: What::Prohibited, by: Some(Ipv4Addr::new(10, 2, 0, 1).into()), here: false }
+    Unreachable { what: IcmpKind::Prohibited, by: Some(Ipv4Addr::new(10, 2, 0, 1).into()), here: false }
 }
 
-fn answers() -> [Answer; 5] {
+fn answers() -> [ProbeAnswer; 5] {
     let why = "no route".to_owned();
-    [Answer::Accepts, Answer::Refuses, Answer::Unreachable(told()), Answer::Silent, Answer::NotAsked { why }]
+    [
+        ProbeAnswer::Accepts,
+        ProbeAnswer::Refuses,
+        ProbeAnswer::Unreachable(told()),
+        ProbeAnswer::Silent,
+        ProbeAnswer::NotAsked { why },
+    ]
 }
 
 #[test]
 fn no_way_back_is_said_only_where_the_server_answers_us() {
     for own in answers() {
-        let answers = matches!(own, Answer::Accepts | Answer::Refuses);
-        let outcome = Outcome::of(Answer::Silent, own, Place::Elsewhere);
-        assert_eq!(matches!(outcome, Outcome::NoWayBack { .. }), answers, "{outcome}");
+        let answers = matches!(own, ProbeAnswer::Accepts | ProbeAnswer::Refuses);
+        let outcome = ProbeOutcome::of(ProbeAnswer::Silent, own, ServerLocation::Elsewhere);
+        assert_eq!(matches!(outcome, ProbeOutcome::NoWayBack { .. }), answers, "{outcome}");
         assert_eq!(outcome.to_string().contains("no way back"), answers, "{outcome}");
-        assert_eq!(outcome.verdict() == Verdict::Broken, answers, "{outcome}");
+        assert_eq!(outcome.verdict() == CanaryVerdict::Broken, answers, "{outcome}");
     }
 }
 
@@ -29,7 +35,7 @@ fn every_outcome_has_words_of_its_own_and_one_line() {
     let mut seen = Vec::new();
     for foreign in answers() {
         for own in answers() {
-            let outcome = Outcome::of(foreign.clone(), own, Place::Elsewhere);
+            let outcome = ProbeOutcome::of(foreign.clone(), own, ServerLocation::Elsewhere);
             let words = outcome.to_string();
             assert!(!words.contains('\n') && !words.ends_with('.'), "{words}");
             assert_eq!(outcome.to_string().lines().count(), 1);
@@ -44,24 +50,28 @@ fn every_outcome_has_words_of_its_own_and_one_line() {
 
 #[test]
 fn how_long_it_took_is_no_news() {
-    let [fast, slow] = [1, 2].map(|ms| Outcome::WayBack { took: Duration::from_millis(ms) });
+    let [fast, slow] = [1, 2].map(|ms| ProbeOutcome::WayBack { took: Duration::from_millis(ms) });
     assert!(fast.is_same_as(&slow));
-    assert!(!fast.is_same_as(&Outcome::Silent { own: Answer::Silent }));
+    assert!(!fast.is_same_as(&ProbeOutcome::Silent { own: ProbeAnswer::Silent }));
 }
 
 #[test]
 fn the_status_names_outcomes_and_answers() {
-    let json = |outcome: &Outcome| serde_json::to_value(outcome).unwrap();
+    let json = |outcome: &ProbeOutcome| serde_json::to_value(outcome).unwrap();
     assert_eq!(
-        json(&Outcome::WayBack { took: Duration::from_micros(1250) }),
+        json(&ProbeOutcome::WayBack { took: Duration::from_micros(1250) }),
         serde_json::json!({"outcome": "way_back", "took_ms": 1.25})
     );
     assert_eq!(
-        json(&Outcome::of(Answer::Silent, Answer::Accepts, Place::Here)),
+        json(&ProbeOutcome::of(ProbeAnswer::Silent, ProbeAnswer::Accepts, ServerLocation::Here)),
         serde_json::json!({"outcome": "no_way_back", "server": "here", "own": {"answer": "accepts"}})
     );
     assert_eq!(
-        json(&Outcome::of(Answer::Unreachable(told()), Answer::Unreachable(told()), Place::Here)),
+        json(&ProbeOutcome::of(
+            ProbeAnswer::Unreachable(told()),
+            ProbeAnswer::Unreachable(told()),
+            ServerLocation::Here
+        )),
         serde_json::json!({
             "outcome": "unreachable", "what": "prohibited", "by": "10.2.0.1",
             "own": {"answer": "unreachable", "what": "prohibited", "by": "10.2.0.1"},
@@ -89,7 +99,7 @@ fn what_proves_nothing_is_not_asked() {
         ("10.2.0.2:80", Ipv4Addr::LOCALHOST.into()),
     ] {
         let outcome = probe(server.parse().unwrap(), from, LIMIT);
-        assert_eq!(outcome.verdict(), Verdict::Unknown, "{server}: {outcome}");
+        assert_eq!(outcome.verdict(), CanaryVerdict::Unknown, "{server}: {outcome}");
     }
     assert!(begun.elapsed() < LIMIT);
 }

@@ -4,8 +4,8 @@
 
 use netlink_packet_netfilter::nftables::InetHookNumber;
 
-use super::content::{self, KINDS, Side};
-use crate::nft::{ChainType, Rule, Transaction};
+use super::content::{self, KINDS, MapSide};
+use crate::nft::{ChainType, NftRule, Transaction};
 
 const WAYS: &str = "ways";
 const CLOSED: &str = "closed";
@@ -25,20 +25,20 @@ pub(super) fn all(all: &mut Transaction, priority: i32) {
     all.hooked(INPUT, ChainType::Filter, InetHookNumber::LocalIn, FILTER);
     // Conntrack calls also those new that were there before it was switched on: they stay where they are.
     for (chain, _) in hooks {
-        all.rule("rule for local addresses", chain, Rule::new().opens().daddr_local().goto(WAYS));
+        all.rule("rule for local addresses", chain, NftRule::new().opens().daddr_local().goto(WAYS));
     }
-    all.rule("rule for new connections", INPUT, Rule::new().opens().goto(CLOSED));
-    all.rule("rule for the redirected", CLOSED, Rule::new().redirected().leave());
+    all.rule("rule for new connections", INPUT, NftRule::new().opens().goto(CLOSED));
+    all.rule("rule for the redirected", CLOSED, NftRule::new().redirected().leave());
     for kind in KINDS {
-        let stranger = Rule::new().within(kind, &content::closed_set(kind));
+        let stranger = NftRule::new().within(kind, &content::closed_set(kind));
         all.rule("rule against strangers", CLOSED, stranger.reset());
     }
 }
 
 /// The rules that use the maps of one side, instead of those that there are.
-pub(super) fn ways(all: &mut Transaction, side: Side) {
+pub(super) fn ways(all: &mut Transaction, side: MapSide) {
     all.flush(WAYS);
     for kind in KINDS {
-        all.rule("rule that redirects", WAYS, Rule::new().redirect(kind, &content::map(kind, side)));
+        all.rule("rule that redirects", WAYS, NftRule::new().redirect(kind, &content::map(kind, side)));
     }
 }

@@ -4,15 +4,15 @@ use clearway_core::hints::Hints;
 use rustix::io::Errno;
 
 use crate::modules;
-use crate::netlink::{self, BatchError, Feature};
-use crate::nft;
+use crate::netlink::{BatchError, Feature, NetlinkError};
+use crate::nft::{self, NftError};
 
 /// Why clients cannot be redirected.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum FlipError {
     /// No nftables, no `NET_ADMIN`, or anything else that has nothing to do with flips.
     #[error(transparent)]
-    Table(#[from] nft::Error),
+    Table(#[from] NftError),
     /// `EINVAL` to an owner table, before Linux 5.12.
     #[error(
         "the kernel has no nftables tables that end with their process (Linux 5.12): if this one were killed, clients \
@@ -30,11 +30,11 @@ pub enum Error {
         /// The module that has it.
         module: &'static str,
         /// What the kernel said.
-        source: netlink::Error,
+        source: NetlinkError,
     },
 }
 
-impl Hints for Error {
+impl Hints for FlipError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Table(error) => error.hints(),
@@ -45,7 +45,7 @@ impl Hints for Error {
 }
 
 /// From what was refused, and where, to what that means.
-pub(super) fn explain(refused: BatchError) -> Error {
+pub(super) fn explain(refused: BatchError) -> FlipError {
     let lacking = match refused.needs {
         // Chains of type `nat` in family `inet`: Linux 5.2.
         Some(Feature::NatChain) => Some(("nftables chains of type `nat` in family `inet`", "nft_chain_nat")),
@@ -57,7 +57,7 @@ pub(super) fn explain(refused: BatchError) -> Error {
     };
     let absent = nft::is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP, Errno::PROTONOSUPPORT]);
     match lacking.filter(|_| absent) {
-        Some((what, module)) => Error::Lacking { what, module, source: refused.error },
-        None => Error::Table(nft::explain(refused)),
+        Some((what, module)) => FlipError::Lacking { what, module, source: refused.error },
+        None => FlipError::Table(nft::explain(refused)),
     }
 }

@@ -3,10 +3,10 @@
 use netlink_packet_netfilter::nftables::{ChainMessage, NfTablesMessage};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 
-use super::Error;
+use super::FlipError;
 use crate::netlink::attributes::{attribute, text};
-use crate::netlink::{Client, Reply};
-use crate::nft::{self, Role, TableName};
+use crate::netlink::{NetlinkClient, Reply};
+use crate::nft::{NftError, TableName, TableRole};
 
 /// Where a table stands that is alone: before `dstnat` (-100), where Docker, Kubernetes and people have their rules.
 pub(super) const USUAL: i32 = -110;
@@ -20,11 +20,11 @@ const CHAIN: [u16; 2] = [1, 4];
 const PRIORITY: u16 = 2;
 
 /// One lower than the lowest of the tables that there are.
-pub(super) fn choose(client: &mut Client, usual: i32) -> Result<i32, Error> {
+pub(super) fn choose(client: &mut NetlinkClient, usual: i32) -> Result<i32, FlipError> {
     let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
     let request = NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() });
     let replies = client.dump("listing nftables chains", &NetfilterMessage::new(header, request));
-    let replies = replies.map_err(nft::Error::Netlink)?;
+    let replies = replies.map_err(NftError::Netlink)?;
     Ok(below(usual, replies.iter().filter_map(of_flip)))
 }
 
@@ -40,5 +40,5 @@ pub(super) fn of_flip(reply: &Reply) -> Option<i32> {
     let name: TableName = text(table?)?.parse().ok()?;
     let bytes = attribute(hook?, PRIORITY)?;
     let priority = i32::from_be_bytes(bytes.try_into().ok()?);
-    (name.role == Role::Flip).then_some(priority)
+    (name.role == TableRole::Flip).then_some(priority)
 }

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use rustix::io::Errno;
 
 use super::*;
-use crate::netlink::{self, BatchError, Feature, Reply};
+use crate::netlink::{BatchError, Feature, NetlinkError, Reply};
+use crate::nft::NftError;
 
 fn way(public: &str, private: u16) -> Way {
     Way { public: public.parse().unwrap(), private }
@@ -56,7 +57,7 @@ fn what_was_closed_before_and_is_not_any_more_is_opened() {
 fn many_ways_are_several_messages() {
     let ways = (1..=1001).map(|port| way(&format!("127.0.0.1:{port}"), port)).collect();
     let mut changes = Transaction::on(&"t");
-    content::fill(&mut changes, Side::A, &ways);
+    content::fill(&mut changes, MapSide::A, &ways);
     assert_eq!(changes.steps().len(), 3);
 }
 
@@ -64,9 +65,9 @@ fn many_ways_are_several_messages() {
 fn what_is_refused_is_explained() {
     let mut all = Transaction::on(&"t");
     chains::all(&mut all, priority::USUAL);
-    chains::ways(&mut all, Side::A);
+    chains::ways(&mut all, MapSide::A);
     let refused = |needs, errno| {
-        let error = netlink::Error::Refused { what: "filling".to_owned(), errno, words: None };
+        let error = NetlinkError::Refused { what: "filling".to_owned(), errno, words: None };
         error::explain(BatchError { needs, error })
     };
     for (what, module) in [
@@ -79,10 +80,13 @@ fn what_is_refused_is_explained() {
         let needs = all.steps().iter().find(|step| step.what == what).map(|step| step.needs);
         let text = refused(needs, Errno::NOENT).to_string();
         assert!(text.contains(module), "{text}");
-        assert!(matches!(refused(needs, Errno::NOMEM), Error::Table(_)));
+        assert!(matches!(refused(needs, Errno::NOMEM), FlipError::Table(_)));
     }
-    assert!(matches!(refused(None, Errno::PERM), Error::Table(nft::Error::Denied(_))));
-    assert!(matches!(refused(Some(Feature::Chain), Errno::NOENT), Error::Table(nft::Error::NoInetChains(_))));
+    assert!(matches!(refused(None, Errno::PERM), FlipError::Table(NftError::Denied(_))));
+    assert!(matches!(
+        refused(Some(Feature::Chain), Errno::NOENT),
+        FlipError::Table(NftError::NoInetChains(_))
+    ));
 }
 
 proptest! {

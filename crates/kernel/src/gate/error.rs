@@ -6,34 +6,34 @@ use clearway_core::hints::Hints;
 use rustix::io::Errno;
 
 use crate::modules;
-use crate::netlink::{self, BatchError, Feature};
-use crate::nft::{self, explain, is};
+use crate::netlink::{BatchError, Feature, NetlinkError};
+use crate::nft::{NftError, explain, is};
 
 /// Why new clients cannot be stopped, or could not be let go.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum GateError {
     /// nftables.
     #[error(transparent)]
-    Nft(#[from] nft::Error),
+    Nft(#[from] NftError),
     /// `ENOENT` or `EOPNOTSUPP` to a set.
     #[error("the kernel lacks nftables sets with timeouts: {0}")]
-    NoSets(netlink::Error),
+    NoSets(NetlinkError),
     /// `EINVAL`: nobody answers for the subsystem of queues.
     #[error(
         "the kernel lacks netfilter queues: {0}{reason}",
         reason = modules::missing("nfnetlink_queue")
     )]
-    NoQueues(netlink::Error),
+    NoQueues(NetlinkError),
     /// `ENOENT` to a rule: neither the expression nor the target that leads into a queue.
     #[error(
         "the kernel lacks both the nft `queue` expression (CONFIG_NFT_QUEUE) and iptables' target NFQUEUE for nftables \
          (CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_TARGET_NFQUEUE; modules `nft_compat`, `xt_NFQUEUE`): {0}{reason}",
         reason = modules::missing("nft_queue")
     )]
-    NoQueueRule(netlink::Error),
+    NoQueueRule(NetlinkError),
     /// `EPERM` to every number.
     #[error("{0}")]
-    Denied(netlink::Error),
+    Denied(NetlinkError),
     /// Others have all the numbers that were tried.
     #[error("other processes have {attempts} of the numbers of netfilter queues that were tried")]
     NoNumber {
@@ -42,10 +42,10 @@ pub enum Error {
     },
     /// Anything else about the queue.
     #[error(transparent)]
-    Queue(netlink::Error),
+    Queue(NetlinkError),
     /// Those who wait could not be let go; the queue goes with its socket, and they send again.
     #[error("{0}")]
-    Release(netlink::Error),
+    Release(NetlinkError),
     /// The thread that keeps the gate closed could not be started.
     #[error("starting the thread that keeps new clients waiting: {0}")]
     Thread(io::Error),
@@ -56,7 +56,7 @@ pub enum Error {
     ThreadEnded,
 }
 
-impl Hints for Error {
+impl Hints for GateError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Nft(error) => error.hints(),
@@ -77,33 +77,33 @@ impl Hints for Error {
 }
 
 /// Anything about the table except rules that lead into a queue.
-pub(super) fn of_table(refused: BatchError) -> Error {
+pub(super) fn of_table(refused: BatchError) -> GateError {
     let is_missing = is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP]);
     if refused.needs == Some(Feature::Timeouts) && is_missing {
-        return Error::NoSets(refused.error);
+        return GateError::NoSets(refused.error);
     }
     explain(refused).into()
 }
 
 /// Each way into a queue was refused; the last one counts.
-pub(super) fn of_rules(refusals: Vec<BatchError>) -> Error {
+pub(super) fn of_rules(refusals: Vec<BatchError>) -> GateError {
     let mut refusals = refusals.into_iter();
     match refusals.next_back() {
         Some(refused) if is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP]) => {
-            Error::NoQueueRule(refused.error)
+            GateError::NoQueueRule(refused.error)
         }
         Some(refused) => explain(refused).into(),
-        None => Error::ThreadEnded,
+        None => GateError::ThreadEnded,
     }
 }
 
 /// From what was refused of the queue to what that means.
-pub(super) fn of_queue(error: netlink::Error) -> Error {
+pub(super) fn of_queue(error: NetlinkError) -> GateError {
     match error.errno() {
         Some(Errno::PROTONOSUPPORT | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOENT) => {
-            Error::NoQueues(error)
+            GateError::NoQueues(error)
         }
-        Some(Errno::PERM) => Error::Denied(error),
-        _ => Error::Queue(error),
+        Some(Errno::PERM) => GateError::Denied(error),
+        _ => GateError::Queue(error),
     }
 }

@@ -10,8 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::keys::Keys;
-use super::queue::Queue;
-use super::{Error, Opened, TIMEOUT, rules};
+use super::queue::NetfilterQueue;
+use super::{GateError, Opened, TIMEOUT, rules};
 use crate::nft::{Claim, absent_is_fine};
 
 /// A few times within [`TIMEOUT`].
@@ -24,18 +24,18 @@ const ROUNDS: u32 = 40;
 
 /// What there is of a closed gate.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct GateKeeper {
     /// None once it is open.
-    closed: Option<Closed>,
+    closed: Option<ClosedGate>,
     opened: Opened,
-    failure: Option<Error>,
+    failure: Option<GateError>,
 }
 
 #[derive(Debug)]
-struct Closed {
+struct ClosedGate {
     table: Claim,
     keys: Keys,
-    queue: Option<Queue>,
+    queue: Option<NetfilterQueue>,
     since: Instant,
     /// When the elements were put in for the last time.
     fresh: Instant,
@@ -43,17 +43,17 @@ struct Closed {
     longest: Duration,
 }
 
-impl Keeper {
+impl GateKeeper {
     /// For a gate that has been closed just now, with elements that are as old as `fresh` at most.
     pub(super) fn new(
         table: Claim,
         keys: Keys,
-        queue: Option<Queue>,
+        queue: Option<NetfilterQueue>,
         fresh: Instant,
         longest: Duration,
     ) -> Self {
         Self {
-            closed: Some(Closed { table, keys, queue, since: Instant::now(), fresh, longest }),
+            closed: Some(ClosedGate { table, keys, queue, since: Instant::now(), fresh, longest }),
             opened: Opened { held: 0, closed_for: Duration::ZERO, lapsed: false },
             failure: None,
         }
@@ -77,7 +77,7 @@ impl Keeper {
     }
 
     /// Opens and tells what was.
-    pub(super) fn open(mut self) -> Result<Opened, Error> {
+    pub(super) fn open(mut self) -> Result<Opened, GateError> {
         self.let_go();
         match self.failure.take() {
             None => Ok(self.opened.clone()),
@@ -93,18 +93,18 @@ impl Keeper {
         // An element that had timed out by the end let clients through.
         self.opened.lapsed |= closed.fresh.elapsed() > TIMEOUT;
         let released = closed.release(&mut self.opened);
-        let gone = closed.table.remove().map_err(Error::from);
+        let gone = closed.table.remove().map_err(GateError::from);
         self.failure = removed.and(released).and(gone).err();
     }
 }
 
-impl Drop for Keeper {
+impl Drop for GateKeeper {
     fn drop(&mut self) {
         self.let_go();
     }
 }
 
-impl Closed {
+impl ClosedGate {
     /// Whether it is time to open. Returns when there is something to do.
     fn wait(&self, stop: &OwnedFd) -> Result<bool, Errno> {
         let rest = Timespec::try_from(REFRESH.saturating_sub(self.fresh.elapsed()));
@@ -144,13 +144,13 @@ impl Closed {
         heard.packets > 0
     }
 
-    fn remove_rule(&mut self) -> Result<(), Error> {
+    fn remove_rule(&mut self) -> Result<(), GateError> {
         let opening = rules::opening(self.table.name());
         Ok(absent_is_fine(self.table.commit("opening the nftables table", &opening))?)
     }
 
     /// Lets go who waits, and who still comes, until nobody does.
-    fn release(&mut self, opened: &mut Opened) -> Result<(), Error> {
+    fn release(&mut self, opened: &mut Opened) -> Result<(), GateError> {
         for _ in 0..ROUNDS {
             let Some(queue) = &mut self.queue else { return Ok(()) };
             queue.release()?;

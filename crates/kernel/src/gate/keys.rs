@@ -6,25 +6,25 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::SocketAddr;
 
-use super::{At, TIMEOUT};
-use crate::nft::{Kind, Transaction, member_for};
+use super::{BoundAddress, TIMEOUT};
+use crate::nft::{SetType, Transaction, member_for};
 
 /// All there are, in the order in which they are made.
-pub(super) const SETS: [Kind; 5] =
-    [Kind::Ports, Kind::Ports4, Kind::Ports6, Kind::Addresses4, Kind::Addresses6];
+pub(super) const SETS: [SetType; 5] =
+    [SetType::Ports, SetType::Ports4, SetType::Ports6, SetType::Addresses4, SetType::Addresses6];
 
 /// What is in the sets; those that are not used are not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Keys(BTreeSet<(Kind, Vec<u8>)>);
+pub(super) struct Keys(BTreeSet<(SetType, Vec<u8>)>);
 
 impl Keys {
-    pub(super) fn of(addresses: &[At], ports: &[u16]) -> Self {
-        let ports = ports.iter().map(|port| (Kind::Ports, port.to_be_bytes().to_vec()));
+    pub(super) fn of(addresses: &[BoundAddress], ports: &[u16]) -> Self {
+        let ports = ports.iter().map(|port| (SetType::Ports, port.to_be_bytes().to_vec()));
         Self(addresses.iter().map(key).chain(ports).collect())
     }
 
     /// The sets that are used.
-    pub(super) fn sets(&self) -> impl Iterator<Item = Kind> {
+    pub(super) fn sets(&self) -> impl Iterator<Item = SetType> {
         SETS.into_iter().filter(|kind| self.0.iter().any(|(used, _)| used == kind))
     }
 
@@ -50,9 +50,9 @@ impl Keys {
 }
 
 /// In which set an address is, and its key there.
-fn key(At { address, v6only }: &At) -> (Kind, Vec<u8>) {
-    match Kind::of(SocketAddr::new(address.ip().to_canonical(), address.port())) {
-        (Kind::Ports6, key) if !v6only => (Kind::Ports, key),
+fn key(BoundAddress { address, v6only }: &BoundAddress) -> (SetType, Vec<u8>) {
+    match SetType::of(SocketAddr::new(address.ip().to_canonical(), address.port())) {
+        (SetType::Ports6, key) if !v6only => (SetType::Ports, key),
         known => known,
     }
 }

@@ -1,7 +1,7 @@
 //! A netfilter queue, in which SYNs wait (`nfnetlink_queue`).
 //!
 //! It promises that nobody waits because of us: a full queue lets packets pass (`fail-open`), so does a receive buffer
-//! that is full, and [`Queue::release`] accepts everybody in the queue, in order, whether we have heard of him or not. A
+//! that is full, and [`NetfilterQueue::release`] accepts everybody in the queue, in order, whether we have heard of him or not. A
 //! queue without its socket is no queue: the kernel drops what is in it, and a rule with `bypass` goes past it. What a
 //! packet looks like, nobody here wants to know.
 
@@ -14,9 +14,9 @@ use netlink_packet_netfilter::{
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv, sockopt};
 
-use super::Error;
+use super::GateError;
 use super::error::of_queue;
-use crate::netlink::{self, Client, Protocol, Reply};
+use crate::netlink::{self, NetlinkClient, NetlinkError, Protocol, Reply};
 use crate::nft::nonce;
 
 /// `NFNL_SUBSYS_QUEUE`, and its messages.
@@ -57,8 +57,8 @@ const AHEAD: u32 = 1 << 30;
 
 /// A queue of ours: its socket, close-on-exec.
 #[derive(Debug)]
-pub(super) struct Queue {
-    client: Client,
+pub(super) struct NetfilterQueue {
+    client: NetlinkClient,
     number: u16,
     /// How many have room.
     length: u64,
@@ -70,17 +70,17 @@ pub(super) struct Queue {
 
 /// What a look into the socket has brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(super) struct QueueRead {
     /// Of how many packets that wait.
     pub packets: u64,
     /// Whether there was no room for some, which have passed.
     pub passed: bool,
 }
 
-impl Queue {
+impl NetfilterQueue {
     /// Binds a free number.
-    pub(super) fn bind(length: u32) -> Result<Self, Error> {
-        let client = Client::open(Protocol::Netfilter).map_err(of_queue)?;
+    pub(super) fn bind(length: u32) -> Result<Self, GateError> {
+        let client = NetlinkClient::open(Protocol::Netfilter).map_err(of_queue)?;
         // Not more than `net.core.rmem_max` without `NET_ADMIN` in the first user namespace: then more will pass.
         if sockopt::set_socket_recv_buffer_size_force(client.socket(), RECEIVE_BUFFER).is_err() {
             let _ = sockopt::set_socket_recv_buffer_size(client.socket(), RECEIVE_BUFFER);
@@ -100,10 +100,10 @@ impl Queue {
                 Err(error) => return Err(of_queue(error)),
             }
         }
-        Err(refused.map_or(Error::NoNumber { attempts: ATTEMPTS }, of_queue))
+        Err(refused.map_or(GateError::NoNumber { attempts: ATTEMPTS }, of_queue))
     }
 
-    fn configure(&mut self, length: u32) -> Result<(), netlink::Error> {
+    fn configure(&mut self, length: u32) -> Result<(), NetlinkError> {
         let big = |kind, value: u32| DefaultNla::new(kind, value.to_be_bytes().to_vec());
         let attributes = vec![
             // Command, padding, and a protocol family that no kernel looks at any more.
@@ -123,8 +123,8 @@ impl Queue {
     }
 
     /// Reads what has come. Never blocks.
-    pub(super) fn hear(&mut self) -> Result<Heard, Errno> {
-        let mut heard = Heard::default();
+    pub(super) fn hear(&mut self) -> Result<QueueRead, Errno> {
+        let mut heard = QueueRead::default();
         let mut buffer = [0; BUFFER];
         loop {
             match recv(self.client.socket(), &mut buffer[..], RecvFlags::DONTWAIT) {
@@ -147,12 +147,12 @@ impl Queue {
     }
 
     /// Accepts everybody who waits, in the order in which they came. That nobody does is no error.
-    pub(super) fn release(&mut self) -> Result<(), Error> {
+    pub(super) fn release(&mut self) -> Result<(), GateError> {
         let mut header = ACCEPT.to_be_bytes().to_vec();
         header.extend(self.last.wrapping_add(AHEAD).to_be_bytes());
         let message = self.message(VERDICT_BATCH, vec![DefaultNla::new(VERDICT_HEADER, header)]);
         let what = format!("letting go the packets that wait in the netfilter queue {}", self.number);
-        self.client.tell(&what, message).map_err(Error::Release)
+        self.client.tell(&what, message).map_err(GateError::Release)
     }
 
     fn message(&self, message_type: u8, attributes: Vec<DefaultNla>) -> NetfilterMessage {
@@ -162,7 +162,7 @@ impl Queue {
     }
 }
 
-impl AsFd for Queue {
+impl AsFd for NetfilterQueue {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.client.socket()
     }

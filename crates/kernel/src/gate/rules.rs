@@ -7,7 +7,7 @@ use std::fmt::Display;
 use netlink_packet_netfilter::nftables::{InetHookNumber, TableFlags};
 
 use super::keys::{Keys, SETS};
-use crate::nft::{ChainType, Kind, Rule, Transaction, Values};
+use crate::nft::{ChainType, NftRule, SetType, Transaction, Values};
 
 const INPUT: &str = "input";
 const CLOSED: &str = "closed";
@@ -18,7 +18,7 @@ const HOLDS: &str = "rule that holds";
 
 /// What becomes of a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum SynAction {
     Drop,
     Queue { number: u16, by: QueueBy },
 }
@@ -33,7 +33,7 @@ pub(super) enum QueueBy {
 }
 
 /// Closes: everything in the table, in one transaction.
-pub(super) fn closing(table: &impl Display, keys: &Keys, how: How) -> Transaction {
+pub(super) fn closing(table: &impl Display, keys: &Keys, how: SynAction) -> Transaction {
     let mut all = Transaction::on(table);
     for kind in keys.sets() {
         all.set(kind.into(), kind, Values::Timeouts);
@@ -44,7 +44,7 @@ pub(super) fn closing(table: &impl Display, keys: &Keys, how: How) -> Transactio
         stop(&mut all, kind, how);
     }
     all.hooked(INPUT, ChainType::Filter, InetHookNumber::LocalIn, PRIORITY);
-    all.rule("rule for SYNs", INPUT, Rule::new().opens().goto(CLOSED));
+    all.rule("rule for SYNs", INPUT, NftRule::new().opens().goto(CLOSED));
     all
 }
 
@@ -57,7 +57,7 @@ pub(super) fn opening(table: &impl Display) -> Transaction {
 
 /// Everything that needs something of the kernel, in a table of its own, but no hook: with that undone the kernel would
 /// drop what waits in the queues of others.
-pub(super) fn trial(table: &impl Display, how: How) -> Transaction {
+pub(super) fn trial(table: &impl Display, how: SynAction) -> Transaction {
     let mut all = Transaction::on(table);
     all.make(TableFlags::empty());
     all.chain(CLOSED);
@@ -74,16 +74,16 @@ pub(super) fn target_of_ipv4(table: &impl Display, number: u16) -> Transaction {
     let mut all = Transaction::on(table);
     all.make(TableFlags::empty());
     all.chain(CLOSED);
-    all.rule(HOLDS, CLOSED, Rule::new().xt_queue(number));
+    all.rule(HOLDS, CLOSED, NftRule::new().xt_queue(number));
     all
 }
 
 /// `meta nfproto ... <key> @<set> drop`, or into the queue.
-fn stop(all: &mut Transaction, kind: Kind, how: How) {
-    let meant = Rule::new().within(kind, kind.into());
+fn stop(all: &mut Transaction, kind: SetType, how: SynAction) {
+    let meant = NftRule::new().within(kind, kind.into());
     match how {
-        How::Drop => all.rule("rule that drops", CLOSED, meant.drop()),
-        How::Queue { number, by: QueueBy::Expression } => all.rule(HOLDS, CLOSED, meant.queue(number)),
-        How::Queue { number, by: QueueBy::Target } => all.rule(HOLDS, CLOSED, meant.xt_queue(number)),
+        SynAction::Drop => all.rule("rule that drops", CLOSED, meant.drop()),
+        SynAction::Queue { number, by: QueueBy::Expression } => all.rule(HOLDS, CLOSED, meant.queue(number)),
+        SynAction::Queue { number, by: QueueBy::Target } => all.rule(HOLDS, CLOSED, meant.xt_queue(number)),
     }
 }

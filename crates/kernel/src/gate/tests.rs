@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use rustix::io::Errno;
 
 use super::*;
-use crate::netlink::{self, BatchError};
-use crate::nft::{Rule, Transaction};
+use crate::netlink::{BatchError, NetlinkError};
+use crate::nft::{NftRule, Transaction};
 
 fn emitted(emitable: &impl Emitable) -> Vec<u8> {
     let mut bytes = vec![0; emitable.buffer_len()];
@@ -19,7 +19,7 @@ fn emitted(emitable: &impl Emitable) -> Vec<u8> {
 fn the_queue_expression_has_the_bytes_of_nft() {
     let golden = b"\x2c\x00\x01\x80\x0a\x00\x01\x00queue\x00\x00\x00\
         \x1c\x00\x02\x80\x06\x00\x01\x00\x9c\xbb\x00\x00\x06\x00\x02\x00\x00\x01\x00\x00\x06\x00\x03\x00\x00\x01\x00\x00";
-    assert_eq!(emitted(&Rule::new().queue(40123).expressions[0]), golden);
+    assert_eq!(emitted(&NftRule::new().queue(40123).expressions[0]), golden);
 }
 
 /// `strace iptables-nft` 1.8.9 for `-j NFQUEUE --queue-num 40123 --queue-bypass`.
@@ -31,14 +31,14 @@ fn the_target_has_the_bytes_of_iptables() {
     for short in [40123, 1, 1, 0u16] {
         golden.extend(short.to_ne_bytes());
     }
-    assert_eq!(emitted(&Rule::new().xt_queue(40123).expressions[0]), golden);
+    assert_eq!(emitted(&NftRule::new().xt_queue(40123).expressions[0]), golden);
 }
 
 #[test]
 fn only_the_sets_that_are_used_are_made() {
     let keys = |addresses: &[&str], ports: &[u16]| {
         let parsed = addresses.iter().map(|text| text.parse::<SocketAddr>().unwrap());
-        let addresses: Vec<At> = parsed.map(At::from).collect();
+        let addresses: Vec<BoundAddress> = parsed.map(BoundAddress::from).collect();
         Keys::of(&addresses, ports)
     };
     let names = |keys: &Keys| keys.sets().map(<&'static str>::from).collect::<Vec<_>>();
@@ -47,11 +47,11 @@ fn only_the_sets_that_are_used_are_made() {
     assert_eq!(keys(&["[::]:80", "[::]:80"], &[80]), keys(&[], &[80]));
     assert_eq!(names(&keys(&["[::ffff:0.0.0.0]:80"], &[])), ["ports4"]);
     assert_eq!(keys(&["[::ffff:192.0.2.1]:80"], &[]), keys(&["192.0.2.1:80"], &[]));
-    let only6 = Keys::of(&[At { address: "[::]:80".parse().unwrap(), v6only: true }], &[]);
+    let only6 = Keys::of(&[BoundAddress { address: "[::]:80".parse().unwrap(), v6only: true }], &[]);
     assert_eq!(names(&only6), ["ports6"], "IPv4 clients of somebody else are not stopped");
     let all = keys(&["0.0.0.0:80", "192.0.2.1:80", "[2001:db8::1]:80"], &[443]);
     assert_eq!(names(&all), ["ports", "ports4", "addresses4", "addresses6"]);
-    let made = rules::closing(&"t", &all, How::Drop);
+    let made = rules::closing(&"t", &all, SynAction::Drop);
     let made = made.steps().iter().filter(|step| matches!(step.message, NfTablesMessage::NewSet(_))).count();
     assert_eq!(made, 4);
     // An attribute has room for 64 KiB.
@@ -71,26 +71,26 @@ fn elements_live_shorter_than_a_second() {
 
 #[test]
 fn what_is_refused_is_explained() {
-    let trial = rules::trial(&"t", How::Queue { number: 1, by: QueueBy::Expression });
+    let trial = rules::trial(&"t", SynAction::Queue { number: 1, by: QueueBy::Expression });
     let refused = |what: &str, errno| {
         let step = trial.steps().iter().find(|step| step.what == what).unwrap();
-        let error = netlink::Error::Refused { what: format!("filling: {what}"), errno, words: None };
+        let error = NetlinkError::Refused { what: format!("filling: {what}"), errno, words: None };
         BatchError { needs: Some(step.needs), error }
     };
     assert_eq!(refused("rule that holds", Errno::NOENT).needs, Some(Feature::Queue));
-    let words = |error: Error| format!("{error} {}", error.hints().concat());
+    let words = |error: GateError| format!("{error} {}", error.hints().concat());
     let of_rule = words(error::of_rules(vec![refused("rule that holds", Errno::NOENT)]));
     for word in ["CONFIG_NFT_QUEUE", "CONFIG_NFT_COMPAT", "xt_NFQUEUE", "nft_queue"] {
         assert!(of_rule.contains(word), "{of_rule}");
     }
     let of_queue = |errno| {
         let what = "binding the netfilter queue 1".to_owned();
-        words(error::of_queue(netlink::Error::Refused { what, errno, words: None }))
+        words(error::of_queue(NetlinkError::Refused { what, errno, words: None }))
     };
     assert!(of_queue(Errno::INVAL).contains("CONFIG_NETFILTER_NETLINK_QUEUE"));
     assert!(of_queue(Errno::PERM).contains("NET_ADMIN"));
-    assert!(matches!(error::of_table(refused("set with timeouts", Errno::NOENT)), Error::NoSets(_)));
-    assert!(matches!(error::of_table(refused("table", Errno::NOENT)), Error::Nft(_)));
+    assert!(matches!(error::of_table(refused("set with timeouts", Errno::NOENT)), GateError::NoSets(_)));
+    assert!(matches!(error::of_table(refused("table", Errno::NOENT)), GateError::Nft(_)));
 }
 
 /// A message of the queue, as the kernel sends it: `nlmsghdr`, `nfgenmsg`, attributes.

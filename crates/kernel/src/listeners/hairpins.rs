@@ -6,14 +6,14 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::holders::Error;
+use super::holders::SockDiagError;
 use super::is_local;
-use super::table::{State, rows};
+use super::table::{TcpState, rows};
 use crate::transparency::Family;
 
 /// Whom connections are for that are being opened with the address of their destination, which is not ours.
-pub fn to_themselves() -> Result<BTreeSet<SocketAddr>, Error> {
-    let rows = rows(State::Opening, 0, &Family::ALL)?;
+pub fn to_themselves() -> Result<BTreeSet<SocketAddr>, SockDiagError> {
+    let rows = rows(TcpState::SynSent, 0, &Family::ALL)?;
     let same = rows
         .iter()
         .filter(|row| row.local.ip() == row.remote.ip())

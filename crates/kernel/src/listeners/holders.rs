@@ -10,8 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::foreign::covers;
-use super::table::{Row, State, rows};
-use crate::netlink;
+use super::table::{TcpSocket, TcpState, rows};
+use crate::netlink::NetlinkError;
 use crate::transparency::Family;
 use clearway_core::hints::Hints;
 
@@ -20,7 +20,7 @@ const PROC_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A process that has a socket open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
+pub struct HolderProcess {
     /// Its number, in our PID namespace.
     pub pid: u32,
     /// Its name, `comm`: at most 15 bytes.
@@ -39,14 +39,14 @@ pub struct Holder {
     /// The user that made it.
     pub uid: u32,
     /// The first process that was found to have it, if any.
-    pub process: Option<Process>,
+    pub process: Option<HolderProcess>,
 }
 
 /// `0.0.0.0:80 held by nginx (pid 1234)`.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.process {
-            Some(Process { pid, command }) => {
+            Some(HolderProcess { pid, command }) => {
                 // A name that a process has given itself.
                 write!(f, "{} held by {} (pid {pid})", self.address, command.escape_debug())
             }
@@ -63,16 +63,16 @@ impl fmt::Display for Holder {
 
 /// The sockets could not be listed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SockDiagError {
     /// `ENOENT`: the kernel lacks `inet_diag` or `tcp_diag`, and they could not be loaded.
     #[error("{0}")]
-    NoDiag(netlink::Error),
+    NoDiag(NetlinkError),
     /// Anything else.
     #[error(transparent)]
-    Netlink(netlink::Error),
+    Netlink(NetlinkError),
 }
 
-impl Hints for Error {
+impl Hints for SockDiagError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::NoDiag(_) => vec!["load the modules `inet_diag` and `tcp_diag` on the host".to_owned()],
@@ -82,8 +82,8 @@ impl Hints for Error {
 }
 
 /// The TCP sockets that listen on a port; with an address, those that get what is sent to it.
-pub fn holders(port: u16, address: Option<IpAddr>) -> Result<Vec<Holder>, Error> {
-    let holders = rows(State::Listening, port, &Family::ALL)?.into_iter().map(Holder::from);
+pub fn holders(port: u16, address: Option<IpAddr>) -> Result<Vec<Holder>, SockDiagError> {
+    let holders = rows(TcpState::Listen, port, &Family::ALL)?.into_iter().map(Holder::from);
     let mut holders: Vec<_> = holders
         .filter(|holder| {
             let wanted = address.is_none_or(|address| covers(holder.address.ip(), holder.v6only, address));
@@ -94,8 +94,8 @@ pub fn holders(port: u16, address: Option<IpAddr>) -> Result<Vec<Holder>, Error>
     Ok(holders)
 }
 
-impl From<Row> for Holder {
-    fn from(row: Row) -> Self {
+impl From<TcpSocket> for Holder {
+    fn from(row: TcpSocket) -> Self {
         // An inode of a socket has 32 bits, here and in `/proc`.
         let inode = u32::try_from(row.inode).unwrap_or_default();
         Self { address: row.local, v6only: row.v6only, inode, uid: row.uid, process: None }
@@ -116,7 +116,7 @@ pub(super) fn name(holders: &mut [Holder]) {
             let Ok(target) = fs::read_link(descriptor.path()) else { continue };
             let Some(holder) = target.to_str().and_then(|target| wanted.remove(target)) else { continue };
             let command = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            holder.process = Some(Process { pid, command: command.trim_end().to_owned() });
+            holder.process = Some(HolderProcess { pid, command: command.trim_end().to_owned() });
         }
     }
 }

@@ -10,9 +10,9 @@ use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use super::foreign::covers;
-use super::holders::{Error, Holder, name};
+use super::holders::{Holder, SockDiagError, name};
 use super::nearby::Nearby;
-use super::table::{State, rows};
+use super::table::{TcpState, rows};
 use crate::transparency::Family;
 
 /// An address that is ours.
@@ -58,12 +58,12 @@ impl fmt::Display for Stranger {
 pub fn strangers<S: BuildHasher>(
     managed: &[Managed],
     ours: &HashSet<u64, S>,
-) -> Result<Vec<Stranger>, Error> {
+) -> Result<Vec<Stranger>, SockDiagError> {
     // Those of several shards are one address.
     let mut seen: HashSet<Managed> = HashSet::new();
     let managed = managed.iter().filter(|one| seen.insert(**one));
     let managed = Nearby::of(managed.map(|one| (one.address, *one)));
-    let rows = rows(State::Listening, 0, &Family::ALL)?.into_iter().filter(|row| !ours.contains(&row.inode));
+    let rows = rows(TcpState::Listen, 0, &Family::ALL)?.into_iter().filter(|row| !ours.contains(&row.inode));
     let found = rows.map(Holder::from).filter_map(|holder| {
         let shares = managed.to(holder.address).find(|managed| managed.overlaps(&holder))?.address;
         Some((holder, shares))

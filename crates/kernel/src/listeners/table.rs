@@ -9,8 +9,8 @@ use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, INET_DIAG_SKV6ONLY,
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
 use rustix::io::Errno;
 
-use super::Error;
-use crate::netlink::{Client, Protocol, Reply};
+use super::SockDiagError;
+use crate::netlink::{NetlinkClient, Protocol, Reply};
 use crate::transparency::Family;
 
 /// `sizeof(struct inet_diag_msg)`.
@@ -18,18 +18,18 @@ const HEADER: usize = 72;
 
 /// Which sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum TcpState {
     /// Those that listen, MPTCP's among them.
-    Listening,
+    Listen,
     /// Requests whose handshake is not complete, and connections of TCP Fast Open.
-    HalfOpen,
+    SynRecv,
     /// Connections that this host begins, until they are answered.
-    Opening,
+    SynSent,
 }
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct TcpSocket {
     /// Where it is bound.
     pub local: SocketAddr,
     /// Its peer; unspecified for a listener.
@@ -51,20 +51,20 @@ pub(crate) struct Row {
 /// The TCP sockets (by inode) that listen in this network namespace, at one port or at any: two dumps, however many
 /// there are. One may be missing that listens all the time, if others of its bucket in the kernel's table are closed
 /// meanwhile (`inet_diag_dump_icsk` goes on by counting).
-pub fn listening(port: Option<u16>) -> Result<HashSet<u64>, Error> {
-    let rows = rows(State::Listening, port.unwrap_or(0), &Family::ALL)?;
+pub fn listening(port: Option<u16>) -> Result<HashSet<u64>, SockDiagError> {
+    let rows = rows(TcpState::Listen, port.unwrap_or(0), &Family::ALL)?;
     Ok(rows.into_iter().map(|row| row.inode).collect())
 }
 
 /// The rows in one state, with that local port or (0) any.
-pub(crate) fn rows(state: State, port: u16, families: &[Family]) -> Result<Vec<Row>, Error> {
-    let mut client = Client::open(Protocol::SockDiag).map_err(Error::Netlink)?;
+pub(crate) fn rows(state: TcpState, port: u16, families: &[Family]) -> Result<Vec<TcpSocket>, SockDiagError> {
+    let mut client = NetlinkClient::open(Protocol::SockDiag).map_err(SockDiagError::Netlink)?;
     let mut rows = Vec::new();
     for &family in families {
         let doing = match state {
-            State::Listening => "that listen",
-            State::HalfOpen => "of half-open connections",
-            State::Opening => "of connections that are being opened",
+            TcpState::Listen => "that listen",
+            TcpState::SynRecv => "of half-open connections",
+            TcpState::SynSent => "of connections that are being opened",
         };
         let what = match port {
             0 => format!("listing {family} sockets {doing}"),
@@ -72,15 +72,15 @@ pub(crate) fn rows(state: State, port: u16, families: &[Family]) -> Result<Vec<R
         };
         let replies = client.dump(&what, &request(family, state, port));
         let replies = replies.map_err(|error| match error.errno() {
-            Some(Errno::NOENT) => Error::NoDiag(error),
-            _ => Error::Netlink(error),
+            Some(Errno::NOENT) => SockDiagError::NoDiag(error),
+            _ => SockDiagError::Netlink(error),
         })?;
         rows.extend(replies.iter().filter_map(decode).filter(|row| port == 0 || row.local.port() == port));
     }
     Ok(rows)
 }
 
-fn request(family: Family, state: State, port: u16) -> SockDiagMessage {
+fn request(family: Family, state: TcpState, port: u16) -> SockDiagMessage {
     let (family, socket_id) = match family {
         Family::V4 => (AF_INET, SocketId::new_v4()),
         Family::V6 => (AF_INET6, SocketId::new_v6()),
@@ -90,21 +90,21 @@ fn request(family: Family, state: State, port: u16) -> SockDiagMessage {
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::empty(),
         states: match state {
-            State::Listening => StateFlags::LISTEN,
-            State::HalfOpen => StateFlags::SYN_RECV,
-            State::Opening => StateFlags::SYN_SENT,
+            TcpState::Listen => StateFlags::LISTEN,
+            TcpState::SynRecv => StateFlags::SYN_RECV,
+            TcpState::SynSent => StateFlags::SYN_SENT,
         },
         socket_id: SocketId { source_port: port, ..socket_id },
     })
 }
 
-pub(super) fn decode(reply: &Reply) -> Option<Row> {
+pub(super) fn decode(reply: &Reply) -> Option<TcpSocket> {
     let header = InetResponseHeader::parse(&reply.payload).ok()?;
     let id = header.socket_id;
     let v6only = NlasIterator::new(reply.payload.get(HEADER..)?)
         .flatten()
         .any(|nla| nla.kind() == INET_DIAG_SKV6ONLY && nla.value().first().is_some_and(|value| *value != 0));
-    Some(Row {
+    Some(TcpSocket {
         local: SocketAddr::new(id.source_address, id.source_port),
         remote: SocketAddr::new(id.destination_address, id.destination_port),
         v6only,

@@ -14,8 +14,8 @@ use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use rustix::net::RecvFlags;
 
-use super::frame::Answer;
-use super::{Client, DEADLINE, Error, serialize};
+use super::frame::FrameContent;
+use super::{DEADLINE, NetlinkClient, NetlinkError, serialize};
 
 /// `NFNL_SUBSYS_NFTABLES`: for which subsystem the batch is.
 const NFTABLES: u16 = 10;
@@ -66,9 +66,9 @@ pub struct Step {
 
 /// What becomes of a batch that the kernel accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum BatchEnd {
     Commit,
-    Undo,
+    Abort,
 }
 
 /// A batch was not applied; nothing of it has happened.
@@ -78,24 +78,24 @@ pub struct BatchError {
     /// What the first message that was refused needs; none if it was the batch as a whole.
     pub needs: Option<Feature>,
     /// Why.
-    pub error: Error,
+    pub error: NetlinkError,
 }
 
-impl Client {
+impl NetlinkClient {
     /// Sends the steps as one transaction.
     pub fn batch(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
-        self.transact(what, NetfilterProtoFamily::Inet, steps, Ending::Commit)
+        self.transact(what, NetfilterProtoFamily::Inet, steps, BatchEnd::Commit)
     }
 
     /// Asks whether the kernel would take the steps, and changes nothing: without its end a batch is undone. Modules that
     /// it needs, the kernel loads all the same.
     pub fn check(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
-        self.transact(what, NetfilterProtoFamily::Inet, steps, Ending::Undo)
+        self.transact(what, NetfilterProtoFamily::Inet, steps, BatchEnd::Abort)
     }
 
-    /// [`Client::check`] for family `ip`.
+    /// [`NetlinkClient::check`] for family `ip`.
     pub fn check_ipv4(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
-        self.transact(what, NetfilterProtoFamily::IPv4, steps, Ending::Undo)
+        self.transact(what, NetfilterProtoFamily::IPv4, steps, BatchEnd::Abort)
     }
 
     fn transact(
@@ -103,7 +103,7 @@ impl Client {
         what: &str,
         family: NetfilterProtoFamily,
         steps: &[Step],
-        ending: Ending,
+        ending: BatchEnd,
     ) -> Result<(), BatchError> {
         let whole = |error| BatchError { needs: None, error };
         let first = self.next_sequence();
@@ -114,7 +114,7 @@ impl Client {
             let flags = step.flags | NLM_F_REQUEST | NLM_F_ACK;
             bytes.extend(serialize(message, flags, self.next_sequence()));
         }
-        if ending == Ending::Commit {
+        if ending == BatchEnd::Commit {
             bytes.extend(serialize(control(ControlMessage::BatchEnd), NLM_F_REQUEST, self.next_sequence()));
         }
         self.send(what, &bytes).map_err(whole)?;
@@ -135,7 +135,7 @@ impl Client {
                 Err(error) => return Err(BatchError { needs: None, error }),
             };
             for answer in answers {
-                let Answer::Ended(outcome) = answer.answer else { continue };
+                let FrameContent::Ended(ack) = answer.content else { continue };
                 let Ok(place) = usize::try_from(answer.sequence.wrapping_sub(first)) else { continue };
                 if place > steps.len() {
                     continue;
@@ -143,7 +143,7 @@ impl Client {
                 let step = place.checked_sub(1).and_then(|step| steps.get(step));
                 waiting = waiting.saturating_sub(usize::from(step.is_some()));
                 let named = step.map_or_else(|| what.to_owned(), |step| format!("{what}: {}", step.what));
-                if let Err(error) = outcome.into_result(&named) {
+                if let Err(error) = ack.into_result(&named) {
                     refused.get_or_insert(BatchError { needs: step.map(|step| step.needs), error });
                 }
             }

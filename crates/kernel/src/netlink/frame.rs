@@ -9,7 +9,7 @@ use netlink_packet_core::{
 };
 use rustix::io::Errno;
 
-use super::{Error, Reply};
+use super::{NetlinkError, Reply};
 
 /// `NLMSGERR_ATTR_MSG` of `linux/netlink.h`: the explanation as text.
 const EXPLANATION: u16 = 1;
@@ -23,29 +23,29 @@ const MOST: i32 = 4095;
 pub(super) struct Frame {
     pub(super) sequence: u32,
     pub(super) interrupted: bool,
-    pub(super) answer: Answer,
+    pub(super) content: FrameContent,
 }
 
 /// What a message says.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum FrameContent {
     Data(Reply),
-    Ended(Outcome),
+    Ended(Ack),
     Overrun,
 }
 
 /// `NLMSG_ERROR` (an acknowledgement where the number is 0) or `NLMSG_DONE`.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct Ack {
     pub(super) errno: Option<Errno>,
     pub(super) words: Option<String>,
 }
 
-impl Outcome {
-    pub(super) fn into_result(self, what: &str) -> Result<(), Error> {
+impl Ack {
+    pub(super) fn into_result(self, what: &str) -> Result<(), NetlinkError> {
         match self.errno {
             None => Ok(()),
-            Some(errno) => Err(Error::Refused { what: what.to_owned(), errno, words: self.words }),
+            Some(errno) => Err(NetlinkError::Refused { what: what.to_owned(), errno, words: self.words }),
         }
     }
 }
@@ -60,16 +60,16 @@ pub(super) fn frames(datagram: &[u8]) -> Result<Vec<Frame>, String> {
         let Some(payload) = rest.get(HEADER..length) else {
             return Err(format!("a message says that it has {length} of {} bytes", rest.len()));
         };
-        let answer = match message.message_type() {
+        let content = match message.message_type() {
             NLMSG_NOOP => None,
-            NLMSG_OVERRUN => Some(Answer::Overrun),
-            NLMSG_ERROR => Some(Answer::Ended(error(payload, message.flags())?)),
-            NLMSG_DONE => Some(Answer::Ended(done(payload))),
-            kind => Some(Answer::Data(Reply { kind, payload: payload.to_vec() })),
+            NLMSG_OVERRUN => Some(FrameContent::Overrun),
+            NLMSG_ERROR => Some(FrameContent::Ended(error(payload, message.flags())?)),
+            NLMSG_DONE => Some(FrameContent::Ended(done(payload))),
+            kind => Some(FrameContent::Data(Reply { kind, payload: payload.to_vec() })),
         };
-        if let Some(answer) = answer {
+        if let Some(content) = content {
             let interrupted = message.flags() & NLM_F_DUMP_INTR != 0;
-            frames.push(Frame { sequence: message.sequence_number(), interrupted, answer });
+            frames.push(Frame { sequence: message.sequence_number(), interrupted, content });
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
@@ -77,20 +77,20 @@ pub(super) fn frames(datagram: &[u8]) -> Result<Vec<Frame>, String> {
 }
 
 /// `struct nlmsgerr`: the number, the header of the request, its payload unless capped, attributes.
-fn error(payload: &[u8], flags: u16) -> Result<Outcome, String> {
+fn error(payload: &[u8], flags: u16) -> Result<Ack, String> {
     let Some(errno) = number(payload) else {
         return Err(format!("an error message has only {} bytes", payload.len()));
     };
     let request = if flags & NLM_F_CAPPED != 0 { HEADER } else { echoed(payload) };
     let attributes = payload.get(4usize.saturating_add(request)..).unwrap_or_default();
     let words = (flags & NLM_F_ACK_TLVS != 0).then(|| explanation(attributes)).flatten();
-    Ok(Outcome { errno: to_errno(errno), words })
+    Ok(Ack { errno: to_errno(errno), words })
 }
 
 /// The end of a dump: a number (none at all before Linux 2.6.25) and attributes.
-fn done(payload: &[u8]) -> Outcome {
+fn done(payload: &[u8]) -> Ack {
     let errno = number(payload).and_then(to_errno);
-    Outcome { errno, words: explanation(payload.get(4..).unwrap_or_default()) }
+    Ack { errno, words: explanation(payload.get(4..).unwrap_or_default()) }
 }
 
 fn number(payload: &[u8]) -> Option<i32> {

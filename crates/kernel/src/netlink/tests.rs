@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::frame::{Answer, frames};
+use super::frame::{FrameContent, frames};
 use super::*;
 
 fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
@@ -25,7 +25,7 @@ fn a_refusal_carries_the_words_of_the_kernel() {
     payload.extend(b"exists\0\0");
     let all = frames(&message(2, 0x300, 7, &payload)).unwrap();
     let [frame] = &all[..] else { panic!("{all:?}") };
-    let Answer::Ended(outcome) = &frame.answer else { panic!("{frame:?}") };
+    let FrameContent::Ended(outcome) = &frame.content else { panic!("{frame:?}") };
     assert_eq!(frame.sequence, 7);
     assert_eq!(outcome.errno, Some(Errno::EXIST));
     assert_eq!(outcome.words.as_deref(), Some("exists"));
@@ -38,15 +38,17 @@ fn an_acknowledgement_is_no_error_and_noop_is_nothing() {
     datagram.extend(message(4, 0, 5, &[]));
     let all = frames(&datagram).unwrap();
     assert_eq!(all.len(), 2);
-    assert!(matches!(&all[0].answer, Answer::Ended(outcome) if outcome.errno.is_none()));
-    assert!(matches!(&all[1].answer, Answer::Overrun));
+    assert!(matches!(&all[0].content, FrameContent::Ended(outcome) if outcome.errno.is_none()));
+    assert!(matches!(&all[1].content, FrameContent::Overrun));
 }
 
 #[test]
 fn an_interrupted_dump_is_noticed() {
     let all = frames(&message(24, 0x10, 1, b"abc")).unwrap();
     assert!(all[0].interrupted);
-    assert!(matches!(&all[0].answer, Answer::Data(reply) if reply.kind == 24 && reply.payload == b"abc"));
+    assert!(
+        matches!(&all[0].content, FrameContent::Data(reply) if reply.kind == 24 && reply.payload == b"abc")
+    );
 }
 
 #[test]
@@ -59,7 +61,7 @@ fn a_message_longer_than_its_datagram_is_an_error() {
 #[test]
 fn the_socket_is_close_on_exec() {
     for protocol in [Protocol::Route, Protocol::SockDiag] {
-        let client = Client::open(protocol).unwrap();
+        let client = NetlinkClient::open(protocol).unwrap();
         let flags = rustix::io::fcntl_getfd(&client.socket).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC), "{protocol}");
     }

@@ -9,8 +9,8 @@ use std::io;
 use netlink_packet_netfilter::nftables::TableFlags;
 use rustix::io::Errno;
 
-use super::{Error, Listed, TableName, Transaction, delete, explain, is, list, open};
-use crate::netlink::{BatchError, Client};
+use super::{Listed, NftError, TableName, Transaction, delete, explain, is, list, open};
+use crate::netlink::{BatchError, NetlinkClient};
 use crate::token::Token;
 
 /// Whether the kernel is to remove the table with our socket.
@@ -25,7 +25,7 @@ pub(crate) enum Ownership {
 /// The table, as long as this lives: an owner table ends with the socket in here.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    client: Client,
+    client: NetlinkClient,
     name: TableName,
     token: Option<Token>,
 }
@@ -34,7 +34,7 @@ impl Claim {
     /// Makes the empty table.
     ///
     /// A kernel that does not know owners says `EINVAL` (before 5.12) or ignores the flag: so it is read back.
-    pub(crate) fn make(name: TableName, ownership: Ownership) -> Result<Self, Error> {
+    pub(crate) fn make(name: TableName, ownership: Ownership) -> Result<Self, NftError> {
         let mut claim = Self { client: open()?, name, token: None };
         if ownership == Ownership::IfPossible {
             match claim.create(TableFlags::Owner) {
@@ -48,7 +48,7 @@ impl Claim {
         let name = claim.name.to_string();
         let in_use = || io::Error::from(Errno::ADDRINUSE);
         let token = Token::claim(&name).and_then(|token| token.ok_or_else(in_use));
-        claim.token = Some(token.map_err(|source| Error::Token { name, source })?);
+        claim.token = Some(token.map_err(|source| NftError::Token { name, source })?);
         claim.create(TableFlags::empty()).map_err(explain)?;
         Ok(claim)
     }
@@ -64,14 +64,14 @@ impl Claim {
         self.client.batch(&format!("{what} `{}`", self.name), changes.steps())
     }
 
-    fn is_owned(&mut self) -> Result<bool, Error> {
+    fn is_owned(&mut self) -> Result<bool, NftError> {
         let tables = list(&mut self.client)?;
         Ok(tables.iter().any(|table| table.name == self.name && table.owner))
     }
 
     /// Makes a plain table again, empty, if others have removed it, and says whether they had. They cannot
     /// remove an owner table.
-    pub(crate) fn restore(&mut self) -> Result<bool, Error> {
+    pub(crate) fn restore(&mut self) -> Result<bool, NftError> {
         let is_here = |table: &Listed| table.name == self.name;
         if self.token.is_none() || list(&mut self.client)?.iter().any(is_here) {
             return Ok(false);
@@ -81,7 +81,7 @@ impl Claim {
     }
 
     /// Removes the table with all that is in it, then its sign of life. Nothing to do is success.
-    pub(crate) fn remove(&mut self) -> Result<(), Error> {
+    pub(crate) fn remove(&mut self) -> Result<(), NftError> {
         delete(&mut self.client, &self.name)?;
         self.token = None;
         Ok(())
@@ -98,7 +98,7 @@ impl Claim {
     }
 
     /// The socket that owns the table.
-    pub(crate) fn client(&mut self) -> &mut Client {
+    pub(crate) fn client(&mut self) -> &mut NetlinkClient {
         &mut self.client
     }
 }

@@ -10,7 +10,7 @@ use netlink_packet_netfilter::nftables::InetHookNumber;
 
 use super::interception::{self, INTERCEPT};
 use super::rule::{ICMP, ICMPV6, TCP};
-use super::{ChainType, Rule, Transaction, strays};
+use super::{ChainType, NftRule, Transaction, strays};
 
 pub(super) const PREROUTING: &str = "prerouting";
 const DIVERT: &str = "divert";
@@ -62,32 +62,32 @@ pub(super) fn fill(
     }
     let interception = interception.filter(|some| !some.is_empty());
     for_own(&mut all, OUTPUT, own.is_some(), stale);
-    all.rule("rule for `lo`", PREROUTING, Rule::new().iif_lo().leave());
+    all.rule("rule for `lo`", PREROUTING, NftRule::new().iif_lo().leave());
     if interception.is_some() {
-        all.rule("rule for new connections", PREROUTING, Rule::new().opens().jump(INTERCEPT));
+        all.rule("rule for new connections", PREROUTING, NftRule::new().opens().jump(INTERCEPT));
     }
     for (what, protocol) in PROTOCOLS {
-        all.rule(what, PREROUTING, Rule::new().protocol(protocol).transparent().goto(DIVERT));
+        all.rule(what, PREROUTING, NftRule::new().protocol(protocol).transparent().goto(DIVERT));
     }
     if own.is_some_and(|own| own.reset) {
-        all.rule("rule that resets", PREROUTING, Rule::new().tcp().reply_to_marked(mark).reset());
+        all.rule("rule that resets", PREROUTING, NftRule::new().tcp().reply_to_marked(mark).reset());
     }
     let closed = interception.is_some_and(Interception::is_closed);
     if closed {
-        all.rule("rule for what has no socket", PREROUTING, Rule::new().tcp().jump(INTERCEPT));
+        all.rule("rule for what has no socket", PREROUTING, NftRule::new().tcp().jump(INTERCEPT));
     }
     if guard {
         // It came by `goto`: a plain return is the end, and what has no socket must not be lost to a listener's.
-        let wildcard = Rule::new().wildcard();
+        let wildcard = NftRule::new().wildcard();
         let on = if closed { wildcard.goto(INTERCEPT) } else { wildcard.leave() };
         all.rule("guard against wildcard listeners", DIVERT, on);
     }
-    all.rule("rule that marks", DIVERT, Rule::new().mark(mark).accept());
+    all.rule("rule that marks", DIVERT, NftRule::new().mark(mark).accept());
     if let Some(own) = own {
         // Remembers the connections of transparent sockets, and marks what is sent back to them from this host.
-        let remember = Rule::new().tcp().original().transparent().mark_connection(mark);
+        let remember = NftRule::new().tcp().original().transparent().mark_connection(mark);
         all.rule("rule that marks connections", OUTPUT, remember);
-        all.rule("rule that marks replies", OUTPUT, Rule::new().reply_to_marked(mark).mark(own.mark));
+        all.rule("rule that marks replies", OUTPUT, NftRule::new().reply_to_marked(mark).mark(own.mark));
     }
     if let Some(interception) = interception {
         interception::fill(&mut all, mark, interception);

@@ -6,42 +6,42 @@ use clearway_core::hints::Hints;
 use rustix::io::Errno;
 
 use crate::modules;
-use crate::netlink::{self, BatchError, Feature};
+use crate::netlink::{BatchError, Feature, NetlinkError};
 
 /// Why the table could not be made, read or removed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum NftError {
     /// `EPROTONOSUPPORT`, `EOPNOTSUPP`, or `EINVAL` to a dump: no `nf_tables` in this kernel.
     #[error(
         "the kernel lacks nftables: {0}{reason}",
         reason = modules::missing("nf_tables")
     )]
-    NoNfTables(netlink::Error),
+    NoNfTables(NetlinkError),
     /// `EPERM` to all of nftables.
     #[error("{0}")]
-    Denied(netlink::Error),
+    Denied(NetlinkError),
     /// `ENOENT` or `EOPNOTSUPP` to a chain: `inet` or its `filter` chains are missing.
     #[error("the kernel lacks nftables chains of family `inet`: {0}")]
-    NoInetChains(netlink::Error),
+    NoInetChains(NetlinkError),
     /// `ENOENT` to a rule: the expression `socket` (Linux 4.18) is not there and could not be loaded.
     #[error(
         "the kernel lacks the nft `socket` expression: {0}{reason}",
         reason = modules::missing("nft_socket")
     )]
-    NoSocketExpression(netlink::Error),
+    NoSocketExpression(NetlinkError),
     /// `ENOENT` or `EOPNOTSUPP` (no `CONFIG_NF_CONNTRACK_MARK`) to a rule with `ct`, or to the chain of type `route` (family `inet` since Linux 5.2).
     #[error(
         "the kernel lacks what servers on this host's own addresses need, conntrack (`ct`) and chains of type \
          `route`: {0}{reason}",
         reason = modules::missing("nft_ct")
     )]
-    NoConntrack(netlink::Error),
+    NoConntrack(NetlinkError),
     /// `ENOENT` to a rule: `tproxy` (Linux 4.19) or `fib` is not there and could not be loaded.
     #[error(
         "the kernel lacks what intercepting needs, the nft expressions `tproxy` and `fib`: {0}{reason}",
         reason = modules::missing("nft_tproxy")
     )]
-    NoInterception(netlink::Error),
+    NoInterception(NetlinkError),
     /// The sign of life of a table without owner could not be bound.
     #[error("binding the abstract socket `{name}`: {source}")]
     Token {
@@ -52,10 +52,10 @@ pub enum Error {
     },
     /// Anything else.
     #[error(transparent)]
-    Netlink(#[from] netlink::Error),
+    Netlink(#[from] NetlinkError),
 }
 
-impl Hints for Error {
+impl Hints for NftError {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::NoNfTables(_) => {
@@ -85,24 +85,26 @@ impl Hints for Error {
     }
 }
 
-pub(crate) fn is(error: &netlink::Error, numbers: &[Errno]) -> bool {
+pub(crate) fn is(error: &NetlinkError, numbers: &[Errno]) -> bool {
     error.errno().is_some_and(|errno| numbers.contains(&errno))
 }
 
 /// From what was refused, and where, to what that means.
-pub(crate) fn explain(BatchError { needs, error }: BatchError) -> Error {
+pub(crate) fn explain(BatchError { needs, error }: BatchError) -> NftError {
     match (needs, error.errno()) {
-        (None, Some(Errno::PERM)) => Error::Denied(error),
-        (None, Some(Errno::OPNOTSUPP | Errno::INVAL)) => Error::NoNfTables(error),
-        (Some(Feature::Chain), Some(Errno::NOENT | Errno::OPNOTSUPP)) => Error::NoInetChains(error),
+        (None, Some(Errno::PERM)) => NftError::Denied(error),
+        (None, Some(Errno::OPNOTSUPP | Errno::INVAL)) => NftError::NoNfTables(error),
+        (Some(Feature::Chain), Some(Errno::NOENT | Errno::OPNOTSUPP)) => NftError::NoInetChains(error),
         (
             Some(Feature::Conntrack | Feature::RouteChain),
             Some(Errno::NOENT | Errno::OPNOTSUPP | Errno::PROTONOSUPPORT),
-        ) => Error::NoConntrack(error),
+        ) => NftError::NoConntrack(error),
         (Some(Feature::Tproxy | Feature::Fib), Some(Errno::NOENT | Errno::OPNOTSUPP)) => {
-            Error::NoInterception(error)
+            NftError::NoInterception(error)
         }
-        (Some(Feature::Socket | Feature::Wildcard), Some(Errno::NOENT)) => Error::NoSocketExpression(error),
-        _ => Error::Netlink(error),
+        (Some(Feature::Socket | Feature::Wildcard), Some(Errno::NOENT)) => {
+            NftError::NoSocketExpression(error)
+        }
+        _ => NftError::Netlink(error),
     }
 }

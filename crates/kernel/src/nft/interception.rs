@@ -29,21 +29,21 @@
 use clearway_core::intercept::{Interception, Target};
 use clearway_core::names::Mark;
 
-use super::{Rule, Transaction};
+use super::{NftRule, Transaction};
 use crate::transparency::Family;
 
 pub(super) const INTERCEPT: &str = "intercept";
 
 /// The rules of the chain.
 pub(super) fn fill(all: &mut Transaction, mark: Mark, interception: &Interception) {
-    all.rule("rule for own addresses", INTERCEPT, Rule::new().daddr_local().leave());
+    all.rule("rule for own addresses", INTERCEPT, NftRule::new().daddr_local().leave());
     for target in interception.targets() {
         all.rule("rule that intercepts", INTERCEPT, rule(&target, mark));
     }
 }
 
-fn rule(target: &Target<'_>, mark: Mark) -> Rule {
-    let mut rule = Rule::new();
+fn rule(target: &Target<'_>, mark: Mark) -> NftRule {
+    let mut rule = NftRule::new();
     if let Some(name) = target.interface {
         rule = rule.iifname(name);
     }

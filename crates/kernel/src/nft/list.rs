@@ -5,8 +5,8 @@ use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableF
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use rustix::io::Errno;
 
-use super::{Error, TableName};
-use crate::netlink::{Client, Reply};
+use super::{NftError, TableName};
+use crate::netlink::{NetlinkClient, Reply};
 use crate::token::Token;
 
 /// `sizeof(struct nfgenmsg)`.
@@ -26,14 +26,14 @@ pub struct Listed {
 /// The tables of family `inet` whose names have our form.
 ///
 /// Needs `NET_ADMIN`, like everything in nftables.
-pub fn list(client: &mut Client) -> Result<Vec<Listed>, Error> {
+pub fn list(client: &mut NetlinkClient) -> Result<Vec<Listed>, NftError> {
     let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
     let request =
         NetfilterMessage::new(header, NfTablesMessage::GetTable(TableMessage { attributes: Vec::new() }));
     let replies = client.dump("listing nftables tables", &request).map_err(|error| match error.errno() {
-        Some(Errno::PERM) => Error::Denied(error),
-        Some(Errno::INVAL | Errno::OPNOTSUPP) => Error::NoNfTables(error),
-        _ => Error::Netlink(error),
+        Some(Errno::PERM) => NftError::Denied(error),
+        Some(Errno::INVAL | Errno::OPNOTSUPP) => NftError::NoNfTables(error),
+        _ => NftError::Netlink(error),
     })?;
     Ok(replies.iter().filter_map(decode).collect())
 }

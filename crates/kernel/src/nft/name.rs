@@ -20,7 +20,7 @@ const GATE: &str = "gate";
 
 /// What a table of ours is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
+pub enum TableRole {
     /// [`crate::plumbing`], with the preferences and the routing table of this block: a sign of life of it.
     Plumbing(Block),
     /// [`crate::flip`].
@@ -29,7 +29,7 @@ pub enum Role {
     Gate,
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for TableRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plumbing(block) => block.fmt(f),
@@ -45,22 +45,22 @@ pub struct TableName {
     /// To which instance it belongs; `None` for a Clearway by itself.
     pub instance: Option<InstanceName>,
     /// What it is for.
-    pub role: Role,
+    pub role: TableRole,
     /// What tells two tables of one instance apart.
     pub nonce: u32,
 }
 
 impl TableName {
     /// A name that nobody else has, most likely.
-    pub fn new(instance: Option<&InstanceName>, role: Role) -> Self {
+    pub fn new(instance: Option<&InstanceName>, role: TableRole) -> Self {
         Self { instance: instance.cloned(), role, nonce: nonce() }
     }
 
     /// The block of plumbing.
     pub fn block(&self) -> Option<Block> {
         match self.role {
-            Role::Plumbing(block) => Some(block),
-            Role::Flip | Role::Gate => None,
+            TableRole::Plumbing(block) => Some(block),
+            TableRole::Flip | TableRole::Gate => None,
         }
     }
 
@@ -89,30 +89,30 @@ pub(crate) fn nonce() -> u32 {
 /// Not the name of a table of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a name of the form `clearway_<instance>_<role>_<nonce>`")]
-pub struct NotOurs;
+pub struct ForeignTableName;
 
 impl FromStr for TableName {
-    type Err = NotOurs;
+    type Err = ForeignTableName;
 
-    fn from_str(text: &str) -> Result<Self, NotOurs> {
-        let mut parts = text.strip_prefix(PREFIX).ok_or(NotOurs)?.split('_');
+    fn from_str(text: &str) -> Result<Self, ForeignTableName> {
+        let mut parts = text.strip_prefix(PREFIX).ok_or(ForeignTableName)?.split('_');
         let (Some(instance), Some(role), Some(nonce), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(NotOurs);
+            return Err(ForeignTableName);
         };
         let instance = match instance {
             "" => None,
-            name => Some(name.parse().map_err(|_| NotOurs)?),
+            name => Some(name.parse().map_err(|_| ForeignTableName)?),
         };
         let role = match role {
-            FLIP => Role::Flip,
-            GATE => Role::Gate,
-            number => Role::Plumbing(number.parse().ok().and_then(Block::new).ok_or(NotOurs)?),
+            FLIP => TableRole::Flip,
+            GATE => TableRole::Gate,
+            number => TableRole::Plumbing(number.parse().ok().and_then(Block::new).ok_or(ForeignTableName)?),
         };
-        let nonce = u32::from_str_radix(nonce, 16).map_err(|_| NotOurs)?;
+        let nonce = u32::from_str_radix(nonce, 16).map_err(|_| ForeignTableName)?;
         let name = Self { instance, role, nonce };
         // `+7`, capital letters, leading zeros: whoever made that, it was not us.
-        if name.to_string() == text { Ok(name) } else { Err(NotOurs) }
+        if name.to_string() == text { Ok(name) } else { Err(ForeignTableName) }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure. The bytes are those that `nft` 1.0.6 sends for the same text (see the tests); `socket`, `ct`, `reject`, `tproxy`,
 //! `fib`, `nat`, `queue` and `target` are written here, because netlink-packet-netfilter does not know them (0.4.0).
-//! Everything goes through register 1, except the second part of a key ([`Rule::key`]).
+//! Everything goes through register 1, except the second part of a key ([`NftRule::key`]).
 
 use std::net::IpAddr;
 
@@ -11,11 +11,11 @@ use clearway_core::names::Mark;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{MetaKey, Operator, Register, Verdict};
 
-use super::Kind;
+use super::SetType;
 use crate::interfaces::LOOPBACK;
 use crate::netlink::Feature;
 use crate::transparency::Family;
-use expressions::{Expression, Header, number};
+use expressions::{ExpressionNla, Header, number};
 
 mod expressions;
 
@@ -47,14 +47,14 @@ pub(super) const ACCEPT: u32 = 1;
 /// Conditions and what becomes of a packet that fulfils them all.
 #[derive(Clone, Debug)]
 #[must_use]
-pub(crate) struct Rule {
-    pub(crate) expressions: Vec<Expression>,
+pub(crate) struct NftRule {
+    pub(crate) expressions: Vec<ExpressionNla>,
     /// The last of what it uses that not every kernel has.
     pub(super) needs: Feature,
 }
 
 /// What it asks of a packet.
-impl Rule {
+impl NftRule {
     /// For every packet.
     pub(crate) fn new() -> Self {
         Self { expressions: Vec::new(), needs: Feature::Basics }
@@ -166,26 +166,26 @@ impl Rule {
     }
 
     /// `<key> @<set>`, for TCP of its family.
-    pub(crate) fn within(self, kind: Kind, set: &str) -> Self {
+    pub(crate) fn within(self, kind: SetType, set: &str) -> Self {
         self.key(kind).look_up(set, None)
     }
 
     /// The key of a set or map in register 1 and those after it: each part of it fills whole registers of four bytes.
-    fn key(self, kind: Kind) -> Self {
+    fn key(self, kind: SetType) -> Self {
         let of_family = match kind.family() {
             Some(family) => self.family(family).tcp(),
             None => self.tcp(),
         };
         match kind {
-            Kind::Ports | Kind::Ports4 | Kind::Ports6 => of_family.port(Register::Reg1),
-            Kind::Addresses4 => of_family.address(Family::V4).port(Register::Reg32_01),
-            Kind::Addresses6 => of_family.address(Family::V6).port(Register::Reg2),
+            SetType::Ports | SetType::Ports4 | SetType::Ports6 => of_family.port(Register::Reg1),
+            SetType::Addresses4 => of_family.address(Family::V4).port(Register::Reg32_01),
+            SetType::Addresses6 => of_family.address(Family::V6).port(Register::Reg2),
         }
     }
 }
 
 /// What becomes of a packet.
-impl Rule {
+impl NftRule {
     /// `accept`.
     pub(super) fn accept(self) -> Self {
         self.verdict(Verdict::Other(ACCEPT), None)
@@ -241,7 +241,7 @@ impl Rule {
     }
 
     /// `dnat to :<key> map @<map>`, for TCP of its family: `NFTA_NAT_TYPE` (`NFT_NAT_DNAT`), `_FAMILY`, `_REG_PROTO_MIN`.
-    pub(crate) fn redirect(self, kind: Kind, map: &str) -> Self {
+    pub(crate) fn redirect(self, kind: SetType, map: &str) -> Self {
         let family = kind.family().map_or(0, number);
         let attributes = [(1, 1), (2, family.into()), (5, Register::Reg1.into())];
         self.key(kind).look_up(map, Some(Register::Reg1)).other(Feature::Nat, "nat", &attributes)

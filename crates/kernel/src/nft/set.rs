@@ -18,7 +18,7 @@ const TYPE_BITS: u32 = 6;
 /// What is a key. Sets of it have its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum SetType {
     /// A port, at any address of both families.
     Ports,
     /// A port, at any IPv4 address.
@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     Addresses6,
 }
 
-impl Kind {
+impl SetType {
     /// Of an address, which may be every one of its family; with its key.
     pub(crate) fn of(address: SocketAddr) -> (Self, Vec<u8>) {
         let port = address.port().to_be_bytes();

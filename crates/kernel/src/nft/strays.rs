@@ -12,16 +12,16 @@
 use clearway_core::names::Mark;
 
 use super::content::{FORWARD, POSTROUTING, empty, for_own};
-use super::{Rule, Transaction};
+use super::{NftRule, Transaction};
 
 /// The chains with their rules. `replies`: the bit of replies of servers on this host; `stale`: there may be a chain for
 /// these that is needed no longer.
 pub(super) fn fill(all: &mut Transaction, mark: Mark, replies: Option<Mark>, stale: bool) {
     empty(all, FORWARD);
-    all.rule("rule against strays", FORWARD, Rule::new().marked(mark).drop());
+    all.rule("rule against strays", FORWARD, NftRule::new().marked(mark).drop());
     for_own(all, POSTROUTING, replies.is_some(), stale);
     if let Some(replies) = replies {
-        let sent = Rule::new().oif_not_lo().marked(replies).drop();
+        let sent = NftRule::new().oif_not_lo().marked(replies).drop();
         all.rule("rule against stray replies", POSTROUTING, sent);
     }
 }

@@ -7,7 +7,7 @@ use clearway_core::intercept::{Fail, Ports, Rule as Intercepts};
 
 use super::content::removal;
 use super::*;
-use crate::netlink::{self, Reply, Step};
+use crate::netlink::{NetlinkError, Reply, Step};
 use crate::routing::Block;
 
 fn emitted(emitable: &impl Emitable) -> Vec<u8> {
@@ -32,7 +32,7 @@ fn emitted_step(what: &str) -> Vec<u8> {
 }
 
 /// One expression of a rule.
-fn expression(rule: &Rule, place: usize) -> Vec<u8> {
+fn expression(rule: &NftRule, place: usize) -> Vec<u8> {
     emitted(&rule.expressions[place])
 }
 
@@ -42,8 +42,8 @@ fn expression(rule: &Rule, place: usize) -> Vec<u8> {
 fn the_socket_expression_has_the_bytes_of_nft() {
     let golden = b"\x24\x00\x01\x80\x0b\x00\x01\x00socket\x00\x00\
         \x14\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x02\x08\x00\x02\x00\x00\x00\x00\x01";
-    assert_eq!(expression(&Rule::new().wildcard(), 0), golden);
-    let transparent = expression(&Rule::new().transparent(), 0);
+    assert_eq!(expression(&NftRule::new().wildcard(), 0), golden);
+    let transparent = expression(&NftRule::new().transparent(), 0);
     assert_eq!(transparent[..27], golden[..27]);
     assert_eq!(transparent[27], 0);
 }
@@ -115,7 +115,7 @@ fn names_survive_a_round_trip_and_others_are_not_ours() {
         "edge_gate_0badcafe",
         "docker-bridges",
     ] {
-        assert_eq!(text.parse::<TableName>(), Err(super::name::NotOurs), "{text}");
+        assert_eq!(text.parse::<TableName>(), Err(super::name::ForeignTableName), "{text}");
     }
 }
 
@@ -125,24 +125,24 @@ fn names_survive_a_round_trip_and_others_are_not_ours() {
 fn conntrack_and_reject_have_the_bytes_of_nft() {
     let direction = b"\x20\x00\x01\x80\x07\x00\x01\x00ct\x00\x00\
         \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x01\x08\x00\x01\x00\x00\x00\x00\x01";
-    assert_eq!(expression(&Rule::new().original(), 0), direction);
+    assert_eq!(expression(&NftRule::new().original(), 0), direction);
     let mark = b"\x20\x00\x01\x80\x07\x00\x01\x00ct\x00\x00\
         \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x03\x08\x00\x01\x00\x00\x00\x00\x01";
-    assert_eq!(expression(&Rule::new().mark_connection(Mark::DEFAULT), 0), mark);
+    assert_eq!(expression(&NftRule::new().mark_connection(Mark::DEFAULT), 0), mark);
     let set = b"\x20\x00\x01\x80\x07\x00\x01\x00ct\x00\x00\
         \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x03\x08\x00\x04\x00\x00\x00\x00\x01";
-    assert_eq!(expression(&Rule::new().mark_connection(Mark::DEFAULT), 2), set);
+    assert_eq!(expression(&NftRule::new().mark_connection(Mark::DEFAULT), 2), set);
     let reject = b"\x1c\x00\x01\x80\x0b\x00\x01\x00reject\x00\x00\
         \x0c\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01";
-    assert_eq!(expression(&Rule::new().reset(), 0), reject);
+    assert_eq!(expression(&NftRule::new().reset(), 0), reject);
     let reply = b"\x2c\x00\x01\x80\x08\x00\x01\x00cmp\x00\x20\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\
         \x08\x00\x02\x00\x00\x00\x00\x00\x0c\x00\x03\x80\x05\x00\x01\x00\x01\x00\x00\x00";
-    assert_eq!(expression(&Rule::new().transparent(), 1), reply);
+    assert_eq!(expression(&NftRule::new().transparent(), 1), reply);
     // Without `NFTA_BITWISE_OP` 0, see below.
     let only_the_bit = b"\x44\x00\x01\x80\x0c\x00\x01\x00bitwise\x00\x34\x00\x02\x80\
         \x08\x00\x01\x00\x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\x00\x01\x08\x00\x03\x00\x00\x00\x00\x04\
         \x0c\x00\x04\x80\x08\x00\x01\x00\x00\x00\x00\x20\x0c\x00\x05\x80\x08\x00\x01\x00\x00\x00\x00\x00";
-    assert_eq!(expression(&Rule::new().marked(Mark::DEFAULT), 1), only_the_bit);
+    assert_eq!(expression(&NftRule::new().marked(Mark::DEFAULT), 1), only_the_bit);
 }
 
 /// `strace nft` for `chain output { type route hook output priority mangle; policy accept; }`.
@@ -161,18 +161,18 @@ fn the_output_chain_has_the_bytes_of_nft() {
 fn interception_has_the_bytes_of_nft() {
     let golden = b"\x24\x00\x01\x80\x0b\x00\x01\x00tproxy\x00\x00\
         \x14\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x00\x08\x00\x03\x00\x00\x00\x00\x01";
-    assert_eq!(expression(&Rule::new().tproxy(None, 8080), 1), golden);
+    assert_eq!(expression(&NftRule::new().tproxy(None, 8080), 1), golden);
     let fib = b"\x28\x00\x01\x80\x08\x00\x01\x00fib\x00\x1c\x00\x02\x80\
         \x08\x00\x03\x00\x00\x00\x00\x02\x08\x00\x02\x00\x00\x00\x00\x03\x08\x00\x01\x00\x00\x00\x00\x01";
-    assert_eq!(expression(&Rule::new().daddr_local(), 0), fib);
+    assert_eq!(expression(&NftRule::new().daddr_local(), 0), fib);
     let flags = b"\x34\x00\x01\x80\x0c\x00\x01\x00payload\x00\x24\x00\x02\x80\
         \x08\x00\x01\x00\x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\x00\x02\
         \x08\x00\x03\x00\x00\x00\x00\x0d\x08\x00\x04\x00\x00\x00\x00\x01";
-    assert_eq!(expression(&Rule::new().opens(), 2), flags);
+    assert_eq!(expression(&NftRule::new().opens(), 2), flags);
     let at_least_80 =
         b"\x2c\x00\x01\x80\x08\x00\x01\x00cmp\x00\x20\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\
         \x08\x00\x02\x00\x00\x00\x00\x05\x0c\x00\x03\x80\x06\x00\x01\x00\x00\x50\x00\x00";
-    assert_eq!(expression(&Rule::new().ports(Ports { first: 80, last: 90 }), 1), at_least_80);
+    assert_eq!(expression(&NftRule::new().ports(Ports { first: 80, last: 90 }), 1), at_least_80);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn only_what_is_asked_for_is_intercepted() {
 #[test]
 fn what_is_refused_is_explained() {
     let explained = |needs, errno| {
-        let error = netlink::Error::Refused { what: "filling".to_owned(), errno, words: None };
+        let error = NetlinkError::Refused { what: "filling".to_owned(), errno, words: None };
         explain(BatchError { needs, error })
     };
     let whole = |errno| explained(None, errno);
@@ -208,18 +208,18 @@ fn what_is_refused_is_explained() {
     let refused = |what: &str, errno| {
         explained(Some(steps.iter().find(|step| step.what == what).unwrap().needs), errno)
     };
-    assert!(matches!(whole(Errno::PERM), Error::Denied(_)));
-    assert!(matches!(whole(Errno::OPNOTSUPP), Error::NoNfTables(_)));
-    assert!(matches!(refused("chain `prerouting`", Errno::NOENT), Error::NoInetChains(_)));
+    assert!(matches!(whole(Errno::PERM), NftError::Denied(_)));
+    assert!(matches!(whole(Errno::OPNOTSUPP), NftError::NoNfTables(_)));
+    assert!(matches!(refused("chain `prerouting`", Errno::NOENT), NftError::NoInetChains(_)));
     for what in ["rule for TCP", "rule for ICMPv6", "guard against wildcard listeners"] {
-        assert!(matches!(refused(what, Errno::NOENT), Error::NoSocketExpression(_)), "{what}");
+        assert!(matches!(refused(what, Errno::NOENT), NftError::NoSocketExpression(_)), "{what}");
     }
     let hints = refused("rule for TCP", Errno::NOENT).hints();
     assert!(hints[0].contains("modprobe nft_socket"), "{hints:?}");
-    assert!(matches!(refused("rule for TCP", Errno::NOMEM), Error::Netlink(_)));
+    assert!(matches!(refused("rule for TCP", Errno::NOMEM), NftError::Netlink(_)));
     for what in ["chain `output`", "rule that marks connections", "rule that marks replies"] {
         for errno in [Errno::NOENT, Errno::OPNOTSUPP] {
-            assert!(matches!(refused(what, errno), Error::NoConntrack(_)), "{what}");
+            assert!(matches!(refused(what, errno), NftError::NoConntrack(_)), "{what}");
         }
     }
     let error = refused("rule that marks connections", Errno::NOENT);
@@ -263,7 +263,7 @@ fn an_output_chain_goes_when_it_is_needed_no_longer() {
 
 #[test]
 fn a_listed_table_is_read() {
-    let name = TableName { instance: None, role: Role::Plumbing(Block::new(3).unwrap()), nonce: 7 };
+    let name = TableName { instance: None, role: TableRole::Plumbing(Block::new(3).unwrap()), nonce: 7 };
     let attributes = vec![
         TableAttribute::Name(name.to_string()),
         TableAttribute::Flags(TableFlags::Owner),

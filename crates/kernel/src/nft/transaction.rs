@@ -11,8 +11,8 @@ use netlink_packet_netfilter::nftables::{
     TableMessage,
 };
 
-use super::rule::{ACCEPT, Rule};
-use super::set::{Element, Kind, SERVICE, Values};
+use super::rule::{ACCEPT, NftRule};
+use super::set::{Element, SERVICE, SetType, Values};
 use crate::netlink::{Feature, Step};
 
 /// Elements per message: an attribute has room for 64 KiB, an element takes some 50 bytes.
@@ -115,7 +115,7 @@ impl Transaction {
     }
 
     /// A rule more at the end of a chain.
-    pub(crate) fn rule(&mut self, what: &str, chain: &str, Rule { expressions, needs }: Rule) {
+    pub(crate) fn rule(&mut self, what: &str, chain: &str, NftRule { expressions, needs }: NftRule) {
         let attributes = vec![
             RuleAttribute::Table(self.table.clone()),
             RuleAttribute::Chain(chain.to_owned()),
@@ -126,7 +126,7 @@ impl Transaction {
     }
 
     /// An empty set or map.
-    pub(crate) fn set(&mut self, name: &str, kind: Kind, values: Values) {
+    pub(crate) fn set(&mut self, name: &str, kind: SetType, values: Values) {
         let (what, needs, flags) = match values {
             Values::None => ("set", Feature::Basics, SetFlags::empty()),
             Values::Timeouts => ("set with timeouts", Feature::Timeouts, SetFlags::Timeout),

@@ -1,4 +1,4 @@
-//! The expressions of a rule of somebody else, as far as they are understood; the rest is [`Seen::Other`].
+//! The expressions of a rule of somebody else, as far as they are understood; the rest is [`Expression::Other`].
 //!
 //! Pure. The numbers are those of `linux/netfilter/nf_tables.h` and, for the matches and targets of iptables, of
 //! `linux/netfilter/xt_*.h`. Nothing that the kernel answers makes this panic: what is too short is not understood.
@@ -28,7 +28,7 @@ const XT: [u16; 2] = [1, 3];
 
 /// One end of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum AddressEnd {
     /// Who sent it.
     Source,
     /// Whom it is for.
@@ -59,7 +59,7 @@ pub enum Verdict {
 
 /// One expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum Expression {
     /// `counter`, `log`, a comment: it changes nothing.
     Nothing,
     /// A key of `meta` into a register (`NFT_META_*`).
@@ -69,9 +69,9 @@ pub enum Seen {
     /// A key of `ct` into a register (`NFT_CT_*`).
     LoadCt(u32),
     /// The beginning of an IPv4 address into a register, all of it perhaps.
-    LoadAddress(End),
+    LoadAddress(AddressEnd),
     /// The same of IPv6, if the packet is one.
-    LoadAddress6(End),
+    LoadAddress6(AddressEnd),
     /// A question to the routing table (`NFTA_FIB_F_*`).
     Fib(u32),
     /// The register, masked, then exclusive or.
@@ -97,7 +97,7 @@ pub enum Seen {
     Other(String),
 }
 
-impl Seen {
+impl Expression {
     /// Whether it can be a reason for which a packet is not concerned.
     pub(super) fn is_condition(&self) -> bool {
         match self {
@@ -109,41 +109,41 @@ impl Seen {
 }
 
 /// The expressions of a rule.
-pub(super) fn list(bytes: &[u8]) -> Vec<Seen> {
+pub(super) fn list(bytes: &[u8]) -> Vec<Expression> {
     let elements = nested(bytes).filter(|(kind, _)| *kind == ELEMENT);
-    elements.map(|(_, element)| one(element).unwrap_or_else(|| Seen::Other(String::new()))).collect()
+    elements.map(|(_, element)| one(element).unwrap_or_else(|| Expression::Other(String::new()))).collect()
 }
 
-fn one(element: &[u8]) -> Option<Seen> {
+fn one(element: &[u8]) -> Option<Expression> {
     let [name, data] = EXPRESSION.map(|wanted| attribute(element, wanted));
     let name = text(name?)?;
     // Some have no data.
     let data = data.unwrap_or_default();
     let numbers = |wanted: [u16; 2]| wanted.map(|wanted| number(attribute(data, wanted)?));
     Some(match name.as_str() {
-        "counter" | "log" => Seen::Nothing,
-        "masq" => Seen::Masquerade,
-        "reject" => Seen::Verdict(Verdict::Dropped),
+        "counter" | "log" => Expression::Nothing,
+        "masq" => Expression::Masquerade,
+        "reject" => Expression::Verdict(Verdict::Dropped),
         "meta" => match numbers(META) {
-            [key, None] => Seen::LoadMeta(key?),
-            [key, Some(_)] => Seen::StoreMeta(key?),
+            [key, None] => Expression::LoadMeta(key?),
+            [key, Some(_)] => Expression::StoreMeta(key?),
         },
         "ct" => match numbers(CT) {
-            [key, None] => Seen::LoadCt(key?),
+            [key, None] => Expression::LoadCt(key?),
             // The mark of the connection is not the mark of the packet.
-            [_, Some(_)] => Seen::Nothing,
+            [_, Some(_)] => Expression::Nothing,
         },
         "payload" => match numbers(PAYLOAD) {
-            [Some(NETWORK), Some(12)] => Seen::LoadAddress(End::Source),
-            [Some(NETWORK), Some(16)] => Seen::LoadAddress(End::Destination),
-            [Some(NETWORK), Some(8)] => Seen::LoadAddress6(End::Source),
-            [Some(NETWORK), Some(24)] => Seen::LoadAddress6(End::Destination),
-            _ => Seen::Other(name),
+            [Some(NETWORK), Some(12)] => Expression::LoadAddress(AddressEnd::Source),
+            [Some(NETWORK), Some(16)] => Expression::LoadAddress(AddressEnd::Destination),
+            [Some(NETWORK), Some(8)] => Expression::LoadAddress6(AddressEnd::Source),
+            [Some(NETWORK), Some(24)] => Expression::LoadAddress6(AddressEnd::Destination),
+            _ => Expression::Other(name),
         },
-        "fib" => Seen::Fib(number(attribute(data, FIB_FLAGS)?)?),
+        "fib" => Expression::Fib(number(attribute(data, FIB_FLAGS)?)?),
         "bitwise" => {
             let [mask, xor] = BITWISE.map(|wanted| word(attribute(attribute(data, wanted)?, DATA[0])?));
-            Seen::Bitwise { mask: mask?, xor: xor? }
+            Expression::Bitwise { mask: mask?, xor: xor? }
         }
         "cmp" => {
             let [how, value] = COMPARE.map(|wanted| attribute(data, wanted));
@@ -152,26 +152,26 @@ fn one(element: &[u8]) -> Option<Seen> {
                 1 => Comparison::Different,
                 _ => Comparison::Order,
             };
-            Seen::Compare(how, attribute(value?, DATA[0])?.to_vec())
+            Expression::Compare(how, attribute(value?, DATA[0])?.to_vec())
         }
         "immediate" => {
             let [value, verdict] = DATA.map(|wanted| attribute(attribute(data, IMMEDIATE)?, wanted));
             match (value, verdict) {
-                (Some(value), _) => Seen::Constant(value.to_vec()),
-                (None, verdict) => Seen::Verdict(of_verdict(verdict?)?),
+                (Some(value), _) => Expression::Constant(value.to_vec()),
+                (None, verdict) => Expression::Verdict(of_verdict(verdict?)?),
             }
         }
         "match" | "target" => {
             let [xt, info] = XT.map(|wanted| attribute(data, wanted));
             let (xt, info) = (text(xt?)?, info.unwrap_or_default().to_vec());
             match (name.as_str(), xt.as_str()) {
-                ("target", "DROP" | "REJECT") => Seen::Verdict(Verdict::Dropped),
-                ("target", "MASQUERADE") => Seen::Masquerade,
-                ("target", _) => Seen::Target(xt, info),
-                _ => Seen::Match(xt, info),
+                ("target", "DROP" | "REJECT") => Expression::Verdict(Verdict::Dropped),
+                ("target", "MASQUERADE") => Expression::Masquerade,
+                ("target", _) => Expression::Target(xt, info),
+                _ => Expression::Match(xt, info),
             }
         }
-        _ => Seen::Other(name),
+        _ => Expression::Other(name),
     })
 }
 

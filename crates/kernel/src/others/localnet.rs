@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-use super::expression::{Comparison, End, Seen, Verdict};
-use super::{At, Others, Place, Rule};
+use super::expression::{AddressEnd, Comparison, Expression, Verdict};
+use super::{ChainName, ForeignRule, ForeignRuleset, HookPoint};
 
 /// The first byte of 127.0.0.0/8.
 const LOOPBACK: u8 = 127;
@@ -17,7 +17,7 @@ const LOOPBACK: u8 = 127;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalnetBlock {
     /// Where it stands.
-    pub place: Place,
+    pub place: ChainName,
 }
 
 impl fmt::Display for LocalnetBlock {
@@ -27,35 +27,37 @@ impl fmt::Display for LocalnetBlock {
     }
 }
 
-impl Others {
+impl ForeignRuleset {
     /// Those that packets of this host come to.
     pub fn localnet_blocks(&self) -> Vec<LocalnetBlock> {
         let ways = self.ways();
-        let used = |rule: &&Rule| {
+        let used = |rule: &&ForeignRule| {
             ways.hooks(&rule.place)
                 .iter()
-                .any(|hook| matches!(hook.at, At::Input | At::Output | At::Postrouting))
+                .any(|hook| matches!(hook.at, HookPoint::Input | HookPoint::Output | HookPoint::Postrouting))
         };
         let found = self.rules.iter().filter(|rule| blocks(rule)).filter(used);
         found.map(|rule| LocalnetBlock { place: rule.place.clone() }).collect()
     }
 }
 
-fn blocks(rule: &Rule) -> bool {
+fn blocks(rule: &ForeignRule) -> bool {
     let mut loaded = None;
     let (mut from_others, mut to_loopback) = (false, false);
     for one in &rule.does {
         match one {
-            Seen::LoadAddress(end) => loaded = Some(*end),
+            Expression::LoadAddress(end) => loaded = Some(*end),
             // The mask of a prefix.
-            Seen::Bitwise { .. } => {}
-            Seen::Compare(how, value) => {
+            Expression::Bitwise { .. } => {}
+            Expression::Compare(how, value) => {
                 let loopback = value.first() == Some(&LOOPBACK);
-                from_others |= (loaded, *how, loopback) == (Some(End::Source), Comparison::Different, true);
-                to_loopback |= (loaded, *how, loopback) == (Some(End::Destination), Comparison::Equal, true);
+                from_others |=
+                    (loaded, *how, loopback) == (Some(AddressEnd::Source), Comparison::Different, true);
+                to_loopback |=
+                    (loaded, *how, loopback) == (Some(AddressEnd::Destination), Comparison::Equal, true);
                 loaded = None;
             }
-            Seen::Verdict(Verdict::Dropped) => return from_others && to_loopback,
+            Expression::Verdict(Verdict::Dropped) => return from_others && to_loopback,
             _ => loaded = None,
         }
     }

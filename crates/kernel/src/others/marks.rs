@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use clearway_core::names::Mark;
 
-use super::expression::{Comparison, Seen, word};
-use super::{At, Hook, Others, Place, Rule};
+use super::expression::{Comparison, Expression, word};
+use super::{ChainName, ForeignRule, ForeignRuleset, Hook, HookPoint};
 
 /// `NFT_META_MARK` and `NFT_CT_MARK`, which happen to be the same.
 const MARK: u32 = 3;
@@ -33,23 +33,23 @@ pub enum Does {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarkUse {
     /// Where it stands.
-    pub place: Place,
+    pub place: ChainName,
     /// What it does with it.
     pub does: Does,
     /// Where packets come to it.
-    pub at: BTreeSet<At>,
+    pub at: BTreeSet<HookPoint>,
     /// Whether it is for all packets that come to its chain.
     pub unconditional: bool,
 }
 
-impl Others {
+impl ForeignRuleset {
     /// The rules that touch a bit, where that matters to the packets that have it.
     pub fn mark_uses(&self, mark: Mark) -> Vec<MarkUse> {
         let ways = self.ways();
-        let use_of = |rule: &Rule| {
+        let use_of = |rule: &ForeignRule| {
             let does = does(rule, mark.value())?;
             let hooks = ways.hooks(&rule.place);
-            let at: BTreeSet<At> =
+            let at: BTreeSet<HookPoint> =
                 hooks.iter().filter(|hook| matters(does, **hook)).map(|hook| hook.at).collect();
             let unconditional = rule.is_unconditional();
             (!at.is_empty()).then(|| MarkUse { place: rule.place.clone(), does, at, unconditional })
@@ -61,15 +61,15 @@ impl Others {
 fn matters(does: Does, hook: Hook) -> bool {
     match does {
         // Later the way of a packet is decided.
-        Does::Sets => matches!(hook.at, At::Prerouting | At::Output),
-        Does::Clears => matches!(hook.at, At::Prerouting | At::Output) && hook.priority >= OURS,
+        Does::Sets => matches!(hook.at, HookPoint::Prerouting | HookPoint::Output),
+        Does::Clears => matches!(hook.at, HookPoint::Prerouting | HookPoint::Output) && hook.priority >= OURS,
         Does::Asks => true,
     }
 }
 
 /// What is in the register.
 #[derive(Clone, Copy)]
-enum Loaded {
+enum MarkRegister {
     /// The packet's mark, masked and turned.
     Mark {
         mask: u32,
@@ -81,35 +81,42 @@ enum Loaded {
 }
 
 /// The most that a rule does with a bit.
-fn does(rule: &Rule, bit: u32) -> Option<Does> {
-    let mut loaded = Loaded::Unknown;
+fn does(rule: &ForeignRule, bit: u32) -> Option<Does> {
+    let mut loaded = MarkRegister::Unknown;
     let mut found = None;
     for one in &rule.does {
         let now = match one {
-            Seen::LoadMeta(key) => {
-                loaded = if *key == MARK { Loaded::Mark { mask: u32::MAX, xor: 0 } } else { Loaded::Unknown };
+            Expression::LoadMeta(key) => {
+                loaded = if *key == MARK {
+                    MarkRegister::Mark { mask: u32::MAX, xor: 0 }
+                } else {
+                    MarkRegister::Unknown
+                };
                 None
             }
-            Seen::Bitwise { mask, xor } => {
-                if let Loaded::Mark { mask: before, xor: turned } = loaded {
-                    loaded = Loaded::Mark { mask: before & mask, xor: (turned & mask) ^ xor };
+            Expression::Bitwise { mask, xor } => {
+                if let MarkRegister::Mark { mask: before, xor: turned } = loaded {
+                    loaded = MarkRegister::Mark { mask: before & mask, xor: (turned & mask) ^ xor };
                 }
                 None
             }
-            Seen::Constant(value) => {
-                loaded = word(value).map_or(Loaded::Unknown, Loaded::Constant);
+            Expression::Constant(value) => {
+                loaded = word(value).map_or(MarkRegister::Unknown, MarkRegister::Constant);
                 None
             }
-            Seen::Compare(how, value) => asks(loaded, *how, word(value)?, bit),
-            Seen::StoreMeta(MARK) => stored(loaded, bit),
-            Seen::Target(name, info) => target(name, info, bit),
-            Seen::Match(name, info) if name == "mark" => {
+            Expression::Compare(how, value) => asks(loaded, *how, word(value)?, bit),
+            Expression::StoreMeta(MARK) => stored(loaded, bit),
+            Expression::Target(name, info) => target(name, info, bit),
+            Expression::Match(name, info) if name == "mark" => {
                 let [value, mask] = [0, 4].map(|at| info.get(at..at + 4).and_then(word));
-                asks(Loaded::Mark { mask: mask?, xor: 0 }, Comparison::Equal, value?, bit)
+                asks(MarkRegister::Mark { mask: mask?, xor: 0 }, Comparison::Equal, value?, bit)
             }
-            Seen::Nothing | Seen::Match(..) | Seen::Verdict(_) | Seen::StoreMeta(_) => None,
+            Expression::Nothing
+            | Expression::Match(..)
+            | Expression::Verdict(_)
+            | Expression::StoreMeta(_) => None,
             _ => {
-                loaded = Loaded::Unknown;
+                loaded = MarkRegister::Unknown;
                 None
             }
         };
@@ -122,18 +129,18 @@ fn does(rule: &Rule, bit: u32) -> Option<Does> {
 }
 
 /// Whoever compares the whole mark with one that has not this bit does not mean the bit.
-fn asks(loaded: Loaded, how: Comparison, value: u32, bit: u32) -> Option<Does> {
-    let Loaded::Mark { mask, .. } = loaded else { return None };
+fn asks(loaded: MarkRegister, how: Comparison, value: u32, bit: u32) -> Option<Does> {
+    let MarkRegister::Mark { mask, .. } = loaded else { return None };
     let whole = mask == u32::MAX && how == Comparison::Equal;
     (mask & bit != 0 && (!whole || value & bit != 0)).then_some(Does::Asks)
 }
 
-fn stored(loaded: Loaded, bit: u32) -> Option<Does> {
+fn stored(loaded: MarkRegister, bit: u32) -> Option<Does> {
     match loaded {
-        Loaded::Mark { xor, .. } if xor & bit != 0 => Some(Does::Sets),
-        Loaded::Mark { mask, .. } if mask & bit != 0 => None,
-        Loaded::Constant(value) if value & bit != 0 => Some(Does::Sets),
-        Loaded::Mark { .. } | Loaded::Constant(_) | Loaded::Unknown => Some(Does::Clears),
+        MarkRegister::Mark { xor, .. } if xor & bit != 0 => Some(Does::Sets),
+        MarkRegister::Mark { mask, .. } if mask & bit != 0 => None,
+        MarkRegister::Constant(value) if value & bit != 0 => Some(Does::Sets),
+        MarkRegister::Mark { .. } | MarkRegister::Constant(_) | MarkRegister::Unknown => Some(Does::Clears),
     }
 }
 

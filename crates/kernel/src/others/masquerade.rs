@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::expression::{Comparison, End, Seen};
-use super::{At, Chain, Others, Place, Rule};
+use super::expression::{AddressEnd, Comparison, Expression};
+use super::{Chain, ChainName, ForeignRule, ForeignRuleset, HookPoint};
 use crate::netlink::attributes::text;
 
 /// The keys `oif` and `oifname` of `meta`.
@@ -28,14 +28,14 @@ pub enum Towards {
 
 /// Addresses that a rule is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceNetwork {
     /// The first.
     pub address: IpAddr,
     /// How many bits all have in common.
     pub prefix: u32,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SourceNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
     }
@@ -45,11 +45,11 @@ impl fmt::Display for Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Masquerade {
     /// Where it stands.
-    pub place: Place,
+    pub place: ChainName,
     /// Towards where.
     pub towards: Towards,
     /// Whom it hides; unset: all.
-    pub source: Option<Source>,
+    pub source: Option<SourceNetwork>,
 }
 
 impl fmt::Display for Masquerade {
@@ -67,36 +67,42 @@ impl fmt::Display for Masquerade {
     }
 }
 
-impl Others {
+impl ForeignRuleset {
     /// Those that there are.
     pub fn masquerades(&self) -> Vec<Masquerade> {
-        let of_nat = |chain: &&Chain| chain.nat && chain.hook.is_some_and(|hook| hook.at == At::Postrouting);
-        let base: BTreeSet<&Place> = self.chains.iter().filter(of_nat).map(|chain| &chain.place).collect();
+        let of_nat =
+            |chain: &&Chain| chain.nat && chain.hook.is_some_and(|hook| hook.at == HookPoint::Postrouting);
+        let base: BTreeSet<&ChainName> =
+            self.chains.iter().filter(of_nat).map(|chain| &chain.place).collect();
         self.rules.iter().filter(|rule| base.contains(&rule.place)).filter_map(masquerade).collect()
     }
 }
 
 /// What the next comparison is about.
-enum Loaded {
+enum Compared {
     Nothing,
     Interface,
     Source,
 }
 
-fn masquerade(rule: &Rule) -> Option<Masquerade> {
+fn masquerade(rule: &ForeignRule) -> Option<Masquerade> {
     let (mut towards, mut source, mut hides) = (Towards::All, None, false);
-    let (mut loaded, mut mask) = (Loaded::Nothing, None);
+    let (mut loaded, mut mask) = (Compared::Nothing, None);
     for one in &rule.does {
         match (one, &loaded) {
-            (Seen::Nothing, _) => {}
-            (Seen::Match(name, _), _) if name == "comment" => {}
-            (Seen::Masquerade, _) => hides = true,
-            (Seen::LoadMeta(key), _) if OUTGOING.contains(key) => loaded = Loaded::Interface,
-            (Seen::LoadAddress(End::Source), _) if rule.place.family() == "ip" => loaded = Loaded::Source,
-            (Seen::LoadAddress6(End::Source), _) if rule.place.family() == "ip6" => loaded = Loaded::Source,
-            (Seen::Bitwise { mask: bits, xor: 0 }, Loaded::Source) => mask = Some(bits.to_ne_bytes()),
-            (Seen::Compare(how, value), Loaded::Interface) => towards = of_interface(*how, value)?,
-            (Seen::Compare(Comparison::Equal, value), Loaded::Source) => {
+            (Expression::Nothing, _) => {}
+            (Expression::Match(name, _), _) if name == "comment" => {}
+            (Expression::Masquerade, _) => hides = true,
+            (Expression::LoadMeta(key), _) if OUTGOING.contains(key) => loaded = Compared::Interface,
+            (Expression::LoadAddress(AddressEnd::Source), _) if rule.place.family() == "ip" => {
+                loaded = Compared::Source;
+            }
+            (Expression::LoadAddress6(AddressEnd::Source), _) if rule.place.family() == "ip6" => {
+                loaded = Compared::Source;
+            }
+            (Expression::Bitwise { mask: bits, xor: 0 }, Compared::Source) => mask = Some(bits.to_ne_bytes()),
+            (Expression::Compare(how, value), Compared::Interface) => towards = of_interface(*how, value)?,
+            (Expression::Compare(Comparison::Equal, value), Compared::Source) => {
                 source = Some(of_source(rule.place.family(), value, mask)?);
             }
             _ => return None,
@@ -117,16 +123,16 @@ fn of_interface(how: Comparison, value: &[u8]) -> Option<Towards> {
 }
 
 /// A prefix of whole bytes is compared without a mask: that is as long as the value.
-fn of_source(family: &str, value: &[u8], mask: Option<[u8; 4]>) -> Option<Source> {
+fn of_source(family: &str, value: &[u8], mask: Option<[u8; 4]>) -> Option<SourceNetwork> {
     let whole = u32::try_from(value.len()).ok()? * 8;
     if family == "ip" {
         let mut bytes = [0; 4];
         bytes.get_mut(..value.len())?.copy_from_slice(value);
         let prefix = mask.map_or(whole, |mask| u32::from_be_bytes(mask).leading_ones());
-        return Some(Source { address: Ipv4Addr::from(bytes).into(), prefix });
+        return Some(SourceNetwork { address: Ipv4Addr::from(bytes).into(), prefix });
     }
     // Of a mask of IPv6 only the beginning is known here.
     let mut bytes = [0; 16];
     bytes.get_mut(..value.len())?.copy_from_slice(value);
-    mask.is_none().then(|| Source { address: Ipv6Addr::from(bytes).into(), prefix: whole })
+    mask.is_none().then(|| SourceNetwork { address: Ipv6Addr::from(bytes).into(), prefix: whole })
 }

@@ -6,8 +6,8 @@
 
 use std::fmt;
 
-use super::expression::{Comparison, Seen, Verdict};
-use super::{At, Others, Place, Rule};
+use super::expression::{Comparison, Expression, Verdict};
+use super::{ChainName, ForeignRule, ForeignRuleset, HookPoint};
 
 /// `NFTA_FIB_F_SADDR`, `_IIF`.
 const SOURCE: u32 = 1;
@@ -15,7 +15,7 @@ const INPUT: u32 = 8;
 
 /// What the way back must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum RpFilterMode {
     /// The interface that the packet came in by.
     Strict,
     /// Any.
@@ -28,46 +28,47 @@ pub enum How {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReversePathFilter {
     /// Where it stands.
-    pub place: Place,
+    pub place: ChainName,
     /// What it asks for.
-    pub how: How,
+    pub how: RpFilterMode,
 }
 
 impl fmt::Display for ReversePathFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = match self.how {
-            How::Strict => "strict ",
-            How::Loose => "loose ",
-            How::Unknown => "",
+            RpFilterMode::Strict => "strict ",
+            RpFilterMode::Loose => "loose ",
+            RpFilterMode::Unknown => "",
         };
         write!(f, "{how}reverse-path filter ({})", self.place)
     }
 }
 
-impl Others {
+impl ForeignRuleset {
     /// Those in `prerouting`.
     pub fn reverse_path_filters(&self) -> Vec<ReversePathFilter> {
         let ways = self.ways();
-        let in_the_way = |rule: &&Rule| ways.hooks(&rule.place).iter().any(|hook| hook.at == At::Prerouting);
+        let in_the_way =
+            |rule: &&ForeignRule| ways.hooks(&rule.place).iter().any(|hook| hook.at == HookPoint::Prerouting);
         let found = self.rules.iter().filter_map(|rule| Some((rule, how(rule)?)));
         let found = found.filter(|(rule, _)| in_the_way(rule));
         found.map(|(rule, how)| ReversePathFilter { place: rule.place.clone(), how }).collect()
     }
 }
 
-fn how(rule: &Rule) -> Option<How> {
+fn how(rule: &ForeignRule) -> Option<RpFilterMode> {
     let mut asked = None;
     for one in &rule.does {
         match one {
-            Seen::Fib(flags) if flags & SOURCE != 0 => {
-                asked = Some(if flags & INPUT == 0 { How::Loose } else { How::Strict });
+            Expression::Fib(flags) if flags & SOURCE != 0 => {
+                asked = Some(if flags & INPUT == 0 { RpFilterMode::Loose } else { RpFilterMode::Strict });
             }
-            Seen::Match(name, _) if name == "rpfilter" => asked = Some(How::Unknown),
-            Seen::Compare(comparison, value) if asked.is_some() => {
+            Expression::Match(name, _) if name == "rpfilter" => asked = Some(RpFilterMode::Unknown),
+            Expression::Compare(comparison, value) if asked.is_some() => {
                 let missing = *comparison == Comparison::Equal && value.iter().all(|byte| *byte == 0);
                 asked = asked.filter(|_| missing);
             }
-            Seen::Verdict(Verdict::Dropped) => return asked,
+            Expression::Verdict(Verdict::Dropped) => return asked,
             _ => {}
         }
     }

@@ -2,26 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::expression::{Seen, Verdict};
-use super::{Chain, Hook, Others, Place, Rule};
+use super::expression::{Expression, Verdict};
+use super::{Chain, ChainName, ForeignRule, ForeignRuleset, Hook};
 
 /// The ways of packets between chains.
 #[derive(Debug, Default)]
 pub(super) struct Ways<'a> {
-    hooks: BTreeMap<&'a Place, Hook>,
+    hooks: BTreeMap<&'a ChainName, Hook>,
     /// From which chains one comes to a chain: its family, its table, its name.
-    from: BTreeMap<(u8, &'a str, &'a str), BTreeSet<&'a Place>>,
+    from: BTreeMap<(u8, &'a str, &'a str), BTreeSet<&'a ChainName>>,
 }
 
-impl Others {
+impl ForeignRuleset {
     pub(super) fn ways(&self) -> Ways<'_> {
         let mut ways = Ways::default();
         for Chain { place, hook, .. } in &self.chains {
             ways.hooks.extend(hook.map(|hook| (place, hook)));
         }
-        for Rule { place, does } in &self.rules {
+        for ForeignRule { place, does } in &self.rules {
             for one in does {
-                if let Seen::Verdict(Verdict::To(to)) = one {
+                if let Expression::Verdict(Verdict::To(to)) = one {
                     ways.from.entry((place.family, &place.table, to)).or_default().insert(place);
                 }
             }
@@ -32,10 +32,10 @@ impl Others {
 
 impl<'a> Ways<'a> {
     /// From which hooks packets come to a chain, by jumps from other chains too.
-    pub(super) fn hooks(&self, place: &'a Place) -> BTreeSet<Hook> {
+    pub(super) fn hooks(&self, place: &'a ChainName) -> BTreeSet<Hook> {
         let mut reached = BTreeSet::from([place]);
         let mut open = vec![place];
-        while let Some(Place { family, table, chain }) = open.pop() {
+        while let Some(ChainName { family, table, chain }) = open.pop() {
             let from = self.from.get(&(*family, table, chain)).into_iter().flatten();
             open.extend(from.filter(|from| reached.insert(from)));
         }

@@ -6,7 +6,7 @@ fn listen(path: &Path) -> (UnixListener, (u64, PathBuf)) {
     (socket, (inode, path.to_path_buf()))
 }
 
-fn found(sockets: &[(u64, PathBuf)]) -> Vec<Found> {
+fn found(sockets: &[(u64, PathBuf)]) -> Vec<PathTarget> {
     moved(sockets)
         .into_iter()
         .map(|one| {
@@ -28,17 +28,17 @@ fn a_path_leads_to_its_socket_until_it_is_removed_or_replaced() {
     let elsewhere = folder.path().join("b.sock");
     std::fs::rename(&path, &elsewhere).unwrap();
     assert_eq!(found(&[(known[0].0, elsewhere.clone())]), []);
-    assert_eq!(found(&known), [Found::Nothing]);
+    assert_eq!(found(&known), [PathTarget::Nothing]);
 
     let (other, _) = listen(&path);
-    assert_eq!(found(&known), [Found::AnotherSocket]);
+    assert_eq!(found(&known), [PathTarget::AnotherSocket]);
     // Dead or alive.
     drop(other);
-    assert_eq!(found(&known), [Found::AnotherSocket]);
+    assert_eq!(found(&known), [PathTarget::AnotherSocket]);
 
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "").unwrap();
-    assert_eq!(found(&known), [Found::AnotherFile]);
+    assert_eq!(found(&known), [PathTarget::AnotherFile]);
     std::fs::remove_file(&path).unwrap();
     std::fs::rename(&elsewhere, &path).unwrap();
     assert_eq!(found(&known), []);
@@ -56,5 +56,8 @@ fn where_nothing_can_be_bound_it_is_said() {
     let (_socket, known) = listen(&path);
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     let moved = moved(&[known]);
-    assert!(matches!(&moved[..], [Moved { found: Found::Nothing, obstacle: Some(_), .. }]), "{moved:?}");
+    assert!(
+        matches!(&moved[..], [MovedPath { found: PathTarget::Nothing, obstacle: Some(_), .. }]),
+        "{moved:?}"
+    );
 }

@@ -2,23 +2,23 @@
 
 use clearway_core::names::{InstanceName, Mark};
 
-use super::{Error, Notice};
-use crate::netlink::Client;
+use super::{PlumbingError, PlumbingNotice};
+use crate::netlink::NetlinkClient;
 use crate::nft::{self, Listed, TableName};
-use crate::routing::{self, Block, Family, Rule};
+use crate::routing::{self, Block, Family, PolicyRule};
 
 /// The bits that Clearway takes by itself, in this order: 29 and 30 are free of Kubernetes, Docker,
 /// Tailscale, AWS and Istio, the others at least of Tailscale (16 to 23) and Kubernetes (13 to 15).
 const BITS: [u8; 8] = [29, 30, 28, 27, 26, 25, 24, 31];
 
 /// The tables of plumbing whose processes live.
-pub(super) fn living(client: &mut Client) -> Result<Vec<Listed>, Error> {
+pub(super) fn living(client: &mut NetlinkClient) -> Result<Vec<Listed>, PlumbingError> {
     let tables = nft::list(client)?.into_iter();
     Ok(tables.filter(|table| table.name.block().is_some() && nft::is_alive(table)).collect())
 }
 
 /// Rules of both families; those of a family that is missing are none.
-pub(super) fn all_rules(client: &mut Client) -> Result<Vec<Rule>, Error> {
+pub(super) fn all_rules(client: &mut NetlinkClient) -> Result<Vec<PolicyRule>, PlumbingError> {
     let mut rules = Vec::new();
     for family in Family::ALL {
         match routing::rules(client, family) {
@@ -35,9 +35,9 @@ pub(super) fn all_rules(client: &mut Client) -> Result<Vec<Rule>, Error> {
 pub(super) fn block(
     instance: Option<&InstanceName>,
     living: &[Listed],
-    rules: &[Rule],
-    client: &mut Client,
-) -> Result<Block, Error> {
+    rules: &[PolicyRule],
+    client: &mut NetlinkClient,
+) -> Result<Block, PlumbingError> {
     if let Some(block) = sibling(instance, living).and_then(|sibling| sibling.name.block()) {
         return Ok(block);
     }
@@ -46,7 +46,7 @@ pub(super) fn block(
             return Ok(block);
         }
     }
-    Err(Error::NoFreeBlock)
+    Err(PlumbingError::NoFreeBlock)
 }
 
 /// The oldest living table of the instance.
@@ -58,13 +58,13 @@ fn sibling<'a>(instance: Option<&InstanceName>, living: &'a [Listed]) -> Option<
         .min_by_key(|table| age(table))
 }
 
-pub(super) fn is_free(block: Block, living: &[Listed], rules: &[Rule]) -> bool {
+pub(super) fn is_free(block: Block, living: &[Listed], rules: &[PolicyRule]) -> bool {
     let named = living.iter().any(|table| table.name.block() == Some(block));
     let foreign = rules.iter().any(|rule| rule.block().is_none() && rule.occupies(block));
     !named && !foreign
 }
 
-fn has_foreign_routes(client: &mut Client, block: Block) -> Result<bool, Error> {
+fn has_foreign_routes(client: &mut NetlinkClient, block: Block) -> Result<bool, PlumbingError> {
     for family in Family::ALL {
         match routing::routes_in(client, family, block.table()) {
             Ok(routes) if routes.iter().any(|route| route.block().is_none()) => return Ok(true),
@@ -79,7 +79,7 @@ fn has_foreign_routes(client: &mut Client, block: Block) -> Result<bool, Error> 
 pub(super) fn mark_of_sibling(
     instance: Option<&InstanceName>,
     living: &[Listed],
-    rules: &[Rule],
+    rules: &[PolicyRule],
 ) -> Option<Mark> {
     let block = sibling(instance, living)?.name.block()?;
     let [_, jump, look_up, ..] = block.preferences();
@@ -87,13 +87,13 @@ pub(super) fn mark_of_sibling(
 }
 
 /// The mark of replies in the rules of a block, whoever of an instance made them.
-pub(super) fn replies_of_block(block: Block, rules: &[Rule]) -> Option<Mark> {
+pub(super) fn replies_of_block(block: Block, rules: &[PolicyRule]) -> Option<Mark> {
     let [replies, ..] = block.preferences();
     rules.iter().filter(|rule| rule.preference == replies).find_map(|rule| bit(block, rule))
 }
 
 /// The one bit that a rule of ours asks for.
-fn bit(block: Block, rule: &Rule) -> Option<Mark> {
+fn bit(block: Block, rule: &PolicyRule) -> Option<Mark> {
     let (value, mask) = rule.fwmark.filter(|_| rule.block() == Some(block))?;
     let bit = u8::try_from(value.trailing_zeros()).ok().and_then(Mark::bit)?;
     (bit.value() == value && mask == value).then_some(bit)
@@ -102,19 +102,19 @@ fn bit(block: Block, rule: &Rule) -> Option<Mark> {
 /// For what a bit is wanted. All Clearways may use one bit for the same purpose: their rules are equal in
 /// effect. One bit for both would send what one of them diverts through the rules of the other's replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum MarkPurpose {
     Diverted,
     Replies,
 }
 
 /// The rules that a bit must not appear in: those of others, and of living Clearways for the other purpose.
-pub(super) fn rivals(purpose: Purpose, living: &[Listed], rules: &[Rule]) -> Vec<Rule> {
-    let is_rival = |rule: &&Rule| match rule.block() {
+pub(super) fn rivals(purpose: MarkPurpose, living: &[Listed], rules: &[PolicyRule]) -> Vec<PolicyRule> {
+    let is_rival = |rule: &&PolicyRule| match rule.block() {
         None => true,
         Some(block) => {
             let [replies, ..] = block.preferences();
             let lives = living.iter().any(|table| table.name.block() == Some(block));
-            lives && (rule.preference == replies) == (purpose == Purpose::Diverted)
+            lives && (rule.preference == replies) == (purpose == MarkPurpose::Diverted)
         }
     };
     rules.iter().filter(is_rival).cloned().collect()
@@ -124,27 +124,27 @@ pub(super) fn rivals(purpose: Purpose, living: &[Listed], rules: &[Rule]) -> Vec
 pub(super) fn mark(
     asked: Option<Mark>,
     sibling: Option<Mark>,
-    rivals: &[Rule],
-) -> Result<(Mark, Option<Notice>), Error> {
+    rivals: &[PolicyRule],
+) -> Result<(Mark, Option<PlumbingNotice>), PlumbingError> {
     let user = |mark: Mark| rivals.iter().find(|rule| rule.uses(mark));
     match (asked, sibling) {
-        (Some(mark), Some(theirs)) if mark != theirs => Err(Error::MarkDiffers { mark, theirs }),
+        (Some(mark), Some(theirs)) if mark != theirs => Err(PlumbingError::MarkDiffers { mark, theirs }),
         (_, Some(theirs)) => Ok((theirs, None)),
         (Some(mark), None) => match user(mark) {
-            Some(rule) => Err(Error::MarkTaken { mark, rule: rule.to_string() }),
+            Some(rule) => Err(PlumbingError::MarkTaken { mark, rule: rule.to_string() }),
             None => Ok((mark, None)),
         },
         (None, None) => {
-            let to = free(rivals, None).ok_or(Error::NoFreeMark)?;
-            let moved =
-                user(Mark::DEFAULT).map(|rule| Notice::MarkMoved { to, because_of: rule.to_string() });
+            let to = free(rivals, None).ok_or(PlumbingError::NoFreeMark)?;
+            let moved = user(Mark::DEFAULT)
+                .map(|rule| PlumbingNotice::MarkMoved { to, because_of: rule.to_string() });
             Ok((to, moved))
         }
     }
 }
 
 /// The first bit that no rival uses.
-pub(super) fn free(rivals: &[Rule], except: Option<Mark>) -> Option<Mark> {
+pub(super) fn free(rivals: &[PolicyRule], except: Option<Mark>) -> Option<Mark> {
     let mut bits = BITS.into_iter().filter_map(Mark::bit).filter(|mark| Some(*mark) != except);
     bits.find(|mark| !rivals.iter().any(|rule| rule.uses(*mark)))
 }

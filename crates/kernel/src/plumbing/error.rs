@@ -6,17 +6,17 @@ use std::net::SocketAddr;
 use clearway_core::hints::Hints;
 use clearway_core::names::Mark;
 
-use crate::{nft, routing};
+use crate::{nft::NftError, routing::RoutingError};
 
 /// Why the plumbing could not be installed, repaired or looked at.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum PlumbingError {
     /// nftables.
     #[error(transparent)]
-    Nft(#[from] nft::Error),
+    Nft(#[from] NftError),
     /// Rules or routes.
     #[error(transparent)]
-    Routing(#[from] routing::Error),
+    Routing(#[from] RoutingError),
     /// The mark that was asked for is somebody else's.
     #[error("the mark {mark} is used by the foreign rule `{rule}`")]
     MarkTaken {
@@ -58,21 +58,21 @@ pub enum Error {
     #[error("{cause}; what had been installed by then could not be removed: {left}")]
     Stuck {
         /// Why installing failed.
-        cause: Box<Error>,
+        cause: Box<PlumbingError>,
         /// What is left, and why.
         left: RemoveErrors,
     },
 }
 
-impl Error {
-    /// Whether all would be well without servers on this host's own addresses ([`super::Needs::own`]): the
+impl PlumbingError {
+    /// Whether all would be well without servers on this host's own addresses ([`super::PlumbingNeeds::own`]): the
     /// kernel lacks conntrack.
     pub fn is_without_conntrack(&self) -> bool {
-        matches!(self, Self::Nft(nft::Error::NoConntrack(_)))
+        matches!(self, Self::Nft(NftError::NoConntrack(_)))
     }
 }
 
-impl Hints for Error {
+impl Hints for PlumbingError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Nft(error) => error.hints(),
@@ -95,13 +95,13 @@ impl Hints for Error {
 #[derive(Debug, Default)]
 pub struct RemoveErrors {
     /// One by one.
-    pub errors: Vec<Error>,
+    pub errors: Vec<PlumbingError>,
     /// What was removed nevertheless, in `ip`'s and `nft`'s words.
     pub removed: Vec<String>,
 }
 
 impl RemoveErrors {
-    pub(super) fn note<T, E: Into<Error>>(&mut self, outcome: Result<T, E>) -> Option<T> {
+    pub(super) fn note<T, E: Into<PlumbingError>>(&mut self, outcome: Result<T, E>) -> Option<T> {
         outcome.map_err(|error| self.errors.push(error.into())).ok()
     }
 

@@ -11,15 +11,15 @@ use std::net::SocketAddr;
 use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 
-use super::choice::{self, Purpose};
-use super::{Error, Intercepting, Plumbing};
-use crate::netlink::Client;
-use crate::routing::{self, Block, Family, Removal, Tagged, Wanted};
+use super::choice::{self, MarkPurpose};
+use super::{Intercepting, Plumbing, PlumbingError};
+use crate::netlink::NetlinkClient;
+use crate::routing::{self, Block, Family, Removal, RoutingError, Tagged, Wanted};
 use crate::token;
 
 /// What the transparent servers of a configuration need. Remote servers need no more than the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
+pub struct PlumbingNeeds {
     /// Servers on this host's loopback addresses (127.0.0.0/8, `::1`) with their ports: a rule each,
     /// no conntrack.
     pub loopback: BTreeSet<SocketAddr>,
@@ -30,18 +30,18 @@ pub struct Needs {
     pub interception: Interception,
 }
 
-impl Needs {
-    /// Whether a server may stand in [`Needs::loopback`]: one that may not is refused with all the others. The
+impl PlumbingNeeds {
+    /// Whether a server may stand in [`PlumbingNeeds::loopback`]: one that may not is refused with all the others. The
     /// kernel knows no rule for port 65535 (`fib_rule_port_range_valid`).
     pub fn is_for_loopback(server: &SocketAddr) -> bool {
         server.ip().to_canonical().is_loopback() && (1..u16::MAX).contains(&server.port())
     }
 
     /// The same in the form of the kernel's rules: no IPv4 address as an IPv6 one, no scope.
-    pub(super) fn checked(&self) -> Result<Self, Error> {
+    pub(super) fn checked(&self) -> Result<Self, PlumbingError> {
         let one = |server: &SocketAddr| {
             let as_in_rules = || SocketAddr::new(server.ip().to_canonical(), server.port());
-            Self::is_for_loopback(server).then(as_in_rules).ok_or(Error::NotLoopback(*server))
+            Self::is_for_loopback(server).then(as_in_rules).ok_or(PlumbingError::NotLoopback(*server))
         };
         Ok(Self { loopback: self.loopback.iter().map(one).collect::<Result<_, _>>()?, ..self.clone() })
     }
@@ -70,7 +70,7 @@ impl Repaired {
 
 impl Plumbing {
     /// What it was made for, or last changed to.
-    pub fn needs(&self) -> &Needs {
+    pub fn needs(&self) -> &PlumbingNeeds {
         &self.needs
     }
 
@@ -79,7 +79,7 @@ impl Plumbing {
     /// Connections stay open, except those to servers that are needed no longer. Conntrack, when it is switched
     /// on, takes the open connections up by itself (`nf_conntrack_tcp_loose`). After a failure everything is as
     /// it was before, as far as the kernel lets it.
-    pub fn follow(&mut self, needs: &Needs) -> Result<Vec<String>, Error> {
+    pub fn follow(&mut self, needs: &PlumbingNeeds) -> Result<Vec<String>, PlumbingError> {
         let needs = needs.checked()?;
         let before = (self.needs.clone(), self.replies);
         let put = {
@@ -107,12 +107,12 @@ impl Plumbing {
     ///
     /// `nft flush ruleset` spares owner tables, and takes plain ones along (before Linux 5.12): such a table is
     /// put back in the order of [`Plumbing::install`], and filled anew whatever is left of it.
-    pub fn repair(&mut self) -> Result<Repaired, Error> {
+    pub fn repair(&mut self) -> Result<Repaired, PlumbingError> {
         Ok(Repaired { put_back: self.put()?, removed: self.trim()? })
     }
 
     /// The bit of replies for these needs: the present one, that of a sibling, or a free one.
-    pub(super) fn choose_replies(&mut self, needs: &Needs) -> Result<Option<Mark>, Error> {
+    pub(super) fn choose_replies(&mut self, needs: &PlumbingNeeds) -> Result<Option<Mark>, PlumbingError> {
         if !needs.own || self.replies.is_some() {
             return Ok(self.replies.filter(|_| needs.own));
         }
@@ -121,18 +121,18 @@ impl Plumbing {
             return Ok(Some(theirs));
         }
         let living = choice::living(self.table.client())?;
-        let rivals = choice::rivals(Purpose::Replies, &living, &rules);
-        choice::free(&rivals, Some(self.mark)).map(Some).ok_or(Error::NoFreeMark)
+        let rivals = choice::rivals(MarkPurpose::Replies, &living, &rules);
+        choice::free(&rivals, Some(self.mark)).map(Some).ok_or(PlumbingError::NoFreeMark)
     }
 
     /// Rules and route of one family.
-    pub(super) fn apply_routing(&mut self, family: Family) -> Result<Vec<String>, routing::Error> {
+    pub(super) fn apply_routing(&mut self, family: Family) -> Result<Vec<String>, RoutingError> {
         let wanted = self.needs.wanted(self.block, self.mark, self.replies);
         routing::apply(&mut self.route, &wanted, family)
     }
 
     /// Makes what is missing: the table, rules and routes, then the content of the table.
-    fn put(&mut self) -> Result<Vec<String>, Error> {
+    fn put(&mut self) -> Result<Vec<String>, PlumbingError> {
         let mut made = Vec::new();
         if self.table.restore()? {
             made.push(format!("table inet {}", self.table.name()));
@@ -163,7 +163,7 @@ impl Plumbing {
 
     /// Leaves new connections alone from now on; those that were intercepted live on. What fails closed stays closed
     /// until it is removed, or a sibling lets it through.
-    pub fn stop_intercepting(&mut self) -> Result<(), Error> {
+    pub fn stop_intercepting(&mut self) -> Result<(), PlumbingError> {
         if self.table.interception().is_none() {
             return Ok(());
         }
@@ -172,7 +172,7 @@ impl Plumbing {
     }
 
     /// Removes rules that were made on demand and are needed no longer, unless a sibling lives.
-    fn trim(&mut self) -> Result<Vec<String>, Error> {
+    fn trim(&mut self) -> Result<Vec<String>, PlumbingError> {
         let surplus = |plumbing: &mut Self| {
             let wanted = plumbing.needs.wanted(plumbing.block, plumbing.mark, plumbing.replies);
             each_family(&mut plumbing.route, |route, family| routing::surplus(route, &wanted, family))
@@ -190,7 +190,7 @@ impl Plumbing {
     }
 
     /// Removes what a dead process has left in our block, when what we want is there.
-    pub(super) fn remove_what_is_left(&mut self) -> Result<(), Error> {
+    pub(super) fn remove_what_is_left(&mut self) -> Result<(), PlumbingError> {
         let left = |plumbing: &mut Self| {
             let wanted = plumbing.needs.wanted(plumbing.block, plumbing.mark, plumbing.replies);
             each_family(&mut plumbing.route, |route, family| routing::left_in(route, &wanted, family))
@@ -204,8 +204,8 @@ impl Plumbing {
     fn remove_all_of(
         &mut self,
         mut surplus: Vec<Tagged>,
-        again: impl Fn(&mut Self) -> Result<Vec<Tagged>, Error>,
-    ) -> Result<Vec<String>, Error> {
+        again: impl Fn(&mut Self) -> Result<Vec<Tagged>, PlumbingError>,
+    ) -> Result<Vec<String>, PlumbingError> {
         let mut removed = Vec::new();
         for _ in 0..MOST_TRIES {
             if surplus.iter().all(Tagged::is_empty) {
@@ -234,8 +234,8 @@ impl Plumbing {
 const MOST_TRIES: usize = 1000;
 
 fn each_family(
-    route: &mut Client,
-    mut of: impl FnMut(&mut Client, Family) -> Result<Tagged, routing::Error>,
-) -> Result<Vec<Tagged>, Error> {
+    route: &mut NetlinkClient,
+    mut of: impl FnMut(&mut NetlinkClient, Family) -> Result<Tagged, RoutingError>,
+) -> Result<Vec<Tagged>, PlumbingError> {
     Family::ALL.into_iter().map(|family| Ok(of(route, family)?)).collect()
 }

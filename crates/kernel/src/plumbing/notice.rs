@@ -8,7 +8,7 @@ use crate::routing::Family;
 
 /// Something that the operator should know about an installation that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum PlumbingNotice {
     /// No owner tables (Linux before 5.12): a killed process leaves its table to the next sweep.
     NoOwner,
     /// No `socket wildcard` (Linux before 5.10).
@@ -33,7 +33,7 @@ pub enum Notice {
     Unlocked,
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for PlumbingNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoOwner => f.write_str(

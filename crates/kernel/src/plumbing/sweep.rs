@@ -5,10 +5,10 @@
 
 use std::fmt;
 
-use super::{Closing, Error, RemoveErrors};
-use crate::netlink::{Client, Protocol};
-use crate::nft::{self, Listed};
-use crate::routing::{self, Block, Family, Removal, Tagged};
+use super::{Closing, PlumbingError, RemoveErrors};
+use crate::netlink::{NetlinkClient, Protocol};
+use crate::nft::{self, Listed, NftError};
+use crate::routing::{self, Block, Family, Removal, RoutingError, Tagged};
 use crate::token::{self, Token};
 
 /// What a sweep has removed, in the words of `ip` and `nft`.
@@ -52,7 +52,7 @@ pub fn sweep_but(closing: Closing) -> Result<Swept, RemoveErrors> {
     let (mut client, tables) = match tables() {
         Ok(found) => found,
         // Without any tagged object there is no dead process of ours, and no right to look further.
-        Err(nft::Error::Denied(_)) if is_empty(&tagged) => return finish(errors, removed),
+        Err(NftError::Denied(_)) if is_empty(&tagged) => return finish(errors, removed),
         Err(error) => {
             errors.errors.push(error.into());
             return Err(errors);
@@ -65,7 +65,7 @@ pub fn sweep_but(closing: Closing) -> Result<Swept, RemoveErrors> {
         removal.remove(&mut route, of_family.but(closing), |block| !living.contains(&block));
     }
     removed.extend(removal.removed);
-    errors.errors.extend(removal.errors.into_iter().map(Error::from));
+    errors.errors.extend(removal.errors.into_iter().map(PlumbingError::from));
     for table in tables.iter().filter(|table| !table.owner) {
         // Holding the dead process's name while its table goes: nobody can come to life under it.
         let Ok(Some(_token)) = Token::claim(&table.name.to_string()) else { continue };
@@ -90,18 +90,18 @@ fn is_empty(tagged: &[Tagged]) -> bool {
     tagged.iter().all(Tagged::is_empty)
 }
 
-fn open_route() -> Result<Client, Error> {
-    Ok(Client::open(Protocol::Route).map_err(routing::Error::Netlink)?)
+fn open_route() -> Result<NetlinkClient, PlumbingError> {
+    Ok(NetlinkClient::open(Protocol::Route).map_err(RoutingError::Netlink)?)
 }
 
 /// Our tables; on a kernel without nftables there are none.
-fn tables() -> Result<(Option<Client>, Vec<Listed>), nft::Error> {
+fn tables() -> Result<(Option<NetlinkClient>, Vec<Listed>), NftError> {
     let listed = nft::open().and_then(|mut client| {
         let tables = nft::list(&mut client)?;
         Ok((Some(client), tables))
     });
     match listed {
-        Err(nft::Error::NoNfTables(_)) => Ok((None, Vec::new())),
+        Err(NftError::NoNfTables(_)) => Ok((None, Vec::new())),
         outcome => outcome,
     }
 }
@@ -109,7 +109,7 @@ fn tables() -> Result<(Option<Client>, Vec<Listed>), nft::Error> {
 /// Everything of ours that there is, of living and dead processes, in the words of `ip` and `nft`.
 ///
 /// Tables are left out without `NET_ADMIN`.
-pub fn residue() -> Result<Vec<String>, Error> {
+pub fn residue() -> Result<Vec<String>, PlumbingError> {
     let mut route = open_route()?;
     let mut lines = Vec::new();
     for family in Family::ALL {
@@ -119,20 +119,20 @@ pub fn residue() -> Result<Vec<String>, Error> {
     }
     match tables() {
         Ok((_, tables)) => lines.extend(tables.iter().map(|table| format!("table inet {}", table.name))),
-        Err(nft::Error::Denied(_)) => {}
+        Err(NftError::Denied(_)) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(lines)
 }
 
 /// Whether a process lives that has any of that. Needs `NET_ADMIN`.
-pub fn anybody_lives() -> Result<bool, Error> {
+pub fn anybody_lives() -> Result<bool, PlumbingError> {
     let (_, tables) = tables()?;
     Ok(tables.iter().any(nft::is_alive))
 }
 
 /// What rejects connections that nobody intercepts, of dead processes too.
-pub fn closed() -> Result<Vec<String>, Error> {
+pub fn closed() -> Result<Vec<String>, PlumbingError> {
     let mut route = open_route()?;
     let mut lines = Vec::new();
     for family in Family::ALL {

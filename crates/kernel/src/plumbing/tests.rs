@@ -1,16 +1,16 @@
-use super::choice::{Purpose, free, is_beaten, is_free, mark, mark_of_sibling, replies_of_block, rivals};
+use super::choice::{MarkPurpose, free, is_beaten, is_free, mark, mark_of_sibling, replies_of_block, rivals};
 use super::*;
 use crate::nft::{Listed, nonce};
-use crate::routing::Rule;
+use crate::routing::PolicyRule;
 use netlink_packet_route::rule::RuleAction;
 
 fn table(name: &str, handle: u64) -> Listed {
     Listed { name: name.parse().unwrap(), owner: true, handle: Some(handle) }
 }
 
-fn rule(preference: u32, fwmark: Option<(u32, u32)>, protocol: u8) -> Rule {
-    let without = Rule::without_conditions(Family::V4, preference);
-    Rule { action: RuleAction::ToTable, table: 7, fwmark, protocol, ..without }
+fn rule(preference: u32, fwmark: Option<(u32, u32)>, protocol: u8) -> PolicyRule {
+    let without = PolicyRule::without_conditions(Family::V4, preference);
+    PolicyRule { action: RuleAction::ToTable, table: 7, fwmark, protocol, ..without }
 }
 
 #[test]
@@ -56,9 +56,9 @@ fn the_mark_gives_way_to_foreign_rules_unless_it_was_asked_for() {
     assert!(error.contains("0x20000000") && error.contains("100: from all"), "{error}");
     assert_eq!(mark(Some(bit(3)), None, &foreign).unwrap().0, bit(3));
     assert_eq!(mark(None, Some(bit(30)), &foreign).unwrap().0, bit(30), "a sibling's mark comes first");
-    assert!(matches!(mark(Some(bit(3)), Some(bit(30)), &foreign), Err(Error::MarkDiffers { .. })));
+    assert!(matches!(mark(Some(bit(3)), Some(bit(30)), &foreign), Err(PlumbingError::MarkDiffers { .. })));
     let whole = [rule(100, Some((1, 0x7fff_ffff)), 3), rule(101, Some((1 << 31, u32::MAX)), 3)];
-    assert!(matches!(mark(None, None, &whole), Err(Error::NoFreeMark)));
+    assert!(matches!(mark(None, None, &whole), Err(PlumbingError::NoFreeMark)));
 }
 
 #[test]
@@ -68,12 +68,12 @@ fn the_bit_of_replies_is_never_that_of_what_a_living_one_diverts() {
     // Block 0 diverts with 30; block 1 diverts with 29 and sends replies with 28; block 2 is dead.
     let rules = [ours(902, bit(30)), ours(905, bit(28)), ours(907, bit(29)), ours(910, bit(27))];
     let living = [table("clearway_a_0_00000002", 4), table("clearway_b_1_00000001", 5)];
-    let of_replies = rivals(Purpose::Replies, &living, &rules);
+    let of_replies = rivals(MarkPurpose::Replies, &living, &rules);
     assert_eq!(free(&of_replies, None), Some(bit(28)), "shared with the replies of block 1");
     assert_eq!(free(&of_replies, Some(bit(28))), Some(bit(27)), "not our own");
-    let diverted = rivals(Purpose::Diverted, &living, &rules);
+    let diverted = rivals(MarkPurpose::Diverted, &living, &rules);
     assert_eq!(mark(None, None, &diverted).unwrap().0, bit(29), "shared with what block 1 diverts");
-    assert!(matches!(mark(Some(bit(28)), None, &diverted), Err(Error::MarkTaken { .. })));
+    assert!(matches!(mark(Some(bit(28)), None, &diverted), Err(PlumbingError::MarkTaken { .. })));
     assert_eq!(mark(Some(bit(27)), None, &diverted).unwrap().0, bit(27), "the dead have no say");
 }
 
@@ -89,7 +89,10 @@ fn both_bits_of_a_block_are_found_in_its_rules() {
 
 #[test]
 fn needs_are_brought_into_the_form_of_rules() {
-    let needs = |server: &str| Needs { loopback: [server.parse().unwrap()].into(), ..Needs::default() };
+    let needs = |server: &str| PlumbingNeeds {
+        loopback: [server.parse().unwrap()].into(),
+        ..PlumbingNeeds::default()
+    };
     assert_eq!(needs("[::ffff:127.0.0.2]:80").checked().unwrap(), needs("127.0.0.2:80"));
     assert_eq!(needs("[::1%3]:80").checked().unwrap(), needs("[::1]:80"));
     for server in ["10.0.0.1:80", "[fd01::1]:80", "127.0.0.1:0", "[::1]:65535", "0.0.0.0:80"] {
@@ -106,8 +109,8 @@ fn nonces_differ() {
 #[test]
 fn a_removal_tells_all_errors() {
     let mut errors = RemoveErrors::default();
-    errors.note::<(), _>(Err(Error::NoFreeMark));
-    errors.note::<(), _>(Err(Error::NoPeace { attempts: 1 }));
+    errors.note::<(), _>(Err(PlumbingError::NoFreeMark));
+    errors.note::<(), _>(Err(PlumbingError::NoPeace { attempts: 1 }));
     assert_eq!(errors.errors.len(), 2);
     let text = errors.into_result().unwrap_err().to_string();
     assert!(text.contains("every bit") && text.contains("1 times"), "{text}");

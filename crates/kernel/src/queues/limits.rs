@@ -14,8 +14,8 @@ use netlink_packet_sock_diag::constants::UNIX_DIAG_RQLEN;
 use netlink_packet_sock_diag::unix::{ShowFlags, StateFlags, UnixRequest};
 use rustix::io::Errno;
 
-use crate::listeners::{Error, State, rows};
-use crate::netlink::{Client, Protocol, Reply};
+use crate::listeners::{SockDiagError, TcpState, rows};
+use crate::netlink::{NetlinkClient, Protocol, Reply};
 use crate::transparency::Family;
 
 /// What no limit can be above, whatever `listen` is told: Linux keeps one per network namespace.
@@ -24,8 +24,8 @@ const MOST: &str = "/proc/sys/net/core/somaxconn";
 /// The limits of all sockets that listen in this network namespace, by inode: TCP, MPTCP and Unix sockets.
 ///
 /// A kernel without `unix_diag` tells nothing of Unix sockets; that is no error.
-pub fn limits() -> Result<HashMap<u64, u32>, Error> {
-    let tcp = rows(State::Listening, 0, &Family::ALL)?.into_iter().map(|row| (row.inode, row.limit));
+pub fn limits() -> Result<HashMap<u64, u32>, SockDiagError> {
+    let tcp = rows(TcpState::Listen, 0, &Family::ALL)?.into_iter().map(|row| (row.inode, row.limit));
     Ok(tcp.chain(unix()?).collect())
 }
 
@@ -44,18 +44,18 @@ pub fn set_limit(listener: BorrowedFd<'_>, limit: u32) -> io::Result<()> {
     Ok(rustix::net::listen(listener, i32::try_from(limit).unwrap_or(i32::MAX))?)
 }
 
-fn unix() -> Result<Vec<(u64, u32)>, Error> {
+fn unix() -> Result<Vec<(u64, u32)>, SockDiagError> {
     let request = SockDiagMessage::UnixRequest(UnixRequest {
         state_flags: StateFlags::LISTEN,
         inode: 0,
         show_flags: ShowFlags::RQLEN,
         cookie: [0xff; 8],
     });
-    let mut client = Client::open(Protocol::SockDiag).map_err(Error::Netlink)?;
+    let mut client = NetlinkClient::open(Protocol::SockDiag).map_err(SockDiagError::Netlink)?;
     match client.dump("listing Unix sockets that listen", &request) {
         Ok(replies) => Ok(replies.iter().filter_map(decode).collect()),
         Err(error) if error.errno() == Some(Errno::NOENT) => Ok(Vec::new()),
-        Err(error) => Err(Error::Netlink(error)),
+        Err(error) => Err(SockDiagError::Netlink(error)),
     }
 }
 

@@ -5,26 +5,26 @@ use std::net::IpAddr;
 
 use clearway_core::intercept::Ports;
 
-use super::Rule;
+use super::PolicyRule;
 
 /// In what the many rules of a block differ.
-type Key = (u32, Option<IpAddr>, Option<u16>, Option<(IpAddr, u8)>, Option<Ports>);
+type RuleKey = (u32, Option<IpAddr>, Option<u16>, Option<(IpAddr, u8)>, Option<Ports>);
 
 /// A set of rules.
 #[derive(Debug, Default)]
-pub(super) struct Among(HashMap<Key, Vec<Rule>>);
+pub(super) struct Among(HashMap<RuleKey, Vec<PolicyRule>>);
 
-fn key(rule: &Rule) -> Key {
+fn key(rule: &PolicyRule) -> RuleKey {
     (rule.preference, rule.source, rule.source_port, rule.destination, rule.destination_ports)
 }
 
 impl Among {
-    pub fn has(&self, rule: &Rule) -> bool {
+    pub fn has(&self, rule: &PolicyRule) -> bool {
         self.0.get(&key(rule)).is_some_and(|like_it| like_it.contains(rule))
     }
 
     /// Says no if it was among them already.
-    pub fn insert(&mut self, rule: Rule) -> bool {
+    pub fn insert(&mut self, rule: PolicyRule) -> bool {
         let is_new = !self.has(&rule);
         if is_new {
             self.0.entry(key(&rule)).or_default().push(rule);
@@ -33,8 +33,8 @@ impl Among {
     }
 }
 
-impl FromIterator<Rule> for Among {
-    fn from_iter<T: IntoIterator<Item = Rule>>(rules: T) -> Self {
+impl FromIterator<PolicyRule> for Among {
+    fn from_iter<T: IntoIterator<Item = PolicyRule>>(rules: T) -> Self {
         let mut among = Self::default();
         for rule in rules {
             among.insert(rule);

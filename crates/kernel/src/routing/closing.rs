@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use clearway_core::intercept::{Network, Target};
 use netlink_packet_route::rule::RuleAction;
 
-use super::{Among, Block, Family, Rule, Tagged, Wanted};
+use super::{Among, Block, Family, PolicyRule, Tagged, Wanted};
 
 /// What a removal does to the rules that reject what nobody intercepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,19 +31,19 @@ pub enum Closing {
 
 /// The rules of a block in one family, in the order in which they are made; none if nothing fails closed. `target`: the
 /// jump's.
-pub(super) fn rules(wanted: &Wanted<'_>, family: Family, target: &Rule) -> Vec<Rule> {
+pub(super) fn rules(wanted: &Wanted<'_>, family: Family, target: &PolicyRule) -> Vec<PolicyRule> {
     if !wanted.interception.is_closed() {
         return Vec::new();
     }
     let [_, first, second, third, _] = wanted.block.preferences();
-    let passes = Rule {
+    let passes = PolicyRule {
         preference: first,
         action: RuleAction::Goto,
         target: Some(third),
         input: Some("lo".to_owned()),
         ..target.clone()
     };
-    let closing = |closed: Target<'_>, destination| Rule {
+    let closing = |closed: Target<'_>, destination| PolicyRule {
         preference: second,
         action: RuleAction::Prohibit,
         fwmark: Some((0, wanted.mark.value())),
@@ -79,7 +79,7 @@ fn networks(destination: Option<Network>, family: Family) -> Vec<(IpAddr, u8)> {
     }
 }
 
-impl Rule {
+impl PolicyRule {
     /// Whether it rejects what nobody intercepts.
     pub fn closes(&self) -> bool {
         self.action == RuleAction::Prohibit && self.block().is_some()
@@ -102,8 +102,8 @@ impl Tagged {
     pub fn but(mut self, closing: Closing) -> Self {
         if closing == Closing::Stays {
             let closed: HashSet<Block> =
-                self.rules.iter().filter(|rule| rule.closes()).filter_map(Rule::block).collect();
-            let is_closed = |rule: &Rule| rule.block().is_some_and(|block| closed.contains(&block));
+                self.rules.iter().filter(|rule| rule.closes()).filter_map(PolicyRule::block).collect();
+            let is_closed = |rule: &PolicyRule| rule.block().is_some_and(|block| closed.contains(&block));
             self.rules.retain(|rule| !(is_closed(rule) && (rule.closes() || rule.spares())));
         }
         self

@@ -27,7 +27,7 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv,
 use socket2::SockRef;
 
 use super::{Block, Family, route, rule};
-use crate::netlink::{Error, Protocol, replies};
+use crate::netlink::{NetlinkError, Protocol, replies};
 
 mod filter;
 
@@ -58,8 +58,8 @@ pub struct Removals {
 
 impl Removals {
     /// Hears from now on, in the network namespace of this process, what may have taken something out of this block.
-    pub fn hear(block: Block) -> Result<Self, Error> {
-        Self::open(block).map_err(|source| Error::Open { protocol: Protocol::Route, source })
+    pub fn hear(block: Block) -> Result<Self, NetlinkError> {
+        Self::open(block).map_err(|source| NetlinkError::Open { protocol: Protocol::Route, source })
     }
 
     fn open(block: Block) -> io::Result<Self> {

@@ -13,9 +13,9 @@ use netlink_packet_route::route::{
 use rustix::io::Errno;
 
 use super::rule::address_family;
-use super::{Block, Change, Error, Family, TAG};
+use super::{Block, Effect, Family, RoutingError, TAG};
 use crate::interfaces::LOOPBACK;
-use crate::netlink::{self, Client, Reply};
+use crate::netlink::{NetlinkClient, NetlinkError, Reply};
 
 /// `sizeof(struct rtmsg)`.
 const HEADER: usize = 12;
@@ -78,24 +78,24 @@ impl Route {
     }
 
     /// Makes the route; `EEXIST` means that it is there.
-    pub(super) fn apply(&self, client: &mut Client) -> Result<Change, Error> {
+    pub(super) fn apply(&self, client: &mut NetlinkClient) -> Result<Effect, RoutingError> {
         let what = format!("making the {} route `{self}`", self.family);
         let message = RouteNetlinkMessage::NewRoute(self.message());
         self.settle(client.request(&what, message, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST])
     }
 
     /// Removes the route; `ESRCH` means that it is not there.
-    pub(super) fn remove(&self, client: &mut Client) -> Result<Change, Error> {
+    pub(super) fn remove(&self, client: &mut NetlinkClient) -> Result<Effect, RoutingError> {
         let what = format!("removing the {} route `{self}`", self.family);
         let message = RouteNetlinkMessage::DelRoute(self.message());
         self.settle(client.request(&what, message, 0), &[Errno::SRCH, Errno::NOENT])
     }
 
-    fn settle(&self, outcome: Result<(), netlink::Error>, fine: &[Errno]) -> Result<Change, Error> {
+    fn settle(&self, outcome: Result<(), NetlinkError>, fine: &[Errno]) -> Result<Effect, RoutingError> {
         match outcome {
-            Ok(()) => Ok(Change::Done),
-            Err(error) if error.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(Change::Nothing),
-            Err(error) => Err(Error::from_netlink(self.family, error)),
+            Ok(()) => Ok(Effect::Done),
+            Err(error) if error.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(Effect::Nothing),
+            Err(error) => Err(RoutingError::from_netlink(self.family, error)),
         }
     }
 
@@ -133,33 +133,37 @@ impl fmt::Display for Route {
 }
 
 /// The routes of one table; none if there is no such table.
-pub fn routes_in(client: &mut Client, family: Family, table: TableId) -> Result<Vec<Route>, Error> {
+pub fn routes_in(
+    client: &mut NetlinkClient,
+    family: Family,
+    table: TableId,
+) -> Result<Vec<Route>, RoutingError> {
     let mut request = RouteMessage::default();
     request.attributes.push(RouteAttribute::Table(table.0));
     let what = format!("listing {family} routes of table {table}");
     let routes = match dump(client, family, &what, request) {
         Err(error) if error.errno() == Some(Errno::NOENT) => Vec::new(),
-        outcome => outcome.map_err(|error| Error::from_netlink(family, error))?,
+        outcome => outcome.map_err(|error| RoutingError::from_netlink(family, error))?,
     };
     Ok(routes.into_iter().filter(|route| route.table == table.0).collect())
 }
 
 /// The routes that carry our [`TAG`], of all tables.
-pub fn routes_tagged(client: &mut Client, family: Family) -> Result<Vec<Route>, Error> {
+pub fn routes_tagged(client: &mut NetlinkClient, family: Family) -> Result<Vec<Route>, RoutingError> {
     let mut request = RouteMessage::default();
     request.header.protocol = TAG.into();
     let routes = dump(client, family, &format!("listing {family} routes of protocol {TAG}"), request)
-        .map_err(|error| Error::from_netlink(family, error))?;
+        .map_err(|error| RoutingError::from_netlink(family, error))?;
     Ok(routes.into_iter().filter(|route| route.protocol() == TAG).collect())
 }
 
 /// With strict checking (Linux 4.20) the kernel filters, without it the callers do.
 fn dump(
-    client: &mut Client,
+    client: &mut NetlinkClient,
     family: Family,
     what: &str,
     mut request: RouteMessage,
-) -> Result<Vec<Route>, netlink::Error> {
+) -> Result<Vec<Route>, NetlinkError> {
     request.header.address_family = address_family(family);
     let replies = client.dump(what, &RouteNetlinkMessage::GetRoute(request))?;
     Ok(replies.iter().filter_map(|reply| decode(reply, family)).collect())

@@ -15,8 +15,8 @@ use netlink_packet_route::rule::{
 use netlink_packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
 use rustix::io::Errno;
 
-use super::{Block, Change, Error, Family, TAG, Wanted, closing};
-use crate::netlink::{Client, Reply};
+use super::{Block, Effect, Family, RoutingError, TAG, Wanted, closing};
+use crate::netlink::{NetlinkClient, NetlinkError, Reply};
 
 /// `sizeof(struct fib_rule_hdr)`.
 const HEADER: usize = 12;
@@ -25,7 +25,7 @@ const LOCAL: u32 = 255;
 
 /// A rule, as far as it concerns us.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct PolicyRule {
     /// In which family.
     pub family: Family,
     /// Its place: the lower, the earlier.
@@ -58,7 +58,7 @@ pub struct Rule {
     pub narrowed: bool,
 }
 
-impl Rule {
+impl PolicyRule {
     /// The rules of a block, in the order in which they are made: target, jump, look-ups.
     pub(super) fn wanted(wanted: &Wanted<'_>, family: Family) -> Vec<Self> {
         let Wanted { block, mark, .. } = *wanted;
@@ -171,7 +171,7 @@ impl Rule {
         !self.inverted && !conditions.contains(&true)
     }
 
-    /// What rejects before look-ups before jumps before targets: the reverse of [`Rule::wanted`].
+    /// What rejects before look-ups before jumps before targets: the reverse of [`PolicyRule::wanted`].
     pub(super) fn removal_order(&self) -> u8 {
         // What names less would remove what names more: the kernel compares only what it is told.
         let more = u8::from(self.destination_ports.is_none()) + u8::from(self.input.is_none());
@@ -185,24 +185,24 @@ impl Rule {
     }
 
     /// Makes the rule; `EEXIST` means that it is there.
-    pub(super) fn apply(&self, client: &mut Client) -> Result<Change, Error> {
+    pub(super) fn apply(&self, client: &mut NetlinkClient) -> Result<Effect, RoutingError> {
         let what = format!("making the {} rule `{self}`", self.family);
         let message = RouteNetlinkMessage::NewRule(self.message());
         self.settle(client.request(&what, message, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST])
     }
 
     /// Removes the rule; `ENOENT` means that it is not there.
-    pub(super) fn remove(&self, client: &mut Client) -> Result<Change, Error> {
+    pub(super) fn remove(&self, client: &mut NetlinkClient) -> Result<Effect, RoutingError> {
         let what = format!("removing the {} rule `{self}`", self.family);
         let message = RouteNetlinkMessage::DelRule(self.message());
         self.settle(client.request(&what, message, 0), &[Errno::NOENT, Errno::SRCH])
     }
 
-    fn settle(&self, outcome: Result<(), crate::netlink::Error>, fine: &[Errno]) -> Result<Change, Error> {
+    fn settle(&self, outcome: Result<(), NetlinkError>, fine: &[Errno]) -> Result<Effect, RoutingError> {
         match outcome {
-            Ok(()) => Ok(Change::Done),
-            Err(error) if error.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(Change::Nothing),
-            Err(error) => Err(Error::from_netlink(self.family, error)),
+            Ok(()) => Ok(Effect::Done),
+            Err(error) if error.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(Effect::Nothing),
+            Err(error) => Err(RoutingError::from_netlink(self.family, error)),
         }
     }
 
@@ -237,7 +237,7 @@ impl Rule {
 }
 
 /// As `ip rule` shows it.
-impl fmt::Display for Rule {
+impl fmt::Display for PolicyRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{} from ", self.preference, if self.inverted { " not" } else { "" })?;
         match self.source {
@@ -281,28 +281,28 @@ impl fmt::Display for Rule {
 }
 
 /// All rules of a family.
-pub fn rules(client: &mut Client, family: Family) -> Result<Vec<Rule>, Error> {
+pub fn rules(client: &mut NetlinkClient, family: Family) -> Result<Vec<PolicyRule>, RoutingError> {
     let mut request = RuleMessage::default();
     request.header.family = address_family(family);
     let replies = client
         .dump(&format!("listing {family} rules"), &RouteNetlinkMessage::GetRule(request))
-        .map_err(|error| Error::from_netlink(family, error))?;
+        .map_err(|error| RoutingError::from_netlink(family, error))?;
     Ok(replies.iter().filter_map(|reply| decode(reply, family)).collect())
 }
 
 /// `None` for what is no rule of this family.
-pub(super) fn decode(reply: &Reply, family: Family) -> Option<Rule> {
+pub(super) fn decode(reply: &Reply, family: Family) -> Option<PolicyRule> {
     let header = RuleHeader::parse(&reply.payload).ok()?;
     if header.family != address_family(family) {
         return None;
     }
-    let mut rule = Rule {
+    let mut rule = PolicyRule {
         action: header.action,
         table: u32::from(header.table),
         protocol: 0,
         inverted: header.flags.contains(RuleFlags::Invert),
         narrowed: header.tos != 0,
-        ..Rule::without_conditions(family, 0)
+        ..PolicyRule::without_conditions(family, 0)
     };
     let (mut value, mut mask) = (None, None);
     let (mut of_any, mut ports) = (true, None);

@@ -6,7 +6,7 @@ use super::rule::address_family;
 use super::*;
 use crate::netlink::Reply;
 
-fn wanted(family: Family) -> Vec<Rule> {
+fn wanted(family: Family) -> Vec<PolicyRule> {
     let servers = ["127.0.0.1:81", "[::1]:82"].map(|server| server.parse().unwrap()).into();
     let wanted = Wanted {
         block: Block(0),
@@ -15,10 +15,10 @@ fn wanted(family: Family) -> Vec<Rule> {
         loopback: &servers,
         interception: &Interception::default(),
     };
-    Rule::wanted(&wanted, family)
+    PolicyRule::wanted(&wanted, family)
 }
 
-fn foreign(fwmark: Option<(u32, u32)>) -> Rule {
+fn foreign(fwmark: Option<(u32, u32)>) -> PolicyRule {
     let mut rule = wanted(Family::V4)[2].clone();
     rule.protocol = 3;
     rule.preference = 100;
@@ -58,7 +58,7 @@ fn the_rules_of_many_servers_are_found_among_each_other() {
         loopback: &servers,
         interception: &Interception::default(),
     };
-    let mut rules = Rule::wanted(&wanted, Family::V4);
+    let mut rules = PolicyRule::wanted(&wanted, Family::V4);
     let mut among: Among = rules.iter().cloned().collect();
     assert!(rules.iter().all(|rule| among.has(rule)));
     assert!(!among.insert(rules[0].clone()), "it is there");
@@ -70,7 +70,7 @@ fn the_rules_of_many_servers_are_found_among_each_other() {
 
 #[test]
 fn the_words_are_those_of_ip() {
-    let words = |family| wanted(family).iter().map(Rule::to_string).collect::<Vec<_>>();
+    let words = |family| wanted(family).iter().map(PolicyRule::to_string).collect::<Vec<_>>();
     let four = [
         "903: from all nop proto 179",
         "901: from all fwmark 0x20000000/0x20000000 iif lo goto 903 proto 179",

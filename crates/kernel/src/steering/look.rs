@@ -7,26 +7,26 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::fstat;
 use socket2::SockRef;
 
-use super::{Fate, Group, NotSteerable, Order, Reason};
-use crate::listeners::{Error, Nearby, Row, State, covers, rows};
+use super::{Fate, NotSteerable, Reason, ReuseportGroup, SocketOrder};
+use crate::listeners::{Nearby, SockDiagError, TcpSocket, TcpState, covers, rows};
 use crate::queues::Listener;
 use crate::transparency::Family;
 
 /// What one reuseport group has in common, as far as it can be seen from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct GroupKey {
     address: SocketAddr,
     v6only: bool,
     device: u32,
 }
 
-impl From<&Row> for Key {
-    fn from(row: &Row) -> Self {
+impl From<&TcpSocket> for GroupKey {
+    fn from(row: &TcpSocket) -> Self {
         Self { address: row.local, v6only: row.v6only, device: row.device }
     }
 }
 
-impl Key {
+impl GroupKey {
     /// Whether some client could be meant for both.
     fn overlaps(self, other: Self) -> bool {
         let (a, b) = (self.address, other.address);
@@ -45,7 +45,7 @@ impl Key {
 
 /// A socket of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownSocket {
     pub inode: u64,
     /// `None` for one that the new HAProxy brought.
     pub fate: Option<Fate>,
@@ -60,11 +60,11 @@ pub(super) struct Known {
 pub fn groups(
     held: &[(BorrowedFd<'_>, Fate)],
     fresh: &[BorrowedFd<'_>],
-    order: Order<'_>,
-) -> Result<Vec<Result<Group, NotSteerable>>, Error> {
-    let table = rows(State::Listening, 0, &Family::ALL)?;
+    order: SocketOrder<'_>,
+) -> Result<Vec<Result<ReuseportGroup, NotSteerable>>, SockDiagError> {
+    let table = rows(TcpState::Listen, 0, &Family::ALL)?;
     let mut outcomes = Vec::new();
-    let mut known: Vec<Known> = Vec::new();
+    let mut known: Vec<KnownSocket> = Vec::new();
     let listening: HashSet<u64> = table.iter().map(|row| row.inode).collect();
     let mut seen: HashSet<u64> = HashSet::new();
     let all = held.iter().map(|(fd, fate)| (*fd, Some(*fate))).chain(fresh.iter().map(|fd| (*fd, None)));
@@ -75,7 +75,7 @@ pub fn groups(
             let reason = Reason::NotListening;
             outcomes.push(Err(NotSteerable { address: Some(address), leaving: Vec::new(), reason }));
         } else if seen.insert(inode) {
-            known.push(Known { inode, fate });
+            known.push(KnownSocket { inode, fate });
         }
     }
     outcomes.extend(sort(&table, &known, order));
@@ -84,42 +84,46 @@ pub fn groups(
 
 /// Who listened at a moment: to be asked before a HAProxy binds that takes nothing over.
 #[derive(Clone, Debug)]
-pub struct Present(Vec<Row>);
+pub struct Present(Vec<TcpSocket>);
 
 impl Present {
     /// Everybody who listens (TCP) in this network namespace now.
-    pub fn now() -> Result<Self, Error> {
-        rows(State::Listening, 0, &Family::ALL).map(Self)
+    pub fn now() -> Result<Self, SockDiagError> {
+        rows(TcpState::Listen, 0, &Family::ALL).map(Self)
     }
 
     /// Looks which of our sockets (by inode) stand beside sockets of others, who were there before and still are. The
-    /// others are [`Group::leaving`]: nobody leads new clients to them after [`Group::steer`], and it is up to them when
+    /// others are [`ReuseportGroup::leaving`]: nobody leads new clients to them after [`ReuseportGroup::steer`], and it is up to them when
     /// they go. Where one of them has gone already, or another has come, no place is known.
-    pub fn beside(&self, ours: &HashSet<u64>) -> Result<Vec<Result<Group, NotSteerable>>, Error> {
-        Ok(sort_beside(&self.0, &rows(State::Listening, 0, &Family::ALL)?, ours))
+    pub fn beside(
+        &self,
+        ours: &HashSet<u64>,
+    ) -> Result<Vec<Result<ReuseportGroup, NotSteerable>>, SockDiagError> {
+        Ok(sort_beside(&self.0, &rows(TcpState::Listen, 0, &Family::ALL)?, ours))
     }
 }
 
 /// The same on plain data. Of thousands of sockets only those are looked at that share their address.
 pub(super) fn sort_beside(
-    before: &[Row],
-    table: &[Row],
+    before: &[TcpSocket],
+    table: &[TcpSocket],
     ours: &HashSet<u64>,
-) -> Vec<Result<Group, NotSteerable>> {
-    let is_ours = |row: &&Row| ours.contains(&row.inode);
-    let keys: HashSet<Key> = table.iter().filter(is_ours).map(Key::from).collect();
-    let others: Vec<&Row> =
-        before.iter().filter(|row| !is_ours(row) && keys.contains(&Key::from(*row))).collect();
-    let shared: HashSet<Key> = others.iter().map(|row| Key::from(*row)).collect();
-    let fresh = table.iter().filter(|row| is_ours(row) && shared.contains(&Key::from(*row)));
+) -> Vec<Result<ReuseportGroup, NotSteerable>> {
+    let is_ours = |row: &&TcpSocket| ours.contains(&row.inode);
+    let keys: HashSet<GroupKey> = table.iter().filter(is_ours).map(GroupKey::from).collect();
+    let others: Vec<&TcpSocket> =
+        before.iter().filter(|row| !is_ours(row) && keys.contains(&GroupKey::from(*row))).collect();
+    let shared: HashSet<GroupKey> = others.iter().map(|row| GroupKey::from(*row)).collect();
+    let fresh = table.iter().filter(|row| is_ours(row) && shared.contains(&GroupKey::from(*row)));
     // In an order of its own, so that what has not changed is equal.
     let fresh: BTreeSet<u64> = fresh.map(|row| row.inode).collect();
-    let known = others.iter().map(|row| Known { inode: row.inode, fate: Some(Fate::Leaves) });
-    let known: Vec<Known> = known.chain(fresh.into_iter().map(|inode| Known { inode, fate: None })).collect();
+    let known = others.iter().map(|row| KnownSocket { inode: row.inode, fate: Some(Fate::Leaves) });
+    let known: Vec<KnownSocket> =
+        known.chain(fresh.into_iter().map(|inode| KnownSocket { inode, fate: None })).collect();
     let listening: HashSet<u64> = table.iter().map(|row| row.inode).collect();
     let gone: HashSet<SocketAddr> =
         others.iter().filter(|row| !listening.contains(&row.inode)).map(|row| row.local).collect();
-    let outcomes = sort(table, &known, Order::Known).into_iter();
+    let outcomes = sort(table, &known, SocketOrder::Known).into_iter();
     outcomes
         .map(|outcome| match outcome {
             Ok(group) if gone.contains(&group.address) => Err(NotSteerable {
@@ -134,12 +138,13 @@ pub(super) fn sort_beside(
 
 /// The addresses of some sockets at which others listen as well, in the very same group. To be asked before a new
 /// HAProxy binds: if one of those goes when it has, nobody knows any more which index is whose.
-pub fn crowded(held: &[BorrowedFd<'_>]) -> Result<HashSet<SocketAddr>, Error> {
-    let table = rows(State::Listening, 0, &Family::ALL)?;
+pub fn crowded(held: &[BorrowedFd<'_>]) -> Result<HashSet<SocketAddr>, SockDiagError> {
+    let table = rows(TcpState::Listen, 0, &Family::ALL)?;
     let known: HashSet<u64> = held.iter().filter_map(|fd| fstat(fd).ok()).map(|stat| stat.st_ino).collect();
-    let (ours, others): (Vec<&Row>, Vec<&Row>) = table.iter().partition(|row| known.contains(&row.inode));
-    let keys: HashSet<Key> = ours.into_iter().map(Key::from).collect();
-    let shared = others.into_iter().map(Key::from).filter(|key| keys.contains(key));
+    let (ours, others): (Vec<&TcpSocket>, Vec<&TcpSocket>) =
+        table.iter().partition(|row| known.contains(&row.inode));
+    let keys: HashSet<GroupKey> = ours.into_iter().map(GroupKey::from).collect();
+    let shared = others.into_iter().map(GroupKey::from).filter(|key| keys.contains(key));
     Ok(shared.map(|key| key.address).collect())
 }
 
@@ -151,14 +156,18 @@ fn tcp_address(fd: BorrowedFd<'_>) -> Option<SocketAddr> {
 }
 
 /// The same on plain data. What is known is in the table.
-pub(super) fn sort(table: &[Row], known: &[Known], order: Order<'_>) -> Vec<Result<Group, NotSteerable>> {
-    let by_inode: HashMap<u64, &Row> = table.iter().map(|row| (row.inode, row)).collect();
+pub(super) fn sort(
+    table: &[TcpSocket],
+    known: &[KnownSocket],
+    order: SocketOrder<'_>,
+) -> Vec<Result<ReuseportGroup, NotSteerable>> {
+    let by_inode: HashMap<u64, &TcpSocket> = table.iter().map(|row| (row.inode, row)).collect();
     let ours: HashSet<u64> = known.iter().map(|one| one.inode).collect();
-    let mut sets: Vec<(Key, Vec<(Known, &Row)>)> = Vec::new();
-    let mut places: HashMap<Key, usize> = HashMap::new();
+    let mut sets: Vec<(GroupKey, Vec<(KnownSocket, &TcpSocket)>)> = Vec::new();
+    let mut places: HashMap<GroupKey, usize> = HashMap::new();
     for known in known {
         let Some(row) = by_inode.get(&known.inode) else { continue };
-        let key = Key::from(*row);
+        let key = GroupKey::from(*row);
         let place = *places.entry(key).or_insert_with(|| {
             sets.push((key, Vec::new()));
             sets.len() - 1
@@ -167,15 +176,16 @@ pub(super) fn sort(table: &[Row], known: &[Known], order: Order<'_>) -> Vec<Resu
             members.push((*known, row));
         }
     }
-    let is_fresh =
-        |(_, members): &&(Key, Vec<(Known, &Row)>)| members.iter().any(|(known, _)| known.fate.is_none());
+    let is_fresh = |(_, members): &&(GroupKey, Vec<(KnownSocket, &TcpSocket)>)| {
+        members.iter().any(|(known, _)| known.fate.is_none())
+    };
     let fresh = Nearby::of(sets.iter().filter(is_fresh).map(|(key, _)| (key.address, *key)));
-    let leaves = |(_, members): &&(Key, Vec<(Known, &Row)>)| {
+    let leaves = |(_, members): &&(GroupKey, Vec<(KnownSocket, &TcpSocket)>)| {
         members.iter().any(|(known, _)| known.fate == Some(Fate::Leaves))
     };
-    let mut strangers: HashMap<Key, &Row> = HashMap::new();
+    let mut strangers: HashMap<GroupKey, &TcpSocket> = HashMap::new();
     for row in table.iter().filter(|row| !ours.contains(&row.inode)) {
-        strangers.entry(Key::from(row)).or_insert(row);
+        strangers.entry(GroupKey::from(row)).or_insert(row);
     }
     sets.iter()
         .filter(leaves)
@@ -184,12 +194,12 @@ pub(super) fn sort(table: &[Row], known: &[Known], order: Order<'_>) -> Vec<Resu
 }
 
 fn group(
-    key: Key,
-    members: &[(Known, &Row)],
-    fresh: &Nearby<Key>,
-    stranger: Option<&Row>,
-    order: Order<'_>,
-) -> Result<Group, NotSteerable> {
+    key: GroupKey,
+    members: &[(KnownSocket, &TcpSocket)],
+    fresh: &Nearby<GroupKey>,
+    stranger: Option<&TcpSocket>,
+    order: SocketOrder<'_>,
+) -> Result<ReuseportGroup, NotSteerable> {
     let address = key.address;
     let of = |fate| members.iter().filter(move |(known, _)| known.fate == fate);
     let leaving: Vec<Listener> = of(Some(Fate::Leaves))
@@ -223,27 +233,28 @@ fn group(
     let held = members.iter().filter(|(known, _)| known.fate.is_some()).count();
     let held = u16::try_from(held).unwrap_or(u16::MAX);
     let members = members.iter().map(|(known, _)| known.inode).collect();
-    Ok(Group { address, leaving, members, held, targets, firm })
+    Ok(ReuseportGroup { address, leaving, members, held, targets, firm })
 }
 
 /// Whether it is known which indices are those of the sockets that stay.
-fn is_known(order: Order<'_>, members: &[(Known, &Row)]) -> bool {
+fn is_known(order: SocketOrder<'_>, members: &[(KnownSocket, &TcpSocket)]) -> bool {
     match order {
-        Order::Known => true,
-        Order::KnownBehind(first) => {
+        SocketOrder::Known => true,
+        SocketOrder::KnownBehind(first) => {
             let has = |fate| {
-                let of =
-                    |(known, _): &(Known, &Row)| known.fate == Some(fate) && first.contains(&known.inode);
+                let of = |(known, _): &(KnownSocket, &TcpSocket)| {
+                    known.fate == Some(fate) && first.contains(&known.inode)
+                };
                 members.iter().any(of)
             };
             !(has(Fate::Leaves) && has(Fate::Stays))
         }
-        Order::Unknown => false,
+        SocketOrder::Unknown => false,
     }
 }
 
 /// Who gets the clients of an address that no new socket has.
-fn successor(key: Key, fresh: &Nearby<Key>) -> Reason {
+fn successor(key: GroupKey, fresh: &Nearby<GroupKey>) -> Reason {
     let mut overlapping = fresh.to(key.address).filter(|other| key.overlaps(**other)).peekable();
     if overlapping.peek().is_none() {
         Reason::Nobody

@@ -3,10 +3,10 @@ use std::os::fd::AsFd;
 
 use proptest::prelude::*;
 
-use super::look::{Known, sort, sort_beside};
+use super::look::{KnownSocket, sort, sort_beside};
 use super::program::{Instruction, NO_SYN, choose};
 use super::*;
-use crate::listeners::Row;
+use crate::listeners::TcpSocket;
 
 /// What the kernel does with a program, as far as ours go.
 fn run(program: &[Instruction], random: u32, packet: &[u8]) -> u32 {
@@ -52,28 +52,28 @@ fn without_an_index_the_kernel_chooses() {
     assert_eq!(run(&choose(&[]), 7, &[]), u32::MAX);
 }
 
-fn row(inode: u64, local: &str) -> Row {
+fn row(inode: u64, local: &str) -> TcpSocket {
     let local: SocketAddr = local.parse().unwrap();
     let remote = SocketAddr::new(local.ip(), 0);
-    Row { local, remote, v6only: false, device: 0, inode, uid: 0, waiting: 0, limit: 0 }
+    TcpSocket { local, remote, v6only: false, device: 0, inode, uid: 0, waiting: 0, limit: 0 }
 }
 
 const LEAVES: Option<Fate> = Some(Fate::Leaves);
 const STAYS: Option<Fate> = Some(Fate::Stays);
 
 /// One address with these sockets, inodes counted from 1.
-fn one(fates: &[Option<Fate>], order: Order) -> Result<Group, NotSteerable> {
-    let known: Vec<_> = (1..).zip(fates).map(|(inode, fate)| Known { inode, fate: *fate }).collect();
+fn one(fates: &[Option<Fate>], order: SocketOrder) -> Result<ReuseportGroup, NotSteerable> {
+    let known: Vec<_> = (1..).zip(fates).map(|(inode, fate)| KnownSocket { inode, fate: *fate }).collect();
     let table: Vec<_> = known.iter().map(|known| row(known.inode, "10.0.0.1:80")).collect();
     sort(&table, &known, order).pop().unwrap()
 }
 
 #[test]
 fn new_sockets_come_behind_the_old_ones() {
-    let group = one(&[LEAVES, LEAVES, None, None], Order::Unknown).unwrap();
+    let group = one(&[LEAVES, LEAVES, None, None], SocketOrder::Unknown).unwrap();
     assert_eq!((group.targets, group.held), (vec![2, 3], 2));
-    assert!(one(&[LEAVES, LEAVES, None], Order::Unknown).unwrap().needs_seal());
-    assert!(!one(&[LEAVES, None], Order::Unknown).unwrap().needs_seal());
+    assert!(one(&[LEAVES, LEAVES, None], SocketOrder::Unknown).unwrap().needs_seal());
+    assert!(!one(&[LEAVES, None], SocketOrder::Unknown).unwrap().needs_seal());
 }
 
 /// The kernel's array while those that leave are closed in some order, after each `close`.
@@ -100,7 +100,7 @@ proptest! {
     ) {
         let held = held.iter().map(|stays| if *stays { STAYS } else { LEAVES });
         let fates: Vec<_> = held.chain(std::iter::repeat_n(None, fresh)).collect();
-        if fates.contains(&LEAVES) && let Ok(group) = one(&fates, Order::Known) {
+        if fates.contains(&LEAVES) && let Ok(group) = one(&fates, SocketOrder::Known) {
             for state in closing(&fates, &order).iter().filter(|state| state.contains(&LEAVES)) {
                 for index in &group.firm {
                     prop_assert!(state.get(usize::from(*index)).is_some_and(|fate| *fate != LEAVES));
@@ -146,7 +146,7 @@ fn the_order_is_kept_if_the_last_leave_or_hardly_anybody_stays() {
 #[test]
 fn who_comes_first_in_some_order_is_steered_as_a_whole() {
     let first = HashSet::from([1, 2]);
-    let order = Order::KnownBehind(&first);
+    let order = SocketOrder::KnownBehind(&first);
     assert_eq!(one(&[STAYS, STAYS, LEAVES, STAYS, None], order).unwrap().targets, [0, 1, 3, 4]);
     assert_eq!(one(&[LEAVES, LEAVES, LEAVES, STAYS], order).unwrap().targets, [3]);
     assert_eq!(one(&[STAYS, LEAVES, STAYS, None], order).unwrap().targets, [3]);
@@ -155,16 +155,17 @@ fn who_comes_first_in_some_order_is_steered_as_a_whole() {
 
 #[test]
 fn who_stays_is_chosen_only_in_a_known_order() {
-    assert_eq!(one(&[LEAVES, STAYS, None], Order::Known).unwrap().targets, [1, 2]);
-    assert_eq!(one(&[LEAVES, STAYS, None], Order::Unknown).unwrap().targets, [2]);
-    assert_eq!(one(&[LEAVES, STAYS], Order::Known).unwrap().targets, [1]);
-    assert_eq!(one(&[LEAVES, STAYS], Order::Unknown).unwrap_err().reason, Reason::OrderUnknown);
+    assert_eq!(one(&[LEAVES, STAYS, None], SocketOrder::Known).unwrap().targets, [1, 2]);
+    assert_eq!(one(&[LEAVES, STAYS, None], SocketOrder::Unknown).unwrap().targets, [2]);
+    assert_eq!(one(&[LEAVES, STAYS], SocketOrder::Known).unwrap().targets, [1]);
+    assert_eq!(one(&[LEAVES, STAYS], SocketOrder::Unknown).unwrap_err().reason, Reason::OrderUnknown);
 }
 
 /// What is said about a held socket beside a new one.
-fn beside(held: Row, new: Row) -> Reason {
-    let (old, fresh) = (Known { inode: held.inode, fate: LEAVES }, Known { inode: new.inode, fate: None });
-    let mut outcomes = sort(&[held, new], &[old, fresh], Order::Unknown);
+fn beside(held: TcpSocket, new: TcpSocket) -> Reason {
+    let (old, fresh) =
+        (KnownSocket { inode: held.inode, fate: LEAVES }, KnownSocket { inode: new.inode, fate: None });
+    let mut outcomes = sort(&[held, new], &[old, fresh], SocketOrder::Unknown);
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0).unwrap_err().reason
 }
@@ -182,10 +183,10 @@ fn another_address_is_narrower_wider_or_nothing() {
     for (held, new, reason) in cases {
         assert_eq!(beside(row(1, held), row(2, new)), reason, "{held} {new}");
     }
-    let device = Row { device: 3, ..row(2, "0.0.0.0:80") };
+    let device = TcpSocket { device: 3, ..row(2, "0.0.0.0:80") };
     assert_eq!(beside(row(1, "0.0.0.0:80"), device.clone()), Reason::Narrower);
     assert_eq!(beside(device, row(1, "0.0.0.0:80")), Reason::Wider);
-    assert_eq!(beside(row(1, "[::]:80"), Row { v6only: true, ..row(2, "[::]:80") }), Reason::Wider);
+    assert_eq!(beside(row(1, "[::]:80"), TcpSocket { v6only: true, ..row(2, "[::]:80") }), Reason::Wider);
 }
 
 /// Each that leaves compared with each that came would be 2,500,000,000 comparisons.
@@ -193,23 +194,24 @@ fn another_address_is_narrower_wider_or_nothing() {
 fn of_many_addresses_on_one_port_each_is_compared_with_its_own() {
     let at = |index: u32| SocketAddr::new(std::net::Ipv4Addr::from(0x0a00_0000 + index).into(), 80);
     let half = 50_000;
-    let table: Vec<Row> =
-        (1..=2 * half).map(|index| Row { local: at(index), ..row(index.into(), "10.0.0.1:80") }).collect();
+    let table: Vec<TcpSocket> = (1..=2 * half)
+        .map(|index| TcpSocket { local: at(index), ..row(index.into(), "10.0.0.1:80") })
+        .collect();
     let fate = |inode| if inode <= u64::from(half) { LEAVES } else { None };
-    let known: Vec<Known> =
-        table.iter().map(|row| Known { inode: row.inode, fate: fate(row.inode) }).collect();
-    let outcomes = sort(&table, &known, Order::Unknown);
+    let known: Vec<KnownSocket> =
+        table.iter().map(|row| KnownSocket { inode: row.inode, fate: fate(row.inode) }).collect();
+    let outcomes = sort(&table, &known, SocketOrder::Unknown);
     assert_eq!(outcomes.len(), 50_000);
     assert!(outcomes.iter().all(|one| one.as_ref().is_err_and(|cannot| cannot.reason == Reason::Nobody)));
 }
 
 #[test]
 fn strangers_and_other_users_make_it_impossible() {
-    let known = [Known { inode: 1, fate: LEAVES }, Known { inode: 2, fate: None }];
+    let known = [KnownSocket { inode: 1, fate: LEAVES }, KnownSocket { inode: 2, fate: None }];
     let mut table = vec![row(1, "10.0.0.1:80"), row(2, "10.0.0.1:80"), row(3, "10.0.0.1:81")];
-    assert!(sort(&table, &known, Order::Unknown)[0].is_ok());
-    table[2] = Row { uid: 33, ..row(3, "10.0.0.1:80") };
-    let refused = sort(&table, &known, Order::Unknown).remove(0).unwrap_err();
+    assert!(sort(&table, &known, SocketOrder::Unknown)[0].is_ok());
+    table[2] = TcpSocket { uid: 33, ..row(3, "10.0.0.1:80") };
+    let refused = sort(&table, &known, SocketOrder::Unknown).remove(0).unwrap_err();
     assert_eq!(
         refused.to_string(),
         "10.0.0.1:80: another socket (inode 3, uid 33) listens on the same address"
@@ -217,7 +219,7 @@ fn strangers_and_other_users_make_it_impossible() {
     assert_eq!(refused.leaving.len(), 1);
     table.pop();
     table[1].uid = 33;
-    let refused = sort(&table, &known, Order::Unknown).remove(0).unwrap_err();
+    let refused = sort(&table, &known, SocketOrder::Unknown).remove(0).unwrap_err();
     assert_eq!(refused.reason, Reason::SeveralUsers);
 }
 
@@ -228,14 +230,14 @@ fn what_does_not_listen_is_told_and_other_kinds_are_left_out() {
     let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let (unix, _) = std::os::unix::net::UnixStream::pair().unwrap();
     let held = [bound.as_fd(), udp.as_fd(), unix.as_fd()].map(|fd| (fd, Fate::Leaves));
-    let outcomes = groups(&held, &[], Order::Unknown).unwrap();
+    let outcomes = groups(&held, &[], SocketOrder::Unknown).unwrap();
     assert_eq!(outcomes.len(), 1);
     assert_eq!(outcomes[0].as_ref().unwrap_err().reason, Reason::NotListening);
 }
 
 #[test]
 fn a_socket_of_another_group_cannot_be_used() {
-    let group = one(&[LEAVES, None], Order::Unknown).unwrap();
+    let group = one(&[LEAVES, None], SocketOrder::Unknown).unwrap();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let error = group.steer(other.as_fd()).unwrap_err().to_string();
     assert_eq!(
@@ -261,7 +263,7 @@ fn beside_others_the_places_above_theirs_are_ours() {
 fn beside_others_who_come_and_go_no_place_is_known() {
     let before = [row(1, "10.0.0.1:80"), row(2, "10.0.0.1:80")];
     let ours = row(8, "10.0.0.1:80");
-    let reason = |table: &[Row]| {
+    let reason = |table: &[TcpSocket]| {
         let found = sort_beside(&before, table, &HashSet::from([8]));
         found.into_iter().map(|one| one.map_err(|refused| refused.reason).err()).collect::<Vec<_>>()
     };

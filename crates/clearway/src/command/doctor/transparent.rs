@@ -4,7 +4,7 @@
 use clearway_core::names::Mark;
 use clearway_core::settings::Settings;
 use clearway_haproxy::configuration::Configuration;
-use clearway_kernel::canary::Verdict;
+use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing::Description;
 
 use crate::command::doctor::Finding;
@@ -31,8 +31,8 @@ fn of_a_server(seen: &SeenByCanary) -> Finding {
     let saw = format!("the server {}: {}{line}", seen.address, seen.words);
     let remedy = (!seen.hints.is_empty()).then(|| seen.hints.join("; or "));
     match seen.verdict {
-        Verdict::Works => Finding::good(saw),
-        Verdict::Broken => Finding::problem(
+        CanaryVerdict::Works => Finding::good(saw),
+        CanaryVerdict::Broken => Finding::problem(
             saw,
             "every client of this server fails, and its health check is green",
             remedy.unwrap_or_default(),

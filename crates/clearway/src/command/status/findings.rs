@@ -2,7 +2,7 @@
 
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Phase;
-use clearway_kernel::canary::Verdict;
+use clearway_kernel::canary::CanaryVerdict;
 
 use crate::front::admin::Health;
 use crate::front::api::{Holding, Status};
@@ -84,7 +84,7 @@ fn of(status: &Status) -> Vec<String> {
     }
     found.extend(status.strangers.iter().map(|stranger| format!("stranger: {stranger}")));
     found.extend(status.obstacles.iter().map(|one| format!("in the way: {}", one.saw)));
-    let broken = status.canary.iter().filter(|one| one.verdict == Verdict::Broken);
+    let broken = status.canary.iter().filter(|one| one.verdict == CanaryVerdict::Broken);
     found.extend(broken.map(|one| format!("canary: the server {}: {}", one.address, one.words)));
     found.extend(status.incomplete.iter().map(|why| format!("incomplete: {why}")));
     // One line, whatever was found.

@@ -131,7 +131,7 @@ fn the_status_of_a_later_version_can_be_read() {
     }))
     .unwrap();
     assert_eq!((status.state, status.generations[0].state), (Phase::Unknown, LifePhase::Unknown));
-    assert_eq!((status.plumbing, status.canary[0].verdict), (None, Verdict::Unknown));
+    assert_eq!((status.plumbing, status.canary[0].verdict), (None, CanaryVerdict::Unknown));
 }
 
 #[test]

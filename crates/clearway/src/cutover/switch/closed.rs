@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use clearway_core::strategy::{Means, Strategy};
-use clearway_kernel::gate::{self, At, Gate, Manner};
+use clearway_kernel::gate::{self, BoundAddress, Gate, Manner};
 use clearway_kernel::queues::Listener;
 use tracing::{debug, info, warn};
 
@@ -27,9 +27,9 @@ pub struct Closed {
 
 impl Closed {
     /// Closes it as the strategy says; for `auto` as can be had.
-    pub fn close(manners: &Manners, listeners: Vec<Listener>) -> Result<Self, gate::Error> {
-        let at = |listener: &Listener| At { address: listener.address, v6only: listener.v6only };
-        let addresses: Vec<At> = listeners.iter().map(at).collect();
+    pub fn close(manners: &Manners, listeners: Vec<Listener>) -> Result<Self, gate::GateError> {
+        let at = |listener: &Listener| BoundAddress { address: listener.address, v6only: listener.v6only };
+        let addresses: Vec<BoundAddress> = listeners.iter().map(at).collect();
         let close = |manner| {
             Gate::close(manners.instance.as_ref(), manner, &addresses, &manners.ports)
                 .map(|gate| (gate, manner))

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use clearway_core::strategy::{Means, Moved, Strategy};
 use clearway_kernel::queues::Listener;
-use clearway_kernel::steering::{Group, NotSteerable, Reason};
+use clearway_kernel::steering::{NotSteerable, Reason, ReuseportGroup};
 use tracing::{debug, info};
 
 use crate::cutover::redirection::Turn;
@@ -14,7 +14,7 @@ use crate::cutover::redirection::Turn;
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Whose new clients are steered.
-    pub groups: Vec<Group>,
+    pub groups: Vec<ReuseportGroup>,
     /// Who is made deaf.
     pub sealed: Vec<Listener>,
     /// Whose SYNs are stopped before they arrive.
@@ -31,7 +31,7 @@ impl Plan {
     /// The best for each socket, as far as the strategy goes. `crowded`: where others listened as well, so that the
     /// order within the kernel's group is not known.
     pub fn of(
-        outcomes: Vec<Result<Group, NotSteerable>>,
+        outcomes: Vec<Result<ReuseportGroup, NotSteerable>>,
         strategy: Strategy,
         crowded: &HashSet<SocketAddr>,
     ) -> Self {
@@ -101,7 +101,7 @@ impl Plan {
     /// What has been done, a line for each address, for the report.
     pub fn moved(
         &self,
-        steered: &[Group],
+        steered: &[ReuseportGroup],
         sealed: &[Listener],
         gated: Option<(&[Listener], Means)>,
         name: &dyn Fn(&Listener) -> String,

@@ -1,21 +1,21 @@
 //! Rules of others that touch our bits of the packet mark.
 
 use clearway_core::names::Mark;
-use clearway_kernel::others::{At, Does, MarkUse, Others};
+use clearway_kernel::others::{Does, ForeignRuleset, HookPoint, MarkUse};
 
 use crate::path::obstacles::{Bits, Obstacle, Severity};
 
 /// The answers of servers come in, those of servers on this host's own addresses go out.
-pub fn find(others: &Others, bits: Bits) -> Vec<Obstacle> {
-    let of = |mark: Mark, at: At| {
+pub fn find(others: &ForeignRuleset, bits: Bits) -> Vec<Obstacle> {
+    let of = |mark: Mark, at: HookPoint| {
         let used = others.mark_uses(mark).into_iter();
         used.filter_map(move |one| of_rule(&one, mark, at))
     };
-    let replies = bits.replies.into_iter().flat_map(|mark| of(mark, At::Output));
-    of(bits.diverted, At::Prerouting).chain(replies).collect()
+    let replies = bits.replies.into_iter().flat_map(|mark| of(mark, HookPoint::Output));
+    of(bits.diverted, HookPoint::Prerouting).chain(replies).collect()
 }
 
-fn of_rule(rule: &MarkUse, mark: Mark, at: At) -> Option<Obstacle> {
+fn of_rule(rule: &MarkUse, mark: Mark, at: HookPoint) -> Option<Obstacle> {
     let hooks = rule.at.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let told = |does: &str| {
         format!(

@@ -4,24 +4,25 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use clearway_kernel::interfaces;
-use clearway_kernel::netlink::{Client, Protocol};
-use clearway_kernel::routing::{self, Block, Family, Rule};
+use clearway_kernel::netlink::{NetlinkClient, Protocol};
+use clearway_kernel::routing::{self, Block, Family, PolicyRule};
 
 use crate::path::obstacles::{Bits, Known, Obstacle, Severity, unknown};
 
 pub fn find(servers: &[Known], bits: Bits) -> Vec<Obstacle> {
     let mut found = Vec::new();
-    let rules = Client::open(Protocol::Route).map_err(|error| error.to_string()).and_then(|mut client| {
-        let mut all = Vec::new();
-        for family in Family::ALL {
-            match routing::rules(&mut client, family) {
-                Ok(rules) => all.extend(rules),
-                Err(error) if error.is_without_family() => {}
-                Err(error) => return Err(error.to_string()),
+    let rules =
+        NetlinkClient::open(Protocol::Route).map_err(|error| error.to_string()).and_then(|mut client| {
+            let mut all = Vec::new();
+            for family in Family::ALL {
+                match routing::rules(&mut client, family) {
+                    Ok(rules) => all.extend(rules),
+                    Err(error) if error.is_without_family() => {}
+                    Err(error) => return Err(error.to_string()),
+                }
             }
-        }
-        Ok(all)
-    });
+            Ok(all)
+        });
     match rules {
         Ok(rules) => found.extend(of_rules(&rules, bits)),
         Err(error) => found.push(unknown(&format!("the policy rules of others could not be read: {error}"))),
@@ -30,10 +31,10 @@ pub fn find(servers: &[Known], bits: Bits) -> Vec<Obstacle> {
     found
 }
 
-fn of_rules(rules: &[Rule], bits: Bits) -> Vec<Obstacle> {
+fn of_rules(rules: &[PolicyRule], bits: Bits) -> Vec<Obstacle> {
     let ours = rules.iter().filter(|rule| rule.block().is_some()).map(|rule| rule.preference).max();
     let last = ours.or_else(|| Block::all().next().map(|block| block.preferences()[4])).unwrap_or_default();
-    let is_ours = |rule: &&Rule| rule.block().is_none();
+    let is_ours = |rule: &&PolicyRule| rule.block().is_none();
     let mut found = Vec::new();
     for rule in rules.iter().filter(is_ours) {
         let bit = [Some(bits.diverted), bits.replies].into_iter().flatten().find(|mark| rule.uses(*mark));

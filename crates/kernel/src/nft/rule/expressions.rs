@@ -9,11 +9,11 @@ use netlink_packet_netfilter::nftables::{
     MetaKey, Operator, Payload, Register, Verdict, VerdictAttribute,
 };
 
-use super::Rule;
+use super::NftRule;
 use crate::netlink::Feature;
 use crate::transparency::Family;
 
-pub(super) type Expression = ListAttribute<ExpressionAttribute>;
+pub(super) type ExpressionNla = ListAttribute<ExpressionAttribute>;
 
 /// Where a packet is read from (`enum nft_payload_bases`).
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ pub(super) const fn number(family: Family) -> u8 {
     }
 }
 
-impl Rule {
+impl NftRule {
     fn push(mut self, expression: Expressions) -> Self {
         self.expressions.push(expression.into());
         self

@@ -2,7 +2,7 @@ use netlink_packet_core::Emitable;
 use proptest::prelude::*;
 
 use super::*;
-use crate::routing::{BTreeSet, Interception, Mark, Route, Rule, Wanted};
+use crate::routing::{BTreeSet, Interception, Mark, PolicyRule, Route, Wanted};
 
 fn block(number: u8) -> Block {
     Block::new(number).unwrap()
@@ -25,7 +25,7 @@ fn removals_of(number: u8) -> Vec<Vec<u8>> {
         Wanted { block: block(number), mark, replies, loopback: &loopback, interception: &interception };
     let mut messages = Vec::new();
     for family in Family::ALL {
-        let rules = Rule::wanted(&wanted, family);
+        let rules = PolicyRule::wanted(&wanted, family);
         assert_eq!(rules.len(), 5);
         messages.extend(rules.iter().map(|rule| message(DELETE_RULE, &rule.message())));
         messages.push(message(DELETE_ROUTE, &Route::wanted(block(number), family).message()));

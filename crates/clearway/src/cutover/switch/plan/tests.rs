@@ -6,7 +6,7 @@ fn listener(inode: u64) -> Listener {
     Listener { inode, address: ADDRESS.parse().unwrap(), v6only: false }
 }
 
-fn cannot(reason: Reason) -> Vec<Result<Group, NotSteerable>> {
+fn cannot(reason: Reason) -> Vec<Result<ReuseportGroup, NotSteerable>> {
     vec![Err(NotSteerable { address: ADDRESS.parse().ok(), leaving: vec![listener(7)], reason })]
 }
 

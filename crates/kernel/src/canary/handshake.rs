@@ -9,18 +9,18 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::icmp;
-use super::outcome::Answer;
+use super::outcome::ProbeAnswer;
 use crate::transparency::Family;
 
 /// A socket in SYN-SENT, or an instant later.
 ///
 /// Dropped, it goes without a trace, see the parent module.
-pub(super) struct Attempt {
+pub(super) struct Handshake {
     socket: Socket,
     begun: Instant,
 }
 
-/// Why there is no attempt.
+/// Why none could begin.
 pub(super) enum Hindrance {
     /// `IP_TRANSPARENT` or `IPV6_TRANSPARENT`: `EPERM`.
     NoPrivilege(Family),
@@ -28,7 +28,7 @@ pub(super) enum Hindrance {
     Other(String),
 }
 
-impl Attempt {
+impl Handshake {
     /// Sends the first SYN, `from` a foreign address or from our own.
     pub(super) fn begin(server: SocketAddr, from: Option<IpAddr>) -> Result<Self, Hindrance> {
         let socket = prepared(server, from)?;
@@ -42,14 +42,14 @@ impl Attempt {
     }
 
     /// What is known by now, and how long it took.
-    pub(super) fn answer(&self) -> Option<(Answer, Duration)> {
+    pub(super) fn answer(&self) -> Option<(ProbeAnswer, Duration)> {
         let answer = self.look()?;
         Some((answer, self.begun.elapsed()))
     }
 
-    fn look(&self) -> Option<Answer> {
+    fn look(&self) -> Option<ProbeAnswer> {
         if let Some(told) = icmp::next(&self.socket) {
-            return Some(Answer::Unreachable(told));
+            return Some(ProbeAnswer::Unreachable(told));
         }
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut polled = [PollFd::new(&self.socket, PollFlags::OUT)];
@@ -61,12 +61,14 @@ impl Attempt {
         }
         Some(match self.socket.take_error() {
             Ok(Some(error)) => failed(Errno::from_io_error(&error), &error),
-            Ok(None) if seen.contains(PollFlags::HUP) => Answer::Silent,
+            Ok(None) if seen.contains(PollFlags::HUP) => ProbeAnswer::Silent,
             // A port of our own that meets itself is nobody who listens (simultaneous open).
-            Ok(None) if self.is_itself() => Answer::Refuses,
-            Ok(None) if seen.contains(PollFlags::OUT) => Answer::Accepts,
+            Ok(None) if self.is_itself() => ProbeAnswer::Refuses,
+            Ok(None) if seen.contains(PollFlags::OUT) => ProbeAnswer::Accepts,
             Ok(None) => return None,
-            Err(error) => Answer::NotAsked { why: format!("reading what became of the connection: {error}") },
+            Err(error) => {
+                ProbeAnswer::NotAsked { why: format!("reading what became of the connection: {error}") }
+            }
         })
     }
 
@@ -76,20 +78,20 @@ impl Attempt {
     }
 }
 
-impl AsFd for Attempt {
+impl AsFd for Handshake {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-fn failed(errno: Option<Errno>, error: &std::io::Error) -> Answer {
+fn failed(errno: Option<Errno>, error: &std::io::Error) -> ProbeAnswer {
     match errno {
-        Some(Errno::CONNREFUSED | Errno::CONNRESET) => Answer::Refuses,
+        Some(Errno::CONNREFUSED | Errno::CONNRESET) => ProbeAnswer::Refuses,
         // `tcp_syn_retries` can be set so low that the kernel gives up before us.
-        Some(Errno::TIMEDOUT) => Answer::Silent,
+        Some(Errno::TIMEDOUT) => ProbeAnswer::Silent,
         errno => errno
             .and_then(icmp::from_errno)
-            .map_or_else(|| Answer::NotAsked { why: error.to_string() }, Answer::Unreachable),
+            .map_or_else(|| ProbeAnswer::NotAsked { why: error.to_string() }, ProbeAnswer::Unreachable),
     }
 }
 

@@ -16,7 +16,6 @@ use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Asker, Event, Failure, LifePhase, Limits, Supervisor, longest_reload};
 use clearway_haproxy::command_line::{Invocation, Purpose};
 use clearway_kernel::capabilities::{self, Capability};
-use clearway_kernel::plumbing::Closing;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -28,6 +27,7 @@ use crate::fleet::open_files::OpenFiles;
 use crate::front::admin::{Health, Wish};
 use crate::front::api;
 use crate::ground::{aside, due, steps};
+use crate::path;
 use crate::peers::hold;
 use crate::peers::place::{self, Place};
 use crate::peers::succession::{Succession, door};
@@ -324,7 +324,11 @@ impl Clearway {
         if self.core.drains_as_planned() {
             return Health::Superseded;
         }
-        self.shell.health(self.core.is_ready() && self.shell.path.canary.is_ready())
+        match self.core.is_ready() && self.shell.path.is_ready() {
+            true if self.shell.path.is_cut_off() => Health::NetworkGone,
+            true => Health::Serving,
+            false => Health::NotServing,
+        }
     }
 
     /// The last answers: who waits for a reload that never comes hears that nothing does.
@@ -455,7 +459,5 @@ fn sweep(settings: &Settings) {
     if !capabilities::has(Capability::NetAdmin) {
         return;
     }
-    // Where we close ourselves, nobody is to slip by before we do: then the rest is removed (`Shell::prepare`).
-    let closing = if settings.interception.is_closed() { Closing::Stays } else { Closing::Goes };
-    log::swept(&clearway_kernel::plumbing::sweep_but(closing));
+    path::plumbing::sweep(&settings.interception);
 }

@@ -4,7 +4,6 @@
 //! It owns the processes, the sockets in custody, the plumbing and whoever waits for an answer. It makes no
 //! decisions about the order of things.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,9 +14,8 @@ use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Action, Answer, Asker, Event, Failure, Proof, Report, Source, Strictness};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::getsocks::ReceivedSocket;
-use clearway_kernel::plumbing::{Closing, Plumbing};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::custody::backlog;
 use crate::cutover::{Cutover, switch};
@@ -25,9 +23,8 @@ use crate::fleet::launch::Serving;
 use crate::fleet::{Fleet, state, watch};
 use crate::front::Front;
 use crate::front::admin::Answered;
-use crate::ground::{failure, steps};
-use crate::path::Path;
-use crate::path::obstacles::Obstacle;
+use crate::ground::steps;
+use crate::path::{self, Path};
 use crate::peers::place::Place;
 use crate::peers::wire::Wire;
 use crate::peers::{Peers, takeover};
@@ -113,15 +110,6 @@ pub enum Inner {
     Takeover(takeover::News),
     /// The state of a generation's servers, if it said so.
     State(state::Told),
-    /// What the canary has come to.
-    Canary {
-        /// In which round.
-        round: clearway_core::canary::schedule::Round,
-        /// Of each server.
-        outcomes: Vec<(SocketAddr, clearway_kernel::canary::ProbeOutcome)>,
-        /// What is in the way, as far as it is a problem.
-        obstacles: Vec<Obstacle>,
-    },
     /// What there is to know of the programs of a generation that serves.
     Programs {
         /// Which generation.
@@ -140,19 +128,10 @@ pub enum News {
     Inner(Box<Inner>),
     /// Watched files have changed.
     Changed(Vec<PathBuf>),
-    /// It is time to do something.
-    Due(Due),
-}
-
-/// What is done from time to time.
-#[derive(Clone, Copy, Debug)]
-pub enum Due {
-    /// To ask HAProxy for the state of its servers.
-    State,
-    /// To let the canary ask the servers.
-    Canary,
-    /// To look after the plumbing.
-    Plumbing,
+    /// It is time to ask HAProxy for the state of its servers.
+    StateDue,
+    /// Of the path between clients and servers.
+    Path(path::News),
 }
 
 /// Everything that Clearway holds.
@@ -236,7 +215,7 @@ impl Shell {
                 self.peers.succession.release();
                 self.custody = Arc::default();
                 self.fleet.running.values_mut().for_each(Running::give_up);
-                self.stop_intercepting();
+                self.path.stop_intercepting();
             }
             Action::HandOver(peer) => {
                 self.cutover.redirection.hand_over();
@@ -266,9 +245,7 @@ impl Shell {
                 self.cutover.redirection.release();
                 self.peers.succession.give_back();
             }
-            // What is closed opens only if somebody wants that: when we leave, it is known.
-            Action::Unplumb if self.settings.interception.is_closed() => {}
-            Action::Unplumb => self.unplumb(Closing::Goes),
+            Action::Unplumb => self.path.unplumb(),
             Action::Answer(request, mut answer) => {
                 if let Answer::Tried { changes, .. } = &mut answer {
                     *changes = self.take_changes();
@@ -325,18 +302,11 @@ impl Shell {
         if let Some(switch) = self.cutover.switch.take_if(|one| one.generation == generation) {
             switch.committed();
         }
-        // There may be plumbing that only a former generation needs, and lines whose condition does not hold.
         let configuration = self.fleet.configurations.get(&generation).map(|known| &known.configuration);
         if let (Some(configuration), Some(running)) = (configuration, self.fleet.running.get(&generation)) {
             self.fleet.state.serves(generation, configuration, running);
         }
-        let transparent = configuration.filter(|one| self.path.plumbing.is_some() && one.is_transparent());
-        if transparent.is_some() {
-            self.path.canary.wake();
-        } else {
-            self.path.canary.rest();
-        }
-        self.path.servers.serve(transparent.map(|one| &**one));
+        self.path.commit(configuration.map(|one| &**one));
     }
 
     /// The predecessor keeps the former sockets for a while, to come back perhaps: those that would go on getting clients
@@ -425,9 +395,8 @@ impl Shell {
             biased;
             Some(news) = self.heard.recv() => News::Inner(Box::new(news)),
             changed = self.fleet.watch.changed() => News::Changed(changed),
-            () = self.fleet.state.due() => News::Due(Due::State),
-            () = self.path.canary.due() => News::Due(Due::Canary),
-            () = self.path.upkeep.due() => News::Due(Due::Plumbing),
+            () = self.fleet.state.due() => News::StateDue,
+            news = self.path.next() => News::Path(news),
         }
     }
 
@@ -442,9 +411,8 @@ impl Shell {
                 info!("changed: {}", watch::listed(&files));
                 return Event::ReloadAsked(Asker::Watch);
             }
-            News::Due(Due::State) => self.ask_for_state(),
-            News::Due(Due::Canary) => self.ask_the_canary(),
-            News::Due(Due::Plumbing) => self.look_after_the_plumbing(),
+            News::StateDue => self.ask_for_state(),
+            News::Path(news) => self.path.hear(news),
         }
         Event::TimePassed
     }
@@ -485,10 +453,6 @@ impl Shell {
             Inner::Takeover(news) => self.hear_of_a_takeover(news),
             Inner::State(told) => {
                 self.hear_state(told);
-                Event::TimePassed
-            }
-            Inner::Canary { round, outcomes, obstacles } => {
-                self.path.canary.hear(round, outcomes, obstacles);
                 Event::TimePassed
             }
             Inner::Programs { generation, declared } => self.programs_known(generation, declared),
@@ -584,42 +548,19 @@ impl Shell {
         }
     }
 
-    /// Nobody of ours listens any more, or another Clearway has the listeners.
-    pub fn stop_intercepting(&mut self) {
-        if let Some(Err(error)) = self.path.plumbing.as_mut().map(Plumbing::stop_intercepting) {
-            warn!("new connections may still be intercepted: {error}");
-        }
-    }
-
-    pub fn unplumb(&mut self, closing: Closing) {
-        // Before anything goes: what we remove ourselves is not to be put back.
-        self.path.upkeep.end();
-        let Some(mut plumbing) = self.path.plumbing.take() else { return };
-        match plumbing.remove_but(closing) {
-            Ok(()) if closing == Closing::Stays => warn!(
-                "the transparent plumbing is out of the kernel, but for the rules that reject what was intercepted: \
-                 until the next start, or `clearway cleanup`"
-            ),
-            Ok(()) => info!("the transparent plumbing is out of the kernel"),
-            Err(errors) => {
-                self.path.residue = true;
-                log::failure(&failure::left_behind(&errors));
-            }
-        }
-    }
-
     pub fn leave(&mut self, code: ExitCode) -> ExitCode {
         self.peers.succession.leave_aside();
         self.peers.place.leave();
         self.fleet.stand_in.end();
+        let mut residue = false;
         if let Err(error) = self.cutover.redirection.remove() {
-            self.path.residue = true;
+            residue = true;
             error!(
                 "removing the table that sends clients to private ports: {error} (`clearway cleanup` tries again)"
             );
         }
-        self.unplumb(if code == ExitCode::Done { Closing::Goes } else { Closing::Stays });
-        let code = if self.path.residue && code == ExitCode::Done { ExitCode::Residue } else { code };
+        residue |= self.path.leave(code);
+        let code = if residue && code == ExitCode::Done { ExitCode::Residue } else { code };
         self.tell.systemd.hear(&Action::Report(Report::Leaving(code)));
         log::report(&Report::Leaving(code));
         code

@@ -10,7 +10,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
-use clearway_core::hints::Notice;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Failure, Plumbing as Needs};
 use clearway_haproxy::configuration::{Bind, Configuration, Programs, Setting, Transparent, V6};
@@ -20,8 +19,6 @@ use clearway_haproxy::inventory::LocalAddress;
 use clearway_haproxy::overlay::{Capability as Kept, Gate, Lua, Overlay};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
-use clearway_kernel::interfaces;
-use clearway_kernel::plumbing::{Plumbing, PlumbingNeeds};
 use tracing::{info, warn};
 
 use crate::custody::held::{Custody, Held};
@@ -33,9 +30,7 @@ use crate::fleet::named::Named;
 use crate::fleet::reading::{Chosen, Files, Known};
 use crate::fleet::trial::can_be_tried;
 use crate::ground::failure;
-use crate::path::{intercept, servers};
 use crate::shell::Shell;
-use crate::tell::log;
 use crate::tell::said::Subject;
 
 /// A generation that could be launched.
@@ -105,33 +100,25 @@ impl Shell {
                 format!("`{text}` ({span}) makes HAProxy use the addresses of its clients")
             })?;
         }
-        let interception = self.settings.interception.clone();
-        if !interception.is_empty() {
+        let intercepts = self.path.intercepts();
+        if intercepts {
             check_rights(held, || {
                 "`CLEARWAY_INTERCEPT` takes connections to addresses of others".to_owned()
             })?;
-            let untaken = intercept::untaken(&configuration, &interception);
-            let untaken =
-                untaken.iter().map(|rule| Notice { text: rule.to_string(), hints: vec![rule.remedy()] });
-            let cookies = intercept::loses_all(&interception).then(|| {
-                let [text, hint] = intercept::COOKIES.map(str::to_owned);
-                Notice { text, hints: vec![hint] }
-            });
-            let notices = untaken.chain(cookies);
             if is_tried {
-                self.would(notices.map(|notice| notice.text).collect::<Vec<_>>());
+                let notices = self.path.not_intercepted(&configuration);
+                self.would(notices.into_iter().map(|notice| notice.text));
             } else {
-                self.tell.said.found(Subject::Interception, notices);
+                self.path.say_what_is_not_intercepted(&configuration);
             }
         }
-        let mut needs =
-            if transparent.is_some() || !interception.is_empty() { Needs::Needed } else { Needs::NotNeeded };
+        let mut needs = if transparent.is_some() || intercepts { Needs::Needed } else { Needs::NotNeeded };
         if is_tried {
             self.compare_for_trial(&configuration, needs);
             // Nothing is made for it, so nothing has to go.
             needs = Needs::NotNeeded;
         } else if needs == Needs::Needed {
-            self.plumb(&configuration)?;
+            self.path.plumb(&configuration)?;
         }
         let mut left_out = devices::left_out(&self.custody, &configuration);
         left_out.extend(paths::left_out(&self.custody, &moved, &configuration));
@@ -206,69 +193,6 @@ impl Shell {
         let serves = self.fleet.serving.is_some();
         self.cutover.redirection.prepare(self.settings.instance.as_ref(), configuration, serves).map(Some)
     }
-
-    pub fn plumb(&mut self, configuration: &Configuration) -> Result<(), Failure> {
-        let interception = self.settings.interception.clone();
-        let needs = PlumbingNeeds { interception, ..servers::needs(servers::in_the_files(configuration)) };
-        if let Some(plumbing) = &mut self.path.plumbing {
-            // It may be that nobody could hear who removed something.
-            self.path.upkeep.hear(plumbing);
-            self.path.upkeep.looked(&plumbing.repair().map_err(|error| failure::plumbing(&error))?);
-            // What serves now needs what it needs.
-            let needs = servers::union(needs, plumbing.needs());
-            let (_, missing) =
-                servers::follow(plumbing, &needs).map_err(|error| failure::plumbing(&error))?;
-            self.tell.said.found(Subject::Conntrack, missing.map(|error| without_conntrack(&error)));
-            return Ok(());
-        }
-        let settings = &self.settings;
-        let install =
-            |needs: &PlumbingNeeds| Plumbing::install(settings.instance.as_ref(), settings.mark, needs);
-        let (installed, missing) = match install(&needs) {
-            Err(error) if error.is_without_conntrack() => {
-                (install(&PlumbingNeeds { own: false, ..needs }), Some(error))
-            }
-            installed => (installed, None),
-        };
-        let (plumbing, notices) = installed.map_err(|error| failure::plumbing(&error))?;
-        self.tell.said.found(Subject::Conntrack, missing.map(|error| without_conntrack(&error)));
-        for notice in notices {
-            warn!("{notice}");
-        }
-        let description = plumbing.describe();
-        info!(
-            "transparent plumbing is in the kernel: table inet {}, mark {}, route table {}",
-            description.table, description.mark, description.route_table
-        );
-        let interception = &self.settings.interception;
-        if !interception.is_empty() {
-            info!("{}", intercept::described(interception));
-        }
-        if interception.is_closed() {
-            // The rest of it: ours is in place.
-            log::swept(&clearway_kernel::plumbing::sweep());
-        }
-        self.path.upkeep.hear(&plumbing);
-        self.path.plumbing = Some(plumbing);
-        let warning = servers::may_be_elsewhere(configuration).then(no_way_back).flatten();
-        self.tell.said.found(Subject::WayBack, warning);
-        Ok(())
-    }
-
-    /// Puts back what others have removed of the plumbing, if they have.
-    pub fn look_after_the_plumbing(&mut self) {
-        let Some(plumbing) = &mut self.path.plumbing else { return self.path.upkeep.end() };
-        self.path.upkeep.hear(plumbing);
-        match plumbing.repair() {
-            Ok(repaired) => {
-                self.path.upkeep.looked(&repaired);
-                if !repaired.put_back.is_empty() {
-                    self.path.canary.again();
-                }
-            }
-            Err(error) => self.path.upkeep.failed(error.to_string()),
-        }
-    }
 }
 
 /// What HAProxy is to read: the files as they are, unless it reads copies anyway, or must not see something of them.
@@ -314,24 +238,6 @@ fn check_rights(held: capabilities::Set, why: impl Fn() -> String) -> Result<(),
         format!("{}, and for that Clearway lacks {}", why(), names.join(" and ")),
     )
     .hint(failure::rights_remedy(&flags.join(" "))))
-}
-
-/// The other servers work without.
-fn without_conntrack(error: &clearway_kernel::plumbing::PlumbingError) -> String {
-    format!("transparent connections to servers at addresses of this host will fail: {error}")
-}
-
-/// A warning where the servers' answers will hardly come back: in a container's own network.
-fn no_way_back() -> Option<String> {
-    let interfaces = interfaces::in_use();
-    if interfaces::is_the_hosts() || interfaces.len() > 1 {
-        return None;
-    }
-    let only = interfaces.first().map_or("none", String::as_str);
-    Some(format!(
-        "this is not the host's network: it has a single interface ({only}). Transparent connections time out \
-         unless the servers' default gateway is this container; with `--network=host` it can be the host"
-    ))
 }
 
 /// Listening sockets for addresses that this host does not have and that no socket in custody is bound

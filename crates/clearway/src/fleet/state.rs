@@ -23,7 +23,7 @@ use tracing::{debug, info};
 
 use crate::fleet::launch::{Running, Sessions};
 use crate::ground::{aside, due};
-use crate::path::servers::Seen;
+use crate::path::servers::{Beside, Seen};
 use crate::shell::{Inner, Shell};
 
 /// How long an answer may take that something waits for: the new generation loads meanwhile.
@@ -156,7 +156,7 @@ impl Shell {
         self.fleet.state.asked();
         let Some((generation, configuration)) = self.fleet.state.of.clone() else { return };
         let Some(running) = self.fleet.running.get(&generation) else { return };
-        let transparent = self.path.servers.are_followed();
+        let transparent = self.path.follows_servers();
         let carries = self.settings.carry == CarryMode::Servers && !configuration.stated.is_empty();
         if !transparent && !carries {
             return;
@@ -186,8 +186,8 @@ impl Shell {
         self.fleet.state.inquiry.heard(took, due::elapsed());
         // What nobody hears of: a route of ours that was replaced, a plain table that was flushed (before Linux 5.12), what
         // only a predecessor had needed that has gone. A generation that has just begun was prepared with a look.
-        if self.path.servers.are_followed() && !self.fleet.state.fresh {
-            self.look_after_the_plumbing();
+        if self.path.follows_servers() && !self.fleet.state.fresh {
+            self.path.look_after_the_plumbing();
         }
         let Some(snapshot) = snapshot else { return };
         let fresh = std::mem::take(&mut self.fleet.state.fresh);
@@ -201,7 +201,8 @@ impl Shell {
             }
         }
         if let Some(seen) = seen {
-            self.hear_of_servers(seen, fresh);
+            let beside = if self.fleet.running.len() > 1 { Beside::Others } else { Beside::Nothing };
+            self.path.hear_of_servers(seen, fresh, beside);
         }
     }
 

@@ -59,7 +59,7 @@ impl Shell {
         let former = self.fleet.committed.and_then(|one| self.fleet.configurations.get(&one));
         let former = former.map(|known| Arc::clone(&known.configuration)).unwrap_or_default();
         let mut changes = servers(&former, new);
-        match (self.path.plumbing.is_some(), needs) {
+        match (self.path.is_plumbed(), needs) {
             (false, Plumbing::Needed) => changes.push("the transparent plumbing would be put into the kernel".to_owned()),
             (true, Plumbing::NotNeeded) => changes.push(
                 "the transparent plumbing would be taken out of the kernel, after the last generation that needs it"

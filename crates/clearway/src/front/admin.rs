@@ -33,6 +33,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::front::api;
 use crate::front::clients::Clients;
 use crate::ground::credentials::Credentials;
+use crate::path::network;
 
 /// What somebody wants of the supervising loop.
 #[derive(Debug)]
@@ -94,10 +95,7 @@ impl Health {
                 "superseded: another Clearway serves, and the sessions that are left finish here as planned"
             }
             Self::NotServing => "not serving",
-            Self::NetworkGone => {
-                "the network is gone: no interface but `lo` is left (was the container that owns it restarted?); no client \
-                 can come until this container is restarted, too"
-            }
+            Self::NetworkGone => network::GONE,
         }
     }
 }

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, RequestId, Survey};
-use clearway_kernel::plumbing::Plumbing;
 use tokio::sync::oneshot;
 
 use crate::fleet::launch::{self, Sessions};
@@ -44,15 +43,14 @@ impl Shell {
         status.strategy = self.settings.strategy;
         status.redirected = self.cutover.redirection.describe();
         status.custody = self.custody.addresses();
-        status.canary = self.path.canary.describe();
-        status.canary_asks = self.path.canary.asks();
-        status.obstacles =
-            self.path.servers.obstacles().chain(self.path.canary.obstacles().iter().cloned()).collect();
-        status.plumbing = self.path.plumbing.as_ref().map(Plumbing::describe);
+        status.canary = self.path.seen_by_canary();
+        status.canary_asks = self.path.canary_asks();
+        status.obstacles = self.path.obstacles();
+        status.plumbing = self.path.describe();
         status.run_directory = Some(self.settings.run_directory.display().to_string());
         status.started = api::Started::of(&self.settings, &self.fleet.invocation);
         status.holder = self.peers.succession.has_holder();
-        status.network_gone = self.path.network.is_gone();
+        status.network_gone = self.path.is_cut_off();
         let questions: Vec<(u32, Vec<u32>, Option<Sessions>)> = self
             .fleet
             .running

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::settings::{Key, Settings, TABLE};
 use clearway_core::strategy::{Moved, Strategy};
 use clearway_core::supervisor::{Answer, Carried, Cause, Failure, LifePhase, Phase};
 use clearway_haproxy::command_line::Invocation;
-use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::front::admin::Answered;
 use crate::ground::clock;
+use crate::path::canary::{CanaryAsks, SeenByCanary};
 use crate::path::obstacles::Obstacle;
 
 mod holding;
@@ -133,25 +132,6 @@ pub struct Ended {
     pub code: u8,
 }
 
-/// What the canary is asking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CanaryAsks {
-    /// For how long, in seconds.
-    pub seconds: u64,
-    /// How many servers are done.
-    pub done: usize,
-    /// Of how many.
-    pub servers: usize,
-}
-
-/// For people, after "the canary is" or "canary:".
-impl std::fmt::Display for CanaryAsks {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seconds, done, servers } = self;
-        write!(f, "still asking, for {seconds} s: {done} of {} done", Count(*servers, "transparent server"))
-    }
-}
-
 /// The value, or none where it is not of this shape.
 fn if_understood<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
     Ok(serde_json::from_value(serde_json::Value::deserialize(from)?).ok())
@@ -164,26 +144,6 @@ pub struct OnDisk {
     pub same: bool,
     /// What is different, for people.
     pub words: String,
-}
-
-/// What the canary says of one transparent server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeenByCanary {
-    /// Where it is.
-    pub address: String,
-    /// What that means for clients.
-    pub verdict: CanaryVerdict,
-    /// One sentence.
-    pub words: String,
-    /// Its name and its line in the files; unset where there is none.
-    #[serde(default)]
-    pub line: Option<String>,
-    /// What usually causes it and what mends it.
-    #[serde(default)]
-    pub hints: Vec<String>,
-    /// The details: `outcome` and what belongs to it.
-    #[serde(flatten)]
-    pub details: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One generation.

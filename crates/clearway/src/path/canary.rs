@@ -20,11 +20,14 @@ use clearway_kernel::canary::{self, CanaryVerdict, ProbeOutcome, ProbeRun};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
-use crate::front::api::{CanaryAsks, SeenByCanary};
 use crate::ground::{aside, due};
 use crate::path::obstacles::{self, Bits, Known, Obstacle};
-use crate::shell::{Inner, Shell};
+use crate::path::{News, Path};
 use crate::tell::log;
+
+mod status;
+
+pub use status::{CanaryAsks, SeenByCanary};
 
 /// Of how many servers a round's news are written into the log, one line each; the others are in the status.
 const MOST_LINES: usize = 50;
@@ -141,9 +144,9 @@ impl Canary {
     }
 
     /// Asks, and looks for what is in the way, on a thread of its own.
-    pub fn ask(&mut self, bits: Option<Bits>, inner: &UnboundedSender<Inner>) {
+    pub fn ask(&mut self, bits: Option<Bits>, news: &UnboundedSender<News>) {
         let round = self.schedule.ask(self.now());
-        let (servers, from, inner) = (self.known_servers(), self.from, inner.clone());
+        let (servers, from, news) = (self.known_servers(), self.from, news.clone());
         let under_way = Arc::new(UnderWay { of: AtomicUsize::new(servers.len()), ..UnderWay::default() });
         self.under_way = Arc::clone(&under_way);
         let begun = aside::spawn("asking the servers whether they find the way to clients", move || {
@@ -151,7 +154,7 @@ impl Canary {
             let outcomes = canary::probe_all(&addresses, from, canary::LIMIT, |look| under_way.look(look));
             let mut obstacles = bits.map(|bits| obstacles::find(&servers, bits)).unwrap_or_default();
             obstacles.retain(Obstacle::is_problem);
-            let _ = inner.send(Inner::Canary { round, outcomes, obstacles });
+            let _ = news.send(News::Canary { round, outcomes, obstacles });
         });
         if !begun {
             self.schedule.could_not_ask(self.now());
@@ -242,7 +245,7 @@ impl Canary {
     /// For the status.
     pub fn describe(&self) -> Vec<SeenByCanary> {
         let line = |server| self.servers.get(server).cloned();
-        self.known.iter().map(|(server, outcome)| described(*server, line(server), outcome)).collect()
+        self.known.iter().map(|(server, outcome)| SeenByCanary::of(*server, line(server), outcome)).collect()
     }
 }
 
@@ -256,27 +259,21 @@ fn say(server: SocketAddr, outcome: &ProbeOutcome, line: &str) {
     }
 }
 
-fn described(server: SocketAddr, line: Option<String>, outcome: &ProbeOutcome) -> SeenByCanary {
-    SeenByCanary {
-        address: server.to_string(),
-        verdict: outcome.verdict(),
-        words: outcome.to_string(),
-        line,
-        hints: outcome.hints().iter().map(|hint| (*hint).to_owned()).collect(),
-        details: match serde_json::to_value(outcome) {
-            Ok(serde_json::Value::Object(details)) => details,
-            _ => serde_json::Map::new(),
-        },
-    }
-}
-
-impl Shell {
+impl Path {
     /// Lets the canary ask the servers.
-    pub fn ask_the_canary(&mut self) {
-        let bits = self.path.plumbing.as_ref().map(|plumbing| {
-            let description = plumbing.describe();
-            Bits { diverted: description.mark, replies: description.reply_mark }
-        });
-        self.path.canary.ask(bits, &self.inner);
+    pub(super) fn ask_the_canary(&mut self) {
+        let bits =
+            self.describe().map(|plumbing| Bits { diverted: plumbing.mark, replies: plumbing.reply_mark });
+        self.canary.ask(bits, &self.sender);
+    }
+
+    /// For the status: which servers are being asked for the first time.
+    pub fn canary_asks(&self) -> Option<CanaryAsks> {
+        self.canary.asks()
+    }
+
+    /// For the status: what is known of each server.
+    pub fn seen_by_canary(&self) -> Vec<SeenByCanary> {
+        self.canary.describe()
     }
 }

@@ -5,9 +5,13 @@
 
 use std::fmt;
 
+use clearway_core::hints::Notice;
 use clearway_core::intercept::{Fail, Interception, Rule};
 use clearway_haproxy::configuration::{Bind, Configuration, Endpoint, V6};
 use clearway_kernel::transparency::Family;
+
+use crate::path::Path;
+use crate::tell::said::Subject;
 
 /// What is intercepted, in one line.
 pub fn described(interception: &Interception) -> String {
@@ -122,6 +126,31 @@ pub fn not_forwarded(interception: &Interception) -> Vec<&'static str> {
     };
     let wanted = |family: &Family| interception.rules.iter().any(|rule| families(rule).contains(family));
     Family::ALL.into_iter().filter(wanted).map(sysctl).filter(is_off).collect()
+}
+
+impl Path {
+    /// Whether connections to addresses of others are to be intercepted.
+    pub fn intercepts(&self) -> bool {
+        !self.interception.is_empty()
+    }
+
+    /// What would not be intercepted with this configuration, or lost.
+    pub fn not_intercepted(&self, configuration: &Configuration) -> Vec<Notice> {
+        let untaken = untaken(configuration, &self.interception);
+        let untaken =
+            untaken.iter().map(|rule| Notice { text: rule.to_string(), hints: vec![rule.remedy()] });
+        let cookies = loses_all(&self.interception).then(|| {
+            let [text, hint] = COOKIES.map(str::to_owned);
+            Notice { text, hints: vec![hint] }
+        });
+        untaken.chain(cookies).collect()
+    }
+
+    /// The same, said in the log.
+    pub fn say_what_is_not_intercepted(&mut self, configuration: &Configuration) {
+        let notices = self.not_intercepted(configuration);
+        self.said.found(Subject::Interception, notices);
+    }
 }
 
 #[cfg(test)]

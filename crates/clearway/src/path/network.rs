@@ -7,8 +7,9 @@
 use clearway_kernel::interfaces;
 use tracing::error;
 
-use crate::front::admin::Health;
-use crate::shell::Shell;
+/// What is wrong then, for people.
+pub const GONE: &str = "the network is gone: no interface but `lo` is left (was the container that owns it restarted?); no client \
+     can come until this container is restarted, too";
 
 /// What is remembered of the interfaces.
 #[derive(Debug)]
@@ -31,21 +32,10 @@ impl Network {
             Some(true) => *self = Self { had: true, said: false },
             Some(false) if self.had && !self.said => {
                 self.said = true;
-                error!("{}", Health::NetworkGone);
+                error!("{GONE}");
             }
             _ => {}
         }
         self.said
-    }
-}
-
-impl Shell {
-    /// What a probe is told. `serves`: whether a generation does.
-    pub fn health(&mut self, serves: bool) -> Health {
-        match serves {
-            true if self.path.network.is_gone() => Health::NetworkGone,
-            true => Health::Serving,
-            false => Health::NotServing,
-        }
     }
 }

@@ -22,8 +22,8 @@ use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Plumbing, PlumbingError, PlumbingNeeds};
 use tracing::{debug, info};
 
+use crate::path::Path;
 use crate::path::obstacles::{self, Known, Obstacle};
-use crate::shell::Shell;
 use crate::tell::said::Subject;
 
 /// The transparent servers of the generation that serves.
@@ -45,6 +45,15 @@ pub struct Seen {
     servers: Vec<(Known, bool)>,
     /// Where HAProxy connects to from their own addresses.
     to_themselves: BTreeSet<SocketAddr>,
+}
+
+/// Which generations there are beside the one whose servers are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// None.
+    Nothing,
+    /// One that drains, or starts: its sessions may go to other servers.
+    Others,
 }
 
 impl Seen {
@@ -73,7 +82,7 @@ impl Seen {
 
 impl Servers {
     /// Another generation serves, with this configuration if it is transparent.
-    pub fn serve(&mut self, configuration: Option<&Configuration>) {
+    pub(super) fn serve(&mut self, configuration: Option<&Configuration>) {
         self.followed = configuration.is_some();
         self.seen_as_clients.clear();
         self.mismatches = configuration.map(obstacles::mismatches).unwrap_or_default();
@@ -83,12 +92,12 @@ impl Servers {
     }
 
     /// Whether something transparent serves.
-    pub fn are_followed(&self) -> bool {
+    fn are_followed(&self) -> bool {
         self.followed
     }
 
-    /// For the status: what cannot work, by the files and by what was seen.
-    pub fn obstacles(&self) -> impl Iterator<Item = Obstacle> {
+    /// What cannot work, by the files and by what was seen.
+    fn obstacles(&self) -> impl Iterator<Item = Obstacle> {
         let clients = self.seen_as_clients.iter().map(obstacles::is_its_own_client);
         self.mismatches.iter().cloned().chain(clients)
     }
@@ -154,37 +163,42 @@ pub fn union(mut one: PlumbingNeeds, other: &PlumbingNeeds) -> PlumbingNeeds {
     one
 }
 
-impl Shell {
-    /// Where the transparent servers are now. `fresh`: the generation has just begun.
-    pub fn hear_of_servers(&mut self, seen: Seen, fresh: bool) {
+impl Path {
+    /// Whether something transparent serves: then it is of use to hear of its servers.
+    pub fn follows_servers(&self) -> bool {
+        self.servers.are_followed()
+    }
+
+    /// Where the transparent servers are now. `fresh`: the generation has just begun; `beside`: which others there are.
+    pub fn hear_of_servers(&mut self, seen: Seen, fresh: bool, beside: Beside) {
         let Seen { servers, to_themselves } = seen;
-        self.path.servers.known = servers.iter().map(|(known, _)| known.address).collect();
+        self.servers.known = servers.iter().map(|(known, _)| known.address).collect();
         let clients = servers.iter().map(|(known, _)| known);
         let clients = clients.filter(|known| to_themselves.contains(&known.address));
-        self.path.servers.seen_as_clients.extend(clients.cloned());
-        let said: Vec<String> = self.path.servers.seen_as_clients.iter().map(said_of).collect();
-        self.tell.said.found(Subject::OwnClients, said);
-        let changed = self.follow_the_servers();
-        // Nobody is sent to one in maintenance, so its way is nobody's matter.
+        self.servers.seen_as_clients.extend(clients.cloned());
+        let said: Vec<String> = self.servers.seen_as_clients.iter().map(said_of).collect();
+        self.said.found(Subject::OwnClients, said);
+        let changed = self.follow_the_servers(beside);
+        // No client is sent to one in maintenance, so its way does not matter.
         let used = servers.into_iter().filter(|(_, maintenance)| !maintenance).map(|(known, _)| known);
-        self.path.canary.watch(used, fresh || changed);
+        self.canary.watch(used, fresh || changed);
     }
 
     /// Lets the plumbing be what the servers need now, and says whether it was something else.
-    pub fn follow_the_servers(&mut self) -> bool {
-        let mut wanted = needs(self.path.servers.known.iter().copied());
-        let Some(plumbing) = &mut self.path.plumbing else { return false };
+    fn follow_the_servers(&mut self, beside: Beside) -> bool {
+        let mut wanted = needs(self.servers.known.iter().copied());
+        let Some(plumbing) = &mut self.plumbing else { return false };
         wanted.interception = plumbing.needs().interception.clone();
-        if self.fleet.running.len() > 1 || self.path.servers.known.is_empty() {
+        if beside == Beside::Others || self.servers.known.is_empty() {
             wanted = union(wanted, plumbing.needs());
         }
         if wanted == *plumbing.needs() {
-            self.tell.said.found(Subject::Following, None::<Notice>);
+            self.said.found(Subject::Following, None::<Notice>);
             return false;
         }
         match follow(plumbing, &wanted) {
             Ok((changed, _)) => {
-                self.tell.said.found(Subject::Following, None::<Notice>);
+                self.said.found(Subject::Following, None::<Notice>);
                 // Nothing more than could be had before.
                 if changed.is_empty() {
                     return false;
@@ -193,10 +207,15 @@ impl Shell {
             }
             Err(error) => {
                 let line = format!("the plumbing cannot follow the servers: {error}");
-                self.tell.said.found(Subject::Following, [line]);
+                self.said.found(Subject::Following, [line]);
                 return false;
             }
         }
         true
+    }
+
+    /// For the status: what cannot work and what is in the way, by the files, by what was seen and by the canary.
+    pub fn obstacles(&self) -> Vec<Obstacle> {
+        self.servers.obstacles().chain(self.canary.obstacles().iter().cloned()).collect()
     }
 }

@@ -8,7 +8,8 @@ use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing::Description;
 
 use crate::command::doctor::Finding;
-use crate::front::api::{SeenByCanary, Status};
+use crate::front::api::Status;
+use crate::path::canary::SeenByCanary;
 use crate::path::obstacles::{Bits, Kind, Known};
 
 /// What a Clearway that runs here knows of its servers.

@@ -1,7 +1,8 @@
 use clearway_core::supervisor::{LifePhase, Phase};
 
 use super::*;
-use crate::front::api::{CanaryAsks, GenerationStatus, LastAttempt, ProgramStatus, Refused};
+use crate::front::api::{GenerationStatus, LastAttempt, ProgramStatus, Refused};
+use crate::path::canary::CanaryAsks;
 
 /// With something in every field that may have something.
 fn full() -> Status {

@@ -23,7 +23,7 @@ use tracing::{debug, info};
 
 use crate::fleet::launch::{Running, Sessions};
 use crate::ground::{aside, due};
-use crate::path::servers::{Beside, Seen};
+use crate::path::servers::{Generations, Seen};
 use crate::shell::{Inner, Shell};
 
 /// How long an answer may take that something waits for: the new generation loads meanwhile.
@@ -201,8 +201,9 @@ impl Shell {
             }
         }
         if let Some(seen) = seen {
-            let beside = if self.fleet.running.len() > 1 { Beside::Others } else { Beside::Nothing };
-            self.path.hear_of_servers(seen, fresh, beside);
+            let generations =
+                if self.fleet.running.len() > 1 { Generations::Several } else { Generations::One };
+            self.path.hear_of_servers(seen, fresh, generations);
         }
     }
 

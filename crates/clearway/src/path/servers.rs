@@ -47,13 +47,13 @@ pub struct Seen {
     to_themselves: BTreeSet<SocketAddr>,
 }
 
-/// Which generations there are beside the one whose servers are told.
+/// How many generations there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beside {
-    /// None.
-    Nothing,
-    /// One that drains, or starts: its sessions may go to other servers.
-    Others,
+pub enum Generations {
+    /// The one whose servers are told.
+    One,
+    /// Others that drain or start: their sessions may go to other servers.
+    Several,
 }
 
 impl Seen {
@@ -169,8 +169,8 @@ impl Path {
         self.servers.are_followed()
     }
 
-    /// Where the transparent servers are now. `fresh`: the generation has just begun; `beside`: which others there are.
-    pub fn hear_of_servers(&mut self, seen: Seen, fresh: bool, beside: Beside) {
+    /// Where the transparent servers are now. `fresh`: the generation has just begun;
+    pub fn hear_of_servers(&mut self, seen: Seen, fresh: bool, generations: Generations) {
         let Seen { servers, to_themselves } = seen;
         self.servers.known = servers.iter().map(|(known, _)| known.address).collect();
         let clients = servers.iter().map(|(known, _)| known);
@@ -178,18 +178,18 @@ impl Path {
         self.servers.seen_as_clients.extend(clients.cloned());
         let said: Vec<String> = self.servers.seen_as_clients.iter().map(said_of).collect();
         self.said.found(Subject::OwnClients, said);
-        let changed = self.follow_the_servers(beside);
+        let changed = self.follow_the_servers(generations);
         // No client is sent to one in maintenance, so its way does not matter.
         let used = servers.into_iter().filter(|(_, maintenance)| !maintenance).map(|(known, _)| known);
         self.canary.watch(used, fresh || changed);
     }
 
     /// Lets the plumbing be what the servers need now, and says whether it was something else.
-    fn follow_the_servers(&mut self, beside: Beside) -> bool {
+    fn follow_the_servers(&mut self, generations: Generations) -> bool {
         let mut wanted = needs(self.servers.known.iter().copied());
         let Some(plumbing) = &mut self.plumbing else { return false };
         wanted.interception = plumbing.needs().interception.clone();
-        if beside == Beside::Others || self.servers.known.is_empty() {
+        if generations == Generations::Several || self.servers.known.is_empty() {
             wanted = union(wanted, plumbing.needs());
         }
         if wanted == *plumbing.needs() {

@@ -7,7 +7,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::intercept::Interception;
 use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::interfaces;
-use clearway_kernel::plumbing::{Closing, Description, PlumbingError, PlumbingNeeds, Plumbing};
+use clearway_kernel::plumbing::{Closing, Description, Plumbing, PlumbingError, PlumbingNeeds};
 use tracing::{info, warn};
 
 use crate::ground::failure;

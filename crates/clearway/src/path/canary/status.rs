@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clearway_core::count::Count;
-use clearway_kernel::canary::{ProbeOutcome, CanaryVerdict};
+use clearway_kernel::canary::{CanaryVerdict, ProbeOutcome};
 use serde::{Deserialize, Serialize};
 
 /// What the canary is asking.

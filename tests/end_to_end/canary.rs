@@ -1,4 +1,4 @@
-//! The canary: whether the way of the clients works is in the log and in the status, and decides whether Clearway is
+//! The canary: whether the return path works is in the log and in the status, and decides whether Clearway is
 //! ready if that was asked for. HAProxy's own health checks are green all the time.
 
 use std::time::Duration;
@@ -58,8 +58,8 @@ fn a_server_without_a_way_back_is_named_and_decides_if_asked_to() -> Result<()> 
     let mut balancer = stage.launch(&[], &[("CLEARWAY_CANARY", "ready")])?;
     balancer.wait_for_log(0, " serves, worker ", SOON)?;
     assert_code(stage.clearway(&["health"])?.status, 3).context("before the canary has answered")?;
-    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no way back", PATIENT)?;
-    balancer.wait_for_log(0, "the server [fd02::2]:8080: no way back", PATIENT)?;
+    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no return path", PATIENT)?;
+    balancer.wait_for_log(0, "the server [fd02::2]:8080: no return path", PATIENT)?;
     balancer.wait_for_log(
         0,
         "hint: the server's answers to clients must come back through this host",
@@ -67,7 +67,7 @@ fn a_server_without_a_way_back_is_named_and_decides_if_asked_to() -> Result<()> 
     )?;
     assert_code(stage.clearway(&["health"])?.status, 3)?;
     let status = said(&stage.clearway(&["status"])?);
-    ensure!(status.contains("canary: the server 10.2.0.2:8080: no way back"), "{status}");
+    ensure!(status.contains("canary: the server 10.2.0.2:8080: no return path"), "{status}");
     let ours = BACK.map(|address| address.to_string());
     gateway(&stage, [&ours[0], &ours[1]])?;
     balancer.wait_for_log(0, "canary: return path verified for 2 servers", PATIENT)?;
@@ -85,7 +85,7 @@ fn a_plain_configuration_is_ready_while_old_sessions_need_the_plumbing() -> Resu
     let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     gateway(&stage, ["10.2.0.254", "fd02::fe"])?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no way back", PATIENT)?;
+    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no return path", PATIENT)?;
     assert_code(stage.clearway(&["health"])?.status, 3)?;
     stage.write(&stage.plain())?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
@@ -167,7 +167,7 @@ fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> 
     let (text, code) = doctor()?;
     ensure!(code == Some(0), "{text}");
     for words in [
-        "ok    the server 10.2.0.2:8080: the way of the clients works",
+        "ok    the server 10.2.0.2:8080: the return path works",
         "`acl own src 127.0.0.0/8 ::1 10.2.0.2 fd02::2`",
     ] {
         ensure!(text.contains(words), "`{words}` is missing in:\n{text}");
@@ -190,10 +190,10 @@ fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> 
     ensure!(code == Some(0) && text.contains("note  MASQUERADE towards `clients`"), "{text}");
     gateway(&stage, ["10.2.0.254", "fd02::fe"])?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no way back", PATIENT)?;
+    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no return path", PATIENT)?;
     let (text, code) = doctor()?;
     ensure!(code == Some(2), "{text}");
-    for words in ["BAD   the server 10.2.0.2:8080: no way back", "make it the server's default gateway"] {
+    for words in ["BAD   the server 10.2.0.2:8080: no return path", "make it the server's default gateway"] {
         ensure!(text.contains(words), "`{words}` is missing in:\n{text}");
     }
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)

@@ -204,9 +204,9 @@ fn rules_that_touch_our_bit_of_the_mark_are_named() -> Result<()> {
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("IN THE WAY: a rule takes away"), "{status}");
     let server = format!("(`s`, {})", line(&stage, "server s", 0)?);
-    balancer.wait_for_log(0, "canary: the server 10.2.0.2:8080: no way back", SOON)?;
+    balancer.wait_for_log(0, "canary: the server 10.2.0.2:8080: no return path", SOON)?;
     let status = said(&stage.clearway(&["status"])?);
-    ensure!(status.lines().any(|one| one.contains("no way back") && one.contains(&server)), "{status}");
+    ensure!(status.lines().any(|one| one.contains("no return path") && one.contains(&server)), "{status}");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 

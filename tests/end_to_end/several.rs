@@ -150,15 +150,15 @@ fn the_doctor_asks_every_clearway_of_this_network_namespace() -> Result<()> {
     ensure!(report.contains("note  the canary is still asking, for "), "{report}");
     let json: serde_json::Value = serde_json::from_slice(&stage.clearway(&["status", "--json"])?.stdout)?;
     ensure!(json["canary_asks"]["seconds"].is_u64(), "{json}");
-    one.wait_for_log(0, "the server 10.2.0.2:8080: no way back", SOON)?;
+    one.wait_for_log(0, "the server 10.2.0.2:8080: no return path", SOON)?;
     let status = said(&stage.clearway(&["status"])?);
     ensure!(!status.contains("still asking"), "{status}");
     let mut two = stage.launch(&[], &[])?;
-    two.wait_for_log(0, "the server 10.2.0.2:8080: no way back", SOON)?;
+    two.wait_for_log(0, "the server 10.2.0.2:8080: no return path", SOON)?;
     let report = eventually(SOON, "both to be named", || {
         doctor().ok().filter(|report| report.matches("BAD   /").count() == 4)
     })?;
-    let words = "the server 10.2.0.2:8080: no way back";
+    let words = "the server 10.2.0.2:8080: no return path";
     ensure!(report.matches(words).count() == 2, "{report}");
     // One that is asked and does not answer is no healthy one.
     two.signal(Signal::STOP)?;

@@ -92,7 +92,7 @@ pub fn command() -> Command {
     );
     let check = Arg::new("check").long("check").action(ArgAction::SetTrue).help(
         "For monitoring: one line, and exit with 0 if all is well, with 2 after a reload that failed or a crash, with drift \
-         of the files, strangers on the ports or no way back, with 3 if nothing serves",
+         of the files, strangers on the ports or no return path, with 3 if nothing serves",
     );
     let generation = Arg::new("generation")
         .long("generation")

@@ -1,9 +1,9 @@
-//! The canary: does the way that clients take work?
+//! The canary: does the return path to clients work?
 //!
 //! HAProxy's health checks come from the balancer's own address and stay green while every client's
 //! connection dies (docs/facts e7). So a connection is made as HAProxy makes it for a
-//! client: from a transparent socket, bound to an address that is not of this host. Where nobody answers,
-//! a second one from our own address tells whether the server does answer at all.
+//! client: from a transparent socket, bound to an address that this host does not have. Where no answer comes,
+//! a second one from our own address tells whether the server answers at all.
 //!
 //! ```text
 //! foreign address  SYN ------------------------------------------------->  wait until the limit
@@ -18,7 +18,7 @@
 //!
 //! **What a probe leaves behind.** Nothing is sent but the handshake, and that is not completed: as
 //! HAProxy's own checks do, the last ACK is held back (`TCP_QUICKACK` off) and a reset goes in its place
-//! (`SO_LINGER` of 0). The server's application is not woken, and nobody keeps a TIME-WAIT. If the last ACK
+//! (`SO_LINGER` of 0). The server's application is not woken, and neither side keeps a TIME-WAIT. If the last ACK
 //! was faster (200 ms go by, `TCP_DELACK_MAX`), the application sees a connection that is reset. Where the
 //! server's answer goes astray, its kernel keeps one half-open connection until it has repeated the answer
 //! often enough (`net.ipv4.tcp_synack_retries`: 5, that is 63 s); our repeated SYNs belong to that same one.
@@ -46,30 +46,30 @@ pub use outcome::{CanaryVerdict, ProbeAnswer, ProbeOutcome, ServerLocation};
 
 use probe::Probe;
 
-/// A limit that lets everything be heard that there is to hear: Linux gives up asking for a neighbour's
-/// address after 3 s, and a SYN is repeated after 1 s and after 3 s (every second since 6.5).
+/// Long enough for every answer: Linux gives up asking for a neighbour's address after 3 s, and repeats a SYN after
+/// 1 s and after 3 s (every second since 6.5).
 pub const LIMIT: Duration = Duration::from_secs(5);
 
-/// How long it is waited for the pace at least: a few are begun with at once then, instead of a look for each.
+/// The shortest wait for the pace, so that several probes begin at once and not each after a look of its own.
 const LEAST_WAIT: Duration = Duration::from_millis(5);
 
-/// How long it is waited without a look at how far it is.
+/// The longest wait between two looks at the progress.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// How long to wait where the kernel does not even let us wait (`poll` fails).
+/// How long to sleep where `poll` fails.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Asks one server, for at most `limit`.
+/// Probes one server, for at most `limit`.
 pub fn probe(server: SocketAddr, from: IpAddr, limit: Duration) -> ProbeOutcome {
     let mut outcome = None;
     run(&[(server, from)], limit, |_, told| outcome = Some(told), |_| ControlFlow::Continue(()));
     outcome.unwrap_or_else(|| ProbeOutcome::NotAsked { why: "there was nothing to ask".to_owned() })
 }
 
-/// Asks all servers, at the [`Pace`] of the core, each for at most `limit`; blocks until all are done.
+/// Probes all servers, at the [`Pace`] of the core, each for at most `limit`; blocks until all are done.
 ///
-/// `look` is called again and again with the pace: to tell how far it is, or to end it before its time. The results are in
-/// the order of the servers; of those that were not asked there are none.
+/// `look` is called again and again while it runs: to report the progress, or to end the run early. The results are in
+/// the order of the servers; a server that was not probed has none.
 pub fn probe_all(
     servers: &[SocketAddr],
     from: ProbeAddresses,
@@ -87,7 +87,7 @@ pub fn probe_all(
     servers.iter().zip(outcomes).filter_map(|(server, outcome)| Some((*server, outcome?))).collect()
 }
 
-/// How far it is.
+/// A run under way, as a look shows it.
 #[derive(Debug)]
 pub struct ProbeRun<'a> {
     pace: &'a mut Pace,
@@ -95,7 +95,7 @@ pub struct ProbeRun<'a> {
 }
 
 impl ProbeRun<'_> {
-    /// How many are done, of how many.
+    /// How many servers are done, of how many.
     pub fn progress(&self) -> Progress {
         self.pace.progress()
     }
@@ -153,7 +153,7 @@ fn descriptors() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Until the kernel has news of a socket, or the next moment that a probe or the pace waits for.
+/// Waits until a socket has news, or until the next moment that a probe or the pace waits for.
 fn wait(running: &[(usize, Probe)], next: Option<Instant>) {
     let moment = running.iter().map(|(_, probe)| probe.next_moment()).chain(next).min();
     let patience = moment.map_or(PAUSE, |moment| moment.saturating_duration_since(Instant::now()));
@@ -171,9 +171,8 @@ fn wait(running: &[(usize, Probe)], next: Option<Instant>) {
 
 /// Whether the address is one of this host's, in this network namespace.
 ///
-/// The kernel is asked from where it would send to it (a UDP socket that sends nothing): only to an address
-/// of our own from that same address, or from a loopback one. Unlike a bind this is not misled by
-/// `ip_nonlocal_bind`.
+/// The kernel is asked for the source address of a packet to it (a UDP socket that sends nothing): only for an address
+/// of our own is it that same address, or a loopback one. Unlike a bind this is not misled by `ip_nonlocal_bind`.
 pub fn is_ours(address: IpAddr) -> bool {
     const DISCARD: u16 = 9;
     let any: IpAddr = match address {

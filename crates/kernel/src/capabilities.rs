@@ -1,7 +1,7 @@
 //! What this process may do.
 //!
 //! It reads the effective capabilities of the calling thread (capget(2)) and names those that Clearway
-//! cares about as Docker spells them in `--cap-add`. It changes nothing.
+//! uses as Docker spells them in `--cap-add`. It changes nothing.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ macro_rules! capabilities {
 }
 
 capabilities! {
-    /// Read and write files of others: `/proc/*/fd`, an admin socket in somebody's directory.
+    /// Read and write files of other users: `/proc/*/fd`, an admin socket in the directory of one.
     DacOverride = DAC_OVERRIDE,
     /// Signal a HAProxy that runs under another user.
     Kill = KILL,

@@ -14,7 +14,7 @@
 //!   chain input { type filter hook input priority filter; policy accept;
 //!     meta l4proto tcp tcp flags & (fin|syn|rst|ack) == syn goto closed
 //!   }
-//!   chain closed {                                 # the private ports are closed to whoever was not sent to them
+//!   chain closed {                                 # only redirected clients reach the private ports
 //!     ct status & dnat == dnat return
 //!     meta nfproto ipv4 ip daddr . tcp dport @closed_addresses4 reject with tcp reset
 //!     meta nfproto ipv4 tcp dport @closed_ports4 reject with tcp reset
@@ -25,29 +25,31 @@
 //!
 //! Only the port is translated, so the address that HAProxy sees stays the one that the client called. Only the first
 //! packet of a connection comes to a chain of type `nat`; after that conntrack knows where it goes, whatever the maps
-//! say by then. **This switches conntrack on in this network namespace**, for all of its traffic. What was connected
-//! before that conntrack calls new as well, hence only SYNs: who talks to another program at that port goes on.
+//! say by then. **This switches conntrack on in this network namespace**, for all of its traffic. Conntrack calls
+//! connections new that were open before; therefore the rules take only SYNs, and a connection to another program at
+//! that port goes on.
 //!
-//! **The flip.** There are two sets of maps, `_a` and `_b`; the rules use one of them. [`Flip::prepare`] fills the other,
-//! which nobody reads, and [`Flip::flip`] makes the rules use it, in one transaction. The elements of a map in use are
-//! never changed: before Linux 6.17 a look-up that runs while a transaction is committed may find neither the old
-//! element nor the new one, and such a client would be refused. The kernel picks the rules of a chain once per packet.
+//! **The flip.** There are two sets of maps, `_a` and `_b`; the rules use one of them. [`Flip::prepare`] fills the
+//! other, which no rule reads, and [`Flip::flip`] makes the rules use it, in one transaction. The elements of a map in
+//! use are never changed: before Linux 6.17 a look-up that runs while a transaction is committed may find neither the
+//! old element nor the new one, and such a client would be refused. The kernel picks the rules of a chain once per
+//! packet.
 //!
-//! **The private ports** answer a stranger as a closed port does, with a reset; silence (`drop`) would tell him that
-//! there is something. Only packets that open a connection are judged: there is no connection without, and replies to
-//! transparent sockets, whose port is a client's and may have the same number, are never taken for a stranger's.
-//! They are closed from [`Flip::prepare`] on, before HAProxy binds them, and stay so for two flips after the one that
-//! left them, as somebody may still listen there. A private port answers no one but redirected clients, so nothing
-//! else on this host should have it.
+//! **The private ports** answer a direct connection as a closed port does, with a reset; silence (`drop`) would show
+//! that something is there. Only packets that open a connection are checked: without one there is no connection, and a
+//! reply to a transparent socket, which has a client's port that may be the same number, is never mistaken for a direct
+//! connection. The ports are closed from [`Flip::prepare`] on, before HAProxy binds them, and stay closed for two flips
+//! after the one that left them, because a HAProxy may still listen there. A private port answers only redirected
+//! clients, so no other program on this host should use it.
 //!
-//! **Two at once** (a takeover). The newer table must win: its chains come first, because each new table takes a priority
-//! one lower than the lowest of a living one. At the lowest of all ([`LOWEST`]) both are equal, and the kernel
-//! puts the chain first that was registered last (`nf_hook_entries_grow`). New clients
-//! then belong to the newer Clearway, old ones to where they began.
+//! **Two at once** (a takeover). The newer table must win: its chains come first, because each new table takes a
+//! priority one lower than the lowest of a living one. At the lowest of all ([`LOWEST`]) both are equal, and the kernel
+//! puts the chain first that was registered last (`nf_hook_entries_grow`). New clients then belong to the newer
+//! Clearway, old ones to where they began.
 //!
-//! **Removal.** While any chain of type `nat` is left in the network namespace, clients that were sent to a private port
-//! go on; when the last one goes, the kernel translates nothing any more and they are cut off. So [`Flip::remove`] comes
-//! last, when HAProxy has drained.
+//! **Removal.** While any chain of type `nat` is left in the network namespace, clients that were sent to a private
+//! port go on; when the last one is removed, the kernel translates nothing any more and they are cut off. So
+//! [`Flip::remove`] comes last, when HAProxy has drained.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
@@ -67,13 +69,13 @@ mod priority;
 pub use error::FlipError;
 pub use priority::LOWEST;
 
-/// From where to where.
+/// A redirection of new clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Way {
     /// What clients call; the unspecified address is every local address of its family. For a socket that takes both
     /// families (`[::]` without `v6only`) there must be a way for each.
     pub public: SocketAddr,
-    /// The port, at the same address, where they come to.
+    /// The port, at the same address, that they are sent to.
     pub private: u16,
 }
 
@@ -81,10 +83,10 @@ pub struct Way {
 #[derive(Debug)]
 pub struct Flip {
     table: Claim,
-    /// Whose maps the rules use.
+    /// The side with the maps that the rules use.
     side: MapSide,
     current: BTreeSet<Way>,
-    /// Those before the last flip, whose ports may still be listened at.
+    /// The ways before the last flip: a HAProxy may still listen on their ports.
     former: BTreeSet<Way>,
     /// What the maps of the other side hold.
     prepared: Option<BTreeSet<Way>>,
@@ -93,10 +95,10 @@ pub struct Flip {
 }
 
 impl Flip {
-    /// Whether the kernel can do all this and we may. Changes nothing: the kernel checks the table and takes it back.
-    /// It may load modules for that (`nft_nat`, `nft_fib_inet`).
+    /// Whether the kernel supports all this and this process may use it. Changes nothing: the kernel checks the table
+    /// and undoes it. It may load modules for that (`nft_nat`, `nft_fib_inet`).
     ///
-    /// [`FlipError::NoOwner`] is a no although all else would work: nobody could be sure that it ends with this process.
+    /// [`FlipError::NoOwner`] means no, although all else works: the table could outlive this process.
     ///
     /// Needs `NET_ADMIN`.
     pub fn probe() -> Result<(), FlipError> {
@@ -124,12 +126,12 @@ impl Flip {
 
     /// Makes the table; new clients go these ways from then on. A failure leaves nothing behind.
     ///
-    /// Somebody must listen at the private ports by now. Needs `NET_ADMIN`.
+    /// A process must listen on the private ports by now. Needs `NET_ADMIN`.
     pub fn install(instance: Option<&InstanceName>, ways: &[Way]) -> Result<Self, FlipError> {
         Self::install_within(instance, ways, NftLimits::default(), priority::USUAL)
     }
 
-    /// [`Flip::install`] with less than the kernel offers, or beginning at another priority: for tests.
+    /// [`Flip::install`] with less than the kernel offers, or with another first priority: for tests.
     #[doc(hidden)]
     pub fn install_within(
         instance: Option<&InstanceName>,
@@ -146,7 +148,7 @@ impl Flip {
                 Ok(Self { table, side: MapSide::A, current, former, prepared: None, closed })
             }
             Err(cause) => {
-                // An owner table goes with its socket anyhow.
+                // An owner table is removed with its socket anyway.
                 let _ = table.remove();
                 Err(cause)
             }
@@ -170,8 +172,8 @@ impl Flip {
         Ok((ways, closed))
     }
 
-    /// Gets ready for a flip to these ways and closes their private ports to strangers: before HAProxy binds them. What
-    /// was prepared before and not flipped to is forgotten. Nothing changes for clients.
+    /// Prepares a flip to these ways and closes their private ports to direct connections: before HAProxy binds them.
+    /// What was prepared before and not flipped to is forgotten. Nothing changes for clients.
     pub fn prepare(&mut self, ways: &[Way]) -> Result<(), FlipError> {
         let ways: BTreeSet<Way> = ways.iter().copied().collect();
         let all = ways.iter().chain(&self.current).chain(&self.former).copied().collect();
@@ -186,8 +188,8 @@ impl Flip {
         Ok(())
     }
 
-    /// All new clients go these ways from now on, in one transaction; those that are there stay where they are, also
-    /// those that wait to be accepted: who leaves must accept them first.
+    /// All new clients go these ways from now on, in one transaction; connections stay where they are, also those that
+    /// wait to be accepted: the process that leaves must accept them first.
     pub fn flip(&mut self, ways: &[Way]) -> Result<(), FlipError> {
         let wanted: BTreeSet<Way> = ways.iter().copied().collect();
         if self.prepared.as_ref() != Some(&wanted) {
@@ -221,7 +223,7 @@ impl Flip {
         Ok(self.table.remove()?)
     }
 
-    /// Under which name it stands in `nft list tables`.
+    /// Its name in `nft list tables`.
     pub fn name(&self) -> &TableName {
         self.table.name()
     }

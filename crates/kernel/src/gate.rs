@@ -12,21 +12,23 @@
 //! }
 //! ```
 //!
-//! Only new connections are stopped: what is established or half open flows on. `input` sees clients from outside and on
-//! this host alike, after conntrack and NAT; the late priority, that what others drop is not held.
+//! Only new connections are stopped: what is established or half open flows on. `input` sees clients from outside and
+//! on this host alike, after conntrack and NAT; its priority is late, so that a packet that other rules drop is not
+//! held.
 //!
-//! **Who lets go.** [`Gate::open`], or dropping the [`Gate`]. Whatever happens to us, the kernel:
+//! **What opens it.** [`Gate::open`], or dropping the [`Gate`]. If this process fails, the kernel does:
 //!
 //! | what happens | new SYNs | SYNs that are held |
 //! |---|---|---|
-//! | we are killed | pass at once: the owner table is gone, and without (before Linux 5.12) `bypass` lets them through, or the elements time out | are dropped with the queue; clients send again after a second |
-//! | we are stopped (SIGSTOP) | pass within [`TIMEOUT`]: nobody refreshes the elements | wait; clients send again after a second, which passes |
-//! | our thread fails, or the queue is full | pass: `bypass`, `fail-open` | are accepted |
-//! | nobody opens | pass after [`LONGEST`] | are accepted |
+//! | this process is killed | pass at once: the owner table is gone; without one (before Linux 5.12) `bypass` lets them through, or the elements time out | are dropped with the queue; clients send again after a second |
+//! | it is stopped (SIGSTOP) | pass within [`TIMEOUT`]: the elements are not refreshed | wait; clients send again after a second, which passes |
+//! | its thread fails, or the queue is full | pass: `bypass`, `fail-open` | are accepted |
+//! | the gate is not opened | pass after [`LONGEST`] | are accepted |
 //!
-//! **Order of opening.** First the rule goes, in one transaction; then all who wait are accepted, in the order in which
-//! they came; then for a moment whoever was on the way into the queue; then the table and the queue go. Not the table
-//! first: with a hook of netfilter the kernel drops everything that waits in *any* queue of the network namespace.
+//! **Order of opening.** First the rule is removed, in one transaction; then all packets that wait are accepted, in the
+//! order in which they came; then, for a moment, those that were on the way into the queue; then the table and the
+//! queue are removed. Not the table first: when it removes a hook, the kernel drops every packet that waits in *any*
+//! queue of the network namespace.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -51,11 +53,12 @@ mod rules;
 
 pub use error::GateError;
 
-/// After which an element of the sets is gone unless it is refreshed: within a second in any case, and with room for the
+/// The timeout of an element of the sets, unless it is refreshed: below a second, with room for the resolution of the
 /// kernel's clock.
 pub const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// How long a gate stays closed at most, if nobody opens it: longer than HAProxy needs to load thousands of certificates.
+/// How long a gate stays closed at most, if it is not opened: longer than HAProxy needs to load thousands of
+/// certificates.
 pub const LONGEST: Duration = Duration::from_secs(30);
 
 /// How many SYNs are held at most; what comes then passes.
@@ -70,10 +73,11 @@ pub enum Manner {
     Hold,
 }
 
-/// Where a listening socket is bound, whose SYNs are stopped: those to a specific address, or to every one.
+/// The address of a listening socket, to which SYNs are stopped: a specific one, or every one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoundAddress {
-    /// An unspecified IPv4 address means every IPv4 address, an unspecified IPv6 address every address of both families.
+    /// An unspecified IPv4 address means every IPv4 address, an unspecified IPv6 address every address of both
+    /// families.
     pub address: SocketAddr,
     /// `IPV6_V6ONLY`: not of both.
     pub v6only: bool,
@@ -85,7 +89,7 @@ impl From<SocketAddr> for BoundAddress {
     }
 }
 
-/// What to use at most of what the kernel can do, and how much: for tests of the ways without.
+/// Less than the kernel offers, for tests of the fallbacks.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct GateLimits {
@@ -110,24 +114,24 @@ impl Default for GateLimits {
 pub struct Opened {
     /// How many SYNs were held, those that were sent again counted again; 0 with [`Manner::Drop`].
     pub held: u64,
-    /// From when the rules were there until they were gone.
+    /// How long the rules were there.
     pub closed_for: Duration,
-    /// Whether new clients may have come through meanwhile: our thread was kept from refreshing the elements in time,
-    /// the queue failed or was full, or [`LONGEST`] was over.
+    /// Whether new clients may have passed meanwhile: the thread could not refresh the elements in time, the queue
+    /// failed or was full, or [`LONGEST`] was over.
     pub lapsed: bool,
 }
 
 /// A closed gate; dropping it opens it.
 #[derive(Debug)]
 pub struct Gate {
-    /// Written to, the thread ends.
+    /// The thread ends when this is written to.
     stop: OwnedFd,
     thread: Option<JoinHandle<GateKeeper>>,
 }
 
 impl Gate {
-    /// Whether this kernel and these capabilities can do it. Changes nothing: the batch is never committed, and a queue
-    /// to which no rule leads is bound and given back.
+    /// Whether this kernel supports it and this process may use it. Changes nothing: the batch is never committed, and
+    /// a queue that no rule leads to is bound and released.
     pub fn probe(manner: Manner) -> Result<(), GateError> {
         Self::probe_within(manner, GateLimits::default())
     }
@@ -143,7 +147,7 @@ impl Gate {
         with_some_rule(queue.as_ref(), limits, check).map(drop)
     }
 
-    /// Closes for these. `ports`: any address, both families.
+    /// Closes the gate for these. `ports`: any address, both families.
     ///
     /// Needs `NET_ADMIN`. It is closed when this returns.
     pub fn close(
@@ -179,7 +183,7 @@ impl Gate {
         };
         let begun = Instant::now();
         if let Err(error) = with_some_rule(queue.as_ref(), limits, fill) {
-            // An owner table goes by itself.
+            // An owner table is removed with its socket.
             let _ = table.remove();
             return Err(error);
         }
@@ -197,10 +201,10 @@ impl Gate {
         }
     }
 
-    /// Opens, and lets go who was held, in order.
+    /// Opens the gate, and accepts the SYNs that were held, in order.
     ///
-    /// An error does not mean that it stays closed: what could not be removed by request goes with our socket, or is
-    /// without effect after [`TIMEOUT`].
+    /// An error does not mean that it stays closed: what could not be removed is removed with our socket, or has no
+    /// effect after [`TIMEOUT`].
     pub fn open(mut self) -> Result<Opened, GateError> {
         match self.keeper() {
             Some(keeper) => keeper.open(),
@@ -249,7 +253,7 @@ fn with_some_rule(
     Err(error::of_rules(refusals))
 }
 
-/// Lets the kernel load iptables' target, if it is a module. Whether it could, the rules will tell.
+/// Makes the kernel load iptables' target, if it is a module. If it cannot, making the rules fails.
 fn load_target(number: u16) -> Result<(), GateError> {
     let target = rules::target_of_ipv4(&TableName::new(None, TableRole::Gate), number);
     let _ = crate::nft::open()?.check_ipv4("loading iptables' target", target.steps());

@@ -31,8 +31,8 @@ pub fn in_use() -> BTreeSet<String> {
     named(&read("/proc/net/route"), &read("/proc/net/if_inet6"))
 }
 
-/// What some kernels make in every network namespace as soon as a module is loaded (`net.core.fb_tunnels_only_for_init_net`):
-/// no packet comes over it.
+/// What some kernels make in every network namespace as soon as a module is loaded
+/// (`net.core.fb_tunnels_only_for_init_net`): no packet comes over it.
 const IN_EVERY_NAMESPACE: [&str; 10] =
     ["lo", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"];
 
@@ -47,8 +47,8 @@ fn has_beside_lo(table: &str) -> bool {
     names.into_iter().any(|name| !IN_EVERY_NAMESPACE.contains(&name))
 }
 
-/// By which interface the routing tables lead to an address: of IPv4 the main one, of IPv6 all of them at once. Rules are
-/// not asked.
+/// The interface by which the routing tables lead to an address: the main one of IPv4, all of IPv6. Policy rules are
+/// not considered.
 pub fn towards(address: IpAddr) -> Option<String> {
     let read = |name: &str| std::fs::read_to_string(name).ok();
     match address {
@@ -70,8 +70,8 @@ fn is_linked(addresses: &str, name: &str) -> bool {
     })
 }
 
-/// The longest prefix counts, then the smallest metric. Routes that refuse (`RTF_REJECT`) lead nowhere; that of `lo` behind
-/// all others is one.
+/// The longest prefix counts, then the smallest metric. Routes that refuse (`RTF_REJECT`) lead nowhere; that of `lo`
+/// behind all others is one.
 fn lead_to_v6(routes: &str, address: Ipv6Addr) -> Option<String> {
     const REJECT: u32 = 0x0200;
     let route = |line: &str| {
@@ -98,12 +98,12 @@ fn lead_to(routes: &str, address: Ipv4Addr) -> Option<String> {
     routes.lines().skip(1).filter_map(route).max().map(|(_, interface)| interface)
 }
 
-/// Whether a socket is bound to an interface that is no longer the one of this name: it was deleted, and somebody made
-/// another one. Such a socket hears nothing and never will, for it is bound to a number (`SO_BINDTOIFINDEX`, Linux 5.0)
-/// that the new one does not have.
+/// Whether a socket is bound to an interface that is no longer the one of this name: it was deleted, and another one
+/// was made. Such a socket receives nothing and never will, because it is bound to an index (`SO_BINDTOIFINDEX`, Linux
+/// 5.0) that the new one does not have.
 ///
-/// False where there is no interface of that name: nobody could bind to it anew. Asked of the socket, so that it counts
-/// what is in the socket's own network namespace.
+/// False where there is no interface of that name: no socket could be bound to it. The socket is asked, so that its own
+/// network namespace counts.
 pub fn was_made_anew(socket: BorrowedFd<'_>, name: &str) -> bool {
     // In spite of its name it is not about IPv4.
     let bound = SockRef::from(&socket).device_index_v4().ok().flatten();

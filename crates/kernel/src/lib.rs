@@ -2,7 +2,7 @@
 //!
 //! Every object that is made here has `apply` and `remove` side by side in one file, both idempotent;
 //! [`plumbing`] puts them together in the one order that is safe. All calls are synchronous and bounded
-//! (a netlink answer is waited for two seconds at most), so that they may run on a current-thread event
+//! (they wait at most two seconds for a netlink answer), so that they may run on a current-thread event
 //! loop. Nothing here starts a program, writes a sysctl or loads a module, and nothing that the kernel
 //! answers makes it panic. It decides nothing about reloads or HAProxy.
 //!
@@ -12,17 +12,17 @@
 //! | [`nft`] | the way to change nftables, and the table that marks packets for transparent sockets |
 //! | [`gate`] | stopping new clients for a moment: dropped, or held and let go |
 //! | [`flip`] | the table that sends new clients of a public port to one of several private ones |
-//! | [`others`] | what the packet filter of others does to transparent connections |
+//! | [`others`] | what the packet filter rules of other programs do to transparent connections |
 //! | [`routing`] | the rules and routes that deliver marked packets locally |
-//! | [`listeners`] | who listens on a port; listening on an address that is not here |
+//! | [`listeners`] | which processes listen on a port; listening on an address that this host does not have |
 //! | [`steering`] | which of the sockets of one address get the new clients |
-//! | [`queues`] | who waits at a listening socket, and when nobody does any more |
+//! | [`queues`] | connections that wait at a listening socket, and when none does any more |
 //! | [`paths`] | whether the path of a Unix socket still leads to it |
-//! | [`canary`] | whether the way that clients take works: connections that prove it |
-//! | [`transparency`] | may this process make transparent sockets |
+//! | [`canary`] | whether the return path to clients works: connections that prove it |
+//! | [`transparency`] | whether this process may make transparent sockets |
 //! | [`capabilities`] | what this process may do |
-//! | [`memory`] | the memory limit, and whom the kernel kills first |
-//! | [`interfaces`] | whose network namespace this is |
+//! | [`memory`] | the memory limit, and which process the kernel kills first |
+//! | [`interfaces`] | the interfaces of this network namespace |
 //! | [`netlink`] | the client underneath |
 //! | [`token`] | abstract sockets as signs of life and as a lock |
 

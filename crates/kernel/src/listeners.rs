@@ -1,9 +1,9 @@
-//! Listening TCP sockets: who has a port, and how to listen where this host has no address.
+//! Listening TCP sockets: which process has a port, and how to listen on an address that this host does not have.
 //!
-//! [`holders`] answers "address in use" with a name, [`strangers`] finds who shares a port by `SO_REUSEPORT`
-//! without anybody having been told. [`bind_foreign`] makes the socket for an address that
-//! comes later (a VIP of keepalived) without the sysctl `ip_nonlocal_bind`. [`reserve`] keeps a free port until
-//! HAProxy has it. Nothing here accepts.
+//! [`holders`] names the processes behind "address in use", [`strangers`] finds other processes that share a port by
+//! `SO_REUSEPORT`, of which the kernel tells neither side. [`bind_foreign`] makes the socket for an address that comes
+//! later (a VIP of keepalived) without the sysctl `ip_nonlocal_bind`. [`reserve`] keeps a free port until HAProxy has
+//! it. Nothing here accepts connections.
 
 mod foreign;
 mod hairpins;

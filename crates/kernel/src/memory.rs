@@ -1,7 +1,7 @@
 //! The memory limit of the control group that this process is in, and whether the kernel has killed for it.
 //!
 //! Reads `/proc/self/cgroup` and what is mounted at `/sys/fs/cgroup`: version 2 (`memory.max`, `memory.events`)
-//! and version 1 (`memory.limit_in_bytes`, `memory.oom_control`, whose `oom_kill` came with Linux 4.13). Inside a
+//! and version 1 (`memory.limit_in_bytes`, `memory.oom_control`, with `oom_kill` since Linux 4.13). Inside a
 //! container the mount begins at the container's own group, on a host at the root of all. Also moves a process
 //! up and down in the order in which the kernel would kill. It decides nothing.
 
@@ -48,7 +48,7 @@ impl Cgroup {
         text.trim().parse().ok().filter(|limit| *limit < NO_LIMIT)
     }
 
-    /// How many bytes its processes have that cannot be had back without killing: no page cache.
+    /// How many bytes its processes have that the kernel cannot reclaim without killing: without the page cache.
     pub fn in_use(&self) -> Option<u64> {
         let text = fs::read_to_string(self.statistics.as_ref()?).ok()?;
         // Version 1 has the group alone as `rss`, and with those below it as `total_rss`.
@@ -78,7 +78,7 @@ fn folders(mount: &Path, line: &str) -> Vec<PathBuf> {
     vec![root.join(path.trim_start_matches('/')), root]
 }
 
-/// How many bytes of a process are resident and its own: what its end would give back.
+/// How many bytes of a process are resident and not shared: what its end would free.
 pub fn resident(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let mut pages = text.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok());
@@ -93,7 +93,7 @@ pub fn oom_score_adjustment(pid: u32) -> io::Result<i32> {
     text.trim().parse().map_err(io::Error::other)
 }
 
-/// Sets it. Higher is always allowed; lower down to the least that somebody with `SYS_RESOURCE` has set
+/// Sets it. A higher value is always allowed, a lower one down to the lowest that a process with `SYS_RESOURCE` has set
 /// (`proc(5)`, `/proc/pid/oom_score_adj`), else `EACCES`.
 pub fn set_oom_score_adjustment(pid: u32, value: i32) -> io::Result<()> {
     fs::write(format!("/proc/{pid}/oom_score_adj"), value.clamp(-1000, 1000).to_string())

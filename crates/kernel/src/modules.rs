@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-/// 1 once nobody may load modules any more, root included. Absent without loadable modules.
+/// 1 once modules may not be loaded any more, not even by root. Absent without loadable modules.
 const LOCK: &str = "/proc/sys/kernel/modules_disabled";
 
 /// Why a module may be missing: the end of an error's text.

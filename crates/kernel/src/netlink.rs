@@ -4,8 +4,8 @@
 //! to the kernel, so that no other process can answer. It promises that every call ends ([`PATIENCE`] per
 //! answer, [`DEADLINE`] in all), that answers to another request are skipped by their sequence number,
 //! that an interrupted or overrun dump is asked for again, and that a refusal carries the kernel's own
-//! words (extended ack, Linux 4.12). It hands out raw payloads: what they mean, the callers know; a single
-//! odd object of somebody else must not spoil a whole dump.
+//! words (extended ack, Linux 4.12). It hands out raw payloads, which the callers decode: a single odd object of
+//! another program must not spoil a whole dump.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -153,7 +153,7 @@ impl NetlinkClient {
             Ok(socket)
         };
         let socket = open().map_err(|source| NetlinkError::Open { protocol, source })?;
-        // Comforts of newer kernels (4.3, 4.12, 4.20): without them we filter ourselves and say less.
+        // Options of newer kernels (4.3, 4.12, 4.20): without them Clearway filters by itself and says less.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
         let _ = socket.set_netlink_get_strict_chk(true);
@@ -181,7 +181,7 @@ impl NetlinkClient {
     }
 
     /// Sends one message for which no answer is wanted. The kernel has done what it says when this returns; a refusal
-    /// comes as a message that nobody reads.
+    /// comes as a message that is not read.
     pub(crate) fn tell<M: NetlinkSerializable>(
         &mut self,
         what: &str,
@@ -191,15 +191,15 @@ impl NetlinkClient {
         self.send(what, &serialize(message, NLM_F_REQUEST, sequence))
     }
 
-    /// The socket, for what comes without having been asked for.
+    /// The socket, for unsolicited messages.
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
     /// Asks for a dump and returns all of it.
     ///
-    /// A dump during which the objects changed (`NLM_F_DUMP_INTR`) or whose answers were lost is asked for
-    /// again until [`DEADLINE`]: half a truth is worse than none when rules are removed by it.
+    /// A dump during which the objects changed (`NLM_F_DUMP_INTR`), or with lost answers, is asked for again until
+    /// [`DEADLINE`]: rules must not be removed by half a dump.
     pub fn dump<M: NetlinkSerializable + Clone>(
         &mut self,
         what: &str,
@@ -261,7 +261,8 @@ impl NetlinkClient {
         }
     }
 
-    /// The kernel refuses what is longer than the send buffer (`EMSGSIZE`; 212,992 bytes by default, some 6,000 elements).
+    /// The kernel refuses what is longer than the send buffer (`EMSGSIZE`; 212,992 bytes by default, some 6,000
+    /// elements).
     fn make_room_for(&self, length: usize) {
         let socket = self.socket.as_fd();
         let wanted = length.saturating_add(32);
@@ -305,7 +306,7 @@ impl NetlinkClient {
     }
 }
 
-/// The messages of a datagram that nobody asked for, such as those of a multicast group.
+/// The messages of an unsolicited datagram, such as those of a multicast group.
 pub(crate) fn replies(datagram: &[u8]) -> Result<Vec<Reply>, String> {
     let data = |frame: Frame| match frame.content {
         FrameContent::Data(reply) => Ok(reply),

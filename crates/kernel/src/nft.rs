@@ -16,7 +16,7 @@
 //!     meta mark set meta mark | 0x20000000 accept
 //!   }
 //!   chain forward { type filter hook forward priority raw; policy accept;
-//!     meta mark & 0x20000000 == 0x20000000 drop     # somebody has removed its way: it will be sent again
+//!     meta mark & 0x20000000 == 0x20000000 drop     # its rule or route was removed: it will be sent again
 //!   }
 //! }
 //! ```
@@ -25,7 +25,7 @@
 //! namespace:
 //!
 //! ```text
-//!   chain prerouting { ...           # at its end: who sends a SYN-ACK that nobody waits for any more may know
+//!   chain prerouting { ...           # at its end: answers a SYN-ACK that comes too late
 //!     meta l4proto tcp ct direction reply ct mark & 0x20000000 == 0x20000000 reject with tcp reset
 //!   }
 //!   chain output { type route hook output priority mangle; policy accept;
@@ -37,22 +37,21 @@
 //!   }
 //! ```
 //!
-//! The connection mark has the bit of diverted packets, never that of replies: who restores connection marks
-//! to packets in `output` would send HAProxy's own packets the wrong way. So they meet the `goto` (see
-//! [`crate::routing`]) and nothing happens.
+//! The connection mark has the bit of diverted packets, never that of replies: a program that restores connection marks
+//! to packets in `output` would otherwise send HAProxy's own packets the wrong way. With this bit they meet the `goto`
+//! (see [`crate::routing`]) and nothing happens.
 //!
 //! What is intercepted on its way through this host has a chain of its own: `nft/interception.rs`.
 //!
-//! Every `socket` expression looks the socket up anew (`nft_socket_eval` keeps nothing), so the question
-//! that nearly every foreign packet answers with no is asked first, and once: a packet that is not TCP or
-//! ICMP costs four comparisons, a TCP packet of others one look-up. The guard must be a `return` of its
-//! own, never `wildcard 0` in the rule: for a socket in `TIME_WAIT` the kernel cannot tell (`NFT_BREAK`), and
-//! its packets need the mark as well.
+//! Every `socket` expression looks the socket up anew (`nft_socket_eval` keeps nothing), so the condition that nearly
+//! every foreign packet fails comes first, and once: a packet that is not TCP or ICMP costs four comparisons, a TCP
+//! packet of another program one look-up. The guard must be a `return` of its own, never `wildcard 0` in the rule: for
+//! a socket in `TIME_WAIT` the kernel cannot tell (`NFT_BREAK`), and its packets need the mark as well.
 //!
-//! The table is made empty first ([`Table::claim`]): it is the sign of life of its block (see
-//! [`crate::plumbing`]). The chains come last ([`Table::apply`]) and go first ([`Table::remove_chains`]).
-//! Where the kernel lacks owner tables (before 5.12) a plain table with a token (see [`crate::token`]) does the same, except
-//! that a killed process leaves it behind for the next sweep.
+//! The table is made empty first ([`Table::claim`]): it is the sign of life of its block (see [`crate::plumbing`]). The
+//! chains come last ([`Table::apply`]) and go first ([`Table::remove_chains`]). Where the kernel lacks owner tables
+//! (before 5.12) a plain table with a token (see [`crate::token`]) does the same, except that a killed process leaves
+//! it behind for the next sweep.
 
 use std::fmt;
 
@@ -85,7 +84,7 @@ pub(crate) use rule::NftRule;
 pub(crate) use set::{Element, SetType, Values, leading_to, member, member_for};
 pub(crate) use transaction::{ChainType, Transaction};
 
-/// What to use at most of what the kernel can do: for tests of the ways without.
+/// Less than the kernel offers, for tests of the fallbacks.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct NftLimits {
@@ -108,9 +107,9 @@ impl Default for NftLimits {
 pub struct Table {
     claim: Claim,
     limits: NftLimits,
-    /// What was put in; nothing before [`Table::apply`].
+    /// Its content; none before [`Table::apply`].
     content: Option<Content>,
-    /// What its chain for that holds, if it has one.
+    /// The content of the chain that intercepts, if it has one.
     interception: Option<Interception>,
 }
 
@@ -175,7 +174,7 @@ impl Table {
         self.claim.remove()
     }
 
-    /// Under which name it stands in `nft list tables`.
+    /// Its name in `nft list tables`.
     pub fn name(&self) -> &TableName {
         self.claim.name()
     }

@@ -1,4 +1,4 @@
-//! The packet filter of others, as far as it can stand in the way of transparent connections: read, never changed.
+//! The packet filter rules of other programs, as far as they can hinder transparent connections: read, never changed.
 //!
 //! All rules are read at once, through nftables: those of `nft`, and those of today's `iptables`, which are nftables'
 //! rules with old matches in them. Rules of the old iptables (`iptables-legacy`) are not seen, and
@@ -10,7 +10,7 @@
 //! | [`ForeignRuleset::masquerades`] | hides the clients, or those of a network |
 //! | [`ForeignRuleset::localnet_blocks`] | kubelet's rule drops what a client's address sends to 127.0.0.0/8 |
 //! | [`ForeignRuleset::mark_uses`] | a bit of the mark that is not ours alone |
-//! | [`ForeignRuleset::reverse_path_filters`], [`ForeignRuleset::firewalld`] | firewalld drops what it has not been told of |
+//! | [`ForeignRuleset::reverse_path_filters`], [`ForeignRuleset::firewalld`] | firewalld drops what it does not know |
 
 use std::fmt;
 
@@ -43,32 +43,32 @@ const HOOK: [u16; 2] = [1, 2];
 /// `NFTA_RULE_TABLE`, `_CHAIN`, `_EXPRESSIONS`.
 const RULE: [u16; 3] = [1, 2, 4];
 
-/// Where packets come by (`NF_INET_PRE_ROUTING` and so on); shown as `nft` calls them.
+/// A netfilter hook (`NF_INET_PRE_ROUTING` and so on); shown as `nft` calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
 #[strum(serialize_all = "lowercase")]
 pub enum HookPoint {
-    /// Before it is decided whose a packet is.
+    /// Before the routing decision.
     Prerouting,
-    /// For this host.
+    /// Packets for this host.
     Input,
-    /// For another one.
+    /// Packets for other hosts.
     Forward,
-    /// From this host.
+    /// Packets that this host sends.
     Output,
-    /// On the way out.
+    /// Packets that leave.
     Postrouting,
 }
 
 /// Where a base chain is hooked in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hook {
-    /// At which place.
+    /// Which hook.
     pub at: HookPoint,
-    /// When: the lower, the earlier.
+    /// Its order: the lower, the earlier.
     pub priority: i32,
 }
 
-/// A chain, and which one.
+/// The full name of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChainName {
     family: u8,

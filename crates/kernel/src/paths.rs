@@ -2,17 +2,17 @@
 //!
 //! A path is only where a socket was bound: the file can be removed or replaced, and another container has another file
 //! at the same path. Clients then reach something else, or nothing, while the socket itself goes on listening, and
-//! HAProxy takes it without a word when it is handed over. A file at the path says nothing, so [`moved`] compares it with
-//! the file that the kernel knows the socket by (`UNIX_DIAG_VFS`: device and inode). As long as the socket lives, that
-//! file's number is not given to another one.
+//! HAProxy silently takes it when it is handed over. That a file is at the path proves nothing, so [`moved`] compares
+//! it with the file that the kernel knows the socket by (`UNIX_DIAG_VFS`: device and inode). As long as the socket
+//! lives, that file's number is not given to another one.
 //!
 //! The kernel's numbers are those of `stat` on most file systems, but not on all (subvolumes of btrfs, an overlay over
-//! several file systems). Where they differ, a socket is bound beside the path for a moment and looked at in both ways:
-//! only if it is the same in both, the difference means something. The same attempt tells whether HAProxy could bind there
-//! at all, by the steps that HAProxy takes (`sock_unix_bind_receiver`).
+//! several file systems). Where they differ, a socket is bound beside the path for a moment and looked up in both ways:
+//! only if both agree on it, the difference counts. The same attempt tells whether HAProxy could bind there at all, by
+//! the steps that HAProxy takes (`sock_unix_bind_receiver`).
 //!
-//! Without `unix_diag` in the kernel only a path at which there is no socket is noticed. Relative paths are left alone:
-//! they are HAProxy's, whose directory may be another.
+//! Without `unix_diag` in the kernel only a path without a socket is noticed. Relative paths are left alone: HAProxy's
+//! directory may be another one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,7 +33,7 @@ use crate::netlink::{NetlinkClient, Protocol, Reply};
 /// The states of a socket that is bound: `TCP_LISTEN`, and `TCP_CLOSE` for datagrams.
 const BOUND: StateFlags = StateFlags::from_bits_retain(1 << 10 | 1 << 7);
 
-/// What is at the path of a socket in its place.
+/// A socket that its path does not lead to any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MovedPath {
     /// The socket, by inode.
@@ -80,10 +80,10 @@ impl File {
     }
 }
 
-/// Those of the sockets (inode, and where it is bound) whose path does not lead to them any more.
+/// Those of the sockets (inode, and where it is bound) that their path does not lead to any more.
 ///
-/// Looks at the files, and where a path leads elsewhere makes and removes files beside it: on a file system that hangs this
-/// hangs.
+/// Looks at the files, and where a path leads elsewhere makes and removes files beside it. On a file system that hangs,
+/// this hangs.
 pub fn moved(sockets: &[(u64, PathBuf)]) -> Vec<MovedPath> {
     let sockets: Vec<_> = sockets.iter().filter(|(_, path)| path.is_absolute()).collect();
     if sockets.is_empty() {
@@ -96,7 +96,7 @@ pub fn moved(sockets: &[(u64, PathBuf)]) -> Vec<MovedPath> {
 fn look(socket: u64, path: &Path, known: Option<&File>) -> Option<MovedPath> {
     let found = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => PathTarget::Nothing,
-        // Nobody can tell.
+        // It cannot be told.
         Err(_) => return None,
         Ok(file) if !file.file_type().is_socket() => PathTarget::AnotherFile,
         Ok(file) if known.is_none_or(|known| *known == File::of(&file)) => return None,
@@ -125,7 +125,7 @@ fn attempt(path: &Path) -> io::Result<Numbers> {
         PathBuf::from(name)
     };
     let (temporary, backup) = (beside("tmp"), beside("bak"));
-    // It may be that an earlier one was killed.
+    // An earlier attempt may have been killed.
     let _ = std::fs::remove_file(&temporary);
     let _ = std::fs::remove_file(&backup);
     match std::fs::hard_link(path, &backup) {
@@ -158,7 +158,7 @@ fn bound() -> HashMap<u64, File> {
     replies.map(|replies| replies.iter().filter_map(decode).collect()).unwrap_or_default()
 }
 
-/// `struct unix_diag_msg`, whose inode is at 4 and whose attributes begin at 16, and `struct unix_diag_vfs`: inode, device.
+/// `struct unix_diag_msg`, with the inode at 4 and attributes from 16 on, and `struct unix_diag_vfs`: inode, device.
 fn decode(reply: &Reply) -> Option<(u64, File)> {
     let number = |bytes: &[u8], at: usize| -> Option<u32> {
         Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))

@@ -6,13 +6,13 @@
 //! what is tagged in any other block is residue.
 //!
 //! **Order.** The table is made first, empty; then routes, rules, and the chains last. Removal is the
-//! reverse. So nothing is ever marked without a way, and no rule of a living process is without a table.
+//! reverse. So no packet is ever marked without a route, and no rule of a living process is without a table.
 //!
 //! **Two at once.** A block is chosen from a list and claimed by the table, then the list is read again. If
 //! another table has the block by then, the one that was made first keeps it: the kernel numbers tables
-//! (handles), so both see the same order, and whoever comes second sees the first for certain, because its
-//! own table was made, and the list read, later. The second gives its table up and chooses anew. Several
-//! Clearways of one *named* instance share one block on purpose (a takeover).
+//! (handles), so both see the same order, and the second is certain to see the first, because its own table was
+//! made, and the list read, later. The second gives its table up and chooses anew. Several Clearways of one
+//! *named* instance share one block on purpose (a takeover).
 //!
 //! **Sweep against install.** [`sweep`] lists rules and routes first and tables second. A rule that it saw
 //! was made after its installer's table, which it therefore sees as well, unless both are gone. What
@@ -44,7 +44,7 @@ mod sweep;
 pub use error::{PlumbingError, RemoveErrors};
 pub use needs::{PlumbingNeeds, Repaired};
 pub use notice::PlumbingNotice;
-pub use sweep::{Swept, anybody_lives, closed, residue, sweep, sweep_but};
+pub use sweep::{Swept, any_process_lives, closed, residue, sweep, sweep_but};
 
 /// How often a block is chosen anew because another Clearway was faster.
 const ATTEMPTS: usize = 16;
@@ -70,7 +70,7 @@ pub struct Plumbing {
 enum Intercepting {
     /// As [`PlumbingNeeds::interception`] says.
     Yes,
-    /// Somebody else does.
+    /// Another process does.
     NoMore,
 }
 
@@ -98,11 +98,11 @@ pub struct Description {
     pub own: bool,
     /// The bit of replies of servers on own addresses.
     pub reply_mark: Option<Mark>,
-    /// Whether a SYN-ACK for which nobody waits any more is answered with a reset (only with `own`).
+    /// Whether a SYN-ACK that comes too late is answered with a reset (only with `own`).
     pub late_reset: bool,
     /// What is intercepted on its way through this host, rule by rule.
     pub intercepts: Vec<String>,
-    /// What becomes of that without us; unset if nothing is intercepted.
+    /// What becomes of that when Clearway is gone; unset if nothing is intercepted.
     pub fail: Option<Fail>,
 }
 
@@ -120,7 +120,7 @@ impl Plumbing {
         Self::install_within(instance, mark, needs, NftLimits::default())
     }
 
-    /// [`Plumbing::install`] with less than the kernel offers: for tests of the ways without.
+    /// [`Plumbing::install`] with less than the kernel offers: for tests of the fallbacks.
     #[doc(hidden)]
     pub fn install_within(
         instance: Option<&InstanceName>,
@@ -189,7 +189,7 @@ impl Plumbing {
             }
         }
         if alone {
-            // Whatever else is tagged in our block was left by a dead process, perhaps with another mark.
+            // Everything else with our tag in this block was left by a dead process, perhaps with another mark.
             self.remove_what_is_left()?;
         }
         self.table.apply(self.mark, self.replies, &self.intercepts())?;
@@ -199,8 +199,8 @@ impl Plumbing {
         Ok(())
     }
 
-    /// Hears from now on when somebody may have removed rules or routes of ours: then [`Plumbing::repair`] is due. The
-    /// owner table cannot be removed by others, and nobody hears when a plain one is (before Linux 5.12).
+    /// Watches from now on for removals of our rules and routes: after one, [`Plumbing::repair`] is due. Other programs
+    /// cannot remove the owner table; the removal of a plain one (before Linux 5.12) is not noticed.
     ///
     /// Needs no capability.
     pub fn removals(&self) -> Result<Removals, PlumbingError> {
@@ -215,7 +215,7 @@ impl Plumbing {
         self.remove_but(Closing::Goes)
     }
 
-    /// The same, but for what keeps others from slipping by if that is to stay.
+    /// The same, but the rules that reject what is not intercepted may stay.
     pub fn remove_but(&mut self, closing: Closing) -> Result<(), RemoveErrors> {
         let _lock = token::lock();
         self.remove_locked(closing)

@@ -1,7 +1,7 @@
-//! Who waits at a listening socket, and when nobody does any more: reading only.
+//! Clients that wait at a listening socket, and when none waits any more: reading only.
 //!
 //! A client waits in one of two places. While the handshake runs it is a *request*, `SYN_RECV`, in the kernel's
-//! table of connections; the request remembers for which listener it is, whichever socket new ones go to.
+//! table of connections; the request remembers its listener, whichever socket new ones go to.
 //! Then it is in the listener's *accept queue*. If the listener is closed, both are reset
 //! (`inet_csk_listen_stop`; a request when its last packet comes and finds no listener).
 //!
@@ -27,7 +27,7 @@
 //! - With SYN cookies there is no request. The packet that completes the handshake is a new choice of listener,
 //!   which is what one wants; the whole group accepts cookies once one of its members has sent some
 //!   (`reuseport_synq_overflow`, Linux 4.19).
-//! - Somebody must accept. Nobody does after the old HAProxy was told to end.
+//! - A process must accept them. After the old HAProxy was told to end, none does.
 //!
 //! Listing requests walks the table of all connections of the machine: for each address family 0.3 ms with few
 //! connections and 8 ms with 20,000 sockets (measured, Linux 6.18). `begin` does it once and `poll` only as long
@@ -67,7 +67,7 @@ impl Listener {
 /// The accept queue of a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptQueue {
-    /// Whose.
+    /// The inode of the listening socket.
     pub inode: u64,
     /// Where that listens.
     pub address: SocketAddr,
@@ -90,7 +90,7 @@ pub fn queues<S: BuildHasher>(inodes: &HashSet<u64, S>) -> Result<Vec<AcceptQueu
         .collect())
 }
 
-/// A request whose handshake is not complete.
+/// A request: its handshake is not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HalfOpen {
     /// What the client connects to.
@@ -131,14 +131,14 @@ pub fn half_open(listeners: &[Listener]) -> Result<HashSet<HalfOpen>, SockDiagEr
     Ok(requests.filter(is_heard).collect())
 }
 
-/// Those that were there first: the clients of sockets that get no new ones.
+/// The clients of sockets that get no new ones.
 #[derive(Clone, Debug)]
 pub struct Waiting {
     listeners: Vec<Listener>,
     requests: HashSet<HalfOpen>,
 }
 
-/// Who still waits.
+/// What still waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remaining {
     /// Connections in the accept queues.
@@ -150,14 +150,14 @@ pub struct Remaining {
 }
 
 impl Remaining {
-    /// Nobody: closing the sockets resets none of those that were there first.
+    /// Whether no client waits: closing the sockets resets none of those that came before.
     pub fn is_nothing(&self) -> bool {
         self.queued == 0 && self.half_open == 0
     }
 }
 
 impl Waiting {
-    /// Notes who is there, right after new clients were sent elsewhere.
+    /// Notes the requests that exist, right after new clients were sent elsewhere.
     ///
     /// Waits for a grace period first.
     pub fn begin(listeners: Vec<Listener>) -> Result<Self, SockDiagError> {

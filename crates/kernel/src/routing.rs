@@ -15,16 +15,16 @@
 //!
 //! 900 and 904 are made only where [`Wanted`] asks for them. `iif lo` means packets that this host sends.
 //! 904 is not inert without us: it stands after `local` (0), so that clients on this host do not notice it,
-//! but it takes replies to clients elsewhere, which exist where somebody redirects to a loopback address
+//! but it takes replies to clients elsewhere, which exist where connections are redirected to a loopback address
 //! (`route_localnet=1` and DNAT): those time out while the rule is there, also when its process is dead
 //! (measured on 6.18). Since Linux 5.4 a rule with ports and `iif lo` does not make the kernel look for ports in
 //! the packets that it forwards (`fib_rule_requires_fldissect`).
 //!
-//! Where what is intercepted fails closed, there are more, which work without us: `routing/closing.rs`.
+//! Where what is intercepted fails closed, there are more, which work without this process: `routing/closing.rs`.
 //!
 //! Rules and routes have no owner. They carry the protocol number [`TAG`] (`FRA_PROTOCOL`, Linux 4.17) and
-//! lie in a [`Block`]: only what has both is ours, and only that is ever removed. Which block, and whether
-//! somebody still uses it, [`crate::plumbing`] decides. No sysctl is written.
+//! lie in a [`Block`]: only what has both is ours, and only that is ever removed. Which block is used, and whether
+//! a process still uses it, [`crate::plumbing`] decides. No sysctl is written.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -50,11 +50,11 @@ pub use removals::Removals;
 pub use route::{Route, routes_in, routes_tagged};
 pub use rule::{PolicyRule, rules};
 
-/// The protocol number on every rule and route of ours (`ip rule` shows `proto 179`). Not in iproute2's
-/// `rt_protos`, nor used by a routing daemon known to us.
+/// The protocol number on all our rules and routes (`ip rule` shows `proto 179`). It is not in iproute2's `rt_protos`,
+/// and no routing daemon is known to use it.
 pub const TAG: u8 = 179;
 
-/// Above every table that people number by hand, and no multiple of anything round.
+/// Above every table that people number by hand, and no round number.
 const FIRST_TABLE: u32 = 0xC1EA_0000;
 /// Below Tailscale (5210), systemd-networkd's and wg-quick's (32764); above `local` (0).
 const FIRST_PREFERENCE: u32 = 900;
@@ -176,7 +176,7 @@ impl RoutingError {
         }
     }
 
-    /// Whether the family is simply not to be had here, so that one does without.
+    /// Whether the kernel lacks the family, so that Clearway does without.
     pub fn is_without_family(&self) -> bool {
         matches!(self, Self::NoFamily { .. } | Self::Ipv6Disabled(_))
     }
@@ -202,9 +202,9 @@ pub struct Wanted<'a> {
 /// The route comes first, then the jump's target, then the jump, then the look-up it must skip: at no
 /// moment does a packet meet half of it. Called again it repairs.
 ///
-/// A socket keeps its way, and one that has looked for it while the route was away keeps a wrong one: in IPv6 it looks
-/// again when some rule changes, but not when a route comes back to a table that had none for it (measured on 5.10 and
-/// 6.18; a server on `::1` went on sending its answers to the wire for 6 s). So a rule comes and goes.
+/// A socket caches its route, and one that looked it up while ours was missing caches a wrong one: in IPv6 it looks it
+/// up again when some rule changes, but not when a route comes back to a table that had none for it (measured on 5.10
+/// and 6.18; a server on `::1` went on sending its answers to the wire for 6 s). So a rule is made and removed.
 pub fn apply(
     client: &mut NetlinkClient,
     wanted: &Wanted<'_>,
@@ -229,7 +229,7 @@ pub fn apply(
     Ok(made)
 }
 
-/// What a demand decides of our rules in a block, and for which there is no demand.
+/// Our rules of a block that are made on demand, and for which there is no demand.
 pub fn surplus(
     client: &mut NetlinkClient,
     wanted: &Wanted<'_>,
@@ -248,7 +248,7 @@ pub fn surplus(
     Ok(Tagged { rules, routes: Vec::new() })
 }
 
-/// Removes everything of ours in a block, routes and then rules in the reverse order; says what it was and what went wrong.
+/// Removes everything of ours in a block, routes and then rules in the reverse order; says what it was and what failed.
 pub fn remove(
     client: &mut NetlinkClient,
     block: Block,
@@ -282,8 +282,8 @@ pub fn tagged(client: &mut NetlinkClient, family: Family) -> Result<Tagged, Rout
     }
 }
 
-/// Of a block in which nobody lives whatever is not wanted, when what is wanted is there already: so at no moment
-/// somebody slips by a rule that both want.
+/// What is not wanted in a block without a living process. It is removed when what is wanted is there already: so a
+/// rule that both want is never missing.
 pub fn left_in(
     client: &mut NetlinkClient,
     wanted: &Wanted<'_>,
@@ -317,7 +317,7 @@ impl Tagged {
 pub struct Removal {
     /// In `ip`'s words.
     pub removed: Vec<String>,
-    /// What went wrong.
+    /// What failed.
     pub errors: Vec<RoutingError>,
 }
 

@@ -1,8 +1,8 @@
 //! Steering: new clients go to the new sockets of an address while the old ones are served to the end.
 //!
 //! Where HAProxy does not recognise a socket that it was given, it binds a second one to the same address with
-//! `SO_REUSEPORT`. The kernel then shares new clients out among the old and the new, and whoever waits at the
-//! old ones when they are closed is reset. A program attached to the group (`SO_ATTACH_REUSEPORT_CBPF`, Linux
+//! `SO_REUSEPORT`. The kernel then distributes new clients among the old and the new sockets, and clients that wait at
+//! the old ones when they are closed are reset. A program attached to the group (`SO_ATTACH_REUSEPORT_CBPF`, Linux
 //! 4.5; no capability, no sysctl) chooses instead. This module makes the choice and undoes it; it owns no
 //! descriptor, waits for nothing and decides nothing.
 //!
@@ -11,18 +11,18 @@
 //!     | (the new HAProxy listens)                  [old old | new new]   shared out by a hash
 //!     |- groups(held, fresh): is it possible? ---- as sock_diag tells it; changes nothing
 //!     |- ReuseportGroup::steer(via) ------------->  new clients: new only
-//!     |- Waiting::begin(leaving), poll, poll, ...   the old HAProxy accepts who is left
+//!     |- Waiting::begin(leaving), poll, poll, ...   the old HAProxy accepts those that wait
 //!     |- ReuseportGroup::narrow(via) ------------>  new only, whatever moves when the old are closed
 //!     |  (seal(each old), if ReuseportGroup::needs_seal)
 //!     |- old HAProxy: drain. It closes its copies;  ours keep the group as it is
-//!     |- our duplicates closed, in a row --------->  [new new]   nobody waits there: nobody is reset
+//!     |- our duplicates closed, in a row --------->  [new new]   no client waits there: none is reset
 //!     |- Waiting::poll until listening == 0
 //!     '- ReuseportGroup::release(via) ----------->  shared out by the hash again
 //! ```
 //!
-//! # Which index is whose
+//! # Which index belongs to which socket
 //!
-//! A program returns an index into the group's array, which nobody can read. What is known of it (Linux 4.5 to
+//! A program returns an index into the group's array, which cannot be read. What is known of it (Linux 4.5 to
 //! 6.18, `net/core/sock_reuseport.c`; the tests ask the running kernel):
 //! - A socket is appended when it begins to *listen*, not when it is bound (`inet_csk_listen_start`, `inet_hash`,
 //!   `reuseport_add_sock`). What the new HAProxy binds comes behind all that was held before.
@@ -33,34 +33,35 @@
 //! - The group is one address, one `v6only`, one interface, one user. It is the same for both address families
 //!   of a dual-stack socket.
 //!
-//! So the old sockets are the indices below their count and the new ones those above it, whatever the order
-//! within, *provided that* the caller passes all sockets of the address that it held when the new HAProxy was
-//! started and has closed none since, and that nobody else was among them then: a draining HAProxy that closes its
-//! sockets late lets the last of the new ones take a place among the old. [`groups`] compares with the kernel's list,
-//! anybody else in the group, and its place would be unknown: [`Reason::Stranger`]; who was there before and is gone
-//! by then only [`crowded`] has seen. One who comes later comes behind us and does no harm.
+//! So the old sockets have the indices below their count and the new ones those above it, whatever the order within,
+//! *provided that* the caller passes all sockets of the address that it held when the new HAProxy was started and has
+//! closed none since, and that the group had no other sockets then: when a draining HAProxy closes its sockets late,
+//! the last of the new ones takes a place among the old. [`groups`] compares with the kernel's list: a socket of
+//! another process has an unknown place ([`Reason::Stranger`]); one that was there before and is gone by then only
+//! [`crowded`] has seen. One that comes later is behind ours and does no harm.
 //!
-//! Sockets that stay beside others that leave (fewer shards) are known by index only if the caller has seen the
-//! group from its beginning: [`SocketOrder::Known`]. HAProxy takes sockets that it was given *from the end* of the list
-//! (docs/facts A.3), so whoever offers them in reverse has the first ones stay and the order known as long as only
-//! the last ones leave. When others do (two sockets give way to two new ones), the last move into the gaps, and who
-//! goes first is HAProxy's affair: [`order_is_kept`] says when the order of those that remain is lost. They are the
+//! Sockets that stay beside others that leave (fewer shards) are known by index only if the caller has seen the group
+//! from its beginning: [`SocketOrder::Known`]. HAProxy takes sockets that it was given *from the end* of the list
+//! (docs/facts A.3): offered in reverse, the first ones stay, and the order is known as long as only the last ones
+//! leave. When others do (two sockets give way to two new ones), the last move into the gaps, in an order that depends
+//! on which one HAProxy closes first: [`order_is_kept`] says when the order of those that remain is lost. They are the
 //! first of their group all the same, and what comes later is behind them: [`SocketOrder::KnownBehind`].
 //!
-//! # Beside somebody else
+//! # Beside another balancer
 //!
-//! A first start beside a balancer that is not ours: its sockets came first, ours are the indices above theirs, as long
-//! as they were all there before ours and still are ([`Present`]). Steered, new clients are ours, and the others lose
-//! nobody when they go: nobody waits at them. When *ours* go instead, the index is beyond the end, and the
-//! others have them all again. When another of theirs goes than the last, the last of ours takes its place.
+//! A first start beside a balancer that is not ours: its sockets came first, ours have the indices above theirs, as
+//! long as they were all there before ours and still are ([`Present`]). Steered, new clients go to ours, and the others
+//! lose none when they are closed: no client waits at them. When *ours* are closed instead, the index is beyond the
+//! end, and the others get all clients again. When one of theirs is closed that is not the last, the last of ours takes
+//! its place.
 //!
-//! # When somebody dies
+//! # When a process dies
 //!
-//! | who | while steered | so |
+//! | process | while steered | so |
 //! |---|---|---|
 //! | new HAProxy, no copy of its sockets left | indices are beyond the end: the hash, among the old | nothing to do but [`ReuseportGroup::release`] |
-//! | new HAProxy, we hold copies | new clients wait at them for nobody | [`ReuseportGroup::revert`], then close the copies; who waits there is reset |
-//! | old HAProxy | who waits at the old sockets is lost with them, as without steering | close them, release |
+//! | new HAProxy, Clearway holds copies | new clients wait at them, and none is accepted | [`ReuseportGroup::revert`], then close the copies; clients that wait there are reset |
+//! | old HAProxy | clients that wait at the old sockets are lost with them, as without steering | close them, release |
 //! | Clearway | every HAProxy ends with it, and the group with its last socket | nothing; a takeover waits for the release |
 //!
 //! # One leaves, or several
@@ -69,13 +70,14 @@
 //! not: `[old old new]` becomes `[new old]`, index 2 is beyond the end, and the hash may choose the remaining old
 //! one until it is closed too.
 //!
-//! Of `n` members of which `r` leave, all removals but the last move only the `r - 1` at the end. So whoever stays
-//! below index `n - r + 1` stays where it is meanwhile, in whatever order the old are closed: [`ReuseportGroup::narrow`]
-//! chooses among those. There are such if there are as many new sockets as leave, or if those that stay come
-//! first. If not ([`ReuseportGroup::needs_seal`]: two shards become one), what remains is the time between two `close`: 5
-//! microseconds if the duplicates that we hold are the last and are closed in a row (measured), in which somebody
-//! is reset in some 3 reloads of 100 at 10,000 clients a second (computed). [`seal`] turns the reset into a delay:
-//! an old socket that drops SYNs. The client's kernel sends it again after a second and finds a new socket.
+//! Of `n` members of which `r` leave, all removals but the last move only the `r - 1` at the end. So a socket that
+//! stays below index `n - r + 1` keeps its index meanwhile, in whatever order the old are closed:
+//! [`ReuseportGroup::narrow`] chooses among those. There are such if there are as many new sockets as leave, or if
+//! those that stay come first. If not ([`ReuseportGroup::needs_seal`]: two shards become one), what remains is the time
+//! between two `close`: 5 microseconds if the duplicates that Clearway holds are the last and are closed in a row
+//! (measured), in which a client is reset in some 3 reloads of 100 at 10,000 clients a second (computed). [`seal`]
+//! turns the reset into a delay: an old socket that drops SYNs. The client's kernel sends it again after a second and
+//! finds a new socket.
 //!
 //! # Where there is no group
 //!
@@ -85,12 +87,12 @@
 //! | held | new | new clients go to | so |
 //! |---|---|---|---|
 //! | `0.0.0.0:80` | `10.0.0.1:80` | the new, for that address, at once | [`Reason::Narrower`]: wait as above, then close |
-//! | `10.0.0.1:80` | `0.0.0.0:80` | the old, until it is closed | [`Reason::Wider`]: [`seal`], wait, close: who comes meanwhile is a second late |
-//! | `10.0.0.1:80` | nothing | the old, until it is closed | [`Reason::Nobody`]: the same, to serve those who came before |
+//! | `10.0.0.1:80` | `0.0.0.0:80` | the old, until it is closed | [`Reason::Wider`]: [`seal`], wait, close: clients that come meanwhile are a second late |
+//! | `10.0.0.1:80` | nothing | the old, until it is closed | [`Reason::Unserved`]: the same, to serve the clients that came before |
 //!
 //! `[::]` and `[::]` with `v6only` are two groups as well; the kernel takes the older one, so that is `Wider`.
 //! Sealing is possible for every socket, also where the order is unknown or a stranger is in the group, but newer
-//! kernels want a capability for it. Where it is refused, waiting alone still serves those who can be waited for.
+//! kernels require a capability for it. Where it is refused, waiting alone still serves the clients that came in time.
 //!
 //! MPTCP: `sock_diag` lists such a listener as TCP's, but the kernel takes neither option on it (`ENOTSUP`, measured on
 //! 6.18): such sockets are handed over.
@@ -136,7 +138,7 @@ pub fn order_is_kept(fates: &[Fate]) -> bool {
     remaining < 2 || fates.iter().take(remaining).all(|fate| *fate == Fate::Stays)
 }
 
-/// One address whose new clients can be steered. Plain data: all descriptors stay with the caller.
+/// One address with new clients that can be steered. Plain data: all descriptors stay with the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReuseportGroup {
     address: SocketAddr,
@@ -154,7 +156,7 @@ impl ReuseportGroup {
         self.address
     }
 
-    /// The sockets that leave: whom to wait for ([`crate::queues::Waiting`]).
+    /// The sockets that leave: their clients are to be waited for ([`crate::queues::Waiting`]).
     pub fn leaving(&self) -> &[Listener] {
         &self.leaving
     }
@@ -169,8 +171,8 @@ impl ReuseportGroup {
         self.firm.is_empty()
     }
 
-    /// Sends new clients to the sockets that are to serve, each as many as the other. `via` is any socket of the
-    /// group. Calling it twice changes nothing.
+    /// Sends new clients to the sockets that are to serve, in equal shares. `via` is any socket of the group. Calling
+    /// it twice changes nothing.
     pub fn steer(&self, via: BorrowedFd<'_>) -> Result<(), SteeringError> {
         self.attach(via, "steering new connections away from the old sockets", &self.targets)
     }
@@ -191,9 +193,9 @@ impl ReuseportGroup {
 
     /// Leaves the choice to the kernel again. Calling it twice changes nothing.
     ///
-    /// This attaches a program that chooses nobody instead of detaching (`SO_DETACH_REUSEPORT_BPF`, Linux 5.3):
-    /// the kernel does the same with it, on every kernel, and there is a safe function for it. It goes with the
-    /// last socket of the group.
+    /// This attaches a program that chooses no socket instead of detaching (`SO_DETACH_REUSEPORT_BPF`, Linux 5.3): the
+    /// effect is the same, on every kernel, and there is a safe function for it. The program is removed with the last
+    /// socket of the group.
     pub fn release(&self, via: BorrowedFd<'_>) -> Result<(), SteeringError> {
         self.attach(via, "letting the kernel share out new connections again", &[])
     }
@@ -218,15 +220,15 @@ pub fn release(listener: BorrowedFd<'_>) -> Result<(), SteeringError> {
     })
 }
 
-/// Lets a listening socket ignore whoever begins to connect; handshakes under way are completed.
+/// Lets a listening socket ignore new connections; handshakes under way are completed.
 ///
-/// Linux 6.18.44 wants `NET_ADMIN` for a filter on a TCP socket, in the network namespace (measured: `EPERM` with
-/// every other capability; not for UDP, and not for steering). Older kernels wanted nothing.
+/// Linux 6.18.44 requires `NET_ADMIN` for a filter on a TCP socket, in the network namespace (measured: `EPERM` with
+/// every other capability; not for UDP, and not for steering). Older kernels require nothing.
 ///
 /// Attaches a filter (`SO_ATTACH_FILTER`) that drops SYNs. The client's kernel repeats a SYN after one second,
-/// three, seven: it connects late if somebody else listens by then. The filter acts on the socket, for every
-/// process that shares it, and a connection whose handshake ends afterwards inherits it (it gets no second SYN,
-/// so that changes nothing for it). Idempotent. A filter that somebody else attached to the socket is replaced.
+/// three, seven: it connects late if another socket listens by then. The filter acts on the socket, for every
+/// process that shares it, and a connection that completes its handshake afterwards inherits it (it gets no second SYN,
+/// so that changes nothing for it). Idempotent. A filter that another program attached to the socket is replaced.
 pub fn seal(listener: BorrowedFd<'_>) -> Result<(), SteeringError> {
     let doing = "letting a listening socket ignore new connections";
     program::filter(listener, &program::NO_SYN).map_err(|source| SteeringError {
@@ -247,8 +249,8 @@ pub fn unseal(listener: BorrowedFd<'_>) -> Result<(), SteeringError> {
     }
 }
 
-/// The kernel refused: `EPERM` (the socket's filter is locked, or seccomp; sealing without `NET_ADMIN`), `ENOMEM` (`net.core.optmem_max`),
-/// `EINVAL` (no longer listening).
+/// The kernel refused: `EPERM` (the socket's filter is locked, or seccomp; sealing without `NET_ADMIN`), `ENOMEM`
+/// (`net.core.optmem_max`), `EINVAL` (no longer listening).
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}{}: {source}", address.map(|address| format!(" of {address}")).unwrap_or_default())]
 pub struct SteeringError {
@@ -277,9 +279,9 @@ pub struct NotSteerable {
 pub enum Reason {
     /// It is not a TCP socket that listens in this network namespace.
     NotListening,
-    /// Somebody else listens on the same address, so that no index is known.
+    /// Another process listens on the same address, so that no index is known.
     Stranger {
-        /// Its inode; [`crate::listeners::strangers`] tells who it is.
+        /// The inode of its socket; [`crate::listeners::strangers`] names the process.
         inode: u64,
         /// The user that made it.
         uid: u32,
@@ -288,14 +290,14 @@ pub enum Reason {
     SeveralUsers,
     /// Some stay and some leave, no new one comes, and the order is not known.
     OrderUnknown,
-    /// One of those who listened on the same address before has gone, and another has come into its place.
+    /// A socket that listened on the same address before is closed, and another one has taken its place.
     OtherGone,
-    /// A new socket is more specific and gets its clients already: wait for those who were there before.
+    /// A new socket is more specific and gets the new clients already: wait for those that came before.
     Narrower,
-    /// A new socket is less specific and gets nobody until this one is closed: seal, then wait.
+    /// A new socket is less specific and gets no client until this one is closed: seal, then wait.
     Wider,
-    /// No new socket has anything to do with this address.
-    Nobody,
+    /// No new socket serves this address.
+    Unserved,
 }
 
 impl fmt::Display for Reason {
@@ -316,7 +318,7 @@ impl fmt::Display for Reason {
             Self::Wider => {
                 f.write_str("a new socket has a wider address and gets none before this one is closed")
             }
-            Self::Nobody => f.write_str("no new socket has this address"),
+            Self::Unserved => f.write_str("no new socket has this address"),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Abstract unix sockets as signs of life, and one of them as a lock.
 //!
 //! A name in the abstract namespace belongs to one socket at a time, per *network* namespace like nftables
-//! tables, rules and routes, and the kernel frees it when its process dies, however it dies. So a bound
-//! name says "I live" to whoever tries to bind it. Nothing is ever sent through these sockets, and they do
-//! not listen. Any local process may bind any free name: somebody hostile can make a dead instance look
-//! alive (its residue stays) or make [`lock`] wait in vain (two seconds), but never more.
+//! tables, rules and routes, and the kernel frees it when its process dies, however it dies. So a name that is bound
+//! shows a process that tries to bind it that its owner lives. Nothing is ever sent through these sockets, and they do
+//! not listen. Any local process may bind any free name: a hostile one can make a dead instance look alive (its residue
+//! stays) or make [`lock`] wait in vain (two seconds), but never more.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,9 +26,9 @@ pub struct Token {
 }
 
 impl Token {
-    /// Binds a name of at most 107 bytes; `None` if somebody has it (`EADDRINUSE`).
+    /// Binds a name of at most 107 bytes; `None` if another process has it (`EADDRINUSE`).
     ///
-    /// The socket is close-on-exec: inherited, it would feign life.
+    /// The socket is close-on-exec: inherited, it would outlive this process.
     pub fn claim(name: &str) -> io::Result<Option<Self>> {
         let address = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -42,8 +42,8 @@ impl Token {
 
 /// Waits until no other Clearway of this network namespace changes its plumbing.
 ///
-/// `None` after two seconds or on an error: who has it is stopped or hostile, and what follows is done
-/// without. The lock is needed only against rare interleavings (see [`crate::plumbing`]).
+/// `None` after two seconds or on an error: the process that has it is stopped or hostile, and the caller goes on
+/// without it. The lock is needed only against rare interleavings (see [`crate::plumbing`]).
 pub fn lock() -> Option<Token> {
     let deadline = Instant::now() + LOCK_WAIT;
     loop {

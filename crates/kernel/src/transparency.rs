@@ -1,7 +1,7 @@
-//! May this process make transparent sockets?
+//! Whether this process may make transparent sockets.
 //!
-//! The kernel is asked, with a socket that is thrown away: capabilities alone do not tell, because they
-//! count in the user namespace that owns the network namespace, and a seccomp filter may have a say too.
+//! The kernel is asked, with a socket that is closed again: capabilities alone do not tell, because they count in the
+//! user namespace that owns the network namespace, and a seccomp filter may refuse too.
 
 use std::fmt;
 use std::io;
@@ -41,7 +41,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// Why a transparent socket cannot be had.
+/// Why a transparent socket cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TransparencyError {
     /// `EPERM`: neither `NET_RAW` (Linux 3.2) nor `NET_ADMIN` in this network namespace.
@@ -69,7 +69,7 @@ impl Hints for TransparencyError {
     }
 }
 
-/// Tries `IP_TRANSPARENT` or `IPV6_TRANSPARENT` on a socket that is thrown away.
+/// Tries `IP_TRANSPARENT` or `IPV6_TRANSPARENT` on a socket that is closed again.
 pub fn can_be_transparent(family: Family) -> Result<(), TransparencyError> {
     let attempt = || match family {
         Family::V4 => Socket::new(Domain::IPV4, Type::STREAM, None)?.set_ip_transparent_v4(true),

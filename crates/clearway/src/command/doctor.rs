@@ -209,7 +209,7 @@ fn strategy(strategy: Strategy, wanted: Strategy, used: Option<Strategy>) -> Fin
 fn left_behind() -> Finding {
     match plumbing::residue() {
         Ok(found) if found.is_empty() => Finding::good("nothing of Clearway is in the kernel"),
-        Ok(found) if plumbing::anybody_lives().unwrap_or(false) => {
+        Ok(found) if plumbing::any_process_lives().unwrap_or(false) => {
             Finding::good(format!("in the kernel, of a running Clearway: {}", found.join("; ")))
         }
         Ok(found) if plumbing::closed().is_ok_and(|closed| !closed.is_empty()) => Finding::problem(

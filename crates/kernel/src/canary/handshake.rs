@@ -1,4 +1,4 @@
-//! One connection that is being made, and what came of it.
+//! One connection that is being made, and its outcome.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,7 +14,7 @@ use crate::transparency::Family;
 
 /// A socket in SYN-SENT, or an instant later.
 ///
-/// Dropped, it goes without a trace, see the parent module.
+/// Dropped, it leaves nothing behind, see the parent module.
 pub(super) struct Handshake {
     socket: Socket,
     begun: Instant,
@@ -62,7 +62,7 @@ impl Handshake {
         Some(match self.socket.take_error() {
             Ok(Some(error)) => failed(Errno::from_io_error(&error), &error),
             Ok(None) if seen.contains(PollFlags::HUP) => ProbeAnswer::Silent,
-            // A port of our own that meets itself is nobody who listens (simultaneous open).
+            // Our own port connected to itself (simultaneous open): no process listens there.
             Ok(None) if self.is_itself() => ProbeAnswer::Refuses,
             Ok(None) if seen.contains(PollFlags::OUT) => ProbeAnswer::Accepts,
             Ok(None) => return None,

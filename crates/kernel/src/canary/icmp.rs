@@ -16,7 +16,7 @@ use socket2::Socket;
 pub struct Unreachable {
     /// What it says.
     pub what: IcmpKind,
-    /// Who says so; before Linux 5.8 (commit 45af29ca761c) this is not told of a connection that is being
+    /// Its sender; before Linux 5.8 (commit 45af29ca761c) the kernel does not tell it for a connection that is being
     /// made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<IpAddr>,
@@ -33,7 +33,7 @@ pub enum IcmpKind {
     Network,
     /// The host does not answer where it should be.
     Host,
-    /// Nobody there; unlike a reset, this is mostly a firewall's `REJECT`.
+    /// No socket has the port; unlike a reset, this is mostly a firewall's `REJECT`.
     Port,
     /// A firewall's decision that says so.
     Prohibited,
@@ -99,8 +99,7 @@ impl fmt::Display for Unreachable {
     }
 }
 
-/// Asks for ICMP errors with their sender. A kernel that does not want to is no hindrance: then only the
-/// error number is known.
+/// Asks for ICMP errors with their sender. Where the kernel refuses, only the error number is known.
 pub(super) fn subscribe(socket: &Socket, server: IpAddr) {
     use nix::sys::socket::{setsockopt, sockopt};
     let _ = match server {

@@ -12,21 +12,21 @@ use crate::transparency::Family;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum ProbeOutcome {
-    /// A handshake with the foreign address: the way of the clients works.
+    /// A handshake with the foreign address: the return path works.
     WayBack {
         /// From the SYN to its answer.
         #[serde(rename = "took_ms", serialize_with = "milliseconds")]
         took: Duration,
     },
-    /// A reset came to the foreign address. So the way back works; nobody listens there, or a firewall says
-    /// so, above all if the server takes connections from our own address.
+    /// A reset came to the foreign address. So the return path works; no process listens there, or a firewall resets
+    /// the connection, above all if the server accepts connections from our own address.
     Refused {
         /// What our own address was answered.
         own: ProbeAnswer,
     },
     /// An ICMP error came to the foreign address.
     Unreachable {
-        /// What it says, and who.
+        /// What it says, and its sender.
         #[serde(flatten)]
         told: Unreachable,
         /// What our own address was answered.
@@ -91,9 +91,9 @@ pub enum ServerLocation {
 pub enum CanaryVerdict {
     /// They are served.
     Works,
-    /// They are not, and nobody is: a matter of the server, as health checks see it too.
+    /// They are not, and no other client is: the server is down, as health checks see it too.
     Down,
-    /// They are not, although the server answers us: what health checks do not see.
+    /// They are not, although the server answers this host: what health checks do not see.
     Broken,
     /// Not known; also a word of a later version, where it is read.
     #[serde(other)]
@@ -174,7 +174,7 @@ impl ProbeOutcome {
                  CLEARWAY_CANARY_ADDRESS sets another one, if only that one is filtered",
             ],
             Self::Silent { own: ProbeAnswer::Silent } => &[
-                "the server's host is down, or a firewall on the way drops what is sent to that port without a word: \
+                "the server's host is down, or a firewall on the way silently drops what is sent to that port: \
                  from here both look alike",
             ],
             Self::NoPrivilege { .. } => &["add the capability `NET_RAW` (`--cap-add NET_RAW`)"],
@@ -188,7 +188,7 @@ impl fmt::Display for ProbeOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WayBack { took } => {
-                write!(f, "the way of the clients works ({:.2} ms)", took.as_secs_f64() * 1000.0)?;
+                write!(f, "the return path works ({:.2} ms)", took.as_secs_f64() * 1000.0)?;
             }
             Self::Refused { own: ProbeAnswer::Accepts } => {
                 write!(
@@ -197,7 +197,7 @@ impl fmt::Display for ProbeOutcome {
                 )?;
             }
             Self::Refused { own: ProbeAnswer::Refuses } => {
-                write!(f, "refused: no process listens there, or a firewall says so; the way back works")?;
+                write!(f, "refused: no process listens there, or a firewall says so; the return path works")?;
             }
             Self::Refused { own } => {
                 write!(f, "connections from a foreign address are reset; from our own address: {own}")?;
@@ -206,7 +206,7 @@ impl fmt::Display for ProbeOutcome {
                 write!(f, "unreachable from a foreign address: {told}; from our own address: {own}")?;
             }
             Self::NoWayBack { own, .. } => {
-                write!(f, "no way back: no answer to a foreign address, but to our own address: {own}")?;
+                write!(f, "no return path: no answer to a foreign address, but to our own address: {own}")?;
             }
             Self::Silent { own: ProbeAnswer::Silent } => {
                 write!(f, "no answer, neither to a foreign address nor to our own")?;

@@ -49,7 +49,7 @@ impl Probe {
                 }
             },
         };
-        // A limit beyond the clock's end is none that anybody meant.
+        // A limit beyond the range of the clock counts as zero.
         let deadline = now.checked_add(limit).unwrap_or(now);
         let own_at = now.checked_add(limit / OWN_AFTER).unwrap_or(now);
         Self { server, foreign, own: ProbeConnection::NotBegun, own_at, deadline, outcome }

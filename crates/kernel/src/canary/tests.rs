@@ -25,7 +25,7 @@ fn no_way_back_is_said_only_where_the_server_answers_us() {
         let answers = matches!(own, ProbeAnswer::Accepts | ProbeAnswer::Refuses);
         let outcome = ProbeOutcome::of(ProbeAnswer::Silent, own, ServerLocation::Elsewhere);
         assert_eq!(matches!(outcome, ProbeOutcome::NoWayBack { .. }), answers, "{outcome}");
-        assert_eq!(outcome.to_string().contains("no way back"), answers, "{outcome}");
+        assert_eq!(outcome.to_string().contains("no return path"), answers, "{outcome}");
         assert_eq!(outcome.verdict() == CanaryVerdict::Broken, answers, "{outcome}");
     }
 }

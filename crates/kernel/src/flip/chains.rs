@@ -23,15 +23,15 @@ pub(super) fn all(all: &mut Transaction, priority: i32) {
         all.hooked(chain, ChainType::Nat, hook, priority);
     }
     all.hooked(INPUT, ChainType::Filter, InetHookNumber::LocalIn, FILTER);
-    // Conntrack calls also those new that were there before it was switched on: they stay where they are.
+    // Conntrack calls connections new that were open before it was switched on: they stay where they are.
     for (chain, _) in hooks {
         all.rule("rule for local addresses", chain, NftRule::new().opens().daddr_local().goto(WAYS));
     }
     all.rule("rule for new connections", INPUT, NftRule::new().opens().goto(CLOSED));
     all.rule("rule for the redirected", CLOSED, NftRule::new().redirected().leave());
     for kind in KINDS {
-        let stranger = NftRule::new().within(kind, &content::closed_set(kind));
-        all.rule("rule against strangers", CLOSED, stranger.reset());
+        let direct = NftRule::new().within(kind, &content::closed_set(kind));
+        all.rule("rule against direct connections", CLOSED, direct.reset());
     }
 }
 

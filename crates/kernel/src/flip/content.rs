@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use super::Way;
 use crate::nft::{Element, SetType, Transaction, Values, leading_to, member};
 
-/// In the order in which they are asked: one address before all.
+/// In the order in which they are looked up: one address before all.
 pub(super) const KINDS: [SetType; 4] =
     [SetType::Addresses4, SetType::Ports4, SetType::Addresses6, SetType::Ports6];
 
@@ -40,7 +40,7 @@ pub(super) fn closed_set(kind: SetType) -> String {
     format!("closed_{kind}")
 }
 
-/// A private port that strangers do not get to, by its key.
+/// A private port that is closed to direct connections, by its key.
 pub(super) type ClosedPort = (SetType, Vec<u8>);
 
 /// The private ports of ways.

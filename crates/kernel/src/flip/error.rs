@@ -16,7 +16,7 @@ pub enum FlipError {
     /// `EINVAL` to an owner table, before Linux 5.12.
     #[error(
         "the kernel has no nftables tables that end with their process (Linux 5.12): if this one were killed, clients \
-         would be redirected to ports where nobody listens"
+         would be redirected to ports where no process listens"
     )]
     NoOwner,
     /// `ENOENT` or `EOPNOTSUPP` to a chain or rule.

@@ -8,7 +8,7 @@ use crate::netlink::attributes::{attribute, text};
 use crate::netlink::{NetlinkClient, Reply};
 use crate::nft::{NftError, TableName, TableRole};
 
-/// Where a table stands that is alone: before `dstnat` (-100), where Docker, Kubernetes and people have their rules.
+/// The priority of the only table: before `dstnat` (-100), where Docker, Kubernetes and people have their rules.
 pub(super) const USUAL: i32 = -110;
 /// The lowest that the kernel takes for chains of type `nat`: conntrack (-200) must come first.
 pub const LOWEST: i32 = -199;
@@ -33,7 +33,7 @@ pub(super) fn below(usual: i32, others: impl Iterator<Item = i32>) -> i32 {
     lowest.max(LOWEST)
 }
 
-/// The priority of a chain of ours that packets come to.
+/// The priority of a base chain of a flip.
 pub(super) fn of_flip(reply: &Reply) -> Option<i32> {
     let attributes = reply.payload.get(HEADER..)?;
     let [table, hook] = CHAIN.map(|wanted| attribute(attributes, wanted));

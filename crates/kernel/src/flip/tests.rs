@@ -75,7 +75,7 @@ fn what_is_refused_is_explained() {
         ("rule for local addresses", "nft_fib_inet"),
         ("rule that redirects", "nft_nat"),
         ("rule for the redirected", "nft_ct"),
-        ("rule against strangers", "nft_reject_inet"),
+        ("rule against direct connections", "nft_reject_inet"),
     ] {
         let needs = all.steps().iter().find(|step| step.what == what).map(|step| step.needs);
         let text = refused(needs, Errno::NOENT).to_string();

@@ -9,7 +9,7 @@ use crate::modules;
 use crate::netlink::{BatchError, Feature, NetlinkError};
 use crate::nft::{NftError, explain, is};
 
-/// Why new clients cannot be stopped, or could not be let go.
+/// Why new clients cannot be stopped, or why those that were held could not be accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
     /// nftables.
@@ -18,7 +18,7 @@ pub enum GateError {
     /// `ENOENT` or `EOPNOTSUPP` to a set.
     #[error("the kernel lacks nftables sets with timeouts: {0}")]
     NoSets(NetlinkError),
-    /// `EINVAL`: nobody answers for the subsystem of queues.
+    /// `EINVAL`: nfnetlink has no subsystem for queues.
     #[error(
         "the kernel lacks netfilter queues: {0}{reason}",
         reason = modules::missing("nfnetlink_queue")
@@ -34,7 +34,7 @@ pub enum GateError {
     /// `EPERM` to every number.
     #[error("{0}")]
     Denied(NetlinkError),
-    /// Others have all the numbers that were tried.
+    /// Other processes have all the numbers that were tried.
     #[error("other processes have {attempts} of the numbers of netfilter queues that were tried")]
     NoNumber {
         /// How many were tried.
@@ -43,7 +43,7 @@ pub enum GateError {
     /// Anything else about the queue.
     #[error(transparent)]
     Queue(NetlinkError),
-    /// Those who wait could not be let go; the queue goes with its socket, and they send again.
+    /// The packets that wait could not be accepted; the queue is removed with its socket, and the clients send again.
     #[error("{0}")]
     Release(NetlinkError),
     /// The thread that keeps the gate closed could not be started.

@@ -1,7 +1,7 @@
-//! Who keeps a gate closed, on a thread of his own, and opens it.
+//! The thread that keeps a gate closed, and opens it.
 //!
-//! He refreshes the elements of the sets, and reads what the queue tells so that its socket has room. He ends when he is
-//! told to, or opens by himself after [`super::LONGEST`]; dropped, he opens as well.
+//! It refreshes the elements of the sets, and reads the messages of the queue so that its socket has room. It ends when
+//! it is told to, or opens the gate by itself after [`super::LONGEST`]; dropped, it opens the gate as well.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const REFRESH: Duration = Duration::from_millis(200);
 /// After the rule is gone a processor may still be on the way from it into the queue: microseconds. The queue has to be
 /// silent for that long.
 const SILENCE: Duration = Duration::from_millis(5);
-/// How often it is waited for silence.
+/// How many times silence is waited for.
 const ROUNDS: u32 = 40;
 
 /// What there is of a closed gate.
@@ -37,9 +37,9 @@ struct ClosedGate {
     keys: Keys,
     queue: Option<NetfilterQueue>,
     since: Instant,
-    /// When the elements were put in for the last time.
+    /// When the elements were last put in.
     fresh: Instant,
-    /// When nobody opens.
+    /// After this time it opens by itself.
     longest: Duration,
 }
 
@@ -64,7 +64,7 @@ impl GateKeeper {
         while let Some(closed) = &mut self.closed {
             match closed.wait(stop) {
                 Ok(true) => return self,
-                // Without a way to be told it must not stay closed.
+                // A gate that cannot be told to open must not stay closed.
                 Err(_) => self.let_go(),
                 Ok(false) if closed.since.elapsed() > closed.longest => {
                     self.opened.lapsed = true;
@@ -76,7 +76,7 @@ impl GateKeeper {
         self
     }
 
-    /// Opens and tells what was.
+    /// Opens, and says what the gate did.
     pub(super) fn open(mut self) -> Result<Opened, GateError> {
         self.let_go();
         match self.failure.take() {
@@ -117,7 +117,7 @@ impl ClosedGate {
         }
     }
 
-    /// Reads and refreshes. What fails here opens the gate more or less, and never closes it.
+    /// Reads and refreshes. A failure here may open the gate, and never closes it.
     fn tend(&mut self, opened: &mut Opened) {
         self.hear(opened);
         if self.fresh.elapsed() < REFRESH {
@@ -130,7 +130,8 @@ impl ClosedGate {
         self.fresh = begun;
     }
 
-    /// Counts who waits; a queue that fails is given up, with everybody in it let go. Says whether there was anybody.
+    /// Counts the packets that wait; a queue that fails is given up, and its packets are accepted. Says whether any
+    /// came.
     fn hear(&mut self, opened: &mut Opened) -> bool {
         let Some(queue) = &mut self.queue else { return false };
         let Ok(heard) = queue.hear() else {
@@ -149,7 +150,7 @@ impl ClosedGate {
         Ok(absent_is_fine(self.table.commit("opening the nftables table", &opening))?)
     }
 
-    /// Lets go who waits, and who still comes, until nobody does.
+    /// Accepts the packets that wait, and those that still come, until none comes.
     fn release(&mut self, opened: &mut Opened) -> Result<(), GateError> {
         for _ in 0..ROUNDS {
             let Some(queue) = &mut self.queue else { return Ok(()) };

@@ -1,6 +1,6 @@
-//! For which addresses and ports a gate is closed, as the elements of five sets.
+//! The addresses and ports that a gate is closed for, as the elements of five sets.
 //!
-//! Pure. Each element has a [`TIMEOUT`]; who wants it to stay puts it in again.
+//! Pure. Each element has a [`TIMEOUT`]; to stay, it must be put in again.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -13,7 +13,7 @@ use crate::nft::{SetType, Transaction, member_for};
 pub(super) const SETS: [SetType; 5] =
     [SetType::Ports, SetType::Ports4, SetType::Ports6, SetType::Addresses4, SetType::Addresses6];
 
-/// What is in the sets; those that are not used are not there.
+/// The elements of the sets; a set without any is not made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Keys(BTreeSet<(SetType, Vec<u8>)>);
 

@@ -1,9 +1,9 @@
 //! A netfilter queue, in which SYNs wait (`nfnetlink_queue`).
 //!
-//! It promises that nobody waits because of us: a full queue lets packets pass (`fail-open`), so does a receive buffer
-//! that is full, and [`NetfilterQueue::release`] accepts everybody in the queue, in order, whether we have heard of him or not. A
-//! queue without its socket is no queue: the kernel drops what is in it, and a rule with `bypass` goes past it. What a
-//! packet looks like, nobody here wants to know.
+//! It promises that no packet is left waiting: a full queue lets packets pass (`fail-open`), so does a full receive
+//! buffer, and [`NetfilterQueue::release`] accepts every packet in the queue, in order, whether its message was read or
+//! not. The queue ends with its socket: the kernel drops the packets in it, and a rule with `bypass` lets others pass.
+//! Only the numbers of packets are read, not the packets.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -45,35 +45,35 @@ const HEADER: usize = 4;
 
 /// Numbers that people write into rules are low ones.
 const LOWEST: u16 = 0x4000;
-/// How many numbers are tried, if others have them.
+/// How many numbers are tried, if other processes have them.
 const ATTEMPTS: u32 = 16;
 /// For some ten thousand messages; the kernel counts about 800 bytes for each.
 const RECEIVE_BUFFER: usize = 8 * 1024 * 1024;
 /// A message has some hundred bytes.
 const BUFFER: usize = 16 * 1024;
-/// Ahead of the last packet of which we have heard: so whoever is in the queue by now, whatever his number, is meant.
-/// Numbers count up and around, and the kernel compares them by the sign of their difference.
+/// Added to the number of the last packet that was read, so that a verdict is for every packet in the queue by now.
+/// Numbers count up and wrap around, and the kernel compares them by the sign of their difference.
 const AHEAD: u32 = 1 << 30;
 
-/// A queue of ours: its socket, close-on-exec.
+/// The queue: its socket, close-on-exec.
 #[derive(Debug)]
 pub(super) struct NetfilterQueue {
     client: NetlinkClient,
     number: u16,
-    /// How many have room.
+    /// How many packets fit.
     length: u64,
-    /// How many have come so far; nobody leaves before the end.
+    /// How many packets have come so far; none leaves before the end.
     held: u64,
-    /// The last packet of which we have heard.
+    /// The number of the last packet that was read.
     last: u32,
 }
 
-/// What a look into the socket has brought.
+/// What a read of the socket has brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct QueueRead {
-    /// Of how many packets that wait.
+    /// How many packets have come to wait.
     pub packets: u64,
-    /// Whether there was no room for some, which have passed.
+    /// Whether some have passed because there was no room.
     pub passed: bool,
 }
 
@@ -93,7 +93,7 @@ impl NetfilterQueue {
             queue.number = u16::from_ne_bytes([low, high]) | LOWEST;
             match queue.configure(length) {
                 Ok(()) => return Ok(queue),
-                // Somebody else's; `EPERM` also without `NET_ADMIN`.
+                // Another process has it; `EPERM` also without `NET_ADMIN`.
                 Err(error) if matches!(error.errno(), Some(Errno::PERM | Errno::BUSY)) => {
                     refused = Some(error);
                 }
@@ -141,12 +141,12 @@ impl NetfilterQueue {
                 Err(errno) => return Err(errno),
             }
         }
-        // Who has passed since is told to nobody.
+        // The kernel does not say that a packet passed a full queue.
         heard.passed |= self.held >= self.length;
         Ok(heard)
     }
 
-    /// Accepts everybody who waits, in the order in which they came. That nobody does is no error.
+    /// Accepts all packets that wait, in the order in which they came. An empty queue is no error.
     pub(super) fn release(&mut self) -> Result<(), GateError> {
         let mut header = ACCEPT.to_be_bytes().to_vec();
         header.extend(self.last.wrapping_add(AHEAD).to_be_bytes());
@@ -168,9 +168,9 @@ impl AsFd for NetfilterQueue {
     }
 }
 
-/// The numbers of the packets of which a datagram tells.
+/// The numbers of the packets that a datagram announces.
 pub(super) fn packets(datagram: &[u8]) -> Vec<u32> {
-    // Such as the answer to a verdict when nobody waited.
+    // Such as the answer to a verdict on an empty queue.
     let Ok(replies) = netlink::replies(datagram) else { return Vec::new() };
     replies.iter().filter_map(packet).collect()
 }

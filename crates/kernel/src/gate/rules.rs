@@ -1,6 +1,6 @@
 //! Sets, chains and rules of a gate: what [`super`]'s first lines show, nothing else.
 //!
-//! Pure. Two chains, so that the packets of everybody else cost one rule.
+//! Pure. Two chains, so that every other packet costs one rule.
 
 use std::fmt::Display;
 
@@ -68,8 +68,8 @@ pub(super) fn trial(table: &impl Display, how: SynAction) -> Transaction {
     all
 }
 
-/// A rule with iptables' target for family `ip`, to have its module loaded: for `inet` the kernel finds a target that is
-/// there, and does not know what the module of one that is not is called (`xt_prefix`).
+/// A rule with iptables' target for family `ip`, to have its module loaded: for `inet` the kernel finds a target that
+/// is there, and does not know what the module of one that is not is called (`xt_prefix`).
 pub(super) fn target_of_ipv4(table: &impl Display, number: u16) -> Transaction {
     let mut all = Transaction::on(table);
     all.make(TableFlags::empty());

@@ -48,7 +48,7 @@ fn only_the_sets_that_are_used_are_made() {
     assert_eq!(names(&keys(&["[::ffff:0.0.0.0]:80"], &[])), ["ports4"]);
     assert_eq!(keys(&["[::ffff:192.0.2.1]:80"], &[]), keys(&["192.0.2.1:80"], &[]));
     let only6 = Keys::of(&[BoundAddress { address: "[::]:80".parse().unwrap(), v6only: true }], &[]);
-    assert_eq!(names(&only6), ["ports6"], "IPv4 clients of somebody else are not stopped");
+    assert_eq!(names(&only6), ["ports6"], "IPv4 clients of another process are not stopped");
     let all = keys(&["0.0.0.0:80", "192.0.2.1:80", "[2001:db8::1]:80"], &[443]);
     assert_eq!(names(&all), ["ports", "ports4", "addresses4", "addresses6"]);
     let made = rules::closing(&"t", &all, SynAction::Drop);

@@ -1,7 +1,7 @@
-//! Connections that this host begins in the name of whom they are for.
+//! Connections that this host opens from the address that they go to.
 //!
-//! A transparent proxy whose client is the server connects to it from its own address: the server's host drops that
-//! without a word. What the proxy has is a socket that waits for an answer (`SYN_SENT`).
+//! If a server is also a client of the proxy, a transparent proxy connects to the server from the server's own address:
+//! the server's host drops that silently. On this host the socket stays in `SYN_SENT`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use super::is_local;
 use super::table::{TcpState, rows};
 use crate::transparency::Family;
 
-/// Whom connections are for that are being opened with the address of their destination, which is not ours.
+/// The destinations of connections that are being opened from the address of their destination, if that is not ours.
 pub fn to_themselves() -> Result<BTreeSet<SocketAddr>, SockDiagError> {
     let rows = rows(TcpState::SynSent, 0, &Family::ALL)?;
     let same = rows

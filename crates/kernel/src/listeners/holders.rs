@@ -1,4 +1,4 @@
-//! Who listens on a port: `sock_diag` for the sockets, `/proc` for the names.
+//! Which processes listen on a port: `sock_diag` for the sockets, `/proc` for the names.
 //!
 //! Listing sockets needs no privilege. Which process has one is only known where `/proc/<pid>/fd` can be
 //! read: in the own PID namespace, for the own user or with `SYS_PTRACE`.
@@ -102,7 +102,7 @@ impl From<TcpSocket> for Holder {
     }
 }
 
-/// Looks for the inodes in `/proc/*/fd`, until all are found or patience is at its end.
+/// Looks for the inodes in `/proc/*/fd`, until all are found or [`PROC_PATIENCE`] is over.
 pub(super) fn name(holders: &mut [Holder]) {
     let mut wanted: HashMap<String, &mut Holder> =
         holders.iter_mut().map(|holder| (format!("socket:[{}]", holder.inode), holder)).collect();

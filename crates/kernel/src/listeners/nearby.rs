@@ -1,5 +1,5 @@
-//! What listens, sorted by where, so that of thousands only those are compared with an address that may take its
-//! clients. No more than a choice: whether two overlap is for [`super::covers`] to say.
+//! Listeners sorted by address, so that of thousands only those are compared with an address that may take its clients.
+//! This only narrows the choice: whether two overlap, [`super::covers`] decides.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

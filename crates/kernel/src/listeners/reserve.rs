@@ -1,4 +1,4 @@
-//! A free port that nobody else takes until HAProxy has bound it.
+//! A free port that is kept free until HAProxy has bound it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,19 +14,19 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Which.
+    /// Its number.
     pub fn port(&self) -> u16 {
         self.port
     }
 }
 
-/// Reserves a port at an address, of the kernel's choice (`ip_local_port_range`): none that anybody is bound to, and as
-/// long as it is bound no outgoing connection gets it.
+/// Reserves a port at an address, of the kernel's choice (`ip_local_port_range`): one that no socket is bound to. As
+/// long as it is reserved no outgoing connection gets it.
 ///
 /// HAProxy binds beside it because both have `SO_REUSEADDR` and neither listens yet; so it may have another uid, and
-/// `noreuseport` in its file does no harm. `SO_REUSEPORT`, which HAProxy sets as well, lets both stay when it
-/// listens, if they are of one uid; drop this when HAProxy is bound. A socket on every IPv6 address reserves the port for
-/// IPv4, too. Whoever else sets these options can bind it as well: it keeps off chance, not malice.
+/// `noreuseport` in its file does no harm. `SO_REUSEPORT`, which HAProxy sets as well, lets both stay when it listens,
+/// if they are of one uid; drop this when HAProxy is bound. A socket on every IPv6 address reserves the port for IPv4,
+/// too. Another program that sets these options can bind it as well: this protects from chance, not from malice.
 pub fn reserve(address: IpAddr) -> io::Result<Reserved> {
     let address = SocketAddr::new(address, 0);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

@@ -1,8 +1,8 @@
-//! Who shares a port with us without our knowing.
+//! Other processes that listen on our addresses.
 //!
 //! Two programs of one user that both set `SO_REUSEPORT` may listen on the same address, and neither is told:
-//! a HAProxy that somebody forgot takes its share of the clients. A listener on a wider or narrower address
-//! takes some of them as well. Nothing is refused in either case, so somebody has to look.
+//! a forgotten HAProxy takes its share of the clients. A listener on a wider or narrower address takes some of them as
+//! well. The kernel refuses neither, so this has to be looked for.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -25,7 +25,7 @@ pub struct Managed {
 }
 
 impl Managed {
-    /// Whether some client could be meant for both.
+    /// Whether both could get the same client.
     fn overlaps(self, holder: &Holder) -> bool {
         let (ours, theirs) = (self.address, holder.address);
         let wider = covers(ours.ip(), self.v6only, theirs.ip());
@@ -37,7 +37,7 @@ impl Managed {
 /// A listening socket that is not ours on an address that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stranger {
-    /// The socket, and who has it as far as that can be seen.
+    /// The socket, and its process as far as it is visible.
     pub holder: Holder,
     /// The first of the managed addresses that it overlaps; its own, if that is one.
     pub shares: SocketAddr,
@@ -50,8 +50,8 @@ impl fmt::Display for Stranger {
     }
 }
 
-/// The listening TCP sockets of this network namespace that share a managed address, equal or overlapping, and
-/// whose inode is not in `ours` (what we and our HAProxy hold).
+/// The listening TCP sockets of this network namespace that share a managed address, equal or overlapping, and are not
+/// in `ours` (the inodes that Clearway and its HAProxy hold).
 ///
 /// Interfaces are not compared: of two sockets that are bound to different ones, neither takes the other's
 /// clients, but both are shown. UDP (QUIC) is not looked at.
@@ -59,7 +59,7 @@ pub fn strangers<S: BuildHasher>(
     managed: &[Managed],
     ours: &HashSet<u64, S>,
 ) -> Result<Vec<Stranger>, SockDiagError> {
-    // Those of several shards are one address.
+    // The sockets of several shards have one address.
     let mut seen: HashSet<Managed> = HashSet::new();
     let managed = managed.iter().filter(|one| seen.insert(**one));
     let managed = Nearby::of(managed.map(|one| (one.address, *one)));

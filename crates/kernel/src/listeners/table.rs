@@ -21,7 +21,7 @@ const HEADER: usize = 72;
 pub(crate) enum TcpState {
     /// Those that listen, MPTCP's among them.
     Listen,
-    /// Requests whose handshake is not complete, and connections of TCP Fast Open.
+    /// Requests, which have an incomplete handshake, and connections of TCP Fast Open.
     SynRecv,
     /// Connections that this host begins, until they are answered.
     SynSent,
@@ -38,7 +38,7 @@ pub(crate) struct TcpSocket {
     pub v6only: bool,
     /// The interface it is bound to by `SO_BINDTODEVICE`, 0 without.
     pub device: u32,
-    /// 0 for what nobody has accepted.
+    /// 0 for a connection that is not accepted yet.
     pub inode: u64,
     /// The user that made it.
     pub uid: u32,

@@ -31,7 +31,7 @@ pub enum Feature {
     RouteChain,
     /// Those of type `nat`.
     NatChain,
-    /// Sets whose elements time out.
+    /// Sets with elements that time out.
     Timeouts,
     /// The expression `socket`.
     Socket,
@@ -87,8 +87,8 @@ impl NetlinkClient {
         self.transact(what, NetfilterProtoFamily::Inet, steps, BatchEnd::Commit)
     }
 
-    /// Asks whether the kernel would take the steps, and changes nothing: without its end a batch is undone. Modules that
-    /// it needs, the kernel loads all the same.
+    /// Asks whether the kernel would take the steps, and changes nothing: without its end a batch is undone. Modules
+    /// that it needs, the kernel loads all the same.
     pub fn check(&mut self, what: &str, steps: &[Step]) -> Result<(), BatchError> {
         self.transact(what, NetfilterProtoFamily::Inet, steps, BatchEnd::Abort)
     }

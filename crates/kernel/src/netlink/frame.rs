@@ -1,4 +1,4 @@
-//! Datagrams of the kernel cut into messages: pure, total, without trust.
+//! Cuts datagrams of the kernel into messages. Pure, and trusts no byte.
 //!
 //! It promises an error instead of a panic for any bytes, and does not look into the messages beyond what
 //! every netlink protocol has in common.
@@ -18,7 +18,7 @@ const HEADER: usize = 16;
 /// `MAX_ERRNO`.
 const MOST: i32 = 4095;
 
-/// One message and to which request it belongs.
+/// One message, and the request that it belongs to.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) sequence: u32,
@@ -99,7 +99,7 @@ fn number(payload: &[u8]) -> Option<i32> {
 
 /// The kernel's numbers are negative, 4095 at most; 0 is success.
 fn to_errno(number: i32) -> Option<Errno> {
-    // 1 to 4095 are all there are: whoever says another number says nothing that we know, and must not panic us.
+    // 1 to 4095 are all there are: any other number is unknown, and must not cause a panic.
     let errno = number.checked_abs().filter(|number| *number <= MOST).unwrap_or(MOST);
     (number != 0).then(|| Errno::from_raw_os_error(errno))
 }

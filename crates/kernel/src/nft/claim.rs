@@ -1,8 +1,8 @@
 //! An nftables table of our own, from its making to its end: owned by our socket, or with a sign of life.
 //!
-//! It promises that nobody takes the table of a living process for residue: an owner table is there while its socket is,
-//! a plain one (before Linux 5.12) while the [`Token`] of its name is bound, which is done before the table is made. What
-//! is in the table, others know.
+//! It promises that the table of a living process is never taken for residue: an owner table exists while its socket
+//! does; of a plain one (before Linux 5.12) the [`Token`] of its name is bound, which is done before the table is made.
+//! The content of the table is up to the callers.
 
 use std::io;
 
@@ -69,8 +69,8 @@ impl Claim {
         Ok(tables.iter().any(|table| table.name == self.name && table.owner))
     }
 
-    /// Makes a plain table again, empty, if others have removed it, and says whether they had. They cannot
-    /// remove an owner table.
+    /// Makes a plain table again, empty, if another program has removed it, and says whether one had. Other programs
+    /// cannot remove an owner table.
     pub(crate) fn restore(&mut self) -> Result<bool, NftError> {
         let is_here = |table: &Listed| table.name == self.name;
         if self.token.is_none() || list(&mut self.client)?.iter().any(is_here) {
@@ -87,7 +87,7 @@ impl Claim {
         Ok(())
     }
 
-    /// Under which name it stands in `nft list tables`.
+    /// Its name in `nft list tables`.
     pub(crate) fn name(&self) -> &TableName {
         &self.name
     }

@@ -19,7 +19,7 @@ pub(super) const FORWARD: &str = "forward";
 pub(super) const POSTROUTING: &str = "postrouting";
 /// `mangle`, as `nft` calls it: after conntrack, before NAT and routing.
 const PRIORITY: i32 = -150;
-/// `raw`: before everybody else.
+/// `raw`: before all others.
 const FIRST: i32 = -300;
 /// In this order: nearly every packet that matters is TCP.
 const PROTOCOLS: [(&str, u8); 3] =
@@ -41,7 +41,7 @@ pub(super) struct Content {
 pub(super) struct Own {
     /// The bit of their replies.
     pub mark: Mark,
-    /// Whether to answer a SYN-ACK with a reset if nobody waits for it any more.
+    /// Whether to answer a SYN-ACK that comes too late with a reset.
     pub reset: bool,
 }
 
@@ -112,8 +112,8 @@ pub(super) fn removal(table: &impl Display, output: bool, intercept: bool) -> Tr
     all
 }
 
-/// A chain of servers on this host. Where it is `stale` it is made, so that it can be emptied and deleted also if somebody
-/// has removed it.
+/// A chain of servers on this host. Where it is `stale` it is made, so that it can be emptied and deleted also if
+/// another program has removed it.
 pub(super) fn for_own(all: &mut Transaction, chain: &str, needed: bool, stale: bool) {
     if needed || stale {
         empty(all, chain);

@@ -29,7 +29,8 @@ pub enum NftError {
         reason = modules::missing("nft_socket")
     )]
     NoSocketExpression(NetlinkError),
-    /// `ENOENT` or `EOPNOTSUPP` (no `CONFIG_NF_CONNTRACK_MARK`) to a rule with `ct`, or to the chain of type `route` (family `inet` since Linux 5.2).
+    /// `ENOENT` or `EOPNOTSUPP` (no `CONFIG_NF_CONNTRACK_MARK`) to a rule with `ct`, or to the chain of type `route`
+    /// (family `inet` since Linux 5.2).
     #[error(
         "the kernel lacks what servers on this host's own addresses need, conntrack (`ct`) and chains of type \
          `route`: {0}{reason}",
@@ -47,7 +48,7 @@ pub enum NftError {
     Token {
         /// The name of the table and of the socket.
         name: String,
-        /// Why; `EADDRINUSE` if somebody has it.
+        /// Why; `EADDRINUSE` if another process has it.
         source: io::Error,
     },
     /// Anything else.

@@ -1,4 +1,4 @@
-//! The chain that hands connections to addresses of others to a listener of this host (`tproxy`).
+//! The chain that hands connections to other hosts to a listener of this host (`tproxy`).
 //!
 //! ```text
 //!   chain prerouting { ...
@@ -14,17 +14,18 @@
 //!   }
 //! ```
 //!
-//! What `tproxy` does for a packet: a connection that exists gets it; of one in `TIME_WAIT` a new SYN is given to the
-//! listener, which nobody else does for a listener with another port, so that a client who uses a port again need not
-//! wait for a second. That is why new connections come here before the rules for sockets ask. Where nobody listens the
-//! rule counts as not there (`NFT_BREAK`), and the packet goes on as if nothing were intercepted.
+//! What `tproxy` does with a packet: it gives it to the socket of its connection; if that is in `TIME_WAIT` it gives a
+//! new SYN to the listener, which nothing else does for a listener with another port, so that a client that uses a port
+//! again need not wait for a second. That is why new connections come here before the rules for sockets. Where no
+//! socket listens the rule does not match (`NFT_BREAK`), and the packet goes on as if nothing were intercepted.
 //!
-//! **What is under way stays untouched** unless closed: only the first packet of a connection comes here, the others find
-//! their socket by the rules for sockets, or none, and are forwarded. So whoever was connected past us when we began is
-//! not cut off. The price: the answer to a SYN cookie has no socket either, so a client that gets one, in a flood of
-//! SYNs, is lost. Closed, everything that no socket claims comes here, and what nobody knows is reset.
+//! **Open connections stay untouched** unless it fails closed: only the first packet of a connection comes here, the
+//! others find their socket by the rules for sockets, or none, and are forwarded. So a connection that went through
+//! this host before is not cut off. The price: the answer to a SYN cookie has no socket either, so a client that gets
+//! one, in a flood of SYNs, is lost. If it fails closed, every packet without a socket comes here, and one of no known
+//! connection is reset.
 //!
-//! Packets to an address of this host are nobody else's. The mark is that of diverted packets, so the way is the same.
+//! Packets to an address of this host are left alone. The mark is that of diverted packets, so the way is the same.
 
 use clearway_core::intercept::{Interception, Target};
 use clearway_core::names::Mark;

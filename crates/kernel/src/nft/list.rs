@@ -1,4 +1,4 @@
-//! Which tables of ours there are, of whatever process.
+//! The tables of all Clearways in this network namespace.
 
 use netlink_packet_core::{NlasIterator, Parseable};
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
@@ -12,7 +12,7 @@ use crate::token::Token;
 /// `sizeof(struct nfgenmsg)`.
 const HEADER: usize = 4;
 
-/// A table of ours, as the kernel lists it.
+/// A table of a Clearway, as the kernel lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Its name.
@@ -23,7 +23,7 @@ pub struct Listed {
     pub handle: Option<u64>,
 }
 
-/// The tables of family `inet` whose names have our form.
+/// The tables of family `inet` with names of our form.
 ///
 /// Needs `NET_ADMIN`, like everything in nftables.
 pub fn list(client: &mut NetlinkClient) -> Result<Vec<Listed>, NftError> {

@@ -1,8 +1,9 @@
-//! The names of our tables: `clearway_<instance>_<role>_<nonce>`, where the role of plumbing is the number of its block.
+//! The names of our tables: `clearway_<instance>_<role>_<nonce>`, where the role of plumbing is the number of its
+//! block.
 //!
-//! Everything that others need to know of an instance is in its table's name, so that a cold start can
-//! tell who is alive. An instance's name has no underscore; the part is empty for a Clearway that runs
-//! without one (`clearway__3_0badcafe`), which shares its block with nobody.
+//! Everything that other Clearways need to know of an instance is in its table's name, so that a cold start can tell
+//! which instances are alive. An instance's name has no underscore; the part is empty for a Clearway that runs without
+//! one (`clearway__3_0badcafe`), which shares its block with no other.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -14,11 +15,11 @@ use clearway_core::names::InstanceName;
 use crate::routing::Block;
 
 const PREFIX: &str = "clearway_";
-// A Clearway that knows nothing of these takes such a table for nobody's.
+// An older Clearway, which does not know these, ignores such a table.
 const FLIP: &str = "flip";
 const GATE: &str = "gate";
 
-/// What a table of ours is for.
+/// What a table is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TableRole {
     /// [`crate::plumbing`], with the preferences and the routing table of this block: a sign of life of it.
@@ -39,7 +40,7 @@ impl fmt::Display for TableRole {
     }
 }
 
-/// The name of a table of ours, at most 55 bytes.
+/// The name of a table of a Clearway, at most 55 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TableName {
     /// To which instance it belongs; `None` for a Clearway by itself.
@@ -51,7 +52,7 @@ pub struct TableName {
 }
 
 impl TableName {
-    /// A name that nobody else has, most likely.
+    /// A name that is most likely unique.
     pub fn new(instance: Option<&InstanceName>, role: TableRole) -> Self {
         Self { instance: instance.cloned(), role, nonce: nonce() }
     }
@@ -80,13 +81,13 @@ impl fmt::Display for TableName {
     }
 }
 
-/// A number nobody else has, most likely: the standard library seeds its hashers from the kernel.
+/// A number that is most likely unique: the standard library seeds its hashers from the kernel.
 pub(crate) fn nonce() -> u32 {
     let [a, b, c, d, ..] = RandomState::new().hash_one(std::process::id()).to_ne_bytes();
     u32::from_ne_bytes([a, b, c, d])
 }
 
-/// Not the name of a table of ours.
+/// Not the name of a table of a Clearway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a name of the form `clearway_<instance>_<role>_<nonce>`")]
 pub struct ForeignTableName;
@@ -112,7 +113,7 @@ impl FromStr for TableName {
         };
         let nonce = u32::from_str_radix(nonce, 16).map_err(|_| ForeignTableName)?;
         let name = Self { instance, role, nonce };
-        // `+7`, capital letters, leading zeros: whoever made that, it was not us.
+        // `+7`, capital letters, leading zeros: no Clearway writes that.
         if name.to_string() == text { Ok(name) } else { Err(ForeignTableName) }
     }
 }

@@ -1,4 +1,4 @@
-//! What sets and maps of ours have as keys, and their elements.
+//! The keys of sets and maps, and their elements.
 //!
 //! Pure.
 
@@ -9,13 +9,13 @@ use netlink_packet_netfilter::nftables::{DataAttribute, ListAttribute, SetElemen
 
 use crate::transparency::Family;
 
-/// How `nft` numbers types (`enum datatypes`), in keys of several parts with six bits each: for who lists the set.
+/// How `nft` numbers types (`enum datatypes`), in keys of several parts with six bits each: needed to list the set.
 const IPV4_ADDRESS: u32 = 7;
 const IPV6_ADDRESS: u32 = 8;
 pub(super) const SERVICE: u32 = 13;
 const TYPE_BITS: u32 = 6;
 
-/// What is a key. Sets of it have its name.
+/// The type of a set's key. Sets of a type have its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub(crate) enum SetType {

@@ -1,4 +1,4 @@
-//! A transaction on one table of ours, as it is written: the table, its chains, rules, sets, and what is in these.
+//! A transaction on one table, as it is written: the table, its chains, rules, sets, and their elements.
 //!
 //! Pure. [`super::Claim::commit`] sends it.
 
@@ -18,12 +18,12 @@ use crate::netlink::{Feature, Step};
 /// Elements per message: an attribute has room for 64 KiB, an element takes some 50 bytes.
 const ELEMENTS: usize = 500;
 
-/// Of which type a chain is that packets come to.
+/// The type of a base chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "lowercase")]
 pub(crate) enum ChainType {
     Filter,
-    /// After a change of the mark the kernel looks for the way again.
+    /// After a change of the mark the kernel routes the packet again.
     Route,
     /// Only the first packet of a connection comes to it.
     Nat,
@@ -114,7 +114,7 @@ impl Transaction {
         self.push("old rules", Feature::Basics, message, 0);
     }
 
-    /// A rule more at the end of a chain.
+    /// Adds a rule at the end of a chain.
     pub(crate) fn rule(&mut self, what: &str, chain: &str, NftRule { expressions, needs }: NftRule) {
         let attributes = vec![
             RuleAttribute::Table(self.table.clone()),

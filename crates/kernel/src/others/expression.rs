@@ -1,4 +1,4 @@
-//! The expressions of a rule of somebody else, as far as they are understood; the rest is [`Expression::Other`].
+//! The expressions of a rule of another program, as far as they are understood; the rest is [`Expression::Other`].
 //!
 //! Pure. The numbers are those of `linux/netfilter/nf_tables.h` and, for the matches and targets of iptables, of
 //! `linux/netfilter/xt_*.h`. Nothing that the kernel answers makes this panic: what is too short is not understood.
@@ -26,12 +26,12 @@ const VERDICT: [u16; 2] = [1, 2];
 /// `NFTA_MATCH_NAME`, `_INFO`; the same of a target.
 const XT: [u16; 2] = [1, 3];
 
-/// One end of a packet.
+/// Which address of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressEnd {
-    /// Who sent it.
+    /// The one that it comes from.
     Source,
-    /// Whom it is for.
+    /// The one that it goes to.
     Destination,
 }
 
@@ -68,7 +68,7 @@ pub enum Expression {
     StoreMeta(u32),
     /// A key of `ct` into a register (`NFT_CT_*`).
     LoadCt(u32),
-    /// The beginning of an IPv4 address into a register, all of it perhaps.
+    /// An IPv4 address, or its beginning, into a register.
     LoadAddress(AddressEnd),
     /// The same of IPv6, if the packet is one.
     LoadAddress6(AddressEnd),

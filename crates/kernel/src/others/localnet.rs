@@ -2,8 +2,9 @@
 //!
 //! kubelet makes it (chain `KUBE-FIREWALL`, from `INPUT` and `OUTPUT`), because kube-proxy sets `route_localnet`; with
 //! nftables others write the same rule without `iptables`. HAProxy's connection from a client's address to a server on
-//! 127.0.0.1 is just that. Found is any rule that drops by these two conditions, whatever else it asks for: whether a
-//! further one spares us cannot be told, and kubelet's own (no answer, not redirected) does not. There is none for `::1`.
+//! 127.0.0.1 is just that. Every rule is found that drops by these two conditions, whatever else it asks for: whether
+//! another condition exempts our packets cannot be told, and kubelet's (no answer, not redirected) does not. There is
+//! no such rule for `::1`.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ use super::{ChainName, ForeignRule, ForeignRuleset, HookPoint};
 /// The first byte of 127.0.0.0/8.
 const LOOPBACK: u8 = 127;
 
-/// Such a rule.
+/// A rule that drops what other addresses send to 127.0.0.0/8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalnetBlock {
     /// Where it stands.
@@ -22,8 +23,8 @@ pub struct LocalnetBlock {
 
 impl fmt::Display for LocalnetBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whose = if self.place.chain.starts_with("KUBE-") { "kubelet's rule" } else { "a rule" };
-        write!(f, "{whose} drops what other addresses send to 127.0.0.0/8 ({})", self.place)
+        let rule = if self.place.chain.starts_with("KUBE-") { "kubelet's rule" } else { "a rule" };
+        write!(f, "{rule} drops what other addresses send to 127.0.0.0/8 ({})", self.place)
     }
 }
 

@@ -1,8 +1,8 @@
-//! Rules of others that set, take away or ask for a bit of the packet mark.
+//! Rules of other programs that set, clear or match a bit of the packet mark.
 //!
-//! Marks are shared by convention: everybody is to touch only bits of their own. A rule that sets *ours* sends packets of
-//! others through our route table, to this host; one that takes it away after we have set it (prerouting, from our own
-//! priority on) leaves the answers of servers without their way; one that asks for it decides about our packets.
+//! Marks are shared by convention: each program is to use only its own bits. A rule that sets *ours* sends other
+//! packets through our route table, to this host; one that clears it after our table has set it (prerouting, from our
+//! own priority on) keeps the answers of servers from HAProxy; one that matches it decides about our packets.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::{ChainName, ForeignRule, ForeignRuleset, Hook, HookPoint};
 
 /// `NFT_META_MARK` and `NFT_CT_MARK`, which happen to be the same.
 const MARK: u32 = 3;
-/// The priority of our own chains (`mangle`). Who has the same may come after us.
+/// The priority of our own chains (`mangle`). A chain with the same may come after ours.
 const OURS: i32 = -150;
 /// `XT_CONNMARK_RESTORE`.
 const RESTORE: u8 = 2;
@@ -21,11 +21,11 @@ const RESTORE: u8 = 2;
 /// What a rule does with a bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Does {
-    /// Packets have it then.
+    /// Packets have it afterwards.
     Sets,
-    /// They have not; or have what their connection has, or what cannot be told.
+    /// They do not; or they have that of their connection, or it cannot be told.
     Clears,
-    /// It decides by it.
+    /// The rule matches it.
     Asks,
 }
 
@@ -128,7 +128,7 @@ fn does(rule: &ForeignRule, bit: u32) -> Option<Does> {
     found
 }
 
-/// Whoever compares the whole mark with one that has not this bit does not mean the bit.
+/// A rule that compares the whole mark with a value without this bit does not use the bit.
 fn asks(loaded: MarkRegister, how: Comparison, value: u32, bit: u32) -> Option<Does> {
     let MarkRegister::Mark { mask, .. } = loaded else { return None };
     let whole = mask == u32::MAX && how == Comparison::Equal;
@@ -144,8 +144,8 @@ fn stored(loaded: MarkRegister, bit: u32) -> Option<Does> {
     }
 }
 
-/// `MARK` (`xt_mark_tginfo2`: mark, mask) and `CONNMARK` (`xt_connmark_tginfo1`: mark, two masks, mode; in revision 2 two
-/// bytes before the mode).
+/// `MARK` (`xt_mark_tginfo2`: mark, mask) and `CONNMARK` (`xt_connmark_tginfo1`: mark, two masks, mode; in revision 2
+/// two bytes before the mode).
 fn target(name: &str, info: &[u8], bit: u32) -> Option<Does> {
     let field = |index: usize| info.get(4 * index..4 * index + 4).and_then(word);
     match name {

@@ -1,8 +1,9 @@
-//! Rules of others that hide the clients: a MASQUERADE towards servers gives their connections the address of this host.
+//! Rules of other programs that hide the clients: a MASQUERADE towards servers gives their connections the address of
+//! this host.
 //!
-//! Found are those that stand in a base chain of `nat postrouting` and ask for nothing but the outgoing interface and the
-//! network that the packet comes from, as Docker's do. What another condition guards (Kubernetes' rules ask for a mark), or
-//! what another chain leads to, is left alone: whether it matters cannot be told from here.
+//! Found are those that stand in a base chain of `nat postrouting` and ask for nothing but the outgoing interface and
+//! the network that the packet comes from, as Docker's do. What another condition guards (Kubernetes' rules ask for a
+//! mark), or what another chain leads to, is left alone: whether it matters cannot be told from here.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -48,7 +49,7 @@ pub struct Masquerade {
     pub place: ChainName,
     /// Towards where.
     pub towards: Towards,
-    /// Whom it hides; unset: all.
+    /// The clients that it hides; unset: all.
     pub source: Option<SourceNetwork>,
 }
 
@@ -68,7 +69,7 @@ impl fmt::Display for Masquerade {
 }
 
 impl ForeignRuleset {
-    /// Those that there are.
+    /// All of them.
     pub fn masquerades(&self) -> Vec<Masquerade> {
         let of_nat =
             |chain: &&Chain| chain.nat && chain.hook.is_some_and(|hook| hook.at == HookPoint::Postrouting);

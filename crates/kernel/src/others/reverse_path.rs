@@ -1,8 +1,8 @@
-//! Reverse-path filters in the packet filter: who sends from an address that this host would not send to is dropped.
+//! Reverse-path filters in the packet filter: they drop a packet from an address that this host would not send to.
 //!
-//! firewalld has one for IPv6 (`IPv6_rpfilter`, strict or loose), with `nft` a question to the routing table (`fib`), with
-//! `iptables` the match `rpfilter`. It asks with the mark of the packet, which we have set by then: the `goto` among our
-//! rules keeps that question away from our route table (see [`crate::routing`]).
+//! firewalld has one for IPv6 (`IPv6_rpfilter`, strict or loose), with `nft` a question to the routing table (`fib`),
+//! with `iptables` the match `rpfilter`. It asks with the mark of the packet, which we have set by then: the `goto`
+//! among our rules keeps that question away from our route table (see [`crate::routing`]).
 
 use std::fmt;
 
@@ -13,18 +13,18 @@ use super::{ChainName, ForeignRule, ForeignRuleset, HookPoint};
 const SOURCE: u32 = 1;
 const INPUT: u32 = 8;
 
-/// What the way back must be.
+/// Which route back to the source is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RpFilterMode {
-    /// The interface that the packet came in by.
+    /// One by the interface that the packet came in by.
     Strict,
     /// Any.
     Loose,
-    /// That cannot be told.
+    /// It cannot be told.
     Unknown,
 }
 
-/// Such a rule.
+/// A reverse-path filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReversePathFilter {
     /// Where it stands.

@@ -1,4 +1,4 @@
-//! Which chain leads to which: read once, as there may be ten thousands of chains and rules (kube-proxy).
+//! Which chain leads to which: read once, as there may be tens of thousands of chains and rules (kube-proxy).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::{Chain, ChainName, ForeignRule, ForeignRuleset, Hook};
 #[derive(Debug, Default)]
 pub(super) struct Ways<'a> {
     hooks: BTreeMap<&'a ChainName, Hook>,
-    /// From which chains one comes to a chain: its family, its table, its name.
+    /// The chains that lead to a chain, by its family, its table and its name.
     from: BTreeMap<(u8, &'a str, &'a str), BTreeSet<&'a ChainName>>,
 }
 

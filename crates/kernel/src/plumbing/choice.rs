@@ -1,4 +1,4 @@
-//! Which block, which mark, and who was first: read from the kernel, decided here.
+//! Which block, which mark, and which table was first: read from the kernel, decided here.
 
 use clearway_core::names::{InstanceName, Mark};
 
@@ -11,7 +11,7 @@ use crate::routing::{self, Block, Family, PolicyRule};
 /// Tailscale, AWS and Istio, the others at least of Tailscale (16 to 23) and Kubernetes (13 to 15).
 const BITS: [u8; 8] = [29, 30, 28, 27, 26, 25, 24, 31];
 
-/// The tables of plumbing whose processes live.
+/// The tables of plumbing of living processes.
 pub(super) fn living(client: &mut NetlinkClient) -> Result<Vec<Listed>, PlumbingError> {
     let tables = nft::list(client)?.into_iter();
     Ok(tables.filter(|table| table.name.block().is_some() && nft::is_alive(table)).collect())
@@ -86,21 +86,21 @@ pub(super) fn mark_of_sibling(
     rules.iter().filter(|rule| [jump, look_up].contains(&rule.preference)).find_map(|rule| bit(block, rule))
 }
 
-/// The mark of replies in the rules of a block, whoever of an instance made them.
+/// The mark of replies in the rules of a block, whichever Clearway of the instance made them.
 pub(super) fn replies_of_block(block: Block, rules: &[PolicyRule]) -> Option<Mark> {
     let [replies, ..] = block.preferences();
     rules.iter().filter(|rule| rule.preference == replies).find_map(|rule| bit(block, rule))
 }
 
-/// The one bit that a rule of ours asks for.
+/// The one bit that one of our rules matches.
 fn bit(block: Block, rule: &PolicyRule) -> Option<Mark> {
     let (value, mask) = rule.fwmark.filter(|_| rule.block() == Some(block))?;
     let bit = u8::try_from(value.trailing_zeros()).ok().and_then(Mark::bit)?;
     (bit.value() == value && mask == value).then_some(bit)
 }
 
-/// For what a bit is wanted. All Clearways may use one bit for the same purpose: their rules are equal in
-/// effect. One bit for both would send what one of them diverts through the rules of the other's replies.
+/// What a bit is wanted for. All Clearways may use one bit for the same purpose: their rules have the same effect. One
+/// bit for both purposes would send what one Clearway diverts through another one's rules for replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MarkPurpose {
     Diverted,

@@ -17,7 +17,7 @@ pub enum PlumbingError {
     /// Rules or routes.
     #[error(transparent)]
     Routing(#[from] RoutingError),
-    /// The mark that was asked for is somebody else's.
+    /// Another program uses the mark that was asked for.
     #[error("the mark {mark} is used by the foreign rule `{rule}`")]
     MarkTaken {
         /// The mark asked for.
@@ -48,7 +48,7 @@ pub enum PlumbingError {
          foreign rules between 900 and 1219 (`ip rule`)"
     )]
     NoFreeBlock,
-    /// Others were faster each time.
+    /// Other Clearways were faster each time.
     #[error("other Clearways took the chosen block {attempts} times in a row")]
     NoPeace {
         /// How often it was tried.
@@ -65,7 +65,7 @@ pub enum PlumbingError {
 }
 
 impl PlumbingError {
-    /// Whether all would be well without servers on this host's own addresses ([`super::PlumbingNeeds::own`]): the
+    /// Whether it would succeed without servers on this host's own addresses ([`super::PlumbingNeeds::own`]): the
     /// kernel lacks conntrack.
     pub fn is_without_conntrack(&self) -> bool {
         matches!(self, Self::Nft(NftError::NoConntrack(_)))
@@ -91,7 +91,7 @@ impl Hints for PlumbingError {
     }
 }
 
-/// Everything that went wrong in a removal; whatever could be removed has been.
+/// Everything that failed in a removal; the rest has been removed.
 #[derive(Debug, Default)]
 pub struct RemoveErrors {
     /// One by one.

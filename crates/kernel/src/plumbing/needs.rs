@@ -1,9 +1,9 @@
 //! What a configuration needs beyond remote servers, and how the plumbing follows it.
 //!
 //! **Two of one instance.** Both make what they need in the block that they share, and the second bit of the
-//! mark is that of the rule that is there. Nobody removes anything from a block in which a sibling lives: what
-//! is there is the union of both. What only the one that left had needed goes with the survivor's next
-//! [`Plumbing::follow`] or [`Plumbing::repair`], or with the last one's removal.
+//! mark is that of the rule that is there. Nothing is removed from a block in which a sibling lives: it holds the union
+//! of both. What only the one that left had needed goes with the survivor's next [`Plumbing::follow`] or
+//! [`Plumbing::repair`], or with the last one's removal.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -55,9 +55,9 @@ impl PlumbingNeeds {
 /// What a repair has done; often nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// What others had removed.
+    /// What other programs had removed.
     pub put_back: Vec<String>,
-    /// What nobody needs any more.
+    /// What is needed no longer.
     pub removed: Vec<String>,
 }
 
@@ -95,18 +95,18 @@ impl Plumbing {
         });
         if done.is_err() {
             (self.needs, self.replies) = before;
-            // The first failure is the one to tell.
+            // The first failure is the one that is returned.
             let _ = self.put().and_then(|_| self.trim());
         }
         done
     }
 
-    /// Puts back what others have removed (systemd-networkd and `NetworkManager` flush foreign rules and
-    /// routes, `lo` going down takes the routes along), removes what only a sibling had needed that is
-    /// gone, and says what that was.
+    /// Puts back what other programs have removed (systemd-networkd and `NetworkManager` flush foreign rules and
+    /// routes; the routes also go when `lo` goes down), removes what only a sibling had needed that is gone, and
+    /// says what that was.
     ///
-    /// `nft flush ruleset` spares owner tables, and takes plain ones along (before Linux 5.12): such a table is
-    /// put back in the order of [`Plumbing::install`], and filled anew whatever is left of it.
+    /// `nft flush ruleset` spares owner tables, and removes plain ones (before Linux 5.12): such a table is put back in
+    /// the order of [`Plumbing::install`], and filled anew whatever is left of it.
     pub fn repair(&mut self) -> Result<Repaired, PlumbingError> {
         Ok(Repaired { put_back: self.put()?, removed: self.trim()? })
     }
@@ -199,8 +199,9 @@ impl Plumbing {
         self.remove_all_of(first, left).map(|_| ())
     }
 
-    /// Removes what is there too much until it is gone. The kernel removes the first rule that has what it is told, which
-    /// may be one that says more and is wanted: that one is put back, behind the others, and the next try goes further.
+    /// Removes surplus rules until none is left. The kernel removes the first rule that matches the request, which may
+    /// be one with more conditions that is wanted: that one is put back, behind the others, and the next try goes
+    /// further.
     fn remove_all_of(
         &mut self,
         mut surplus: Vec<Tagged>,

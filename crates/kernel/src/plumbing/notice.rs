@@ -1,4 +1,4 @@
-//! What is less than perfect, but works.
+//! What works with a restriction.
 
 use std::fmt;
 
@@ -22,14 +22,14 @@ pub enum PlumbingNotice {
         /// What the kernel said.
         why: String,
     },
-    /// The usual bit of the mark is somebody else's.
+    /// Another program uses the usual bit of the mark.
     MarkMoved {
         /// What is used instead.
         to: Mark,
         /// The foreign rule, as `ip rule` shows it.
         because_of: String,
     },
-    /// The lock among Clearways could not be had within two seconds; it was done without.
+    /// The lock among Clearways could not be had within two seconds; the installation went on without it.
     Unlocked,
 }
 
@@ -45,8 +45,8 @@ impl fmt::Display for PlumbingNotice {
                  the HAProxy configuration would also catch what this host forwards to that port of others",
             ),
             Self::NoReset => f.write_str(
-                "this kernel lacks `reject` in nftables' `prerouting` (Linux 5.9): a server whose answer comes \
-                 after HAProxy has given up waiting keeps a half-open connection until its own retries end",
+                "this kernel lacks `reject` in nftables' `prerouting` (Linux 5.9): a server that answers after \
+                 HAProxy has given up waiting keeps a half-open connection until its own retries end",
             ),
             Self::NoFamily { family, why } => {
                 write!(f, "{family} stays without transparency: {}", why.replace('\n', "; "))

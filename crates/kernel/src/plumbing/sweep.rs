@@ -1,7 +1,7 @@
 //! From a cold start: removing what dead processes left behind, and listing what there is.
 //!
-//! See [`super`] for why this cannot hurt an instance that is just installing. What does not carry the tag
-//! *and* lie in a block, or is no table of ours by name, is not even considered.
+//! See [`super`] for why this cannot harm an instance that is just installing. Only rules and routes that carry the tag
+//! *and* lie in a block are considered, and only tables with a name of our form.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::nft::{self, Listed, NftError};
 use crate::routing::{self, Block, Family, Removal, RoutingError, Tagged};
 use crate::token::{self, Token};
 
-/// What a sweep has removed, in the words of `ip` and `nft`.
+/// What a sweep has removed, as `ip` and `nft` show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// One line per object.
@@ -27,15 +27,15 @@ impl fmt::Display for Swept {
     }
 }
 
-/// Removes every rule and route of ours whose block has no living table, and every plain table whose
-/// process is dead, those of [`crate::flip`] and [`crate::gate`] too.
+/// Removes all our rules and routes in blocks without a living table, and every plain table of a dead process, those of
+/// [`crate::flip`] and [`crate::gate`] too.
 ///
 /// Needs `NET_ADMIN` unless nothing is left behind.
 pub fn sweep() -> Result<Swept, RemoveErrors> {
     sweep_but(Closing::Goes)
 }
 
-/// The same, but for what keeps others from slipping by, if that is to stay.
+/// The same, but the rules that reject what is not intercepted may stay.
 pub fn sweep_but(closing: Closing) -> Result<Swept, RemoveErrors> {
     let _lock = token::lock();
     let mut errors = RemoveErrors::default();
@@ -67,7 +67,7 @@ pub fn sweep_but(closing: Closing) -> Result<Swept, RemoveErrors> {
     removed.extend(removal.removed);
     errors.errors.extend(removal.errors.into_iter().map(PlumbingError::from));
     for table in tables.iter().filter(|table| !table.owner) {
-        // Holding the dead process's name while its table goes: nobody can come to life under it.
+        // The dead process's name is held while its table is removed: no new process can take it.
         let Ok(Some(_token)) = Token::claim(&table.name.to_string()) else { continue };
         if let Some(client) = &mut client
             && errors.note(nft::delete(client, &table.name)).is_some()
@@ -106,7 +106,7 @@ fn tables() -> Result<(Option<NetlinkClient>, Vec<Listed>), NftError> {
     }
 }
 
-/// Everything of ours that there is, of living and dead processes, in the words of `ip` and `nft`.
+/// All rules, routes and tables of Clearways, of living and dead processes, as `ip` and `nft` show them.
 ///
 /// Tables are left out without `NET_ADMIN`.
 pub fn residue() -> Result<Vec<String>, PlumbingError> {
@@ -126,12 +126,12 @@ pub fn residue() -> Result<Vec<String>, PlumbingError> {
 }
 
 /// Whether a process lives that has any of that. Needs `NET_ADMIN`.
-pub fn anybody_lives() -> Result<bool, PlumbingError> {
+pub fn any_process_lives() -> Result<bool, PlumbingError> {
     let (_, tables) = tables()?;
     Ok(tables.iter().any(nft::is_alive))
 }
 
-/// What rejects connections that nobody intercepts, of dead processes too.
+/// The rules that reject connections that are not intercepted, those of dead processes too.
 pub fn closed() -> Result<Vec<String>, PlumbingError> {
     let mut route = open_route()?;
     let mut lines = Vec::new();

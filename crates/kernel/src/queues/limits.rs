@@ -1,7 +1,7 @@
 //! How many clients may wait at a listening socket, and changing that while it listens.
 //!
-//! `listen` on a socket that listens already changes this number and nothing else (`__inet_listen_sk`,
-//! `unix_listen`): who waits goes on waiting, also if there are more than may now. It acts on the socket, for every
+//! `listen` on a socket that listens already changes this number and nothing else (`__inet_listen_sk`, `unix_listen`):
+//! the clients that wait go on waiting, also if they are more than the new limit. It acts on the socket, for every
 //! process that shares it. The peer credentials that clients of a Unix socket see become those of the caller.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::listeners::{SockDiagError, TcpState, rows};
 use crate::netlink::{NetlinkClient, Protocol, Reply};
 use crate::transparency::Family;
 
-/// What no limit can be above, whatever `listen` is told: Linux keeps one per network namespace.
+/// The upper bound of all limits, whatever `listen` is told: Linux keeps one per network namespace.
 const MOST: &str = "/proc/sys/net/core/somaxconn";
 
 /// The limits of all sockets that listen in this network namespace, by inode: TCP, MPTCP and Unix sockets.
@@ -34,7 +34,7 @@ pub fn most() -> Option<u32> {
     std::fs::read_to_string(MOST).ok()?.trim().parse().ok()
 }
 
-/// Lets as many clients wait at a listening socket. The kernel cuts the number at [`most`].
+/// Sets how many clients may wait at a listening socket. The kernel cuts the number at [`most`].
 ///
 /// Fails on a socket that does not listen, and leaves it so.
 pub fn set_limit(listener: BorrowedFd<'_>, limit: u32) -> io::Result<()> {
@@ -59,8 +59,8 @@ fn unix() -> Result<Vec<(u64, u32)>, SockDiagError> {
     }
 }
 
-/// Inode and limit: `struct unix_diag_msg`, whose inode is at 4 and whose attributes begin at 16, and of
-/// `struct unix_diag_rqlen` the second number.
+/// Inode and limit: `struct unix_diag_msg`, with the inode at 4 and attributes from 16 on, and the second number of
+/// `struct unix_diag_rqlen`.
 fn decode(reply: &Reply) -> Option<(u64, u32)> {
     let number = |bytes: &[u8], at: usize| -> Option<u32> {
         Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))

@@ -1,4 +1,4 @@
-//! Rules to look others up in: as many as there are servers on loopback addresses.
+//! A set of rules for look-ups: there may be as many as servers on loopback addresses.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

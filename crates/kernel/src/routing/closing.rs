@@ -1,16 +1,16 @@
-//! The rules that reject what nobody intercepts, whether we live or not.
+//! The rules that reject what is not intercepted, whether Clearway runs or not.
 //!
 //! ```text
 //! 901: from all iif lo goto 903                                         # what this host sends itself passes
 //! 902: from all to 10.2.0.0/16 fwmark 0/0x20000000 ipproto tcp dport 80 prohibit
 //! ```
 //!
-//! A packet that nobody diverts is rejected with an ICMP error (administratively prohibited). Asking for the bit to be unset
-//! keeps these rules and the look-up apart wherever both stand in 902: what is put back comes last there. `ipproto` and
-//! `dport` are of Linux 4.17.
+//! A packet that is not diverted is rejected with an ICMP error (administratively prohibited). The condition that the
+//! bit is unset keeps these rules and the look-up apart, because both have the preference 902 in any order: a rule that
+//! is put back comes last. `ipproto` and `dport` need Linux 4.17.
 //!
-//! They are made and removed with the others of their block, but for removals in which they stay ([`Closing::Stays`]). When
-//! a process has died, they are what is left in effect until the next sweep.
+//! They are made and removed with the others of their block, except for removals in which they stay
+//! ([`Closing::Stays`]). When a process has died, they stay in effect until the next sweep.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,7 +20,7 @@ use netlink_packet_route::rule::RuleAction;
 
 use super::{Among, Block, Family, PolicyRule, Tagged, Wanted};
 
-/// What a removal does to the rules that reject what nobody intercepts.
+/// What a removal does to the rules that reject what is not intercepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
     /// They go like everything else.
@@ -80,7 +80,7 @@ fn networks(destination: Option<Network>, family: Family) -> Vec<(IpAddr, u8)> {
 }
 
 impl PolicyRule {
-    /// Whether it rejects what nobody intercepts.
+    /// Whether it rejects what is not intercepted.
     pub fn closes(&self) -> bool {
         self.action == RuleAction::Prohibit && self.block().is_some()
     }

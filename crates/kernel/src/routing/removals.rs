@@ -1,22 +1,22 @@
-//! Hearing that somebody removes rules and routes of ours: rtnetlink's multicast groups.
+//! Watches for removals of our rules and routes: rtnetlink's multicast groups.
 //!
 //! ```text
-//!   somebody                the kernel                     Removals              Clearway
+//!   another program         the kernel                     Removals              Clearway
 //!      | ip rule flush ------->|                               |                     |
-//!      |                       |-- of ours? (socket filter) -->| of our block? ----->| Plumbing::repair
-//!      | 100,000 routes ------>|   no: nobody wakes            |                     |
+//!      |                       |-- ours? (socket filter) ----->| of our block? ----->| Plumbing::repair
+//!      | 100,000 routes ------>|   no: nothing wakes           |                     |
 //! ```
 //!
-//! What is heard is a hint and no more: that it is time to look. So nothing depends on messages that the kernel had to
-//! drop (`ENOBUFS` is a hint itself), and nothing that somebody could put into one does more than make us look.
+//! A message is only a hint that it is time to look. So nothing depends on messages that the kernel had to drop
+//! (`ENOBUFS` is a hint itself), and a forged one can do no more than make Clearway look.
 //!
-//! It is the socket's filter ([`filter`]) that keeps a host with a full BGP table from waking us: to the socket come
-//! only removals of what carries our [`TAG`](super::TAG), and what happens to `lo`. The latter because the kernel
-//! removes its IPv4 routes without a word when it has no address any more (`fib_disable_ip` in
-//! `net/ipv4/fib_frontend.c`), and because nothing can be put back while it is down.
+//! The socket's filter ([`filter`]) keeps a host with a full BGP table from waking Clearway: the socket receives only
+//! removals of what carries our [`TAG`](super::TAG), and changes of `lo`. The latter because the kernel silently
+//! removes its IPv4 routes when `lo` has no address any more (`fib_disable_ip` in `net/ipv4/fib_frontend.c`), and
+//! because nothing can be put back while it is down.
 //!
-//! Joining these groups needs no capability (`NL_CFG_F_NONROOT_RECV` in `net/core/rtnetlink.c`). Others can neither
-//! join us nor write to us without `NET_ADMIN`.
+//! Joining these groups needs no capability (`NL_CFG_F_NONROOT_RECV` in `net/core/rtnetlink.c`). Other processes cannot
+//! send to this socket without `NET_ADMIN`.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -47,9 +47,9 @@ const DELETE_ADDRESS: u16 = 21;
 const DELETE_ROUTE: u16 = 25;
 const DELETE_RULE: u16 = 33;
 
-/// An ear for removals: a socket of its own, close-on-exec and non-blocking.
+/// A socket that receives removals, close-on-exec and non-blocking.
 ///
-/// Whoever wants to miss nothing opens a new one first and looks then.
+/// To miss nothing, open a new one first and look then.
 #[derive(Debug)]
 pub struct Removals {
     socket: OwnedFd,
@@ -57,7 +57,7 @@ pub struct Removals {
 }
 
 impl Removals {
-    /// Hears from now on, in the network namespace of this process, what may have taken something out of this block.
+    /// Receives from now on, in the network namespace of this process, what may have removed something of this block.
     pub fn hear(block: Block) -> Result<Self, NetlinkError> {
         Self::open(block).map_err(|source| NetlinkError::Open { protocol: Protocol::Route, source })
     }
@@ -72,8 +72,8 @@ impl Removals {
         Ok(Self { socket, block })
     }
 
-    /// Reads what has come, and says whether something of ours may be gone. Never blocks, never fails: what cannot be
-    /// read or was dropped means that it is time to look.
+    /// Reads what has come, and says whether something of this block may be gone. Never blocks, never fails: what
+    /// cannot be read or was dropped means that it is time to look.
     pub fn heard(&self) -> bool {
         let mut buffer = [0; BUFFER];
         for _ in 0..AT_ONCE {

@@ -62,12 +62,12 @@ impl Route {
         }
     }
 
-    /// Who made it (`proto`).
+    /// Its origin (`proto`).
     pub fn protocol(&self) -> u8 {
         self.header.protocol.into()
     }
 
-    /// The block of a route of ours; `None` for foreign ones, tagged 179 or not.
+    /// The block of one of our routes; `None` for foreign ones, tagged 179 or not.
     pub fn block(&self) -> Option<Block> {
         (self.protocol() == TAG).then(|| Block::of_table(self.table)).flatten()
     }

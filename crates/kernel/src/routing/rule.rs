@@ -50,7 +50,7 @@ pub struct PolicyRule {
     pub destination_ports: Option<Ports>,
     /// Whether it is for TCP alone.
     pub of_tcp: bool,
-    /// Who made it (`proto`).
+    /// Its origin (`proto`).
     pub protocol: u8,
     /// `not`: it takes what does not match.
     pub inverted: bool,
@@ -109,7 +109,7 @@ impl PolicyRule {
         Self::without_conditions(family, preference)
     }
 
-    /// A rule of ours that matches everything and does nothing.
+    /// A rule with our tag that matches everything and does nothing.
     pub(crate) fn without_conditions(family: Family, preference: u32) -> Self {
         Self {
             family,
@@ -130,7 +130,7 @@ impl PolicyRule {
         }
     }
 
-    /// The block of a rule of ours; `None` for foreign ones, tagged 179 or not.
+    /// The block of one of our rules; `None` for foreign ones, tagged 179 or not.
     pub fn block(&self) -> Option<Block> {
         (self.protocol == TAG).then(|| Block::of_preference(self.preference)).flatten()
     }
@@ -141,7 +141,7 @@ impl PolicyRule {
         looks || block.preferences().contains(&self.preference)
     }
 
-    /// Whether somebody uses this bit of the mark: a rule asks for it, or owns a field that contains it.
+    /// Whether the rule uses this bit of the mark: it matches the bit, or a field that contains it.
     ///
     /// A rule for a whole mark without this bit (`fwmark 0xca6c`, as wg-quick makes it; iproute2's mask is
     /// then all ones) does not claim the other bits.
@@ -151,7 +151,8 @@ impl PolicyRule {
         })
     }
 
-    /// Whether packets that it matches do not go on to the rules behind it, but for table `local`, which everybody has.
+    /// Whether packets that it matches do not go on to the rules behind it; not so the rule of table `local`, which is
+    /// always there.
     pub fn takes_packets(&self) -> bool {
         let local = self.action == RuleAction::ToTable && self.table == LOCAL;
         !local && self.action != RuleAction::Nop

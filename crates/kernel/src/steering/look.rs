@@ -27,7 +27,7 @@ impl From<&TcpSocket> for GroupKey {
 }
 
 impl GroupKey {
-    /// Whether some client could be meant for both.
+    /// Whether both could get the same client.
     fn overlaps(self, other: Self) -> bool {
         let (a, b) = (self.address, other.address);
         let addresses = covers(a.ip(), self.v6only, b.ip()) || covers(b.ip(), other.v6only, a.ip());
@@ -82,19 +82,19 @@ pub fn groups(
     Ok(outcomes)
 }
 
-/// Who listened at a moment: to be asked before a HAProxy binds that takes nothing over.
+/// The sockets that listened at one moment: to be asked before a HAProxy binds that takes nothing over.
 #[derive(Clone, Debug)]
 pub struct Present(Vec<TcpSocket>);
 
 impl Present {
-    /// Everybody who listens (TCP) in this network namespace now.
+    /// All TCP sockets that listen in this network namespace now.
     pub fn now() -> Result<Self, SockDiagError> {
         rows(TcpState::Listen, 0, &Family::ALL).map(Self)
     }
 
-    /// Looks which of our sockets (by inode) stand beside sockets of others, who were there before and still are. The
-    /// others are [`ReuseportGroup::leaving`]: nobody leads new clients to them after [`ReuseportGroup::steer`], and it is up to them when
-    /// they go. Where one of them has gone already, or another has come, no place is known.
+    /// Looks which of our sockets (by inode) stand beside sockets of other processes that were there before and still
+    /// are. The others are [`ReuseportGroup::leaving`]: they get no new clients after [`ReuseportGroup::steer`], and
+    /// may close at any time. Where one of them is closed already, or another one has come, no place is known.
     pub fn beside(
         &self,
         ours: &HashSet<u64>,
@@ -136,8 +136,8 @@ pub(super) fn sort_beside(
         .collect()
 }
 
-/// The addresses of some sockets at which others listen as well, in the very same group. To be asked before a new
-/// HAProxy binds: if one of those goes when it has, nobody knows any more which index is whose.
+/// Those of the sockets' addresses at which other processes listen as well, in the very same group. To be asked before
+/// a new HAProxy binds: if one of theirs is closed afterwards, no index is known any more.
 pub fn crowded(held: &[BorrowedFd<'_>]) -> Result<HashSet<SocketAddr>, SockDiagError> {
     let table = rows(TcpState::Listen, 0, &Family::ALL)?;
     let known: HashSet<u64> = held.iter().filter_map(|fd| fstat(fd).ok()).map(|stat| stat.st_ino).collect();
@@ -226,7 +226,7 @@ fn group(
         let stays = of(Some(Fate::Stays)).next().is_some();
         return Err(refuse(if stays { Reason::OrderUnknown } else { successor(key, fresh) }));
     }
-    // Every removal but the last moves one from the end; after the last nobody is left that leaves.
+    // Every removal but the last moves one from the end; after the last, none is left that leaves.
     let moved = leaving.len().saturating_sub(1);
     let below = members.len().saturating_sub(moved);
     let firm = targets.iter().copied().filter(|index| usize::from(*index) < below).collect();
@@ -253,11 +253,11 @@ fn is_known(order: SocketOrder<'_>, members: &[(KnownSocket, &TcpSocket)]) -> bo
     }
 }
 
-/// Who gets the clients of an address that no new socket has.
+/// What becomes of the clients of an address that no new socket has.
 fn successor(key: GroupKey, fresh: &Nearby<GroupKey>) -> Reason {
     let mut overlapping = fresh.to(key.address).filter(|other| key.overlaps(**other)).peekable();
     if overlapping.peek().is_none() {
-        Reason::Nobody
+        Reason::Unserved
     } else if overlapping.all(|other| other.rank() > key.rank()) {
         Reason::Narrower
     } else {

@@ -177,8 +177,8 @@ fn another_address_is_narrower_wider_or_nothing() {
         ("10.0.0.1:80", "0.0.0.0:80", Reason::Wider),
         ("10.0.0.1:80", "[::]:80", Reason::Wider),
         ("[::]:80", "0.0.0.0:80", Reason::Narrower),
-        ("10.0.0.1:80", "10.0.0.2:80", Reason::Nobody),
-        ("10.0.0.1:80", "0.0.0.0:81", Reason::Nobody),
+        ("10.0.0.1:80", "10.0.0.2:80", Reason::Unserved),
+        ("10.0.0.1:80", "0.0.0.0:81", Reason::Unserved),
     ];
     for (held, new, reason) in cases {
         assert_eq!(beside(row(1, held), row(2, new)), reason, "{held} {new}");
@@ -202,7 +202,7 @@ fn of_many_addresses_on_one_port_each_is_compared_with_its_own() {
         table.iter().map(|row| KnownSocket { inode: row.inode, fate: fate(row.inode) }).collect();
     let outcomes = sort(&table, &known, SocketOrder::Unknown);
     assert_eq!(outcomes.len(), 50_000);
-    assert!(outcomes.iter().all(|one| one.as_ref().is_err_and(|cannot| cannot.reason == Reason::Nobody)));
+    assert!(outcomes.iter().all(|one| one.as_ref().is_err_and(|cannot| cannot.reason == Reason::Unserved)));
 }
 
 #[test]

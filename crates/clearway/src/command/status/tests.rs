@@ -78,8 +78,8 @@ fn full() -> Status {
         network_gone: false,
         obstacles: Vec::new(),
         canary: serde_json::from_value(serde_json::json!([
-            {"address": "10.2.0.2:80", "verdict": "works", "words": "the way of the clients works"},
-            {"address": "10.2.0.3:80", "verdict": "broken", "words": "no way back"},
+            {"address": "10.2.0.2:80", "verdict": "works", "words": "the return path works"},
+            {"address": "10.2.0.3:80", "verdict": "broken", "words": "no return path"},
         ]))
         .unwrap(),
         configuration: Some(crate::front::api::OnDisk {
@@ -109,7 +109,7 @@ fn a_status_can_be_read_by_a_person() {
          plumbing: table inet clearway_web_0_1, mark 0x20000000, route table 7\n\
          intercepted: 10.2.0.0/16 port 80 (fails closed)\n\
          canary: still asking, for 7 s: 2 of 9 transparent servers done\n\
-         canary: the server 10.2.0.3:80: no way back\n"
+         canary: the server 10.2.0.3:80: no return path\n"
     );
 }
 

@@ -71,7 +71,7 @@ impl Plan {
                 self.easy.extend(cannot.leaving);
             }
             // Where nobody comes after it, who connects now comes again and is refused then.
-            Reason::Nobody => {
+            Reason::Unserved => {
                 debug!("{cannot}");
                 self.last.extend(cannot.leaving.iter().copied());
                 self.sealed.extend(cannot.leaving);

@@ -53,7 +53,7 @@ pub(super) fn program() -> Vec<SockFilter> {
         // 8: a route.
         step(LOAD_BYTE, 0, 0, ROUTE_PROTOCOL),
         step(IF_EQUAL, 10, 9, TAG.into()),
-        // 10: a rule. One that does not tell its protocol is for us to look at.
+        // 10: a rule. One without a protocol passes.
         step(SET_X, 0, 0, RULE_PROTOCOL),
         step(SET, 0, 0, RULE_ATTRIBUTES),
         step(LOAD, 0, 0, FIND_ATTRIBUTE),
@@ -64,7 +64,7 @@ pub(super) fn program() -> Vec<SockFilter> {
         // 17: an interface, or an address.
         step(LOAD, 0, 0, INDEX),
         step(IF_EQUAL, 1, 0, LOOPBACK.to_be()),
-        // 19: nothing for us; 20: for us.
+        // 19: drop; 20: pass.
         step(RETURN, 0, 0, 0),
         step(RETURN, 0, 0, u32::MAX),
     ]

@@ -41,7 +41,7 @@ fn what_cannot_be_steered_is_sealed_or_gated() {
 #[test]
 fn nobody_is_moved_to_an_address_that_is_given_up() {
     for strategy in Strategy::ALL {
-        assert_eq!(means(strategy, Reason::Nobody), []);
+        assert_eq!(means(strategy, Reason::Unserved), []);
     }
 }
 

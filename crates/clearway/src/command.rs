@@ -15,8 +15,8 @@ use clearway_kernel::listeners::is_local;
 use hyper::{Method, StatusCode};
 
 use crate::cli::{self, Commit, Order, Target};
+use crate::custody::foreign;
 use crate::entry::guise;
-use crate::fleet::prepare::{MOST_ADDRESSES, may_be_foreign};
 use crate::front::client::{self, Wait};
 use crate::front::{api, find};
 use crate::peers::hold;
@@ -188,10 +188,9 @@ fn print_manual() -> Result<ExitCode, Failure> {
 /// A line for each address of a `bind` line that this host does not have: HAProxy alone would refuse it, Clearway listens
 /// there for it, and a mistyped address looks like one that is still to come.
 fn elsewhere(configuration: &Configuration) -> Vec<String> {
-    // A hostile file may name millions, and a range of ports has one address.
-    let addresses =
-        configuration.tcp_addresses().filter(|(bind, at)| may_be_foreign(bind, *at)).take(MOST_ADDRESSES);
-    let addresses: BTreeMap<IpAddr, &Bind> = addresses.map(|(bind, address)| (address.ip(), bind)).collect();
+    // A range of ports has one address.
+    let addresses = foreign::wanted(configuration).map(|(bind, address)| (address.ip(), bind));
+    let addresses: BTreeMap<IpAddr, &Bind> = addresses.collect();
     let foreign = addresses.into_iter().filter(|(address, _)| !is_local(*address));
     foreign
         .map(|(address, bind)| {

@@ -3,6 +3,7 @@
 pub mod beside;
 pub mod neighbours;
 pub mod redirection;
+pub mod steer;
 pub mod strategies;
 pub mod switch;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use clearway_core::names::Generation;
 use clearway_kernel::queues::Listener;
 
-use crate::custody::held::Custody;
+use crate::custody::sockets::Sockets;
 use beside::Others;
 use redirection::Redirection;
 use switch::{Cancel, Switch};
@@ -25,7 +26,7 @@ pub struct Cutover {
     pub switching: Option<(Generation, Cancel)>,
     /// The sockets that our first generation did not use, and those of them that nobody is steered away from: until the
     /// predecessor has been told that we serve.
-    pub kept_by_predecessor: Option<(Arc<Custody>, Vec<Listener>)>,
+    pub kept_by_predecessor: Option<(Arc<Sockets>, Vec<Listener>)>,
     /// Where new clients are sent, if generations have private ports.
     pub redirection: Redirection,
     /// Who listened where we do before we did.

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use crate::custody::Custody;
 use crate::cutover::strategies;
 use crate::fleet::child::Descriptors;
 use crate::fleet::open_files::OpenFiles;
@@ -28,14 +29,14 @@ use crate::front::admin::{Health, Wish};
 use crate::front::api;
 use crate::ground::{aside, due, steps};
 use crate::path;
-use crate::peers::hold;
 use crate::peers::place::{self, Place};
 use crate::peers::succession::{Succession, door};
-use crate::peers::takeover::{self, Held, Inheritance, NotGiven};
+use crate::peers::takeover::{self, Inheritance, Kept, NotGiven};
 use crate::peers::wire::{Door, Wire};
+use crate::peers::{Peers, hold};
 use crate::shell::{self, Outcome, Shell};
 use crate::tell::systemd::{Stored, Systemd};
-use crate::tell::{log, output};
+use crate::tell::{Tell, log, output};
 use crate::{command, execute};
 
 /// How long the last lines of the log may take to be written.
@@ -113,8 +114,9 @@ async fn supervise(
 
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
     let (inner_sender, inner) = mpsc::unbounded_channel();
-    let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name));
-    let mut succession = Succession::new(&settings, wish_sender, inner_sender.clone());
+    let custody = Custody::new();
+    let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name), custody.subscribe());
+    let mut succession = Succession::new(&settings, wish_sender, inner_sender.clone(), custody.subscribe());
     if let Some(file) = place.file() {
         succession.serve_file(file);
     }
@@ -135,10 +137,10 @@ async fn supervise(
             settings,
             invocation,
             descriptors,
-            place,
             (inner_sender, inner),
-            succession,
-            systemd,
+            custody,
+            Peers::new(succession, place),
+            Tell::new(systemd),
         ),
         begun: Instant::now(),
         to_be_told: Vec::new(),
@@ -147,10 +149,7 @@ async fn supervise(
         clearway.shell.inherit(inheritance)?;
         clearway.core = clearway.core.succeeding();
     }
-    if let Some(Held { wire, sockets, state }) = holder {
-        clearway.shell.begin_with(wire, sockets, state);
-    }
-    clearway.shell.begin_with_stored();
+    clearway.shell.begin_with(holder);
     let mut exit = clearway.take(Event::Begin);
     while exit.is_none() {
         let deadline = clearway.core.next_deadline().map(|at| clearway.begun + at);
@@ -217,7 +216,7 @@ async fn ask(wire: Wire, door: Door, limit: Duration) -> Result<Inheritance, Not
 }
 
 /// The holder of this instance, and what it has. Whatever is wrong with it, we begin without.
-async fn ask_holder(settings: &Settings) -> Option<Held> {
+async fn ask_holder(settings: &Settings) -> Option<Kept> {
     let name = settings.instance.as_ref()?;
     let door = hold::door(name.as_str(), settings);
     let asked = aside::outcome_of("asking the holder", move || takeover::ask_holder(&door)).await?;

@@ -13,11 +13,9 @@ use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Action, Answer, Asker, Event, Failure, Proof, Report, Source, Strictness};
 use clearway_haproxy::command_line::Invocation;
-use clearway_haproxy::getsocks::ReceivedSocket;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::{error, info};
 
-use crate::custody::backlog;
 use crate::cutover::{Cutover, switch};
 use crate::fleet::launch::Serving;
 use crate::fleet::{Fleet, state, watch};
@@ -25,16 +23,14 @@ use crate::front::Front;
 use crate::front::admin::Answered;
 use crate::ground::steps;
 use crate::path::{self, Path};
-use crate::peers::place::Place;
-use crate::peers::wire::Wire;
-use crate::peers::{Peers, takeover};
-use crate::tell::systemd::Systemd;
+use crate::peers::takeover::Kept;
+use crate::peers::{Peers, succession, takeover};
 use crate::tell::{Tell, log};
 
 use crate::fleet::child::Descriptors;
-use crate::peers::succession::Succession;
 
-use crate::custody::held::Custody;
+use crate::custody::sockets::Sockets;
+use crate::custody::{Custody, KeptBy};
 use crate::cutover::neighbours::Ours;
 use crate::cutover::redirection::Turned;
 use crate::cutover::switch::{Manners, Switch};
@@ -42,7 +38,6 @@ use crate::fleet::asking::Answers;
 use crate::fleet::launch::Running;
 use crate::fleet::reading::{Chosen, Known};
 use crate::fleet::sidecars::Declared;
-use crate::fleet::state::Snapshot;
 use crate::tell::said::Subject;
 
 /// What threads and tasks of the shell tell the loop.
@@ -82,7 +77,7 @@ pub enum Inner {
         /// For the core.
         proof: Proof,
         /// For the shell.
-        custody: Custody,
+        sockets: Sockets,
         /// For the log, each line once.
         notices: Vec<String>,
     },
@@ -132,6 +127,8 @@ pub enum News {
     StateDue,
     /// Of the path between clients and servers.
     Path(path::News),
+    /// The set of sockets that serves was passed on to what keeps it.
+    KeptUp,
 }
 
 /// Everything that Clearway holds.
@@ -140,7 +137,7 @@ pub struct Shell {
     pub settings: Settings,
     pub inner: UnboundedSender<Inner>,
     heard: UnboundedReceiver<Inner>,
-    pub custody: Arc<Custody>,
+    pub custody: Custody,
     pub fleet: Fleet,
     pub cutover: Cutover,
     pub path: Path,
@@ -155,21 +152,21 @@ impl Shell {
         settings: Settings,
         invocation: Invocation,
         descriptors: Descriptors,
-        place: Place,
         (inner, heard): (UnboundedSender<Inner>, UnboundedReceiver<Inner>),
-        succession: Succession,
-        systemd: Systemd,
+        custody: Custody,
+        peers: Peers,
+        tell: Tell,
     ) -> Self {
         Self {
             inner,
             heard,
-            custody: Arc::default(),
+            custody,
             fleet: Fleet::new(&settings, invocation, descriptors),
             cutover: Cutover::new(),
             path: Path::new(&settings),
-            peers: Peers::new(succession, place),
+            peers,
             front: Front::new(),
-            tell: Tell::new(systemd),
+            tell,
             settings,
         }
     }
@@ -213,14 +210,14 @@ impl Shell {
                 self.give_back();
                 self.tell.systemd.stop(self.peers.succession.release_at_once);
                 self.peers.succession.release();
-                self.custody = Arc::default();
+                self.custody.release();
                 self.fleet.running.values_mut().for_each(Running::give_up);
                 self.path.stop_intercepting();
             }
             Action::HandOver(peer) => {
                 self.cutover.redirection.hand_over();
                 let state = self.question();
-                self.peers.succession.hand_over(peer, Arc::clone(&self.custody), state);
+                self.peers.succession.hand_over(peer, self.custody.sockets(), state);
             }
             Action::Decline(peer, why) => self.peers.succession.decline(peer, why),
             Action::Relieve(peer) => {
@@ -229,7 +226,7 @@ impl Shell {
                 self.peers.succession.relieve(peer);
             }
             Action::TakeBack => {
-                self.cutover.others.inherit(&self.custody);
+                self.cutover.others.inherit(&self.custody.sockets());
                 self.cutover.others.pause(false);
                 self.cutover.redirection.take_back();
                 self.peers.succession.take_back();
@@ -241,7 +238,7 @@ impl Shell {
             Action::Settled => self.peers.succession.settled(),
             Action::GiveBack => {
                 // What the switch of an attempt has done, which is over now, or is told so by its own thread.
-                self.custody.unseal();
+                self.custody.sockets().unseal();
                 self.cutover.redirection.release();
                 self.peers.succession.give_back();
             }
@@ -282,8 +279,8 @@ impl Shell {
             };
             self.cutover.redirection.commit(generation, &ways, turned);
         }
-        if let Some(custody) = proved {
-            let former = std::mem::replace(&mut self.custody, custody);
+        if let Some(sockets) = proved {
+            let former = self.custody.commit(Arc::clone(&sockets));
             if let Some(switch) = self.cutover.switch.as_ref().filter(|one| one.generation == generation)
                 && self.peers.succession.has_predecessor()
             {
@@ -292,10 +289,7 @@ impl Shell {
                     self.close_what_the_predecessor_keeps();
                 }
             }
-            backlog::apply(&self.custody);
-            self.peers.succession.keep(&self.custody);
-            self.tell.systemd.keep(&self.custody);
-            self.cutover.others.steer_round(&self.custody);
+            self.cutover.others.steer_round(&sockets);
             self.ours().and(&former).look(self.inner.clone());
         }
         self.fleet.serving = Some(Serving::begins(generation));
@@ -314,7 +308,7 @@ impl Shell {
     /// if they did listen again.
     pub fn close_what_the_predecessor_keeps(&mut self) {
         if let Some((former, listeners)) = self.cutover.kept_by_predecessor.take() {
-            former.hear_no_more(&listeners);
+            former.stop_listening(&listeners);
         }
     }
 
@@ -323,7 +317,7 @@ impl Shell {
         let own = std::iter::once(std::process::id());
         let processes = own.chain(self.fleet.running.values().flat_map(Running::processes));
         let settling = self.fleet.running.values().filter_map(|running| running.proved.as_deref());
-        settling.fold(Ours::of(&self.custody, processes, self.cutover.others.clone()), Ours::and)
+        settling.fold(Ours::of(&self.custody.sockets(), processes, self.cutover.others.clone()), Ours::and)
     }
 
     /// The generation will not be committed: its clients go back to who serves, as soon as the thread hears of it.
@@ -348,7 +342,7 @@ impl Shell {
         let turn = private.and_then(|private| self.cutover.redirection.turn_to(&private.ways));
         let (instance, ports) = (instance.clone(), ports.clone());
         let manners = Manners { strategy, instance, ports, turn };
-        match switch::begin(generation, manners, &self.custody, new, self.inner.clone()) {
+        match switch::begin(generation, manners, &self.custody.sockets(), new, self.inner.clone()) {
             Ok(cancel) => {
                 self.cutover.switching = Some((generation, cancel));
                 Outcome::Nothing
@@ -393,6 +387,8 @@ impl Shell {
     pub async fn next(&mut self) -> News {
         tokio::select! {
             biased;
+            () = self.peers.succession.keep_up() => News::KeptUp,
+            () = self.tell.systemd.keep_up() => News::KeptUp,
             Some(news) = self.heard.recv() => News::Inner(Box::new(news)),
             changed = self.fleet.watch.changed() => News::Changed(changed),
             () = self.fleet.state.due() => News::StateDue,
@@ -411,6 +407,7 @@ impl Shell {
                 info!("changed: {}", watch::listed(&files));
                 return Event::ReloadAsked(Asker::Watch);
             }
+            News::KeptUp => {}
             News::StateDue => self.ask_for_state(),
             News::Path(news) => self.path.hear(news),
         }
@@ -471,22 +468,22 @@ impl Shell {
                 }
                 event
             }
-            Inner::Proved { generation, proof, custody, .. } if self.is_tried(generation) => {
+            Inner::Proved { generation, proof, sockets, .. } if self.is_tried(generation) => {
                 if let Some(running) = self.fleet.running.get_mut(&generation) {
                     running.settle();
                 }
-                self.trial_proved(&custody);
+                self.trial_proved(&sockets);
                 Event::Proved { generation, proof }
             }
-            Inner::Proved { generation, proof, custody, notices } => {
+            Inner::Proved { generation, proof, sockets, notices } => {
                 if let Some(running) = self.fleet.running.get_mut(&generation) {
                     running.settle();
                     running.needed =
                         running.processes().map(clearway_kernel::memory::resident).sum::<Option<u64>>();
                     if let Some(private) = &mut running.private {
-                        private.bound(&custody);
+                        private.bound(&sockets);
                     }
-                    running.proved = Some(Arc::new(custody));
+                    running.proved = Some(Arc::new(sockets));
                     self.tell.said.found(Subject::BoundTwice, notices);
                 }
                 Event::Proved { generation, proof }
@@ -498,7 +495,7 @@ impl Shell {
         let had_the_name = self.peers.succession.has_the_name();
         // It may have died in the middle of a switch; while we switch ourselves, it has not been given our sockets yet.
         if matches!(&news, takeover::News::Gone(peer) if self.peers.succession.has_given_to(*peer)) {
-            self.cutover.others.inherit(&self.custody);
+            self.cutover.others.inherit(&self.custody.sockets());
         }
         let is_holder = matches!(news, takeover::News::Holder(_));
         let event = self.peers.succession.hear(news);
@@ -524,28 +521,20 @@ impl Shell {
     /// Begins with the sockets of a predecessor.
     pub fn inherit(&mut self, mut inheritance: takeover::Inheritance) -> Result<(), Failure> {
         self.inherit_state(inheritance.state.take());
-        self.custody = Arc::new(self.peers.succession.inherit(inheritance)?);
-        self.cutover.others.inherit(&self.custody);
-        Ok(())
+        let sockets = std::mem::take(&mut inheritance.sockets);
+        let count = self.custody.inherit(sockets).map_err(|why| succession::unusable(&why))?;
+        self.peers.succession.inherit(inheritance, count)
     }
 
-    /// Begins with what a holder has, if nobody else gave any.
-    pub fn begin_with(&mut self, wire: Arc<Wire>, sockets: Vec<ReceivedSocket>, state: Option<Snapshot>) {
-        self.inherit_state(state);
-        let custody = self.peers.succession.know_holder(wire, sockets);
-        if self.custody.sockets().is_empty() {
-            self.custody = Arc::new(custody);
-            self.cutover.others.inherit(&self.custody);
+    /// Begins with what a holder has, or systemd, if no predecessor gave any.
+    pub fn begin_with(&mut self, holder: Option<Kept>) {
+        if let Some(Kept { wire, sockets, state }) = holder {
+            self.inherit_state(state);
+            self.peers.succession.talk_to(wire);
+            self.custody.begin_with(sockets, KeptBy::Holder);
         }
-    }
-
-    /// Begins with what systemd has kept, if nobody else gave any.
-    pub fn begin_with_stored(&mut self) {
-        let custody = self.tell.systemd.kept();
-        if self.custody.sockets().is_empty() {
-            self.custody = Arc::new(custody);
-            self.cutover.others.inherit(&self.custody);
-        }
+        self.custody.begin_with(self.tell.systemd.kept(), KeptBy::Systemd);
+        self.cutover.others.inherit(&self.custody.sockets());
     }
 
     pub fn leave(&mut self, code: ExitCode) -> ExitCode {

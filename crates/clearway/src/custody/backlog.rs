@@ -11,7 +11,8 @@ use clearway_haproxy::inventory::{SocketIdentity, SocketKind};
 use clearway_kernel::queues;
 use tracing::{debug, info, warn};
 
-use crate::custody::held::{Custody, Held};
+use crate::custody::held::Held;
+use crate::custody::sockets::Sockets;
 
 /// How many sockets one log line names.
 const NAMED: usize = 5;
@@ -28,7 +29,7 @@ pub type Known = HashMap<u64, Option<u32>>;
 
 /// What is known of these.
 pub fn known<'a>(sockets: impl Iterator<Item = &'a Held>) -> Known {
-    sockets.map(|held| (held.identity.inode.0, held.limit)).collect()
+    sockets.map(|held| (held.inode(), held.limit)).collect()
 }
 
 /// Takes note, beside the loop, of how many clients may wait, and of what the commit has to change for it.
@@ -42,7 +43,7 @@ pub fn note(sockets: &mut [Held], known: &Known, lines: &Lines<'_>, default: Opt
     for held in sockets.iter_mut().filter(|held| listens(&held.identity)) {
         let wanted = number(lines.that_make(&held.identity).map(|bind| bind.backlog), default);
         let wanted = wanted.map(|wanted| wanted.min(most));
-        let taken_over = known.get(&held.identity.inode.0);
+        let taken_over = known.get(&held.inode());
         // What it has made itself is as it wants it; what its lines leave open stays as it was.
         held.limit = wanted.or(taken_over.copied().flatten());
         if let (Some(before), Some(wanted)) = (taken_over, wanted)
@@ -60,7 +61,7 @@ pub fn note(sockets: &mut [Held], known: &Known, lines: &Lines<'_>, default: Opt
     };
     for (held, to) in others {
         // What listens in another network namespace is not in the list.
-        let from = limits.get(&held.identity.inode.0).copied();
+        let from = limits.get(&held.inode()).copied();
         held.change = from.filter(|from| *from != to).map(|from| Change { from, to });
     }
 }
@@ -81,18 +82,18 @@ fn number(mut backlogs: impl Iterator<Item = Backlog>, default: Option<u32>) -> 
 }
 
 /// What was taken note of, for people.
-pub fn changes(custody: &Custody) -> Vec<String> {
+pub fn changes(sockets: &Sockets) -> Vec<String> {
     let one = |held: &Held| {
         let Change { from, to } = held.change?;
         Some(format!("listen backlog of {}: {to} (is {from})", held.identity))
     };
-    custody.sockets().iter().filter_map(one).collect()
+    sockets.all().iter().filter_map(one).collect()
 }
 
 /// Changes what was taken note of.
-pub fn apply(custody: &Custody) {
+pub fn apply(sockets: &Sockets) {
     let mut changed = Vec::new();
-    for held in custody.sockets() {
+    for held in sockets.all() {
         let Some(Change { from, to }) = held.change else { continue };
         match queues::set_limit(held.descriptor(), to) {
             Ok(()) => changed.push(format!("of {} from {from} to {to}", held.identity)),

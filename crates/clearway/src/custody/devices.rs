@@ -13,11 +13,12 @@ use clearway_kernel::interfaces::was_made_anew;
 use clearway_kernel::listeners::is_local;
 use tracing::warn;
 
-use crate::custody::held::{Custody, Held};
+use crate::custody::held::Held;
+use crate::custody::sockets::Sockets;
 
 /// The sockets in custody that are not to be offered, by inode; says so.
-pub fn left_out(custody: &Custody, configuration: &Configuration) -> HashSet<u64> {
-    let deaf: Vec<&Held> = custody.sockets().iter().filter(|held| is_deaf(held)).collect();
+pub fn left_out(sockets: &Sockets, configuration: &Configuration) -> HashSet<u64> {
+    let deaf: Vec<&Held> = sockets.all().iter().filter(|held| is_deaf(held)).collect();
     if deaf.is_empty() {
         return HashSet::new();
     }
@@ -25,7 +26,7 @@ pub fn left_out(custody: &Custody, configuration: &Configuration) -> HashSet<u64
     for held in &deaf {
         warn!("{}", notice(&held.identity, &lines));
     }
-    deaf.iter().map(|held| held.identity.inode.0).collect()
+    deaf.iter().map(|held| held.inode()).collect()
 }
 
 fn is_deaf(held: &Held) -> bool {

@@ -15,12 +15,13 @@ use clearway_kernel::paths::{self, MovedPath};
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use crate::custody::held::{Custody, Held};
+use crate::custody::held::Held;
+use crate::custody::sockets::Sockets;
 use crate::ground::aside::Single;
 
 /// Begins to look at the paths of what is in custody; nothing is told if there are none, or an earlier look still hangs.
-pub fn look(looking: &Single, custody: &Custody) -> Option<oneshot::Receiver<Vec<MovedPath>>> {
-    let sockets: Vec<(u64, PathBuf)> = custody.sockets().iter().filter_map(bound).collect();
+pub fn look(looking: &Single, sockets: &Sockets) -> Option<oneshot::Receiver<Vec<MovedPath>>> {
+    let sockets: Vec<(u64, PathBuf)> = sockets.all().iter().filter_map(bound).collect();
     if sockets.is_empty() {
         return None;
     }
@@ -38,20 +39,20 @@ pub fn look(looking: &Single, custody: &Custody) -> Option<oneshot::Receiver<Vec
 
 fn bound(held: &Held) -> Option<(u64, PathBuf)> {
     match &held.identity.address {
-        LocalAddress::Path(path) => Some((held.identity.inode.0, path.clone())),
+        LocalAddress::Path(path) => Some((held.inode(), path.clone())),
         _ => None,
     }
 }
 
 /// The sockets in custody that are not to be offered, by inode; says so.
-pub fn left_out(custody: &Custody, moved: &[MovedPath], configuration: &Configuration) -> HashSet<u64> {
+pub fn left_out(sockets: &Sockets, moved: &[MovedPath], configuration: &Configuration) -> HashSet<u64> {
     if moved.is_empty() {
         return HashSet::new();
     }
     let lines = Lines::of(configuration);
     let moved: HashMap<u64, &MovedPath> = moved.iter().map(|one| (one.socket, one)).collect();
     let mut left_out = HashSet::new();
-    for Held { identity, .. } in custody.sockets() {
+    for Held { identity, .. } in sockets.all() {
         let Some(one) = moved.get(&identity.inode.0) else { continue };
         warn!("{}", notice(identity, one, &lines));
         if one.obstacle.is_none() {

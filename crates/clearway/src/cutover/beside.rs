@@ -25,7 +25,9 @@ use clearway_kernel::queues;
 use clearway_kernel::steering::{self, Present, Reason, ReuseportGroup};
 use tracing::{debug, info};
 
-use crate::custody::held::{Custody, Held, through};
+use crate::custody::held::Held;
+use crate::custody::sockets::Sockets;
+use crate::cutover::steer::through;
 use crate::cutover::switch::{Epoch, wait_for};
 use crate::ground::aside;
 
@@ -46,7 +48,7 @@ pub struct Others(Arc<Mutex<State>>);
 struct State {
     /// Who listened before our first HAProxy did. None: nobody's clients are taken, or not any more.
     before: Option<Present>,
-    custody: Weak<Custody>,
+    custody: Weak<Sockets>,
     /// What is steered. Those that [leave](Group::leaving) are the others.
     groups: Vec<ReuseportGroup>,
     is_watched: bool,
@@ -70,9 +72,9 @@ impl Others {
 
     /// The sockets, if there are any, were another Clearway's, which may have steered them, or died in the middle of a
     /// switch.
-    pub fn inherit(&self, custody: &Custody) {
-        custody.hear_again();
-        self.state().is_inherited = !custody.sockets().is_empty();
+    pub fn inherit(&self, sockets: &Sockets) {
+        sockets.listen_again();
+        self.state().is_inherited = !sockets.is_empty();
     }
 
     /// Another Clearway serves from our sockets, or does not any more.
@@ -82,21 +84,21 @@ impl Others {
 
     /// HAProxy is about to be started with these: what another Clearway has done with them must not send all clients to
     /// what is bound beside them.
-    pub fn begin_with(&self, custody: &Custody) {
+    pub fn begin_with(&self, sockets: &Sockets) {
         let mut state = self.state();
         if state.is_inherited {
-            state.is_inherited = !release_inherited(custody);
+            state.is_inherited = !release_inherited(sockets);
         }
     }
 
     /// These serve from now on.
-    pub fn steer_round(&self, custody: &Arc<Custody>) {
-        self.begin_with(custody);
+    pub fn steer_round(&self, sockets: &Arc<Sockets>) {
+        self.begin_with(sockets);
         let mut state = self.state();
         if state.before.is_none() {
             return;
         }
-        state.custody = Arc::downgrade(custody);
+        state.custody = Arc::downgrade(sockets);
         state.update();
         if state.groups.is_empty() {
             // Nobody was there, or nothing can be done: who comes now is behind us.
@@ -243,12 +245,10 @@ impl State {
 }
 
 /// Where nobody else listens any more, nobody has to be steered round; says whether that was so everywhere.
-fn release_inherited(custody: &Custody) -> bool {
-    let ours: Vec<BorrowedFd<'_>> = custody.sockets().iter().map(Held::descriptor).collect();
+fn release_inherited(sockets: &Sockets) -> bool {
+    let ours: Vec<BorrowedFd<'_>> = sockets.all().iter().map(Held::descriptor).collect();
     let Ok(crowded) = steering::crowded(&ours).inspect_err(|error| debug!("{error}")) else { return false };
-    for held in
-        custody.sockets().iter().filter(|held| held.can_be_bound_beside() && !held.is_one_of(&crowded))
-    {
+    for held in sockets.all().iter().filter(|held| held.can_be_bound_beside() && !held.is_one_of(&crowded)) {
         if let Err(error) = steering::release(held.descriptor()) {
             debug!("{}: {error}", held.identity);
         }

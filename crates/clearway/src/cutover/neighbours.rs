@@ -7,7 +7,7 @@ use clearway_haproxy::inventory::{Adoption, LocalAddress, SocketIdentity, Socket
 use clearway_kernel::listeners::{self, Managed, Stranger};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::custody::held::Custody;
+use crate::custody::sockets::Sockets;
 use crate::cutover::beside::Others;
 use crate::ground::aside;
 use crate::shell::Inner;
@@ -60,9 +60,9 @@ pub struct Ours {
 
 impl Ours {
     /// The sockets in custody, and the processes of all generations; and those whose new clients are ours.
-    pub fn of(custody: &Custody, processes: impl IntoIterator<Item = u32>, others: Others) -> Self {
+    pub fn of(sockets: &Sockets, processes: impl IntoIterator<Item = u32>, others: Others) -> Self {
         let managed =
-            custody.sockets().iter().filter(|held| held.identity.kind != SocketKind::Datagram).filter_map(
+            sockets.all().iter().filter(|held| held.identity.kind != SocketKind::Datagram).filter_map(
                 |held| match held.identity.address {
                     LocalAddress::Ip(address) => Some(Managed { address, v6only: held.identity.v6only }),
                     _ => None,
@@ -70,14 +70,14 @@ impl Ours {
             );
         Self {
             managed: managed.collect(),
-            inodes: custody.inodes(),
+            inodes: sockets.inodes(),
             processes: processes.into_iter().collect(),
             others,
         }
     }
 
     /// Also these: the former generation closes them in a moment, or a new one is about to be committed.
-    pub fn and(mut self, former: &Custody) -> Self {
+    pub fn and(mut self, former: &Sockets) -> Self {
         self.inodes.extend(former.inodes());
         self
     }

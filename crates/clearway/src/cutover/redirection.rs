@@ -22,13 +22,13 @@ use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::Failure;
 use clearway_haproxy::configuration::{Configuration, SourceFile, Span, V6};
 use clearway_haproxy::derived::{self, Derived};
-use clearway_haproxy::inventory::LocalAddress;
 use clearway_kernel::flip::{self, Flip, Way};
 use clearway_kernel::listeners::{Reserved, is_local, reserve};
 use clearway_kernel::nft::TableName;
 use tracing::{error, info, warn};
 
-use crate::custody::held::Custody;
+use crate::custody::held::Held;
+use crate::custody::sockets::Sockets;
 use crate::cutover::switch::Cancel;
 use crate::ground::failure::{self, Unavailable};
 use crate::tell::said::{Said, Subject};
@@ -66,16 +66,9 @@ pub struct Private {
 
 impl Private {
     /// What HAProxy has bound is known: nothing has to be kept free for it any more, and nobody is sent elsewhere.
-    pub fn bound(&mut self, custody: &Custody) {
+    pub fn bound(&mut self, sockets: &Sockets) {
         self.reserved.clear();
-        let bound: BTreeSet<SocketAddr> = custody
-            .sockets()
-            .iter()
-            .filter_map(|held| match held.identity.address {
-                LocalAddress::Ip(address) => Some(address),
-                _ => None,
-            })
-            .collect();
+        let bound: BTreeSet<SocketAddr> = sockets.all().iter().filter_map(Held::address).collect();
         self.ways.retain(|way| {
             let private = at(way);
             // A socket for both families is bound to the IPv6 one.

@@ -37,8 +37,10 @@ use clearway_kernel::steering::{self, Fate, ReuseportGroup, SocketOrder};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
-use crate::custody::held::{Custody, Held, through};
+use crate::custody::held::Held;
+use crate::custody::sockets::Sockets;
 use crate::cutover::redirection::Turn;
+use crate::cutover::steer::through;
 use crate::ground::failure::Unavailable;
 use crate::ground::{aside, steps};
 use crate::shell::Inner;
@@ -108,8 +110,8 @@ pub struct Switch {
     gate: Option<Closed>,
     /// Set when clients are sent to its private ports.
     turned: Option<Turn>,
-    former: Weak<Custody>,
-    new: Weak<Custody>,
+    former: Weak<Sockets>,
+    new: Weak<Sockets>,
     /// What is to be reported.
     moved: Vec<Moved>,
     failed: Option<Failure>,
@@ -147,8 +149,8 @@ impl Cancel {
 pub fn begin(
     generation: Generation,
     mut manners: Manners,
-    former: &Arc<Custody>,
-    new: &Arc<Custody>,
+    former: &Arc<Sockets>,
+    new: &Arc<Sockets>,
     inner: UnboundedSender<Inner>,
 ) -> Result<Cancel, Event> {
     let (former, new) = (Arc::downgrade(former), Arc::downgrade(new));
@@ -344,9 +346,9 @@ impl Switch {
 
     /// Does something to each group, by way of one of its sockets that we hold.
     fn at_each(&mut self, what: fn(&ReuseportGroup, BorrowedFd<'_>) -> Result<(), steering::SteeringError>) {
-        let custodies = [self.former.upgrade(), self.new.upgrade()];
-        let custodies: Vec<&Custody> = custodies.iter().flatten().map(|custody| &**custody).collect();
-        self.groups.retain(|group| through(group, &custodies, what));
+        let sets = [self.former.upgrade(), self.new.upgrade()];
+        let sets: Vec<&Sockets> = sets.iter().flatten().map(|set| &**set).collect();
+        self.groups.retain(|group| through(group, &sets, what));
     }
 
     /// The sockets that leave and would go on getting clients, as long as somebody keeps them open.
@@ -384,8 +386,8 @@ impl Switch {
             }
         }
         let (new, former) = (self.new.upgrade(), self.former.upgrade());
-        let known = former.as_deref().map(Custody::inodes).unwrap_or_default();
-        let fresh = new.as_deref().map(Custody::inodes).unwrap_or_default();
+        let known = former.as_deref().map(Sockets::inodes).unwrap_or_default();
+        let fresh = new.as_deref().map(Sockets::inodes).unwrap_or_default();
         drop((new, former));
         self.release_without(fresh.difference(&known).copied().collect());
     }
@@ -426,13 +428,13 @@ fn all_closed(sockets: &HashSet<u64>, limit: Duration, wanted: &dyn Fn() -> bool
 }
 
 /// Which sockets leave, and what is to be done for their clients.
-fn look(former: &Custody, new: &Custody, strategy: Strategy) -> Result<Plan, listeners::SockDiagError> {
+fn look(former: &Sockets, new: &Sockets, strategy: Strategy) -> Result<Plan, listeners::SockDiagError> {
     let (used, known) = (new.inodes(), former.inodes());
     let held: Vec<(BorrowedFd<'_>, Fate)> = former
-        .sockets()
+        .all()
         .iter()
         .map(|held| {
-            let stays = used.contains(&held.identity.inode.0);
+            let stays = used.contains(&held.inode());
             (held.descriptor(), if stays { Fate::Stays } else { Fate::Leaves })
         })
         .collect();
@@ -442,8 +444,8 @@ fn look(former: &Custody, new: &Custody, strategy: Strategy) -> Result<Plan, lis
 }
 
 /// The sockets that were not there before.
-fn fresh<'a>(new: &'a Custody, known: &HashSet<u64>) -> impl Iterator<Item = &'a Held> {
-    new.sockets().iter().filter(|held| !known.contains(&held.identity.inode.0))
+fn fresh<'a>(new: &'a Sockets, known: &HashSet<u64>) -> impl Iterator<Item = &'a Held> {
+    new.all().iter().filter(|held| !known.contains(&held.inode()))
 }
 
 /// Waits until those who have come to these sockets are served, not longer than that, and only as long as it is wanted.

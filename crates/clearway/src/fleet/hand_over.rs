@@ -16,7 +16,8 @@ use clearway_haproxy::{getsocks, sockpair};
 use clearway_kernel::steering;
 use tracing::debug;
 
-use crate::custody::held::{Custody, Held, offered};
+use crate::custody::held::{Held, offered};
+use crate::custody::sockets::Sockets;
 use crate::fleet::launch::Serving;
 
 /// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
@@ -58,19 +59,19 @@ pub struct Asked {
 /// Waits until HAProxy asks, and gives it what it is not to bind beside. Blocks, until `limit` at most.
 pub fn hand_over(
     end: &OwnedFd,
-    sockets: &[&Held],
-    custody: &Custody,
+    offer: &[&Held],
+    sockets: &Sockets,
     beside: &Beside,
     limit: Duration,
     asked: &OnceLock<Asked>,
 ) {
     let done = sockpair::accept(end, limit).map_err(|error| error.to_string()).and_then(|connection| {
         // The last moment before it binds: a former generation may take its time to let go.
-        let crowded = crowd(custody);
+        let crowded = crowd(sockets);
         // Where others listen as well, nobody could be steered from the former socket to one beside it.
         let (apart, given): (Vec<&Held>, Vec<&Held>) =
-            sockets.iter().partition(|held| beside.binds(held) && !held.is_one_of(&crowded));
-        let withheld = apart.into_iter().map(|held| held.identity.inode.0).collect();
+            offer.iter().partition(|held| beside.binds(held) && !held.is_one_of(&crowded));
+        let withheld = apart.into_iter().map(Held::inode).collect();
         let _ = asked.set(Asked { crowded, withheld });
         let offer = offered(given.into_iter());
         let served = getsocks::serve(connection, &offer, HANDOVER);
@@ -85,8 +86,8 @@ pub fn hand_over(
 }
 
 /// Where others listen beside what is in custody: strangers, or a former generation that has not let go yet.
-fn crowd(custody: &Custody) -> HashSet<SocketAddr> {
-    let held: Vec<BorrowedFd<'_>> = custody.sockets().iter().map(Held::descriptor).collect();
+fn crowd(sockets: &Sockets) -> HashSet<SocketAddr> {
+    let held: Vec<BorrowedFd<'_>> = sockets.all().iter().map(Held::descriptor).collect();
     steering::crowded(&held).unwrap_or_else(|error| {
         debug!("looking which other processes listen: {error}");
         HashSet::new()

@@ -25,7 +25,6 @@
 //! The two conversations block, so each has a thread of its own that lives as long as the proof; if
 //! HAProxy dies, both see the end of their connection. Neither thread ever forks.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -54,7 +53,8 @@ use rustix::process::{Pid, PidfdFlags};
 use tracing::{debug, info, warn};
 
 use crate::custody::backlog;
-use crate::custody::held::{Custody, Held};
+use crate::custody::held::Held;
+use crate::custody::sockets::Sockets;
 use crate::cutover::redirection::Private;
 use crate::fleet::carry;
 use crate::fleet::child::{self, Streams};
@@ -104,7 +104,7 @@ pub struct Running {
     /// Its private ports, if it has some.
     pub private: Option<Private>,
     /// What it has proved to use; custody at the commit.
-    pub proved: Option<Arc<Custody>>,
+    pub proved: Option<Arc<Sockets>>,
     /// Our end of the `_getsocks` pair, closed as soon as the question is settled: a conversation that
     /// never comes must not hold sockets.
     handover: Option<OwnedFd>,
@@ -177,13 +177,11 @@ impl Shell {
         let numbers = self.fleet.descriptors;
         let mut descriptors = vec![(numbers.stats, stats_child), (numbers.master_cli, master_child)];
         descriptors.extend(self.overlay(&prepared.overlay).map_err(|error| cannot("overlay", &error))?);
-        let (custody, made) = (Arc::clone(&self.custody), Arc::new(std::mem::take(&mut prepared.made)));
-        let left_out = prepared.left_out.clone();
+        let (sockets, selection) = (self.custody.sockets(), std::mem::take(&mut prepared.selection));
         // Only the identities: to keep them must not keep a socket open that everybody else lets go.
-        let held: Vec<SocketIdentity> =
-            to_offer(&custody, &left_out, &made).map(|held| held.identity.clone()).collect();
-        let limits = backlog::known(to_offer(&custody, &left_out, &made));
-        let (shuffled, hears) = (custody.shuffled().clone(), prepared.hears);
+        let held: Vec<SocketIdentity> = selection.of(&sockets).map(|held| held.identity.clone()).collect();
+        let limits = backlog::known(selection.of(&sockets));
+        let (shuffled, hears) = (sockets.shuffled().clone(), prepared.hears);
         self.look_who_listens(hears);
         let handover = if held.is_empty() {
             None
@@ -216,12 +214,11 @@ impl Shell {
 
         let asked = Arc::new(OnceLock::new());
         if let Some(end) = to_hand_over {
-            let (custody, made) = (Arc::clone(&custody), Arc::clone(&made));
             let (limit, asked) = (self.settings.ready_timeout, Arc::clone(&asked));
             let beside = self.beside(&prepared.configuration, hears);
             aside::spawn("handing the listening sockets over", move || {
-                let sockets: Vec<&Held> = to_offer(&custody, &left_out, &made).collect();
-                hand_over(&end, &sockets, &custody, &beside, limit, &asked);
+                let offer: Vec<&Held> = selection.of(&sockets).collect();
+                hand_over(&end, &offer, &sockets, &beside, limit, &asked);
             });
         }
         let carry = self.begin_to_carry(generation, &stats, &prepared);
@@ -317,10 +314,11 @@ impl Shell {
         if hears == Hears::Nothing {
             return;
         }
-        if self.custody.sockets().is_empty() {
+        let sockets = self.custody.sockets();
+        if sockets.is_empty() {
             self.cutover.others.begin();
         } else if !self.peers.succession.has_predecessor() {
-            self.cutover.others.begin_with(&self.custody);
+            self.cutover.others.begin_with(&sockets);
         }
     }
 
@@ -398,16 +396,6 @@ fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
         SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
     )?;
     Ok(file.into())
-}
-
-/// What is in custody and hears something, and what was made for this generation.
-fn to_offer<'a>(
-    custody: &'a Custody,
-    left_out: &'a HashSet<u64>,
-    made: &'a [Held],
-) -> impl DoubleEndedIterator<Item = &'a Held> {
-    let held = custody.sockets().iter().filter(|held| !left_out.contains(&held.identity.inode.0));
-    held.chain(made)
 }
 
 /// How long a generation may take to say how many sessions it has: for a status, and before it is cut.

@@ -1,28 +1,24 @@
 //! Everything before a process exists, but for reading the files ([`crate::fleet::reading`]) and what HAProxy is asked about
-//! them ([`crate::fleet::asking`]): rights are checked, the plumbing is set up, sockets are made that HAProxy cannot make itself.
+//! them ([`crate::fleet::asking`]): rights are checked, the plumbing is set up, and it is looked which sockets a generation is offered.
 //!
 //! Nothing here disturbs the generation that serves. Every refusal names what is missing and the flag
 //! that adds it; in particular a transparent configuration never starts where its connections would fail.
 
-use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Failure, Plumbing as Needs};
-use clearway_haproxy::configuration::{Bind, Configuration, Programs, Setting, Transparent, V6};
+use clearway_haproxy::configuration::{Configuration, Programs, Setting, Transparent};
 use clearway_haproxy::derived::{self, Sections};
 use clearway_haproxy::drift::Imprint;
-use clearway_haproxy::inventory::LocalAddress;
 use clearway_haproxy::overlay::{Capability as Kept, Gate, Lua, Overlay};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::custody::held::{Custody, Held};
-use crate::custody::{devices, paths};
+use crate::custody::selection::Selection;
 use crate::cutover::redirection::{self, Private};
 use crate::fleet::asking::Answers;
 use crate::fleet::child::Rights;
@@ -46,10 +42,8 @@ pub struct Prepared {
     pub named: Option<Arc<Named>>,
     /// The overlay's text.
     pub overlay: Overlay,
-    /// Sockets in custody that it is not offered, by inode: they hear nothing any more, or no client reaches them.
-    pub left_out: HashSet<u64>,
-    /// Sockets made for addresses that this host does not have.
-    pub made: Vec<Held>,
+    /// What it is offered of the sockets in custody.
+    pub selection: Selection,
     /// Whether it needs the plumbing.
     pub needs: Needs,
     /// How many reloads an old generation may outlive while it serves, if its configuration says so.
@@ -120,9 +114,7 @@ impl Shell {
         } else if needs == Needs::Needed {
             self.path.plumb(&configuration)?;
         }
-        let mut left_out = devices::left_out(&self.custody, &configuration);
-        left_out.extend(paths::left_out(&self.custody, &moved, &configuration));
-        let made = make_foreign(&configuration, &self.custody, &left_out);
+        let selection = self.custody.select(&configuration, &moved);
         let private = self.private_ports(&configuration, is_tried)?;
         if let Some(private) = &private {
             configuration = Arc::clone(&private.configuration);
@@ -149,8 +141,7 @@ impl Shell {
             imprint,
             named,
             overlay,
-            left_out,
-            made,
+            selection,
             needs,
             most_reloads,
             rights,
@@ -238,60 +229,6 @@ fn check_rights(held: capabilities::Set, why: impl Fn() -> String) -> Result<(),
         format!("{}, and for that Clearway lacks {}", why(), names.join(" and ")),
     )
     .hint(failure::rights_remedy(&flags.join(" "))))
-}
-
-/// Listening sockets for addresses that this host does not have and that no socket in custody is bound
-/// to, but for those that are left out. HAProxy could not make them without the sysctl `ip_nonlocal_bind`
-/// (docs/facts H12).
-fn make_foreign(configuration: &Configuration, custody: &Custody, left_out: &HashSet<u64>) -> Vec<Held> {
-    let held: Vec<&Held> =
-        custody.sockets().iter().filter(|held| !left_out.contains(&held.identity.inode.0)).collect();
-    let mut made: Vec<Held> = Vec::new();
-    let mut known: HashSet<SocketAddr> = held
-        .iter()
-        .filter_map(|held| match held.identity.address {
-            LocalAddress::Ip(address) => Some(address),
-            _ => None,
-        })
-        .collect();
-    // The kernel is asked once about an address: a range of thousands of ports has one.
-    let mut local: HashMap<IpAddr, bool> = HashMap::new();
-    let mut is_local =
-        |address| *local.entry(address).or_insert_with(|| clearway_kernel::listeners::is_local(address));
-    for (bind, address) in configuration.tcp_addresses().take(MOST_ADDRESSES) {
-        if known.contains(&address) || !may_be_foreign(bind, address) || is_local(address.ip()) {
-            continue;
-        }
-        match make(bind, address) {
-            Ok(held) => {
-                info!(
-                    "{address} ({}) is not an address of this host: Clearway listens there for HAProxy",
-                    bind.span
-                );
-                known.insert(address);
-                made.push(held);
-            }
-            Err(error) => warn!("{address} ({}) is not an address of this host: {error}", bind.span),
-        }
-    }
-    made
-}
-
-/// More addresses than anybody binds; a hostile file may name millions.
-pub const MOST_ADDRESSES: usize = 10_000;
-
-/// Whether HAProxy would take the socket from us, if the address turned out not to be one of this host.
-pub fn may_be_foreign(bind: &Bind, address: SocketAddr) -> bool {
-    let adoptable = address.is_ipv4() || bind.v6 == V6::Only;
-    let plain = !bind.transparent && bind.namespace.is_none() && bind.guards.is_empty();
-    let specific = !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0;
-    adoptable && plain && specific
-}
-
-fn make(bind: &Bind, address: SocketAddr) -> Result<Held, Box<dyn std::error::Error>> {
-    let interface = bind.interface.as_deref();
-    let socket = clearway_kernel::listeners::bind_foreign(address, bind.v6 == V6::Only, interface)?;
-    Ok(Held::made(socket, interface.unwrap_or_default())?)
 }
 
 fn internal(error: &dyn std::error::Error) -> Failure {

@@ -17,7 +17,8 @@ use clearway_haproxy::{getsocks, sockpair};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::custody::backlog;
-use crate::custody::held::{Custody, Held};
+use crate::custody::held::Held;
+use crate::custody::sockets::Sockets;
 use crate::cutover::neighbours;
 use crate::fleet::hand_over::{Asked, HANDOVER};
 use crate::fleet::prepare::Hears;
@@ -29,7 +30,7 @@ use crate::shell::Inner;
 #[derive(Debug)]
 pub struct Proven {
     proof: Proof,
-    custody: Custody,
+    sockets: Sockets,
     adoption: Adoption,
     notices: Vec<String>,
 }
@@ -38,7 +39,7 @@ impl Proven {
     /// Of a generation that is only tried no file is left.
     pub fn tidy(&self, hears: Hears, master: u32) {
         if hears == Hears::Nothing {
-            trial::remove_unfinished(&self.custody, [master, self.proof.worker]);
+            trial::remove_unfinished(&self.sockets, [master, self.proof.worker]);
         }
     }
 
@@ -47,7 +48,7 @@ impl Proven {
         let withheld = asked.map(|asked| asked.withheld.clone()).unwrap_or_default();
         self.notices = neighbours::bound_twice(lines, &self.adoption, &withheld);
         if let Some(asked) = asked {
-            self.custody = std::mem::take(&mut self.custody).beside_others(asked.crowded.clone());
+            self.sockets = std::mem::take(&mut self.sockets).beside_others(asked.crowded.clone());
         }
     }
 }
@@ -113,12 +114,12 @@ pub fn prove(
     };
     let sockets: Vec<Held> =
         sockets.into_iter().map(Held::received).collect::<Result<_, _>>().map_err(|error| closed(&error))?;
-    let mut custody = Custody::of(sockets, held, shuffled);
-    custody.sockets_mut().iter_mut().for_each(|held| held.complete(lines));
-    let used: Vec<SocketIdentity> = custody.sockets().iter().map(|held| held.identity.clone()).collect();
+    let mut sockets = Sockets::of(sockets, held, shuffled);
+    sockets.all_mut().iter_mut().for_each(|held| held.complete(lines));
+    let used: Vec<SocketIdentity> = sockets.all().iter().map(|held| held.identity.clone()).collect();
     let adoption = inventory::adoption(held, &used);
     let default = frontend_maxconn.or_else(|| info.get("Hard_maxconn")?.parse().ok());
-    backlog::note(custody.sockets_mut(), limits, lines, default);
+    backlog::note(sockets.all_mut(), limits, lines, default);
     let name = |socket: &SocketIdentity| match &socket.address {
         LocalAddress::Ip(address) if publics.contains_key(address) => publics[address].to_string(),
         _ => socket.to_string(),
@@ -130,13 +131,13 @@ pub fn prove(
         fresh: names(&adoption.fresh),
         unclaimed: names(&adoption.unclaimed),
     };
-    Ok(Proven { proof, custody, adoption, notices: Vec::new() })
+    Ok(Proven { proof, sockets, adoption, notices: Vec::new() })
 }
 
 /// Tells the loop.
 pub fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<Proven, Failure>) {
     let message = match outcome {
-        Ok(Proven { proof, custody, notices, .. }) => Inner::Proved { generation, proof, custody, notices },
+        Ok(Proven { proof, sockets, notices, .. }) => Inner::Proved { generation, proof, sockets, notices },
         Err(failure) => Inner::Event(Event::Failed { generation, failure }),
     };
     // The loop is gone only when Clearway is.

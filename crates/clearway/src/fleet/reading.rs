@@ -156,7 +156,7 @@ impl Shell {
             Files::AsNamed => self.fleet.watch.follow(&chosen.known.configuration, &self.fleet.invocation),
             Files::Copies(_) => None,
         };
-        let looked = paths::look(&self.fleet.looking, &self.custody);
+        let looked = paths::look(&self.fleet.looking, &self.custody.sockets());
         let named = named::look(&self.fleet.naming, &chosen.known.configuration, self.fleet.named.as_ref());
         if followed.is_none() && looked.is_none() && named.is_none() {
             return self.followed(chosen);

@@ -208,7 +208,7 @@ impl Shell {
     }
 
     /// A holder knows it too.
-    pub fn tell_the_holder(&self) {
+    pub fn tell_the_holder(&mut self) {
         if let (CarryMode::Servers, Some(known)) = (self.settings.carry, &self.fleet.state.known) {
             self.peers.succession.keep_state(known);
         }

@@ -15,7 +15,7 @@ use clearway_haproxy::configuration::{Configuration, Endpoint};
 use clearway_haproxy::inventory::LocalAddress;
 
 use crate::custody::backlog;
-use crate::custody::held::Custody;
+use crate::custody::sockets::Sockets;
 use crate::shell::Shell;
 
 /// Which generation is tried, and what it would change.
@@ -71,8 +71,8 @@ impl Shell {
     }
 
     /// It has proved itself.
-    pub fn trial_proved(&mut self, custody: &Custody) {
-        self.would(backlog::changes(custody));
+    pub fn trial_proved(&mut self, sockets: &Sockets) {
+        self.would(backlog::changes(sockets));
     }
 }
 
@@ -95,8 +95,8 @@ pub fn can_be_tried(configuration: &Configuration) -> Result<(), Failure> {
 
 /// HAProxy binds a Unix socket under another name first, which is left lying where it believes to have renamed it. `pids`:
 /// of those that may have bound it. Not in the loop.
-pub fn remove_unfinished(custody: &Custody, pids: [u32; 2]) {
-    for held in custody.sockets() {
+pub fn remove_unfinished(sockets: &Sockets, pids: [u32; 2]) {
+    for held in sockets.all() {
         let LocalAddress::Path(path) = &held.identity.address else { continue };
         for name in pids.map(|pid| unfinished(path, pid)) {
             // Of those that it has taken over there is none.

@@ -42,7 +42,7 @@ impl Shell {
         status.haproxy = self.fleet.program.known_version().map(|version| version.to_string());
         status.strategy = self.settings.strategy;
         status.redirected = self.cutover.redirection.describe();
-        status.custody = self.custody.addresses();
+        status.custody = self.custody.sockets().addresses();
         status.canary = self.path.seen_by_canary();
         status.canary_asks = self.path.canary_asks();
         status.obstacles = self.path.obstacles();

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use crate::custody::held::Custody;
+use crate::custody::sockets::Sockets;
 use crate::fleet::state::Snapshot;
 use crate::ground::aside;
 use crate::peers::message::Message;
@@ -32,7 +32,7 @@ pub struct Keeper {
 #[derive(Debug)]
 enum Word {
     /// These are all the listening sockets from now on.
-    Keep(Arc<Custody>),
+    Keep(Arc<Sockets>),
     /// This is what is known of the servers from now on.
     State(Snapshot),
     /// A planned stop.
@@ -58,8 +58,8 @@ impl Keeper {
     }
 
     /// These are all the listening sockets from now on.
-    pub fn keep(&self, custody: &Arc<Custody>) {
-        self.say(Word::Keep(Arc::clone(custody)));
+    pub fn keep(&self, sockets: Arc<Sockets>) {
+        self.say(Word::Keep(sockets));
     }
 
     /// This is what is known of the servers from now on.
@@ -89,12 +89,12 @@ impl Keeper {
 fn say_all(wire: &Wire, words: &Receiver<Word>) {
     let mut next = words.recv().ok();
     while let Some(word) = next.take() {
-        // Of several custodies in a row the last one is what is to be held.
+        // Of several sets in a row the last one is what is to be held.
         next = words.try_recv().ok();
         let said = match (word, &next) {
             (Word::Keep(_), Some(Word::Keep(_))) | (Word::State(_), Some(Word::State(_))) => continue,
             (Word::State(snapshot), _) => state::send(wire, &snapshot, PROMPT),
-            (Word::Keep(custody), _) => keep(wire, &custody),
+            (Word::Keep(sockets), _) => keep(wire, &sockets),
             (Word::Release { at_once }, _) => wire.send(&Message::Release { at_once }, &[], PROMPT),
         };
         match said {
@@ -109,8 +109,8 @@ fn say_all(wire: &Wire, words: &Receiver<Word>) {
     }
 }
 
-fn keep(wire: &Wire, custody: &Custody) -> Result<(), WireError> {
-    let sockets = custody.sockets();
+fn keep(wire: &Wire, sockets: &Sockets) -> Result<(), WireError> {
+    let sockets = sockets.all();
     wire.send(&Message::Keep { sockets: sockets.len() }, &[], PROMPT)?;
     wire.send_sockets(sockets, PROMPT)
 }

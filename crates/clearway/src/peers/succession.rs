@@ -22,13 +22,14 @@ use clearway_core::names::InstanceName;
 use clearway_core::patience::{Again, Persistence};
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::{Declined, Event, Failure, Peer};
-use clearway_haproxy::getsocks::ReceivedSocket;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
-use crate::custody::held::{Custody, Held};
+use crate::custody::sockets::Sockets;
+use crate::custody::subscription::Subscription;
+use crate::custody::usable::Unusable;
 use crate::fleet::state::{Question, Snapshot};
 use crate::front::admin::{self, Wishes};
 use crate::front::clients::Clients;
@@ -83,8 +84,8 @@ pub struct Succession {
     holder: Option<Keeper>,
     /// Set from a stop on: nothing is held for this one any more.
     stops: bool,
-    /// What a holder would hold.
-    last: Option<Arc<Custody>>,
+    /// What a holder holds.
+    custody: Subscription,
     /// Whether the holder shall let go at once at the stop.
     pub release_at_once: bool,
     /// Whom the predecessor knew to be superseded, itself included.
@@ -99,7 +100,12 @@ struct Conversation {
 
 impl Succession {
     /// Nobody is there yet.
-    pub fn new(settings: &Settings, wishes: Wishes, inner: UnboundedSender<Inner>) -> Self {
+    pub fn new(
+        settings: &Settings,
+        wishes: Wishes,
+        inner: UnboundedSender<Inner>,
+        custody: Subscription,
+    ) -> Self {
         let door = settings.instance.as_ref().map(|name| door(name.as_str(), settings));
         Self {
             begun: Instant::now(),
@@ -123,7 +129,7 @@ impl Succession {
             opening: DOOR,
             holder: None,
             stops: false,
-            last: None,
+            custody,
             release_at_once: false,
             inherited: Vec::new(),
         }
@@ -203,46 +209,19 @@ impl Succession {
         }
     }
 
-    /// Begins with what a predecessor gave, and listens to it.
-    pub fn inherit(&mut self, inheritance: Inheritance) -> Result<Custody, Failure> {
-        let Inheritance { wire, sockets, superseded, version, .. } = inheritance;
-        let wrong = |what: String| Failure::new(ExitCode::Internal, format!("taking over: {what}"));
-        let mut held = Vec::new();
-        for socket in sockets {
-            held.push(Held::received(socket).map_err(|error| wrong(error.to_string()))?);
-        }
-        let here = crate::custody::here::usable(held).map_err(|what| {
-            wrong(what).hint("both need the same network namespace: --network host, or the same pod")
-        })?;
+    /// Begins with so many sockets that a predecessor gave, and listens to it.
+    pub fn inherit(&mut self, inheritance: Inheritance, sockets: usize) -> Result<(), Failure> {
+        let Inheritance { wire, superseded, version, .. } = inheritance;
         info!(
             "taking over from the Clearway {version} that serves under this name: {}",
-            Count(here.len(), "listening socket")
+            Count(sockets, "listening socket")
         );
         if !takeover::listen_to_predecessor(Arc::clone(&wire), self.inner.clone()) {
-            return Err(wrong("it cannot be listened to".to_owned()));
+            return Err(cannot_take_over(&"it cannot be listened to"));
         }
         self.predecessor = Some(wire);
         self.inherited = superseded;
-        Ok(Custody::inherited(here))
-    }
-
-    /// A holder is there, and what it has.
-    pub fn know_holder(&mut self, wire: Arc<Wire>, sockets: Vec<ReceivedSocket>) -> Custody {
-        self.talk_to(wire);
-        if sockets.is_empty() {
-            return Custody::default();
-        }
-        let held = sockets.into_iter().map(Held::received).collect::<Result<Vec<_>, _>>();
-        match held.map_err(|error| error.to_string()).and_then(crate::custody::here::usable) {
-            Ok(here) => {
-                info!("beginning with {} that a holder has kept", Count(here.len(), "listening socket"));
-                Custody::inherited(here)
-            }
-            Err(what) => {
-                warn!("what the holder has is of no use here: {what}");
-                Custody::default()
-            }
-        }
+        Ok(())
     }
 
     /// Whether a holder is there; unset for a private instance, which none can hold for.
@@ -250,32 +229,39 @@ impl Succession {
         self.door.as_ref().map(|_| self.holder.as_ref().is_some_and(Keeper::is_there))
     }
 
-    fn talk_to(&mut self, wire: Arc<Wire>) {
+    /// A holder is there: it holds what serves, now or after the next commit.
+    pub fn talk_to(&mut self, wire: Arc<Wire>) {
         self.holder = Keeper::of(wire);
-        if let (Some(holder), Some(custody)) = (&self.holder, &self.last) {
-            holder.keep(custody);
+        if let (Some(holder), Some(sockets)) = (&self.holder, self.custody.serving()) {
+            holder.keep(sockets);
+        }
+    }
+
+    /// Waits for a set of sockets that serves, and has the holder hold it. Never ends without; can be cancelled.
+    pub async fn keep_up(&mut self) {
+        self.custody.changed().await;
+        self.keep();
+    }
+
+    /// Before anything else is said to the holder.
+    fn keep(&mut self) {
+        if let (Some(sockets), Some(holder)) = (self.custody.news(), &self.holder) {
+            holder.keep(sockets);
         }
     }
 
     /// What is known of the servers now: the holder knows it too.
-    pub fn keep_state(&self, state: &Snapshot) {
+    pub fn keep_state(&mut self, state: &Snapshot) {
+        self.keep();
         if let Some(holder) = &self.holder {
             holder.keep_state(state);
         }
     }
 
-    /// We serve from these: the holder holds them.
-    pub fn keep(&mut self, custody: &Arc<Custody>) {
-        if let Some(holder) = &self.holder {
-            holder.keep(custody);
-        }
-        self.last = Some(Arc::clone(custody));
-    }
-
     /// A stop: the holder lets go in a while. The name stays with the one that has superseded this one.
     pub fn release(&mut self) {
         self.stops = true;
-        self.last = None;
+        self.keep();
         if !*self.gate.borrow() {
             self.let_go_of_the_name();
         }
@@ -448,7 +434,7 @@ impl Succession {
     }
 
     /// Gives the sockets in custody to a successor, on a thread: it may read slowly.
-    pub fn hand_over(&mut self, peer: Peer, custody: Arc<Custody>, state: Question) {
+    pub fn hand_over(&mut self, peer: Peer, sockets: Arc<Sockets>, state: Question) {
         self.given = Some(peer);
         let Some(conversation) = self.peers.get(&peer) else { return };
         let wire = Arc::clone(&conversation.wire);
@@ -459,7 +445,7 @@ impl Succession {
         let welcome = Message::Welcome {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            sockets: custody.sockets().len(),
+            sockets: sockets.all().len(),
             origin: self.own_origin.clone(),
             superseded: former.collect(),
         };
@@ -468,7 +454,7 @@ impl Succession {
             let told = state.now().map_or(Ok(()), |state| crate::peers::state::send(&wire, &state, PROMPT));
             let sent = told
                 .and_then(|()| wire.send(&welcome, &[], PROMPT))
-                .and_then(|()| wire.send_sockets(custody.sockets(), PROMPT));
+                .and_then(|()| wire.send_sockets(sockets.all(), PROMPT));
             if let Err(error) = sent {
                 warn!("handing the listening sockets over to another Clearway: {error}");
                 wire.hang_up();
@@ -591,6 +577,22 @@ impl Succession {
         if let Some(Err(error)) = self.predecessor.as_ref().map(|wire| wire.say(message, &[])) {
             warn!("telling the Clearway before this one: {error}");
         }
+    }
+}
+
+/// A takeover that ends before it has begun.
+fn cannot_take_over(why: &dyn std::fmt::Display) -> Failure {
+    Failure::new(ExitCode::Internal, format!("taking over: {why}"))
+}
+
+/// The sockets of the predecessor are of no use here.
+pub fn unusable(why: &Unusable) -> Failure {
+    let failure = cannot_take_over(why);
+    match why {
+        Unusable::Elsewhere(_) => {
+            failure.hint("both need the same network namespace: --network host, or the same pod")
+        }
+        Unusable::Unknown(_) => failure,
     }
 }
 

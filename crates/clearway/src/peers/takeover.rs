@@ -145,9 +145,9 @@ pub enum NotGiven {
     Gone(Failure),
 }
 
-/// What a holder has.
+/// A holder, and what it has kept.
 #[derive(Debug)]
-pub struct Held {
+pub struct Kept {
     /// The conversation with it.
     pub wire: Arc<Wire>,
     /// The sockets that it has kept.
@@ -157,7 +157,7 @@ pub struct Held {
 }
 
 /// Asks the holder of an instance what it holds. Unset if there is none.
-pub fn ask_holder(door: &Door) -> Result<Option<Held>, Failure> {
+pub fn ask_holder(door: &Door) -> Result<Option<Kept>, Failure> {
     let Some(wire) = knock(door)? else { return Ok(None) };
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::new(ExitCode::Internal, format!("asking the holder at {door} for its sockets: {error}"))
@@ -169,7 +169,7 @@ pub fn ask_holder(door: &Door) -> Result<Option<Held>, Failure> {
             Message::Welcome { protocol, sockets, .. } => {
                 message::agree(protocol, protocol).map_err(|error| wrong(&error))?;
                 let sockets = wire.hear_sockets(sockets, PROMPT).map_err(|error| wrong(&error))?;
-                return Ok(Some(Held { wire: Arc::new(wire), sockets, state }));
+                return Ok(Some(Kept { wire: Arc::new(wire), sockets, state }));
             }
             Message::Servers { part, more, age_ms } => state = collector.hear(&part, more, age_ms),
             Message::Refused { reason, hints, .. } => return Err(Failure { hints, ..wrong(&reason) }),

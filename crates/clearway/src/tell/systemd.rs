@@ -22,12 +22,11 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use clearway_core::count::Count;
 use clearway_core::supervisor::{Action, Report, Turn};
-use tracing::{info, warn};
+use clearway_haproxy::getsocks::ReceivedSocket;
 
-use crate::custody::held::{Custody, Held};
-use crate::custody::here;
+use crate::custody::sockets::Sockets;
+use crate::custody::subscription::Subscription;
 
 mod mailbox;
 mod stored;
@@ -49,8 +48,9 @@ pub const VARIABLES: [&str; 8] = [
 ];
 
 /// The service manager, if there is one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Systemd {
+    custody: Subscription,
     mailbox: Option<Mailbox>,
     stored: Stored,
     /// Whether a reload waits for the attempt that is under way: the end of this one is not the end of reloading.
@@ -62,10 +62,9 @@ pub struct Systemd {
 }
 
 /// What systemd believes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Nobody has served yet.
-    #[default]
     Starting,
     /// Somebody serves, or is on the way back.
     Ready,
@@ -75,35 +74,33 @@ enum Phase {
 
 impl Systemd {
     /// What this process was started with, by the variable `NOTIFY_SOCKET`, which is only read.
-    pub fn of_this_process(stored: Stored, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+    pub fn of_this_process(
+        stored: Stored,
+        variable: impl Fn(&str) -> Option<OsString>,
+        custody: Subscription,
+    ) -> Self {
         let mailbox = variable("NOTIFY_SOCKET")
             .filter(|address| !address.is_empty())
             .and_then(|address| Mailbox::at(&address, &stored));
-        Self { mailbox, stored, ..Self::default() }
+        let phase = Phase::Starting;
+        Self { custody, mailbox, stored, one_more: false, phase, superseded: false }
     }
 
-    /// The sockets that systemd has kept, once; nothing if they are of no use here.
-    pub fn kept(&mut self) -> Custody {
-        let sockets = self.stored.take_sockets();
-        if sockets.is_empty() {
-            return Custody::default();
-        }
-        let held = sockets.into_iter().map(Held::received).collect::<Result<Vec<_>, _>>();
-        match held.map_err(|error| error.to_string()).and_then(here::usable) {
-            Ok(held) => {
-                info!("beginning with {} that systemd has kept", Count(held.len(), "listening socket"));
-                Custody::inherited(held)
-            }
-            Err(what) => {
-                warn!("what systemd has kept is of no use here: {what}");
-                Custody::default()
-            }
-        }
+    /// The sockets that systemd has kept, once.
+    pub fn kept(&mut self) -> Vec<ReceivedSocket> {
+        self.stored.take_sockets()
     }
 
-    /// These serve: systemd keeps them, and no others.
-    pub fn keep(&self, custody: &Arc<Custody>) {
-        self.post(Letter::Keep(Arc::clone(custody)));
+    /// Waits for a set of sockets that serves, and has it kept, and no others. Never ends without; can be cancelled.
+    pub async fn keep_up(&mut self) {
+        self.custody.changed().await;
+        self.keep();
+    }
+
+    fn keep(&mut self) {
+        if let (Some(sockets), Some(mailbox)) = (self.custody.news(), &self.mailbox) {
+            mailbox.post(Letter::Keep(sockets));
+        }
     }
 
     /// What is about to be carried out, as far as systemd is to hear of it.
@@ -163,16 +160,18 @@ impl Systemd {
             self.post(Letter::Say("STOPPING=1\n".to_owned()));
         }
         if at_once || self.superseded {
-            self.post(Letter::Keep(Arc::default()));
+            self.post(Letter::Keep(Arc::new(Sockets::default())));
         }
     }
 
-    fn say(&self, state: &str, sentence: &str) {
+    fn say(&mut self, state: &str, sentence: &str) {
         let sentence = sentence.replace(char::is_control, " ");
         self.post(Letter::Say(format!("{state}STATUS={sentence}\n")));
     }
 
-    fn post(&self, letter: Letter) {
+    /// What serves first: `READY=1` means that it is kept.
+    fn post(&mut self, letter: Letter) {
+        self.keep();
         if let Some(mailbox) = &self.mailbox {
             mailbox.post(letter);
         }

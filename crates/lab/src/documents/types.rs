@@ -39,7 +39,6 @@ const SHARED: &[&str] = &[
     "Group",
     "Health",
     "Heard",
-    "Held",
     "How",
     "Identity",
     "Keeper",

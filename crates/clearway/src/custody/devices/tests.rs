@@ -42,7 +42,7 @@ fn what_is_bound_to_no_interface_is_never_left_out() {
     let held = Held::made(TcpListener::bind("127.0.0.1:0").unwrap().into(), "").unwrap();
     assert!(!is_deaf(&held));
     assert_eq!(
-        left_out(&Custody::of(vec![held], &[], &HashSet::new()), &Configuration::default()),
+        left_out(&Sockets::of(vec![held], &[], &HashSet::new()), &Configuration::default()),
         HashSet::new()
     );
 }

@@ -17,12 +17,12 @@ fn deaf_holder() -> (Keeper, Wire) {
     (Keeper::of(Arc::new(wire)).unwrap(), Wire::of(there))
 }
 
-fn custody(sockets: usize) -> Arc<Custody> {
+fn sockets(count: usize) -> Arc<Sockets> {
     let made = |_| {
         let socket: OwnedFd = std::net::TcpListener::bind("127.0.0.1:0").unwrap().into();
         Held::made(socket, "").unwrap()
     };
-    Arc::new(Custody::inherited((0..sockets).map(made).collect()))
+    Arc::new(Sockets::inherited((0..count).map(made).collect()))
 }
 
 /// What the holder hears of these words, without what filled its queue.
@@ -44,7 +44,7 @@ fn finish(keeper: Keeper) {
 #[test]
 fn a_planned_stop_does_not_overtake_the_sockets() {
     let (keeper, there) = deaf_holder();
-    keeper.keep(&custody(2));
+    keeper.keep(sockets(2));
     keeper.release(true);
     // Only now the holder listens: whoever had waited for it would have waited for ever.
     let holder = std::thread::spawn(move || heard(&there));
@@ -59,10 +59,10 @@ fn a_planned_stop_does_not_overtake_the_sockets() {
 }
 
 #[test]
-fn of_several_custodies_the_last_one_is_held() {
+fn of_several_sets_the_last_one_is_held() {
     let (keeper, there) = deaf_holder();
-    keeper.keep(&custody(1));
-    (2..6).for_each(|sockets| keeper.keep(&custody(sockets)));
+    keeper.keep(sockets(1));
+    (2..6).for_each(|count| keeper.keep(sockets(count)));
     keeper.release(false);
     let holder = std::thread::spawn(move || heard(&there));
     finish(keeper);
@@ -80,7 +80,7 @@ fn of_several_custodies_the_last_one_is_held() {
 fn a_holder_that_is_gone_holds_nothing_up() {
     let (keeper, there) = deaf_holder();
     drop(there);
-    keeper.keep(&custody(1));
+    keeper.keep(sockets(1));
     keeper.release(false);
     finish(keeper);
 }

@@ -19,7 +19,8 @@ use rustix::net::{
 };
 use tracing::{debug, warn};
 
-use crate::custody::held::{Custody, Held};
+use crate::custody::held::Held;
+use crate::custody::sockets::Sockets;
 use crate::ground::aside;
 use crate::tell::systemd::stored::{self, Stored};
 
@@ -35,7 +36,7 @@ pub enum Letter {
     /// Assignments, one a line.
     Say(String),
     /// All that the store is to hold from now on.
-    Keep(Arc<Custody>),
+    Keep(Arc<Sockets>),
 }
 
 /// Where letters go.
@@ -99,7 +100,7 @@ impl Post {
     fn deliver(&mut self, letter: Letter) {
         match letter {
             Letter::Say(text) => self.send(&text, None),
-            Letter::Keep(custody) => self.keep(custody.sockets()),
+            Letter::Keep(sockets) => self.keep(sockets.all()),
         }
     }
 

@@ -7,6 +7,12 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::{Asker, Failure, Proof, Source};
 
 use super::*;
+use crate::custody::Custody;
+
+/// To a custody that holds nothing.
+fn subscription() -> Subscription {
+    Custody::new().subscribe()
+}
 
 /// A socket that plays systemd, and who talks to it.
 struct Manager {
@@ -22,7 +28,8 @@ impl Manager {
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
         let variables = HashMap::from([("NOTIFY_SOCKET", path.into_os_string())]);
-        let systemd = Systemd::of_this_process(Stored::default(), |name| variables.get(name).cloned());
+        let systemd =
+            Systemd::of_this_process(Stored::default(), |name| variables.get(name).cloned(), subscription());
         Self { socket, systemd, _folder: folder }
     }
 
@@ -118,10 +125,12 @@ fn one_that_was_taken_over_from_may_take_its_time() {
 #[test]
 fn nothing_is_said_where_nobody_listens() {
     for address in [None, Some(""), Some("vsock:2:9"), Some("relative")] {
-        let systemd = Systemd::of_this_process(Stored::default(), |_| address.map(OsString::from));
+        let systemd =
+            Systemd::of_this_process(Stored::default(), |_| address.map(OsString::from), subscription());
         assert!(systemd.mailbox.is_none(), "{address:?}");
     }
     // Nor does it matter that nobody is there any more.
-    let mut systemd = Systemd::of_this_process(Stored::default(), |_| Some("/nowhere/at/all".into()));
+    let mut systemd =
+        Systemd::of_this_process(Stored::default(), |_| Some("/nowhere/at/all".into()), subscription());
     systemd.hear(&serving());
 }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit};
 use crate::stage::{PORT, SOON, Stage, assert_code, complained, said, signal};
 
 crate::tests![
-    a_log_that_nobody_reads_stops_nothing,
+    a_log_that_is_not_read_stops_nothing,
     a_log_on_a_full_disk_ends_nothing,
     a_reader_of_the_log_that_is_gone_ends_nothing,
     more_sockets_than_half_the_soft_limit_of_open_files,
@@ -41,7 +41,7 @@ fn assert_works(stage: &Stage, mut balancer: Balancer) -> Result<()> {
     stage.assert_clean()
 }
 
-fn a_log_that_nobody_reads_stops_nothing() -> Result<()> {
+fn a_log_that_is_not_read_stops_nothing() -> Result<()> {
     let stage = Stage::new("unread")?;
     stage.write(&stage.transparent())?;
     // A pipe that is full from the beginning, and whose other end is held open by a process that sleeps.

@@ -16,7 +16,7 @@ crate::tests![
     no_net_raw_for_a_transparent_configuration,
     no_rights_and_nothing_transparent_works,
     no_right_to_a_low_port,
-    a_port_that_somebody_else_holds,
+    a_port_that_another_process_holds,
     a_setting_that_is_wrong,
     a_limit_of_descriptors_that_is_enough_for_haproxy_alone,
     user_together_with_usesrc_on_an_old_haproxy,
@@ -108,7 +108,7 @@ fn no_right_to_a_low_port() -> Result<()> {
     assert_refused(&stage, start_without(&stage, "-net_bind_service")?, 77, &texts)
 }
 
-fn a_port_that_somebody_else_holds() -> Result<()> {
+fn a_port_that_another_process_holds() -> Result<()> {
     let stage = Stage::new("taken")?;
     stage.write(&stage.plain())?;
     let listen = [stage.fronts()[0]];
@@ -150,7 +150,7 @@ fn user_together_with_usesrc_on_an_old_haproxy() -> Result<()> {
     let report =
         clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, std::time::Duration::from_secs(1)))?
             .wait()?;
-    crate::stage::assert_nobody_lost(&report)?;
+    crate::stage::assert_no_client_lost(&report)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 

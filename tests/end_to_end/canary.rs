@@ -17,7 +17,7 @@ crate::tests![
     a_server_without_a_way_back_is_named_and_decides_if_asked_to,
     a_plain_configuration_is_ready_while_old_sessions_need_the_plumbing,
     a_server_that_is_down_is_no_matter_of_the_way,
-    nobody_is_asked_if_it_is_off_or_nothing_is_transparent,
+    no_server_is_asked_if_it_is_off_or_nothing_is_transparent,
     families_that_do_not_match_are_named_with_their_lines,
     the_doctor_says_what_the_canary_found_and_what_hides_clients,
     an_engines_masquerade_of_the_clients_network_is_named,
@@ -110,7 +110,7 @@ fn a_server_that_is_down_is_no_matter_of_the_way() -> Result<()> {
     stage.assert_clean()
 }
 
-fn nobody_is_asked_if_it_is_off_or_nothing_is_transparent() -> Result<()> {
+fn no_server_is_asked_if_it_is_off_or_nothing_is_transparent() -> Result<()> {
     let stage = Stage::new("coff")?;
     stage.hosts.server.nft(
         "table inet watch { counter canary { }

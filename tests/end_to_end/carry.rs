@@ -18,7 +18,7 @@ use rustix::process::Signal;
 
 use crate::holder::{end, holder};
 use crate::stage::{
-    CannotRun, PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost,
+    CannotRun, PORT, SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost,
     complained, said, signal,
 };
 use crate::steps::Steps;
@@ -128,7 +128,7 @@ fn a_server_that_is_down_gets_no_client_after_a_reload() -> Result<()> {
         let answer = reload(&stage)?;
         ensure!(answer.contains("carried over: f4/dead: down, f6/dead: down"), "{answer}");
     }
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     balancer.wait_for_log(0, "servers of generation 2: carried over: f4/dead: down", SOON)?;
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("carried over: f4/dead: down, f6/dead: down"), "{status}");
@@ -149,7 +149,7 @@ fn the_same_with_each_strategy() -> Result<()> {
             let answer = reload(&stage)?;
             ensure!(answer.contains("carried over: f4/dead: down"), "{strategy}: {answer}");
         }
-        assert_nobody_lost(&load.finish_after(100)?).context(strategy)?;
+        assert_no_client_lost(&load.finish_after(100)?).context(strategy)?;
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;
     }
@@ -211,7 +211,7 @@ fn a_server_that_is_down_gets_no_client_after_a_takeover() -> Result<()> {
         let mut former = std::mem::replace(&mut first, second);
         assert_code(former.wait_exit(SOON)?, 0)?;
     }
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -236,7 +236,7 @@ fn a_server_that_is_down_gets_no_client_after_a_loss_with_a_holder() -> Result<(
     let mut next = stage.launch(&[], &[NAMED])?;
     next.wait_for_log(0, "carried over: f4/dead: down, f6/dead: down", SOON)?;
     next.wait_for_log(0, " serves, worker ", SOON)?;
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     assert_code(next.stop(Signal::TERM, SOON)?, 0)?;
     end(holder)?;
     stage.assert_clean()
@@ -541,7 +541,7 @@ fn a_new_one_that_hangs_is_refused_and_the_former_one_serves() -> Result<()> {
     );
     reload(&stage)?;
     // What it had accepted before it was stopped has waited for it.
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -10,11 +10,11 @@ use clearway_lab::load::Expect;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, said};
+use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost, said};
 
 crate::tests![
-    a_killed_worker_is_replaced_and_nobody_is_refused,
-    a_killed_master_is_replaced_and_nobody_is_refused,
+    a_killed_worker_is_replaced_and_no_client_is_refused,
+    a_killed_master_is_replaced_and_no_client_is_refused,
     a_crash_with_a_missing_map_is_tried_again_until_it_is_mended,
     a_start_that_never_lives_ends_clearway_with_the_reason,
     a_relative_working_directory_serves,
@@ -49,11 +49,11 @@ fn kill_repeatedly(name: &str, which: fn(&str) -> Option<u32>) -> Result<()> {
     stage.assert_clean()
 }
 
-fn a_killed_worker_is_replaced_and_nobody_is_refused() -> Result<()> {
+fn a_killed_worker_is_replaced_and_no_client_is_refused() -> Result<()> {
     kill_repeatedly("worker", worker)
 }
 
-fn a_killed_master_is_replaced_and_nobody_is_refused() -> Result<()> {
+fn a_killed_master_is_replaced_and_no_client_is_refused() -> Result<()> {
     kill_repeatedly("master", master)
 }
 
@@ -81,7 +81,7 @@ fn a_crash_with_a_missing_map_is_tried_again_until_it_is_mended() -> Result<()> 
     })?;
     std::fs::write(&map, "10.0.0.0/8 inside\n")?;
     balancer.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
-    assert_nobody_lost(&load.finish_after(6)?)?;
+    assert_no_client_lost(&load.finish_after(6)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 

@@ -10,7 +10,7 @@ use clearway_lab::load::{Ask, Class, Expect, ask_once};
 use clearway_lab::wait::eventually_because;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, said};
+use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost, said};
 
 crate::tests![
     an_interface_that_is_made_anew_gets_new_sockets_at_a_reload,
@@ -146,7 +146,7 @@ fn an_interface_that_is_made_anew_gets_new_sockets_at_a_reload() -> Result<()> {
     ensure!(reload(&stage)?.contains("5 sockets taken over"));
     served(&stage, &mut balancer)?;
 
-    assert_nobody_lost(&load.finish_after(50)?)?;
+    assert_no_client_lost(&load.finish_after(50)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     ensure!(sockets(&stage)?.is_empty(), "{:?}", sockets(&stage)?);
     Ok(())

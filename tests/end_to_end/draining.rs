@@ -14,11 +14,11 @@ use clearway_lab::topology::Family;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost};
+use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost};
 use crate::transaction::only_the_newest_listens;
 
 crate::tests![
-    a_generation_that_nobody_talks_to_burns_nothing,
+    a_generation_without_a_request_burns_nothing,
     it_burns_nothing_while_others_connect,
     every_request_on_a_kept_connection_is_answered,
     it_answers_once_more_where_idle_connections_may_stay,
@@ -93,7 +93,7 @@ impl Span {
 }
 
 /// What a generation has from Clearway must not look closed to it, or it is told so all the time.
-fn a_generation_that_nobody_talks_to_burns_nothing() -> Result<()> {
+fn a_generation_without_a_request_burns_nothing() -> Result<()> {
     let stage = Stage::new("idle")?;
     stage.write(&stage.plain())?;
     let mut balancer = stage.start()?;
@@ -133,7 +133,7 @@ fn it_burns_nothing_while_others_connect() -> Result<()> {
     let report = clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?;
     let (burnt, took) = (processor_time(&former)?.saturating_sub(before), begun.elapsed());
     ensure!(burnt * 20 < took, "the old generation used {burnt:?} of {took:?} in which others connected");
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     ensure!(session.beat() == State::Alive, "it was not there any more");
     drop(session);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

@@ -8,13 +8,13 @@ use anyhow::{Context, Result, ensure};
 use clearway_lab::kernel::Snapshot;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained, said};
+use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost, complained, said};
 
 crate::tests![
     clients_and_the_kernel_do_not_notice_a_trial,
     a_trial_says_what_a_reload_would_change,
     a_file_that_is_refused_is_told_in_haproxys_words,
-    with_every_strategy_a_trial_loses_nobody,
+    with_every_strategy_a_trial_loses_no_client,
     a_trial_of_a_transparent_file_puts_nothing_into_the_kernel,
     what_would_take_datagrams_is_not_tried,
     a_trial_does_not_outlive_the_crash_of_what_serves,
@@ -66,7 +66,7 @@ fn clients_and_the_kernel_do_not_notice_a_trial() -> Result<()> {
         }
         clearway_lab::wait::eventually(SOON, "the trials to be gone", || nothing_happened(&stage).ok())
     })?;
-    assert_nobody_lost(&load.finish()?)?;
+    assert_no_client_lost(&load.finish()?)?;
     // The number is used by what serves next.
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     balancer.wait_for_log(0, "generation 2 serves", SOON)?;
@@ -85,7 +85,7 @@ fn a_trial_says_what_a_reload_would_change() -> Result<()> {
     ensure!(!text.contains("it would listen on") && text.contains("files: the files are those"), "{text}");
     let socket = stage.path("new.sock");
     let other = stage.path("other.sock");
-    let _somebody_elses = UnixListener::bind(&other)?;
+    let _of_another = UnixListener::bind(&other)?;
     let changed = stage
         .plain()
         .replace(
@@ -154,7 +154,7 @@ fn a_file_that_is_refused_is_told_in_haproxys_words() -> Result<()> {
     stage.assert_clean()
 }
 
-fn with_every_strategy_a_trial_loses_nobody() -> Result<()> {
+fn with_every_strategy_a_trial_loses_no_client() -> Result<()> {
     for strategy in ["reuseport", "syn-drop", "plug", "tableflip", "auto"] {
         let stage = Stage::new("drystrat")?;
         stage.write(&stage.plain())?;
@@ -168,7 +168,7 @@ fn with_every_strategy_a_trial_loses_nobody() -> Result<()> {
             clearway_lab::wait::eventually(SOON, "the trials to be gone", || nothing_happened(&stage).ok())
         })
         .context(strategy)?;
-        assert_nobody_lost(&load.finish()?).context(strategy)?;
+        assert_no_client_lost(&load.finish()?).context(strategy)?;
         assert_code(stage.clearway(&["reload"])?.status, 0).context(strategy)?;
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;
@@ -197,7 +197,7 @@ fn a_trial_of_a_transparent_file_puts_nothing_into_the_kernel() -> Result<()> {
         Ok(())
     })?;
     // Clients are still seen as they are.
-    assert_nobody_lost(&load.finish()?)?;
+    assert_no_client_lost(&load.finish()?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -13,8 +13,8 @@ use rustix::process::Signal;
 use crate::stage::{SOON, Stage, assert_code, complained, said, signal};
 
 crate::tests![
-    who_waits_for_the_end_is_gone_before_the_first_process,
-    who_waits_for_a_reload_hears_that_it_never_comes,
+    a_client_that_waits_for_the_end_is_gone_before_the_first_process,
+    a_client_that_waits_for_a_reload_is_told_that_it_never_comes,
     a_client_that_stays_delays_the_end_for_a_moment_only,
 ];
 
@@ -51,7 +51,7 @@ impl<'a> First<'a> {
     }
 }
 
-fn who_waits_for_the_end_is_gone_before_the_first_process() -> Result<()> {
+fn a_client_that_waits_for_the_end_is_gone_before_the_first_process() -> Result<()> {
     let stage = Stage::new("ends")?;
     stage.write(&stage.plain())?;
     // With a socket file, and with an abstract one.
@@ -73,7 +73,7 @@ fn who_waits_for_the_end_is_gone_before_the_first_process() -> Result<()> {
     stage.assert_clean()
 }
 
-fn who_waits_for_a_reload_hears_that_it_never_comes() -> Result<()> {
+fn a_client_that_waits_for_a_reload_is_told_that_it_never_comes() -> Result<()> {
     let stage = Stage::new("endsload")?;
     stage.write(&stage.plain())?;
     let mut first = First::start(&stage, &[("CLEARWAY_SETTLE", "60s")])?;

@@ -12,12 +12,12 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::stage::{
-    SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
+    SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost, complained, said,
 };
 use crate::takeover::NAMED;
 
 crate::tests![
-    who_connects_while_nobody_runs_waits_for_the_next,
+    a_client_that_connects_while_no_balancer_runs_waits_for_the_next,
     a_planned_stop_is_held_for_a_while_and_then_refused,
     a_stop_with_release_is_refused_at_once,
     a_holder_that_comes_late_holds_too,
@@ -52,7 +52,7 @@ pub fn end(mut holder: Balancer) -> Result<()> {
     assert_code(holder.stop(Signal::TERM, SOON)?, 0)
 }
 
-fn who_connects_while_nobody_runs_waits_for_the_next() -> Result<()> {
+fn a_client_that_connects_while_no_balancer_runs_waits_for_the_next() -> Result<()> {
     let stage = Stage::new("hdkill")?;
     stage.write(&stage.plain())?;
     let holder = holder(&stage, &[])?;
@@ -150,7 +150,7 @@ fn a_holder_that_goes_costs_nothing() -> Result<()> {
     holder.wait_exit(SOON)?;
     assert_code(stage.clearway(&["reload", "--instance", "web"])?.status, 0)?;
     assert_code(stage.clearway(&["reload", "--instance", "web"])?.status, 0)?;
-    assert_nobody_lost(&load.finish_after(1)?)?;
+    assert_no_client_lost(&load.finish_after(1)?)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

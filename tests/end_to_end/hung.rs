@@ -14,7 +14,7 @@ use clearway_lab::balancer::{Balancer, clearway_program};
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_nobody_lost, complained, said};
+use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_no_client_lost, complained, said};
 
 crate::tests![
     polling_a_filesystem_that_hangs_stops_neither_a_restart_nor_a_status,
@@ -138,7 +138,7 @@ fn a_reload_from_one_is_refused_and_a_stop_is_a_stop() -> Result<()> {
         ensure!(complained(&output).contains("its files do not answer"), "{}", complained(&output));
     }
     ensure!(said(&ask(&stage, &["status"])?).contains("generation 1 serving"));
-    assert_nobody_lost(&load.finish_after(10)?)?;
+    assert_no_client_lost(&load.finish_after(10)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -16,7 +16,7 @@ use clearway_lab::topology::{BACK, Family};
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost, said};
+use crate::stage::{PORT, SOON, Stage, assert_code, assert_no_client_lost, said};
 use crate::strategy::{STRATEGY, available};
 use crate::takeover::NAMED;
 
@@ -26,7 +26,7 @@ crate::tests![
     a_fixed_server_gets_the_clients_of_all,
     a_listener_on_the_same_port_gets_them_too,
     only_clients_of_the_interface_that_was_named,
-    who_was_connected_before_is_not_cut_off,
+    connections_from_before_are_not_cut_off,
     a_client_that_uses_its_port_again_need_not_wait,
     reloads_and_crashes_lose_no_intercepted_client,
     no_strategy_loses_an_intercepted_client,
@@ -155,7 +155,7 @@ fn clients_of_foreign_addresses_come_to_haproxy_and_servers_see_them() -> Result
         ensure!(session.server() == "own", "{target} was intercepted: {} answers", session.server());
     }
     let report = load(&stage, 200.0, Duration::from_secs(2), Expect::OwnAddress)?.wait()?;
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     let status = said(&stage.clearway(&["status"])?);
     let line = "intercepted: 10.2.0.0/24,fd02::/64 port 8080 to 9080 (fails open)";
     ensure!(status.contains(line), "{status}");
@@ -226,7 +226,7 @@ fn only_clients_of_the_interface_that_was_named() -> Result<()> {
     Ok(())
 }
 
-fn who_was_connected_before_is_not_cut_off() -> Result<()> {
+fn connections_from_before_are_not_cut_off() -> Result<()> {
     let stage = Stage::new("inbefore")?;
     write(&stage, Servers::Wanted, LISTENER)?;
     let mut before = Vec::new();
@@ -303,7 +303,7 @@ fn reloads_and_crashes_lose_no_intercepted_client() -> Result<()> {
         assert_code(output.status, 0)?;
         ensure!(said(&output).contains("2 sockets taken over"), "{}", said(&output));
     }
-    assert_nobody_lost(&clients.finish_after(100)?)?;
+    assert_no_client_lost(&clients.finish_after(100)?)?;
     for session in &mut sessions {
         ensure!(session.beat() == State::Alive, "a session that was open before a reload is lost");
     }
@@ -335,7 +335,7 @@ fn no_strategy_loses_an_intercepted_client() -> Result<()> {
             assert_code(stage.clearway(&["reload"])?.status, 0)?;
         }
         let report = clients.finish_after(50)?;
-        assert_nobody_lost(&report).with_context(|| strategy.to_owned())?;
+        assert_no_client_lost(&report).with_context(|| strategy.to_owned())?;
         assert_ends(&stage, Ends::Here)?;
         end(&stage, balancer).with_context(|| strategy.to_owned())?;
     }
@@ -360,7 +360,7 @@ fn a_successor_intercepts_from_then_on() -> Result<()> {
     })?;
     ensure!(ends(v6)? == Ends::Here, "nobody intercepts");
     ensure!(old.beat() == State::Alive, "a session of the former one is lost");
-    assert_nobody_lost(&clients.finish_after(50)?)?;
+    assert_no_client_lost(&clients.finish_after(50)?)?;
     drop(old);
     assert_code(first.wait_exit(SOON)?, 0)?;
     ensure!([ends(v4)?, ends(v6)?] == [Ends::There, Ends::Here], "the former one took something along");

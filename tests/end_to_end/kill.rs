@@ -28,7 +28,7 @@ crate::tests![
     one_that_dies_before_it_has_shown_its_sockets_has_proved_nothing,
     one_that_dies_soon_after_it_was_ready_gives_way,
     the_steps_are_all_known,
-    whoever_waits_for_a_reload_is_told_that_clearway_has_ended,
+    a_client_that_waits_for_a_reload_is_told_that_clearway_has_ended,
 ];
 
 /// Which process of HAProxy.
@@ -315,7 +315,7 @@ fn the_steps_are_all_known() -> Result<()> {
     stage.assert_clean()
 }
 
-fn whoever_waits_for_a_reload_is_told_that_clearway_has_ended() -> Result<()> {
+fn a_client_that_waits_for_a_reload_is_told_that_clearway_has_ended() -> Result<()> {
     let stage = Stage::new("asker")?;
     stage.write(&stage.plain())?;
     let (steps, mut balancer) = Steps::start(&stage, &[])?;

@@ -11,7 +11,7 @@ use clearway_lab::session::{Session, State};
 use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
 
-use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost, said, signal};
+use crate::stage::{PORT, SOON, Stage, assert_code, assert_no_client_lost, said, signal};
 
 crate::tests![
     a_reload_of_haproxys_own_master_becomes_one_of_clearways,
@@ -111,7 +111,7 @@ fn a_signal_to_every_haproxy_ends_in_one_generation_that_serves() -> Result<()> 
         (balancer.haproxy_processes().len() == 2).then_some(())
     })?;
     assert_loaded(&stage, &balancer)?;
-    assert_nobody_lost(&load.finish_after(1)?)?;
+    assert_no_client_lost(&load.finish_after(1)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

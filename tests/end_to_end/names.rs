@@ -14,7 +14,7 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost, said};
+use crate::stage::{PORT, SOON, Stage, assert_code, assert_no_client_lost, said};
 use crate::topologies::{loopback, serve_here};
 
 crate::tests![
@@ -83,7 +83,7 @@ fn answered_by(stage: &Stage, name: &str) -> Result<()> {
         ensure!(seen.starts_with(&front.ip().to_string()[..5]), "the server saw {seen}");
     }
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, Duration::from_secs(1)))?;
-    assert_nobody_lost(&load.wait()?)
+    assert_no_client_lost(&load.wait()?)
 }
 
 /// How many rules for loopback servers there are, and whether connections are tracked.
@@ -174,7 +174,7 @@ fn a_template_is_followed_server_by_server() -> Result<()> {
     canary_is_at(&stage, &set([&[v4[0], here4], &[v6[0], here6]]))?;
     plumbing_is(&stage, (2, false))?;
     let report = clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, Duration::from_secs(1)))?;
-    assert_nobody_lost(&report.wait()?)?;
+    assert_no_client_lost(&report.wait()?)?;
     canary_is_at(&stage, &set([&[here4], &[here6]]))?;
     answered_by(&stage, "here")?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

@@ -293,7 +293,7 @@ fn firewalld_lets_answers_in_and_the_doctor_knows_it() -> Result<()> {
         balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
         let report =
             clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, Duration::from_secs(1)))?;
-        crate::stage::assert_nobody_lost(&report.wait()?).context(how)?;
+        crate::stage::assert_no_client_lost(&report.wait()?).context(how)?;
         let doctor = Doctor::ask(&stage)?;
         let filter = format!("{how} reverse-path filter (table inet firewalld, chain filter_PREROUTING)");
         doctor.ensure("good", &filter, 0)?;

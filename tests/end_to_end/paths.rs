@@ -19,7 +19,7 @@ crate::tests![
     a_path_that_is_removed_is_bound_anew_at_a_reload,
     a_path_that_another_program_has_taken_is_bound_anew_at_a_reload,
     a_path_that_leads_nowhere_is_bound_anew_after_a_crash,
-    a_path_whose_directory_is_gone_stops_no_reload,
+    a_path_in_a_directory_that_is_gone_stops_no_reload,
     a_path_that_leads_to_its_socket_keeps_it,
     each_container_in_a_row_of_takeovers_is_reached_at_its_own_path,
 ];
@@ -117,7 +117,7 @@ fn a_path_that_leads_nowhere_is_bound_anew_after_a_crash() -> Result<()> {
     end(&stage, balancer)
 }
 
-fn a_path_whose_directory_is_gone_stops_no_reload() -> Result<()> {
+fn a_path_in_a_directory_that_is_gone_stops_no_reload() -> Result<()> {
     let (stage, folder, mut balancer) = begin("pathdir")?;
     std::fs::remove_dir_all(&folder)?;
     let from = balancer.stderr()?.len() as u64;

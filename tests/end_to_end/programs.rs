@@ -11,7 +11,7 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::stage::{
-    CannotRun, SOON, Stage, assert_code, assert_nobody_lost, complained, haproxy_version, said, signal,
+    CannotRun, SOON, Stage, assert_code, assert_no_client_lost, complained, haproxy_version, said, signal,
 };
 use crate::takeover::NAMED;
 
@@ -142,7 +142,7 @@ fn one_that_keeps_its_port_stays_over_reloads_and_crashes() -> Result<()> {
         programs.only(pid)?;
     }
     let position = balancer.log_position()?;
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     crash(&balancer)?;
     programs.only(pid)?;
     let log = balancer.stderr_since(position)?;
@@ -196,7 +196,7 @@ fn one_that_dies_is_started_again_and_no_client_notices() -> Result<()> {
     ensure!(line.contains("program `owner`") && line.contains("SIGKILL"), "{line}");
     let second = programs.wait_started(2)?;
     programs.only(second)?;
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     ensure!(worker(&balancer.stderr()?) == served_by, "HAProxy was started again");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     programs.stage.assert_clean()

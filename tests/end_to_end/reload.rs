@@ -10,12 +10,12 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::draining::{Http, MAY_STAY};
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained, said};
+use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost, complained, said};
 use crate::transaction::only_the_newest_listens;
 
 crate::tests![
-    twenty_reloads_under_load_lose_nobody,
-    reloads_at_the_highest_rate_lose_nobody,
+    twenty_reloads_under_load_lose_no_client,
+    reloads_at_the_highest_rate_lose_no_client,
     sessions_live_on_in_their_generation,
     the_next_generation_takes_the_same_sockets,
     both_signals_and_the_subcommand_reload,
@@ -26,7 +26,7 @@ crate::tests![
     a_bind_that_is_gone_is_let_go,
 ];
 
-fn twenty_reloads_under_load_lose_nobody() -> Result<()> {
+fn twenty_reloads_under_load_lose_no_client() -> Result<()> {
     let stage = Stage::new("twenty")?;
     let http = Http::beside(&stage, MAY_STAY)?;
     stage.write(&(stage.transparent() + &http.text))?;
@@ -44,7 +44,7 @@ fn twenty_reloads_under_load_lose_nobody() -> Result<()> {
         balancer.reload()?;
         balancer.wait_for_log(position, &format!("generation {number} serves"), SOON)?;
     }
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     for session in sessions {
         ensure!(session.is_alive(), "a session that was opened before the first reload has ended");
         session.finish()?;
@@ -59,7 +59,7 @@ fn twenty_reloads_under_load_lose_nobody() -> Result<()> {
     stage.assert_clean()
 }
 
-fn reloads_at_the_highest_rate_lose_nobody() -> Result<()> {
+fn reloads_at_the_highest_rate_lose_no_client() -> Result<()> {
     // A lost race between two listening sockets shows only at thousands of connections a second.
     let stage = Stage::new("rate")?;
     stage.write(&stage.transparent())?;
@@ -72,7 +72,7 @@ fn reloads_at_the_highest_rate_lose_nobody() -> Result<()> {
     for _ in 0..10 {
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
     }
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -150,7 +150,7 @@ fn a_broken_configuration_changes_nothing() -> Result<()> {
     balancer.wait_for_log(0, "generation 3 failed", SOON)?;
     stage.write(&stage.transparent())?;
     assert_code(stage.clearway(&["reload"])?.status, 0).context("a good configuration after a broken one")?;
-    assert_nobody_lost(&load.finish_after(1)?)?;
+    assert_no_client_lost(&load.finish_after(1)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -185,7 +185,7 @@ fn requests_that_pile_up_become_one_more() -> Result<()> {
     })?;
     let generations = balancer.stderr()?.matches(" serves, worker").count();
     ensure!((2..=100).contains(&generations), "{generations} generations for 400 requests: {settled}");
-    assert_nobody_lost(&load.finish_after(20)?)?;
+    assert_no_client_lost(&load.finish_after(20)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

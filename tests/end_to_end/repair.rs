@@ -13,7 +13,7 @@ use clearway_lab::session::{KeptSession, Session, State};
 use clearway_lab::wait::{eventually, patience};
 use rustix::process::Signal;
 
-use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_nobody_lost};
+use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_no_client_lost};
 use crate::takeover::NAMED;
 use crate::topologies::{self, HERE};
 use meddlers::{REMOVALS, ours, restores};
@@ -27,8 +27,8 @@ crate::tests![
     both_clearways_of_an_instance_repair_and_the_last_one_removes,
     flushed_packet_filters_do_not_reach_an_owner_table,
     sessions_survive_a_change_of_routes,
-    whoever_removes_all_the_time_does_not_keep_clearway_busy,
-    a_hundred_thousand_routes_of_others_wake_nobody,
+    a_program_that_removes_rules_all_the_time_does_not_keep_clearway_busy,
+    a_hundred_thousand_routes_of_others_wake_nothing,
 ];
 
 /// What is promised; where the machine is slow, so is what asks.
@@ -107,7 +107,7 @@ fn rules_and_routes_that_others_remove_are_back_within_a_second() -> Result<()> 
         remove(host, &whole, &REMOVALS)?;
     }
     let report = load.finish_after(10)?;
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     sessions.assert_alive()?;
     let log = balancer.stderr()?;
     let again = log.contains("again and again");
@@ -258,7 +258,7 @@ fn flushed_packet_filters_do_not_reach_an_owner_table() -> Result<()> {
         let words = [refused[0], refused[1], "inet", table];
         ensure!(host.output("nft", &words).is_err(), "`nft {}` was not refused", words.join(" "));
     }
-    assert_nobody_lost(&load.wait()?)?;
+    assert_no_client_lost(&load.wait()?)?;
     sessions.assert_alive()?;
     ensure!(ours(host)? == whole && !balancer.stderr()?.contains("put back"), "{}", balancer.stderr()?);
     end(&stage, balancer)
@@ -274,13 +274,13 @@ fn sessions_survive_a_change_of_routes() -> Result<()> {
     meddlers::move_to_second_cable(&stage.hosts)?;
     sessions.assert_alive()?;
     Sessions::open(&stage)?.assert_alive()?;
-    assert_nobody_lost(&load.wait()?)?;
+    assert_no_client_lost(&load.wait()?)?;
     ensure!(meddlers::came_over_second_cable(&stage.hosts)? > 10, "nothing went over the other cable");
     ensure!(!balancer.stderr()?.contains("put back"), "{}", balancer.stderr()?);
     stop(balancer)
 }
 
-fn whoever_removes_all_the_time_does_not_keep_clearway_busy() -> Result<()> {
+fn a_program_that_removes_rules_all_the_time_does_not_keep_clearway_busy() -> Result<()> {
     let stage = Stage::new("fight")?;
     stage.write(&stage.transparent())?;
     let balancer = stage.start()?;
@@ -315,7 +315,7 @@ fn whoever_removes_all_the_time_does_not_keep_clearway_busy() -> Result<()> {
     end(&stage, balancer)
 }
 
-fn a_hundred_thousand_routes_of_others_wake_nobody() -> Result<()> {
+fn a_hundred_thousand_routes_of_others_wake_nothing() -> Result<()> {
     let stage = Stage::new("bgp")?;
     stage.write(&stage.transparent())?;
     let balancer = stage.start()?;

@@ -145,7 +145,7 @@ fn foreign_rules_make_it_choose_others() -> Result<()> {
     stage.write(&stage.transparent())?;
     let mut balancer = stage.start()?;
     let plan = stage.load(100.0, Duration::from_secs(1));
-    crate::stage::assert_nobody_lost(&clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?)?;
+    crate::stage::assert_no_client_lost(&clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?)?;
     let rules = stage.hosts.balancer.ip(&["rule"])?;
     ensure!(
         rules.lines().filter(|line| line.contains("0x20000000")).count() == 1,

@@ -13,7 +13,7 @@ use clearway_lab::topology::FRONT;
 use rustix::process::Signal;
 
 use crate::draining::{Http, MAY_STAY};
-use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_nobody_lost, complained, said};
+use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_no_client_lost, complained, said};
 
 crate::tests![
     two_hundred_reloads_back_to_back,
@@ -43,7 +43,7 @@ fn two_hundred_reloads_back_to_back() -> Result<()> {
         balancer.signal(Signal::HUP)?;
         balancer.wait_for_log(position, &format!("generation {number} serves"), SOON)?;
     }
-    assert_nobody_lost(&load.finish_after(20)?)?;
+    assert_no_client_lost(&load.finish_after(20)?)?;
     for session in &mut sessions {
         ensure!(session.beat() == State::Alive, "a session from before the first reload has ended");
     }
@@ -72,7 +72,7 @@ fn three_thousand_sockets() -> Result<()> {
         let output = stage.clearway(&["reload"])?;
         ensure!(said(&output).contains(": 3002 sockets taken over"), "{}", said(&output));
     }
-    assert_nobody_lost(&load.finish_after(1)?)?;
+    assert_no_client_lost(&load.finish_after(1)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
@@ -92,7 +92,7 @@ fn ten_thousand_servers() -> Result<()> {
     for _ in 0..2 {
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
     }
-    assert_nobody_lost(&load.finish_after(1)?)?;
+    assert_no_client_lost(&load.finish_after(1)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 

@@ -23,7 +23,7 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::stage::{CannotRun, SOON, assert_code, assert_nobody_lost};
+use crate::stage::{CannotRun, SOON, assert_code, assert_no_client_lost};
 
 crate::tests![the_other_one_serves_when_the_addresses_move_and_back];
 
@@ -155,7 +155,7 @@ impl Pair {
 
     fn assert_transparent(&self) -> Result<()> {
         let plan = Plan::open(&Self::fronts(), 100.0, Duration::from_secs(1)).expecting(Expect::OwnAddress);
-        assert_nobody_lost(&clearway_lab::load::start(&self.client, plan)?.wait()?)
+        assert_no_client_lost(&clearway_lab::load::start(&self.client, plan)?.wait()?)
     }
 }
 

@@ -252,7 +252,7 @@ impl Stage {
 }
 
 /// Asserts that every connection was answered, rightly, and that there were any.
-pub fn assert_nobody_lost(report: &LoadReport) -> Result<()> {
+pub fn assert_no_client_lost(report: &LoadReport) -> Result<()> {
     ensure!(report.total.failed() == 0, "lost: {}; the first: {:?}", report.total, report.failures.first());
     ensure!(report.total.ok > 0, "nobody has tried");
     Ok(())

@@ -10,7 +10,7 @@ use clearway_lab::topology::FRONT;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost, said};
+use crate::stage::{PORT, SOON, Stage, assert_code, assert_no_client_lost, said};
 use crate::steps::Steps;
 
 crate::tests![
@@ -42,7 +42,7 @@ fn reloads(stage: &Stage, targets: &[SocketAddr], configurations: &[String]) -> 
         &stage.hosts.client,
         Plan::closed(targets, 16, Duration::from_secs(1)).from(stage.hosts.client_addresses()),
     )?;
-    assert_nobody_lost(&after.wait()?)?;
+    assert_no_client_lost(&after.wait()?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()?;
     Ok(report)
@@ -59,7 +59,7 @@ fn a_specific_ipv6_address_without_v6only() -> Result<()> {
     let text = stage.plain().replace(" v6only", "");
     ensure!(!text.contains("v6only"), "{text}");
     let report = reloads(&stage, &stage.fronts()[1..], &[text])?;
-    assert_nobody_lost(&report)
+    assert_no_client_lost(&report)
 }
 
 fn shards_that_become_fewer_and_more() -> Result<()> {
@@ -72,7 +72,7 @@ fn shards_that_become_fewer_and_more() -> Result<()> {
     let fewer_and_more = [with("4"), with("2")];
     ensure!(fewer_and_more[0].contains("shards 4"), "{}", fewer_and_more[0]);
     let report = reloads(&stage, &stage.fronts()[..1], &fewer_and_more)?;
-    assert_nobody_lost(&report)
+    assert_no_client_lost(&report)
 }
 
 fn shards_that_were_all_replaced_and_become_fewer() -> Result<()> {
@@ -81,7 +81,7 @@ fn shards_that_were_all_replaced_and_become_fewer() -> Result<()> {
     let with = |option: &str| format!("global\n    nbthread 4\n{}", with_option(&stage, option));
     let configurations = [with("shards 4 transparent"), with("shards 4"), with("shards 2")];
     let report = reloads(&stage, &stage.fronts()[..1], &configurations)?;
-    assert_nobody_lost(&report)
+    assert_no_client_lost(&report)
 }
 
 fn a_wildcard_that_becomes_an_address() -> Result<()> {
@@ -91,7 +91,7 @@ fn a_wildcard_that_becomes_an_address() -> Result<()> {
     let wildcard = address.replace(&format!("bind {}:{PORT}", FRONT[0]), &format!("bind :{PORT}"));
     ensure!(wildcard != address, "{wildcard}");
     let report = reloads(&stage, &stage.fronts()[..1], &[wildcard, address])?;
-    assert_nobody_lost(&report)
+    assert_no_client_lost(&report)
 }
 
 fn plain_that_becomes_transparent() -> Result<()> {
@@ -99,7 +99,7 @@ fn plain_that_becomes_transparent() -> Result<()> {
     let plain = stage.plain();
     let transparent = with_option(&stage, "transparent");
     let report = reloads(&stage, &stage.fronts()[..1], &[plain, transparent])?;
-    assert_nobody_lost(&report)
+    assert_no_client_lost(&report)
 }
 
 fn a_new_generation_that_dies_is_undone() -> Result<()> {
@@ -124,7 +124,7 @@ fn a_new_generation_that_dies_is_undone() -> Result<()> {
         balancer.wait_for_log(0, &format!("generation {round} failed"), SOON)?;
         let plan = Plan::closed(&stage.fronts(), 32, Duration::from_secs(1));
         let load = clearway_lab::load::start(&stage.hosts.client, plan.from(stage.hosts.client_addresses()))?;
-        assert_nobody_lost(&load.wait()?)?;
+        assert_no_client_lost(&load.wait()?)?;
     }
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()

@@ -8,7 +8,7 @@ use clearway_lab::session::{Session, State};
 use clearway_lab::wait::patience;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained, said};
+use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost, complained, said};
 
 crate::tests![
     a_stop_refuses_new_clients_and_lets_sessions_finish,
@@ -19,7 +19,7 @@ crate::tests![
     drain_does_not_call_a_killed_one_drained,
     a_stop_while_starting_leaves_nothing,
     a_stop_ends_former_generations_too,
-    a_stop_delay_shows_before_anybody_is_refused,
+    a_stop_delay_shows_before_any_client_is_refused,
 ];
 
 fn a_stop_refuses_new_clients_and_lets_sessions_finish() -> Result<()> {
@@ -155,7 +155,7 @@ fn a_stop_ends_former_generations_too() -> Result<()> {
 }
 
 /// Balancers in front see it coming: not ready at once, and for as long as the delay everybody is served.
-fn a_stop_delay_shows_before_anybody_is_refused() -> Result<()> {
+fn a_stop_delay_shows_before_any_client_is_refused() -> Result<()> {
     let stage = Stage::new("delay")?;
     stage.write(&stage.plain())?;
     let delay = Duration::from_secs(3) * patience();
@@ -171,7 +171,7 @@ fn a_stop_delay_shows_before_anybody_is_refused() -> Result<()> {
     balancer.signal(Signal::TERM)?;
     balancer.wait_for_log(0, "not ready from now on", SOON)?;
     assert_code(stage.clearway(&["health"])?.status, 3)?;
-    assert_nobody_lost(&load.wait()?)?;
+    assert_no_client_lost(&load.wait()?)?;
     ensure!(balancer.is_running()?, "it has ended");
     assert_code(balancer.wait_exit(SOON + delay)?, 0)?;
     ensure!(begun.elapsed() >= delay, "it did not wait");

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde_json::Value;
 
 use crate::stage::{
-    CannotRun, PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost,
+    CannotRun, PORT, SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost,
     complained, said, signal,
 };
 use crate::steps::Steps;
@@ -28,20 +28,20 @@ pub use killed::TESTS as KILLED;
 pub use tableflip::TESTS as TABLEFLIP;
 
 crate::tests![
-    reuseport_loses_nobody,
-    syn_drop_loses_nobody,
-    plug_loses_nobody,
-    tableflip_loses_nobody,
+    reuseport_loses_no_client,
+    syn_drop_loses_no_client,
+    plug_loses_no_client,
+    tableflip_loses_no_client,
     auto_hands_over_and_holds_the_rest,
     wildcards_are_moved_as_well,
     transparent_sockets_are_moved_as_well,
-    whoever_crashes_gets_its_sockets_back,
+    a_generation_that_crashes_gets_its_sockets_back,
     what_cannot_be_bound_beside_is_handed_over,
-    a_client_that_goes_silent_keeps_nobody_waiting,
+    a_client_that_goes_silent_keeps_no_other_waiting,
     without_net_admin_what_cannot_be_moved_is_told,
     one_that_cannot_be_had_is_named_before_anything_is_touched,
     one_that_fails_in_the_middle_of_a_reload_is_undone,
-    who_has_come_to_a_generation_that_is_undone_is_served,
+    clients_of_a_generation_that_is_undone_are_served,
     the_doctor_lists_them,
 ];
 
@@ -104,7 +104,7 @@ fn reloads(stage: &Stage, strategy: &str, texts: &[String], expected: &[(SocketA
             ensure!(by == Some(means), "{address} was moved by {by:?}: {moved:?}\n{}", said(&output));
         }
     }
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     for session in sessions {
         ensure!(session.is_alive(), "a session that was opened before the first reload has ended");
         session.finish()?;
@@ -120,19 +120,19 @@ fn all_by(name: &str, strategy: &str) -> Result<()> {
     reloads(&stage, strategy, &[stage.plain()], &expected)
 }
 
-fn reuseport_loses_nobody() -> Result<()> {
+fn reuseport_loses_no_client() -> Result<()> {
     all_by("reuseport", "reuseport")
 }
 
-fn syn_drop_loses_nobody() -> Result<()> {
+fn syn_drop_loses_no_client() -> Result<()> {
     all_by("syndrop", "syn-drop")
 }
 
-fn plug_loses_nobody() -> Result<()> {
+fn plug_loses_no_client() -> Result<()> {
     all_by("plug", "plug")
 }
 
-fn tableflip_loses_nobody() -> Result<()> {
+fn tableflip_loses_no_client() -> Result<()> {
     all_by("tableflip", "tableflip")
 }
 
@@ -160,7 +160,7 @@ fn auto_hands_over_and_holds_the_rest() -> Result<()> {
         ensure!(moved.contains(&by), "{moved:?} without {by:?}");
         ensure!(moved.contains(&(v6.to_string(), "handoff".to_owned())), "{moved:?}");
     }
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -191,7 +191,7 @@ fn transparent_sockets_are_moved_as_well() -> Result<()> {
 }
 
 /// A reload binds anew, a start after a crash does not: who waits in the sockets is served.
-fn whoever_crashes_gets_its_sockets_back() -> Result<()> {
+fn a_generation_that_crashes_gets_its_sockets_back() -> Result<()> {
     for strategy in available(["reuseport", "syn-drop", "plug", "tableflip"]) {
         let stage = Stage::new("crashes")?;
         stage.write(&stage.plain())?;
@@ -235,7 +235,7 @@ fn what_cannot_be_bound_beside_is_handed_over() -> Result<()> {
 }
 
 /// Its handshake never ends, as after a SYN scan: the gate is not closed for as long as that is waited for elsewhere.
-fn a_client_that_goes_silent_keeps_nobody_waiting() -> Result<()> {
+fn a_client_that_goes_silent_keeps_no_other_waiting() -> Result<()> {
     for strategy in ["syn-drop", "plug"] {
         let stage = Stage::new("silent")?;
         let [front, _] = stage.fronts();
@@ -264,7 +264,7 @@ fn a_client_that_goes_silent_keeps_nobody_waiting() -> Result<()> {
         let output = stage.clearway(&["reload"])?;
         assert_code(output.status, 0).with_context(|| complained(&output))?;
         balancer.wait_for_log(0, "not waiting for 1 handshake without progress", SOON)?;
-        assert_nobody_lost(&load.finish_after(10)?)?;
+        assert_no_client_lost(&load.finish_after(10)?)?;
         drop(silent);
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;
@@ -362,7 +362,7 @@ fn one_that_fails_in_the_middle_of_a_reload_is_undone() -> Result<()> {
         balancer.wait_for_log(0, "generation 1 is still serving", SOON)?;
         let again = stage.clearway(&["reload"])?;
         assert_code(again.status, 0).with_context(|| complained(&again))?;
-        assert_nobody_lost(&load.finish_after(10)?)?;
+        assert_no_client_lost(&load.finish_after(10)?)?;
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;
     }
@@ -371,7 +371,7 @@ fn one_that_fails_in_the_middle_of_a_reload_is_undone() -> Result<()> {
 
 /// While both listen half of the clients come to the new sockets. Here the new HAProxy is slow to accept them, and the gate
 /// cannot be closed: the kernel takes 1024 chains at a hook.
-fn who_has_come_to_a_generation_that_is_undone_is_served() -> Result<()> {
+fn clients_of_a_generation_that_is_undone_are_served() -> Result<()> {
     let stage = Stage::new("undone")?;
     stage.write(&stage.plain())?;
     let host = &stage.hosts.balancer;
@@ -397,7 +397,7 @@ fn who_has_come_to_a_generation_that_is_undone_is_served() -> Result<()> {
     ensure!(!log.contains("generation 1 is still serving"), "it did not wait for who has come: {log}");
     signal(newest, Signal::CONT)?;
     balancer.wait_for_log(position, "generation 1 is still serving", SOON)?;
-    assert_nobody_lost(&load.finish_after(50)?)?;
+    assert_no_client_lost(&load.finish_after(50)?)?;
     host.nft("delete table inet full")?;
     drop(steps);
     assert_code(stage.clearway(&["reload"])?.status, 0)?;

@@ -8,7 +8,7 @@ use clearway_lab::process::Facts;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_nobody_lost, complained, said};
+use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost, complained, said};
 
 crate::tests![
     the_haproxy_under_test_serves,
@@ -245,7 +245,7 @@ fn idle_haproxy_sleeps_as_well() -> Result<()> {
         (balancer.haproxy_processes().len() == 2).then_some(())
     })?;
     let plan = stage.load(200.0, Duration::from_millis(500)).expecting(Expect::Anything);
-    assert_nobody_lost(&clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?)?;
+    assert_no_client_lost(&clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?)?;
     let facts =
         || -> Result<Vec<Facts>> { balancer.haproxy_processes().into_iter().map(Facts::of).collect() };
     let before = facts()?;

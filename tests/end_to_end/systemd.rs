@@ -13,7 +13,7 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::stage::{
-    SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained,
+    SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost, complained,
 };
 
 mod manager;
@@ -22,8 +22,8 @@ use manager::Manager;
 
 crate::tests![
     systemd_hears_what_happens,
-    a_restart_of_the_unit_refuses_nobody,
-    a_killed_unit_refuses_nobody,
+    a_restart_of_the_unit_refuses_no_client,
+    a_killed_unit_refuses_no_client,
     the_store_follows_the_configuration,
     a_stop_with_release_empties_the_store,
     sockets_of_a_socket_unit_stay_where_they_are,
@@ -96,7 +96,7 @@ fn systemd_hears_what_happens() -> Result<()> {
     stage.assert_clean()
 }
 
-fn a_restart_of_the_unit_refuses_nobody() -> Result<()> {
+fn a_restart_of_the_unit_refuses_no_client() -> Result<()> {
     let stage = Stage::new("sdrestart")?;
     stage.write(&stage.plain())?;
     let mut manager = Manager::new(&stage)?;
@@ -115,7 +115,7 @@ fn a_restart_of_the_unit_refuses_nobody() -> Result<()> {
         ensure!(manager.inodes()? == inodes, "other sockets: {inodes:?}, {:?}", manager.inodes()?);
         ensure!(manager.heard.iter().all(|text| !text.contains("FDSTORE")), "{:?}", manager.heard);
     }
-    assert_nobody_lost(&load.finish_after(250)?)?;
+    assert_no_client_lost(&load.finish_after(250)?)?;
     stop(balancer)?;
     ensure!(!refused(&stage)?, "the store has the sockets, and they are closed");
     // The unit is down for good: systemd closes what it has.
@@ -124,7 +124,7 @@ fn a_restart_of_the_unit_refuses_nobody() -> Result<()> {
     stage.assert_clean()
 }
 
-fn a_killed_unit_refuses_nobody() -> Result<()> {
+fn a_killed_unit_refuses_no_client() -> Result<()> {
     let stage = Stage::new("sdkill")?;
     stage.write(&stage.plain())?;
     let mut manager = Manager::new(&stage)?;

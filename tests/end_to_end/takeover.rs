@@ -16,12 +16,12 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::stage::{
-    SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
+    SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost, complained, said,
 };
 use crate::strategy::{STRATEGY, available};
 
 crate::tests![
-    twenty_in_a_row_lose_nobody,
+    twenty_in_a_row_lose_no_client,
     a_transparent_one_keeps_its_clients,
     a_socket_that_haproxy_binds_a_second_time_is_steered,
     a_successor_that_cannot_start_changes_nothing,
@@ -34,7 +34,7 @@ crate::tests![
     one_that_stops_gives_its_name_at_once,
     one_that_is_killed_leaves_its_name_while_an_older_one_drains,
     a_stranger_gets_nothing,
-    a_stranger_who_has_the_name_gives_nothing,
+    a_stranger_that_has_the_name_gives_nothing,
     an_unnamed_one_is_left_alone,
 ];
 
@@ -64,7 +64,7 @@ fn serves_again(balancer: &Balancer, from: u64) -> Result<u64> {
 }
 
 /// Each lets its sessions finish beside those that come after it.
-fn twenty_in_a_row_lose_nobody() -> Result<()> {
+fn twenty_in_a_row_lose_no_client() -> Result<()> {
     let stage = Stage::new("tk20")?;
     stage.write(&stage.plain())?;
     let mut serving = stage.start_with(&[], &[NAMED])?;
@@ -80,7 +80,7 @@ fn twenty_in_a_row_lose_nobody() -> Result<()> {
         former.push(std::mem::replace(&mut serving, next));
     }
     let report = load.finish_after(500)?;
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     for session in &mut sessions {
         ensure!(session.beat() == State::Alive, "a session that was there before was lost");
     }
@@ -106,7 +106,7 @@ fn a_transparent_one_keeps_its_clients() -> Result<()> {
     let mut third = successor(&stage)?;
     second.wait_for_log(0, "the other Clearway does well", SOON)?;
     ensure!(session.beat() == State::Alive, "the session of the first one was lost");
-    assert_nobody_lost(&load.finish_after(1)?)?;
+    assert_no_client_lost(&load.finish_after(1)?)?;
     drop(session);
     for former in [&mut first, &mut second] {
         assert_code(former.wait_exit(SOON)?, 0)?;
@@ -129,7 +129,7 @@ fn a_socket_that_haproxy_binds_a_second_time_is_steered() -> Result<()> {
         next.wait_for_log(0, "moved by reuseport", SOON)?;
         former.push(std::mem::replace(&mut serving, next));
     }
-    assert_nobody_lost(&load.finish_after(300)?)?;
+    assert_no_client_lost(&load.finish_after(300)?)?;
     ensure!(session.beat() == State::Alive, "a session that was there before was lost");
     drop(session);
     for mut one in former {
@@ -153,7 +153,7 @@ fn a_successor_that_cannot_start_changes_nothing() -> Result<()> {
     first.wait_for_log(0, "failed: this one is still serving", SOON)?;
     stage.write(&stage.plain())?;
     assert_code(stage.clearway(&["reload", "--instance", "web"])?.status, 0)?;
-    assert_nobody_lost(&load.finish_after(1)?)?;
+    assert_no_client_lost(&load.finish_after(1)?)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -348,7 +348,7 @@ fn a_stranger_gets_nothing() -> Result<()> {
 }
 
 /// Everybody can bind an abstract name. Here it is a Clearway, of another user, that would gladly hand sockets over.
-fn a_stranger_who_has_the_name_gives_nothing() -> Result<()> {
+fn a_stranger_that_has_the_name_gives_nothing() -> Result<()> {
     let stage = Stage::new("tksquat")?;
     stage.write(&stage.plain())?;
     stage.open_to_strangers()?;

@@ -15,7 +15,7 @@ use clearway_lab::topology::BACK;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost, complained};
+use crate::stage::{PORT, SOON, Stage, assert_code, assert_no_client_lost, complained};
 
 crate::tests![
     servers_with_another_gateway_and_a_policy_route,
@@ -24,7 +24,7 @@ crate::tests![
     servers_on_an_address_of_this_host,
     servers_here_and_elsewhere_at_once_and_reloads_between_them,
     a_server_that_moves_to_this_host_at_run_time_is_followed,
-    what_nobody_needs_is_not_there,
+    what_is_not_needed_is_not_there,
 ];
 
 /// Where servers on the balancer's own host listen.
@@ -48,14 +48,14 @@ pub fn write(stage: &Stage, servers: [IpAddr; 2], port: u16) -> Result<()> {
 fn assert_transparent(stage: &Stage) -> Result<()> {
     let report =
         clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_secs(1)))?.wait()?;
-    assert_nobody_lost(&report)
+    assert_no_client_lost(&report)
 }
 
 /// Connections past the proxy, which see themselves.
 fn assert_direct(from: &Namespace, servers: [IpAddr; 2], port: u16) -> Result<()> {
     let servers = servers.map(|server| SocketAddr::new(server, port));
     let plan = Plan::open(&servers, 100.0, Duration::from_secs(1)).expecting(Expect::OwnAddress);
-    assert_nobody_lost(&clearway_lab::load::start(from, plan)?.wait()?).context("past the proxy")
+    assert_no_client_lost(&clearway_lab::load::start(from, plan)?.wait()?).context("past the proxy")
 }
 
 fn end(stage: &Stage, mut balancer: Balancer) -> Result<()> {
@@ -177,7 +177,7 @@ fn servers_here_and_elsewhere_at_once_and_reloads_between_them() -> Result<()> {
         stage.write(&stage.transparent())?;
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
     }
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     // What an old generation still needs has not been taken away.
     for session in &mut sessions {
         let heard = session.beat();
@@ -213,7 +213,7 @@ fn a_server_that_moves_to_this_host_at_run_time_is_followed() -> Result<()> {
     end(&stage, balancer)
 }
 
-fn what_nobody_needs_is_not_there() -> Result<()> {
+fn what_is_not_needed_is_not_there() -> Result<()> {
     let stage = Stage::new("tneed")?;
     stage.write(&stage.transparent())?;
     let balancer = stage.start()?;

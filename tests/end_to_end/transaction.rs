@@ -15,7 +15,7 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
 use crate::stage::{
-    PORT, SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
+    PORT, SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost, complained, said,
     signal,
 };
 use crate::steps::Steps;
@@ -24,7 +24,7 @@ crate::tests![
     one_that_dies_while_it_settles_changes_nothing,
     one_that_died_is_not_committed_while_another_holds_its_standard_error,
     if_the_serving_one_dies_meanwhile_the_new_one_takes_over,
-    a_kill_at_any_moment_of_a_reload_refuses_nobody,
+    a_kill_at_any_moment_of_a_reload_refuses_no_client,
     a_configuration_that_dies_young_gives_way_to_the_one_before,
     one_that_gave_way_is_not_watched_back_in,
     a_crash_with_another_file_on_disk_brings_back_what_served,
@@ -170,7 +170,7 @@ fn if_the_serving_one_dies_meanwhile_the_new_one_takes_over() -> Result<()> {
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
-fn a_kill_at_any_moment_of_a_reload_refuses_nobody() -> Result<()> {
+fn a_kill_at_any_moment_of_a_reload_refuses_no_client() -> Result<()> {
     let stage = Stage::new("moment")?;
     stage.write(&stage.transparent())?;
     let mut balancer = stage.start()?;
@@ -342,7 +342,7 @@ fn an_old_generation_may_have_an_age() -> Result<()> {
     ensure!(warning.contains("generation 1 has 1 session"), "{warning}");
     ensure!(session[0].beat() == State::Alive, "it was cut without a moment to act");
     balancer.wait_for_log(0, "generation 1: cutting 1 session", SOON)?;
-    assert_nobody_lost(&load(&stage)?.finish_after(10)?)?;
+    assert_no_client_lost(&load(&stage)?.finish_after(10)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -8,7 +8,7 @@ use clearway_lab::load::{Ask, Expect, Plan, ask_once};
 use clearway_lab::topology::{Family, Shape, Topology};
 use rustix::process::Signal;
 
-use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost};
+use crate::stage::{PORT, SOON, Stage, assert_code, assert_no_client_lost};
 
 crate::tests![
     servers_see_the_clients_own_address,
@@ -17,7 +17,7 @@ crate::tests![
     firewalld_style_ipv6_reverse_path_filter_does_not_matter,
     a_firewall_that_lets_only_answers_in_does_not_matter,
     clients_that_go_around_the_proxy_are_not_touched,
-    a_wildcard_transparent_listener_hijacks_nobody,
+    a_wildcard_transparent_listener_hijacks_nothing,
     marks_of_others_stay_and_do_not_matter,
     nothing_transparent_means_no_plumbing,
     a_condition_decides_whether_there_is_plumbing,
@@ -27,7 +27,7 @@ crate::tests![
 fn assert_transparent(stage: &Stage) -> Result<()> {
     let plan = stage.load(200.0, Duration::from_secs(2));
     let report = clearway_lab::load::start(&stage.hosts.client, plan)?.wait()?;
-    assert_nobody_lost(&report)
+    assert_no_client_lost(&report)
 }
 
 fn run_transparent(stage: &Stage) -> Result<()> {
@@ -115,11 +115,11 @@ fn clients_that_go_around_the_proxy_are_not_touched() -> Result<()> {
         .expecting(Expect::OwnAddress);
     let direct = clearway_lab::load::start(&stage.hosts.client, direct)?;
     assert_transparent(&stage)?;
-    assert_nobody_lost(&direct.wait()?)?;
+    assert_no_client_lost(&direct.wait()?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
-fn a_wildcard_transparent_listener_hijacks_nobody() -> Result<()> {
+fn a_wildcard_transparent_listener_hijacks_nothing() -> Result<()> {
     // Without the wildcard guard, forwarded connections to other hosts' port end at HAProxy (docs/facts f9).
     let stage = Stage::new("wild")?;
     let elsewhere = SocketAddr::new(stage.hosts.servers(Family::V4)[1], PORT);

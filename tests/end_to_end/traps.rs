@@ -25,7 +25,7 @@ crate::tests![
     a_smaller_mtu_is_found_where_connections_are_tracked,
     a_late_syn_ack_is_reset_where_connections_are_tracked,
     a_late_syn_ack_is_reset_by_the_client_where_the_balancer_is_a_router,
-    a_late_syn_ack_is_answered_by_nobody_otherwise,
+    a_late_syn_ack_is_not_answered_otherwise,
     sessions_survive_that_the_servers_interface_becomes_a_port_of_a_bridge,
 ];
 
@@ -212,7 +212,7 @@ fn a_late_syn_ack_is_reset_by_the_client_where_the_balancer_is_a_router() -> Res
 
 /// Not as one would wish, but as documented (docs/decisions/0014-topologies.md): the server waits through all its
 /// repetitions, a minute or so. Nothing but conntrack knows that this SYN-ACK was for HAProxy.
-fn a_late_syn_ack_is_answered_by_nobody_otherwise() -> Result<()> {
+fn a_late_syn_ack_is_not_answered_otherwise() -> Result<()> {
     let stage = Stage::of(no_router("latenone")?)?;
     let left = give_up_early(&stage, &stage.transparent(), false)?;
     ensure!(left == [1, 1], "better than documented: {left:?}");

@@ -13,11 +13,11 @@ use clearway_lab::balancer::Balancer;
 use clearway_lab::load::Expect;
 use rustix::process::Signal;
 
-use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_nobody_lost, said};
+use crate::stage::{CannotRun, SOON, Stage, assert_code, assert_no_client_lost, said};
 
 crate::tests![
-    nobody_watches_unless_asked_to,
-    an_edit_in_place_is_loaded_and_nobody_is_lost,
+    nothing_is_watched_unless_asked,
+    an_edit_in_place_is_loaded_and_no_client_is_lost,
     a_file_that_an_editor_replaces_is_loaded,
     a_config_map_is_loaded_when_its_link_is_swapped,
     a_renewed_certificate_behind_a_link_is_loaded,
@@ -102,7 +102,7 @@ fn commented(stage: &Stage, comment: impl std::fmt::Display) -> String {
     format!("# {comment}\n{}", stage.plain())
 }
 
-fn nobody_watches_unless_asked_to() -> Result<()> {
+fn nothing_is_watched_unless_asked() -> Result<()> {
     let stage = Stage::new("wa-off")?;
     stage.write(&stage.plain())?;
     let mut balancer = stage.start()?;
@@ -117,7 +117,7 @@ fn nobody_watches_unless_asked_to() -> Result<()> {
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
-fn an_edit_in_place_is_loaded_and_nobody_is_lost() -> Result<()> {
+fn an_edit_in_place_is_loaded_and_no_client_is_lost() -> Result<()> {
     let stage = Stage::new("wa-place")?;
     stage.write(&stage.plain())?;
     let watching = Watching::start(stage)?;
@@ -128,7 +128,7 @@ fn an_edit_in_place_is_loaded_and_nobody_is_lost() -> Result<()> {
         stage.write(&commented(stage, generation))?;
         watching.loaded(generation, &stage.file())?;
     }
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     watching.stop(5)
 }
 

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
             ("probing_changes_nothing", probing_changes_nothing),
             ("nft_reads_what_we_meant", nft_reads_what_we_meant),
             ("every_kind_of_way_is_gone", every_kind_of_way_is_gone),
-            ("nobody_is_lost_in_flips", nobody_is_lost_in_flips),
+            ("no_client_is_lost_in_flips", no_client_is_lost_in_flips),
             ("old_flows_go_on_where_they_began", old_flows_go_on_where_they_began),
             ("strangers_find_the_private_ports_closed", strangers_find_the_private_ports_closed),
             ("clients_elsewhere_are_redirected", clients_elsewhere_are_redirected),
@@ -57,7 +57,7 @@ fn server(address: &str, name: &str) -> Result<Server> {
     Ok(Server { _serving: serve(&listener, name, Duration::ZERO)?, port })
 }
 
-/// Who answers.
+/// The name of the server that answers.
 fn ask(target: &str) -> std::io::Result<char> {
     let target: SocketAddr = target.parse().map_err(std::io::Error::other)?;
     let mut connection = TcpStream::connect_timeout(&target, DEADLINE)?;
@@ -75,8 +75,8 @@ fn refused(target: &str) -> Result<()> {
 }
 
 fn answers(target: &str, name: char) -> Result<()> {
-    let who = ask(target).with_context(|| target.to_owned())?;
-    ensure!(who == name, "{target}: `{who}` answers, not `{name}`");
+    let answered = ask(target).with_context(|| target.to_owned())?;
+    ensure!(answered == name, "{target}: `{answered}` answers, not `{name}`");
     Ok(())
 }
 
@@ -168,7 +168,7 @@ fn every_kind_of_way_is_gone() -> Result<()> {
     refused("127.0.0.1:80")
 }
 
-fn nobody_is_lost_in_flips() -> Result<()> {
+fn no_client_is_lost_in_flips() -> Result<()> {
     const CLIENTS: u64 = 4;
     let (old4, new4) = (server("0.0.0.0:0", "o")?, server("0.0.0.0:0", "n")?);
     let (old6, new6) = (server("[::]:0", "o")?, server("[::]:0", "n")?);
@@ -190,7 +190,7 @@ fn nobody_is_lost_in_flips() -> Result<()> {
     let came = |name: &str| report.total.answers.get(name).copied().unwrap_or(0);
     ensure!(report.total.failed() == 0, "{report}");
     ensure!(came("o") >= 20 * 20 && came("n") >= 20 * 20, "{report}");
-    // The last flip was to the old ones: nobody new goes elsewhere.
+    // The last flip was to the old ones: no new client goes elsewhere.
     for _ in 0..20 {
         answers("127.0.0.1:80", 'o')?;
         answers("[::1]:80", 'o')?;
@@ -257,7 +257,7 @@ fn strangers_find_the_private_ports_closed() -> Result<()> {
     flip.flip(&next)?;
     refused(&private(&old)).context("HAProxy may still listen there")?;
     flip.flip(&next)?;
-    answers(&private(&old), 'o').context("nobody's port any more")
+    answers(&private(&old), 'o').context("a port of no way any more")
 }
 
 fn clients_elsewhere_are_redirected() -> Result<()> {

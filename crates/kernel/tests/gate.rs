@@ -29,7 +29,7 @@ const TESTS: &[Named] = &[
     ("established_connections_flow_on", established_connections_flow_on),
     ("other_addresses_and_ports_are_not_affected", other_addresses_and_ports_are_not_affected),
     ("a_gate_stays_closed_longer_than_its_elements_live", a_gate_stays_closed),
-    ("a_gate_that_nobody_opens_opens_by_itself", a_gate_that_nobody_opens_opens_by_itself),
+    ("a_gate_that_is_not_opened_opens_by_itself", a_gate_that_is_not_opened_opens_by_itself),
     ("a_hook_that_goes_meanwhile_costs_a_retransmission", a_hook_that_goes_meanwhile_costs_a_retransmission),
     ("closing_and_opening_twice_leaves_nothing", closing_and_opening_twice_leaves_nothing),
     ("thousands_of_addresses_fit", thousands_of_addresses_fit),
@@ -161,7 +161,7 @@ fn hold(
         after()?;
         // The first retransmission is due after a second.
         if opened.closed_for < Duration::from_millis(900) {
-            ensure!(sent_again()? == before, "somebody has sent again: {opened:?}");
+            ensure!(sent_again()? == before, "a client has sent again: {opened:?}");
             return Ok(opened);
         }
         ensure!(Instant::now() < deadline, "too slow for a test: {opened:?}");
@@ -227,7 +227,7 @@ fn iptables_target_holds_as_well() -> Result<()> {
 
 fn hundreds_are_held_and_let_go_in_order() -> Result<()> {
     const CLIENTS: usize = 400;
-    // On one processor, so that nobody overtakes on the way into the queue.
+    // On one processor, so that no packet overtakes another on the way into the queue.
     let mut first = CpuSet::new();
     let all = sched_getaffinity(None)?;
     first.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).context("no processor")?);
@@ -264,7 +264,7 @@ fn what_does_not_fit_into_the_queue_passes() -> Result<()> {
     let through = |clients: &[Socket]| -> Result<usize> {
         clients.iter().map(|client| Ok(usize::from(connected(client)?))).sum()
     };
-    until("who does not fit passes", || Ok(through(&clients)? >= 20))?;
+    until("clients that do not fit to pass", || Ok(through(&clients)? >= 20))?;
     ensure!(waiting()? == 10, "{} wait", waiting()?);
     let opened = gate.open()?;
     ensure!(opened.lapsed && opened.held >= 10, "{opened:?}");
@@ -356,7 +356,7 @@ fn a_gate_stays_closed() -> Result<()> {
     Ok(())
 }
 
-fn a_gate_that_nobody_opens_opens_by_itself() -> Result<()> {
+fn a_gate_that_is_not_opened_opens_by_itself() -> Result<()> {
     let (_listener, port) = everywhere()?;
     let before = state()?;
     let limits = GateLimits { longest: Duration::from_millis(300), ..GateLimits::default() };
@@ -402,7 +402,7 @@ fn closing_and_opening_twice_leaves_nothing() -> Result<()> {
                 close()?.open()?;
                 same(&before, &state()?, "a gate left something behind")?;
             }
-            // Two at once: who opens one has not opened the other.
+            // Two at once: opening one does not open the other.
             let (first, second) = (close()?, close()?);
             ensure!(run("nft list tables")?.matches("clearway_edge_gate_").count() == 2);
             first.open()?;

@@ -1,4 +1,4 @@
-//! Whatever happens to the process that has closed a gate, nobody is kept waiting: SIGKILL, SIGSTOP, and what is left.
+//! Whatever happens to the process that has closed a gate, no client is kept waiting: SIGKILL, SIGSTOP, and what is left.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -16,12 +16,12 @@ use clearway_lab::wait::until;
 use rustix::process::{Pid, Signal, kill_process};
 
 const TESTS: &[Named] = &[
-    ("a_killed_process_drops_nobody_any_more", || killed(Manner::Drop, true)),
-    ("a_killed_process_holds_nobody_any_more", || killed(Manner::Hold, true)),
-    ("a_killed_process_without_owner_table_drops_nobody_any_more", || killed(Manner::Drop, false)),
-    ("a_killed_process_without_owner_table_holds_nobody_any_more", || killed(Manner::Hold, false)),
-    ("a_stopped_process_drops_nobody_any_more", || stopped(Manner::Drop)),
-    ("a_stopped_process_holds_nobody_any_more", || stopped(Manner::Hold)),
+    ("a_killed_process_drops_no_packet_any_more", || killed(Manner::Drop, true)),
+    ("a_killed_process_holds_no_packet_any_more", || killed(Manner::Hold, true)),
+    ("a_killed_process_without_owner_table_drops_no_packet_any_more", || killed(Manner::Drop, false)),
+    ("a_killed_process_without_owner_table_holds_no_packet_any_more", || killed(Manner::Hold, false)),
+    ("a_stopped_process_drops_no_packet_any_more", || stopped(Manner::Drop)),
+    ("a_stopped_process_holds_no_packet_any_more", || stopped(Manner::Hold)),
     ("what_a_dead_gate_leaves_is_shown_and_swept", what_a_dead_gate_leaves_is_shown_and_swept),
     ("a_gate_is_no_sign_of_life_of_the_plumbing", a_gate_is_no_sign_of_life_of_the_plumbing),
     ("a_program_that_is_started_inherits_nothing", a_program_that_is_started_inherits_nothing),
@@ -115,7 +115,7 @@ fn until_a_new_one_connects(port: u16) -> Result<Duration> {
     anyhow::bail!("no new client gets through")
 }
 
-/// Closes and ends it somehow; then whoever listens gets new clients in time, and in the end the old ones.
+/// Closes and ends it somehow; then the listener gets new clients in time, and in the end the old ones.
 fn ends(
     manner: Manner,
     owner: bool,
@@ -130,7 +130,7 @@ fn ends(
         ensure!(!connected(&client)?, "it is not closed");
         let closer = end(closer)?;
         took.push(until_a_new_one_connects(port)?);
-        until("who came while it was closed sends again", || connected(&client))?;
+        until("a client from before to send again", || connected(&client))?;
         if let Some(closer) = closer {
             closer.kill()?;
         }

@@ -1,4 +1,4 @@
-//! What intercepting puts into a kernel, and what outlives whoever did, as `ip` and `nft` see it.
+//! What intercepting puts into a kernel, and what outlives the process that did it, as `ip` and `nft` see it.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -127,7 +127,7 @@ fn a_closed_one_takes_what_has_no_socket() -> Result<()> {
     ensure!(chain("divert")?[0] == "socket wildcard 1 goto intercept", "{:?}", chain("divert")?);
     let all = chain("intercept")?;
     ensure!(all[0] == "fib daddr type local return" && all.len() == 6, "{all:#?}");
-    // What is listed can be read again, as people do who keep their rules in a file.
+    // What is listed can be read again: people keep their rules in a file.
     let listed = run("nft list ruleset")?.replace("flags owner", "");
     drop(plumbing);
     sweep()?;
@@ -288,7 +288,7 @@ fn a_killed_one_stays_closed_until_a_sweep() -> Result<()> {
     same(&before, &state()?, "after the sweep")
 }
 
-/// Somebody listens to what happens to rules: what both want never goes.
+/// Watched by a listener for changes of rules: what both want is never removed.
 fn the_next_one_removes_nothing_that_it_wants() -> Result<()> {
     let before = state()?;
     killed()?;
@@ -366,7 +366,7 @@ fn siblings_close_together() -> Result<()> {
     ensure!(closed()?.len() == 2, "{:?}", closed()?);
     ensure!(new.repair()?.is_empty(), "the rules of a living sibling were removed");
     old.remove()?;
-    ensure!(closed()?.len() == 2, "whoever left first has opened it: {:?}", closed()?);
+    ensure!(closed()?.len() == 2, "the one that left first has opened it: {:?}", closed()?);
     let repaired = new.repair()?;
     ensure!(repaired.put_back.is_empty() && repaired.removed.len() == 1, "{repaired:?}");
     ensure!(

@@ -1,4 +1,4 @@
-//! Listening where there is no address, and finding out who listens.
+//! Listening where there is no address, and finding out which process listens.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
@@ -124,7 +124,7 @@ fn look() -> Result<()> {
 
 fn a_holder_out_of_sight_has_a_user() -> Result<()> {
     let _listener = TcpListener::bind("127.0.0.1:8083")?;
-    // The test program lies where nobody else may look, so another user without rights is played by root.
+    // No other user may read the directory of the test program, so root without capabilities stands for one.
     let wrapper = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     let output = helper("look", &wrapper)?.output()?;
     let told = String::from_utf8_lossy(&output.stdout);

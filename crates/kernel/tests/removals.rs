@@ -14,8 +14,8 @@ use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 const TESTS: &[Named] = &[
     ("each_way_to_remove_something_of_ours_is_heard", each_way_to_remove_something_of_ours_is_heard),
-    ("what_is_not_ours_wakes_nobody", what_is_not_ours_wakes_nobody),
-    ("a_hundred_thousand_changes_of_routes_wake_nobody", a_hundred_thousand_changes_of_routes_wake_nobody),
+    ("what_is_not_ours_wakes_nothing", what_is_not_ours_wakes_nothing),
+    ("a_hundred_thousand_changes_of_routes_wake_nothing", a_hundred_thousand_changes_of_routes_wake_nothing),
     ("an_overrun_is_a_hint", an_overrun_is_a_hint),
     ("no_capability_is_needed", no_capability_is_needed),
 ];
@@ -81,7 +81,7 @@ fn each_way_to_remove_something_of_ours_is_heard() -> Result<()> {
     Ok(())
 }
 
-fn what_is_not_ours_wakes_nobody() -> Result<()> {
+fn what_is_not_ours_wakes_nothing() -> Result<()> {
     let (plumbing, _) = Plumbing::install(None, None, &PlumbingNeeds::default())?;
     let ear = plumbing.removals()?;
     run("ip link add one type veth peer name two")?;
@@ -112,7 +112,7 @@ fn batch(lines: &str) -> Result<()> {
     run(&format!("ip -batch {}", file.path().display())).map(|_| ())
 }
 
-fn a_hundred_thousand_changes_of_routes_wake_nobody() -> Result<()> {
+fn a_hundred_thousand_changes_of_routes_wake_nothing() -> Result<()> {
     const ROUTES: u32 = 50_000;
     let (plumbing, _) = Plumbing::install(None, None, &PlumbingNeeds::default())?;
     let lines = |what: &str| {

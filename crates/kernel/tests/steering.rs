@@ -1,4 +1,4 @@
-//! Steering, waiting and sealing, on real connections; and who else listens.
+//! Steering, waiting and sealing, on real connections; and which other processes listen.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
@@ -28,24 +28,24 @@ macro_rules! tests {
 }
 
 const TESTS: &[Named] = tests![
-    unsteered_who_waits_is_reset,
-    steered_ipv4_loses_nobody,
-    steered_specific_ipv6_loses_nobody,
-    steered_dual_stack_loses_nobody,
+    unsteered_clients_that_wait_are_reset,
+    steered_ipv4_loses_no_client,
+    steered_specific_ipv6_loses_no_client,
+    steered_dual_stack_loses_no_client,
     several_addresses_are_steered_at_once,
-    two_old_and_one_new_lose_nobody,
-    three_old_and_three_new_lose_nobody,
+    two_old_and_one_new_lose_no_client,
+    three_old_and_three_new_lose_no_client,
     closing_several_is_exact_in_any_order,
     many_are_chosen_evenly,
-    who_stays_is_chosen_by_its_rank,
+    sockets_that_stay_are_chosen_by_their_rank,
     ranks_are_by_listening_and_the_last_fills_the_gap,
     two_that_leave_first_leave_the_order_unknown,
     one_that_leaves_late_turns_old_and_new_round,
     a_new_generation_that_dies_leaves_the_old_ones_serving,
     a_new_generation_that_dies_while_held_is_reverted,
-    from_closing_to_release_nobody_is_refused,
+    from_closing_to_release_no_client_is_refused,
     half_open_requests_of_the_old_are_waited_for,
-    sealed_sockets_make_clients_late_and_lose_nobody,
+    sealed_sockets_make_clients_late_and_lose_none,
     a_narrower_address_takes_over_at_once,
     a_wider_address_takes_over_after_sealing,
     a_stranger_in_the_group_is_found_by_name,
@@ -81,7 +81,7 @@ fn refused(old: &[&TcpListener], new: &[&TcpListener]) -> Result<NotSteerable> {
     outcomes.remove(0).err().context("it is steerable")
 }
 
-fn unsteered_who_waits_is_reset() -> Result<()> {
+fn unsteered_clients_that_wait_are_reset() -> Result<()> {
     for (address, target) in
         [("127.0.0.1:8000", "127.0.0.1:8000"), ("[::1]:8000", "[::1]:8000"), ("[::]:8000", "127.0.0.1:8000")]
     {
@@ -147,7 +147,7 @@ fn switch(addresses: &[&str], targets: &[&str], old: usize, new: usize) -> Resul
     let first = (started.elapsed(), waiting.poll()?);
     until("the old queues to empty", || Ok(waiting.poll()?.is_nothing()))?;
     println!("{first:?}, nothing after {:?}", started.elapsed());
-    // The load goes on, and nobody comes to the old sockets any more.
+    // The load goes on, and no client comes to the old sockets any more.
     more_clients()?;
     ensure!(waiting.poll()?.is_nothing());
 
@@ -172,15 +172,15 @@ fn switch(addresses: &[&str], targets: &[&str], old: usize, new: usize) -> Resul
     Ok(())
 }
 
-fn steered_ipv4_loses_nobody() -> Result<()> {
+fn steered_ipv4_loses_no_client() -> Result<()> {
     switch(&["127.0.0.1:8000"], &["127.0.0.1:8000"], 1, 1)
 }
 
-fn steered_specific_ipv6_loses_nobody() -> Result<()> {
+fn steered_specific_ipv6_loses_no_client() -> Result<()> {
     switch(&["[::1]:8000"], &["[::1]:8000"], 1, 1)
 }
 
-fn steered_dual_stack_loses_nobody() -> Result<()> {
+fn steered_dual_stack_loses_no_client() -> Result<()> {
     switch(&["[::]:8000"], &["[::1]:8000", "127.0.0.1:8000"], 1, 1)
 }
 
@@ -189,11 +189,11 @@ fn several_addresses_are_steered_at_once() -> Result<()> {
     switch(&addresses, &addresses, 1, 2)
 }
 
-fn two_old_and_one_new_lose_nobody() -> Result<()> {
+fn two_old_and_one_new_lose_no_client() -> Result<()> {
     switch(&["127.0.0.1:8000"], &["127.0.0.1:8000"], 2, 1)
 }
 
-fn three_old_and_three_new_lose_nobody() -> Result<()> {
+fn three_old_and_three_new_lose_no_client() -> Result<()> {
     switch(&["[::1]:8000"], &["[::1]:8000"], 3, 3)
 }
 
@@ -239,7 +239,7 @@ fn many_are_chosen_evenly() -> Result<()> {
     Ok(())
 }
 
-fn who_stays_is_chosen_by_its_rank() -> Result<()> {
+fn sockets_that_stay_are_chosen_by_their_rank() -> Result<()> {
     for stays in 0..3 {
         let sockets = [listen("[::]:8000", false)?, listen("[::]:8000", false)?, listen("[::]:8000", false)?];
         let held: Vec<_> = (0..)
@@ -295,7 +295,7 @@ fn two_that_leave_first_leave_the_order_unknown() -> Result<()> {
         let order = SocketOrder::KnownBehind(&first);
         let refused = groups(&one_leaves, &[], order)?.remove(0);
         ensure!(refused.is_err_and(|error| error.reason == Reason::OrderUnknown));
-        // Whoever comes later is behind both.
+        // A socket that comes later is behind both.
         let later = listen(ADDRESS, false)?;
         let held = [&new[0], &new[1], &later].map(TcpListener::as_fd);
         let fates = [Fate::Stays, Fate::Stays, Fate::Leaves];
@@ -324,7 +324,7 @@ fn beside_a_stranger_new_clients_are_ours() -> Result<()> {
             unreachable!()
         };
         ensure!(none == 0 && some > 0 && others > 0, "{address}: {none} {some} {others}");
-        // Whoever was there first has everybody again when we are gone.
+        // The one that was there first has all clients again when ours are gone.
         drop((first, second));
         ensure!(shares(&target, &[&stranger])? == [40], "{address}");
         let before = Present::now()?;
@@ -332,7 +332,7 @@ fn beside_a_stranger_new_clients_are_ours() -> Result<()> {
         drop(stranger);
         ensure!(
             before.beside(&HashSet::from([inode(late.as_fd())?]))?.is_empty(),
-            "{address}: nobody is there any more"
+            "{address}: no other one is there any more"
         );
     }
     Ok(())
@@ -378,7 +378,7 @@ fn a_new_generation_that_dies_while_held_is_reverted() -> Result<()> {
     Ok(())
 }
 
-fn from_closing_to_release_nobody_is_refused() -> Result<()> {
+fn from_closing_to_release_no_client_is_refused() -> Result<()> {
     for address in ["127.0.0.1:8000", "[::1]:8000"] {
         let old = listen(address, false)?;
         let new = [listen(address, false)?, listen(address, false)?];
@@ -424,7 +424,7 @@ fn half_open_requests_of_the_old_are_waited_for() -> Result<()> {
         ensure!((remaining.half_open, remaining.queued) == (1, 0), "{remaining:?}");
         run("nft flush chain inet silence out")?;
         until("both to connect", || Ok(connected(&early)? && connected(&late)?))?;
-        // It never looks as if nobody waited.
+        // It never looks as if no client waited.
         until("the request to become a connection", || {
             let remaining = waiting.poll()?;
             ensure!(!remaining.is_nothing(), "{remaining:?}");
@@ -437,7 +437,7 @@ fn half_open_requests_of_the_old_are_waited_for() -> Result<()> {
     Ok(())
 }
 
-fn sealed_sockets_make_clients_late_and_lose_nobody() -> Result<()> {
+fn sealed_sockets_make_clients_late_and_lose_none() -> Result<()> {
     let old = [listen("127.0.0.1:8000", false)?, listen("127.0.0.1:8000", false)?];
     let new = listen("127.0.0.1:8000", false)?;
     let group = group(&all_leave(&old.each_ref()), &[&new], SocketOrder::Unknown)?;
@@ -546,7 +546,7 @@ fn a_stranger_in_the_group_is_found_by_name() -> Result<()> {
 fn powerless() -> Result<()> {
     let wanted = [Capability::NetAdmin, Capability::NetRaw, Capability::NetBindService];
     ensure!(effective()?.missing(&wanted).len() == wanted.len());
-    from_closing_to_release_nobody_is_refused()?;
+    from_closing_to_release_no_client_is_refused()?;
     closing_several_is_exact_in_any_order()?;
     a_new_generation_that_dies_while_held_is_reverted()?;
     a_narrower_address_takes_over_at_once()?;

@@ -83,7 +83,7 @@ fn open(target: &str, source: &str) -> Result<Session> {
     Ok(session)
 }
 
-/// Connects, from that address, foreign (as HAProxy with `usesrc clientip` does) or not, and says whom the server sees:
+/// Connects, from that address, foreign (as HAProxy with `usesrc clientip` does) or not, and says what the server sees:
 /// that address, `refused`, or `silence`.
 fn ask_from(host: &Namespace, target: &str, source: Option<&str>) -> Result<String> {
     let source = source.map(str::parse).transpose()?;
@@ -247,7 +247,7 @@ fn all_at_once_under_the_strictest_settings() -> Result<()> {
         let told = ask(server, Some(client))?;
         ensure!(told == client, "{server}: {told}");
     }
-    // Somebody who marks what is sent has the kernel route it again, without ports: the second mark helps.
+    // A program that marks what is sent makes the kernel route it again, without ports: the second mark helps.
     nft("table inet marker {
   chain output { type route hook output priority filter
     meta mark set meta mark | 0x1
@@ -256,7 +256,7 @@ fn all_at_once_under_the_strictest_settings() -> Result<()> {
 ")?;
     seen(&LOOPBACK)?;
     seen(&OWN)?;
-    // Somebody's MASQUERADE hides the client; the answers are not late ones for that.
+    // A MASQUERADE of another program hides the client; the answers are not taken for late ones.
     nft("table ip nat {
   chain postrouting { type nat hook postrouting priority srcnat
     oifname eth1 masquerade
@@ -425,7 +425,7 @@ fn two_of_one_instance_have_the_union_of_their_needs() -> Result<()> {
 fn a_killed_process_does_not_hurt_local_clients() -> Result<()> {
     let stage = stage()?;
     let host = &stage.client;
-    // Somebody who sends others to a loopback address.
+    // Another program redirects clients to a loopback address.
     std::fs::write("/proc/sys/net/ipv4/conf/eth1/route_localnet", "1")?;
     nft("table ip to_loopback {
   chain prerouting { type nat hook prerouting priority dstnat
@@ -440,7 +440,7 @@ fn a_killed_process_does_not_hurt_local_clients() -> Result<()> {
     seen(&LOOPBACK)?;
     seen(&OWN)?;
     direct_clients_are_served(host)?;
-    // Documented: whoever is redirected to a server that is to be reached transparently.
+    // Documented: a client that is redirected to a server that is to be reached transparently.
     ensure!(ask_from(host, "10.1.0.1:8081", None)? == "silence", "better than documented");
     holder.kill()?;
     holder.wait()?;

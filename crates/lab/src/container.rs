@@ -2,7 +2,7 @@
 //! when it is dropped.
 //!
 //! Its name is `cw<pid of the maker>-<n>-<role>`, as that of a namespace, and [`Engine::sweep`] removes those
-//! whose maker is dead. What it says is read from `docker logs --follow`, which
+//! of dead makers. What it says is read from `docker logs --follow`, which
 //! runs as long as the container does; what it is, from `docker inspect`.
 
 mod engine;

@@ -64,7 +64,7 @@ fn all(options: &Options, progress: &Progress, claims: &mut Claims) -> Result<()
     let stage = Stage::raise(options.balancer)?;
     progress.step("starting the balancer with examples/transparent.cfg");
     let mut balancer = stage.start()?;
-    progress.step("asking the servers whom they see");
+    progress.step("asking the servers which address they see");
     steps::addresses(&stage, claims);
     steps::reloads(&stage, &mut balancer, options, progress, claims)?;
     progress.step("stopping it with sessions open");

@@ -116,7 +116,7 @@ impl KeepAlive {
         if !status.starts_with("http/1.1 200 ") || (body.len() as u64) < length {
             return Ok(Heard::Lost(format!("`{status}` with {} of {length} bytes", body.len())));
         }
-        // Whoever announces the end comes to it.
+        // A server that announces the end closes.
         match last.then(|| self.stream.read(&mut [0])).transpose()? {
             None => Ok(Heard::Answered),
             Some(0) => Ok(Heard::Last),

@@ -1,15 +1,15 @@
-//! The laboratory: hosts as network namespaces, servers that say whom they saw, an open-loop load generator,
+//! The laboratory: hosts as network namespaces, servers that say which address they saw, an open-loop load generator,
 //! one benchmark harness and the demo. Never shipped.
 //!
 //! | module | what it owns |
 //! |---|---|
 //! | [`wait`] | waiting for a condition with a deadline; nothing in the lab sleeps and hopes |
 //! | [`namespace`], [`topology`] | hosts; everything started in one dies with it |
-//! | [`inside`] | tests whose own process is on a host |
+//! | [`inside`] | tests that run in a process on a host |
 //! | [`server`], [`load`], [`session`], [`keep_alive`] | the two ends of the traffic |
-//! | [`sockets`] | single sockets: who listens, who waits, who is connected |
+//! | [`sockets`] | single sockets: listening, waiting, connected |
 //! | [`balancer`], [`process`] | the process under test, seen from outside |
-//! | [`names`] | a DNS server whose table changes |
+//! | [`names`] | a DNS server with a table that changes |
 //! | [`container`] | the same in a container of a real engine |
 //! | [`kernel`] | what the kernel holds, read back with the kernel's own tools |
 //! | [`mod@bench`], [`demo`] | what people run |

@@ -63,9 +63,9 @@ pub enum Ask {
 pub enum Expect {
     /// Any.
     Anything,
-    /// One whose first word is this address.
+    /// One with this address as its first word.
     Peer(IpAddr),
-    /// One whose first word is the address that the connection came from: nobody hid the client.
+    /// One with the address that the connection came from as its first word: nothing hid the client.
     OwnAddress,
     /// One that begins so.
     Prefix(String),
@@ -215,12 +215,12 @@ impl RunningLoad {
         self.control.progress()
     }
 
-    /// Waits until hardly anybody is under way any more: who has waited for somebody to serve is answered then. Whoever
-    /// kills before that kills clients by the dozen that were accepted at once.
+    /// Waits until hardly any client is under way any more: those that waited for a balancer are answered then. A kill
+    /// before that would cut dozens of clients that were accepted at once.
     pub fn settle(&self) -> Result<()> {
         const FEW: u64 = 5;
         let settled = || (self.control.under_way() <= FEW).then_some(());
-        eventually(Duration::from_secs(15), "those who waited to be answered", settled)
+        eventually(Duration::from_secs(15), "the clients that waited to be answered", settled)
     }
 
     /// Begins no more connections, waits for those under way and reports.

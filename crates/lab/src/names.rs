@@ -76,7 +76,7 @@ fn serve(socket: &UdpSocket, table: &Table, end: &AtomicBool) {
     while !end.load(Ordering::Relaxed) {
         let (length, from) = match socket.recv_from(&mut buffer) {
             Ok(received) => received,
-            // Nothing came, or who was answered had gone.
+            // Nothing came, or the client that was answered had gone.
             Err(error) if error.kind() != io::ErrorKind::InvalidInput => continue,
             Err(_) => return,
         };

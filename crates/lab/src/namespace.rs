@@ -2,12 +2,12 @@
 //!
 //! Programs enter by `setns` between `fork` and `exec`, not through `ip netns exec`: that one makes a mount
 //! namespace and mounts `/sys` anew, which the process under test would notice. `/proc/sys/net` needs no help, it
-//! shows the namespace of whoever looks.
+//! shows the namespace of the process that looks.
 //!
-//! Names are `cw<pid of the maker>-<n>-<role>`: unique on the machine, and [`sweep`] knows whose maker is dead.
+//! Names are `cw<pid of the maker>-<n>-<role>`: unique on the machine, and [`sweep`] knows which maker is dead.
 //!
-//! One value stands for a namespace that is not ours: [`Namespace::host`]. It changes no setting there, kills
-//! nobody, and leaves everything as it is when it is dropped.
+//! One value stands for a namespace that is not ours: [`Namespace::host`]. It changes no setting there, kills no
+//! process, and leaves everything as it is when it is dropped.
 
 mod enter;
 mod sweep;
@@ -43,7 +43,7 @@ pub struct Namespace {
     owner: Owner,
 }
 
-/// Whose it is.
+/// Whether it is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
     /// Made by [`Namespace::create`], and taken away by us.
@@ -52,7 +52,7 @@ enum Owner {
     Host,
 }
 
-/// A name of ours that nobody else has: `cw<pid>-<n>`.
+/// A unique name: `cw<pid>-<n>`.
 pub(crate) fn unique_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("cw{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
@@ -101,7 +101,7 @@ impl Namespace {
         command
     }
 
-    /// Starts a command inside, whoever made it. The process ends when the value is dropped.
+    /// Starts a command inside, any one. The process ends when the value is dropped.
     pub fn spawn(&self, mut command: Command) -> Result<Process> {
         enter::on_start(&mut command, &self.handle);
         Process::spawn(command)

@@ -50,7 +50,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Its standard output, if it was piped and nobody took it yet.
+    /// Its standard output, if it was piped and not taken yet.
     pub fn take_stdout(&mut self) -> Option<std::process::ChildStdout> {
         self.child.stdout.take()
     }
@@ -93,7 +93,7 @@ impl Drop for Process {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The thread that forks for everybody.
+/// The thread that forks for all others.
 fn starter() -> Sender<Job> {
     static STARTER: OnceLock<Mutex<Sender<Job>>> = OnceLock::new();
     let starter = STARTER.get_or_init(|| {
@@ -104,7 +104,7 @@ fn starter() -> Sender<Job> {
     starter.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// The processes whose network namespace has this inode, except ourselves.
+/// The processes in the network namespace with this inode, except this one.
 pub fn in_namespace(inode: u64) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries

@@ -1,4 +1,4 @@
-//! The servers behind the balancer: each says whom it saw.
+//! The servers behind the balancer: each says which address it saw.
 //!
 //! In [`Mode::Line`] a connection is greeted with `<address seen> <server name>` and then every line comes back
 //! until the client closes, so that a long session can be held and checked. Two lines are special:
@@ -30,7 +30,7 @@ pub enum Mode {
     Http,
     /// Accept and reset at once: for the tests of the load generator.
     Reset,
-    /// Accept and close without a word: likewise.
+    /// Accept and close at once: likewise.
     Mute,
 }
 

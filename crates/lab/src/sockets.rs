@@ -1,5 +1,5 @@
-//! Single sockets, for tests of who gets a client: listening as HAProxy listens, connecting without waiting, and how many
-//! wait where.
+//! Single sockets, for tests of which socket gets a client: listening as HAProxy listens, connecting without waiting, and
+//! how many wait where.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -147,7 +147,7 @@ impl Topology {
     }
 
     /// Right after an interface comes up, IPv6 neighbour discovery delays the first connections by a second or
-    /// two. Nobody may measure before every pair has answered once, be it with a refusal.
+    /// two. No measurement may begin before every pair has answered once, be it with a refusal.
     fn wait_for_neighbours(&self) -> Result<()> {
         for (host, net) in [(&self.client, self.nets[0]), (&self.server, self.nets[1])] {
             for balancer in net.balancer() {
@@ -174,7 +174,7 @@ fn cable(balancer: &Namespace, host: &Namespace, side: &str, net: Net, hosts: u8
             add_address(host, LAN, net.host(family, index), length)?;
         }
     }
-    // Without a link-local address of its own, whose routes would come some time later.
+    // Without a link-local address of its own: its routes would come some time later.
     balancer.ip(&["link", "set", side, "addrgenmode", "none", "up"])?;
     host.ip(&["link", "set", LAN, "up"]).map(|_| ())
 }

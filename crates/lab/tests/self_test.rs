@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-/// A lab whose client reaches the server through the balancer's forwarding alone.
+/// A lab with a client that reaches the server through the balancer's forwarding alone.
 fn direct(mode: Mode) -> Result<(Topology, Vec<Server>, Vec<SocketAddr>)> {
     let lab = Topology::shaped("self", Shape { servers: 1, ..Shape::default() })?;
     let servers = lab.start_servers(80, mode)?;

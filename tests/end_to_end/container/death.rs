@@ -12,7 +12,7 @@ use crate::stage::{SOON, signal};
 
 crate::tests![
     after_docker_kill_only_tagged_rules_remain_and_docker_start_clears_them,
-    a_killed_haproxy_is_replaced_and_nobody_is_refused,
+    a_killed_haproxy_is_replaced_and_no_client_is_refused,
 ];
 
 fn after_docker_kill_only_tagged_rules_remain_and_docker_start_clears_them() -> Result<()> {
@@ -43,11 +43,11 @@ fn after_docker_kill_only_tagged_rules_remain_and_docker_start_clears_them() -> 
     container.wait_for_log(position, " serves, worker ", SOON)?;
     let load = rig.load()?;
     eventually(SOON, "some connections", || (load.progress().0 > 50).then_some(()))?;
-    crate::stage::assert_nobody_lost(&load.finish_after(50)?)?;
+    crate::stage::assert_no_client_lost(&load.finish_after(50)?)?;
     rig.stop_and_assert_clean(&mut container)
 }
 
-fn a_killed_haproxy_is_replaced_and_nobody_is_refused() -> Result<()> {
+fn a_killed_haproxy_is_replaced_and_no_client_is_refused() -> Result<()> {
     let rig = Rig::new("crash")?;
     rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;
     let mut container = rig.start()?;

@@ -13,11 +13,11 @@ use clearway_lab::wait::eventually;
 
 use super::engine::image;
 use super::rig::{ANOTHER_USER, Rig, assert_said};
-use crate::stage::{CannotRun, SOON, assert_nobody_lost, complained};
+use crate::stage::{CannotRun, SOON, assert_no_client_lost, complained};
 
 crate::tests![
-    beside_each_other_a_roll_out_loses_nobody_and_a_bad_one_changes_nothing,
-    with_a_holder_a_recreated_balancer_refuses_nobody,
+    beside_each_other_a_roll_out_loses_no_client_and_a_bad_one_changes_nothing,
+    with_a_holder_a_recreated_balancer_refuses_no_client,
     blue_and_green_take_over_and_back,
 ];
 
@@ -149,7 +149,7 @@ fn answered(load: &RunningLoad) -> Result<()> {
     eventually(SOON, "more connections", || (load.progress().0 > done + 30).then_some(()))
 }
 
-fn beside_each_other_a_roll_out_loses_nobody_and_a_bad_one_changes_nothing() -> Result<()> {
+fn beside_each_other_a_roll_out_loses_no_client_and_a_bad_one_changes_nothing() -> Result<()> {
     let deployment = Deployment::new("dpbeside", "beside")?;
     let script = std::fs::metadata(deployment.folder().join("roll-out"))?;
     ensure!(script.permissions().mode() & 0o111 != 0, "roll-out is not executable");
@@ -173,11 +173,11 @@ fn beside_each_other_a_roll_out_loses_nobody_and_a_bad_one_changes_nothing() -> 
     answered(&load)?;
     let report = load.finish_after(100)?;
     println!("beside each other: {}", report.total);
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     deployment.end()
 }
 
-fn with_a_holder_a_recreated_balancer_refuses_nobody() -> Result<()> {
+fn with_a_holder_a_recreated_balancer_refuses_no_client() -> Result<()> {
     let deployment = Deployment::new("dpholder", "holder")?;
     deployment.run(&["up", "--detach"])?;
     deployment.wait_for_log("balancer", " serves, worker ")?;
@@ -189,7 +189,7 @@ fn with_a_holder_a_recreated_balancer_refuses_nobody() -> Result<()> {
     answered(&load)?;
     let report = load.finish_after(60)?;
     println!("with a holder: {}", report.total);
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     deployment.end()
 }
 
@@ -212,6 +212,6 @@ fn blue_and_green_take_over_and_back() -> Result<()> {
     deployment.wait_for_log("blue", " serves, worker ")?;
     let report = load.finish_after(100)?;
     println!("blue, green, blue: {}", report.total);
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     deployment.end()
 }

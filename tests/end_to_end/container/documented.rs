@@ -4,10 +4,10 @@ use anyhow::{Result, anyhow, ensure};
 use clearway_lab::session::{Session, State};
 
 use super::rig::{ANOTHER_USER, Rig, assert_said};
-use crate::stage::{SOON, assert_nobody_lost};
+use crate::stage::{SOON, assert_no_client_lost};
 
 crate::tests![
-    it_is_transparent_on_a_low_port_and_reloads_lose_nobody,
+    it_is_transparent_on_a_low_port_and_reloads_lose_no_client,
     a_broken_file_keeps_the_old_generation,
     docker_stop_lets_an_open_session_finish,
     after_docker_restart_it_serves_again,
@@ -16,7 +16,7 @@ crate::tests![
     in_the_machines_process_namespace_it_finds_itself,
 ];
 
-fn it_is_transparent_on_a_low_port_and_reloads_lose_nobody() -> Result<()> {
+fn it_is_transparent_on_a_low_port_and_reloads_lose_no_client() -> Result<()> {
     let rig = Rig::on_low_port("low")?;
     rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;
     let mut container = rig.start()?;
@@ -28,7 +28,7 @@ fn it_is_transparent_on_a_low_port_and_reloads_lose_nobody() -> Result<()> {
         ensure!(words.contains(&format!("generation {generation} serves")), "{words}");
         ensure!(words.contains("2 sockets taken over"), "{words}");
     }
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     rig.stop_and_assert_clean(&mut container)
 }
 
@@ -48,7 +48,7 @@ fn a_broken_file_keeps_the_old_generation() -> Result<()> {
     ensure!(status.contains("generation 1 serving") && status.contains("DID NOT TAKE"), "{status}");
     rig.stage.write(&good)?;
     assert_said(&container.exec(&["clearway", "reload"])?, 0)?;
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     rig.stop_and_assert_clean(&mut container)
 }
 
@@ -78,7 +78,7 @@ fn after_docker_restart_it_serves_again() -> Result<()> {
     container.wait_for_log(position, "generation 1 serves", SOON)?;
     let load = rig.load()?;
     rig.assert_serving(&mut container)?;
-    assert_nobody_lost(&load.finish_after(1)?)?;
+    assert_no_client_lost(&load.finish_after(1)?)?;
     rig.stop_and_assert_clean(&mut container)
 }
 
@@ -109,7 +109,7 @@ fn nothing_transparent_needs_no_plumbing() -> Result<()> {
     let plan = rig.stage.load(300.0, std::time::Duration::from_mins(1));
     let load = clearway_lab::load::start(rig.client(), plan.expecting(clearway_lab::load::Expect::Anything))?;
     assert_said(&container.exec(&["clearway", "reload"])?, 0)?;
-    assert_nobody_lost(&load.finish_after(20)?)?;
+    assert_no_client_lost(&load.finish_after(20)?)?;
     rig.stop_and_assert_clean(&mut container)
 }
 

@@ -6,7 +6,7 @@ use clearway_lab::container::Container;
 use super::bridge::Bridge;
 use super::engine::{engine, image};
 use super::rig::{ANOTHER_USER, Rig, assert_said};
-use crate::stage::{SOON, assert_nobody_lost, said};
+use crate::stage::{SOON, assert_no_client_lost, said};
 
 crate::tests![
     in_the_place_of_the_shell_script_image,
@@ -39,7 +39,7 @@ fn in_the_place_of_the_shell_script_image() -> Result<()> {
         let load = rig.load()?;
         container.signal("HUP")?;
         container.wait_for_log(0, "generation 2 serves", SOON)?;
-        assert_nobody_lost(&load.finish_after(20)?)?;
+        assert_no_client_lost(&load.finish_after(20)?)?;
         ensure!(sysctl()? == before, "ip_nonlocal_bind was changed");
         rig.stop_and_assert_clean(&mut container)?;
     }
@@ -67,7 +67,7 @@ fn in_the_place_of_the_official_image() -> Result<()> {
     let load = bridge.load(&container)?;
     container.signal("HUP")?;
     container.wait_for_log(0, "generation 2 serves", SOON)?;
-    assert_nobody_lost(&load.finish_after(20)?)?;
+    assert_no_client_lost(&load.finish_after(20)?)?;
     container.signal("USR1")?;
     let code = container.wait_exit(SOON)?;
     ensure!(code == 0, "exit code {code}: {}", container.log_for_people());
@@ -82,7 +82,7 @@ fn in_the_place_of_the_official_image_under_its_user() -> Result<()> {
     container.signal("HUP")?;
     container.wait_for_log(0, "generation 2 serves", SOON)?;
     assert_said(&container.exec(&["clearway", "reload"])?, 0)?;
-    assert_nobody_lost(&load.finish_after(20)?)?;
+    assert_no_client_lost(&load.finish_after(20)?)?;
     let code = container.stop(300)?;
     ensure!(code == 0, "exit code {code}: {}", container.log_for_people());
     Ok(())

@@ -14,7 +14,7 @@ use super::deploy::compose;
 use super::engine::image;
 use super::rig::{Rig, assert_said};
 use super::topologies::lab;
-use crate::stage::{CannotRun, SOON, assert_nobody_lost, complained, said};
+use crate::stage::{CannotRun, SOON, assert_no_client_lost, complained, said};
 
 crate::tests![servers_behind_a_container_that_is_their_gateway_see_the_clients];
 
@@ -150,7 +150,7 @@ fn servers_behind_a_container_that_is_their_gateway_see_the_clients() -> Result<
             answered.with_context(|| gateway.log())?;
             let plan = Plan::open(&[front], 100.0, Duration::from_secs(1)).expecting(Expect::OwnAddress);
             let report = clearway_lab::load::start(client, plan)?.wait()?;
-            assert_nobody_lost(&report).with_context(|| format!("{again:?}: {}", gateway.log()))?;
+            assert_no_client_lost(&report).with_context(|| format!("{again:?}: {}", gateway.log()))?;
         }
     }
     let found = eventually(SOON, "the canary to find the way", || {

@@ -10,12 +10,12 @@ use clearway_lab::wait::eventually;
 
 use super::engine::image;
 use super::rig::{ANOTHER_USER, Rig};
-use crate::stage::{SOON, assert_nobody_lost, assert_only_accepted_ones_lost};
+use crate::stage::{SOON, assert_no_client_lost, assert_only_accepted_ones_lost};
 
 crate::tests![
-    the_only_balancer_removed_and_a_new_one_started_refuses_nobody,
-    docker_restart_refuses_nobody,
-    a_container_that_ran_out_of_memory_refuses_nobody,
+    the_only_balancer_removed_and_a_new_one_started_refuses_no_client,
+    docker_restart_refuses_no_client,
+    a_container_that_ran_out_of_memory_refuses_no_client,
     without_a_holder_what_a_removed_one_left_is_inert_and_swept_at_the_next_start,
 ];
 
@@ -52,7 +52,7 @@ fn end(rig: &Rig, mut holder: Container) -> Result<()> {
     rig.stage.assert_kernel_clean()
 }
 
-fn the_only_balancer_removed_and_a_new_one_started_refuses_nobody() -> Result<()> {
+fn the_only_balancer_removed_and_a_new_one_started_refuses_no_client() -> Result<()> {
     let rig = Rig::new("hdrm")?;
     rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;
     let mut holder = holder(&rig)?;
@@ -80,7 +80,7 @@ fn the_only_balancer_removed_and_a_new_one_started_refuses_nobody() -> Result<()
 }
 
 /// What compose does to a service that is changed: stop, then start.
-fn docker_restart_refuses_nobody() -> Result<()> {
+fn docker_restart_refuses_no_client() -> Result<()> {
     let rig = Rig::new("hdrestart")?;
     rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;
     let holder = holder(&rig)?;
@@ -94,14 +94,14 @@ fn docker_restart_refuses_nobody() -> Result<()> {
     answered(&load)?;
     let report = load.finish_after(50)?;
     println!("restarted: {}", report.total);
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     let code = only.stop(300)?;
     ensure!(code == 0, "exit code {code}: {}", only.log_for_people());
     end(&rig, holder)
 }
 
 /// The kernel kills the first process, and with it the container; the engine starts it again.
-fn a_container_that_ran_out_of_memory_refuses_nobody() -> Result<()> {
+fn a_container_that_ran_out_of_memory_refuses_no_client() -> Result<()> {
     let rig = Rig::new("hdoom")?;
     super::memory::limited()?;
     rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;

@@ -15,7 +15,7 @@ use crate::stage::{CannotRun, SOON, assert_only_accepted_ones_lost};
 
 crate::tests![
     a_reload_beyond_the_memory_limit_costs_the_new_generation_only,
-    an_out_of_memory_kill_of_haproxy_refuses_nobody,
+    an_out_of_memory_kill_of_haproxy_refuses_no_client,
 ];
 
 /// Servers enough for a worker of some 48 MiB, taken at once: a limit of 64 MiB has room for one and not for two.
@@ -47,7 +47,7 @@ fn unfinished_request(to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn an_out_of_memory_kill_of_haproxy_refuses_nobody() -> Result<()> {
+fn an_out_of_memory_kill_of_haproxy_refuses_no_client() -> Result<()> {
     limited()?;
     let bridge = Bridge::new("oom")?;
     bridge.write(GREEDY, "")?;

@@ -15,7 +15,7 @@ use super::bridge::Bridge;
 use super::deploy::compose;
 use super::engine::image;
 use super::rig::assert_said;
-use crate::stage::{SOON, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said};
+use crate::stage::{SOON, assert_no_client_lost, assert_only_accepted_ones_lost, complained, said};
 
 crate::tests![
     a_new_image_and_restarts_lose_no_client,
@@ -171,7 +171,7 @@ fn a_new_image_and_restarts_lose_no_client() -> Result<()> {
     answered(&published, &load)?;
     let report = load.finish_after(100)?;
     println!("new image, restart, restart of the holder: {}", report.total);
-    assert_nobody_lost(&report)
+    assert_no_client_lost(&report)
 }
 
 fn a_balancer_that_is_removed_or_killed_loses_what_it_had_accepted_at_most() -> Result<()> {

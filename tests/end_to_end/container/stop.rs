@@ -9,7 +9,7 @@ use clearway_lab::session::{Session, State};
 
 use super::bridge::Bridge;
 use super::rig::{ANOTHER_USER, Rig, assert_said};
-use crate::stage::{SOON, assert_nobody_lost};
+use crate::stage::{SOON, assert_no_client_lost};
 
 crate::tests![
     with_time_for_it_a_session_finishes,
@@ -112,7 +112,7 @@ fn of_one_that_was_superseded_costs_its_own_sessions_at_most() -> Result<()> {
     rig.assert_serving(&mut serving)?;
     let report = load.finish_after(200)?;
     println!("{}", report.total);
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     rig.stop_and_assert_clean(&mut serving)
 }
 

@@ -9,12 +9,12 @@ use clearway_lab::session::{Session, State};
 use clearway_lab::wait::eventually;
 
 use super::rig::{ANOTHER_USER, Rig, assert_said};
-use crate::stage::{CannotRun, SOON, assert_nobody_lost, complained};
+use crate::stage::{CannotRun, SOON, assert_no_client_lost, complained};
 
 crate::tests![
-    transparent_ones_replaced_in_a_row_lose_nobody,
-    plain_ones_replaced_in_a_row_lose_nobody,
-    other_haproxys_replaced_by_one_another_lose_nobody,
+    transparent_ones_replaced_in_a_row_lose_no_client,
+    plain_ones_replaced_in_a_row_lose_no_client,
+    other_haproxys_replaced_by_one_another_lose_no_client,
     a_new_one_is_not_healthy_because_the_old_one_serves,
     two_that_are_always_started_again_do_not_fight,
     two_that_are_always_replaced_by_new_ones_do_not_fight,
@@ -48,7 +48,7 @@ fn replaced_in_a_row(rig: &Rig, expect: Expect) -> Result<()> {
     }
     let report = load.finish_after(200)?;
     println!("{TIMES} containers replaced: {}", report.total);
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     for session in sessions {
         ensure!(session.close() == State::Closed, "a session of an old container was not closed properly");
     }
@@ -59,20 +59,20 @@ fn replaced_in_a_row(rig: &Rig, expect: Expect) -> Result<()> {
     rig.stop_and_assert_clean(&mut serving)
 }
 
-fn transparent_ones_replaced_in_a_row_lose_nobody() -> Result<()> {
+fn transparent_ones_replaced_in_a_row_lose_no_client() -> Result<()> {
     let rig = Rig::new("tktrans")?;
     rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.transparent()))?;
     replaced_in_a_row(&rig, Expect::OwnAddress)
 }
 
-fn plain_ones_replaced_in_a_row_lose_nobody() -> Result<()> {
+fn plain_ones_replaced_in_a_row_lose_no_client() -> Result<()> {
     let rig = Rig::new("tkplain")?;
     rig.stage.write(&(ANOTHER_USER.to_owned() + &rig.stage.plain()))?;
     replaced_in_a_row(&rig, Expect::Anything)
 }
 
 /// Up through the versions and back; `make test-haproxy` names directories that have a `haproxy` each.
-fn other_haproxys_replaced_by_one_another_lose_nobody() -> Result<()> {
+fn other_haproxys_replaced_by_one_another_lose_no_client() -> Result<()> {
     let Ok(folders) = std::env::var("CLEARWAY_TEST_HAPROXYS") else {
         let reason = "CLEARWAY_TEST_HAPROXYS names no HAProxys (`make test-haproxy` does)";
         return Err(CannotRun(reason.to_owned()).into());
@@ -102,7 +102,7 @@ fn other_haproxys_replaced_by_one_another_lose_nobody() -> Result<()> {
     }
     let report = load.finish_after(100)?;
     println!("{folders:?} and back: {}", report.total);
-    assert_nobody_lost(&report)?;
+    assert_no_client_lost(&report)?;
     for (mut one, session) in former {
         ensure!(session.close() == State::Closed, "a session of an old container was lost");
         let code = one.wait_exit(SOON)?;
@@ -167,7 +167,7 @@ fn two_that_are_always_started_again_do_not_fight() -> Result<()> {
     ensure!(log.contains("a takeover was refused"), "the one that serves does not say so:\n{log}");
     ensure!(!log.contains("another Clearway serves"), "it gave way:\n{log}");
     assert_said(&second.exec(&["clearway", "health"])?, 0)?;
-    assert_nobody_lost(&load.finish_after(50)?)?;
+    assert_no_client_lost(&load.finish_after(50)?)?;
     // It is no outcast: where nobody serves any more, it does.
     let code = second.stop(300)?;
     ensure!(code == 0, "exit code {code}: {}", second.log_for_people());
@@ -206,7 +206,7 @@ fn two_that_are_always_replaced_by_new_ones_do_not_fight() -> Result<()> {
         ensure!(log.contains("CLEARWAY_TAKEOVER_MOST"), "it does not say what helps: {log}");
     }
     assert_said(&serving.exec(&["clearway", "health"])?, 0)?;
-    assert_nobody_lost(&load.finish_after(50)?)?;
+    assert_no_client_lost(&load.finish_after(50)?)?;
     // It reloads as ever.
     assert_said(&serving.exec(&["clearway", "reload"])?, 0)?;
     for mut one in former {

@@ -13,7 +13,7 @@ use clearway_lab::wait::eventually;
 use super::bridge::Bridge;
 use super::engine::image;
 use super::rig::{Rig, assert_said};
-use crate::stage::{SOON, assert_nobody_lost};
+use crate::stage::{SOON, assert_no_client_lost};
 
 crate::tests![servers_in_containers_on_a_bridge_of_this_host, servers_that_share_the_network_of_the_balancer,];
 
@@ -52,7 +52,7 @@ fn assert_transparent(rig: &Rig) -> Result<()> {
     let sources = rig.stage.hosts.clients(clearway_lab::topology::Family::V4);
     let plan =
         Plan::open(&[front], 200.0, Duration::from_secs(1)).from(sources).expecting(Expect::OwnAddress);
-    assert_nobody_lost(&clearway_lab::load::start(rig.client(), plan)?.wait()?)
+    assert_no_client_lost(&clearway_lab::load::start(rig.client(), plan)?.wait()?)
 }
 
 /// A network of the engine, removed when it is dropped.
@@ -108,7 +108,7 @@ fn servers_that_share_the_network_of_the_balancer() -> Result<()> {
     Bridge::assert_serving(&mut balancer)?;
     let front = Bridge::front(&balancer)?;
     let plan = Plan::open(&[front], 200.0, Duration::from_secs(1)).expecting(Expect::OwnAddress);
-    assert_nobody_lost(&clearway_lab::load::start(&bridge.host, plan)?.wait()?)?;
+    assert_no_client_lost(&clearway_lab::load::start(&bridge.host, plan)?.wait()?)?;
     let differences = before.diff(&Snapshot::take(&bridge.host)?);
     ensure!(differences.iter().all(|line| !line.contains("clearway")), "{differences:?}");
     ensure!(!balancer.stderr()?.contains("not the host's network"), "{}", balancer.log_for_people());

@@ -17,11 +17,11 @@ use crate::stage::{SOON, Stage, assert_code, said};
 use crate::takeover::NAMED;
 
 crate::tests![
-    without_clearway_nobody_reaches_the_servers_until_cleanup,
-    at_the_next_start_nobody_slips_by,
+    without_clearway_no_client_reaches_the_servers_until_cleanup,
+    at_the_next_start_no_connection_slips_by,
     what_this_host_sends_itself_is_not_rejected,
     a_start_that_fails_leaves_it_closed_and_a_stop_opens_it,
-    who_was_connected_before_is_cut_off,
+    connections_from_before_are_cut_off,
     rules_that_others_remove_come_back,
     the_last_of_an_instance_opens_it,
     a_start_that_intercepts_nothing_opens_it,
@@ -42,7 +42,7 @@ fn assert_rejected(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-fn without_clearway_nobody_reaches_the_servers_until_cleanup() -> Result<()> {
+fn without_clearway_no_client_reaches_the_servers_until_cleanup() -> Result<()> {
     let stage = Stage::new("incut")?;
     write(&stage, Servers::Wanted, LISTENER)?;
     let balancer = serve(&stage, &[ALL, CLOSED])?;
@@ -66,7 +66,7 @@ fn without_clearway_nobody_reaches_the_servers_until_cleanup() -> Result<()> {
 }
 
 /// Who slips by is seen: HAProxy shows the server its own address, the gateway the client's.
-fn at_the_next_start_nobody_slips_by() -> Result<()> {
+fn at_the_next_start_no_connection_slips_by() -> Result<()> {
     let stage = Stage::new("inslip")?;
     write(&stage, Servers::First, LISTENER)?;
     let mut balancer = serve(&stage, &[ALL, CLOSED])?;
@@ -166,7 +166,7 @@ fn a_start_that_fails_leaves_it_closed_and_a_stop_opens_it() -> Result<()> {
     assert_ends(&stage, Ends::There)
 }
 
-fn who_was_connected_before_is_cut_off() -> Result<()> {
+fn connections_from_before_are_cut_off() -> Result<()> {
     let stage = Stage::new("incutold")?;
     write(&stage, Servers::Wanted, LISTENER)?;
     let mut before = Vec::new();
@@ -278,7 +278,7 @@ fn clients_with_syn_cookies_are_known_only_if_it_is_closed() -> Result<()> {
     let balancer = serve(&stage, &[ALL, CLOSED])?;
     assert_ends(&stage, Ends::Here)?;
     let report = load(&stage, 200.0, Duration::from_secs(1), Expect::OwnAddress)?.wait()?;
-    crate::stage::assert_nobody_lost(&report)?;
+    crate::stage::assert_no_client_lost(&report)?;
     end(&stage, balancer)?;
     let balancer = serve(&stage, &[ALL])?;
     for target in targets(&stage) {

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{STRATEGY, available, can_be_had, load};
 use crate::stage::{
-    SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, signal,
+    SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost, complained, signal,
 };
 use crate::steps::Steps;
 
@@ -23,12 +23,12 @@ crate::tests![
     with_syn_drop_new_clients_come_here,
     with_plug_new_clients_come_here,
     with_auto_new_clients_come_here,
-    with_tableflip_new_clients_come_here_whoever_holds_the_port,
-    who_was_there_first_has_the_clients_again_when_we_go,
+    with_tableflip_new_clients_come_here_whichever_process_holds_the_port,
+    the_first_process_has_the_clients_again_when_we_go,
     when_the_others_have_gone_all_sockets_serve,
-    a_crash_beside_the_other_one_sends_nobody_there,
-    those_who_have_come_are_waited_for_beside_the_loop,
-    a_stop_beside_the_other_one_loses_nobody,
+    a_crash_beside_the_other_one_sends_no_client_there,
+    clients_that_have_come_are_waited_for_beside_the_loop,
+    a_stop_beside_the_other_one_loses_no_client,
 ];
 
 /// How many connections are answered in each state.
@@ -47,7 +47,7 @@ fn foreign(stage: &Stage, global: &str) -> Result<Balancer> {
 /// Connections that only ours answers rightly.
 fn assert_all_ours(stage: &Stage) -> Result<()> {
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(300.0, Duration::from_mins(2)))?;
-    assert_nobody_lost(&load.finish_after(ENOUGH)?).context("some were not answered by the newcomer")
+    assert_no_client_lost(&load.finish_after(ENOUGH)?).context("some were not answered by the newcomer")
 }
 
 fn strangers(stage: &Stage) -> Result<Vec<String>> {
@@ -84,7 +84,7 @@ fn comes_into_the_place_of_another(name: &str, strategy: &str, global: &str, sig
     other.wait_exit(SOON)?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     assert_all_ours(&stage)?;
-    assert_nobody_lost(&load.finish_after(300)?)?;
+    assert_no_client_lost(&load.finish_after(300)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -114,12 +114,12 @@ fn with_auto_new_clients_come_here() -> Result<()> {
 
 /// It needs no place beside the other one, which does not share its address with anybody. And what was connected when
 /// nobody tracked connections stays where it is.
-fn with_tableflip_new_clients_come_here_whoever_holds_the_port() -> Result<()> {
+fn with_tableflip_new_clients_come_here_whichever_process_holds_the_port() -> Result<()> {
     let global = "global\n    noreuseport\n";
     comes_into_the_place_of_another("frgflip", "tableflip", global, " serves, worker ")
 }
 
-fn who_was_there_first_has_the_clients_again_when_we_go() -> Result<()> {
+fn the_first_process_has_the_clients_again_when_we_go() -> Result<()> {
     for strategy in available(["handoff", "tableflip"]) {
         let stage = Stage::new("frgback")?;
         let mut other = foreign(&stage, "")?;
@@ -142,7 +142,7 @@ fn who_was_there_first_has_the_clients_again_when_we_go() -> Result<()> {
             (listening.len() == 2).then_some(())
         })?;
         let load = load(&stage, 300.0)?;
-        assert_nobody_lost(&load.finish_after(ENOUGH)?).with_context(|| format!("after {strategy}"))?;
+        assert_no_client_lost(&load.finish_after(ENOUGH)?).with_context(|| format!("after {strategy}"))?;
         other.stop(Signal::TERM, SOON)?;
     }
     Ok(())
@@ -187,7 +187,7 @@ fn beside_several(theirs: u8) -> Result<()> {
         eventually_because(SOON, "all clients to come here", || assert_all_ours(&stage))
             .with_context(|| format!("with {number} sockets"))?;
     }
-    assert_nobody_lost(&load.finish_after(300)?)?;
+    assert_no_client_lost(&load.finish_after(300)?)?;
     other.signal(Signal::USR1)?;
     other.wait_exit(SOON)?;
     balancer.wait_for_log(0, "the processes that listened here before have ended", SOON)?;
@@ -221,7 +221,7 @@ fn wait_where(stage: &Stage, connections: u32) -> Result<Vec<u32>> {
     lines.iter().map(|line| queue(line).with_context(|| line.clone())).collect()
 }
 
-fn a_crash_beside_the_other_one_sends_nobody_there() -> Result<()> {
+fn a_crash_beside_the_other_one_sends_no_client_there() -> Result<()> {
     let stage = Stage::new("frgcrash")?;
     let mut other = foreign(&stage, "")?;
     let mut balancer = stage.launch(&[], &[])?;
@@ -240,7 +240,7 @@ fn a_crash_beside_the_other_one_sends_nobody_there() -> Result<()> {
 }
 
 /// The clients go back to who was there first, before ours closes its sockets.
-fn a_stop_beside_the_other_one_loses_nobody() -> Result<()> {
+fn a_stop_beside_the_other_one_loses_no_client() -> Result<()> {
     for strategy in ["handoff", "reuseport"] {
         let stage = Stage::new("frgstop")?;
         let mut other = foreign(&stage, "")?;
@@ -254,7 +254,7 @@ fn a_stop_beside_the_other_one_loses_nobody() -> Result<()> {
             "{}",
             balancer.stderr()?
         );
-        assert_nobody_lost(&load.finish_after_more(ENOUGH)?)?;
+        assert_no_client_lost(&load.finish_after_more(ENOUGH)?)?;
         other.stop(Signal::TERM, SOON)?;
         stage.assert_clean()?;
     }
@@ -262,7 +262,7 @@ fn a_stop_beside_the_other_one_loses_nobody() -> Result<()> {
 }
 
 /// A moment, in which the loop must hear what else there is.
-fn those_who_have_come_are_waited_for_beside_the_loop() -> Result<()> {
+fn clients_that_have_come_are_waited_for_beside_the_loop() -> Result<()> {
     let stage = Stage::new("frgwait")?;
     let mut other = foreign(&stage, "")?;
     let (steps, mut balancer) = Steps::start(&stage, &[])?;

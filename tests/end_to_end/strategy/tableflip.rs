@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{STRATEGY, can_be_had, load, start};
 use crate::stage::{
-    SOON, Stage, assert_code, assert_nobody_lost, assert_only_accepted_ones_lost, complained, said,
+    SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost, complained, said,
 };
 use crate::steps::Steps;
 use crate::takeover::{NAMED, successor_by};
@@ -25,7 +25,7 @@ crate::tests![
     a_newcomer_without_a_table_gets_its_clients,
     one_that_is_stopped_before_it_serves_again_lets_go_of_the_port,
     a_broken_file_is_named_by_its_line,
-    who_waits_at_the_ports_of_a_dead_one_is_served_before_a_reload_goes_on,
+    clients_that_wait_at_the_ports_of_a_dead_one_are_served_before_a_reload_goes_on,
 ];
 
 /// The private ports of the generation that serves, by what clients call.
@@ -118,7 +118,7 @@ fn a_takeover_flips_to_the_newcomer() -> Result<()> {
         let next = successor_by(&stage, "tableflip")?;
         former.push(std::mem::replace(&mut serving, next));
     }
-    assert_nobody_lost(&load.finish_after(100)?)?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
     ensure!(session.beat() == State::Alive, "a session of the first one was lost");
     drop(session);
     for mut one in former {
@@ -181,7 +181,7 @@ fn one_that_is_stopped_before_it_serves_again_lets_go_of_the_port() -> Result<()
 }
 
 /// The one that is being started listens at other ports: committed, it would be the end of all who wait.
-fn who_waits_at_the_ports_of_a_dead_one_is_served_before_a_reload_goes_on() -> Result<()> {
+fn clients_that_wait_at_the_ports_of_a_dead_one_are_served_before_a_reload_goes_on() -> Result<()> {
     can_be_had("tableflip")?;
     let stage = Stage::new("flipdead")?;
     stage.write(&stage.plain())?;

@@ -7,14 +7,14 @@ use clearway_lab::load::{Ask, Class, Expect, ask_once};
 use rustix::process::Signal;
 
 use super::{NAMED, serves_again, successor, successor_by};
-use crate::stage::{PORT, SOON, Stage, assert_code, assert_nobody_lost};
+use crate::stage::{PORT, SOON, Stage, assert_code, assert_no_client_lost};
 use crate::steps::Steps;
 use crate::strategy::available;
 
 crate::tests![
     one_that_ends_while_clients_are_moved_leaves_no_deaf_socket,
     one_that_serves_again_hears_new_clients,
-    who_calls_a_bind_that_has_moved_comes_through_at_once,
+    a_client_of_a_bind_that_has_moved_comes_through_at_once,
     no_gate_is_closed_in_a_takeover,
 ];
 
@@ -81,7 +81,7 @@ fn one_that_serves_again_hears_new_clients() -> Result<()> {
 }
 
 /// The former one keeps its sockets for five seconds: the kernel prefers them to the wildcard as long as they listen.
-fn who_calls_a_bind_that_has_moved_comes_through_at_once() -> Result<()> {
+fn a_client_of_a_bind_that_has_moved_comes_through_at_once() -> Result<()> {
     let stage = Stage::new("tkatonce")?;
     stage.write(&stage.plain())?;
     let mut old = stage.start_with(&[], &[NAMED])?;
@@ -110,7 +110,7 @@ fn no_gate_is_closed_in_a_takeover() -> Result<()> {
         let load = clearway_lab::load::start(&stage.hosts.client, plan)?;
         let mut new = successor_by(&stage, strategy)?;
         assert_code(old.wait_exit(SOON)?, 0)?;
-        assert_nobody_lost(&load.finish_after(100)?).with_context(|| strategy.to_owned())?;
+        assert_no_client_lost(&load.finish_after(100)?).with_context(|| strategy.to_owned())?;
         let log = new.stderr()?;
         ensure!(!log.contains("SYNs to"), "{strategy}: {log}");
         assert_code(new.stop(Signal::TERM, SOON)?, 0)?;

@@ -58,7 +58,7 @@ proptest! {
 }
 
 #[test]
-fn a_reserved_port_is_nobody_elses_but_haproxys() {
+fn a_reserved_port_is_free_for_haproxy_only() {
     for address in ["127.0.0.1", "0.0.0.0", "::"] {
         let address: IpAddr = address.parse().unwrap();
         let Ok(reserved) = reserve(address) else {

@@ -60,7 +60,7 @@ fn a_bit_that_is_set_or_taken_away_is_seen() {
 }
 
 #[test]
-fn bits_of_others_are_nobodys_business() {
+fn bits_of_others_do_not_matter() {
     // Docker, Tailscale, kube-proxy.
     assert!(used(vec![LOAD, Expression::Bitwise { mask: !0x4000, xor: 0x4000 }, STORE]).is_empty());
     assert!(used(vec![Expression::Target("MARK".to_owned(), words(&[0x4_0000, 0xff_0000], &[]))]).is_empty());
@@ -72,7 +72,7 @@ fn bits_of_others_are_nobodys_business() {
 }
 
 #[test]
-fn who_asks_for_the_bit_is_seen_and_what_it_does_counts_for_more() {
+fn a_rule_that_matches_the_bit_is_found_and_what_it_sets_counts_for_more() {
     let asked = [LOAD, Expression::Bitwise { mask: BIT, xor: 0 }, equal(BIT)];
     assert_eq!(used(asked.to_vec()), [(Does::Asks, false)]);
     let both = [asked.as_slice(), &[constant(0), STORE]].concat();
@@ -84,7 +84,7 @@ fn who_asks_for_the_bit_is_seen_and_what_it_does_counts_for_more() {
 }
 
 #[test]
-fn who_comes_before_us_takes_nothing_away() {
+fn a_rule_before_ours_clears_nothing() {
     let clears = || vec![constant(0x101), STORE];
     assert!(others(HookPoint::Prerouting, -300, clears()).mark_uses(Mark::DEFAULT).is_empty());
     assert!(others(HookPoint::Postrouting, 0, clears()).mark_uses(Mark::DEFAULT).is_empty());
@@ -158,7 +158,7 @@ fn masquerade_of(family: u8, does: Vec<Expression>) -> Vec<Masquerade> {
 }
 
 #[test]
-fn whom_a_masquerade_is_for_is_understood() {
+fn the_source_of_a_masquerade_is_understood() {
     let load = || Expression::LoadAddress(AddressEnd::Source);
     let is = |value: &[u8]| Expression::Compare(Comparison::Equal, value.to_vec());
     let but = Expression::Compare(Comparison::Different, b"br-1\0".to_vec());

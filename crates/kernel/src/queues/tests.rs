@@ -9,7 +9,7 @@ fn listener(socket: &TcpListener) -> Listener {
 }
 
 #[test]
-fn who_waits_is_counted_until_accepted_or_closed() {
+fn clients_that_wait_are_counted_until_accepted_or_closed() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut waiting = Waiting::begin(vec![listener(&socket)]).unwrap();
     let nothing = Remaining { queued: 0, half_open: 0, listening: 1 };
@@ -32,7 +32,7 @@ fn who_waits_is_counted_until_accepted_or_closed() {
 }
 
 #[test]
-fn without_listeners_nobody_waits() {
+fn without_listeners_no_client_waits() {
     assert!(half_open(&[]).unwrap().is_empty());
     let remaining = Waiting::begin(Vec::new()).unwrap().poll().unwrap();
     assert_eq!(remaining, Remaining { queued: 0, half_open: 0, listening: 0 });

@@ -88,7 +88,7 @@ fn the_words_are_those_of_ip() {
 }
 
 #[test]
-fn a_bit_is_used_by_whom_asks_for_it_or_owns_a_field_around_it() {
+fn a_rule_uses_a_bit_that_it_matches_or_that_is_in_its_field() {
     let mark = Mark::DEFAULT;
     assert!(!foreign(None).uses(mark));
     assert!(foreign(Some((0x2000_0000, u32::MAX))).uses(mark));

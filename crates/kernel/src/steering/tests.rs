@@ -133,7 +133,7 @@ proptest! {
 }
 
 #[test]
-fn the_order_is_kept_if_the_last_leave_or_hardly_anybody_stays() {
+fn the_order_is_kept_if_the_last_leave_or_at_most_one_stays() {
     let (stays, leaves) = (Fate::Stays, Fate::Leaves);
     for kept in [&[stays, stays, leaves, leaves][..], &[leaves, leaves, stays], &[stays, stays], &[leaves]] {
         assert!(order_is_kept(kept), "{kept:?}");
@@ -144,7 +144,7 @@ fn the_order_is_kept_if_the_last_leave_or_hardly_anybody_stays() {
 }
 
 #[test]
-fn who_comes_first_in_some_order_is_steered_as_a_whole() {
+fn the_first_ones_in_some_order_are_steered_as_a_whole() {
     let first = HashSet::from([1, 2]);
     let order = SocketOrder::KnownBehind(&first);
     assert_eq!(one(&[STAYS, STAYS, LEAVES, STAYS, None], order).unwrap().targets, [0, 1, 3, 4]);
@@ -154,7 +154,7 @@ fn who_comes_first_in_some_order_is_steered_as_a_whole() {
 }
 
 #[test]
-fn who_stays_is_chosen_only_in_a_known_order() {
+fn sockets_that_stay_are_chosen_only_in_a_known_order() {
     assert_eq!(one(&[LEAVES, STAYS, None], SocketOrder::Known).unwrap().targets, [1, 2]);
     assert_eq!(one(&[LEAVES, STAYS, None], SocketOrder::Unknown).unwrap().targets, [2]);
     assert_eq!(one(&[LEAVES, STAYS], SocketOrder::Known).unwrap().targets, [1]);
@@ -260,7 +260,7 @@ fn beside_others_the_places_above_theirs_are_ours() {
 }
 
 #[test]
-fn beside_others_who_come_and_go_no_place_is_known() {
+fn beside_others_that_come_and_go_no_place_is_known() {
     let before = [row(1, "10.0.0.1:80"), row(2, "10.0.0.1:80")];
     let ours = row(8, "10.0.0.1:80");
     let reason = |table: &[TcpSocket]| {

@@ -158,7 +158,7 @@ fn measure(sides: &[Side], shape: Shape, rounds: usize) -> (Vec<Measured>, bool)
     (all, broken)
 }
 
-/// The run of a side whose p99 is the middle one: neither the luckiest nor the unluckiest.
+/// The run of a side with the middle p99: neither the luckiest nor the unluckiest.
 fn panel(one: &Measured) -> Option<Panel<'_>> {
     let mut runs: Vec<&Sample> = one.samples.iter().collect();
     runs.sort_by(|a, b| a.report.total.latency.p99.total_cmp(&b.report.total.latency.p99));
@@ -200,7 +200,7 @@ mod tests {
     fn sides_are_in_the_order_of_the_table() {
         let sides = options("x --side original --side handoff --side original").sides().expect("sides");
         assert_eq!(sides, [Side::Clearway("handoff"), Side::Original]);
-        assert!(options("x --side nobody").sides().is_err());
+        assert!(options("x --side unknown").sides().is_err());
         assert!(options("x --every 1s").shape().is_err());
     }
 }

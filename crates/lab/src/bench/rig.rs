@@ -74,7 +74,7 @@ impl Rig {
         }
     }
 
-    /// From the next version on, HAProxy leaves the port of the [service](Rig::service) to somebody else.
+    /// From the next version on, HAProxy leaves the port of the [service](Rig::service) to another program.
     pub(super) fn leave_the_service(&mut self) {
         self.port = 8080;
     }
@@ -170,7 +170,7 @@ impl Rig {
             .map(|_| ())
     }
 
-    /// The same of a balancer that is nobody's child.
+    /// The same of a balancer that is no child of this process.
     pub(super) fn wait_for_version_of_any(&self) -> Result<()> {
         let wanted = self.version();
         self.lab.client.enter(|| {

@@ -1,5 +1,5 @@
 //! What it costs that servers see the client's own address: HAProxy plain and transparent, with Clearway's
-//! plumbing and with the recipe that everybody copies, beside nginx, and beside no proxy at all.
+//! plumbing and with the usual recipe, beside nginx, and beside no proxy at all.
 //!
 //! A program of its own, because the rows of the harness have two sides and this has more. The rest is as
 //! there: interleaved, so that a drift of the machine meets every side; medians with their extremes; an idle

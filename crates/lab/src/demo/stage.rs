@@ -69,7 +69,7 @@ impl Stage {
             .map(|_| ())
     }
 
-    /// A session whose server has seen the address that the client has.
+    /// A session with a server that has seen the client's own address.
     pub(super) fn session(&self, family: Family) -> Result<Session> {
         let (front, own) = (front(family), self.lab.clients(family)[1]);
         let session = Session::open(&self.lab.client, front, Some(own))?;

@@ -21,7 +21,7 @@ const BETWEEN_RELOADS: Duration = Duration::from_millis(400);
 /// What no version of HAProxy understands.
 const NONSENSE: &str = "teleport all clients";
 
-/// The servers say whom they see.
+/// The servers say which address they see.
 pub(super) fn addresses(stage: &Stage, claims: &mut Claims) {
     for family in Family::BOTH {
         let seen = stage.session(family).map(|session| {
@@ -100,7 +100,7 @@ fn break_it(stage: &Stage, balancer: &mut Balancer, serving: u32) -> Result<Stri
     stage.write(serving + 100, NONSENSE)?;
     balancer.reload()?;
     let words = balancer.wait_for_log(position, "teleport", DEADLINE)?;
-    // Whoever would switch to the broken file has had the time to do so once it was refused.
+    // After the refusal there was time to switch to the broken file.
     std::thread::sleep(BETWEEN_RELOADS);
     stage.wait_for_version(balancer, serving).context("the old generation should serve on")?;
     let from = words.find("unknown").unwrap_or(0);

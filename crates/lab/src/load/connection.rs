@@ -17,7 +17,7 @@ const LONGEST_ANSWER: usize = 16 * 1024;
 pub enum Class {
     /// The whole answer came, and it was right.
     Ok,
-    /// Nobody listened.
+    /// No process listened.
     Refused,
     /// The connection was reset, before or after the answer.
     Reset,

@@ -29,7 +29,7 @@ pub struct Quantiles {
 pub struct Tally {
     /// Whole and right answers.
     pub ok: u64,
-    /// Nobody listened.
+    /// No process listened.
     pub refused: u64,
     /// Reset, before or after the answer.
     pub reset: u64,

@@ -18,7 +18,7 @@ pub(super) struct Sources {
     v6: Family,
 }
 
-/// Each address with the port that its walk has come to, and whose turn it is.
+/// Each address with the port that its walk has come to, and which one is next.
 #[derive(Debug, Default)]
 struct Family {
     walks: Vec<(IpAddr, u16)>,

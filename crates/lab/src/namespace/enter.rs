@@ -21,7 +21,7 @@ pub(super) fn this_thread(namespace: &File) -> io::Result<()> {
 /// Lets the command start inside the namespace and die with us.
 ///
 /// The parent's death signal fires when the *thread* that forked ends. Long-lived children are therefore started
-/// by [`crate::process::Process`], whose thread lives as long as the process.
+/// by [`crate::process::Process`], on a thread that lives as long as the process.
 pub(super) fn on_start(command: &mut Command, namespace: &Arc<File>) {
     let namespace = Arc::clone(namespace);
     let parent = getpid();

@@ -35,7 +35,7 @@ pub fn sweep() -> Result<Vec<String>> {
     Ok(swept)
 }
 
-/// The names in a directory whose maker is dead.
+/// The names in a directory that dead makers have left.
 fn orphans_in(directory: &str) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries

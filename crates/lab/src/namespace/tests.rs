@@ -7,6 +7,6 @@ fn the_host_is_ours_to_look_at_only() {
     assert_eq!(host.inode().unwrap(), own.unwrap());
     let refused = host.sysctl("net/ipv4/ip_forward", "1").unwrap_err();
     assert!(refused.to_string().contains("not ours"), "{refused}");
-    // Who drops it lives on.
+    // Dropping it kills no process: this one lives on.
     drop(host);
 }

@@ -2,7 +2,7 @@
 //!
 //! Each thread keeps the deaths that it has caused itself, and a test is one thread, which begins with [`forget_deaths`]: the
 //! threads of a test run serve one test after another. A death takes time, on busy
-//! processors a long one, and so does that of a HAProxy whose master was killed: it lasts from just before the signal to
+//! processors a long one, and so does that of a HAProxy after a kill of its master: it lasts from just before the signal to
 //! the end of the last of these processes, those included that they have started meanwhile (each HAProxy has a process
 //! group of its own).
 
@@ -94,7 +94,7 @@ mod tests {
         let death = deaths().pop().unwrap();
         let killed = Instant::now();
         assert!(death.meets(killed, killed), "its child is alive");
-        assert!(!death.meets(before, before), "nobody had been killed then");
+        assert!(!death.meets(before, before), "no process had been killed then");
         super::super::kill(line.trim().parse().unwrap());
         eventually(Duration::from_secs(10), "the end of the child", || death.over.get().copied()).unwrap();
         let later = Instant::now();

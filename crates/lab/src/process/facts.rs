@@ -10,7 +10,7 @@ use serde::Serialize;
 pub struct Facts {
     /// Resident memory in KiB (`VmRSS`).
     pub resident_kib: u64,
-    /// Of that, what is not backed by files (`RssAnon`): memory that nobody else can share.
+    /// Of that, what is not backed by files (`RssAnon`): memory that no other process can share.
     pub anonymous_kib: u64,
     /// Threads.
     pub threads: u64,

@@ -44,7 +44,7 @@ fn unix_sockets_have_limits_too() {
 }
 
 #[test]
-fn nobody_begins_to_listen() {
+fn a_socket_that_does_not_listen_stays_so() {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     assert!(set_limit(socket.as_fd(), 5).is_err());
     assert!(!socket.is_listener().unwrap());

@@ -1,7 +1,7 @@
 //! HAProxy as scripts ran it before there was a master: `haproxy -D -p PIDFILE`, and the next one with `-sf`.
 //!
 //! Without a `stats socket` nothing hands the listening sockets over: the next process binds beside the former
-//! one (`SO_REUSEPORT`) and tells it to finish. The processes are nobody's children; their namespace ends them.
+//! one (`SO_REUSEPORT`) and tells it to finish. The processes are no children of the benchmark; their namespace ends them.
 
 use std::path::PathBuf;
 use std::thread::sleep;

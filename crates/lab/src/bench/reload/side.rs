@@ -10,7 +10,7 @@ pub enum Side {
     /// Clearway, never reloaded: the same with it.
     IdleClearway,
     /// Clearway, never reloaded, while another HAProxy is started at other ports whenever the others are reloaded, and ended
-    /// again: what the start of a program costs everybody on this machine.
+    /// again: what the start of a program costs all others on this machine.
     StartBeside,
     /// Clearway with this strategy, and `clearway reload`.
     Clearway(&'static str),

@@ -44,7 +44,7 @@ pub(super) fn markdown(all: &[Measured], shape: Shape, controls: [Control; 2]) -
          Rounds: {rounds}, interleaved. In each, every side had {} new connections per second for {}, over IPv4, from \
          another network namespace, with {} reloads {} apart, in new namespaces. A latency counts from the moment at \
          which the schedule intended the connection to the whole answer, `connect()` included, of those that were \
-         answered; lost is who had no right answer within {}. Of several rounds: median (min to max).\n\n\
+         answered; lost are those without a right answer within {}. Of several rounds: median (min to max).\n\n\
          ![Latency against time](reload.svg)\n\n\
          The picture shows of each side the run with the middle p99.\n",
         made_by("bench-reload", &[("iptables", "--version")]),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_side_that_cannot_be_had_is_named_in_every_table_and_judged_by_nobody() {
+    fn a_side_that_cannot_be_had_is_named_in_every_table_and_is_not_judged() {
         let trouble = Some("not available: no such strategy".into());
         let text = text(&[Measured { side: Side::Clearway("plug"), samples: Vec::new(), trouble }]);
         assert_eq!(

@@ -97,7 +97,7 @@ impl Row for Tail {
         while switch != Switch::Never && running.elapsed() + BETWEEN < self.run {
             sleep(BETWEEN);
             marks_ms.push(u64::try_from(running.elapsed().as_millis())?);
-            // Nobody asks whether it is over before its window is: that would be a load of its own.
+            // It is not asked whether the reload is over before its window is: that would be a load of its own.
             if switch == Switch::Reload {
                 begun.push(rig.begin_reload(&mut balancer)?);
             } else {

@@ -88,7 +88,7 @@ impl Row for Reload {
     }
 }
 
-/// How long nobody answers after `kill -9` of HAProxy's worker; beside a start of HAProxy alone on the same file,
+/// How long no process answers after `kill -9` of HAProxy's worker; beside a start of HAProxy alone on the same file,
 /// which is the least that it can take.
 #[derive(Debug, Default)]
 pub(super) struct Crash {

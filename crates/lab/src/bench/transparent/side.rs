@@ -31,9 +31,9 @@ const CLASSIC: [&[&str]; 4] = [
 /// One of those that are compared. All stand in the same namespaces, in front of the same two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
-    /// `haproxy -W`, whose address is what servers see.
+    /// `haproxy -W`: servers see its address.
     Plain,
-    /// As transparent as it can be without plumbing: what HAProxy itself costs, and nobody's rules.
+    /// As transparent as it can be without plumbing: what HAProxy itself costs, without any rules.
     Unplumbed,
     /// Transparent, plumbed by Clearway for servers elsewhere: without conntrack.
     Clearway,
@@ -41,9 +41,9 @@ pub(super) enum Side {
     Conntrack,
     /// Transparent, `haproxy -W`, plumbed by hand.
     Classic,
-    /// nginx, whose address is what servers see: what [`Side::Nginx`] is to be compared with.
+    /// nginx, servers see its address: what [`Side::Nginx`] is to be compared with.
     PlainNginx,
-    /// nginx, transparent, on the plumbing of a Clearway whose HAProxy has nothing to do.
+    /// nginx, transparent, on the plumbing of a Clearway with an idle HAProxy.
     Nginx,
     /// No proxy: clients connect to the servers, and the balancer forwards their packets.
     Forwarding,
@@ -178,8 +178,8 @@ fn classic(host: &Namespace) -> Result<()> {
     Ok(())
 }
 
-/// Starts nginx on the port of the service, with one worker per processor, as HAProxy has threads; `bind` says as whom
-/// it connects to servers.
+/// Starts nginx on the port of the service, with one worker per processor, as HAProxy has threads; `bind` says from which
+/// address it connects to servers.
 fn nginx(rig: &Rig, bind: &str) -> Result<Process> {
     let path = rig.folder().join("nginx.conf");
     let config = format!(

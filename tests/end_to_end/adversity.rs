@@ -1,4 +1,4 @@
-//! What happens at three in the morning: a log that nobody reads, strangers, others who meddle.
+//! What happens at three in the morning: a log that is not read, strangers, other programs that interfere.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -44,7 +44,7 @@ fn assert_works(stage: &Stage, mut balancer: Balancer) -> Result<()> {
 fn a_log_that_is_not_read_stops_nothing() -> Result<()> {
     let stage = Stage::new("unread")?;
     stage.write(&stage.transparent())?;
-    // A pipe that is full from the beginning, and whose other end is held open by a process that sleeps.
+    // A pipe that is full from the beginning; a process that sleeps holds its other end open.
     let script = "exec 9> >(exec sleep 30); \
         dd if=/dev/zero of=/dev/fd/9 oflag=nonblock bs=4096 count=10000 2>/dev/null; \
         exec \"$@\" 2>&9 9>&-";
@@ -86,8 +86,8 @@ fn start_abstract(stage: &Stage, instance: &str) -> Result<Balancer> {
     stage.start_with(&[], &[("CLEARWAY_INSTANCE", instance), ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere")])
 }
 
-/// A descriptor more is there at each attempt, so that each step of a start fails once for want of one: a HAProxy that was
-/// started, and that Clearway then did not know, would go on and accept clients.
+/// A descriptor more is there at each attempt, so that each step of a start fails once for want of one: a HAProxy that
+/// was started, and that Clearway then did not know, would go on and accept clients.
 fn a_reload_for_which_there_are_too_few_descriptors_leaves_no_haproxy() -> Result<()> {
     let stage = Stage::new("fewfd")?;
     stage.write(&stage.plain())?;
@@ -142,7 +142,7 @@ fn a_stranger_with_our_name_is_not_believed() -> Result<()> {
     let stage = Stage::new("squat")?;
     stage.write(&stage.plain())?;
     stage.open_to_strangers()?;
-    // The stranger is another user's Clearway: nothing that it says is worth more than anybody's word.
+    // The stranger is another user's Clearway: nothing that it says can be trusted.
     let variables = [("CLEARWAY_INSTANCE", "e2e-squat"), ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere")];
     let setpriv = ["setpriv", "--reuid", "65534", "--clear-groups"];
     let mut stranger = stage.launch_under(&setpriv, &variables)?;

@@ -76,7 +76,7 @@ fn a_server_without_a_way_back_is_named_and_decides_if_asked_to() -> Result<()> 
     stage.assert_clean()
 }
 
-/// What the canary said of servers that nobody asks transparently any more is of yesterday.
+/// What the canary said of servers that are not asked transparently any more is out of date.
 fn a_plain_configuration_is_ready_while_old_sessions_need_the_plumbing() -> Result<()> {
     let stage = Stage::new("cplain")?;
     stage.write(&stage.transparent())?;
@@ -156,7 +156,7 @@ fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> 
         let output = stage.clearway(&["doctor", "-f", &file])?;
         Ok((said(&output), output.status.code()))
     };
-    // A rule that names whom it is for is worth a note: whether they are clients is not known.
+    // A rule that names the addresses it is for is worth a note: whether they are clients is not known.
     let nat = |rule: &str| {
         let chain = "type nat hook postrouting priority srcnat";
         stage.hosts.balancer.nft(&format!("table ip others\ndelete table ip others\ntable ip others {{ chain post {{ {chain}; {rule}; }}; }}"))
@@ -228,8 +228,8 @@ fn of_five_thousand_servers_all_are_asked_and_a_few_named() -> Result<()> {
     stage.assert_clean()
 }
 
-/// As Docker has it: clients in one network of the host, servers in another. What the note says happens, and what it says
-/// mends it does.
+/// As Docker has it: clients in one network of the host, servers in another. What the note says happens, and what it
+/// says mends it does.
 fn an_engines_masquerade_of_the_clients_network_is_named() -> Result<()> {
     let stage = Stage::new("cengine")?;
     stage.write(&stage.transparent())?;

@@ -24,7 +24,7 @@ crate::tests![
 /// An answer of HAProxy's own at this port.
 const SITE: u16 = 9080;
 
-/// A Lua file that gives `word` to who asks for the page of this name.
+/// A Lua file that answers a request for the page of this name with `word`.
 fn lua(name: &str, word: &str) -> String {
     format!(
         "core.register_service('{name}', 'http', function(applet)\n  applet:set_status(200)\n  \

@@ -61,7 +61,7 @@ fn a_crash_with_a_missing_map_is_tried_again_until_it_is_mended() -> Result<()> 
     let stage = Stage::new("mend")?;
     let map = stage.path("names.map");
     std::fs::write(&map, "10.0.0.0/8 inside\n")?;
-    let rule = format!("    tcp-request connection reject if {{ src,map_ip({}) nobody }}\n", map.display());
+    let rule = format!("    tcp-request connection reject if {{ src,map_ip({}) none }}\n", map.display());
     stage.write(&stage.plain().replacen("    server ", &(rule + "    server "), 1))?;
     let mut balancer = stage.start()?;
     std::fs::remove_file(&map)?;
@@ -69,7 +69,7 @@ fn a_crash_with_a_missing_map_is_tried_again_until_it_is_mended() -> Result<()> 
     balancer.kill_descendant(pid)?;
     let line = balancer.wait_for_log(0, " failed: ", SOON)?;
     ensure!(line.contains("names.map"), "the file is not named: {line}");
-    // Nobody accepts now, and nobody is refused: whoever comes waits.
+    // No process accepts now, and no client is refused: those that come wait.
     let plan = stage
         .load(20.0, Duration::from_mins(1))
         .patient_for(Duration::from_secs(15))

@@ -62,7 +62,7 @@ fn served(stage: &Stage, balancer: &mut Balancer) -> Result<()> {
     Ok(())
 }
 
-/// Nobody listens on the new interface: its clients are refused, which is the outage.
+/// No process listens on the new interface: its clients are refused, which is the outage.
 fn refused(stage: &Stage) -> Result<()> {
     for target in targets()? {
         stage.hosts.client.enter(|| {
@@ -133,7 +133,7 @@ fn an_interface_that_is_made_anew_gets_new_sockets_at_a_reload() -> Result<()> {
     let load = clearway_lab::load::start(&stage.hosts.client, plan)?;
 
     cut_cable(&stage)?;
-    // As long as there is none, everybody else gets his reload, and the sockets wait.
+    // As long as there is none, a reload works for all others, and the sockets wait.
     ensure!(reload(&stage)?.contains("5 sockets taken over"));
     lay_cable(&stage)?;
     refused(&stage)?;

@@ -114,8 +114,8 @@ fn a_generation_without_a_request_burns_nothing() -> Result<()> {
     stage.assert_clean()
 }
 
-/// Its sockets are open as long as Clearway holds them, and the kernel goes on telling of new clients whoever has not
-/// taken them out of its poller: 2.6 without a master (`-W`) spent a third of a processor on that here.
+/// Its sockets are open as long as Clearway holds them, and the kernel goes on reporting new clients to a process that
+/// has not taken them out of its poller: 2.6 without a master (`-W`) spent a third of a processor on that here.
 fn it_burns_nothing_while_others_connect() -> Result<()> {
     let stage = Stage::new("burns")?;
     stage.write(&stage.plain())?;

@@ -1,5 +1,5 @@
-//! The end of a first process kills every process of its PID namespace: whoever has asked it something is answered, and
-//! gone, before.
+//! The end of a first process kills every process of its PID namespace: a client that has asked it something is
+//! answered, and gone, before.
 
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};

@@ -24,7 +24,7 @@ fn a_bind_on_a_foreign_address_works_and_survives_a_reload() -> Result<()> {
     let vips =
         "listen vips\n    bind 10.9.0.9:8080\n    bind fd09::9:8080 v6only\n    server s 10.2.0.2:8080\n";
     stage.write(&(stage.plain() + vips))?;
-    // Or the address is mistyped: whoever looks before is told.
+    // Or the address is mistyped: a check before says so.
     let file = stage.file().display().to_string();
     for command in ["check", "doctor"] {
         let text = said(&stage.clearway(&[command, "-f", &file])?);

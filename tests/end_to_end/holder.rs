@@ -1,4 +1,4 @@
-//! `clearway hold`: while no balancer runs at all, who connects waits and is served by the next one.
+//! `clearway hold`: while no balancer runs at all, clients that connect wait and are served by the next one.
 
 pub mod asked;
 pub mod quiet;
@@ -29,7 +29,7 @@ crate::tests![
     a_stranger_gets_nothing_from_a_holder,
 ];
 
-/// Starts a holder, and waits until it holds for somebody or is ready to.
+/// Starts a holder, and waits until it holds sockets or is ready to.
 pub fn holder(stage: &Stage, more: &[(&str, &str)]) -> Result<Balancer> {
     let words = [clearway_program()?.display().to_string(), "hold".to_owned()];
     let variables: Vec<_> = [NAMED, ("CLEARWAY_LOG", "text,debug")].iter().chain(more).copied().collect();
@@ -96,9 +96,9 @@ fn a_planned_stop_is_held_for_a_while_and_then_refused() -> Result<()> {
     let mut first = stage.start_with(&[], &[NAMED])?;
     wait_until_it_holds(&holder, 0)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
-    ensure!(!refused(&stage), "who connects within the time is refused");
+    ensure!(!refused(&stage), "a client that connects within the time is refused");
     holder.wait_for_log(0, "the hold is over: closed 2 listening sockets", SOON)?;
-    ensure!(refused(&stage), "somebody listens although nothing runs");
+    ensure!(refused(&stage), "a process listens although nothing runs");
     end(holder)?;
     stage.assert_clean()
 }
@@ -113,7 +113,7 @@ fn a_stop_with_release_is_refused_at_once() -> Result<()> {
     ensure!(output.status.success(), "{}", complained(&output));
     assert_code(first.wait_exit(SOON)?, 0)?;
     holder.wait_for_log(0, "the hold is over", SOON)?;
-    ensure!(refused(&stage), "somebody listens although nothing runs");
+    ensure!(refused(&stage), "a process listens although nothing runs");
     end(holder)?;
     stage.assert_clean()
 }
@@ -192,7 +192,7 @@ fn a_takeover_with_a_holder_and_then_a_loss() -> Result<()> {
     stage.assert_clean()
 }
 
-/// Kills one of both after so many milliseconds; whoever is left serves, and if that is nobody, the next one.
+/// Kills one of both after so many milliseconds; the one that is left serves, and if none is, the next one.
 fn either_side_killed_at_any_moment_of_a_takeover() -> Result<()> {
     let stage = Stage::new("hdany")?;
     stage.write(&stage.plain())?;
@@ -211,7 +211,7 @@ fn either_side_killed_at_any_moment_of_a_takeover() -> Result<()> {
             kills += 1;
             let mut left = if kill_the_new_one { serving } else { next };
             // The one that is left serves, or has gone because it was superseded, or could not begin.
-            let serves = eventually(SOON, "somebody to serve, or to be gone", || {
+            let serves = eventually(SOON, "one to serve, or to be gone", || {
                 let gone = left.wait_exit(Duration::ZERO).is_ok();
                 let status = stage.clearway(&["health", "--instance", "web"]).ok()?;
                 (gone || status.status.success()).then_some(!gone)
@@ -248,10 +248,10 @@ fn a_stranger_gets_nothing_from_a_holder() -> Result<()> {
     wait_until_it_holds(&holder, 0)?;
     first.signal(Signal::KILL)?;
     first.wait_exit(SOON)?;
-    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let other_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     // The socket file that the first one left is not its own to replace.
     let elsewhere = ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere");
-    let mut thief = stage.launch_under(&nobody, &[NAMED, elsewhere])?;
+    let mut thief = stage.launch_under(&other_user, &[NAMED, elsewhere])?;
     holder
         .wait_for_log(0, "a process of uid 65534 was sent away", SOON)
         .with_context(|| thief.stderr().unwrap_or_default())?;

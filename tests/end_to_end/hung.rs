@@ -1,7 +1,7 @@
 //! Files on a filesystem that does not answer, as on a hard mount of an NFS server that is gone: Clearway does not wait
-//! for them where somebody waits for Clearway.
+//! for them where a client waits for Clearway.
 //!
-//! The filesystem is one in user space whose program never says a word: whoever asks it for anything hangs in the
+//! The filesystem is one in user space with a program that never answers: a process that uses it hangs in the
 //! kernel (state D) until its end is closed.
 
 use std::fs::{self, File};
@@ -50,12 +50,12 @@ impl Hung {
 
 impl Drop for Hung {
     fn drop(&mut self) {
-        // Only then the end is closed, and whoever hangs goes on.
+        // Only then the end is closed, and processes that hang go on.
         let _ = Command::new("umount").arg("-l").arg(&self.at).status();
     }
 }
 
-/// A stage whose configuration is a link into a directory.
+/// A stage with a configuration that is a link into a directory.
 fn stage(name: &str) -> Result<Stage> {
     let stage = Stage::new(name)?;
     fs::create_dir(stage.path("config"))?;
@@ -83,7 +83,7 @@ fn ask(stage: &Stage, words: &[&str]) -> Result<Output> {
     command.env("CLEARWAY_RUN_DIRECTORY", stage.run_directory()).output().context("running `timeout`")
 }
 
-/// Everything that somebody waits for while a look hangs.
+/// Everything that must be answered while a look hangs.
 fn goes_on(stage: &Stage, balancer: &mut Balancer, hung: Hung) -> Result<()> {
     wait_for_a_thread_that_hangs(balancer.pid())?;
     let plan = stage.load(100.0, SOON).expecting(clearway_lab::load::Expect::Anything).patient_for(SOON);

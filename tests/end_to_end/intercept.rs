@@ -1,5 +1,5 @@
 //! An inline gateway: connections that go through the balancer's host to the servers' own addresses end at HAProxy, and
-//! nobody has changed anything but the settings and a `bind ... transparent`.
+//! nothing was changed but the settings and a `bind ... transparent`.
 
 pub mod closed;
 
@@ -39,7 +39,7 @@ crate::tests![
 /// Where HAProxy takes what is intercepted.
 const LISTENER: u16 = 9080;
 
-/// A port of the servers that nobody intercepts.
+/// A port of the servers that is not intercepted.
 const OTHER: u16 = 9999;
 
 /// Everything that goes to the servers' port, in both families.
@@ -82,12 +82,12 @@ pub fn serve(stage: &Stage, variables: &[(&str, &str)]) -> Result<Balancer> {
     Ok(balancer)
 }
 
-/// The servers at their own addresses: the second one, where HAProxy sends nobody by itself.
+/// The servers at their own addresses: the second one, where HAProxy sends no client by itself.
 pub fn targets(stage: &Stage) -> [SocketAddr; 2] {
     Family::BOTH.map(|family| SocketAddr::new(stage.hosts.servers(family)[1], PORT))
 }
 
-/// Who has the other end of a session.
+/// What has the other end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
     Here,
@@ -128,7 +128,7 @@ pub fn end(stage: &Stage, mut balancer: Balancer) -> Result<()> {
     stage.assert_clean()
 }
 
-/// Kills Clearway as nobody can catch it, and waits until every process is gone.
+/// Kills Clearway by a signal that it cannot catch, and waits until every process is gone.
 pub fn kill(stage: &Stage, mut balancer: Balancer) -> Result<()> {
     balancer.signal(Signal::KILL)?;
     balancer.wait_exit(SOON)?;
@@ -204,7 +204,7 @@ fn a_listener_on_the_same_port_gets_them_too() -> Result<()> {
         let rule = "10.2.0.3,fd02::3 port 8080 to 8080";
         let balancer = serve(&stage, &[("CLEARWAY_INTERCEPT", rule), ("CLEARWAY_INTERCEPT_FAIL", fail)])?;
         assert_ends(&stage, Ends::Here).context(fail)?;
-        // The first server is not intercepted, and the listener hijacks nobody.
+        // The first server is not intercepted, and the listener hijacks nothing.
         for family in Family::BOTH {
             let (session, ends) = open(&stage, SocketAddr::new(stage.hosts.servers(family)[0], PORT))?;
             ensure!(ends == Ends::There && session.server() == "s1", "{fail}: it ends {ends:?}");
@@ -237,7 +237,7 @@ fn connections_from_before_are_not_cut_off() -> Result<()> {
     assert_ends(&stage, Ends::Here)?;
     for session in &mut before {
         let heard = session.beat();
-        ensure!(heard == State::Alive, "who was connected before is {heard:?}");
+        ensure!(heard == State::Alive, "a connection from before is {heard:?}");
     }
     drop(before);
     end(&stage, balancer)
@@ -309,7 +309,7 @@ fn reloads_and_crashes_lose_no_intercepted_client() -> Result<()> {
     }
     drop(sessions);
     balancer.wait_for_rest(SOON)?;
-    // Nobody passes by while HAProxy is away: the custody has the listeners, and clients wait.
+    // No connection passes by while HAProxy is away: the custody has the listeners, and clients wait.
     let clients = load(&stage, 100.0, Duration::from_mins(2), Expect::OwnAddress)?;
     for _ in 0..3 {
         let position = balancer.log_position()?;
@@ -323,8 +323,8 @@ fn reloads_and_crashes_lose_no_intercepted_client() -> Result<()> {
     end(&stage, balancer)
 }
 
-/// The kernel looks the listener up before any gate, and a gate knows the listener's port, not the one that clients call:
-/// whichever way sockets are moved, these clients are steered.
+/// The kernel looks the listener up before any gate, and a gate knows the listener's port, not the one that clients
+/// call: whichever way sockets are moved, these clients are steered.
 fn no_strategy_loses_an_intercepted_client() -> Result<()> {
     for strategy in available(["reuseport", "syn-drop", "plug", "tableflip", "auto"]) {
         let stage = Stage::new("instrat")?;
@@ -358,7 +358,7 @@ fn a_successor_intercepts_from_then_on() -> Result<()> {
     eventually(SOON, "the former one to intercept nothing any more", || {
         (ends(v4).ok()? == Ends::There).then_some(())
     })?;
-    ensure!(ends(v6)? == Ends::Here, "nobody intercepts");
+    ensure!(ends(v6)? == Ends::Here, "it is not intercepted");
     ensure!(old.beat() == State::Alive, "a session of the former one is lost");
     assert_no_client_lost(&clients.finish_after(50)?)?;
     drop(old);
@@ -373,13 +373,13 @@ fn without_clearway_clients_reach_the_servers() -> Result<()> {
     let balancer = serve(&stage, &[ALL, ("CLEARWAY_INTERCEPT_FAIL", "open")])?;
     assert_ends(&stage, Ends::Here)?;
     kill(&stage, balancer)?;
-    // Before Linux 5.12 the table stays: nobody listens, so it intercepts nothing.
+    // Before Linux 5.12 the table stays: no process listens, so it intercepts nothing.
     assert_ends(&stage, Ends::There)?;
-    // Whoever was connected past it meanwhile stays so.
+    // A connection past it from meanwhile stays so.
     let (mut past, _) = open(&stage, targets(&stage)[0])?;
     let balancer = serve(&stage, &[ALL])?;
     assert_ends(&stage, Ends::Here)?;
-    ensure!(past.beat() == State::Alive, "who was connected meanwhile is cut off");
+    ensure!(past.beat() == State::Alive, "a connection from meanwhile is cut off");
     drop(past);
     end(&stage, balancer)
 }

@@ -78,7 +78,7 @@ fn no_descriptor_leaks() -> Result<()> {
     for pid in balancer.haproxy_processes() {
         for theirs in descriptors(pid)? {
             // `anon_inode:[eventpoll]` and `/dev/null` have the same name everywhere, and what is not
-            // close-on-exec was given to Clearway by whoever started it.
+            // close-on-exec was given to Clearway by the process that started it.
             let named = theirs.target.starts_with("anon_inode") || theirs.target == "/dev/null";
             let same = ours.iter().find(|one| one.target == theirs.target && one.close_on_exec);
             ensure!(

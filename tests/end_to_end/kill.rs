@@ -1,4 +1,4 @@
-//! HAProxy is killed at every step of a reload, whichever of its processes: nobody new is refused, one generation
+//! HAProxy is killed at every step of a reload, whichever of its processes: no new client is refused, one generation
 //! serves afterwards, and a reload works.
 
 use std::collections::BTreeSet;
@@ -42,7 +42,7 @@ enum Victim {
 
 use Victim::{NewMaster, NewWorker, OldMaster, OldWorker};
 
-/// Nobody but the generation that serves.
+/// No generation but the one that serves.
 const OLD: &[Victim] = &[OldWorker, OldMaster];
 /// The new one is loading its configuration.
 const LOADING: &[Victim] = &[OldWorker, OldMaster, NewMaster];
@@ -51,8 +51,8 @@ const BOTH: &[Victim] = &[OldWorker, OldMaster, NewWorker, NewMaster];
 /// The old one has gone.
 const NEW: &[Victim] = &[NewWorker, NewMaster];
 
-/// The steps of a reload by SIGHUP, and who is there to be killed before each. A reload with a step that is not in
-/// this list fails `the_steps_are_all_known`; one that lacks a step fails every test that wants to kill there.
+/// The steps of a reload by SIGHUP, and the processes that can be killed before each. A reload with a step that is not
+/// in this list fails `the_steps_are_all_known`; one that lacks a step fails every test that wants to kill there.
 const STEPS: [(&str, &[Victim]); 24] = [
     ("takes ReloadAsked", OLD),
     ("does Report ReloadAsked", OLD),
@@ -155,14 +155,14 @@ fn at_every_step(name: &str, victim: Victim) -> Result<()> {
 
 fn round(stage: &Stage, steps: &Steps, balancer: &mut Balancer, step: &str, victim: Victim) -> Result<()> {
     let former = the_only_generation(stage, balancer)?;
-    // It keeps the old generation there, and lives on if somebody else is killed.
+    // It keeps the old generation there, and lives on if another process is killed.
     let ends_alone = matches!(step, "takes Exited" | "does Report Drained" | "takes LastWords");
     let open = || Session::open(&stage.hosts.client, stage.fronts()[0], None);
     let mut session = (!ends_alone).then(open).transpose()?;
     steps.stop_at(step);
     balancer.signal(Signal::HUP)?;
     steps.wait()?;
-    let pid = find(balancer, &former, victim).context("nobody is there to be killed")?;
+    let pid = find(balancer, &former, victim).context("there is no such process to kill")?;
     kill(balancer, pid)?;
     steps.go_on();
     if let Some(session) = session.as_mut().filter(|_| matches!(victim, NewWorker | NewMaster)) {
@@ -190,8 +190,9 @@ fn the_new_master_at_every_step() -> Result<()> {
     at_every_step("newm", NewMaster)
 }
 
-/// A specific IPv6 address without `v6only`, which HAProxy binds a second time: whoever waits in a socket that nobody
-/// will accept on is reset, as the log has said. Nobody is refused or left waiting, and IPv4 is not affected.
+/// A specific IPv6 address without `v6only`, which HAProxy binds a second time: clients that wait in a socket that no
+/// process will accept from are reset, as the log has said. No client is refused or left waiting, and IPv4 is not
+/// affected.
 fn while_switching(name: &str, victims: [Victim; 2]) -> Result<()> {
     let stage = Stage::new(name)?;
     stage.write(&stage.plain().replace(" v6only", ""))?;
@@ -252,7 +253,7 @@ fn one_that_dies_before_it_has_shown_its_sockets_has_proved_nothing() -> Result<
     stage.assert_clean()
 }
 
-/// Whoever has died soon after it had answered: before the commit nothing has changed, after it the configuration
+/// A generation that dies soon after it has answered: before the commit nothing has changed, after it the configuration
 /// before is started again. `s1` is the server of the good one, `s2` that of the one that dies.
 fn one_that_dies_soon_after_it_was_ready_gives_way() -> Result<()> {
     let stage = Stage::new("soon")?;
@@ -282,7 +283,7 @@ fn one_that_dies_soon_after_it_was_ready_gives_way() -> Result<()> {
         })?;
         the_only_generation(&stage, &balancer)?;
         wait_for_server(&stage, &mut balancer, "s1").with_context(|| format!("dead at {moment:?}"))?;
-        // Whoever asks gets what is on the disk.
+        // A reload that is asked for gets what is on the disk.
         stage.write(&stage.plain())?;
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
     }

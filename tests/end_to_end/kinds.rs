@@ -53,7 +53,7 @@ fn answers(stage: &Stage, pieces: &[Piece]) -> Result<()> {
 /// Kills the worker; the generation that comes has this number.
 fn crash(balancer: &Balancer, next: u32) -> Result<()> {
     let (log, position) = (balancer.stderr()?, balancer.log_position()?);
-    let line = log.lines().rfind(|line| line.contains(" serves, worker ")).context("nobody serves")?;
+    let line = log.lines().rfind(|line| line.contains(" serves, worker ")).context("no generation serves")?;
     let worker = line.split(" serves, worker ").nth(1).and_then(|rest| rest.split(':').next());
     balancer.kill_descendant(worker.context("no worker in the log")?.parse()?)?;
     balancer.wait_for_log(position, &format!("generation {next} serves"), SOON)?;
@@ -92,8 +92,8 @@ fn udp_and_tcp_in_another_namespace_are_held_over_a_reload_and_a_crash() -> Resu
     follow(&stage, &[piece], None)
 }
 
-/// HAProxy does not recognise a specific IPv6 address without `v6only`, on `dgram-bind` as little as on `bind`: nobody
-/// reads the former socket any more, so it must not be open any longer.
+/// HAProxy does not recognise a specific IPv6 address without `v6only`, on `dgram-bind` as little as on `bind`: no
+/// process reads the former socket any more, so it must not be open any longer.
 fn datagrams_of_a_socket_that_cannot_be_taken_over_arrive_after_a_reload() -> Result<()> {
     let stage = Stage::new("kinds-lost")?;
     let piece = pieces::not_recognised(&stage);

@@ -1,4 +1,4 @@
-//! Kernel modules: Clearway needs no right to load them, and says which is missing where nobody may.
+//! Kernel modules: Clearway needs no right to load them, and says which is missing where they cannot be loaded.
 //!
 //! These tests unload modules, or forbid loading any until the next boot: they are for the virtual machines of
 //! `make test-kernels`. [`ALLOWED`] says what may be done to the kernel of this boot; everywhere else they are
@@ -64,7 +64,7 @@ fn assert_loaded(names: &[&str], wanted: bool) -> Result<()> {
     Ok(())
 }
 
-/// Unloads modules with what nobody needs besides them.
+/// Unloads modules with what is needed only by them.
 fn unload(names: &[&str]) -> Result<()> {
     let output = Command::new("modprobe").arg("-r").args(names).output().context("running modprobe")?;
     ensure!(output.status.success(), "modprobe -r: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,5 +1,5 @@
-//! Servers by name, over real DNS: where they go, the plumbing and the canary go along, as with those that are added at run
-//! time. Nobody reloads anything.
+//! Servers by name, over real DNS: where they go, the plumbing and the canary go along, as with those that are added at
+//! run time. Nothing is reloaded.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -124,16 +124,16 @@ fn names_that_move_to_this_host_and_away_are_followed() -> Result<()> {
     // This host has no default route: its own servers have no way at all to the usual address of the canary.
     let probe = [("CLEARWAY_CANARY_ADDRESS", "10.1.0.250,fd01::fa")];
     let mut balancer = stage.start_with(&[], &probe)?;
-    for (to, who, wanted) in [
+    for (to, server, wanted) in [
         (None, "s1", (0, false)),
         (Some(loopback()), "here", (2, false)),
         (Some(BACK), "own", (0, true)),
         (Some(remote), "s1", (0, false)),
     ] {
         let at = to.map_or(at, go);
-        canary_is_at(&stage, &at).with_context(|| who.to_owned())?;
-        plumbing_is(&stage, wanted).with_context(|| who.to_owned())?;
-        answered_by(&stage, who)?;
+        canary_is_at(&stage, &at).with_context(|| server.to_owned())?;
+        plumbing_is(&stage, wanted).with_context(|| server.to_owned())?;
+        answered_by(&stage, server)?;
     }
     // Those that the files do not say where they are have a line all the same.
     let lines = canary(&stage)?;

@@ -1,5 +1,5 @@
-//! What others have in the way of transparent connections is named by log, status and doctor, with the server and its line;
-//! the servers that can work do, and nothing of others is touched.
+//! What others have in the way of transparent connections is named by log, status and doctor, with the server and its
+//! line; the servers that can work do, and nothing of others is touched.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -100,7 +100,7 @@ fn cut_off(stage: &Stage, named: &str) -> Result<()> {
     Doctor::ask(stage)?.ensure("problem", &told, 2)?;
     let [v4, v6] = stage.fronts();
     eventually(SOON, "the server on ::1 to answer", || answers(stage, v6).then_some(()))?;
-    ensure!(!answers(stage, v4), "the rule cuts nobody off");
+    ensure!(!answers(stage, v4), "the rule cuts no client off");
     // The remedy: the same server at the node's own address.
     topologies::write(stage, BACK, HERE)?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;

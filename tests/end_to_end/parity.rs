@@ -93,17 +93,17 @@ fn stick_tables_pass_through_the_local_peer() -> Result<()> {
         let socket = with_socket(stage, &text)?;
         let mut balancer = start(stage, kind)?;
         for round in 0..2 {
-            // HAProxy teaches nobody before it has given up to be taught itself, which takes it five seconds.
+            // HAProxy teaches no peer before it has given up waiting to be taught itself, which takes it five seconds.
             eventually(SOON, "HAProxy to know that it is alone", || {
                 ask(&socket, "show peers").ok()?.contains("resync_timeout=<PAST>").then_some(())
             })?;
             if round == 0 {
-                ask(&socket, "set table counts key somebody data.gpc0 42")?;
+                ask(&socket, "set table counts key client data.gpc0 42")?;
             }
             reload(&mut balancer, &socket)?;
             eventually_because(SOON, "the entry to be there", || {
                 let answer = ask(&socket, "show table counts")?;
-                ensure!(answer.contains("key=somebody") && answer.contains("gpc0=42"), "{answer}");
+                ensure!(answer.contains("key=client") && answer.contains("gpc0=42"), "{answer}");
                 Ok(())
             })?;
         }
@@ -128,16 +128,16 @@ fn quick_reloads(name: &str, other: &str) -> Result<()> {
             stage.plain() + "peers mates\n    peer me 127.0.0.1:10000\n" + other + "backend counts\n" + table;
         let socket = with_socket(stage, &text)?;
         let mut balancer = start(stage, kind)?;
-        // The very first process has nobody to learn from: it teaches after five seconds, also below `haproxy -W`.
+        // The very first process has no peer to learn from: it teaches after five seconds, also below `haproxy -W`.
         eventually(SOON, "HAProxy to know that it is alone", || {
             ask(&socket, "show peers").ok()?.contains("resync_timeout=<PAST>").then_some(())
         })?;
-        ask(&socket, "set table counts key somebody data.gpc0 42")?;
+        ask(&socket, "set table counts key client data.gpc0 42")?;
         for round in 1..=5 {
             reload(&mut balancer, &socket)?;
             eventually_because(SOON, "the entry to be there", || {
                 let answer = ask(&socket, "show table counts")?;
-                ensure!(answer.contains("key=somebody") && answer.contains("gpc0=42"), "{answer}");
+                ensure!(answer.contains("key=client") && answer.contains("gpc0=42"), "{answer}");
                 Ok(())
             })
             .with_context(|| format!("reload {round}"))?;
@@ -150,8 +150,8 @@ fn quick_reloads(name: &str, other: &str) -> Result<()> {
     })
 }
 
-/// There is one process that HAProxy is told of as its predecessor; it has nothing open, and if it dies, the next reload
-/// gets another.
+/// There is one process that HAProxy is told of as its predecessor; it has nothing open, and if it dies, the next
+/// reload gets another.
 fn look_at_the_stand_in(stage: &Stage, balancer: &Balancer, kill: bool) -> Result<()> {
     let processes = processes_in(&stage.hosts.balancer)?;
     let found: Vec<u32> = processes

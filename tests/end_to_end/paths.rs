@@ -1,5 +1,5 @@
-//! Unix sockets whose file is removed or replaced, or is that of another container: a reload, a restart after a crash and a
-//! takeover bind them anew, and leave alone those that clients reach.
+//! Unix sockets with a file that is removed or replaced, or is that of another container: a reload, a restart after a
+//! crash and a takeover bind them anew, and leave alone those that clients reach.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;

@@ -279,12 +279,12 @@ fn it_becomes_the_user_of_its_section() -> Result<()> {
     std::fs::set_permissions(out.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
     let seen = out.path().join("seen");
     stage.write(&format!(
-        "program who\n    command /bin/sh -c 'id > {}; exec sleep 1000'\n    user nobody\n    group daemon\n{}",
+        "program id\n    command /bin/sh -c 'id > {}; exec sleep 1000'\n    user nobody\n    group daemon\n{}",
         seen.display(),
         stage.plain()
     ))?;
     let mut balancer = stage.start()?;
-    let id = eventually(SOON, "it to say who it is", || {
+    let id = eventually(SOON, "it to say its user", || {
         std::fs::read_to_string(&seen).ok().filter(|text| text.ends_with('\n'))
     })?;
     ensure!(id.contains("(nobody) gid=1(daemon) groups=1(daemon)"), "{id}");

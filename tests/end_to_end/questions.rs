@@ -1,5 +1,5 @@
-//! What Clearway asks HAProxy before a start (`haproxy -v`, `haproxy -cc`): a program that does not answer keeps nothing
-//! else waiting, and it has no right that the answer does not need.
+//! What Clearway asks HAProxy before a start (`haproxy -v`, `haproxy -cc`): a program that does not answer keeps
+//! nothing else waiting, and it has no right that the answer does not need.
 //!
 //! The program is a script before the real one. While a file `hangs` is there, it answers neither question: it says its
 //! number, and reads from a pipe that is never written to.
@@ -24,7 +24,7 @@ crate::tests![
     idle_clients_of_the_stats_socket_do_not_keep_a_generation_from_proving_itself,
 ];
 
-/// A stage whose configuration has a condition that must be asked about.
+/// A stage with a configuration that has a condition that must be asked about.
 fn stage(name: &str) -> Result<Stage> {
     let stage = Stage::new(name)?;
     let line = "    source 0.0.0.0 usesrc clientip\n";
@@ -166,8 +166,9 @@ fn a_question_is_asked_without_rights() -> Result<()> {
     stage.assert_clean()
 }
 
-/// As many clients as the stats socket takes, and as many as may wait there, none of which says anything: they are accepted
-/// as soon as a new generation accepts, and `stats maxconn` counts them together with Clearway's own questions.
+/// As many clients as the stats socket takes, and as many as may wait there, none of which says anything: they are
+/// accepted as soon as a new generation accepts, and `stats maxconn` counts them together with Clearway's own
+/// questions.
 fn idle_clients_of_the_stats_socket_do_not_keep_a_generation_from_proving_itself() -> Result<()> {
     for threads in [1, 2, 16] {
         let stage = Stage::new("idlecli")?;

@@ -1,5 +1,5 @@
 //! Others meddle with the routing of this host while clients are connected: what they take is back within a second, and
-//! nobody is lost.
+//! no client is lost.
 
 pub mod meddlers;
 
@@ -194,7 +194,7 @@ fn sessions_survive_that_lo_goes_down_and_loses_its_addresses() -> Result<()> {
     let host = &stage.hosts.balancer;
     let whole = ours(host)?;
     let sessions = Sessions::open(&stage)?;
-    // The kernel removes IPv4 routes without a word then.
+    // The kernel silently removes IPv4 routes then.
     remove(host, &whole, &[&["-4", "address", "flush", "dev", "lo"]])?;
     host.ip(&["link", "set", "lo", "down"])?;
     balancer.wait_for_log(0, "could not be put back: ", SOON)?;
@@ -224,7 +224,7 @@ fn both_clearways_of_an_instance_repair_and_the_last_one_removes() -> Result<()>
     // The first one leaves when its sessions have ended, and takes nothing along.
     old.assert_alive()?;
     assert_code(first.wait_exit(SOON)?, 0)?;
-    ensure!(ours(host)? == whole, "whoever left first took something along: {}", ours(host)?);
+    ensure!(ours(host)? == whole, "the one that left first removed something: {}", ours(host)?);
     remove(host, &whole, &REMOVALS)?;
     new.assert_alive()?;
     let log = second.stderr()?;
@@ -247,7 +247,7 @@ fn flushed_packet_filters_do_not_reach_an_owner_table() -> Result<()> {
     let sessions = Sessions::open(&stage)?;
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, Duration::from_secs(2)))?;
     for _ in 0..5 {
-        // What `systemctl reload nftables` begins with, and what `iptables-restore` of somebody's saved rules does.
+        // What `systemctl reload nftables` begins with, and what `iptables-restore` of saved rules does.
         host.nft("flush ruleset")?;
         for program in restores() {
             meddlers::restore_nothing(host, program)?;

@@ -18,7 +18,7 @@ crate::tests![
     foreign_rules_make_it_choose_others,
 ];
 
-/// Kills Clearway as nobody can catch it, and waits until every process is gone.
+/// Kills Clearway by a signal that it cannot catch, and waits until every process is gone.
 fn kill(stage: &Stage, balancer: &mut clearway_lab::balancer::Balancer) -> Result<()> {
     balancer.signal(Signal::KILL)?;
     balancer.wait_exit(SOON)?;
@@ -130,7 +130,7 @@ fn two_private_instances_do_not_meet() -> Result<()> {
 
 fn foreign_rules_make_it_choose_others() -> Result<()> {
     let stage = Stage::new("foreign")?;
-    // Somebody already tests bit 29, and sits on the first preferences.
+    // Another program already uses bit 29, and the first preferences.
     stage.hosts.balancer.ip(&[
         "rule",
         "add",

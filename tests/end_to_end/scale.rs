@@ -34,7 +34,7 @@ fn two_hundred_reloads_back_to_back() -> Result<()> {
         .iter()
         .map(|front| Session::open(&stage.hosts.client, *front, None))
         .collect::<Result<_>>()?;
-    // Those that wait between two requests, and those whose request is under way.
+    // Those that wait between two requests, and those with a request under way.
     let (mut kept, mut begun) = (http.connections(&stage)?, http.connections(&stage)?);
     begun.iter_mut().try_for_each(KeepAlive::begin)?;
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_mins(10)))?;

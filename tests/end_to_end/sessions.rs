@@ -1,4 +1,4 @@
-//! What old generations have: who can see it, and end it by hand.
+//! The sessions of old generations: how to see them, and how to end them by hand.
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::session::{Session, State};

@@ -1,4 +1,5 @@
-//! Several Clearways that can be seen from one place: what is named is asked, and else the one of this network namespace.
+//! Several Clearways that can be seen from one place: what is named is asked, and else the one of this network
+//! namespace.
 
 use std::process::Output;
 
@@ -87,7 +88,7 @@ fn without_a_name_none_of_another_network_namespace_is_asked() -> Result<()> {
     Ok(())
 }
 
-/// A has an abstract name only, which everybody in the network namespace sees; B is named.
+/// A has an abstract name only, which all in the network namespace see; B is named.
 fn a_named_directory_is_asked_and_nothing_else() -> Result<()> {
     let stage = Stage::new("sevabs")?;
     stage.write(&stage.plain())?;
@@ -144,7 +145,7 @@ fn the_doctor_asks_every_clearway_of_this_network_namespace() -> Result<()> {
     let mut one = stage.launch(&[], &[])?;
     one.wait_for_log(0, " serves, worker ", SOON)?;
     let doctor = || Ok::<_, anyhow::Error>(said(&stage.clearway(&["doctor"])?));
-    // Nobody has answered yet, and nobody will for five seconds.
+    // No server has answered yet, and none will for five seconds.
     let (status, report) = (said(&stage.clearway(&["status"])?), doctor()?);
     ensure!(status.contains("canary: still asking, for "), "{status}");
     ensure!(report.contains("note  the canary is still asking, for "), "{report}");
@@ -219,7 +220,7 @@ fn drain_a_mute_one(accepts: &'static str, body: &'static str, answers: usize, c
     Ok(())
 }
 
-/// As a user of its own, whose limit of processes is used up.
+/// As a user of its own, with a limit of processes that is used up.
 fn without_a_thread_the_status_says_what_is_known() -> Result<()> {
     let stage = Stage::new("sevpids")?;
     stage.write(&stage.plain())?;
@@ -296,7 +297,7 @@ fn an_unnamed_one_is_selected_by_its_socket_or_its_process() -> Result<()> {
     for (words, code) in [
         (&["status", "--pid", "1"] as &[&str], 68),
         (&["status", "--socket", "/no/such.sock"], 68),
-        (&["status", "--socket", "@clearway/t-nobody"], 68),
+        (&["status", "--socket", "@clearway/t-unknown"], 68),
         (&["status", "--pid", "nonsense"], 64),
         (&["status", "--pid", "2", "--socket", "/x.sock"], 64),
         (&["doctor", "-f", "x.cfg", "--pid", "2"], 64),

@@ -223,7 +223,7 @@ impl Stage {
     }
 
     /// Open-loop connections to both fronts from every client address, over IPv4 and IPv6. They wait for ten seconds: a
-    /// machine that is busy with something else is slow, and loses nobody.
+    /// machine that is busy with something else is slow, and loses no client.
     pub fn load(&self, rate: f64, duration: Duration) -> Plan {
         Plan::open(&self.fronts(), rate, duration)
             .from(self.hosts.client_addresses())
@@ -254,7 +254,7 @@ impl Stage {
 /// Asserts that every connection was answered, rightly, and that there were any.
 pub fn assert_no_client_lost(report: &LoadReport) -> Result<()> {
     ensure!(report.total.failed() == 0, "lost: {}; the first: {:?}", report.total, report.failures.first());
-    ensure!(report.total.ok > 0, "nobody has tried");
+    ensure!(report.total.ok > 0, "no client has tried");
     Ok(())
 }
 
@@ -266,7 +266,7 @@ pub fn assert_only_accepted_ones_lost(report: &LoadReport, kills: u64) -> Result
         "new clients were lost: {total}; {:?}",
         report.failures.first()
     );
-    ensure!(total.ok > 0, "nobody was answered: {total}");
+    ensure!(total.ok > 0, "no client was answered: {total}");
     assert_lost_at_deaths(report, kills, |_| true)
 }
 

@@ -1,4 +1,4 @@
-//! Sockets that HAProxy does not recognise: their clients are steered to the new ones, and nobody is reset.
+//! Sockets that HAProxy does not recognise: their clients are steered to the new ones, and none is reset.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn reloads(stage: &Stage, targets: &[SocketAddr], configurations: &[String]) -> 
         assert_code(output.status, 0).with_context(|| said(&output))?;
     }
     let report = load.finish_after(500)?;
-    // Afterwards everybody is served as well: nobody waits in a socket that was forgotten.
+    // Afterwards all clients are served as well: none waits in a socket that was forgotten.
     let after = clearway_lab::load::start(
         &stage.hosts.client,
         Plan::closed(targets, 16, Duration::from_secs(1)).from(stage.hosts.client_addresses()),

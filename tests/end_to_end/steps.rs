@@ -32,7 +32,7 @@ fn program() -> Result<PathBuf> {
     }
 }
 
-/// The test's end of the conversation. Steps that nobody wants to stop at are taken at once; dropped, all are.
+/// The test's end of the conversation. Steps that no test stops at are taken at once; dropped, all are.
 pub struct Steps(Arc<Shared>);
 
 #[derive(Default)]

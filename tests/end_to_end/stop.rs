@@ -154,7 +154,7 @@ fn a_stop_ends_former_generations_too() -> Result<()> {
     stage.assert_clean()
 }
 
-/// Balancers in front see it coming: not ready at once, and for as long as the delay everybody is served.
+/// Balancers in front see it coming: not ready at once, and for as long as the delay all clients are served.
 fn a_stop_delay_shows_before_any_client_is_refused() -> Result<()> {
     let stage = Stage::new("delay")?;
     stage.write(&stage.plain())?;
@@ -175,7 +175,7 @@ fn a_stop_delay_shows_before_any_client_is_refused() -> Result<()> {
     ensure!(balancer.is_running()?, "it has ended");
     assert_code(balancer.wait_exit(SOON + delay)?, 0)?;
     ensure!(begun.elapsed() >= delay, "it did not wait");
-    // Who insists does not wait for it.
+    // A second signal does not wait for it.
     let mut balancer = stage.start_with(&[], &[("CLEARWAY_STOP_DELAY", "1h")])?;
     balancer.signal(Signal::TERM)?;
     balancer.wait_for_log(0, "not ready from now on", SOON)?;

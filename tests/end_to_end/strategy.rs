@@ -1,5 +1,5 @@
-//! The strategies: under load each loses nobody, says what moved whom, and leaves nothing behind; where one cannot be had
-//! that is said before anything is touched.
+//! The strategies: under load each loses no client, says what moved which, and leaves nothing behind; where one cannot
+//! be had that is said before anything is touched.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -113,7 +113,7 @@ fn reloads(stage: &Stage, strategy: &str, texts: &[String], expected: &[(SocketA
     stage.assert_clean()
 }
 
-/// The plain configuration, whose two addresses are all moved by what the strategy is called.
+/// The plain configuration: its two addresses are all moved by the strategy with this name.
 fn all_by(name: &str, strategy: &str) -> Result<()> {
     let stage = Stage::new(name)?;
     let expected = stage.fronts().map(|front| (front, strategy));
@@ -179,8 +179,8 @@ fn wildcards_are_moved_as_well() -> Result<()> {
     Ok(())
 }
 
-/// Its listeners are plain, its connections to servers are the clients': the plumbing and a gate live side by side, and so
-/// do the marks and the redirection.
+/// Its listeners are plain, its connections to servers are the clients': the plumbing and a gate live side by side, and
+/// so do the marks and the redirection.
 fn transparent_sockets_are_moved_as_well() -> Result<()> {
     for strategy in available(["plug", "tableflip"]) {
         let stage = Stage::new("transp")?;
@@ -190,7 +190,7 @@ fn transparent_sockets_are_moved_as_well() -> Result<()> {
     Ok(())
 }
 
-/// A reload binds anew, a start after a crash does not: who waits in the sockets is served.
+/// A reload binds anew, a start after a crash does not: clients that wait in the sockets are served.
 fn a_generation_that_crashes_gets_its_sockets_back() -> Result<()> {
     for strategy in available(["reuseport", "syn-drop", "plug", "tableflip"]) {
         let stage = Stage::new("crashes")?;
@@ -315,7 +315,8 @@ fn one_that_cannot_be_had_is_named_before_anything_is_touched() -> Result<()> {
     stage.assert_clean()
 }
 
-/// From the address to the wildcard, where only a gate could help. Before Linux 6.18 a filter does, which needs no rights.
+/// From the address to the wildcard, where only a gate could help. Before Linux 6.18 a filter does, which needs no
+/// rights.
 fn without_net_admin_what_cannot_be_moved_is_told() -> Result<()> {
     let stage = Stage::new("unmoved")?;
     let [v4, _] = stage.fronts();
@@ -369,8 +370,8 @@ fn one_that_fails_in_the_middle_of_a_reload_is_undone() -> Result<()> {
     Ok(())
 }
 
-/// While both listen half of the clients come to the new sockets. Here the new HAProxy is slow to accept them, and the gate
-/// cannot be closed: the kernel takes 1024 chains at a hook.
+/// While both listen half of the clients come to the new sockets. Here the new HAProxy is slow to accept them, and the
+/// gate cannot be closed: the kernel takes 1024 chains at a hook.
 fn clients_of_a_generation_that_is_undone_are_served() -> Result<()> {
     let stage = Stage::new("undone")?;
     stage.write(&stage.plain())?;
@@ -394,7 +395,7 @@ fn clients_of_a_generation_that_is_undone_are_served() -> Result<()> {
     // As long as it waits, it has not said that it failed. Longer would prove more, shorter less.
     std::thread::sleep(Duration::from_millis(300));
     let log = balancer.stderr_since(position)?;
-    ensure!(!log.contains("generation 1 is still serving"), "it did not wait for who has come: {log}");
+    ensure!(!log.contains("generation 1 is still serving"), "it did not wait for the clients that have come: {log}");
     signal(newest, Signal::CONT)?;
     balancer.wait_for_log(position, "generation 1 is still serving", SOON)?;
     assert_no_client_lost(&load.finish_after(50)?)?;
@@ -426,7 +427,7 @@ fn the_doctor_lists_them() -> Result<()> {
     ensure!(text.contains("BAD   strategy (asked for) `plug` is not available"), "{text}");
     ensure!(text.contains("note  strategy `syn-drop` is not available"), "{text}");
     ensure!(text.contains("nothing, without NET_ADMIN"), "what `auto` cannot do: {text}");
-    // That of who runs counts, whatever this environment says.
+    // The strategy of the running one counts, whatever this environment says.
     let mut balancer = start(&stage, "reuseport")?;
     let text = said(&stage.clearway(&["doctor", "--strategy", "auto"])?);
     ensure!(text.contains("strategy (in use) `reuseport`") && !text.contains("asked for"), "{text}");

@@ -1,4 +1,4 @@
-//! The first process: it reaps strangers, touches nobody's output, and logs what a machine can read.
+//! The first process: it reaps strangers, leaves the output of others alone, and logs what a machine can read.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn as_pid_1_it_reaps_orphans_and_stops_cleanly() -> Result<()> {
     stage.wait_ready(&mut balancer)?;
     let inside = clearway_lab::process::children(balancer.pid());
     let pid_1 = inside.first().context("unshare has no child")?.to_string();
-    // Orphans inside its PID namespace become its children; whoever does not reap them collects zombies.
+    // Orphans inside its PID namespace become its children; a first process that does not reap them collects zombies.
     let nsenter = |script: &str| -> Result<String> {
         let mut command = std::process::Command::new("nsenter");
         command.args(["-t", &pid_1, "-p", "-m", "sh", "-c", script]);
@@ -150,9 +150,9 @@ fn the_status_tells_the_truth() -> Result<()> {
     let table = status["plumbing"]["table"].as_str().unwrap_or_default();
     ensure!(stage.hosts.balancer.output("nft", &["list", "tables"])?.contains(table), "{status}");
     let known = balancer.haproxy_processes();
-    for who in ["master", "worker"] {
-        let pid = status["generations"][0][who].as_u64().and_then(|pid| u32::try_from(pid).ok());
-        ensure!(pid.is_some_and(|pid| known.contains(&pid)), "{who}: {status}, processes {known:?}");
+    for process in ["master", "worker"] {
+        let pid = status["generations"][0][process].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        ensure!(pid.is_some_and(|pid| known.contains(&pid)), "{process}: {status}, processes {known:?}");
     }
     ensure!(said(&stage.clearway(&["status"])?).starts_with("serving (clearway "), "for people");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
@@ -217,8 +217,8 @@ fn idle_it_sleeps_and_is_small() -> Result<()> {
     let mut wakeups = Vec::new();
     // It looks closely for three seconds at what HAProxy's master does after it has said something.
     std::thread::sleep(Duration::from_secs(5));
-    // Every ten seconds it asks HAProxy for the state of its servers and looks at HAProxy's master, at the same time: two of
-    // these seconds at most, and two in which a timer comes nearer.
+    // Every ten seconds it asks HAProxy for the state of its servers and looks at HAProxy's master, at the same time:
+    // two of these seconds at most, and two in which a timer comes nearer.
     for _ in 0..8 {
         let before = balancer.facts()?;
         std::thread::sleep(Duration::from_secs(1)); // nothing happens, and that is what is looked at
@@ -232,7 +232,7 @@ fn idle_it_sleeps_and_is_small() -> Result<()> {
 }
 
 /// What a HAProxy without clients may do in two seconds: it wakes up once a second and thread. One that polls a
-/// descriptor whose other end is closed wakes up all the time, or does not even sleep.
+/// descriptor with a closed other end wakes up all the time, or does not even sleep.
 const WAKEUPS_OF_A_THREAD: u64 = 10;
 const TICKS: u64 = 20;
 

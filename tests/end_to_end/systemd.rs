@@ -38,12 +38,12 @@ fn refused(stage: &Stage) -> Result<bool> {
     stage.hosts.client.enter(ask)
 }
 
-/// Nobody has the sockets any more. A child that another test has just forked may have them until its exec.
+/// No process has the sockets any more. A child that another test has just forked may have them until its exec.
 fn wait_until_refused(stage: &Stage) -> Result<()> {
     eventually(SOON, "clients to be refused", || refused(stage).ok()?.then_some(()))
 }
 
-/// Clients who wait for as long as a restart takes.
+/// Clients that wait for as long as a restart takes.
 fn patient_load(stage: &Stage) -> Result<RunningLoad> {
     let plan = stage.load(200.0, Duration::from_mins(2)).expecting(Expect::Anything);
     clearway_lab::load::start(&stage.hosts.client, plan.patient_for(Duration::from_secs(20)))
@@ -201,10 +201,10 @@ fn sockets_of_a_socket_unit_stay_where_they_are() -> Result<()> {
     let mut balancer = manager.start(&stage, &[QUICK])?;
     manager.wait_for("READY=1")?;
     for _ in 0..2 {
-        ensure!(answers()?, "nobody accepts from the socket of the socket unit");
+        ensure!(answers()?, "no process accepts from the socket of the socket unit");
         ensure!(manager.store.len() == 2, "{:?}", manager.names());
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
-        ensure!(answers()?, "nobody accepts from the socket of the socket unit after a reload");
+        ensure!(answers()?, "no process accepts from the socket of the socket unit after a reload");
         stop(balancer)?;
         manager.heard.clear();
         balancer = manager.start(&stage, &[QUICK])?;

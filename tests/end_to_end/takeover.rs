@@ -180,7 +180,8 @@ fn a_successor_that_dies_young_gives_back() -> Result<()> {
     gives_back("handoff")
 }
 
-/// A generation that finishes its sessions is none to bind beside: whoever waits in the sockets is served from them.
+/// A generation that finishes its sessions is none to bind beside: clients that wait in the sockets are served from
+/// them.
 fn one_that_serves_again_takes_its_sockets_whatever_the_strategy() -> Result<()> {
     available(["reuseport", "plug", "tableflip"]).try_for_each(gives_back)
 }
@@ -315,7 +316,7 @@ fn one_that_stops_gives_its_name_at_once() -> Result<()> {
     stage.assert_clean()
 }
 
-/// A process of another user in the same network namespace, which everybody on a host with host networking is.
+/// A process of another user in the same network namespace, as all are on a host with host networking.
 /// The older one may drain for a day: it keeps nothing that the next one needs.
 fn one_that_is_killed_leaves_its_name_while_an_older_one_drains() -> Result<()> {
     let stage = Stage::new("tkolder")?;
@@ -339,22 +340,22 @@ fn a_stranger_gets_nothing() -> Result<()> {
     stage.write(&stage.plain())?;
     stage.open_to_strangers()?;
     let mut first = stage.start_with(&[], &[NAMED])?;
-    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    let mut thief = stage.launch_under(&nobody, &[NAMED])?;
+    let other_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let mut thief = stage.launch_under(&other_user, &[NAMED])?;
     ensure!(!thief.wait_exit(SOON)?.success(), "it got the sockets");
     first.wait_for_log(0, "a process of uid 65534 was sent away", SOON)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
 
-/// Everybody can bind an abstract name. Here it is a Clearway, of another user, that would gladly hand sockets over.
+/// Any process can bind an abstract name. Here it is a Clearway, of another user, that would gladly hand sockets over.
 fn a_stranger_that_has_the_name_gives_nothing() -> Result<()> {
     let stage = Stage::new("tksquat")?;
     stage.write(&stage.plain())?;
     stage.open_to_strangers()?;
-    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let other_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     let elsewhere = ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere");
-    let mut squatter = stage.launch_under(&nobody, &[NAMED, elsewhere])?;
+    let mut squatter = stage.launch_under(&other_user, &[NAMED, elsewhere])?;
     squatter.wait_for_log(0, " serves, worker ", SOON)?;
     let mut ours = stage.launch(&[], &[NAMED])?;
     assert_code(ours.wait_exit(SOON)?, 75)?;

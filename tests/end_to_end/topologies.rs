@@ -1,5 +1,5 @@
-//! Wherever the servers are, they see the clients' own addresses, over IPv4 and IPv6; and who goes around the proxy
-//! is not touched.
+//! Wherever the servers are, they see the clients' own addresses, over IPv4 and IPv6; and connections around the
+//! proxy are not touched.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -63,7 +63,7 @@ fn end(stage: &Stage, mut balancer: Balancer) -> Result<()> {
     stage.assert_kernel_clean()
 }
 
-/// The default gateway is somebody who does not answer.
+/// The default gateway is a host that does not answer.
 fn without_a_way_back(stage: &Stage) -> Result<()> {
     let server = &stage.hosts.server;
     server.ip(&["-4", "route", "replace", "default", "via", "10.2.0.254"])?;

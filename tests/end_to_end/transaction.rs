@@ -144,7 +144,7 @@ fn one_that_died_is_not_committed_while_another_holds_its_standard_error() -> Re
     let outcome = balancer.wait_for_log(0, "generation 2 failed", SOON);
     let held = std::fs::read_link(format!("/proc/{holder}/fd/2"));
     signal(holder, Signal::KILL)?;
-    ensure!(held.is_ok_and(|at| at.to_string_lossy().starts_with("pipe:")), "nobody held it");
+    ensure!(held.is_ok_and(|at| at.to_string_lossy().starts_with("pipe:")), "no process held it");
     let log = balancer.stderr()?;
     outcome.with_context(|| log.clone())?;
     ensure!(!log.contains("generation 2 serves"), "it was committed when it was gone:\n{log}");
@@ -186,7 +186,7 @@ fn a_kill_at_any_moment_of_a_reload_refuses_no_client() -> Result<()> {
             if let Some(pid) = new.or(former.first().copied()) {
                 kills += u64::from(balancer.kill_descendant(pid).is_ok());
             }
-            eventually(SOON, "somebody to serve alone", || {
+            eventually(SOON, "one generation to serve alone", || {
                 let status = said(&stage.clearway(&["status"]).ok()?);
                 (status.starts_with("serving") && !status.contains("draining")).then_some(())
             })?;
@@ -216,7 +216,7 @@ fn a_configuration_that_dies_young_gives_way_to_the_one_before() -> Result<()> {
     balancer.wait_for_log(0, "generation 3 serves", SOON)?;
     wait_for_server(&stage, &mut balancer, "s1")?;
     assert_only_accepted_ones_lost(&load.finish_after(10)?, 1)?;
-    // Whoever asks gets what is on the disk.
+    // A reload that is asked for gets what is on the disk.
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     wait_for_server(&stage, &mut balancer, "s2")?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
@@ -234,7 +234,7 @@ fn one_that_gave_way_is_not_watched_back_in() -> Result<()> {
     let new = newest(&balancer, &former)?;
     balancer.kill_descendant(new[1])?;
     balancer.wait_for_log(0, "generation 3 serves", SOON)?;
-    std::thread::sleep(Duration::from_secs(1)); // ten quiet times: nobody may ask for the rejected one again
+    std::thread::sleep(Duration::from_secs(1)); // ten quiet times: the rejected one may not be tried again
     wait_for_server(&stage, &mut balancer, "s1")?;
     ensure!(!balancer.stderr()?.contains("generation 4"), "the rejected file was loaded again");
     // The next change is one.
@@ -244,7 +244,7 @@ fn one_that_gave_way_is_not_watched_back_in() -> Result<()> {
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
-/// Serves for long enough to be trusted, changes what is on the disk, kills, and looks who serves then.
+/// Serves for long enough to be trusted, changes what is on the disk, kills, and looks which one serves then.
 fn brings_back(stage: &Stage, arguments: &[&str], change: impl Fn() -> Result<()>) -> Result<()> {
     let mut balancer = stage.start_with(arguments, &[])?;
     wait_for_server(stage, &mut balancer, "s1")?;

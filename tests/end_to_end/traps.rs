@@ -125,7 +125,7 @@ fn find_the_mtu(stage: &Stage, tracked: bool) -> Result<()> {
         ensure!(!tunnel.told(index)?, "large packets before there was anything large to send");
         let outcome = upload(stage, front).and_then(|()| download(stage, front));
         // Without this nothing was tried.
-        ensure!(tunnel.told(index)?, "{front}: the router has told nobody: {outcome:?}");
+        ensure!(tunnel.told(index)?, "{front}: the router has told no host: {outcome:?}");
         outcomes.push(outcome.with_context(|| format!("through {front}")));
     }
     for outcome in outcomes {
@@ -176,7 +176,7 @@ fn give_up_early(stage: &Stage, text: &str, tracked: bool) -> Result<[usize; 2]>
         let mut heard = Vec::new();
         // Closed or reset: it has given up.
         let _ = stream.read_to_end(&mut heard);
-        ensure!(heard.is_empty(), "{front}: somebody answered: {heard:?}");
+        ensure!(heard.is_empty(), "{front}: a server answered: {heard:?}");
     }
     let count =
         || -> Result<[usize; 2]> { Ok([half_open(stage, Family::V4)?, half_open(stage, Family::V6)?]) };
@@ -202,7 +202,7 @@ fn a_late_syn_ack_is_reset_where_connections_are_tracked() -> Result<()> {
     Ok(())
 }
 
-/// The SYN-ACK belongs to nobody here, so it is forwarded to whose address it has, who knows nothing of it.
+/// The SYN-ACK belongs to no socket here, so it is forwarded to the client with its address, which does not know it.
 fn a_late_syn_ack_is_reset_by_the_client_where_the_balancer_is_a_router() -> Result<()> {
     let stage = Stage::new("laterouter")?;
     let left = give_up_early(&stage, &stage.transparent(), false)?;
@@ -219,8 +219,8 @@ fn a_late_syn_ack_is_not_answered_otherwise() -> Result<()> {
     Ok(())
 }
 
-/// The server's host is at another interface from now on: somebody has made the old one a port of a bridge, to which
-/// the addresses move. (A second way with other addresses: `repair::sessions_survive_a_change_of_routes`.)
+/// The server's host is at another interface from now on: the old one was made a port of a bridge, to which the
+/// addresses move. (A second way with other addresses: `repair::sessions_survive_a_change_of_routes`.)
 fn sessions_survive_that_the_servers_interface_becomes_a_port_of_a_bridge() -> Result<()> {
     let stage = Stage::new("bridged")?;
     stage.write(&stage.transparent())?;

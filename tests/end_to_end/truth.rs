@@ -1,4 +1,4 @@
-//! "Did my reload take?", and who else is there: what the log and `clearway status` say about it.
+//! "Did my reload take?", and which other process listens: what the log and `clearway status` say about it.
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, Kind};
@@ -131,7 +131,7 @@ fn a_stranger_on_a_managed_port_is_named_and_left_alone() -> Result<()> {
     stage.write(&stage.plain())?;
     let mut balancer = stage.start()?;
     ensure!(status(&stage)?["strangers"] == serde_json::json!([]), "{}", status(&stage)?);
-    // The same user, `SO_REUSEPORT` on both sides: the kernel shares the clients out without a word.
+    // The same user, `SO_REUSEPORT` on both sides: the kernel silently distributes the clients.
     let host = &stage.hosts.balancer;
     let mut stranger = Balancer::start(host, Kind::PlainMasterWorker, &stage.file(), &[], &[])?;
     clearway_lab::wait::eventually(SOON, "the stranger to be seen", || {

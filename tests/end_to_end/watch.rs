@@ -111,9 +111,9 @@ fn nothing_is_watched_unless_asked() -> Result<()> {
         .flatten()
         .filter_map(|entry| fs::read_link(entry.path()).ok())
         .filter(|target| target.to_string_lossy().contains("inotify"));
-    ensure!(inotify.count() == 0, "inotify although nobody asked for it");
+    ensure!(inotify.count() == 0, "inotify although it was not asked for");
     let output = stage.clearway(&["reload"])?;
-    ensure!(said(&output).contains("generation 2"), "somebody else has reloaded: {}", said(&output));
+    ensure!(said(&output).contains("generation 2"), "something else has reloaded: {}", said(&output));
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
@@ -278,7 +278,7 @@ fn a_broken_file_is_tried_again_when_it_is_mended() -> Result<()> {
     stage.write(&stage.plain())?;
     let watching = Watching::start(stage)?;
     let stage = &watching.stage;
-    // Half of a line: somebody has not finished writing.
+    // Half of a line: the writer has not finished.
     stage.write(&(stage.plain() + "listen half\n    bi"))?;
     watching.balancer.wait_for_log(0, "generation 2 failed", SOON)?;
     let status = said(&stage.clearway(&["status"])?);
@@ -366,7 +366,7 @@ fn a_mounted_file_that_is_replaced_outside_is_explained() -> Result<()> {
     // Written in place it is the same file inside, and its own directory there hears nothing of it.
     fs::write(&outside, commented(&stage, "changed"))?;
     balancer.wait_for_log(0, "generation 2 serves", SOON)?;
-    replace(&outside, &commented(&stage, "nobody inside will ever see this"))?;
+    replace(&outside, &commented(&stage, "the container will never see this"))?;
     let line = balancer.wait_for_log(0, "was replaced on the host", SOON)?;
     ensure!(line.contains("--volume=DIRECTORY:"), "nothing helps: {line}");
     Watching { stage, balancer }.stop(1)

@@ -1,4 +1,4 @@
-//! Least privilege: who has which right in the container, and what is said where one is missing.
+//! Least privilege: which process has which right in the container, and what is said where one is missing.
 
 use std::collections::BTreeMap;
 
@@ -32,10 +32,10 @@ fn status(pid: u32) -> Result<BTreeMap<String, String>> {
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect())
 }
 
-fn assert_sets(pid: u32, who: &str, expected: &[(&str, u64)]) -> Result<()> {
+fn assert_sets(pid: u32, process: &str, expected: &[(&str, u64)]) -> Result<()> {
     for (name, bits) in expected {
         let found = set(pid, name)?;
-        ensure!(found == *bits, "{who} has {found:#x} in {name}, expected {bits:#x}");
+        ensure!(found == *bits, "{process} has {found:#x} in {name}, expected {bits:#x}");
     }
     Ok(())
 }
@@ -54,9 +54,9 @@ fn assert_least_rights(global: &str, user: &str, of_master: u64) -> Result<()> {
     let haproxies = container.haproxies()?;
     ensure!(haproxies.len() == 1, "one master and one worker: {haproxies:?}");
     for (master, worker) in haproxies {
-        for (pid, who, rights) in [(master, "the master", of_master), (worker, "the worker", OF_WORKER)] {
-            assert_sets(pid, who, &[("CapEff", rights), ("CapPrm", rights)])?;
-            assert_sets(pid, who, &none)?;
+        for (pid, process, rights) in [(master, "the master", of_master), (worker, "the worker", OF_WORKER)] {
+            assert_sets(pid, process, &[("CapEff", rights), ("CapPrm", rights)])?;
+            assert_sets(pid, process, &none)?;
         }
         let users = &status(worker)?["Uid"];
         ensure!(users.split_whitespace().all(|one| one == user), "the worker has the users {users}");
@@ -102,7 +102,7 @@ fn without_the_right_to_low_ports_that_is_said() -> Result<()> {
     let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")?;
     let rig = Rig::on_low_port("nolow")?;
     if first.trim().parse::<u16>()? <= rig.stage.fronts()[0].port() {
-        let reason = format!("everybody may bind ports from {} on here", first.trim());
+        let reason = format!("every process may bind ports from {} on here", first.trim());
         return Err(crate::stage::CannotRun(reason).into());
     }
     rig.stage.write(&rig.stage.plain())?;

@@ -73,7 +73,7 @@ impl Deployment {
         assert_said(&output, 0).with_context(|| format!("compose {}", words.join(" "))).map(|_| ())
     }
 
-    /// As its users do, who do not say which compose there is.
+    /// As its users do, without saying which compose there is.
     fn roll_out(&self, image: &str) -> Result<Output> {
         self.command("./roll-out").env_remove("COMPOSE").arg(image).output().context("running roll-out")
     }

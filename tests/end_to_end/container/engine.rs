@@ -1,4 +1,4 @@
-//! The engine that the tests use, if there is one, and whose turn it is to use the machine's network.
+//! The engine that the tests use, if there is one, and which test may use the machine's network.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -81,16 +81,16 @@ pub fn clean_up(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// Whose turn it is. Containers in the machine's network are tested one at a time. Those with a network of their
+/// The turn to use it. Containers in the machine's network are tested one at a time. Those with a network of their
 /// own may run beside each other, but change the machine's routes when they come and go.
 static TURN: RwLock<()> = RwLock::new(());
 
-/// Nobody else uses the machine's network.
+/// No other test uses the machine's network.
 pub fn alone() -> RwLockWriteGuard<'static, ()> {
     TURN.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Nobody looks at the machine's network.
+/// No test looks at the machine's network.
 pub fn among_others() -> RwLockReadGuard<'static, ()> {
     TURN.read().unwrap_or_else(PoisonError::into_inner)
 }

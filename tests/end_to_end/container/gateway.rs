@@ -1,4 +1,5 @@
-//! deploy/gateway with the real engine and compose: the balancer in a network of its own, which is the servers' gateway.
+//! deploy/gateway with the real engine and compose: the balancer in a network of its own, which is the servers'
+//! gateway.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ crate::tests![servers_behind_a_container_that_is_their_gateway_see_the_clients];
 /// A program that can be `ip` and `sh` in any image.
 const BUSYBOX: &str = "/bin/busybox";
 
-/// The deployment, with nets that nobody else has.
+/// The deployment, with nets of its own.
 struct Gateway {
     rig: Rig,
     compose: &'static [&'static str],
@@ -102,8 +103,8 @@ impl Gateway {
         self.rig.stage.fronts()[0]
     }
 
-    /// Where clients go: IPv4 to the published port, IPv6, which this engine publishes without the clients' addresses, to
-    /// the balancer's own address.
+    /// Where clients go: IPv4 to the published port, IPv6, which this engine publishes without the clients' addresses,
+    /// to the balancer's own address.
     fn fronts(&self) -> Result<[SocketAddr; 2]> {
         let id = self.done(&["ps", "--quiet", "balancer"])?;
         let key = format!("{}_clients", self.project);
@@ -141,7 +142,8 @@ fn servers_behind_a_container_that_is_their_gateway_see_the_clients() -> Result<
         }
         for (family, front) in gateway.fronts()?.into_iter().enumerate() {
             // IPv6 packets are not forwarded from the lab's cables (no link-local address), so the machine itself is
-            // the client. IPv4 ones of the machine's address in the clients' net are subject to the engine's MASQUERADE.
+            // the client. IPv4 ones of the machine's address in the clients' net are subject to the engine's
+            // MASQUERADE.
             let hosts = &gateway.rig.stage.hosts;
             let client = [&hosts.client, &hosts.balancer][family];
             let answered = eventually(SOON * 2, &format!("an answer of {front}"), || {

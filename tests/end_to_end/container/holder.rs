@@ -1,4 +1,4 @@
-//! `clearway hold` in a container of its own: while no balancer runs at all, who connects waits.
+//! `clearway hold` in a container of its own: while no balancer runs at all, clients that connect wait.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ fn holder(rig: &Rig) -> Result<Container> {
     Ok(holder)
 }
 
-/// A balancer whose sockets the holder has.
+/// A balancer; the holder has its sockets.
 fn balancer(rig: &Rig) -> Result<Container> {
     let mut balancer = rig.run_named(&[])?;
     rig.wait_until_serving(&mut balancer)?;
@@ -72,7 +72,7 @@ fn the_only_balancer_removed_and_a_new_one_started_refuses_no_client() -> Result
     let report = load.finish_after(50)?;
     println!("{} ms without a balancer: {}", without.as_millis(), report.total);
     assert_only_accepted_ones_lost(&report, 1)?;
-    // Who came first has waited for all that time, and nobody for a retransmission on top of it.
+    // The first client has waited for all that time, and none for a retransmission on top of it.
     ensure!(report.total.syn_retransmitted == 0, "connections were not queued: {}", report.total);
     let code = second.stop(300)?;
     ensure!(code == 0, "exit code {code}: {}", second.log_for_people());

@@ -53,7 +53,7 @@ fn its_labels_say_what_it_is() -> Result<()> {
     Ok(())
 }
 
-/// Prints programs that nobody needs at run time, and files of size that are of no package.
+/// Prints programs that are not needed at run time, and files of size that are of no package.
 const LOOK: &str = "\
 for name in cc gcc c++ ld as make cargo rustc git curl wget nft iptables ip sysctl modprobe; do
   command -v $name

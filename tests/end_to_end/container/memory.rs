@@ -24,7 +24,7 @@ const MANY_SERVERS: &str = "backend many\n    server-template s 9000 127.0.0.1:1
 
 const LIMIT: [&str; 2] = ["--memory=64m", "--memory-swap=64m"];
 
-/// Requests whose bodies HAProxy keeps, of 900 kB each.
+/// Requests with bodies that HAProxy keeps, of 900 kB each.
 const GREEDY: &str = "global\n    tune.bufsize 1048576\n\
     listen greedy\n    mode http\n    bind :81\n    option http-buffer-request\n    timeout client 1h\n\
     timeout http-request 1h\n    http-request return status 200\n";

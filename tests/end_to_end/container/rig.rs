@@ -25,7 +25,7 @@ pub const RIGHTS: [&str; 7] =
 /// What gives most of them a use.
 pub const ANOTHER_USER: &str = "global\n    user haproxy\n    group haproxy\n    chroot /var/lib/haproxy\n";
 
-/// A stage whose balancer is the machine itself, for as long as nobody else uses its network.
+/// A stage with the machine itself as the balancer, for as long as no other test uses its network.
 pub struct Rig {
     pub stage: Stage,
     pub engine: Engine,
@@ -149,7 +149,7 @@ impl Rig {
         self.stage.assert_kernel_clean()
     }
 
-    /// The same for a missing right, whose flag a hint must name.
+    /// The same for a missing right: a hint must name its flag.
     pub fn assert_refused_for_want_of(&self, mut container: Container, flag: &str) -> Result<()> {
         assert_ended(&mut container, 77, &[])?;
         let log = container.stderr()?;

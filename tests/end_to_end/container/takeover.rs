@@ -146,7 +146,7 @@ fn all_that_was_said(rig: &Rig, container: &Container) -> Result<String> {
     Ok(complained(&rig.engine.ask(&["logs", container.name()])?))
 }
 
-/// The old one ends with 0, the engine starts it again, and it stays away and says why, until nobody else serves.
+/// The old one ends with 0, the engine starts it again, and it stays away and says why, until no other one serves.
 /// In a cgroup namespace of their own nothing but their mounts tells them apart.
 fn two_that_are_always_started_again_do_not_fight() -> Result<()> {
     let rig = Rig::new("tkalways")?;
@@ -168,7 +168,7 @@ fn two_that_are_always_started_again_do_not_fight() -> Result<()> {
     ensure!(!log.contains("another Clearway serves"), "it gave way:\n{log}");
     assert_said(&second.exec(&["clearway", "health"])?, 0)?;
     assert_no_client_lost(&load.finish_after(50)?)?;
-    // It is no outcast: where nobody serves any more, it does.
+    // It does not stay away for ever: when no other one serves any more, it does.
     let code = second.stop(300)?;
     ensure!(code == 0, "exit code {code}: {}", second.log_for_people());
     eventually(SOON, "the old one to serve", || {
@@ -179,8 +179,8 @@ fn two_that_are_always_started_again_do_not_fight() -> Result<()> {
     rig.stage.assert_kernel_clean()
 }
 
-/// As two replicas of one Swarm service on a node: for each that ends a new container begins, whose origin says nothing.
-/// After so many the one that serves goes on, whatever comes.
+/// As two replicas of one Swarm service on a node: for each that ends a new container begins, with an origin that says
+/// nothing. After so many the one that serves goes on, whatever comes.
 fn two_that_are_always_replaced_by_new_ones_do_not_fight() -> Result<()> {
     const MOST: usize = 5;
     let rig = Rig::new("tkreplicas")?;

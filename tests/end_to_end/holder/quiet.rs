@@ -53,7 +53,7 @@ fn beside_a_balancer_that_drains() -> Result<()> {
     let holder = holder(&stage, &[])?;
     assert_quiet(&holder, &first)?;
     ensure!(first.is_running()?, "it has not waited for its session");
-    // The next one finds the holder, whoever drains.
+    // The next one finds the holder, whichever balancer drains.
     let mut second = stage.start_with(&[], &[NAMED])?;
     wait_until_it_holds(&holder, 0)?;
     drop(session);

@@ -1,4 +1,4 @@
-//! What is intercepted and fails closed: nobody gets to a server past HAProxy, whoever dies.
+//! What is intercepted and fails closed: no client gets to a server past HAProxy, whichever process dies.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -65,7 +65,7 @@ fn without_clearway_no_client_reaches_the_servers_until_cleanup() -> Result<()> 
     stage.assert_clean()
 }
 
-/// Who slips by is seen: HAProxy shows the server its own address, the gateway the client's.
+/// A connection that slips by is seen: HAProxy shows the server its own address, the gateway the client's.
 fn at_the_next_start_no_connection_slips_by() -> Result<()> {
     let stage = Stage::new("inslip")?;
     write(&stage, Servers::First, LISTENER)?;
@@ -176,7 +176,7 @@ fn connections_from_before_are_cut_off() -> Result<()> {
     let balancer = serve(&stage, &[ALL, CLOSED])?;
     for session in &mut before {
         let heard = session.beat();
-        ensure!(heard == State::Reset, "who was connected past HAProxy is {heard:?}");
+        ensure!(heard == State::Reset, "a connection past HAProxy is {heard:?}");
     }
     drop(before);
     end(&stage, balancer)

@@ -1,4 +1,4 @@
-//! Log lines over UDP, numbered, from the client through `log-forward` to somebody who takes note of them.
+//! Log lines over UDP, numbered, from the client through `log-forward` to a receiver that records them.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -62,7 +62,7 @@ impl Datagrams {
                 let number = sent.load(Ordering::Relaxed) + 1;
                 for (index, target) in targets.iter().enumerate() {
                     let line = format!("<134>Nov 22 12:00:00 host test: target={index} number={number} end");
-                    // Nobody listens before HAProxy does.
+                    // No process listens before HAProxy does.
                     let _ = sockets[usize::from(target.is_ipv6())].send_to(line.as_bytes(), target);
                 }
                 sent.store(number, Ordering::Relaxed);
@@ -105,7 +105,7 @@ impl Datagrams {
         Ok(())
     }
 
-    /// That no more are missing than somebody may have had in hand.
+    /// That no more are missing than a process may have been handling.
     pub fn assert_hardly_any_lost(&self) -> Result<()> {
         let lost = self.lost()?;
         ensure!(lost.len() <= HARDLY_ANY, "lost, as (target, number): {lost:?}");

@@ -16,7 +16,7 @@ use clearway_lab::wait::eventually_because;
 use super::datagrams::SINK;
 use crate::stage::{CannotRun, SOON, Stage, complained, said};
 
-/// In whose network.
+/// In which network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Where {
     /// HAProxy's.
@@ -41,7 +41,7 @@ pub const NOT_RECOGNISED: &str = "[fd01::1]:517";
 const TIMEOUTS: &str = "    timeout connect 5s\n    timeout client 5s\n    timeout server 5s\n";
 const SERVER: &str = "    server s 10.2.0.2:8080\n";
 
-/// A name that nobody else on this machine has: Unix sockets with abstract names are one namespace per network.
+/// A name that is unique on this machine: Unix sockets with abstract names are one namespace per network.
 fn name(stage: &Stage, suffix: &str) -> String {
     format!("{}-{suffix}", stage.hosts.balancer.name())
 }

@@ -40,7 +40,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// That nobody listens there any more.
+    /// That no process listens there any more.
     pub fn assert_gone(stage: &Stage, pieces: &[Piece]) -> Result<()> {
         let left = all(stage, pieces)?;
         ensure!(left.iter().all(|(_, inodes)| inodes.is_empty()), "left: {left:?}");

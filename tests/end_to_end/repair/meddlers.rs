@@ -17,7 +17,7 @@ use crate::stage::{SOON, Stage};
 /// The route table of the first block.
 const TABLE: &str = "3253338112";
 
-/// How somebody takes what is ours, each in words of `ip`.
+/// How another program removes what is ours, each in words of `ip`.
 pub const REMOVALS: [&[&str]; 4] = [
     &["-4", "rule", "flush", "proto", "179"],
     &["-6", "rule", "flush", "proto", "179"],
@@ -83,7 +83,7 @@ pub fn come_and_go(stage: &Stage, routes: u32) -> Result<Duration> {
 const SECOND: [(&str, &str); 2] = [("10.3.0.1", "10.3.0.2"), ("fd03::1", "fd03::2")];
 const LENGTHS: [&str; 2] = ["/24", "/64"];
 
-/// Lays a second cable between the balancer and the servers, which nobody uses.
+/// Lays a second cable between the balancer and the servers, which is not used.
 pub fn lay_second_cable(hosts: &Topology) -> Result<()> {
     let (balancer, server) = (&hosts.balancer, &hosts.server);
     balancer.ip(&[

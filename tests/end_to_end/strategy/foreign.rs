@@ -1,4 +1,4 @@
-//! A first start beside a balancer that is not ours, which is stopped later: nobody is lost, whichever strategy.
+//! A first start beside a balancer that is not ours, which is stopped later: no client is lost, whichever strategy.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -34,7 +34,8 @@ crate::tests![
 /// How many connections are answered in each state.
 const ENOUGH: u64 = 150;
 
-/// A plain HAProxy on the addresses of the stage, behind which servers see the balancer; behind ours they see the client.
+/// A plain HAProxy on the addresses of the stage, behind which servers see the balancer; behind ours they see the
+/// client.
 fn foreign(stage: &Stage, global: &str) -> Result<Balancer> {
     let file = stage.path("foreign.cfg");
     std::fs::write(&file, format!("{global}{}", stage.plain()))?;
@@ -71,7 +72,7 @@ fn comes_into_the_place_of_another(name: &str, strategy: &str, global: &str, sig
     balancer.wait_for_log(0, sign, SOON)?;
     assert_all_ours(&stage)?;
     let mut ours = open()?;
-    // Whoever reloads before the other one is stopped.
+    // A reload before the other one is stopped.
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     ensure!(other.is_running()?, "the other one has ended");
     other.signal(Signal::USR1)?;
@@ -112,8 +113,8 @@ fn with_auto_new_clients_come_here() -> Result<()> {
     comes_into_the_place_of_another("frgauto", "auto", "", STEERED)
 }
 
-/// It needs no place beside the other one, which does not share its address with anybody. And what was connected when
-/// nobody tracked connections stays where it is.
+/// It needs no place beside the other one, which does not share its address with any other. And what was connected when
+/// nothing tracked connections stays where it is.
 fn with_tableflip_new_clients_come_here_whichever_process_holds_the_port() -> Result<()> {
     let global = "global\n    noreuseport\n";
     comes_into_the_place_of_another("frgflip", "tableflip", global, " serves, worker ")
@@ -136,7 +137,7 @@ fn the_first_process_has_the_clients_again_when_we_go() -> Result<()> {
         assert_all_ours(&stage)?;
         balancer.signal(Signal::KILL)?;
         balancer.wait_exit(SOON)?;
-        // Its HAProxy ends a moment later, with whom it has accepted.
+        // Its HAProxy ends a moment later, with the clients that it has accepted.
         eventually(SOON, "only the other one to listen", || {
             let listening = ss(&stage.hosts.balancer, &["-tln"]).ok()?;
             (listening.len() == 2).then_some(())
@@ -148,8 +149,8 @@ fn the_first_process_has_the_clients_again_when_we_go() -> Result<()> {
     Ok(())
 }
 
-/// Several sockets at each address: which is whose is known as long as the others are there, and nobody is steered any
-/// more when they have gone.
+/// Several sockets at each address: which belongs to which is known as long as the others are there, and no client is
+/// steered any more when they have gone.
 fn when_the_others_have_gone_all_sockets_serve() -> Result<()> {
     for theirs in [1, 2] {
         beside_several(theirs).with_context(|| format!("beside {theirs} at each address"))?;
@@ -193,7 +194,7 @@ fn beside_several(theirs: u8) -> Result<()> {
     balancer.wait_for_log(0, "the processes that listened here before have ended", SOON)?;
     // What was left behind would lead all of them to the second of these.
     reload(2)?;
-    // Nobody accepts, so it is seen where they wait.
+    // No process accepts, so it is seen where they wait.
     let worker = *balancer.haproxy_processes().get(1).context("a worker")?;
     signal(worker, Signal::STOP)?;
     eventually(SOON, "each of its threads to stop", || {
@@ -239,7 +240,7 @@ fn a_crash_beside_the_other_one_sends_no_client_there() -> Result<()> {
     stage.assert_clean()
 }
 
-/// The clients go back to who was there first, before ours closes its sockets.
+/// The clients go back to the one that was there first, before ours closes its sockets.
 fn a_stop_beside_the_other_one_loses_no_client() -> Result<()> {
     for strategy in ["handoff", "reuseport"] {
         let stage = Stage::new("frgstop")?;

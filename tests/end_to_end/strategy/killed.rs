@@ -54,7 +54,7 @@ fn one(strategy: &str, step: &str) -> Result<()> {
     signal(balancer.pid(), Signal::KILL)?;
     steps.go_on();
     balancer.wait_exit(SOON)?;
-    // Whoever listens next gets the next SYN.
+    // The next listener gets the next SYN.
     for front in stage.fronts() {
         let listener = eventually(SOON, "the port to be free", || {
             stage.hosts.balancer.enter(|| std::net::TcpListener::bind(front)).ok()?.ok()

@@ -1,4 +1,4 @@
-//! What a table flip promises beside not losing anybody: old flows, strangers, stops, takeovers.
+//! What a table flip promises beside not losing clients: old flows, strangers, stops, takeovers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -128,7 +128,8 @@ fn a_takeover_flips_to_the_newcomer() -> Result<()> {
     stage.assert_clean()
 }
 
-/// The table of the first one is there as long as its session; that of the second one must not be taken for the third's.
+/// The table of the first one is there as long as its session; that of the second one must not be taken for the
+/// third's.
 fn a_newcomer_without_a_table_gets_its_clients() -> Result<()> {
     can_be_had("tableflip")?;
     let stage = Stage::new("flipnot")?;
@@ -139,7 +140,8 @@ fn a_newcomer_without_a_table_gets_its_clients() -> Result<()> {
     let mut second = successor_by(&stage, "tableflip")?;
     first.wait_for_log(0, "is done, another Clearway serves", SOON)?;
     let mut third = successor_by(&stage, "handoff")?;
-    // Until then the second one's table leads to its own ports: who comes in that moment may be lost (documented).
+    // Until then the second one's table leads to its own ports: a client that comes in that moment may be lost
+    // (documented).
     second.wait_for_log(0, "generation 1 finishes its sessions", SOON)?;
     for front in stage.fronts() {
         let answer = stage.hosts.client.enter(|| ask_once(front, Ask::Line, SOON))?;
@@ -153,7 +155,7 @@ fn a_newcomer_without_a_table_gets_its_clients() -> Result<()> {
     stage.assert_clean()
 }
 
-/// Whoever listens at the public port next has the clients, while sessions finish.
+/// The next listener at the public port has the clients, while sessions finish.
 fn one_that_is_stopped_before_it_serves_again_lets_go_of_the_port() -> Result<()> {
     can_be_had("tableflip")?;
     let stage = Stage::new("fliplet")?;
@@ -180,7 +182,7 @@ fn one_that_is_stopped_before_it_serves_again_lets_go_of_the_port() -> Result<()
     stage.assert_clean()
 }
 
-/// The one that is being started listens at other ports: committed, it would be the end of all who wait.
+/// The one that is being started listens at other ports: committed, it would end all clients that wait.
 fn clients_that_wait_at_the_ports_of_a_dead_one_are_served_before_a_reload_goes_on() -> Result<()> {
     can_be_had("tableflip")?;
     let stage = Stage::new("flipdead")?;

@@ -24,7 +24,7 @@ fn one_that_dies_after_it_was_waited_for_leaves_its_name() -> Result<()> {
     steps.stop_at("hears Takeover Asked");
     let mut second = stage.launch(&[], &[NAMED])?;
     steps.wait()?;
-    // It is busy for longer than a name may be taken with nobody at its door.
+    // It is busy for longer than a name may be taken without a listener at its door.
     std::thread::sleep(Duration::from_secs(8));
     ensure!(second.is_running()?, "it has not waited: {}", second.stderr()?);
     first.signal(Signal::KILL)?;
@@ -95,7 +95,7 @@ fn one_that_can_start_no_thread_leaves_with_a_reason() -> Result<()> {
     ensure!(said.contains("no thread can be started") && said.contains("--pids-limit"), "{said}");
     ensure!(!said.contains("panicked"), "{said}");
     stage.wait_ready(&mut first)?;
-    // Nobody has the name: it looks for a holder, and cannot start anything either.
+    // No process has the name: it looks for a holder, and cannot start anything either.
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     let mut alone = stage.launch_under(&limited, &[NAMED])?;
     assert_code(alone.wait_exit(SOON)?, 70)?;

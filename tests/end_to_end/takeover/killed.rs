@@ -1,5 +1,5 @@
-//! Either Clearway is killed at every step of a takeover, with a holder beside them: nobody new is refused, and one of
-//! them serves.
+//! Either Clearway is killed at every step of a takeover, with a holder beside them: no new client is refused, and one
+//! of them serves.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -102,7 +102,7 @@ fn at_every_step(name: &str, victim: Side, teller: Side) -> Result<()> {
     let load = clearway_lab::load::start(&stage.hosts.client, plan.patient_for(Duration::from_secs(15)))?;
     let (steps, last) = if teller == Side::Old { (OLD, OLD_LEAVES) } else { (NEW, NEW_LEFT) };
     let mut kills = 0;
-    // Who has left cannot be killed.
+    // A process that has left cannot be killed.
     let last = if victim == Side::Old && teller == Side::New { &[] } else { last };
     for step in steps.iter().chain(last) {
         load.settle()?;
@@ -185,7 +185,7 @@ fn compare(mut seen: BTreeSet<String>, known: [&[&str]; 2]) -> Result<()> {
     seen.retain(|step| !known.contains(&&**step) && !BESIDE.contains(&&**step));
     // A kill before one of these reports is one before what follows it.
     seen.retain(|step| !step.starts_with("does Report Takeover"));
-    ensure!(seen.is_empty(), "steps at which nobody is killed, so add them to a list: {seen:?}");
+    ensure!(seen.is_empty(), "steps at which no process is killed, so add them to a list: {seen:?}");
     Ok(())
 }
 

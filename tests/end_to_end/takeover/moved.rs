@@ -1,4 +1,4 @@
-//! Takeovers by one whose `bind` lines are others: new clients are moved from sockets that both have.
+//! Takeovers by one with other `bind` lines: new clients are moved from sockets that both have.
 
 use std::time::Duration;
 
@@ -91,14 +91,15 @@ fn a_client_of_a_bind_that_has_moved_comes_through_at_once() -> Result<()> {
     let ask = |at| stage.hosts.client.enter(|| ask_once(at, Ask::Line, Duration::from_secs(3)));
     let (moved, gone) = (ask(v4)?, ask(v6)?);
     ensure!(moved.is_ok(), "{v4}: {moved:?}");
-    ensure!(gone == Err(Class::Refused), "nobody listens at {v6} any more: {gone:?}");
+    ensure!(gone == Err(Class::Refused), "no process listens at {v6} any more: {gone:?}");
     ensure!(old.is_running()?, "it has not kept its sockets");
     assert_code(old.wait_exit(SOON)?, 0)?;
     assert_code(new.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
 
-/// The former one keeps its sockets for a while: a gate that waits until they are closed would keep everybody waiting.
+/// The former one keeps its sockets for a while: a gate that waits until they are closed would keep all clients
+/// waiting.
 fn no_gate_is_closed_in_a_takeover() -> Result<()> {
     for strategy in available(["syn-drop", "plug", "auto"]) {
         let stage = Stage::new("tkgate")?;

@@ -28,13 +28,13 @@ fn stick_tables_outlive_a_takeover_and_a_reload_right_after_it() -> Result<()> {
     eventually(SOON, "HAProxy to know that it is alone", || {
         ask(&socket, "show peers").ok()?.contains("resync_timeout=<PAST>").then_some(())
     })?;
-    ask(&socket, "set table counts key somebody data.gpc0 42")?;
+    ask(&socket, "set table counts key client data.gpc0 42")?;
     let kept = |worker: u32, what: &str| {
         eventually_because(SOON, "the entry to be there", || {
             let pid = format!("Pid: {worker}");
             ensure!(ask(&socket, "show info")?.lines().any(|line| line == pid), "another process answers");
             let answer = ask(&socket, "show table counts")?;
-            ensure!(answer.contains("key=somebody") && answer.contains("gpc0=42"), "{answer}");
+            ensure!(answer.contains("key=client") && answer.contains("gpc0=42"), "{answer}");
             Ok(())
         })
         .with_context(|| format!("after {what}"))

@@ -32,7 +32,7 @@ pub const FAR: [&str; 2] = ["10.4.0.1", "fd04::1"];
 fn cable(host: (&Namespace, &str), router: (&Namespace, &str), net: u8) -> Result<()> {
     let (far, name) = router;
     host.0.ip(&["link", "add", host.1, "type", "veth", "peer", "name", name, "netns", far.name()])?;
-    // Without a link-local address of its own; a router needs one to look for neighbours of whom it forwards to.
+    // Without a link-local address of its own; a router needs one to look for neighbours that it forwards to.
     host.0.ip(&["link", "set", host.1, "addrgenmode", "none"])?;
     for ((end, name), number) in [(host, 1), (router, 2)] {
         end.ip(&["address", "add", &format!("10.{net}.0.{number}/24"), "dev", name])?;

@@ -395,7 +395,10 @@ fn clients_of_a_generation_that_is_undone_are_served() -> Result<()> {
     // As long as it waits, it has not said that it failed. Longer would prove more, shorter less.
     std::thread::sleep(Duration::from_millis(300));
     let log = balancer.stderr_since(position)?;
-    ensure!(!log.contains("generation 1 is still serving"), "it did not wait for the clients that have come: {log}");
+    ensure!(
+        !log.contains("generation 1 is still serving"),
+        "it did not wait for the clients that have come: {log}"
+    );
     signal(newest, Signal::CONT)?;
     balancer.wait_for_log(position, "generation 1 is still serving", SOON)?;
     assert_no_client_lost(&load.finish_after(50)?)?;

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 
 use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::hints::Hint;
 use clearway_core::strategy::{Means, by_means};
-use clearway_core::supervisor::{Bound, Failure};
+use clearway_core::supervisor::Bound;
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::{Bind, Configuration};
 use clearway_kernel::listeners::is_local;

@@ -15,7 +15,7 @@
 
 use std::ffi::OsString;
 
-use clearway_haproxy::command_line::{Invocation, Purpose};
+use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 
 pub mod guise;
 
@@ -59,7 +59,7 @@ pub fn route_as_haproxy(arguments: Vec<OsString>, is_first: bool) -> Entry {
         return Entry::Supervise(words);
     }
     let read = Invocation::parse(words.clone());
-    Entry::StepAside(words, read.is_ok_and(|read| read.purpose == Purpose::Supervise))
+    Entry::StepAside(words, read.is_ok_and(|read| read.purpose == InvocationPurpose::Supervise))
 }
 
 #[cfg(test)]

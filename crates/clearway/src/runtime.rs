@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use clearway_core::arrival::{Arrival, Heard};
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::settings::{LogFormat, Settings};
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Asker, Event, Failure, LifePhase, Limits, Supervisor, longest_reload};
-use clearway_haproxy::command_line::{Invocation, Purpose};
+use clearway_core::supervisor::{Asker, Event, LifePhase, Limits, Supervisor, longest_reload};
+use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 use clearway_kernel::capabilities::{self, Capability};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -54,7 +55,7 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
             return failure.code;
         }
     };
-    if invocation.purpose == Purpose::AskOnly {
+    if invocation.purpose == InvocationPurpose::AskOnly {
         return execute::in_place(&invocation.program, &invocation.arguments);
     }
     let stored = Stored::take(|name| std::env::var_os(name));

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Action, Answer, Asker, Event, Failure, Proof, Report, Source, Strictness};
+use clearway_core::supervisor::{Action, Answer, Asker, Event, Proof, Report, Source, Strictness};
 use clearway_haproxy::command_line::Invocation;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::{error, info};

@@ -23,14 +23,14 @@ impl<T: fmt::Display> fmt::Display for Hint<T> {
 
 /// Something for the log, and what mends it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Notice {
+pub struct Remark {
     /// What it is.
     pub text: String,
     /// What mends it.
     pub hints: Vec<String>,
 }
 
-impl<T: Into<String>> From<T> for Notice {
+impl<T: Into<String>> From<T> for Remark {
     fn from(text: T) -> Self {
         Self { text: text.into(), hints: Vec::new() }
     }

@@ -18,7 +18,7 @@ use strum::{Display, EnumString};
 mod network;
 mod words;
 
-pub use network::Network;
+pub use network::IpNetwork;
 
 /// More rules for the kernel than anybody needs: each destination with each port is one.
 const MOST: usize = 256;
@@ -42,14 +42,14 @@ fn open_or_closed(_: &str) -> String {
 
 /// One port or several in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ports {
+pub struct PortRange {
     /// From this one.
     pub first: u16,
     /// To this one; the same for a single port.
     pub last: u16,
 }
 
-impl fmt::Display for Ports {
+impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.first)?;
         if self.first == self.last { Ok(()) } else { write!(f, "-{}", self.last) }
@@ -58,18 +58,18 @@ impl fmt::Display for Ports {
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct InterceptRule {
     /// Where clients want to go; nothing: anywhere.
-    pub destinations: Vec<Network>,
+    pub destinations: Vec<IpNetwork>,
     /// To which ports there; nothing: any.
-    pub ports: Vec<Ports>,
+    pub ports: Vec<PortRange>,
     /// By which interface they come in; unset: by any but `lo`.
     pub interface: Option<String>,
     /// The port of the listener that gets them.
     pub to: u16,
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for InterceptRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} port {}", listed(&self.destinations), listed(&self.ports))?;
         if let Some(interface) = &self.interface {
@@ -88,11 +88,11 @@ fn listed<T: fmt::Display>(items: &[T]) -> String {
 
 /// A rule for one destination and one range of ports, as kernels take them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target<'a> {
+pub struct InterceptTarget<'a> {
     /// Unset: anywhere, in both families.
-    pub destination: Option<Network>,
+    pub destination: Option<IpNetwork>,
     /// Unset: any.
-    pub ports: Option<Ports>,
+    pub ports: Option<PortRange>,
     /// Unset: any but `lo`.
     pub interface: Option<&'a str>,
     /// The port of the listener.
@@ -103,7 +103,7 @@ pub struct Target<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interception {
     /// In the order in which they are tried.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<InterceptRule>,
     /// What happens without us.
     pub fail: Fail,
 }
@@ -120,15 +120,15 @@ impl Interception {
     }
 
     /// The rules, one destination and one range of ports at a time.
-    pub fn targets(&self) -> impl Iterator<Item = Target<'_>> {
-        self.rules.iter().flat_map(Rule::targets)
+    pub fn targets(&self) -> impl Iterator<Item = InterceptTarget<'_>> {
+        self.rules.iter().flat_map(InterceptRule::targets)
     }
 }
 
-impl Rule {
-    fn targets(&self) -> impl Iterator<Item = Target<'_>> {
+impl InterceptRule {
+    fn targets(&self) -> impl Iterator<Item = InterceptTarget<'_>> {
         each(&self.destinations).flat_map(move |destination| {
-            each(&self.ports).map(move |ports| Target {
+            each(&self.ports).map(move |ports| InterceptTarget {
                 destination,
                 ports,
                 interface: self.interface.as_deref(),
@@ -144,7 +144,7 @@ fn each<T: Copy>(items: &[T]) -> impl Iterator<Item = Option<T>> {
 }
 
 /// The rules of `CLEARWAY_INTERCEPT`.
-pub(crate) fn rules(text: &str) -> Result<Vec<Rule>, String> {
+pub(crate) fn rules(text: &str) -> Result<Vec<InterceptRule>, String> {
     let mut rules = Vec::new();
     let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
     for (index, part) in parts.enumerate() {

@@ -10,6 +10,7 @@ pub mod arrival;
 pub mod canary;
 pub mod count;
 pub mod exit;
+pub mod failure;
 pub mod fence;
 pub mod hints;
 pub mod inquiry;

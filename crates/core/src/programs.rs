@@ -23,7 +23,7 @@ use std::time::Duration;
 
 mod report;
 
-pub use report::Report;
+pub use report::ProgramReport;
 
 /// How long a new process waits for the end of its predecessor, which may still have its port.
 pub const BESIDE: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ const KILLED: Duration = Duration::from_secs(2);
 
 /// One process of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id(pub u64);
+pub struct ProgramId(pub u64);
 
 /// What a reload does with a running program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub enum OnDeath {
 
 /// A `program` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Section {
+pub struct ProgramSpec {
     /// Its name.
     pub name: String,
     /// What is executed, and its arguments.
@@ -82,7 +82,7 @@ pub struct Section {
 
 /// Why a generation serves that has these sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum WhyServing {
     /// The first start, or a reload.
     Reload,
     /// Its predecessor died, and nothing was asked for.
@@ -91,22 +91,22 @@ pub enum Cause {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum ProgramEvent {
     /// A generation serves that has these sections, in the order of the files.
     Serves {
         /// All that count.
-        sections: Vec<Section>,
+        sections: Vec<ProgramSpec>,
         /// Why it serves.
-        cause: Cause,
+        cause: WhyServing,
         /// What follows a death.
         on_death: OnDeath,
     },
-    /// [`Action::Start`] has made a process.
-    Started(Id, u32),
-    /// [`Action::Start`] has made none, for this reason.
-    NotStarted(Id, String),
+    /// [`ProgramAction::Start`] has made a process.
+    Started(ProgramId, u32),
+    /// [`ProgramAction::Start`] has made none, for this reason.
+    NotStarted(ProgramId, String),
     /// A process has ended.
-    Ended(Id, Ended),
+    Ended(ProgramId, ProgramEnd),
     /// Another Clearway serves.
     Relieved,
     /// It failed: this one serves again.
@@ -123,7 +123,7 @@ pub enum Event {
 
 /// How a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum ProgramEnd {
     /// With status 0, or by `SIGTERM` or `SIGINT`: HAProxy's master takes this for an end that is wanted.
     Wanted(String),
     /// Otherwise.
@@ -132,7 +132,7 @@ pub enum Ended {
 
 /// A signal to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Told {
+pub enum ProgramSignal {
     /// `SIGUSR1`, if it catches that: HAProxy has been reloaded, and it goes on.
     Reloaded,
     /// `SIGUSR1`: it is to end when it can.
@@ -145,18 +145,18 @@ pub enum Told {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum ProgramAction {
     /// Start a process.
-    Start(Id, Section),
+    Start(ProgramId, ProgramSpec),
     /// Send it a signal.
-    Tell(Id, Told),
+    Tell(ProgramId, ProgramSignal),
     /// Write a line into the log.
-    Report(Report),
+    Report(ProgramReport),
 }
 
 /// A program, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct ProgramView {
     /// The name of its section.
     pub name: String,
     /// `running`, `starting`, `ended` or `leaving`.
@@ -168,23 +168,23 @@ pub struct Status {
 }
 
 #[derive(Debug)]
-struct Program {
-    section: Section,
-    state: State,
+struct ManagedProgram {
+    section: ProgramSpec,
+    state: ProgramState,
     /// Deaths in a row, each before [`PROVEN_AGE`].
     young_deaths: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ProgramState {
     Running {
-        id: Id,
+        id: ProgramId,
         since: Duration,
     },
     /// It is started then, or when its predecessor has ended.
     Due {
         at: Duration,
-        after: Option<Id>,
+        after: Option<ProgramId>,
     },
     /// It has ended by itself.
     Ended,
@@ -194,12 +194,12 @@ enum State {
 #[derive(Debug)]
 struct Leaving {
     name: String,
-    told: Told,
+    told: ProgramSignal,
     since: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum ProgramsStage {
     Working,
     /// Another Clearway serves.
     Relieved,
@@ -214,12 +214,12 @@ enum Stage {
 #[derive(Debug)]
 pub struct Programs {
     /// One per section, in the order of the files.
-    known: Vec<Program>,
-    leaving: BTreeMap<Id, Leaving>,
-    pids: BTreeMap<Id, u32>,
+    known: Vec<ManagedProgram>,
+    leaving: BTreeMap<ProgramId, Leaving>,
+    pids: BTreeMap<ProgramId, u32>,
     next: u64,
     on_death: OnDeath,
-    stage: Stage,
+    stage: ProgramsStage,
 }
 
 impl Default for Programs {
@@ -230,54 +230,56 @@ impl Default for Programs {
             pids: BTreeMap::new(),
             next: 1,
             on_death: OnDeath::Restart,
-            stage: Stage::Working,
+            stage: ProgramsStage::Working,
         }
     }
 }
 
 impl Programs {
     /// Takes one event in and answers what is to be done, in this order.
-    pub fn step(&mut self, event: Event, now: Duration) -> Vec<Action> {
+    pub fn step(&mut self, event: ProgramEvent, now: Duration) -> Vec<ProgramAction> {
         let mut todo = Vec::new();
         match event {
-            Event::Serves { sections, cause, on_death } => {
+            ProgramEvent::Serves { sections, cause, on_death } => {
                 self.on_death = on_death;
-                if matches!(self.stage, Stage::Working | Stage::Relieved) {
+                if matches!(self.stage, ProgramsStage::Working | ProgramsStage::Relieved) {
                     self.follow(sections, cause, now, &mut todo);
                 }
             }
-            Event::Started(id, pid) => self.started(id, pid, &mut todo),
-            Event::NotStarted(id, why) => {
+            ProgramEvent::Started(id, pid) => self.started(id, pid, &mut todo),
+            ProgramEvent::NotStarted(id, why) => {
                 todo.extend(
-                    self.name(id).map(|name| Action::Report(Report::NotStarted { name, why: why.clone() })),
+                    self.name(id).map(|name| {
+                        ProgramAction::Report(ProgramReport::NotStarted { name, why: why.clone() })
+                    }),
                 );
-                self.ended(id, Ended::Failed(why), now, &mut todo);
+                self.ended(id, ProgramEnd::Failed(why), now, &mut todo);
             }
-            Event::Ended(id, how) => self.ended(id, how, now, &mut todo),
-            Event::Relieved if self.stage == Stage::Working => {
-                self.stage = Stage::Relieved;
+            ProgramEvent::Ended(id, how) => self.ended(id, how, now, &mut todo),
+            ProgramEvent::Relieved if self.stage == ProgramsStage::Working => {
+                self.stage = ProgramsStage::Relieved;
                 self.end_all(now, &mut todo);
             }
-            Event::TakenBack if self.stage == Stage::Relieved => {
-                self.stage = Stage::Working;
+            ProgramEvent::TakenBack if self.stage == ProgramsStage::Relieved => {
+                self.stage = ProgramsStage::Working;
                 // A program that had ended by itself stays so; the others are started again.
                 for program in &mut self.known {
-                    if let State::Due { at, .. } = &mut program.state {
+                    if let ProgramState::Due { at, .. } = &mut program.state {
                         *at =
                             now.saturating_add(if self.leaving.is_empty() { Duration::ZERO } else { BESIDE });
                     }
                 }
             }
-            Event::Stop if !self.is_stopping() => {
-                self.stage = Stage::Stopping;
+            ProgramEvent::Stop if !self.is_stopping() => {
+                self.stage = ProgramsStage::Stopping;
                 self.end_all(now, &mut todo);
                 self.known.clear();
             }
-            Event::OnlyProgramsLeft if self.stage == Stage::Stopping => {
+            ProgramEvent::OnlyProgramsLeft if self.stage == ProgramsStage::Stopping => {
                 let told = self.leaving.values().map(|one| one.since).max().unwrap_or(now);
-                self.stage = Stage::Alone((told + PATIENCE).max(now));
+                self.stage = ProgramsStage::Alone((told + PATIENCE).max(now));
             }
-            Event::Cut if matches!(self.stage, Stage::Stopping | Stage::Alone(_)) => {
+            ProgramEvent::Cut if matches!(self.stage, ProgramsStage::Stopping | ProgramsStage::Alone(_)) => {
                 self.kill(now, &mut todo);
             }
             _ => {}
@@ -289,13 +291,13 @@ impl Programs {
     /// When something is due although nothing happens.
     pub fn next_deadline(&self) -> Option<Duration> {
         match self.stage {
-            Stage::Working => self
+            ProgramsStage::Working => self
                 .known
                 .iter()
-                .filter_map(|one| if let State::Due { at, .. } = one.state { Some(at) } else { None })
+                .filter_map(|one| if let ProgramState::Due { at, .. } = one.state { Some(at) } else { None })
                 .min(),
-            Stage::Relieved | Stage::Stopping => None,
-            Stage::Alone(at) | Stage::Killed(at) => (!self.is_gone()).then_some(at),
+            ProgramsStage::Relieved | ProgramsStage::Stopping => None,
+            ProgramsStage::Alone(at) | ProgramsStage::Killed(at) => (!self.is_gone()).then_some(at),
         }
     }
 
@@ -305,44 +307,50 @@ impl Programs {
     }
 
     /// All programs in the order of the files, then the processes that are to end.
-    pub fn status(&self, now: Duration) -> Vec<Status> {
+    pub fn status(&self, now: Duration) -> Vec<ProgramView> {
         let programs = self.known.iter().map(|program| {
             let name = program.section.name.clone();
             match program.state {
-                State::Running { id, since } => {
+                ProgramState::Running { id, since } => {
                     let seconds = Some(now.saturating_sub(since).as_secs());
-                    Status { name, state: "running", pid: self.pids.get(&id).copied(), seconds }
+                    ProgramView { name, state: "running", pid: self.pids.get(&id).copied(), seconds }
                 }
-                State::Due { .. } => Status { name, state: "starting", pid: None, seconds: None },
-                State::Ended => Status { name, state: "ended", pid: None, seconds: None },
+                ProgramState::Due { .. } => ProgramView { name, state: "starting", pid: None, seconds: None },
+                ProgramState::Ended => ProgramView { name, state: "ended", pid: None, seconds: None },
             }
         });
         let leaving = self.leaving.iter().map(|(id, one)| {
             let pid = self.pids.get(id).copied();
-            Status { name: one.name.clone(), state: "leaving", pid, seconds: None }
+            ProgramView { name: one.name.clone(), state: "leaving", pid, seconds: None }
         });
         programs.chain(leaving).collect()
     }
 
     fn is_stopping(&self) -> bool {
-        !matches!(self.stage, Stage::Working | Stage::Relieved)
+        !matches!(self.stage, ProgramsStage::Working | ProgramsStage::Relieved)
     }
 
-    fn running(&self) -> impl Iterator<Item = (Id, &str)> {
+    fn running(&self) -> impl Iterator<Item = (ProgramId, &str)> {
         self.known.iter().filter_map(|one| match one.state {
-            State::Running { id, .. } => Some((id, one.section.name.as_str())),
+            ProgramState::Running { id, .. } => Some((id, one.section.name.as_str())),
             _ => None,
         })
     }
 
-    fn name(&self, id: Id) -> Option<String> {
+    fn name(&self, id: ProgramId) -> Option<String> {
         let running = self.running().find(|(one, _)| *one == id).map(|(_, name)| name.to_owned());
         running.or_else(|| self.leaving.get(&id).map(|one| one.name.clone()))
     }
 
     /// Another set of sections is the right one now.
-    fn follow(&mut self, sections: Vec<Section>, cause: Cause, now: Duration, todo: &mut Vec<Action>) {
-        if cause == Cause::Reload {
+    fn follow(
+        &mut self,
+        sections: Vec<ProgramSpec>,
+        cause: WhyServing,
+        now: Duration,
+        todo: &mut Vec<ProgramAction>,
+    ) {
+        if cause == WhyServing::Reload {
             self.press_those_that_stay(todo);
         }
         let mut former = std::mem::take(&mut self.known);
@@ -351,17 +359,17 @@ impl Programs {
             let known = former.iter().position(|one| one.section.name == section.name);
             let known = known.map(|at| former.remove(at));
             next.push(match known {
-                Some(program) if cause == Cause::Crash && program.section == section => program,
-                Some(program) if cause == Cause::Reload && section.on_reload == OnReload::Keep => {
-                    if let State::Running { id, .. } = program.state {
-                        todo.push(Action::Tell(id, Told::Reloaded));
+                Some(program) if cause == WhyServing::Crash && program.section == section => program,
+                Some(program) if cause == WhyServing::Reload && section.on_reload == OnReload::Keep => {
+                    if let ProgramState::Running { id, .. } = program.state {
+                        todo.push(ProgramAction::Tell(id, ProgramSignal::Reloaded));
                     }
-                    Program { section, ..program }
+                    ManagedProgram { section, ..program }
                 }
                 known => {
                     let after = known.and_then(|program| self.finish(&program, now, todo));
                     let at = after.map_or(now, |_| now + BESIDE);
-                    Program { section, state: State::Due { at, after }, young_deaths: 0 }
+                    ManagedProgram { section, state: ProgramState::Due { at, after }, young_deaths: 0 }
                 }
             });
         }
@@ -372,115 +380,139 @@ impl Programs {
     }
 
     /// Tells the process of a program to end, if it has one.
-    fn finish(&mut self, program: &Program, now: Duration, todo: &mut Vec<Action>) -> Option<Id> {
+    fn finish(
+        &mut self,
+        program: &ManagedProgram,
+        now: Duration,
+        todo: &mut Vec<ProgramAction>,
+    ) -> Option<ProgramId> {
         match program.state {
-            State::Running { id, .. } => {
-                self.leave(id, &program.section.name, Told::Finish, now, todo);
+            ProgramState::Running { id, .. } => {
+                self.leave(id, &program.section.name, ProgramSignal::Finish, now, todo);
                 Some(id)
             }
-            State::Due { after, .. } => after.filter(|id| self.leaving.contains_key(id)),
-            State::Ended => None,
+            ProgramState::Due { after, .. } => after.filter(|id| self.leaving.contains_key(id)),
+            ProgramState::Ended => None,
         }
     }
 
-    fn leave(&mut self, id: Id, name: &str, told: Told, now: Duration, todo: &mut Vec<Action>) {
+    fn leave(
+        &mut self,
+        id: ProgramId,
+        name: &str,
+        told: ProgramSignal,
+        now: Duration,
+        todo: &mut Vec<ProgramAction>,
+    ) {
         self.leaving.insert(id, Leaving { name: name.to_owned(), told, since: now });
-        todo.push(Action::Tell(id, told));
+        todo.push(ProgramAction::Tell(id, told));
     }
 
     /// What was told to end at an earlier reload and is still there.
-    fn press_those_that_stay(&mut self, todo: &mut Vec<Action>) {
+    fn press_those_that_stay(&mut self, todo: &mut Vec<ProgramAction>) {
         for (id, one) in &mut self.leaving {
-            one.told = if one.told < Told::Terminate { Told::Terminate } else { Told::Kill };
-            todo.push(Action::Tell(*id, one.told));
-            todo.push(Action::Report(Report::Pressed { name: one.name.clone(), told: one.told }));
+            one.told = if one.told < ProgramSignal::Terminate {
+                ProgramSignal::Terminate
+            } else {
+                ProgramSignal::Kill
+            };
+            todo.push(ProgramAction::Tell(*id, one.told));
+            todo.push(ProgramAction::Report(ProgramReport::Pressed {
+                name: one.name.clone(),
+                told: one.told,
+            }));
         }
     }
 
     /// `SIGTERM` to everything.
-    fn end_all(&mut self, now: Duration, todo: &mut Vec<Action>) {
+    fn end_all(&mut self, now: Duration, todo: &mut Vec<ProgramAction>) {
         for (id, one) in &mut self.leaving {
-            if one.told < Told::Terminate {
-                (one.told, one.since) = (Told::Terminate, now);
-                todo.push(Action::Tell(*id, Told::Terminate));
+            if one.told < ProgramSignal::Terminate {
+                (one.told, one.since) = (ProgramSignal::Terminate, now);
+                todo.push(ProgramAction::Tell(*id, ProgramSignal::Terminate));
             }
         }
-        let running: Vec<(Id, String)> = self.running().map(|(id, name)| (id, name.to_owned())).collect();
+        let running: Vec<(ProgramId, String)> =
+            self.running().map(|(id, name)| (id, name.to_owned())).collect();
         for (id, name) in running {
-            self.leave(id, &name, Told::Terminate, now, todo);
+            self.leave(id, &name, ProgramSignal::Terminate, now, todo);
         }
         for program in &mut self.known {
-            if let State::Running { id, .. } = program.state {
-                program.state = State::Due { at: now, after: Some(id) };
+            if let ProgramState::Running { id, .. } = program.state {
+                program.state = ProgramState::Due { at: now, after: Some(id) };
             }
         }
     }
 
-    fn kill(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        self.stage = Stage::Killed(now + KILLED);
+    fn kill(&mut self, now: Duration, todo: &mut Vec<ProgramAction>) {
+        self.stage = ProgramsStage::Killed(now + KILLED);
         for (id, one) in &mut self.leaving {
-            one.told = Told::Kill;
-            todo.push(Action::Tell(*id, Told::Kill));
-            todo.push(Action::Report(Report::Pressed { name: one.name.clone(), told: Told::Kill }));
+            one.told = ProgramSignal::Kill;
+            todo.push(ProgramAction::Tell(*id, ProgramSignal::Kill));
+            todo.push(ProgramAction::Report(ProgramReport::Pressed {
+                name: one.name.clone(),
+                told: ProgramSignal::Kill,
+            }));
         }
     }
 
-    fn started(&mut self, id: Id, pid: u32, todo: &mut Vec<Action>) {
+    fn started(&mut self, id: ProgramId, pid: u32, todo: &mut Vec<ProgramAction>) {
         if let Some(name) = self.name(id) {
             self.pids.insert(id, pid);
-            todo.push(Action::Report(Report::Started { name, pid }));
+            todo.push(ProgramAction::Report(ProgramReport::Started { name, pid }));
         }
     }
 
-    fn ended(&mut self, id: Id, how: Ended, now: Duration, todo: &mut Vec<Action>) {
+    fn ended(&mut self, id: ProgramId, how: ProgramEnd, now: Duration, todo: &mut Vec<ProgramAction>) {
         let pid = self.pids.remove(&id);
         if let Some(Leaving { name, .. }) = self.leaving.remove(&id) {
             let how = how.words();
-            todo.extend(pid.map(|pid| Action::Report(Report::Left { name, pid, how })));
-            let waits = |one: &&mut Program| matches!(one.state, State::Due { after: Some(other), .. } if other == id);
+            todo.extend(pid.map(|pid| ProgramAction::Report(ProgramReport::Left { name, pid, how })));
+            let waits = |one: &&mut ManagedProgram| matches!(one.state, ProgramState::Due { after: Some(other), .. } if other == id);
             for program in self.known.iter_mut().filter(waits) {
-                program.state = State::Due { at: now, after: None };
+                program.state = ProgramState::Due { at: now, after: None };
             }
             return;
         }
         let on_death = self.on_death;
-        let is_it = |one: &&mut Program| matches!(one.state, State::Running { id: other, .. } if other == id);
+        let is_it = |one: &&mut ManagedProgram| matches!(one.state, ProgramState::Running { id: other, .. } if other == id);
         let Some(program) = self.known.iter_mut().find(is_it) else { return };
-        let State::Running { since, .. } = program.state else { return };
+        let ProgramState::Running { since, .. } = program.state else { return };
         let again = match (&how, on_death) {
-            (Ended::Failed(_), OnDeath::Restart) => Some(program.pause(now.saturating_sub(since))),
+            (ProgramEnd::Failed(_), OnDeath::Restart) => Some(program.pause(now.saturating_sub(since))),
             _ => None,
         };
-        program.state = again.map_or(State::Ended, |pause| State::Due { at: now + pause, after: None });
+        program.state =
+            again.map_or(ProgramState::Ended, |pause| ProgramState::Due { at: now + pause, after: None });
         let name = program.section.name.clone();
-        let failed = matches!(how, Ended::Failed(_));
-        todo.extend(
-            pid.map(|pid| Action::Report(Report::Died { name, pid, how: how.words(), failed, again })),
-        );
+        let failed = matches!(how, ProgramEnd::Failed(_));
+        todo.extend(pid.map(|pid| {
+            ProgramAction::Report(ProgramReport::Died { name, pid, how: how.words(), failed, again })
+        }));
     }
 
-    fn look_at_the_clock(&mut self, now: Duration, todo: &mut Vec<Action>) {
+    fn look_at_the_clock(&mut self, now: Duration, todo: &mut Vec<ProgramAction>) {
         match self.stage {
-            Stage::Working => self.start_what_is_due(now, todo),
-            Stage::Alone(at) if at <= now && !self.is_gone() => self.kill(now, todo),
-            Stage::Killed(at) if at <= now => self.leaving.clear(),
+            ProgramsStage::Working => self.start_what_is_due(now, todo),
+            ProgramsStage::Alone(at) if at <= now && !self.is_gone() => self.kill(now, todo),
+            ProgramsStage::Killed(at) if at <= now => self.leaving.clear(),
             _ => {}
         }
     }
 
-    fn start_what_is_due(&mut self, now: Duration, todo: &mut Vec<Action>) {
+    fn start_what_is_due(&mut self, now: Duration, todo: &mut Vec<ProgramAction>) {
         for program in &mut self.known {
-            if matches!(program.state, State::Due { at, .. } if at <= now) {
-                let id = Id(self.next);
+            if matches!(program.state, ProgramState::Due { at, .. } if at <= now) {
+                let id = ProgramId(self.next);
                 self.next += 1;
-                program.state = State::Running { id, since: now };
-                todo.push(Action::Start(id, program.section.clone()));
+                program.state = ProgramState::Running { id, since: now };
+                todo.push(ProgramAction::Start(id, program.section.clone()));
             }
         }
     }
 }
 
-impl Program {
+impl ManagedProgram {
     /// How long to wait before it is started again, and one more death counted: 100 ms, 200 ms, ...
     fn pause(&mut self, age: Duration) -> Duration {
         if age >= PROVEN_AGE {
@@ -492,7 +524,7 @@ impl Program {
     }
 }
 
-impl Ended {
+impl ProgramEnd {
     fn words(self) -> String {
         match self {
             Self::Wanted(how) | Self::Failed(how) => how,

@@ -23,7 +23,7 @@ pub use value::{CarryMode, LogFormat, LogLevel, LogSetting, WatchMode};
 #[derive(Debug)]
 pub struct Setting {
     /// What is set.
-    pub key: Key,
+    pub key: SettingKey,
     /// The long flag, without its dashes.
     pub flag: &'static str,
     /// The environment variable of the same meaning; the flag wins over it.
@@ -39,7 +39,7 @@ pub struct Setting {
 /// The settings by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each is described by its row in `TABLE`
-pub enum Key {
+pub enum SettingKey {
     Instance,
     DrainTimeout,
     StopDelay,
@@ -72,7 +72,7 @@ pub enum Key {
 /// All settings, of `clearway run` and of `clearway hold`.
 pub const TABLE: &[Setting] = &[
     Setting {
-        key: Key::Instance,
+        key: SettingKey::Instance,
         flag: "instance",
         variable: "CLEARWAY_INSTANCE",
         value: "NAME",
@@ -80,7 +80,7 @@ pub const TABLE: &[Setting] = &[
         help: "The name under which Clearways belong together: `a-z`, `0-9` and `-`, up to 32 characters",
     },
     Setting {
-        key: Key::DrainTimeout,
+        key: SettingKey::DrainTimeout,
         flag: "drain-timeout",
         variable: "CLEARWAY_DRAIN_TIMEOUT",
         value: "DURATION",
@@ -88,7 +88,7 @@ pub const TABLE: &[Setting] = &[
         help: "How long sessions may take to finish after a stop was asked for, before they are cut",
     },
     Setting {
-        key: Key::StopDelay,
+        key: SettingKey::StopDelay,
         flag: "stop-delay",
         variable: "CLEARWAY_STOP_DELAY",
         value: "DURATION",
@@ -96,7 +96,7 @@ pub const TABLE: &[Setting] = &[
         help: "How long after a stop was asked for everything goes on but the health check, so that balancers in front see it coming",
     },
     Setting {
-        key: Key::TakeoverDrain,
+        key: SettingKey::TakeoverDrain,
         flag: "takeover-drain",
         variable: "CLEARWAY_TAKEOVER_DRAIN",
         value: "DURATION",
@@ -104,7 +104,7 @@ pub const TABLE: &[Setting] = &[
         help: "How long sessions may take to finish after another Clearway of this name took over, before they are cut",
     },
     Setting {
-        key: Key::TakeoverBack,
+        key: SettingKey::TakeoverBack,
         flag: "takeover-back",
         variable: "CLEARWAY_TAKEOVER_BACK",
         value: "DURATION",
@@ -112,7 +112,7 @@ pub const TABLE: &[Setting] = &[
         help: "How long a container that was superseded does not get the sockets back when it is started again; each try counts anew",
     },
     Setting {
-        key: Key::TakeoverMost,
+        key: SettingKey::TakeoverMost,
         flag: "takeover-most",
         variable: "CLEARWAY_TAKEOVER_MOST",
         value: "NUMBER",
@@ -121,7 +121,7 @@ pub const TABLE: &[Setting] = &[
                because containers replace each other for ever; `0`: never",
     },
     Setting {
-        key: Key::TakeoverDirectory,
+        key: SettingKey::TakeoverDirectory,
         flag: "takeover-directory",
         variable: "CLEARWAY_TAKEOVER_DIRECTORY",
         value: "DIRECTORY",
@@ -129,7 +129,7 @@ pub const TABLE: &[Setting] = &[
         help: "A directory on a volume that Clearways of one name share, for the sockets over which they take over",
     },
     Setting {
-        key: Key::HoldAfterStop,
+        key: SettingKey::HoldAfterStop,
         flag: "hold-after-stop",
         variable: "CLEARWAY_HOLD_AFTER_STOP",
         value: "DURATION",
@@ -137,7 +137,7 @@ pub const TABLE: &[Setting] = &[
         help: "`clearway hold`: how long the sockets stay open after the balancer was stopped as planned",
     },
     Setting {
-        key: Key::HoldAfterLoss,
+        key: SettingKey::HoldAfterLoss,
         flag: "hold-after-loss",
         variable: "CLEARWAY_HOLD_AFTER_LOSS",
         value: "DURATION",
@@ -145,7 +145,7 @@ pub const TABLE: &[Setting] = &[
         help: "`clearway hold`: how long the sockets stay open after the balancer was lost",
     },
     Setting {
-        key: Key::ReadyTimeout,
+        key: SettingKey::ReadyTimeout,
         flag: "ready-timeout",
         variable: "CLEARWAY_READY_TIMEOUT",
         value: "DURATION",
@@ -153,7 +153,7 @@ pub const TABLE: &[Setting] = &[
         help: "How long a new HAProxy may take to prove that it is ready, before it is given up",
     },
     Setting {
-        key: Key::Settle,
+        key: SettingKey::Settle,
         flag: "settle",
         variable: "CLEARWAY_SETTLE",
         value: "DURATION",
@@ -161,7 +161,7 @@ pub const TABLE: &[Setting] = &[
         help: "How long a new HAProxy that is ready must live beside the one that serves, before it replaces it",
     },
     Setting {
-        key: Key::Carry,
+        key: SettingKey::Carry,
         flag: "carry",
         variable: "CLEARWAY_CARRY",
         value: "WHAT",
@@ -170,7 +170,7 @@ pub const TABLE: &[Setting] = &[
                runtime API), `off` (docs/explanation/carry.md)",
     },
     Setting {
-        key: Key::Strategy,
+        key: SettingKey::Strategy,
         flag: "strategy",
         variable: "CLEARWAY_STRATEGY",
         value: "NAME",
@@ -179,7 +179,7 @@ pub const TABLE: &[Setting] = &[
                (docs/explanation/strategies.md)",
     },
     Setting {
-        key: Key::OldGenerations,
+        key: SettingKey::OldGenerations,
         flag: "old-generations",
         variable: "CLEARWAY_OLD_GENERATIONS",
         value: "NUMBER",
@@ -187,7 +187,7 @@ pub const TABLE: &[Setting] = &[
         help: "How many old generations may be finishing their sessions; above, those with the fewest are cut",
     },
     Setting {
-        key: Key::OldAge,
+        key: SettingKey::OldAge,
         flag: "old-age",
         variable: "CLEARWAY_OLD_AGE",
         value: "DURATION",
@@ -195,7 +195,7 @@ pub const TABLE: &[Setting] = &[
         help: "How long an old generation may finish its sessions, before they are cut",
     },
     Setting {
-        key: Key::OldMemory,
+        key: SettingKey::OldMemory,
         flag: "old-memory",
         variable: "CLEARWAY_OLD_MEMORY",
         value: "SIZE",
@@ -204,7 +204,7 @@ pub const TABLE: &[Setting] = &[
                sessions are cut",
     },
     Setting {
-        key: Key::Log,
+        key: SettingKey::Log,
         flag: "log",
         variable: "CLEARWAY_LOG",
         value: "FORMAT,LEVEL",
@@ -212,7 +212,7 @@ pub const TABLE: &[Setting] = &[
         help: "Clearway's own log on standard error: `text` or `json`, and `error`, `warn`, `info` or `debug`",
     },
     Setting {
-        key: Key::Mark,
+        key: SettingKey::Mark,
         flag: "mark",
         variable: "CLEARWAY_MARK",
         value: "BIT",
@@ -220,7 +220,7 @@ pub const TABLE: &[Setting] = &[
         help: "The one bit of the packet mark that Clearway uses, as a number with one bit set (0x20000000)",
     },
     Setting {
-        key: Key::RunDirectory,
+        key: SettingKey::RunDirectory,
         flag: "run-directory",
         variable: "CLEARWAY_RUN_DIRECTORY",
         value: "DIRECTORY",
@@ -228,7 +228,7 @@ pub const TABLE: &[Setting] = &[
         help: "Where the admin socket is made, and where the subcommands look for it",
     },
     Setting {
-        key: Key::Ports,
+        key: SettingKey::Ports,
         flag: "ports",
         variable: "HAPROXY_PORTS",
         value: "PORT,...",
@@ -236,7 +236,7 @@ pub const TABLE: &[Setting] = &[
         help: "Ports in addition to those found in the configuration, as the shell-script images took them",
     },
     Setting {
-        key: Key::Watch,
+        key: SettingKey::Watch,
         flag: "watch",
         variable: "CLEARWAY_WATCH",
         value: "MODE",
@@ -244,7 +244,7 @@ pub const TABLE: &[Setting] = &[
         help: "Reload by itself when the configuration or a file that it names changes: `off`, `on` (the kernel tells), `poll` (looks every 5 s)",
     },
     Setting {
-        key: Key::WatchQuiet,
+        key: SettingKey::WatchQuiet,
         flag: "watch-quiet",
         variable: "CLEARWAY_WATCH_QUIET",
         value: "DURATION",
@@ -252,7 +252,7 @@ pub const TABLE: &[Setting] = &[
         help: "How long watched files must be left alone before they are looked at, so that many changes are one reload",
     },
     Setting {
-        key: Key::Canary,
+        key: SettingKey::Canary,
         flag: "canary",
         variable: "CLEARWAY_CANARY",
         value: "MODE",
@@ -261,7 +261,7 @@ pub const TABLE: &[Setting] = &[
                change: `off`, `on`, `ready` (Clearway is ready only if they do)",
     },
     Setting {
-        key: Key::CanaryAddress,
+        key: SettingKey::CanaryAddress,
         flag: "canary-address",
         variable: "CLEARWAY_CANARY_ADDRESS",
         value: "ADDRESS[,ADDRESS]",
@@ -270,7 +270,7 @@ pub const TABLE: &[Setting] = &[
                they route clients",
     },
     Setting {
-        key: Key::CanaryEvery,
+        key: SettingKey::CanaryEvery,
         flag: "canary-every",
         variable: "CLEARWAY_CANARY_EVERY",
         value: "DURATION",
@@ -278,7 +278,7 @@ pub const TABLE: &[Setting] = &[
         help: "How often it is proved again although nothing has changed here",
     },
     Setting {
-        key: Key::Intercept,
+        key: SettingKey::Intercept,
         flag: "intercept",
         variable: "CLEARWAY_INTERCEPT",
         value: "RULE[;RULE]",
@@ -288,7 +288,7 @@ pub const TABLE: &[Setting] = &[
                80,8000-8099 from lan0 to 8080; any port 25 to 2525`",
     },
     Setting {
-        key: Key::InterceptFail,
+        key: SettingKey::InterceptFail,
         flag: "intercept-fail",
         variable: "CLEARWAY_INTERCEPT_FAIL",
         value: "MODE",
@@ -350,7 +350,7 @@ pub struct Settings {
     /// What is intercepted on its way through this host.
     pub interception: Interception,
     /// What was given, as it was typed, in the order of [`TABLE`]; the rest are defaults.
-    pub given: Vec<(Key, String)>,
+    pub given: Vec<(SettingKey, String)>,
 }
 
 impl Default for Settings {
@@ -402,7 +402,7 @@ impl Settings {
     ///
     /// An empty variable counts as unset: `docker run -e CLEARWAY_INSTANCE=` and compose files with an
     /// unset substitution produce them.
-    pub fn set(&mut self, key: Key, text: &str, origin: &str) -> Result<(), InvalidSetting> {
+    pub fn set(&mut self, key: SettingKey, text: &str, origin: &str) -> Result<(), InvalidSetting> {
         let wrong =
             |problem: String| InvalidSetting { origin: origin.to_owned(), value: text.to_owned(), problem };
         let text = text.trim();
@@ -410,42 +410,42 @@ impl Settings {
             return Ok(());
         }
         match key {
-            Key::Instance => self.instance = Some(text.parse().map_err(|e| wrong(format!("{e}")))?),
-            Key::DrainTimeout => self.drain_timeout = value::duration(text).map_err(wrong)?,
-            Key::StopDelay => self.stop_delay = value::duration(text).map_err(wrong)?,
-            Key::TakeoverDrain => self.takeover_drain = value::duration(text).map_err(wrong)?,
-            Key::TakeoverBack => self.takeover_back = value::duration(text).map_err(wrong)?,
-            Key::TakeoverMost => {
+            SettingKey::Instance => self.instance = Some(text.parse().map_err(|e| wrong(format!("{e}")))?),
+            SettingKey::DrainTimeout => self.drain_timeout = value::duration(text).map_err(wrong)?,
+            SettingKey::StopDelay => self.stop_delay = value::duration(text).map_err(wrong)?,
+            SettingKey::TakeoverDrain => self.takeover_drain = value::duration(text).map_err(wrong)?,
+            SettingKey::TakeoverBack => self.takeover_back = value::duration(text).map_err(wrong)?,
+            SettingKey::TakeoverMost => {
                 self.takeover_most = Some(value::number(text).map_err(wrong)?).filter(|most| *most > 0);
             }
-            Key::TakeoverDirectory => self.takeover_directory = Some(text.into()),
-            Key::HoldAfterStop => self.hold_after_stop = value::duration(text).map_err(wrong)?,
-            Key::HoldAfterLoss => self.hold_after_loss = value::duration(text).map_err(wrong)?,
-            Key::ReadyTimeout => self.ready_timeout = value::duration(text).map_err(wrong)?,
-            Key::Settle => self.settle = value::duration(text).map_err(wrong)?,
-            Key::Carry => self.carry = text.parse().map_err(wrong)?,
-            Key::Strategy => self.strategy = text.parse().map_err(wrong)?,
-            Key::OldGenerations => self.old.generations = value::number(text).map_err(wrong)?,
-            Key::OldAge => self.old.age = Some(value::duration(text).map_err(wrong)?),
-            Key::OldMemory => self.old.memory = Some(value::size(text).map_err(wrong)?),
-            Key::Log => self.log = text.parse().map_err(wrong)?,
-            Key::Mark => self.mark = Some(value::mark(text).map_err(wrong)?),
-            Key::RunDirectory => self.run_directory = text.into(),
-            Key::Ports => self.ports = value::ports(text).map_err(wrong)?,
-            Key::Watch => self.watch = text.parse().map_err(wrong)?,
-            Key::WatchQuiet => self.watch_quiet = value::duration(text).map_err(wrong)?,
-            Key::Canary => self.canary = text.parse().map_err(wrong)?,
-            Key::CanaryAddress => self.canary_address = text.parse().map_err(wrong)?,
-            Key::CanaryEvery => self.canary_every = canary::every(text).map_err(wrong)?,
-            Key::Intercept => self.interception.rules = intercept::rules(text).map_err(wrong)?,
-            Key::InterceptFail => self.interception.fail = text.parse().map_err(wrong)?,
+            SettingKey::TakeoverDirectory => self.takeover_directory = Some(text.into()),
+            SettingKey::HoldAfterStop => self.hold_after_stop = value::duration(text).map_err(wrong)?,
+            SettingKey::HoldAfterLoss => self.hold_after_loss = value::duration(text).map_err(wrong)?,
+            SettingKey::ReadyTimeout => self.ready_timeout = value::duration(text).map_err(wrong)?,
+            SettingKey::Settle => self.settle = value::duration(text).map_err(wrong)?,
+            SettingKey::Carry => self.carry = text.parse().map_err(wrong)?,
+            SettingKey::Strategy => self.strategy = text.parse().map_err(wrong)?,
+            SettingKey::OldGenerations => self.old.generations = value::number(text).map_err(wrong)?,
+            SettingKey::OldAge => self.old.age = Some(value::duration(text).map_err(wrong)?),
+            SettingKey::OldMemory => self.old.memory = Some(value::size(text).map_err(wrong)?),
+            SettingKey::Log => self.log = text.parse().map_err(wrong)?,
+            SettingKey::Mark => self.mark = Some(value::mark(text).map_err(wrong)?),
+            SettingKey::RunDirectory => self.run_directory = text.into(),
+            SettingKey::Ports => self.ports = value::ports(text).map_err(wrong)?,
+            SettingKey::Watch => self.watch = text.parse().map_err(wrong)?,
+            SettingKey::WatchQuiet => self.watch_quiet = value::duration(text).map_err(wrong)?,
+            SettingKey::Canary => self.canary = text.parse().map_err(wrong)?,
+            SettingKey::CanaryAddress => self.canary_address = text.parse().map_err(wrong)?,
+            SettingKey::CanaryEvery => self.canary_every = canary::every(text).map_err(wrong)?,
+            SettingKey::Intercept => self.interception.rules = intercept::rules(text).map_err(wrong)?,
+            SettingKey::InterceptFail => self.interception.fail = text.parse().map_err(wrong)?,
         }
         self.given.push((key, text.to_owned()));
         Ok(())
     }
 
     /// Whether a setting was given, by a flag or a variable.
-    pub fn is_given(&self, key: Key) -> bool {
+    pub fn is_given(&self, key: SettingKey) -> bool {
         self.given.iter().any(|(given, _)| *given == key)
     }
 }

@@ -41,6 +41,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::exit::ExitCode;
+use crate::failure::Failure;
 use crate::names::Generation;
 use crate::programs::{self, Programs};
 
@@ -61,8 +62,8 @@ pub use bound::Bound;
 pub use budget::{Budget, WARNING};
 pub use carried::Carried;
 pub use event::{
-    Action, Answer, Asker, Declined, End, Event, Failure, How, Killed, Peer, Plumbing, Proof, RequestId,
-    Source, Strictness, Survey, Unclean,
+    Action, Answer, Asker, Declined, End, Event, How, Killed, Peer, Plumbing, Proof, RequestId, Source,
+    Strictness, Survey, Unclean,
 };
 pub use report::{Cut, Next, Over, Report, Severity};
 pub use status::{Attempted, Cause, Crash, Crashes, GenerationStatus, LifePhase, Phase, Status};
@@ -319,7 +320,7 @@ impl Supervisor {
             self.look_at_the_stop(now, todo);
         }
         if !self.left && self.programs.next_deadline().is_some_and(|at| at <= now) {
-            self.tell_programs(programs::Event::TimePassed, now, todo);
+            self.tell_programs(programs::ProgramEvent::TimePassed, now, todo);
         }
     }
 

@@ -12,12 +12,12 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::configuration::{Facts, Health, Stated, StatedServers};
-use crate::runtime::state::{Admin, RUNNING, Remembered, Row, STOPPED, STOPPING, Told};
+use crate::configuration::{InitialHealth, ServerFacts, Stated, StatedServers};
+use crate::runtime::state::{Admin, RUNNING, Remembered, STOPPED, STOPPING, ServerState, ServersState};
 
 /// One command, and what it carries over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct StateCommand {
     /// `BACKEND/SERVER`
     pub server: String,
     /// What is carried, in words: `down`, `maint`, `weight 5`.
@@ -30,36 +30,37 @@ pub struct Order {
 
 /// What is to be done, and what is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct CarryPlan {
     /// In this order.
-    pub orders: Vec<Order>,
+    pub orders: Vec<StateCommand>,
     /// What is not carried over although it was set, each with its server and the reason.
     pub left: Vec<String>,
 }
 
 /// What may be said before the new process answers, of servers that are sure to begin as they do after any start: so no
 /// client comes to one that is down, in maintenance or drained.
-pub fn in_advance(old: &Remembered, new: &StatedServers) -> Vec<Order> {
-    let mut plan = Plan::default();
+pub fn in_advance(old: &Remembered, new: &StatedServers) -> Vec<StateCommand> {
+    let mut plan = CarryPlan::default();
     for (row, facts) in old.servers() {
         if let (Some(facts), Some(stated)) = (&facts, new.find(row.proxy, row.name)) {
-            Server { old: row, facts, new: row.fresh(stated.facts.disabled), stated }.protect(&mut plan);
+            CarriedServer { old: row, facts, new: row.fresh(stated.facts.disabled), stated }
+                .protect(&mut plan);
         }
     }
     plan.orders
 }
 
 /// What is different between the state of before and the one that the new process tells of itself.
-pub fn plan(old: &Remembered, new: &StatedServers, now: Told<'_>) -> Plan {
+pub fn plan(old: &Remembered, new: &StatedServers, now: ServersState<'_>) -> CarryPlan {
     // The lines, not what they say: of ten thousand servers that would be some megabytes, at the wrong moment.
     let line = |line| now.row(line).map(|row| ((row.proxy, row.name), line));
     let lines: HashMap<(&str, &str), &str> = now.lines().filter_map(line).collect();
-    let mut plan = Plan::default();
+    let mut plan = CarryPlan::default();
     for (row, facts) in old.servers() {
         let there = lines.get(&(row.proxy, row.name)).and_then(|line| now.row(line));
         match (&facts, there, new.find(row.proxy, row.name)) {
             (Some(facts), Some(there), Some(stated)) => {
-                Server { old: row, facts, new: there, stated }.compare(&mut plan);
+                CarriedServer { old: row, facts, new: there, stated }.compare(&mut plan);
             }
             (None, None, _) => {
                 plan.left
@@ -74,20 +75,24 @@ pub fn plan(old: &Remembered, new: &StatedServers, now: Told<'_>) -> Plan {
 
 /// What a plan has come to, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct CarryOutcome {
     /// What the new process has now that the former one had.
     pub set: Vec<String>,
     /// What it has not, with the reason.
     pub left: Vec<String>,
 }
 
-impl Plan {
+impl CarryPlan {
     /// What was set `in_advance` and is as it is to be, and what HAProxy answered to the orders, unless that failed.
-    pub fn outcome<E: fmt::Display>(self, in_advance: &[Order], answers: Result<Vec<String>, E>) -> Outcome {
+    pub fn outcome<E: fmt::Display>(
+        self,
+        in_advance: &[StateCommand],
+        answers: Result<Vec<String>, E>,
+    ) -> CarryOutcome {
         let Self { orders, left } = self;
         let again: HashSet<&str> = orders.iter().map(|one| one.command.as_str()).collect();
         let done = in_advance.iter().filter(|one| !again.contains(one.command.as_str()));
-        let mut outcome = Outcome { set: done.map(Order::to_string).collect(), left };
+        let mut outcome = CarryOutcome { set: done.map(StateCommand::to_string).collect(), left };
         let answers = match answers {
             Ok(answers) => answers,
             Err(error) => {
@@ -106,15 +111,15 @@ impl Plan {
 }
 
 /// One server in both generations.
-struct Server<'a> {
-    old: Row<'a>,
-    facts: &'a Facts,
-    new: Row<'a>,
+struct CarriedServer<'a> {
+    old: ServerState<'a>,
+    facts: &'a ServerFacts,
+    new: ServerState<'a>,
     stated: &'a Stated,
 }
 
-impl Server<'_> {
-    fn compare(&self, plan: &mut Plan) {
+impl CarriedServer<'_> {
+    fn compare(&self, plan: &mut CarryPlan) {
         if self.stated.from_file {
             return;
         }
@@ -125,27 +130,27 @@ impl Server<'_> {
     }
 
     /// What keeps clients away from it.
-    fn protect(&self, plan: &mut Plan) {
+    fn protect(&self, plan: &mut CarryPlan) {
         if !self.stated.from_file {
             self.admin(plan);
             self.health(plan);
         }
     }
 
-    fn order(&self, plan: &mut Plan, what: String, words: &str, talks: bool) {
+    fn order(&self, plan: &mut CarryPlan, what: String, words: &str, talks: bool) {
         let server = format!("{}/{}", self.old.proxy, self.old.name);
         let command = format!("set server {server} {words}");
-        plan.orders.push(Order { server, what, command, talks });
+        plan.orders.push(StateCommand { server, what, command, talks });
     }
 
-    fn toggle(&self, plan: &mut Plan, what: &str, on: bool) {
+    fn toggle(&self, plan: &mut CarryPlan, what: &str, on: bool) {
         let server = format!("{}/{}", self.old.proxy, self.old.name);
         let verb = if on { "enable" } else { "disable" };
         let command = format!("{verb} {what} {server}");
-        plan.orders.push(Order { server, what: format!("{what} {verb}d"), command, talks: false });
+        plan.orders.push(StateCommand { server, what: format!("{what} {verb}d"), command, talks: false });
     }
 
-    fn leave(&self, plan: &mut Plan, what: &str) {
+    fn leave(&self, plan: &mut CarryPlan, what: &str) {
         let (proxy, name) = (&self.old.proxy, &self.old.name);
         plan.left.push(format!("{proxy}/{name}: {what}, and the file says something else now"));
     }
@@ -158,7 +163,7 @@ impl Server<'_> {
         self.facts.checks == self.stated.facts.checks
     }
 
-    fn admin(&self, plan: &mut Plan) {
+    fn admin(&self, plan: &mut CarryPlan) {
         let (was, is) = (self.old.admin(), self.new.admin());
         let initial = if self.facts.disabled { Admin::Maintenance } else { Admin::Ready };
         if self.facts.disabled != self.stated.facts.disabled {
@@ -170,7 +175,7 @@ impl Server<'_> {
         }
     }
 
-    fn weight(&self, plan: &mut Plan) {
+    fn weight(&self, plan: &mut CarryPlan) {
         let weight = self.old.weight;
         if self.facts.weight != self.stated.facts.weight {
             if weight != self.old.initial_weight {
@@ -181,9 +186,9 @@ impl Server<'_> {
         }
     }
 
-    fn health(&self, plan: &mut Plan) {
+    fn health(&self, plan: &mut CarryPlan) {
         let stated = self.stated;
-        if stated.health != Health::Checks || self.old.is_in_maintenance() {
+        if stated.health != InitialHealth::Checks || self.old.is_in_maintenance() {
             return;
         }
         let checks_fail = self.old.checked() == Some(true) && self.old.check_health < stated.rise;
@@ -201,7 +206,7 @@ impl Server<'_> {
         }
     }
 
-    fn address(&self, plan: &mut Plan) {
+    fn address(&self, plan: &mut CarryPlan) {
         let (old, new) = (&self.old, &self.new);
         let Some(address) = old.address else { return };
         let written = self.facts.address.trim_end_matches('@');
@@ -228,7 +233,7 @@ impl Server<'_> {
         }
     }
 
-    fn checks(&self, plan: &mut Plan) {
+    fn checks(&self, plan: &mut CarryPlan) {
         let (old, new) = (&self.old, &self.new);
         if !self.same_checks() {
             return;
@@ -272,14 +277,14 @@ fn port(number: i64) -> u16 {
     u16::try_from(number).unwrap_or(0)
 }
 
-impl fmt::Display for Order {
+impl fmt::Display for StateCommand {
     /// For people: `web/s1: down`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.server, self.what)
     }
 }
 
-impl Order {
+impl StateCommand {
     /// What HAProxy answered, if that means that it did not do it.
     fn refusal<'a>(&self, answer: &'a str) -> Option<&'a str> {
         let done = ["changed", "no need", "updated"];

@@ -20,7 +20,7 @@ pub use handled::Handled;
 
 /// What the arguments are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum InvocationPurpose {
     /// HAProxy is to serve: supervise it.
     Supervise,
     /// HAProxy is only asked for something (`-c`, `-cc`, `-v`, `-vv`, `-h`, `-dC`, `-dK`, `-dMhelp`), or no
@@ -56,7 +56,7 @@ pub enum CommandLineError {
 pub struct Invocation {
     /// The program as the user named it, `haproxy` where the arguments begin with an option.
     pub program: OsString,
-    /// All arguments after the program exactly as given: what [`Purpose::AskOnly`] executes.
+    /// All arguments after the program exactly as given: what [`InvocationPurpose::AskOnly`] executes.
     pub arguments: Vec<OsString>,
     /// What is passed on to every generation, in order, `-f` and its values included; ends before `--`.
     pub passed: Vec<OsString>,
@@ -74,7 +74,7 @@ pub struct Invocation {
     /// The options that were taken out or are given anyway, in order, for one log line each.
     pub handled: Vec<Handled>,
     /// What to do with it all.
-    pub purpose: Purpose,
+    pub purpose: InvocationPurpose,
 }
 
 impl Invocation {
@@ -93,22 +93,22 @@ impl Invocation {
             local_peer: None,
             frontend_maxconn: None,
             handled: Vec::new(),
-            purpose: Purpose::Supervise,
+            purpose: InvocationPurpose::Supervise,
         };
-        let mut rest = Words { words: words.into_iter().peekable() };
+        let mut rest = RemainingWords { words: words.into_iter().peekable() };
         while let Some(word) = rest.words.next() {
             if !invocation.take(word, &mut rest)? {
                 break;
             }
         }
         if invocation.configuration.is_empty() {
-            invocation.purpose = Purpose::AskOnly;
+            invocation.purpose = InvocationPurpose::AskOnly;
         }
         Ok(invocation)
     }
 
     /// Takes one option with its values. False: HAProxy would not read on.
-    fn take(&mut self, option: OsString, rest: &mut Words) -> Result<bool, CommandLineError> {
+    fn take(&mut self, option: OsString, rest: &mut RemainingWords) -> Result<bool, CommandLineError> {
         let flag = option.as_bytes().get(1..).unwrap_or_default().to_vec();
         if !is_option(&option) {
             return Err(CommandLineError::StrayWord { word: option.to_string_lossy().into_owned() });
@@ -122,14 +122,14 @@ impl Invocation {
             }
             // It answers at once and looks at nothing behind it.
             [b'v' | b'h', ..] => {
-                self.purpose = Purpose::AskOnly;
+                self.purpose = InvocationPurpose::AskOnly;
                 return Ok(false);
             }
             [b'c', b'c', ..] => {
-                self.purpose = Purpose::AskOnly;
+                self.purpose = InvocationPurpose::AskOnly;
                 rest.value(&option, "a condition")?;
             }
-            [b'c', ..] | [b'd', b'C' | b'K', ..] | b"dMhelp" => self.purpose = Purpose::AskOnly,
+            [b'c', ..] | [b'd', b'C' | b'K', ..] | b"dMhelp" => self.purpose = InvocationPurpose::AskOnly,
             [b'd', b'b', ..] => self.handled.push(Handled::Foreground),
             [b'd', b't', ..] => self.pass_with_words(option, rest, 1),
             [b'q', ..] => self.handled.push(Handled::Quiet),
@@ -168,18 +168,18 @@ impl Invocation {
         Ok(true)
     }
 
-    fn pass_with_words(&mut self, option: OsString, rest: &mut Words, at_most: usize) {
+    fn pass_with_words(&mut self, option: OsString, rest: &mut RemainingWords, at_most: usize) {
         self.passed.push(option);
         self.passed.extend(rest.plain_words(at_most));
     }
 }
 
 /// The arguments that were not read yet.
-struct Words {
+struct RemainingWords {
     words: std::iter::Peekable<std::vec::IntoIter<OsString>>,
 }
 
-impl Words {
+impl RemainingWords {
     /// The value of an option: the next word, even if it begins with a dash.
     fn value(&mut self, option: &OsStr, what: &'static str) -> Result<OsString, CommandLineError> {
         self.words.next().ok_or_else(|| CommandLineError::ValueMissing {

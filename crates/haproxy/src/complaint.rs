@@ -2,7 +2,7 @@
 //!
 //! Owns the reading of what HAProxy 2.4 to 3.5 write on standard error when they do not start (or start in a way
 //! that will not work). Every line is kept verbatim: HAProxy's words come first, ours are at most one line of help
-//! for causes that are known ([`Cause`]). Decides nothing and looks nothing up; what holds a port and whether a
+//! for causes that are known ([`ComplaintCause`]). Decides nothing and looks nothing up; what holds a port and whether a
 //! directory is there, the shell finds out.
 //!
 //! The texts were collected by making 2.6.12, 3.0.11 and 3.2.26 fail (see the tests); 2.4 and 2.5 put other words
@@ -15,7 +15,7 @@ mod remedy;
 
 use crate::configuration::Configuration;
 
-pub use cause::Cause;
+pub use cause::ComplaintCause;
 
 /// As much of standard error as is looked at: a HAProxy that repeats itself for 64 KiB will not become clearer.
 const ENOUGH: usize = 64 << 10;
@@ -26,7 +26,7 @@ pub struct Complaint {
     /// All lines as they came (invalid UTF-8 replaced), without the empty ones at the end.
     pub lines: Vec<String>,
     /// The known causes in the order of the lines, each once.
-    pub causes: Vec<Cause>,
+    pub causes: Vec<ComplaintCause>,
 }
 
 impl Complaint {
@@ -36,7 +36,7 @@ impl Complaint {
         let lines: Vec<String> = text.trim_end().lines().map(str::to_owned).collect();
         let mut causes = Vec::new();
         for line in &lines {
-            if let Some(cause) = Cause::of(line)
+            if let Some(cause) = ComplaintCause::of(line)
                 && !causes.contains(&cause)
             {
                 causes.push(cause);

@@ -29,7 +29,7 @@ const LONGEST: usize = 2000;
 
 /// An address that was given a private port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
+pub struct MovedAddress {
     /// Where clients call.
     pub public: SocketAddr,
     /// Where HAProxy listens, at the same address.
@@ -105,7 +105,7 @@ pub struct Derived {
     /// What HAProxy shall read, in the order of [`Configuration::files`].
     pub files: Vec<Vec<u8>>,
     /// What has a private port now. The same public address always has the same one.
-    pub moved: Vec<Moved>,
+    pub moved: Vec<MovedAddress>,
     /// What has not.
     pub left: Vec<Left>,
 }
@@ -117,7 +117,7 @@ pub fn derive(
 ) -> Result<Derived, NotDerivable> {
     refusal::look(configuration)?;
     let mut ports =
-        Ports { private, known: HashMap::new(), guessed: refusal::guesses_variables(configuration) };
+        PrivatePorts { private, known: HashMap::new(), guessed: refusal::guesses_variables(configuration) };
     let mut derived = Derived::default();
     let mut binds = configuration.binds.iter().peekable();
     for file in &configuration.files {
@@ -152,14 +152,14 @@ pub fn derive(
 }
 
 /// The private ports, by public address.
-struct Ports<'a> {
+struct PrivatePorts<'a> {
     private: &'a mut dyn FnMut(SocketAddr) -> Option<u16>,
     known: HashMap<SocketAddr, u16>,
     /// Whether variables may have other values than the scanner believes.
     guessed: bool,
 }
 
-impl Ports<'_> {
+impl PrivatePorts<'_> {
     fn of(&mut self, public: SocketAddr) -> Option<u16> {
         if let Some(port) = self.known.get(&public) {
             return Some(*port);
@@ -170,7 +170,7 @@ impl Ports<'_> {
     }
 
     /// Where the address of a line stands, and what to write there.
-    fn line(&mut self, bind: &Bind, line: &[u8]) -> Result<(Range<usize>, String, Vec<Moved>), Why> {
+    fn line(&mut self, bind: &Bind, line: &[u8]) -> Result<(Range<usize>, String, Vec<MovedAddress>), Why> {
         if let Some(why) = bind.reason_to_stay() {
             return Err(why);
         }
@@ -198,7 +198,7 @@ impl Ports<'_> {
             let private = self.of(public).ok_or(Why::NoPort)?;
             addresses.push(format!("{family}@{}:{private}", public.ip()));
             let (v6, span, guarded) = (bind.v6, bind.span.clone(), !bind.guards.is_empty());
-            moved.push(Moved { public, private, v6, span, guarded });
+            moved.push(MovedAddress { public, private, v6, span, guarded });
         }
         if addresses.is_empty() {
             return Err(Why::Unknown);

@@ -46,27 +46,27 @@ pub struct Imprint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
     /// The files that HAProxy would read now, beside those that it has read.
-    pub files: Files,
+    pub files: FilesOnDisk,
     /// The files that those name: certificates, maps, and so on.
-    pub named: Vec<Difference>,
+    pub named: Vec<FileDifference>,
     /// Files that were replaced on the host, where this container cannot see it.
     pub replaced: Vec<FileMount>,
 }
 
 /// The files on disk, beside those that run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Files {
+pub enum FilesOnDisk {
     /// They are the same.
     Same,
     /// They are not.
-    Changed(Vec<Difference>),
+    Changed(Vec<FileDifference>),
     /// They cannot be read at the moment: why.
     Unreadable(String),
 }
 
 /// One file that is different, as HAProxy names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Difference {
+pub enum FileDifference {
     /// It has another content.
     Changed(PathBuf),
     /// It has appeared in a directory given with `-f`.
@@ -108,27 +108,27 @@ impl Imprint {
                 let now = Self::of(&now);
                 (self.compare(&now), self.mounts.replaced(&now.mounts))
             }
-            Err(error) => (Files::Unreadable(error.to_string()), Vec::new()),
+            Err(error) => (FilesOnDisk::Unreadable(error.to_string()), Vec::new()),
         };
         Drift { files, named: Vec::new(), replaced }
     }
 
-    fn compare(&self, now: &Self) -> Files {
+    fn compare(&self, now: &Self) -> FilesOnDisk {
         let appeared = now.files.iter().filter_map(|(name, new)| match self.files.get(name) {
-            None => Some(Difference::Added(name.clone())),
-            Some(old) => (old != new).then(|| Difference::Changed(name.clone())),
+            None => Some(FileDifference::Added(name.clone())),
+            Some(old) => (old != new).then(|| FileDifference::Changed(name.clone())),
         });
         let gone = self.files.keys().filter(|name| !now.files.contains_key(*name));
-        let gone = gone.map(|name| Difference::Removed(name.clone()));
-        let differences: Vec<Difference> = appeared.chain(gone).collect();
-        if differences.is_empty() { Files::Same } else { Files::Changed(differences) }
+        let gone = gone.map(|name| FileDifference::Removed(name.clone()));
+        let differences: Vec<FileDifference> = appeared.chain(gone).collect();
+        if differences.is_empty() { FilesOnDisk::Same } else { FilesOnDisk::Changed(differences) }
     }
 }
 
 impl Drift {
     /// Whether what runs is what a reload would read.
     pub fn is_none(&self) -> bool {
-        self.files == Files::Same && self.named.is_empty() && self.replaced.is_empty()
+        self.files == FilesOnDisk::Same && self.named.is_empty() && self.replaced.is_empty()
     }
 }
 
@@ -138,13 +138,13 @@ const NAMED: usize = 5;
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let differences = match &self.files {
-            Files::Changed(differences) => differences.as_slice(),
-            Files::Same | Files::Unreadable(_) => &[],
+            FilesOnDisk::Changed(differences) => differences.as_slice(),
+            FilesOnDisk::Same | FilesOnDisk::Unreadable(_) => &[],
         };
         let differences: Vec<String> =
-            differences.iter().chain(&self.named).map(Difference::to_string).collect();
+            differences.iter().chain(&self.named).map(FileDifference::to_string).collect();
         let mut parts = Vec::new();
-        if let Files::Unreadable(why) = &self.files {
+        if let FilesOnDisk::Unreadable(why) = &self.files {
             parts.push(why.clone());
         }
         if let [first, ..] = self.replaced.as_slice() {
@@ -165,7 +165,7 @@ impl fmt::Display for Drift {
     }
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for FileDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Changed(name) => write!(f, "{} has changed", name.display()),

@@ -82,14 +82,14 @@ impl<'a> From<&'a ReceivedSocket> for OfferedSocket<'a> {
 
 /// What a handover was about when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum GetsocksSide {
     /// Taking sockets from HAProxy.
     Fetch,
     /// Giving sockets to HAProxy.
     Serve,
 }
 
-impl std::fmt::Display for Side {
+impl std::fmt::Display for GetsocksSide {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Fetch => "fetching listening sockets from HAProxy",
@@ -111,7 +111,7 @@ pub enum GetsocksError {
     #[error("{side}: the connection ended after {done} of {all} sockets")]
     Ended {
         /// Which side we are.
-        side: Side,
+        side: GetsocksSide,
         /// How many had gone over.
         done: usize,
         /// How many it should have been.
@@ -121,7 +121,7 @@ pub enum GetsocksError {
     #[error("{side}: no progress within {limit:?}")]
     TimedOut {
         /// Which side we are.
-        side: Side,
+        side: GetsocksSide,
         /// The limit.
         limit: Duration,
     },
@@ -129,7 +129,7 @@ pub enum GetsocksError {
     #[error("{side}: {what}")]
     Malformed {
         /// Which side we are.
-        side: Side,
+        side: GetsocksSide,
         /// What was wrong.
         what: &'static str,
     },
@@ -143,7 +143,7 @@ pub enum GetsocksError {
     #[error("{side}: {source}")]
     Io {
         /// Which side we are.
-        side: Side,
+        side: GetsocksSide,
         /// What it said.
         source: Errno,
     },

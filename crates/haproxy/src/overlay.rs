@@ -41,14 +41,14 @@ pub fn descriptors(version: Option<Version>) -> u32 {
 
 /// A right that a HAProxy worker may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Capability {
+pub enum WorkerCapability {
     /// `CAP_NET_RAW`: enough for `usesrc`.
     NetRaw,
     /// `CAP_NET_BIND_SERVICE`: for listeners below port 1024 that are opened later.
     NetBindService,
 }
 
-impl Capability {
+impl WorkerCapability {
     /// HAProxy's word for it.
     pub const fn keyword(self) -> &'static str {
         match self {
@@ -63,14 +63,14 @@ impl Capability {
 /// `stats socket`; what it does not accept waits in the queue, which the former generation empties meanwhile. It is
 /// lifted over the private socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub enum RateLimit {
     /// `maxconnrate`
     Connections,
     /// `maxsessrate`
     Sessions,
 }
 
-impl Gate {
+impl RateLimit {
     /// One that does not touch what the files set; none if they set both.
     pub fn beside(configuration: &Configuration) -> Option<Self> {
         let global = &configuration.global;
@@ -148,7 +148,7 @@ pub struct Overlay {
     /// `stats maxconn`, which counts all stats sockets together (docs/facts H11).
     pub stats_maxconn: u32,
     /// What `setcap` lists; nothing: no such line.
-    pub keeps: Vec<Capability>,
+    pub keeps: Vec<WorkerCapability>,
     /// What `default-path origin` says. 3.0 and later read some files (the certificates of servers) when all of the
     /// configuration is read, and with `default-path config` or `parent` look for them beside the *last* file:
     /// that would be the overlay (measured with 3.0.11), so it says where the user's last file is.
@@ -159,7 +159,7 @@ pub struct Overlay {
     /// The same for Lua code.
     pub lua: Option<Lua>,
     /// Set for a generation that is to have the state of the one before.
-    pub gate: Option<Gate>,
+    pub rate_limit: Option<RateLimit>,
     /// Whether HAProxy may have fewer descriptors than it reserves: set where it has enough but for [`descriptors`]. Only
     /// then: a HAProxy that has too few by itself is to be refused.
     pub lenient: bool,
@@ -176,7 +176,7 @@ impl Overlay {
         stats_socket: ChildFd,
         configuration: &Configuration,
         version: Version,
-        held: &[Capability],
+        held: &[WorkerCapability],
     ) -> Self {
         let matters =
             version.has_setcap() && configuration.is_transparent() && configuration.global.changes_user();
@@ -190,7 +190,7 @@ impl Overlay {
             default_path: last_directory(configuration),
             files: names(configuration),
             lua: None,
-            gate: None,
+            rate_limit: None,
             lenient: false,
         }
     }
@@ -202,8 +202,8 @@ impl fmt::Display for Overlay {
         writeln!(f, "global")?;
         writeln!(f, "    stats socket {} level admin expose-fd listeners", self.stats_socket.sockpair())?;
         writeln!(f, "    stats maxconn {}", self.stats_maxconn)?;
-        if let Some(gate) = self.gate {
-            writeln!(f, "    {} 1", gate.keyword())?;
+        if let Some(limit) = self.rate_limit {
+            writeln!(f, "    {} 1", limit.keyword())?;
         }
         if !self.keeps.is_empty() {
             let list: Vec<&str> = self.keeps.iter().map(|right| right.keyword()).collect();

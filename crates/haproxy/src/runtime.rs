@@ -2,7 +2,7 @@
 //!
 //! Owns the exchange, with a limit on time and size, and the reading of the answers that Clearway needs. Two kinds
 //! of socket speak it ([`Channel`]); they differ in how an answer ends. The protocol has no status: a command that
-//! changes something succeeded if its answer is empty ([`Answer::done`]).
+//! changes something succeeded if its answer is empty ([`CliResponse::done`]).
 //!
 //! After `SIGUSR1` a worker takes no new connection on its stats socket (one that is dialled waits until its limit
 //! ends); over the master CLI, `@!PID command` still reaches it (docs/facts H2).
@@ -28,8 +28,8 @@ mod sessions;
 pub mod state;
 
 pub use info::Info;
-pub use processes::{Process, ProcessKind, Processes};
-pub use sessions::Session;
+pub use processes::{ProcessKind, ProcessLine, Processes};
+pub use sessions::SessionLine;
 
 /// The longest answer that is read: 16 MiB, some hundred thousand lines of `show stat`.
 pub const LONGEST_ANSWER: usize = 16 << 20;
@@ -50,7 +50,7 @@ pub enum Channel {
 
 /// One command. Its `Display` is the text without the newline.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command(String);
+pub struct CliCommand(String);
 
 /// Why a command got no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,13 +62,13 @@ pub enum RuntimeError {
     #[error("asking HAProxy `{command}`: it closed the connection without an answer")]
     Ended {
         /// What was asked.
-        command: Command,
+        command: CliCommand,
     },
     /// The limit ran out.
     #[error("asking HAProxy `{command}`: no answer within {limit:?}")]
     TimedOut {
         /// What was asked.
-        command: Command,
+        command: CliCommand,
         /// The limit.
         limit: Duration,
     },
@@ -76,13 +76,13 @@ pub enum RuntimeError {
     #[error("asking HAProxy `{command}`: the answer is longer than {} MiB", LONGEST_ANSWER >> 20)]
     TooLong {
         /// What was asked.
-        command: Command,
+        command: CliCommand,
     },
     /// HAProxy answered with an error, or with something else than was asked for.
     #[error("asking HAProxy `{command}`: it answered `{answer}`")]
     Refused {
         /// What was asked.
-        command: Command,
+        command: CliCommand,
         /// The first line of the answer.
         answer: String,
     },
@@ -90,13 +90,13 @@ pub enum RuntimeError {
     #[error("asking HAProxy `{command}`: {source}")]
     Io {
         /// What was asked.
-        command: Command,
+        command: CliCommand,
         /// What it said.
         source: Errno,
     },
 }
 
-impl Command {
+impl CliCommand {
     /// Any command of HAProxy's management guide.
     pub fn new(text: &str) -> Result<Self, RuntimeError> {
         if text.is_empty() || text.contains(['\n', '\r', '\0', ';']) {
@@ -105,17 +105,17 @@ impl Command {
         Ok(Self(text.to_owned()))
     }
 
-    /// `show info`, read with [`Answer::info`].
+    /// `show info`, read with [`CliResponse::info`].
     pub fn show_info() -> Self {
         Self("show info".to_owned())
     }
 
     /// `set rate-limit KIND global N`; 0 is no limit, and every listener that has waited for it goes on at once.
-    pub fn set_rate_limit(gate: crate::overlay::Gate, limit: u32) -> Self {
-        Self(format!("set rate-limit {} global {limit}", gate.kind()))
+    pub fn set_rate_limit(limit: crate::overlay::RateLimit, rate: u32) -> Self {
+        Self(format!("set rate-limit {} global {rate}", limit.kind()))
     }
 
-    /// `show proc`, for the master CLI only; read with [`Answer::processes`].
+    /// `show proc`, for the master CLI only; read with [`CliResponse::processes`].
     pub fn show_proc() -> Self {
         Self("show proc".to_owned())
     }
@@ -125,12 +125,12 @@ impl Command {
         Self("show env".to_owned())
     }
 
-    /// `show sess`, read with [`Answer::sessions`].
+    /// `show sess`, read with [`CliResponse::sessions`].
     pub fn show_sessions() -> Self {
         Self("show sess".to_owned())
     }
 
-    /// `show servers state`, read with [`Answer::servers_state`].
+    /// `show servers state`, read with [`CliResponse::servers_state`].
     pub fn show_servers_state() -> Self {
         Self("show servers state".to_owned())
     }
@@ -148,14 +148,14 @@ impl Command {
         connection: &UnixStream,
         channel: Channel,
         limit: Duration,
-    ) -> Result<Answer, RuntimeError> {
+    ) -> Result<CliResponse, RuntimeError> {
         let deadline = Deadline::after(limit);
         match exchange(connection, format!("{self}\n").as_bytes(), channel, deadline) {
             Ok(answer) if answer.is_empty() => Err(RuntimeError::Ended { command: self.clone() }),
             Ok(answer) if answer.len() > LONGEST_ANSWER => {
                 Err(RuntimeError::TooLong { command: self.clone() })
             }
-            Ok(answer) => Ok(Answer { command: self.clone(), text: text(answer) }),
+            Ok(answer) => Ok(CliResponse { command: self.clone(), text: text(answer) }),
             Err(Errno::PIPE | Errno::CONNRESET) => Err(RuntimeError::Ended { command: self.clone() }),
             Err(Errno::TIMEDOUT) => Err(RuntimeError::TimedOut { command: self.clone(), limit }),
             Err(source) => Err(RuntimeError::Io { command: self.clone(), source }),
@@ -171,7 +171,7 @@ fn text(answer: Vec<u8>) -> String {
     text
 }
 
-impl fmt::Display for Command {
+impl fmt::Display for CliCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -179,14 +179,14 @@ impl fmt::Display for Command {
 
 /// What HAProxy answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct CliResponse {
     /// What was asked.
-    pub command: Command,
+    pub command: CliCommand,
     /// The answer without the newlines at its end.
     pub text: String,
 }
 
-impl Answer {
+impl CliResponse {
     /// For commands that change something: fails unless the answer is empty. (HAProxy has no status; whatever it
     /// has to say about such a command is a complaint or, rarely, a note such as `New server registered.`)
     pub fn done(&self) -> Result<(), RuntimeError> {
@@ -199,7 +199,7 @@ impl Answer {
     }
 
     /// Reads the answer to `show sess`, but for the sessions of the runtime API itself.
-    pub fn sessions(&self) -> Vec<Session> {
+    pub fn sessions(&self) -> Vec<SessionLine> {
         sessions::parse(&self.text)
     }
 
@@ -209,8 +209,8 @@ impl Answer {
     }
 
     /// Reads the answer to `show servers state`.
-    pub fn servers_state(&self) -> Result<state::Told<'_>, RuntimeError> {
-        state::Told::of(&self.text).ok_or_else(|| self.refusal())
+    pub fn servers_state(&self) -> Result<state::ServersState<'_>, RuntimeError> {
+        state::ServersState::of(&self.text).ok_or_else(|| self.refusal())
     }
 
     /// The answer as an error, with its first line.
@@ -241,9 +241,9 @@ pub fn ask_all(
     commands: &[&str],
     limit: Duration,
 ) -> Result<Vec<String>, RuntimeError> {
-    let line = Command(commands.join(";"));
-    let named = Command(commands.first().copied().unwrap_or_default().to_owned());
-    if let Some(wrong) = commands.iter().find(|one| Command::new(one).is_err()) {
+    let line = CliCommand(commands.join(";"));
+    let named = CliCommand(commands.first().copied().unwrap_or_default().to_owned());
+    if let Some(wrong) = commands.iter().find(|one| CliCommand::new(one).is_err()) {
         return Err(RuntimeError::NotOneCommand((*wrong).to_owned()));
     }
     let answered =

@@ -31,8 +31,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-pub use clearway_core::canary::pace::Progress;
-use clearway_core::canary::pace::{Next, Pace, window};
+pub use clearway_core::canary::pace::RoundProgress;
+use clearway_core::canary::pace::{RoundPace, RoundStep, window};
 pub use clearway_core::settings::ProbeAddresses;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -66,7 +66,7 @@ pub fn probe(server: SocketAddr, from: IpAddr, limit: Duration) -> ProbeOutcome 
     outcome.unwrap_or_else(|| ProbeOutcome::NotAsked { why: "there was nothing to ask".to_owned() })
 }
 
-/// Probes all servers, at the [`Pace`] of the core, each for at most `limit`; blocks until all are done.
+/// Probes all servers, at the [`RoundPace`] of the core, each for at most `limit`; blocks until all are done.
 ///
 /// `look` is called again and again while it runs: to report the progress, or to end the run early. The results are in
 /// the order of the servers; a server that was not probed has none.
@@ -90,18 +90,18 @@ pub fn probe_all(
 /// A run under way, as a look shows it.
 #[derive(Debug)]
 pub struct ProbeRun<'a> {
-    pace: &'a mut Pace,
+    pace: &'a mut RoundPace,
     now: Duration,
 }
 
 impl ProbeRun<'_> {
     /// How many servers are done, of how many.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> RoundProgress {
         self.pace.progress()
     }
 
     /// The same, if it is time to write it into the log.
-    pub fn to_tell(&mut self) -> Option<Progress> {
+    pub fn to_tell(&mut self) -> Option<RoundProgress> {
         self.pace.tell(self.now)
     }
 }
@@ -115,19 +115,20 @@ fn run(
 ) {
     let beginning = Instant::now();
     let mut pace =
-        Pace::new(servers.iter().map(|(server, _)| *server), window(descriptors()), Duration::ZERO);
+        RoundPace::new(servers.iter().map(|(server, _)| *server), window(descriptors()), Duration::ZERO);
     let mut running: Vec<(usize, Probe)> = Vec::new();
     loop {
         let next = loop {
             match pace.next(beginning.elapsed()) {
-                Next::Ask(at) => {
-                    let Some((server, from)) = servers.get(at) else { break Next::Done };
+                RoundStep::Ask(at) => {
+                    let Some((server, from)) = servers.get(at) else { break RoundStep::Done };
                     running.push((at, Probe::begin(*server, *from, limit)));
                 }
                 next => break next,
             }
         };
-        if next == Next::Done || look(ProbeRun { pace: &mut pace, now: beginning.elapsed() }).is_break() {
+        if next == RoundStep::Done || look(ProbeRun { pace: &mut pace, now: beginning.elapsed() }).is_break()
+        {
             return;
         }
         let before = running.len();
@@ -142,7 +143,7 @@ fn run(
         if running.len() == before {
             let soon = beginning.elapsed() + LEAST_WAIT;
             let next =
-                if let Next::NotBefore(at) = next { beginning.checked_add(at.max(soon)) } else { None };
+                if let RoundStep::NotBefore(at) = next { beginning.checked_add(at.max(soon)) } else { None };
             wait(&running, next);
         }
     }

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, ensure};
 use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
-use clearway_core::settings::{Key, Settings};
+use clearway_core::settings::{SettingKey, Settings};
 use clearway_kernel::plumbing::{Closing, Plumbing, PlumbingNeeds, closed, residue, sweep, sweep_but};
 use clearway_lab::inside::{self, Named, helper, run, same, state};
 use clearway_lab::kernel::as_nft_now;
@@ -45,8 +45,8 @@ fn hold() -> Result<()> {
 
 fn interception(rules: &str, fail: &str) -> Result<Interception> {
     let mut settings = Settings::default();
-    settings.set(Key::Intercept, rules, "rules")?;
-    settings.set(Key::InterceptFail, fail, "fail")?;
+    settings.set(SettingKey::Intercept, rules, "rules")?;
+    settings.set(SettingKey::InterceptFail, fail, "fail")?;
     Ok(settings.interception)
 }
 

@@ -6,9 +6,9 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::hints::Hint;
 use clearway_core::intercept::Interception;
-use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::Handled;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::version::{UserWithTransparency, Version};

@@ -2,7 +2,7 @@
 //! uses, and what others made, is not touched.
 
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::Failure;
+use clearway_core::failure::Failure;
 use clearway_kernel::capabilities::{self, Capability};
 
 use crate::cli::Target;

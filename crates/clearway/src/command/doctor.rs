@@ -7,9 +7,9 @@
 use std::ffi::OsString;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::intercept::Interception;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::Failure;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::FileMount;
 use clearway_kernel::capabilities::{self, Capability};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::Failure;
+use clearway_core::failure::Failure;
 use hyper::{Method, StatusCode};
 
 use crate::cli::{Release, Target};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clearway_core::count::{self, Count};
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::Failure;
+use clearway_core::failure::Failure;
 use hyper::{Method, StatusCode};
 
 use crate::cli::Target;

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::strategy::{Strategy, by_means};
-use clearway_core::supervisor::{Cause, Failure};
+use clearway_core::supervisor::Cause;
 use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing::Description;
 use hyper::{Method, StatusCode};

@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
+use clearway_core::failure::Failure;
 use clearway_core::settings::{Settings, Stray, TABLE};
-use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 

@@ -1,7 +1,8 @@
 //! `clearway reload --dry-run`: whether a reload would take, and what it would change.
 
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::{Bound, Failure};
+use clearway_core::failure::Failure;
+use clearway_core::supervisor::Bound;
 use hyper::{Method, StatusCode};
 
 use crate::cli::Target;

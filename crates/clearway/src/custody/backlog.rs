@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use clearway_haproxy::configuration::{Backlog, Lines};
+use clearway_haproxy::configuration::{Backlog, BindLines};
 use clearway_haproxy::inventory::{SocketIdentity, SocketKind};
 use clearway_kernel::queues;
 use tracing::{debug, info, warn};
@@ -37,7 +37,7 @@ pub fn known<'a>(sockets: impl Iterator<Item = &'a Held>) -> Known {
 ///
 /// The kernel is asked only if a number is another one than before: listing thousands of sockets takes ten
 /// milliseconds, and hardly any reload changes one.
-pub fn note(sockets: &mut [Held], known: &Known, lines: &Lines<'_>, default: Option<u32>) {
+pub fn note(sockets: &mut [Held], known: &Known, lines: &BindLines<'_>, default: Option<u32>) {
     let Some(most) = queues::most() else { return };
     let mut others: Vec<(&mut Held, u32)> = Vec::new();
     for held in sockets.iter_mut().filter(|held| listens(&held.identity)) {

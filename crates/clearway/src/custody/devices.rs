@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use clearway_haproxy::configuration::{Configuration, Lines};
+use clearway_haproxy::configuration::{BindLines, Configuration};
 use clearway_haproxy::inventory::{LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::interfaces::was_made_anew;
 use clearway_kernel::listeners::is_local;
@@ -22,7 +22,7 @@ pub fn left_out(sockets: &Sockets, configuration: &Configuration) -> HashSet<u64
     if deaf.is_empty() {
         return HashSet::new();
     }
-    let lines = Lines::of(configuration);
+    let lines = BindLines::of(configuration);
     for held in &deaf {
         warn!("{}", notice(&held.identity, &lines));
     }
@@ -43,7 +43,7 @@ fn can_be_bound(socket: &SocketIdentity) -> bool {
     }
 }
 
-fn notice(socket: &SocketIdentity, lines: &Lines<'_>) -> String {
+fn notice(socket: &SocketIdentity, lines: &BindLines<'_>) -> String {
     let place = lines.that_make(socket).next().map_or(String::new(), |bind| format!(" ({})", bind.span));
     let device = socket.device.as_deref().unwrap_or_default();
     format!(

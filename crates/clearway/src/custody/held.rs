@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use clearway_haproxy::configuration::Lines;
+use clearway_haproxy::configuration::BindLines;
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::listeners::is_local;
@@ -56,7 +56,7 @@ impl Held {
     /// Adds what HAProxy leaves out for UDP sockets (QUIC, `dgram-bind`) and compares all the same when it is offered
     /// one (docs/facts A.2): the interface and the namespace, as the line has them that made the socket. Where lines
     /// disagree nothing is added, and HAProxy will not recognise the socket.
-    pub fn complete(&mut self, lines: &Lines<'_>) {
+    pub fn complete(&mut self, lines: &BindLines<'_>) {
         if self.identity.kind != SocketKind::Datagram {
             return;
         }

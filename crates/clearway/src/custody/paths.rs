@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use clearway_haproxy::configuration::{Configuration, Lines};
+use clearway_haproxy::configuration::{BindLines, Configuration};
 use clearway_haproxy::inventory::{LocalAddress, SocketIdentity};
 use clearway_kernel::paths::{self, MovedPath};
 use tokio::sync::oneshot;
@@ -49,7 +49,7 @@ pub fn left_out(sockets: &Sockets, moved: &[MovedPath], configuration: &Configur
     if moved.is_empty() {
         return HashSet::new();
     }
-    let lines = Lines::of(configuration);
+    let lines = BindLines::of(configuration);
     let moved: HashMap<u64, &MovedPath> = moved.iter().map(|one| (one.socket, one)).collect();
     let mut left_out = HashSet::new();
     for Held { identity, .. } in sockets.all() {
@@ -62,7 +62,7 @@ pub fn left_out(sockets: &Sockets, moved: &[MovedPath], configuration: &Configur
     left_out
 }
 
-fn notice(socket: &SocketIdentity, moved: &MovedPath, lines: &Lines<'_>) -> String {
+fn notice(socket: &SocketIdentity, moved: &MovedPath, lines: &BindLines<'_>) -> String {
     let place = lines.that_make(socket).next().map_or(String::new(), |bind| format!(" ({})", bind.span));
     let found =
         format!("there is {} at the path of {socket}{place}, so its clients do not reach it", moved.found);

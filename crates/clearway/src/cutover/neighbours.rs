@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use clearway_haproxy::configuration::{Bind, Lines, V6};
+use clearway_haproxy::configuration::{Bind, BindLines, V6};
 use clearway_haproxy::inventory::{Adoption, LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::listeners::{self, Managed, Stranger};
 use tokio::sync::mpsc::UnboundedSender;
@@ -14,7 +14,7 @@ use crate::shell::Inner;
 
 /// A line for each address that HAProxy has bound a second time, with the `bind` line and what mends it; but for what it
 /// was not given on purpose.
-pub fn bound_twice(lines: &Lines<'_>, adoption: &Adoption, withheld: &HashSet<u64>) -> Vec<String> {
+pub fn bound_twice(lines: &BindLines<'_>, adoption: &Adoption, withheld: &HashSet<u64>) -> Vec<String> {
     let unclaimed = adoption.unclaimed.iter().filter(|one| !withheld.contains(&one.inode.0));
     let unclaimed: HashSet<String> = unclaimed.map(ToString::to_string).collect();
     let twice = adoption.fresh.iter().filter(|fresh| unclaimed.contains(&fresh.to_string()));

@@ -17,9 +17,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use clearway_core::failure::Failure;
 use clearway_core::names::{Generation, InstanceName};
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::Failure;
 use clearway_haproxy::configuration::{Configuration, SourceFile, Span, V6};
 use clearway_haproxy::derived::{self, Derived};
 use clearway_kernel::flip::{self, Flip, Way};

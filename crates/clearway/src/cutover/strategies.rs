@@ -1,8 +1,8 @@
 //! Which strategies this kernel and these capabilities allow, asked before anything is touched: at the start, and by
 //! `clearway doctor`. Changes nothing.
 
+use clearway_core::failure::Failure;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::Failure;
 use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::gate::{Gate, Manner};
 use clearway_kernel::steering::Present;

@@ -28,9 +28,10 @@ use std::time::{Duration, Instant};
 
 use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::{Generation, InstanceName};
 use clearway_core::strategy::{Means, Moved, Strategy};
-use clearway_core::supervisor::{Event, Failure, SWITCHING};
+use clearway_core::supervisor::{Event, SWITCHING};
 use clearway_kernel::listeners;
 use clearway_kernel::queues::{self, Listener, Waiting};
 use clearway_kernel::steering::{self, Fate, ReuseportGroup, SocketOrder};

@@ -10,8 +10,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::hints::Hint;
-use clearway_core::supervisor::Failure;
 
 use crate::{command, execute};
 

@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::{Event, Failure};
-use clearway_haproxy::configuration::{Configuration, Guard, Holds, Setting, Transparent};
+use clearway_core::failure::Failure;
+use clearway_core::supervisor::Event;
+use clearway_haproxy::configuration::{Configuration, GlobalSetting, Guard, Holds, UsesrcLine};
 use clearway_haproxy::version::Version;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -40,9 +41,9 @@ pub struct Answers {
     /// The version of the file on disk.
     pub version: Version,
     /// The first transparent line that counts.
-    pub transparent: Option<Transparent>,
+    pub transparent: Option<UsesrcLine>,
     /// The first setting of another user that counts.
-    pub other_user: Option<Setting>,
+    pub other_user: Option<GlobalSetting>,
     /// How many reloads an old generation may outlive, if that counts (`mworker-max-reloads`).
     pub most_reloads: Option<u32>,
     /// The `program` sections that count, if there are any.

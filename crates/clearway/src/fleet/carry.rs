@@ -3,7 +3,7 @@
 //! ```text
 //!   loop                        this thread, one a generation                    HAProxy, new
 //!    | Launch  ------------------> ask the former one (show servers state),         loads its configuration,
-//!    |                             or take the last that is known                   with a gate (`Gate`)
+//!    |                             or take the last that is known                   with a limit (`RateLimit`)
 //!    |                             what keeps clients away, into the socket ------> its first loop: reads that
 //!    | Proved, Carry ------------> show servers state ----------------------------> what it begins with
 //!    |                             set what is different -------------------------> sets it
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Clients that come meanwhile wait in the queue of the shared socket, where the former generation serves them; after a
-//! crash they wait for a moment. The gate lets one client through before it closes; what is said in advance is for that
-//! one. It is opened whatever becomes of the rest. Only a HAProxy that does not open it is given up: it would
+//! crash they wait for a moment. The limit lets one client through; what is said in advance is for that
+//! one. It is lifted whatever becomes of the rest. Only a HAProxy that does not lift it is given up: it would
 //! serve one client a second.
 //!
 //! What to set is decided by [`clearway_haproxy::carry`]; where the state comes from is [`crate::fleet::state`]'s matter.
@@ -23,12 +23,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::settings::CarryMode;
-use clearway_core::supervisor::{Carried, Event, Failure};
-use clearway_haproxy::carry::{self, Order, Outcome as Came};
+use clearway_core::supervisor::{Carried, Event};
+use clearway_haproxy::carry::{self, CarryOutcome as Came, StateCommand};
 use clearway_haproxy::configuration::Configuration;
-use clearway_haproxy::overlay::Gate;
+use clearway_haproxy::overlay::RateLimit;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
@@ -45,7 +46,7 @@ pub use private::Private;
 /// How long the new one may take for all questions and orders.
 const SETTING: Duration = Duration::from_secs(5);
 
-/// When the listeners are woken again after the gate was opened, each after the one before.
+/// When the listeners are woken again after the limit was lifted, each after the one before.
 const WAKING: [Duration; 4] = [
     Duration::from_millis(5),
     Duration::from_millis(50),
@@ -53,7 +54,7 @@ const WAKING: [Duration; 4] = [
     Duration::from_millis(500),
 ];
 
-/// What is asked of a new generation as a rule: what is set in advance, its state, what is different, the gate, and to
+/// What is asked of a new generation as a rule: what is set in advance, its state, what is different, the limit, and to
 /// wake its listeners.
 pub const QUESTIONS: usize = 4 + WAKING.len();
 
@@ -71,7 +72,7 @@ pub struct Carry {
     /// What its file says.
     pub configuration: Arc<Configuration>,
     /// What keeps it from accepting, if something does.
-    pub gate: Option<Gate>,
+    pub rate_limit: Option<RateLimit>,
     /// How long it may take to load.
     pub ready: Duration,
     /// Where to tell what came of it.
@@ -116,7 +117,7 @@ impl Carry {
     }
 
     /// What is different is set, but for what was set in advance.
-    fn carry(&self, snapshot: &Snapshot, age_seconds: Option<u64>, advance: &[Order]) -> Carried {
+    fn carry(&self, snapshot: &Snapshot, age_seconds: Option<u64>, advance: &[StateCommand]) -> Carried {
         let until = Instant::now() + SETTING;
         let answer = match self.private.servers_state(SETTING) {
             Ok(answer) => answer,
@@ -134,13 +135,13 @@ impl Carry {
     }
 
     fn open(&self) -> Result<(), Broken> {
-        self.gate.map_or(Ok(()), |gate| self.private.open(gate))
+        self.rate_limit.map_or(Ok(()), |limit| self.private.lift(limit))
     }
 
     /// A thread of HAProxy that looked at the limit just before it was lifted may have stopped its listener just after all
     /// listeners were woken, for a second (`listener_accept`): woken again, it accepts at once.
     fn wake_again(&self, go: &Receiver<()>) {
-        for pause in WAKING.iter().filter(|_| self.gate.is_some()) {
+        for pause in WAKING.iter().filter(|_| self.rate_limit.is_some()) {
             // Not any more when it drains: a connection to it would keep it from ending, and what comes to a socket that
             // only it has meanwhile (UDP) would be lost.
             if go.recv_timeout(*pause) != Err(RecvTimeoutError::Timeout) {

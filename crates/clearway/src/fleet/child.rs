@@ -19,7 +19,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-use clearway_core::programs::Section;
+use clearway_core::programs::ProgramSpec;
 use clearway_haproxy::command_line::ChildFd;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid};
@@ -199,7 +199,7 @@ pub fn is_inherited(name: &OsStr) -> bool {
 ///
 /// Must be called on the main thread, as [`spawn`].
 pub fn spawn_program(
-    section: &Section,
+    section: &ProgramSpec,
     environment: BTreeMap<OsString, OsString>,
     rights: Rights,
     open_files: Rlimit,

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Event, Failure, How};
+use clearway_core::supervisor::{Event, How};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tokio::sync::oneshot;

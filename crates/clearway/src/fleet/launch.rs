@@ -36,16 +36,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::settings::LogFormat;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::Failure;
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
-use clearway_haproxy::configuration::{Configuration, Lines};
+use clearway_haproxy::configuration::{BindLines, Configuration};
 use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::inventory::SocketIdentity;
 use clearway_haproxy::overlay::Overlay;
-use clearway_haproxy::runtime::{Answer, Channel, Command};
+use clearway_haproxy::runtime::{Channel, CliCommand, CliResponse};
 use clearway_haproxy::sockpair;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::Shutdown;
@@ -230,7 +230,7 @@ impl Shell {
         let frontend_maxconn = self.fleet.invocation.frontend_maxconn.filter(|number| *number > 0);
         let master = process.id();
         let begun = aside::spawn("letting a generation prove itself", move || {
-            let lines = Lines::of(&configuration);
+            let lines = BindLines::of(&configuration);
             let expected = Expected {
                 publics: &publics,
                 held: &held,
@@ -248,7 +248,7 @@ impl Shell {
             }
             tell(&inner, generation, outcome);
         });
-        if !begun || (carry.is_none() && prepared.overlay.gate.is_some()) {
+        if !begun || (carry.is_none() && prepared.overlay.rate_limit.is_some()) {
             let message = "HAProxy was started, and cannot be asked whether it is ready";
             tell(&failed, generation, Err(Failure::new(ExitCode::Internal, message)));
         }
@@ -288,7 +288,7 @@ impl Shell {
         Ok((words, Streams { stdout, stderr }))
     }
 
-    /// Begins to carry the state of the servers over, if there is any. Without the thread nothing would open the gate.
+    /// Begins to carry the state of the servers over, if there is any. Without the thread nothing would lift the limit.
     pub fn begin_to_carry(
         &self,
         generation: Generation,
@@ -302,7 +302,7 @@ impl Shell {
             generation,
             private: carry::Private::of(stats.try_clone().ok()?, carry::QUESTIONS),
             configuration: Arc::clone(&prepared.configuration),
-            gate: prepared.overlay.gate,
+            rate_limit: prepared.overlay.rate_limit,
             ready: self.settings.ready_timeout,
             inner: self.inner.clone(),
         };
@@ -425,21 +425,21 @@ impl Running {
 impl Sessions {
     /// Asks the worker for its environment (`show env`), one variable a line. Blocks, for so long at most.
     pub fn environment(&self, limit: Duration) -> Option<String> {
-        self.tell(&Command::show_env(), limit).map(|answer| answer.text)
+        self.tell(&CliCommand::show_env(), limit).map(|answer| answer.text)
     }
 
     /// Asks the worker for the state of its servers. Blocks likewise.
-    pub fn servers_state(&self, limit: Duration) -> Option<Answer> {
-        self.tell(&Command::show_servers_state(), limit)
+    pub fn servers_state(&self, limit: Duration) -> Option<CliResponse> {
+        self.tell(&CliCommand::show_servers_state(), limit)
     }
 
     /// Asks which sessions it has. Blocks, until `deadline` at most.
-    pub fn list(&self, deadline: Instant) -> Option<Vec<clearway_haproxy::runtime::Session>> {
+    pub fn list(&self, deadline: Instant) -> Option<Vec<clearway_haproxy::runtime::SessionLine>> {
         let limit = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-        self.tell(&Command::show_sessions(), limit).map(|answer| answer.sessions())
+        self.tell(&CliCommand::show_sessions(), limit).map(|answer| answer.sessions())
     }
 
-    fn tell(&self, command: &Command, limit: Duration) -> Option<Answer> {
+    fn tell(&self, command: &CliCommand, limit: Duration) -> Option<CliResponse> {
         let connection = sockpair::dial(&self.master_cli).ok()?;
         let answer = command.at_worker(self.worker).ask(&connection, Channel::Master, limit);
         answer.inspect_err(|error| debug!("{error}")).ok()
@@ -449,7 +449,7 @@ impl Sessions {
     pub fn ask(&self, deadline: Instant) -> Option<u64> {
         let limit = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         let connection = sockpair::dial(&self.master_cli).ok()?;
-        let answer = Command::show_info().at_worker(self.worker).ask(&connection, Channel::Master, limit);
+        let answer = CliCommand::show_info().at_worker(self.worker).ask(&connection, Channel::Master, limit);
         match answer.and_then(|answer| answer.info()) {
             Ok(info) => Some(info.current_connections),
             Err(error) => {

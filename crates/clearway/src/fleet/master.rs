@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use clearway_core::inquiry;
 use clearway_core::names::Generation;
-use clearway_haproxy::runtime::{Channel, Command};
+use clearway_haproxy::runtime::{Channel, CliCommand};
 use clearway_haproxy::sockpair::{self, SockpairError};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
@@ -113,7 +113,7 @@ fn ask(cli: &OwnedFd, known: u32) -> Said {
         Err(SockpairError::Ended) => return Said::Ended,
         Err(_) => return Said::Nothing,
     };
-    let answer = Command::show_proc().ask(&connection, Channel::Master, LIMIT);
+    let answer = CliCommand::show_proc().ask(&connection, Channel::Master, LIMIT);
     match answer.and_then(|answer| answer.processes()) {
         Ok(processes) => {
             let mut serving = processes.workers();

@@ -6,7 +6,8 @@
 //! first to go (`oom_score_adj`, which needs no right upwards).
 
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::{End, Failure, Killed, Unclean};
+use clearway_core::failure::Failure;
+use clearway_core::supervisor::{End, Killed, Unclean};
 use clearway_kernel::memory::{Cgroup, oom_score_adjustment, set_oom_score_adjustment};
 use tracing::debug;
 

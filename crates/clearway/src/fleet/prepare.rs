@@ -8,12 +8,13 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Failure, Plumbing as Needs};
-use clearway_haproxy::configuration::{Configuration, Programs, Setting, Transparent};
+use clearway_core::supervisor::Plumbing as Needs;
+use clearway_haproxy::configuration::{Configuration, GlobalSetting, ProgramSections, UsesrcLine};
 use clearway_haproxy::derived::{self, Sections};
 use clearway_haproxy::drift::Imprint;
-use clearway_haproxy::overlay::{Capability as Kept, Gate, Lua, Overlay};
+use clearway_haproxy::overlay::{Lua, Overlay, RateLimit, WorkerCapability as Kept};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use tracing::warn;
@@ -90,7 +91,7 @@ impl Shell {
         }
         if let Some(line) = &transparent {
             check_rights(held, || {
-                let Transparent { text, span, .. } = line;
+                let UsesrcLine { text, span, .. } = line;
                 format!("`{text}` ({span}) makes HAProxy use the addresses of its clients")
             })?;
         }
@@ -133,7 +134,7 @@ impl Shell {
             kept.into_iter().filter(|(have, _)| held.has(*have)).map(|(_, keep)| keep).collect();
         let mut overlay = Overlay::new(self.fleet.descriptors.stats, &configuration, version, &kept);
         let carries = !is_tried && self.has_something_to_carry() && !configuration.stated.is_empty();
-        overlay.gate = Gate::beside(&configuration).filter(|_| carries);
+        overlay.rate_limit = RateLimit::beside(&configuration).filter(|_| carries);
         overlay.lua = Lua::of(&configuration, self.fleet.descriptors.lua);
         Ok(Prepared {
             files,
@@ -188,7 +189,7 @@ impl Shell {
 
 /// What HAProxy is to read: the files as they are, unless it reads copies anyway, or must not see something of them.
 fn what_is_read(files: &Files, configuration: &Arc<Configuration>, version: Version) -> Arc<Configuration> {
-    let has_programs = !configuration.programs.is_empty() && Programs::known_to(version);
+    let has_programs = !configuration.programs.is_empty() && ProgramSections::known_to(version);
     let is_copied =
         matches!(files, Files::Copies(_)) || has_programs || derived::asks_for_its_files(configuration);
     if !is_copied {
@@ -201,7 +202,7 @@ fn what_is_read(files: &Files, configuration: &Arc<Configuration>, version: Vers
 
 /// Without KILL a worker of another user cannot be told to drain: it would go on accepting clients, with the
 /// old configuration, beside its successor, and a stop would end in a cut.
-fn check_signals(user: &Setting, held: capabilities::Set) -> Result<(), Failure> {
+fn check_signals(user: &GlobalSetting, held: capabilities::Set) -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() || held.has(Capability::Kill) {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::Failure;
+use clearway_core::failure::Failure;
 use clearway_haproxy::version::Version;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;

@@ -8,11 +8,12 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Event, Failure, Proof};
-use clearway_haproxy::configuration::Lines;
+use clearway_core::supervisor::{Event, Proof};
+use clearway_haproxy::configuration::BindLines;
 use clearway_haproxy::inventory::{self, Adoption, LocalAddress, SocketIdentity};
-use clearway_haproxy::runtime::{Channel, Command};
+use clearway_haproxy::runtime::{Channel, CliCommand};
 use clearway_haproxy::{getsocks, sockpair};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -44,7 +45,7 @@ impl Proven {
     }
 
     /// Adds what was seen when it asked for its sockets, if it did.
-    pub fn remember(&mut self, asked: Option<&Asked>, lines: &Lines<'_>) {
+    pub fn remember(&mut self, asked: Option<&Asked>, lines: &BindLines<'_>) {
         let withheld = asked.map(|asked| asked.withheld.clone()).unwrap_or_default();
         self.notices = neighbours::bound_twice(lines, &self.adoption, &withheld);
         if let Some(asked) = asked {
@@ -63,7 +64,7 @@ pub struct Expected<'a> {
     /// How many clients may wait there.
     pub limits: &'a backlog::Known,
     /// What it was started from.
-    pub lines: &'a Lines<'a>,
+    pub lines: &'a BindLines<'a>,
     /// What clients call, for each private address.
     pub publics: &'a HashMap<SocketAddr, SocketAddr>,
     /// `-N`.
@@ -84,7 +85,7 @@ pub fn prove(
         ..Failure::new(ExitCode::NotReady, format!("HAProxy did not answer over its private socket: {error}"))
     };
     let ask = |connection: UnixStream| {
-        let answer = Command::show_info().ask(&connection, Channel::Worker, limit);
+        let answer = CliCommand::show_info().ask(&connection, Channel::Worker, limit);
         answer.and_then(|answer| answer.info()).map_err(|error| closed(&error))
     };
     // Both at once, before it accepts anything: they are in its queue before clients of the user's `stats socket` fill

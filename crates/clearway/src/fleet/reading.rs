@@ -20,8 +20,9 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Event, Failure, Source};
+use clearway_core::supervisor::{Event, Source};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::{self, Drift, FileMount, Imprint};
@@ -290,7 +291,7 @@ pub fn compare(
             return drift;
         }
         if left.is_zero() || begun {
-            let files = drift::Files::Unreadable("its files do not answer".to_owned());
+            let files = drift::FilesOnDisk::Unreadable("its files do not answer".to_owned());
             return Drift { files, named: Vec::new(), replaced: Vec::new() };
         }
         // Somebody else compares.

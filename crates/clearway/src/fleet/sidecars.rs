@@ -27,12 +27,16 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::programs::{Action, Ended, Event as Happened, Id, OnDeath, OnReload, Section, Told};
+use clearway_core::programs::{
+    OnDeath, OnReload, ProgramAction, ProgramEnd, ProgramEvent as Happened, ProgramId, ProgramSignal,
+    ProgramSpec,
+};
 use clearway_core::settings::{LogFormat, LogSetting};
-use clearway_core::supervisor::{Event, Failure};
+use clearway_core::supervisor::Event;
 use clearway_haproxy::command_line::ChildFd;
-use clearway_haproxy::configuration::{Changes, Configuration, Guard, Program, Programs};
+use clearway_haproxy::configuration::{Changes, Configuration, Guard, ProgramSection, ProgramSections};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 use rustix::pipe::PipeFlags;
@@ -59,7 +63,7 @@ const FROM_THE_WORKER: [&str; 4] =
 /// What a configuration says about programs.
 #[derive(Clone, Debug)]
 pub struct Declared {
-    sections: Vec<Section>,
+    sections: Vec<ProgramSpec>,
     on_death: OnDeath,
     environment: Environment,
     rights: Rights,
@@ -82,7 +86,7 @@ pub struct Sidecars {
     /// Of generations that do not serve yet.
     declared: BTreeMap<Generation, Declared>,
     /// By process.
-    running: BTreeMap<u32, Id>,
+    running: BTreeMap<u32, ProgramId>,
     /// With what the next ones are started.
     current: Option<Declared>,
     /// What listens to them, where the log is JSON: until the last process that has such a pipe is gone.
@@ -97,7 +101,7 @@ impl Declared {
         counts: &mut dyn FnMut(&[Guard]) -> bool,
     ) -> Result<Option<Self>, Failure> {
         let programs = &configuration.programs;
-        if programs.is_empty() || !Programs::known_to(version) {
+        if programs.is_empty() || !ProgramSections::known_to(version) {
             return Ok(None);
         }
         let refused = |error: &dyn std::fmt::Display| {
@@ -115,8 +119,8 @@ impl Declared {
     }
 }
 
-fn section(program: Program) -> Result<Section, String> {
-    let Program { name, command, user, group, starts_on_reload, .. } = program;
+fn section(program: ProgramSection) -> Result<ProgramSpec, String> {
+    let ProgramSection { name, command, user, group, starts_on_reload, .. } = program;
     let number = |what: &str, named: Option<_>, find: fn(&str) -> Option<u32>| {
         let Some((name, span)) = named else { return Ok(None) };
         let name: String = name;
@@ -126,12 +130,12 @@ fn section(program: Program) -> Result<Section, String> {
     let user = number("user", user, accounts::user)?;
     let group = number("group", group, accounts::group)?;
     let on_reload = if starts_on_reload { OnReload::Anew } else { OnReload::Keep };
-    Ok(Section { name, command, user, group, on_reload })
+    Ok(ProgramSpec { name, command, user, group, on_reload })
 }
 
 /// Without KILL a program of another user could not be told to end.
-fn check_signals(sections: &[Section]) -> Result<(), Failure> {
-    let foreign = |one: &&Section| one.user.is_some_and(|user| user != 0);
+fn check_signals(sections: &[ProgramSpec]) -> Result<(), Failure> {
+    let foreign = |one: &&ProgramSpec| one.user.is_some_and(|user| user != 0);
     let Some(section) = sections.iter().find(foreign) else { return Ok(()) };
     if !rustix::process::geteuid().is_root() || capabilities::has(Capability::Kill) {
         return Ok(());
@@ -164,22 +168,22 @@ impl Sidecars {
         let how = reaper::end(status).to_string();
         // As HAProxy's master does it (`mworker_catch_sigchld`): 130 and 143 are SIGINT and SIGTERM.
         let wanted = matches!(status.code(), Some(0 | 130 | 143)) || matches!(status.signal(), Some(2 | 15));
-        let ended = if wanted { Ended::Wanted(how) } else { Ended::Failed(how) };
+        let ended = if wanted { ProgramEnd::Wanted(how) } else { ProgramEnd::Failed(how) };
         Some(Event::Program(Happened::Ended(id, ended)))
     }
 
-    fn tell(&self, id: Id, told: Told) {
+    fn tell(&self, id: ProgramId, told: ProgramSignal) {
         let Some(pid) = self.running.iter().find(|(_, one)| **one == id).map(|(pid, _)| *pid) else { return };
         let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
         // The child is ours and not reaped, so its pid is right.
         let (signal, outcome) = match told {
             // By default the signal would end it.
-            Told::Reloaded if !catches(pid, Signal::USR1) => return,
-            Told::Reloaded | Told::Finish => {
+            ProgramSignal::Reloaded if !catches(pid, Signal::USR1) => return,
+            ProgramSignal::Reloaded | ProgramSignal::Finish => {
                 (Signal::USR1, rustix::process::kill_process(process, Signal::USR1))
             }
-            Told::Terminate => (Signal::TERM, rustix::process::kill_process(process, Signal::TERM)),
-            Told::Kill => (Signal::KILL, rustix::process::kill_process_group(process, Signal::KILL)),
+            ProgramSignal::Terminate => (Signal::TERM, rustix::process::kill_process(process, Signal::TERM)),
+            ProgramSignal::Kill => (Signal::KILL, rustix::process::kill_process_group(process, Signal::KILL)),
         };
         if let Err(error) = outcome {
             warn!(
@@ -230,15 +234,15 @@ impl Shell {
     }
 
     /// Does something with a program.
-    pub fn do_with_program(&mut self, action: Action) -> Option<Event> {
+    pub fn do_with_program(&mut self, action: ProgramAction) -> Option<Event> {
         match action {
-            Action::Start(id, section) => Some(Event::Program(self.start_program(id, &section))),
-            Action::Tell(id, told) => {
+            ProgramAction::Start(id, section) => Some(Event::Program(self.start_program(id, &section))),
+            ProgramAction::Tell(id, told) => {
                 self.fleet.sidecars.tell(id, told);
                 None
             }
             // Those come as reports of the supervisor.
-            Action::Report(_) => None,
+            ProgramAction::Report(_) => None,
         }
     }
 
@@ -250,7 +254,7 @@ impl Shell {
         }
     }
 
-    pub fn start_program(&mut self, id: Id, section: &Section) -> Happened {
+    pub fn start_program(&mut self, id: ProgramId, section: &ProgramSpec) -> Happened {
         let Some(current) = &self.fleet.sidecars.current else {
             return Happened::NotStarted(id, "its section is gone".to_owned());
         };

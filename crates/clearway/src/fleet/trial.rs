@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Failure, Plumbing, Source};
+use clearway_core::supervisor::{Plumbing, Source};
 use clearway_haproxy::configuration::{Configuration, Endpoint};
 use clearway_haproxy::inventory::LocalAddress;
 
@@ -114,7 +115,7 @@ fn unfinished(path: &Path, pid: u32) -> PathBuf {
 /// Servers that come, go or move.
 fn servers(former: &Configuration, new: &Configuration) -> Vec<String> {
     let named = |configuration: &Configuration| -> BTreeMap<String, String> {
-        let one = |server: &clearway_haproxy::configuration::Server| {
+        let one = |server: &clearway_haproxy::configuration::ServerLine| {
             let address =
                 server.address().map_or_else(|| "by name".to_owned(), |address| address.to_string());
             let transparent = if server.transparent { ", transparent" } else { "" };

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
-use clearway_core::settings::{Key, Settings, TABLE};
+use clearway_core::failure::Failure;
+use clearway_core::settings::{SettingKey, Settings, TABLE};
 use clearway_core::strategy::{Moved, Strategy};
-use clearway_core::supervisor::{Answer, Carried, Cause, Failure, LifePhase, Phase};
+use clearway_core::supervisor::{Answer, Carried, Cause, LifePhase, Phase};
 use clearway_haproxy::command_line::Invocation;
 use clearway_kernel::plumbing;
 use serde::de::DeserializeOwned;
@@ -112,7 +113,7 @@ impl Started {
     /// What is to be known of this process.
     pub fn of(settings: &Settings, invocation: &Invocation) -> Option<Self> {
         let words = std::iter::once(&invocation.program).chain(&invocation.arguments);
-        let row = |key: &Key| TABLE.iter().find(|row| row.key == *key);
+        let row = |key: &SettingKey| TABLE.iter().find(|row| row.key == *key);
         let given = settings
             .given
             .iter()

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::Failure;
+use clearway_core::failure::Failure;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};

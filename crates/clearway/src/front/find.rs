@@ -21,9 +21,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::InstanceName;
 use clearway_core::settings::Settings;
-use clearway_core::supervisor::Failure;
 
 use crate::cli::Target;
 use crate::front::client;

@@ -4,10 +4,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::hints::Hints;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::Failure;
-use clearway_haproxy::complaint::{Cause, Complaint};
+use clearway_haproxy::complaint::{Complaint, ComplaintCause};
 use clearway_haproxy::configuration::{Configuration, ConfigurationError};
 use clearway_haproxy::derived::NotDerivable;
 use clearway_haproxy::line::Line;
@@ -147,8 +147,11 @@ pub fn of_an_end(
             failure.hints.push(remedy.into_owned());
         }
     }
-    for line in
-        complaint.causes.iter().filter_map(Cause::path).filter_map(|path| places::whose(Path::new(path)))
+    for line in complaint
+        .causes
+        .iter()
+        .filter_map(ComplaintCause::path)
+        .filter_map(|path| places::whose(Path::new(path)))
     {
         if !failure.hints.contains(&line) {
             failure.hints.push(line);
@@ -171,8 +174,8 @@ pub fn of_an_end(
         ));
     }
     let ours = descriptors(version);
-    let lacks_only_ours = |cause: &Cause| match cause {
-        Cause::TooFewFiles { wanted, limit } => {
+    let lacks_only_ours = |cause: &ComplaintCause| match cause {
+        ComplaintCause::TooFewFiles { wanted, limit } => {
             let missing = wanted.parse::<u32>().ok().zip(limit.parse().ok());
             missing.is_some_and(|(wanted, limit)| wanted.saturating_sub(limit) <= ours)
         }
@@ -190,10 +193,10 @@ pub fn of_an_end(
 }
 
 /// HAProxy says that it cannot change its root, and not why: either its directory is not there, or the right is missing.
-fn look_for_the_root(cause: &mut Cause) {
-    let Cause::CannotChangeRoot { directory } = cause else { return };
+fn look_for_the_root(cause: &mut ComplaintCause) {
+    let ComplaintCause::CannotChangeRoot { directory } = cause else { return };
     if std::fs::metadata(&*directory).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-        *cause = Cause::RootMissing { directory: std::mem::take(directory) };
+        *cause = ComplaintCause::RootMissing { directory: std::mem::take(directory) };
     }
 }
 
@@ -201,16 +204,16 @@ fn look_for_the_root(cause: &mut Cause) {
 const BESIDE: &str = "if that is to go on meanwhile, `--strategy tableflip` (NET_ADMIN) brings new connections here \
                       although it does not share the port (another user, another program, `noreuseport`)";
 
-fn code_of(cause: &Cause) -> ExitCode {
+fn code_of(cause: &ComplaintCause) -> ExitCode {
     match cause {
-        Cause::AddressInUse { .. } | Cause::AddressNotHere { .. } => ExitCode::AddressInUse,
-        Cause::BindDenied { .. }
-        | Cause::OwnerDenied { .. }
-        | Cause::CannotChangeUser
-        | Cause::CannotChangeGroup
-        | Cause::CannotChangeRoot { .. }
-        | Cause::RightNotHeld => ExitCode::Rights,
-        Cause::ConfigurationDenied { .. } | Cause::ConfigurationMissing { .. } => {
+        ComplaintCause::AddressInUse { .. } | ComplaintCause::AddressNotHere { .. } => ExitCode::AddressInUse,
+        ComplaintCause::BindDenied { .. }
+        | ComplaintCause::OwnerDenied { .. }
+        | ComplaintCause::CannotChangeUser
+        | ComplaintCause::CannotChangeGroup
+        | ComplaintCause::CannotChangeRoot { .. }
+        | ComplaintCause::RightNotHeld => ExitCode::Rights,
+        ComplaintCause::ConfigurationDenied { .. } | ComplaintCause::ConfigurationMissing { .. } => {
             ExitCode::ConfigurationUnreadable
         }
         _ => ExitCode::ConfigurationRefused,
@@ -220,7 +223,7 @@ fn code_of(cause: &Cause) -> ExitCode {
 /// Who holds the ports that HAProxy could not get, as far as that can be seen from here. Where HAProxy
 /// does not say which address it is about, `HAPROXY_PORTS` may know.
 fn holders(complaint: &Complaint, ports: &[u16]) -> Vec<String> {
-    let named = complaint.causes.iter().filter_map(Cause::address);
+    let named = complaint.causes.iter().filter_map(ComplaintCause::address);
     let mut addresses: Vec<_> = named.map(|address| (address.port(), Some(address.ip()))).collect();
     if addresses.is_empty() {
         addresses.extend(ports.iter().map(|port| (*port, None)));

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use clearway_core::hints::Notice;
-use clearway_core::intercept::{Fail, Interception, Rule};
+use clearway_core::hints::Remark;
+use clearway_core::intercept::{Fail, InterceptRule, Interception};
 use clearway_haproxy::configuration::{Bind, Configuration, Endpoint, V6};
 use clearway_kernel::transparency::Family;
 
@@ -15,14 +15,14 @@ use crate::tell::said::Subject;
 
 /// What is intercepted, in one line.
 pub fn described(interception: &Interception) -> String {
-    let rules: Vec<String> = interception.rules.iter().map(Rule::to_string).collect();
+    let rules: Vec<String> = interception.rules.iter().map(InterceptRule::to_string).collect();
     format!("intercepted on the way through this host: {} (fails {})", rules.join("; "), interception.fail)
 }
 
 /// A rule whose connections nobody takes.
 #[derive(Debug)]
 pub struct Untaken<'a> {
-    rule: &'a Rule,
+    rule: &'a InterceptRule,
     family: Family,
     fail: Fail,
 }
@@ -93,7 +93,7 @@ fn takes(bind: &Bind, port: u16, family: Family) -> bool {
 }
 
 /// The families of a rule's destinations.
-fn families(rule: &Rule) -> Vec<Family> {
+fn families(rule: &InterceptRule) -> Vec<Family> {
     let of = |family| {
         let is = |v4: bool| v4 == (family == Family::V4);
         rule.destinations.is_empty() || rule.destinations.iter().any(|one| is(one.address().is_ipv4()))
@@ -135,13 +135,13 @@ impl Path {
     }
 
     /// What would not be intercepted with this configuration, or lost.
-    pub fn not_intercepted(&self, configuration: &Configuration) -> Vec<Notice> {
+    pub fn not_intercepted(&self, configuration: &Configuration) -> Vec<Remark> {
         let untaken = untaken(configuration, &self.interception);
         let untaken =
-            untaken.iter().map(|rule| Notice { text: rule.to_string(), hints: vec![rule.remedy()] });
+            untaken.iter().map(|rule| Remark { text: rule.to_string(), hints: vec![rule.remedy()] });
         let cookies = loses_all(&self.interception).then(|| {
             let [text, hint] = COOKIES.map(str::to_owned);
-            Notice { text, hints: vec![hint] }
+            Remark { text, hints: vec![hint] }
         });
         untaken.chain(cookies).collect()
     }
@@ -157,7 +157,7 @@ impl Path {
 mod tests {
     use std::path::PathBuf;
 
-    use clearway_core::settings::{Key, Settings};
+    use clearway_core::settings::{SettingKey, Settings};
     use clearway_haproxy::configuration::SourceFile;
 
     use super::*;
@@ -167,7 +167,7 @@ mod tests {
         let file = SourceFile { name: name.clone(), path: name, bytes: file.as_bytes().to_vec() };
         let configuration = Configuration::scan(vec![file], &|_| None);
         let mut settings = Settings::default();
-        settings.set(Key::Intercept, rules, "--intercept").unwrap();
+        settings.set(SettingKey::Intercept, rules, "--intercept").unwrap();
         let all = untaken(&configuration, &settings.interception);
         all.iter().map(|one| format!("{one}: {}", one.remedy())).collect()
     }

@@ -8,7 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use clearway_core::names::Mark;
-use clearway_haproxy::configuration::{Configuration, Server};
+use clearway_haproxy::configuration::{Configuration, ServerLine};
 use clearway_kernel::interfaces;
 use clearway_kernel::others::{self, ForeignRuleset, Towards};
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ pub struct Known {
 
 impl Known {
     /// The line of a server.
-    pub fn line(server: &Server) -> String {
+    pub fn line(server: &ServerLine) -> String {
         format!("`{}`, {}", server.name, server.span)
     }
 
@@ -97,7 +97,7 @@ impl Known {
 
 /// The transparent servers of a configuration, as far as the files say where they are.
 pub fn in_the_files(configuration: &Configuration) -> Vec<Known> {
-    let known = |server: &Server| Some(Known { address: server.address()?, line: Known::line(server) });
+    let known = |server: &ServerLine| Some(Known { address: server.address()?, line: Known::line(server) });
     configuration.servers.transparent().filter_map(known).collect()
 }
 

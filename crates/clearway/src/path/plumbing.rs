@@ -15,7 +15,7 @@ use crate::path::{Path, intercept, servers};
 use crate::tell::log;
 use crate::tell::said::Subject;
 
-use clearway_core::supervisor::Failure;
+use clearway_core::failure::Failure;
 
 impl Path {
     /// Whether there is plumbing in the kernel.

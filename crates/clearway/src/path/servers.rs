@@ -15,9 +15,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
-use clearway_core::hints::Notice;
-use clearway_haproxy::configuration::{Configuration, Server};
-use clearway_haproxy::runtime::state::{Remembered, Row};
+use clearway_core::hints::Remark;
+use clearway_haproxy::configuration::{Configuration, ServerLine};
+use clearway_haproxy::runtime::state::{Remembered, ServerState};
 use clearway_kernel::listeners;
 use clearway_kernel::plumbing::{Plumbing, PlumbingError, PlumbingNeeds};
 use tracing::{debug, info};
@@ -59,7 +59,7 @@ pub enum Generations {
 impl Seen {
     /// Of a generation with these files. Asks the kernel.
     pub fn of(told: &Remembered, configuration: &Configuration) -> Self {
-        let line = |row: &Row<'_>| match configuration.servers.find(row.proxy, row.name) {
+        let line = |row: &ServerState<'_>| match configuration.servers.find(row.proxy, row.name) {
             Some(server) if !server.template => Known::line(server),
             Some(template) => format!("`{}`, {}", row.name, template.span),
             None => format!("`{}/{}`, added at run time", row.proxy, row.name),
@@ -126,7 +126,7 @@ pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> PlumbingNeeds {
 
 /// What the files say; host names are not resolved.
 pub fn in_the_files(configuration: &Configuration) -> impl Iterator<Item = SocketAddr> {
-    configuration.servers.transparent().filter_map(Server::address)
+    configuration.servers.transparent().filter_map(ServerLine::address)
 }
 
 /// Whether a server may be on another host: then its answers have to come back here.
@@ -193,12 +193,12 @@ impl Path {
             wanted = union(wanted, plumbing.needs());
         }
         if wanted == *plumbing.needs() {
-            self.said.found(Subject::Following, None::<Notice>);
+            self.said.found(Subject::Following, None::<Remark>);
             return false;
         }
         match follow(plumbing, &wanted) {
             Ok((changed, _)) => {
-                self.said.found(Subject::Following, None::<Notice>);
+                self.said.found(Subject::Following, None::<Remark>);
                 // Nothing more than could be had before.
                 if changed.is_empty() {
                     return false;

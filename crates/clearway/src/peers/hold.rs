@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::lookout::Lookout;
 use clearway_core::names::InstanceName;
 use clearway_core::settings::Settings;
-use clearway_core::supervisor::Failure;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::plumbing::Closing;

@@ -3,7 +3,7 @@
 //! A field that is not known is passed over, and so is a message: whoever comes later may say more. What an older
 //! one could not understand needs a new number of the protocol.
 
-use clearway_core::supervisor::Failure;
+use clearway_core::failure::Failure;
 use serde::{Deserialize, Serialize};
 
 use crate::custody::held::Names;

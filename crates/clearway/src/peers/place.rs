@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::InstanceName;
-use clearway_core::supervisor::Failure;
 use rustix::fs::Mode;
 
 use crate::ground::credentials::Credentials;

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
-use clearway_core::supervisor::{Failure, Peer};
+use clearway_core::failure::Failure;
+use clearway_core::supervisor::Peer;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;

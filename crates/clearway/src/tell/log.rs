@@ -2,10 +2,11 @@
 
 use std::sync::OnceLock;
 
-use clearway_core::hints::{Hint, Hints, Notice};
+use clearway_core::failure::Failure;
+use clearway_core::hints::{Hint, Hints, Remark};
 use clearway_core::names::Generation;
 use clearway_core::settings::{LogFormat, LogLevel, LogSetting};
-use clearway_core::supervisor::{Failure, Report, Severity};
+use clearway_core::supervisor::{Report, Severity};
 use clearway_kernel::plumbing::{RemoveErrors, Swept};
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
@@ -72,12 +73,12 @@ pub fn swept(outcome: &Result<Swept, RemoveErrors>) {
         Ok(swept) => {
             info!("removed what a dead predecessor left in the kernel: {}", swept.removed.join(", "));
         }
-        Err(errors) => notice(&Notice { text: errors.to_string(), hints: errors.hints() }),
+        Err(errors) => notice(&Remark { text: errors.to_string(), hints: errors.hints() }),
     }
 }
 
 /// A warning, and what would help.
-pub fn notice(notice: &Notice) {
+pub fn notice(notice: &Remark) {
     warn!("{}", notice.text);
     hints(&notice.hints);
 }

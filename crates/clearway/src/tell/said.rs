@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clearway_core::hints::Notice;
+use clearway_core::hints::Remark;
 use tracing::info;
 
 use crate::tell::log;
@@ -48,11 +48,11 @@ impl Subject {
 
 /// What holds, by subject.
 #[derive(Debug, Default)]
-pub struct Said(BTreeMap<Subject, BTreeSet<Notice>>);
+pub struct Said(BTreeMap<Subject, BTreeSet<Remark>>);
 
 impl Said {
     /// All that a look at a subject has found: what is new of it is said.
-    pub fn found(&mut self, subject: Subject, lines: impl IntoIterator<Item = impl Into<Notice>>) {
+    pub fn found(&mut self, subject: Subject, lines: impl IntoIterator<Item = impl Into<Remark>>) {
         for line in self.news(subject, lines) {
             if subject.is_for_information() {
                 info!("{}", line.text);
@@ -63,9 +63,9 @@ impl Said {
     }
 
     /// The lines that are new. What is not among `lines` any more is forgotten.
-    fn news(&mut self, subject: Subject, lines: impl IntoIterator<Item = impl Into<Notice>>) -> Vec<Notice> {
+    fn news(&mut self, subject: Subject, lines: impl IntoIterator<Item = impl Into<Remark>>) -> Vec<Remark> {
         let mut lines = lines.into_iter().map(Into::into);
-        let mut all: BTreeSet<Notice> = lines.by_ref().take(MOST).collect();
+        let mut all: BTreeSet<Remark> = lines.by_ref().take(MOST).collect();
         let more = lines.count();
         if more > 0 {
             all.insert(format!("and {more} more like these").into());

@@ -37,7 +37,7 @@ pub fn window(descriptors: u64) -> usize {
 
 /// What is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum RoundStep {
     /// Ask the server with this number now.
     Ask(usize),
     /// Nothing before this moment.
@@ -50,7 +50,7 @@ pub enum Next {
 
 /// How far a round is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct RoundProgress {
     /// How many are done.
     pub done: usize,
     /// Of how many.
@@ -66,7 +66,7 @@ struct Host {
 
 /// One round.
 #[derive(Debug)]
-pub struct Pace {
+pub struct RoundPace {
     servers: Vec<IpAddr>,
     hosts: HashMap<IpAddr, Host>,
     /// Hosts with somebody left to ask and room for it, in turn.
@@ -79,7 +79,7 @@ pub struct Pace {
     tell_at: Duration,
 }
 
-impl Pace {
+impl RoundPace {
     /// All servers, by their number; `window`: how many at the same time.
     pub fn new(servers: impl Iterator<Item = SocketAddr>, window: usize, now: Duration) -> Self {
         let servers: Vec<IpAddr> = servers.map(|server| server.ip().to_canonical()).collect();
@@ -97,20 +97,20 @@ impl Pace {
     }
 
     /// What is to be done at this moment. What it says to ask counts as being asked from then on.
-    pub fn next(&mut self, now: Duration) -> Next {
+    pub fn next(&mut self, now: Duration) -> RoundStep {
         if self.done == self.servers.len() {
-            return Next::Done;
+            return RoundStep::Done;
         }
         if self.running == self.window {
-            return Next::Wait;
+            return RoundStep::Wait;
         }
-        let Some(address) = self.turn.front().copied() else { return Next::Wait };
+        let Some(address) = self.turn.front().copied() else { return RoundStep::Wait };
         if now < self.next_at {
-            return Next::NotBefore(self.next_at);
+            return RoundStep::NotBefore(self.next_at);
         }
         self.turn.pop_front();
-        let Some(host) = self.hosts.get_mut(&address) else { return Next::Wait };
-        let Some(number) = host.left.pop_front() else { return Next::Wait };
+        let Some(host) = self.hosts.get_mut(&address) else { return RoundStep::Wait };
+        let Some(number) = host.left.pop_front() else { return RoundStep::Wait };
         host.running += 1;
         if !host.left.is_empty() && host.running < OF_A_HOST {
             self.turn.push_back(address);
@@ -118,7 +118,7 @@ impl Pace {
         self.running += 1;
         let apart = Duration::from_secs(1) / A_SECOND;
         self.next_at = self.next_at.max(now.saturating_sub(apart * BURST)) + apart;
-        Next::Ask(number)
+        RoundStep::Ask(number)
     }
 
     /// The server with this number is done.
@@ -135,12 +135,12 @@ impl Pace {
     }
 
     /// How far it is.
-    pub fn progress(&self) -> Progress {
-        Progress { done: self.done, of: self.servers.len() }
+    pub fn progress(&self) -> RoundProgress {
+        RoundProgress { done: self.done, of: self.servers.len() }
     }
 
     /// How far it is, if it is time to tell.
-    pub fn tell(&mut self, now: Duration) -> Option<Progress> {
+    pub fn tell(&mut self, now: Duration) -> Option<RoundProgress> {
         if now < self.tell_at || self.done == self.servers.len() {
             return None;
         }

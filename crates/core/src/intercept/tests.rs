@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn one(text: &str) -> Rule {
+fn one(text: &str) -> InterceptRule {
     let mut all = rules(text).unwrap();
     assert_eq!(all.len(), 1, "{text}");
     all.remove(0)
@@ -64,9 +64,9 @@ fn each_destination_with_each_port_is_a_target() {
     let interception = Interception { rules, fail: Fail::Open };
     let targets: Vec<_> = interception.targets().collect();
     assert_eq!(targets.len(), 5);
-    assert_eq!(targets[1].ports, Some(Ports { first: 443, last: 443 }));
+    assert_eq!(targets[1].ports, Some(PortRange { first: 443, last: 443 }));
     assert_eq!(targets[2].destination.map(|network| network.to_string()), Some("fd00::/8".to_owned()));
-    assert_eq!(targets[4], Target { destination: None, ports: None, interface: None, to: 2 });
+    assert_eq!(targets[4], InterceptTarget { destination: None, ports: None, interface: None, to: 2 });
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn only_what_is_intercepted_can_be_closed() {
 
 #[test]
 fn masks_have_the_bits_of_their_prefix() {
-    let mask = |text: &str| text.parse::<Network>().unwrap().mask().to_string();
+    let mask = |text: &str| text.parse::<IpNetwork>().unwrap().mask().to_string();
     assert_eq!(mask("10.2.0.0/15"), "255.254.0.0");
     assert_eq!(mask("0.0.0.0/0"), "0.0.0.0");
     assert_eq!(mask("10.2.0.1"), "255.255.255.255");

@@ -1,6 +1,6 @@
 //! The words of one rule.
 
-use super::{Network, Ports, Rule};
+use super::{InterceptRule, IpNetwork, PortRange};
 
 /// The whole form, for whoever has got it wrong from the ground up.
 pub(super) const EXPECTED: &str = "expected `DESTINATION[,...] port PORT[,...] [from INTERFACE] to PORT`, such as \
@@ -10,7 +10,7 @@ pub(super) const EXPECTED: &str = "expected `DESTINATION[,...] port PORT[,...] [
 const LONGEST_NAME: usize = 15;
 
 /// Reads one rule: destinations, then pairs of a keyword and a value, each once and in any order.
-pub(super) fn rule(text: &str) -> Result<Rule, String> {
+pub(super) fn rule(text: &str) -> Result<InterceptRule, String> {
     let mut words = text.split_whitespace();
     let destinations = words.next().map(destinations).transpose()?.ok_or(EXPECTED)?;
     let (mut ports, mut interface, mut to) = (None, None, None);
@@ -30,21 +30,21 @@ pub(super) fn rule(text: &str) -> Result<Rule, String> {
     let ports = ports.ok_or_else(|| format!("`port` is missing (`port any` for all): {EXPECTED}"))?;
     let to =
         to.ok_or_else(|| format!("`to` with the port of a `bind ... transparent` is missing: {EXPECTED}"))?;
-    Ok(Rule { destinations, ports, interface, to })
+    Ok(InterceptRule { destinations, ports, interface, to })
 }
 
-fn destinations(text: &str) -> Result<Vec<Network>, String> {
+fn destinations(text: &str) -> Result<Vec<IpNetwork>, String> {
     if text == "any" { Ok(Vec::new()) } else { text.split(',').map(str::parse).collect() }
 }
 
-fn ports(text: &str) -> Result<Vec<Ports>, String> {
+fn ports(text: &str) -> Result<Vec<PortRange>, String> {
     if text == "any" {
         return Ok(Vec::new());
     }
     // The kernel's rules for forwarding cannot name 65535 (`fib_rule_port_range_valid`).
     let one = |word: &str| {
         let (first, last) = word.split_once('-').unwrap_or((word, word));
-        let range = Ports { first: port(first, u16::MAX - 1)?, last: port(last, u16::MAX - 1)? };
+        let range = PortRange { first: port(first, u16::MAX - 1)?, last: port(last, u16::MAX - 1)? };
         if range.first <= range.last { Ok(range) } else { Err(format!("`{word}` ends before it begins")) }
     };
     text.split(',').map(one).collect()

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Told;
+use super::ProgramSignal;
 use crate::supervisor::Severity;
 
 /// A change of state of a program, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
+pub enum ProgramReport {
     /// It was started.
     Started {
         /// Its section.
@@ -50,11 +50,11 @@ pub enum Report {
         /// Its section.
         name: String,
         /// By which signal.
-        told: Told,
+        told: ProgramSignal,
     },
 }
 
-impl Report {
+impl ProgramReport {
     /// How urgent the line is.
     pub fn severity(&self) -> Severity {
         match self {
@@ -65,7 +65,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ProgramReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { name, pid } => write!(f, "program `{name}` started, pid {pid}"),
@@ -81,7 +81,7 @@ impl fmt::Display for Report {
                 write!(f, "program `{name}`, pid {pid}, has ended as it was told ({how})")
             }
             Self::Pressed { name, told } => {
-                let signal = if *told == Told::Kill { "SIGKILL" } else { "SIGTERM" };
+                let signal = if *told == ProgramSignal::Kill { "SIGKILL" } else { "SIGTERM" };
                 write!(f, "program `{name}` was told to end and has not: it gets {signal}")
             }
         }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn set(key: Key, text: &str) -> Result<Settings, InvalidSetting> {
+fn set(key: SettingKey, text: &str) -> Result<Settings, InvalidSetting> {
     let mut settings = Settings::default();
     settings.set(key, text, "--flag").map(|()| settings)
 }
@@ -30,71 +30,71 @@ fn durations_have_units_or_are_seconds() {
         ("0", Duration::ZERO),
         ("1d", Duration::from_hours(24)),
     ] {
-        assert_eq!(set(Key::DrainTimeout, text).unwrap().drain_timeout, expected, "{text}");
+        assert_eq!(set(SettingKey::DrainTimeout, text).unwrap().drain_timeout, expected, "{text}");
     }
     for bad in ["s", "5x", "1 2", "-1s", "5m3", "99999999999999999999s", "9999999d", "ä"] {
-        let error = set(Key::DrainTimeout, bad).unwrap_err();
+        let error = set(SettingKey::DrainTimeout, bad).unwrap_err();
         assert!(error.to_string().contains("such as `295s`"), "{bad}: {error}");
     }
 }
 
 #[test]
 fn the_mark_is_one_bit() {
-    assert_eq!(set(Key::Mark, "0x40000000").unwrap().mark, Mark::bit(30));
-    assert_eq!(set(Key::Mark, "0x40000000/0x40000000").unwrap().mark, Mark::bit(30));
-    assert_eq!(set(Key::Mark, "1").unwrap().mark, Mark::bit(0));
+    assert_eq!(set(SettingKey::Mark, "0x40000000").unwrap().mark, Mark::bit(30));
+    assert_eq!(set(SettingKey::Mark, "0x40000000/0x40000000").unwrap().mark, Mark::bit(30));
+    assert_eq!(set(SettingKey::Mark, "1").unwrap().mark, Mark::bit(0));
     for bad in ["3", "0", "0x", "x", "0x40000000/0xffffffff"] {
-        assert!(set(Key::Mark, bad).is_err(), "{bad}");
+        assert!(set(SettingKey::Mark, bad).is_err(), "{bad}");
     }
 }
 
 #[test]
 fn the_ports_of_the_old_images_are_taken() {
-    assert_eq!(set(Key::Ports, "1234,5678").unwrap().ports, [1234, 5678]);
-    assert_eq!(set(Key::Ports, "80, 443").unwrap().ports, [80, 443]);
-    let error = set(Key::Ports, "80,http").unwrap_err().to_string();
+    assert_eq!(set(SettingKey::Ports, "1234,5678").unwrap().ports, [1234, 5678]);
+    assert_eq!(set(SettingKey::Ports, "80, 443").unwrap().ports, [80, 443]);
+    let error = set(SettingKey::Ports, "80,http").unwrap_err().to_string();
     assert_eq!(
         error,
         "`--flag` is `80,http`: `http` is not a port: expected numbers from 1 to 65535 with commas between"
     );
-    assert!(set(Key::Ports, "0").is_err());
+    assert!(set(SettingKey::Ports, "0").is_err());
 }
 
 #[test]
 fn log_takes_format_and_level_in_any_order() {
-    let json = set(Key::Log, "json").unwrap().log;
+    let json = set(SettingKey::Log, "json").unwrap().log;
     assert_eq!((json.format, json.level), (LogFormat::Json, LogLevel::Info));
-    let both = set(Key::Log, "debug,json").unwrap().log;
+    let both = set(SettingKey::Log, "debug,json").unwrap().log;
     assert_eq!((both.format, both.level), (LogFormat::Json, LogLevel::Debug));
-    assert!(set(Key::Log, "loud").is_err());
+    assert!(set(SettingKey::Log, "loud").is_err());
 }
 
 #[test]
 fn watching_is_off_unless_asked_for() {
     assert_eq!(Settings::default().carry, CarryMode::Servers);
-    assert_eq!(set(Key::Carry, "off").unwrap().carry, CarryMode::Off);
-    assert!(set(Key::Carry, "on").unwrap_err().to_string().contains("`servers` or `off`"));
+    assert_eq!(set(SettingKey::Carry, "off").unwrap().carry, CarryMode::Off);
+    assert!(set(SettingKey::Carry, "on").unwrap_err().to_string().contains("`servers` or `off`"));
     assert_eq!(Settings::default().watch, WatchMode::Off);
-    assert_eq!(set(Key::Watch, "on").unwrap().watch, WatchMode::On);
-    assert_eq!(set(Key::Watch, "poll").unwrap().watch, WatchMode::Poll);
-    assert_eq!(set(Key::WatchQuiet, "2s").unwrap().watch_quiet, Duration::from_secs(2));
-    let error = set(Key::Watch, "yes").unwrap_err().to_string();
+    assert_eq!(set(SettingKey::Watch, "on").unwrap().watch, WatchMode::On);
+    assert_eq!(set(SettingKey::Watch, "poll").unwrap().watch, WatchMode::Poll);
+    assert_eq!(set(SettingKey::WatchQuiet, "2s").unwrap().watch_quiet, Duration::from_secs(2));
+    let error = set(SettingKey::Watch, "yes").unwrap_err().to_string();
     assert_eq!(error, "`--flag` is `yes`: expected `off`, `on` or `poll`");
 }
 
 #[test]
 fn the_canary_is_on_unless_asked_otherwise() {
     assert_eq!(Settings::default().canary, CanaryMode::On);
-    assert_eq!(set(Key::Canary, "off").unwrap().canary, CanaryMode::Off);
-    assert_eq!(set(Key::Canary, "ready").unwrap().canary, CanaryMode::Ready);
-    assert!(set(Key::Canary, "yes").unwrap_err().to_string().contains("`off`, `on` or `ready`"));
+    assert_eq!(set(SettingKey::Canary, "off").unwrap().canary, CanaryMode::Off);
+    assert_eq!(set(SettingKey::Canary, "ready").unwrap().canary, CanaryMode::Ready);
+    assert!(set(SettingKey::Canary, "yes").unwrap_err().to_string().contains("`off`, `on` or `ready`"));
 }
 
 #[test]
 fn the_canary_has_one_address_a_family() {
     let addresses =
-        |text: &str| set(Key::CanaryAddress, text).map(|settings| settings.canary_address.to_string());
-    let row = TABLE.iter().find(|row| row.key == Key::CanaryAddress).unwrap();
+        |text: &str| set(SettingKey::CanaryAddress, text).map(|settings| settings.canary_address.to_string());
+    let row = TABLE.iter().find(|row| row.key == SettingKey::CanaryAddress).unwrap();
     assert_eq!(ProbeAddresses::default().to_string(), row.default);
     assert_eq!(addresses(row.default).unwrap(), row.default);
     assert_eq!(addresses("10.9.9.9").unwrap(), "10.9.9.9,2001:2::179");
@@ -135,10 +135,13 @@ fn each_server_gets_the_address_of_its_family() {
 #[test]
 fn the_canary_repeats_itself_only_if_asked() {
     assert_eq!(Settings::default().canary_every, None);
-    assert_eq!(set(Key::CanaryEvery, "off").unwrap().canary_every, None);
-    assert_eq!(set(Key::CanaryEvery, "5m").unwrap().canary_every, Some(Duration::from_mins(5)));
+    assert_eq!(set(SettingKey::CanaryEvery, "off").unwrap().canary_every, None);
+    assert_eq!(set(SettingKey::CanaryEvery, "5m").unwrap().canary_every, Some(Duration::from_mins(5)));
     for bad in ["0", "on", "10ms", "9999d"] {
-        assert!(set(Key::CanaryEvery, bad).unwrap_err().to_string().contains("such as `30s`"), "{bad}");
+        assert!(
+            set(SettingKey::CanaryEvery, bad).unwrap_err().to_string().contains("such as `30s`"),
+            "{bad}"
+        );
     }
 }
 
@@ -160,17 +163,17 @@ proptest! {
 
 #[test]
 fn what_is_intercepted_and_how_it_fails_are_two_settings() {
-    let mut settings = set(Key::InterceptFail, "closed").unwrap();
+    let mut settings = set(SettingKey::InterceptFail, "closed").unwrap();
     assert!(settings.interception.is_empty() && !settings.interception.is_closed());
-    settings.set(Key::Intercept, "any port 25 to 2525", "CLEARWAY_INTERCEPT").unwrap();
+    settings.set(SettingKey::Intercept, "any port 25 to 2525", "CLEARWAY_INTERCEPT").unwrap();
     assert!(settings.interception.is_closed());
     for (key, bad, expected) in [
         (
-            Key::Intercept,
+            SettingKey::Intercept,
             "any port 25 to 2525; any port x to 1",
             "rule 2 (`any port x to 1`): `x` is not a port",
         ),
-        (Key::InterceptFail, "shut", "expected `open`"),
+        (SettingKey::InterceptFail, "shut", "expected `open`"),
     ] {
         let error = set(key, bad).unwrap_err().to_string();
         assert!(error.starts_with("`--flag` is `") && error.contains(expected), "{error}");

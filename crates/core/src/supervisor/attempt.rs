@@ -7,10 +7,11 @@ use crate::names::Generation;
 use crate::strategy::Moved;
 
 use super::carried::Carried;
-use super::event::{Action, Answer, Asker, End, Failure, Plumbing, Proof, Source, Strictness};
+use super::event::{Action, Answer, Asker, End, Plumbing, Proof, Source, Strictness};
 use super::report::Report;
 use super::status::{Attempted, Cause};
 use super::{CARRY_DEADLINE, FirstLife, GRACE, Life, PROBATION, SWITCH_DEADLINE, State, Supervisor};
+use crate::failure::Failure;
 
 /// An attempt under way. At most one exists.
 #[derive(Debug)]

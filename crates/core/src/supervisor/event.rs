@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::exit::ExitCode;
+use crate::failure::Failure;
 use crate::names::Generation;
 use crate::programs;
 use crate::signal::Signal;
@@ -154,12 +155,12 @@ pub enum Event {
         /// Which generation.
         generation: Generation,
         /// The sections that count, in the order of the files.
-        sections: Vec<programs::Section>,
+        sections: Vec<programs::ProgramSpec>,
         /// What follows the death of one.
         on_death: programs::OnDeath,
     },
     /// Something happened to the process of a program.
-    Program(programs::Event),
+    Program(programs::ProgramEvent),
     /// Another Clearway of this name asks for the sockets.
     TakeoverAsked(Peer),
     /// It serves from them.
@@ -319,47 +320,6 @@ impl Proof {
     }
 }
 
-/// Why a generation failed.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Failure {
-    /// What Clearway exits with if this was its first generation.
-    pub code: ExitCode,
-    /// What was being done, on what, and why it failed.
-    pub message: String,
-    /// HAProxy's own words, line by line.
-    pub words: Vec<String>,
-    /// The command or flag that mends it, where one is known.
-    pub hints: Vec<String>,
-    /// Set if HAProxy closed its private socket: its end, which tells more, is to be expected.
-    #[serde(skip)]
-    pub closed: bool,
-    /// Set if HAProxy lacked only the descriptors that it would reserve for Clearway: it is started once more without
-    /// them ([`Strictness::Lenient`]).
-    #[serde(skip)]
-    pub lacks_only_ours: bool,
-}
-
-impl Failure {
-    /// A failure with nothing but a message.
-    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            words: Vec::new(),
-            hints: Vec::new(),
-            closed: false,
-            lacks_only_ours: false,
-        }
-    }
-
-    /// The same with a line that helps.
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
-        self
-    }
-}
-
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -392,7 +352,7 @@ pub enum Action {
     /// Take the plumbing out of the kernel.
     Unplumb,
     /// What is to be done with a program.
-    Program(programs::Action),
+    Program(programs::ProgramAction),
     /// Give the sockets in custody to another Clearway.
     HandOver(Peer),
     /// Tell it that it does not get them, or may not use them any more.

@@ -13,8 +13,9 @@ use crate::strategy::{Moved, by_means};
 use super::MOST_YOUNG_DEATHS;
 use super::bound::Bound;
 use super::carried::Carried;
-use super::event::{Asker, Failure, Proof};
+use super::event::{Asker, Proof};
 use super::turn::Turn;
+use crate::failure::Failure;
 
 /// How urgent a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,7 +157,7 @@ pub enum Report {
     /// Another Clearway of this name is involved.
     Takeover(Turn),
     /// A program was started or has ended.
-    Program(programs::Report),
+    Program(programs::ProgramReport),
     /// Clearway leaves.
     Leaving(ExitCode),
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::names::Generation;
-use crate::programs::{self, Cause, OnDeath, Section};
+use crate::programs::{self, OnDeath, ProgramSpec, WhyServing};
 
 use super::event::Action;
 use super::report::Report;
@@ -16,7 +16,7 @@ impl Supervisor {
     pub(super) fn programs_known(
         &mut self,
         generation: Generation,
-        sections: Vec<Section>,
+        sections: Vec<ProgramSpec>,
         on_death: OnDeath,
         now: Duration,
         todo: &mut Vec<Action>,
@@ -25,12 +25,17 @@ impl Supervisor {
         if !matches!(life.state, State::Serving { .. }) {
             return;
         }
-        let cause = if life.configuration == generation { Cause::Reload } else { Cause::Crash };
-        self.tell_programs(programs::Event::Serves { sections, cause, on_death }, now, todo);
+        let cause = if life.configuration == generation { WhyServing::Reload } else { WhyServing::Crash };
+        self.tell_programs(programs::ProgramEvent::Serves { sections, cause, on_death }, now, todo);
     }
 
     /// Something that concerns the programs has happened.
-    pub(super) fn tell_programs(&mut self, event: programs::Event, now: Duration, todo: &mut Vec<Action>) {
+    pub(super) fn tell_programs(
+        &mut self,
+        event: programs::ProgramEvent,
+        now: Duration,
+        todo: &mut Vec<Action>,
+    ) {
         let answers = self.programs.step(event, now);
         todo.extend(answers.into_iter().map(carried));
         if self.stop.is_some() {
@@ -40,15 +45,15 @@ impl Supervisor {
 
     /// No generation is left, and no word of one: a stop waits for programs only.
     pub(super) fn wait_for_programs(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        let answers = self.programs.step(programs::Event::OnlyProgramsLeft, now);
+        let answers = self.programs.step(programs::ProgramEvent::OnlyProgramsLeft, now);
         todo.extend(answers.into_iter().map(carried));
     }
 
     /// The other Clearway of a takeover serves, or this one again: seen in what is to be done.
     pub(super) fn tell_programs_of_the_other(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let event = todo.iter().rev().find_map(|action| match action {
-            Action::Relieve(_) => Some(programs::Event::Relieved),
-            Action::TakeBack => Some(programs::Event::TakenBack),
+            Action::Relieve(_) => Some(programs::ProgramEvent::Relieved),
+            Action::TakeBack => Some(programs::ProgramEvent::TakenBack),
             _ => None,
         });
         if let Some(event) = event {
@@ -57,9 +62,9 @@ impl Supervisor {
     }
 }
 
-fn carried(action: programs::Action) -> Action {
+fn carried(action: programs::ProgramAction) -> Action {
     match action {
-        programs::Action::Report(report) => Action::Report(Report::Program(report)),
+        programs::ProgramAction::Report(report) => Action::Report(Report::Program(report)),
         action => Action::Program(action),
     }
 }

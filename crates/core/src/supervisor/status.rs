@@ -10,8 +10,8 @@ use crate::programs;
 use crate::strategy::Moved;
 
 use super::carried::Carried;
-use super::event::Failure;
 use super::{PROVEN_AGE, State, Supervisor};
+use crate::failure::Failure;
 
 /// What a Clearway is about. Its words are those of `clearway status`, also as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
@@ -162,7 +162,7 @@ pub struct Status {
     /// How the last start or reload went.
     pub last_attempt: Option<Attempted>,
     /// The programs of `program` sections.
-    pub programs: Vec<programs::Status>,
+    pub programs: Vec<programs::ProgramView>,
     /// Deaths and failed starts since it last served for a second.
     pub crashes_in_a_row: u32,
     /// Deaths of generations that served.

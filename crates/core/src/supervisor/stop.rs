@@ -152,7 +152,7 @@ impl Supervisor {
         let stage = Stage::Draining { until: now.saturating_add(limit) };
         let ask_at = Some(now.saturating_add(FIRST_LOOK));
         self.stop = Some(Stop { code, stage, insisted, since: now, limit, superseded: false, ask_at });
-        self.tell_programs(programs::Event::Stop, now, todo);
+        self.tell_programs(programs::ProgramEvent::Stop, now, todo);
         self.after_an_end(now, todo);
     }
 
@@ -185,7 +185,7 @@ impl Supervisor {
             }
             Stage::Terminating { until } if until <= now => {
                 self.end_all(Cut::Ignored, How::Kill, Stage::Killing { until: now + GRACE }, todo);
-                self.tell_programs(programs::Event::Cut, now, todo);
+                self.tell_programs(programs::ProgramEvent::Cut, now, todo);
             }
             Stage::Killing { until } if until <= now => self.leave(code, todo),
             Stage::Draining { .. } => self.look_at_what_is_left(now, todo),
@@ -228,7 +228,7 @@ impl Supervisor {
     fn cut(&mut self, why: Cut, now: Duration, todo: &mut Vec<Action>) {
         if self.lives.is_empty() {
             // Programs are left, which have had their `SIGTERM`.
-            self.tell_programs(programs::Event::Cut, now, todo);
+            self.tell_programs(programs::ProgramEvent::Cut, now, todo);
         }
         self.end_all(why, How::Terminate, Stage::Terminating { until: now + GRACE }, todo);
     }

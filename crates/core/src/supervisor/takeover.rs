@@ -32,10 +32,11 @@ use std::time::Duration;
 
 use crate::exit::ExitCode;
 
-use super::event::{Action, Declined, Failure, Peer, Source};
+use super::event::{Action, Declined, Peer, Source};
 use super::report::Report;
 use super::turn::Turn;
 use super::{PROBATION, Restart, Supervisor};
+use crate::failure::Failure;
 
 /// What this Clearway is to another one of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

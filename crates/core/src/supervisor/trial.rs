@@ -16,9 +16,10 @@ use crate::exit::ExitCode;
 use crate::names::Generation;
 
 use super::attempt::{Attempt, Purpose, Stage, answer};
-use super::event::{Action, Answer, Asker, Failure, How, Proof, RequestId, Source};
+use super::event::{Action, Answer, Asker, How, Proof, RequestId, Source};
 use super::report::Report;
 use super::{GRACE, Supervisor};
+use crate::failure::Failure;
 
 impl Supervisor {
     /// Whether a generation would serve is to be tried.

@@ -19,13 +19,14 @@ use std::time::Duration;
 
 use clearway_core::arrival::{Arrival, Heard, NAME_OF_THE_DEAD};
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::fence::Fence;
 use clearway_core::lookout::Lookout;
 use clearway_core::names::Generation;
 use clearway_core::patience::Persistence;
 use clearway_core::supervisor::{
-    Action, Asker, Budget, Carried, Declined, End, Event, Failure, How, Limits, Peer, Plumbing, Proof,
-    Source, Supervisor, Unclean,
+    Action, Asker, Budget, Carried, Declined, End, Event, How, Limits, Peer, Plumbing, Proof, Source,
+    Supervisor, Unclean,
 };
 
 mod balancer;

@@ -1,8 +1,8 @@
 use std::path::Path;
 
-use super::{Outcome, Plan, in_advance, plan};
+use super::{CarryOutcome, CarryPlan, in_advance, plan};
 use crate::configuration::{Configuration, StatedServers};
-use crate::runtime::state::{Remembered, Told};
+use crate::runtime::state::{Remembered, ServersState};
 
 const HEADING: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight \
     srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state \
@@ -16,11 +16,11 @@ fn row(address: &str, operation: u8, admin: u8, weights: &str, health: u8) -> St
 
 /// What such a server is known as, with that file.
 fn remembered(row: &str, file: &StatedServers) -> Remembered {
-    Remembered::of(Told::of(&format!("{HEADING}{row}")).unwrap(), file)
+    Remembered::of(ServersState::of(&format!("{HEADING}{row}")).unwrap(), file)
 }
 
-fn planned(old: &Remembered, file: &StatedServers, now: &str) -> Plan {
-    plan(old, file, Told::of(&format!("{HEADING}{now}")).unwrap())
+fn planned(old: &Remembered, file: &StatedServers, now: &str) -> CarryPlan {
+    plan(old, file, ServersState::of(&format!("{HEADING}{now}")).unwrap())
 }
 
 fn up() -> String {
@@ -34,11 +34,11 @@ fn file(server: &str) -> Configuration {
 
 const PLAIN: &str = "10.0.0.1:80 check";
 
-fn between(old: &str, before: &str, after: &str, new: &str) -> Plan {
+fn between(old: &str, before: &str, after: &str, new: &str) -> CarryPlan {
     planned(&remembered(old, &file(before).stated), &file(after).stated, new)
 }
 
-fn commands(plan: &Plan) -> Vec<&str> {
+fn commands(plan: &CarryPlan) -> Vec<&str> {
     plan.orders.iter().map(|order| order.command.as_str()).collect()
 }
 
@@ -86,11 +86,11 @@ fn a_server_that_the_file_disables_and_an_operator_has_made_ready_stays_ready() 
 fn the_users_own_means_keep_their_meaning() {
     let down = || row("10.0.0.1", 0, 0, "1 1", 0);
     let init = "10.0.0.1:80 check init-state up";
-    assert_eq!(between(&down(), init, init, &up()), Plan::default());
+    assert_eq!(between(&down(), init, init, &up()), CarryPlan::default());
     let text = "backend b\n load-server-state-from-file global\n server s1 10.0.0.1:80 check\n";
     let file = Configuration::of_text(Path::new("f.cfg"), text).stated;
     let old = remembered(&down(), &file);
-    assert_eq!(planned(&old, &file, &up()), Plan::default());
+    assert_eq!(planned(&old, &file, &up()), CarryPlan::default());
     assert!(in_advance(&old, &file).is_empty());
 }
 
@@ -123,7 +123,7 @@ fn what_haproxy_did_and_refused_is_told() {
     let told = |answers: Result<Vec<String>, &str>| planned().outcome(&advance, answers);
     assert_eq!(
         told(Ok(answers.map(str::to_owned).to_vec())),
-        Outcome {
+        CarryOutcome {
             set: vec!["b/s1: down".to_owned(), "b/s1: address 10.0.0.9 port 80".to_owned()],
             left: vec!["b/s1: weight 5: HAProxy said `Backend is using a static LB algorithm`".to_owned()],
         }

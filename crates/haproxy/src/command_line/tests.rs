@@ -30,7 +30,7 @@ fn supervised(line: &str) -> String {
 fn passes_on_what_does_not_fight() {
     let line = "haproxy -f a.cfg -C /etc/haproxy -L me -m 100 -n 2000 -N 10 -V -de -dMtag -dr -f conf.d -4";
     let got = parse(line).unwrap();
-    assert_eq!(got.purpose, Purpose::Supervise);
+    assert_eq!(got.purpose, InvocationPurpose::Supervise);
     assert_eq!(got.configuration, [PathBuf::from("a.cfg"), PathBuf::from("conf.d")]);
     assert_eq!(got.working_directory, Some(PathBuf::from("/etc/haproxy")));
     assert_eq!(got.local_peer, Some("me".into()));
@@ -88,7 +88,7 @@ fn the_overlay_is_last_also_behind_dashes() {
     );
     let got = parse("haproxy -f a -- b -c").unwrap();
     assert_eq!(got.configuration, [PathBuf::from("a"), PathBuf::from("b"), PathBuf::from("-c")]);
-    assert_eq!(got.purpose, Purpose::Supervise);
+    assert_eq!(got.purpose, InvocationPurpose::Supervise);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn knows_a_question() {
         "-v",
         "haproxy -W -c -f a -Z",
     ] {
-        assert_eq!(parse(line).unwrap().purpose, Purpose::AskOnly, "{line}");
+        assert_eq!(parse(line).unwrap().purpose, InvocationPurpose::AskOnly, "{line}");
     }
     assert_eq!(parse("haproxy -W -c -f a").unwrap().arguments, ["-W", "-c", "-f", "a"]);
 }

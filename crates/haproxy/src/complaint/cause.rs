@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 /// Why HAProxy did not start, or will not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ComplaintCause {
     /// `user` or `uid` together with `usesrc`, `set-mark` or the like, which HAProxy does not take without `setcap`.
     UserWithRights,
     /// Another process has the address.
@@ -106,7 +106,7 @@ pub enum Cause {
     SocketsNotReceived,
 }
 
-impl Cause {
+impl ComplaintCause {
     /// The cause that one line of standard error tells.
     pub(super) fn of(line: &str) -> Option<Self> {
         Self::of_bind(line)

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use super::Cause;
+use super::cause::ComplaintCause;
 use crate::configuration::{Configuration, Endpoint, Transport};
 
-impl Cause {
+impl ComplaintCause {
     /// One line of help, without a period at its end. It is the better if the files are known that HAProxy was
     /// started with.
     pub fn remedy(&self, configuration: Option<&Configuration>) -> Cow<'static, str> {

@@ -5,11 +5,11 @@ use super::*;
 use crate::configuration::SourceFile;
 use proptest::prelude::*;
 
-fn causes(text: &str) -> Vec<Cause> {
+fn causes(text: &str) -> Vec<ComplaintCause> {
     Complaint::read(text.as_bytes()).causes
 }
 
-fn only(text: &str) -> Cause {
+fn only(text: &str) -> ComplaintCause {
     let mut causes = causes(text);
     assert_eq!(causes.len(), 1, "{text}: {causes:?}");
     causes.remove(0)
@@ -103,51 +103,69 @@ fn each_step_of_binding_a_unix_socket_is_known() {
         )
     };
     let read_only = line("error when trying to unlink previous UNIX socket (Read-only file system)");
-    assert_eq!(only(&read_only), Cause::ReadOnly { path: "/run/s".into() });
+    assert_eq!(only(&read_only), ComplaintCause::ReadOnly { path: "/run/s".into() });
     let denied = only(&line("cannot bind UNIX socket (Permission denied)"));
-    assert_eq!((denied.path(), &denied), (Some("/run/s"), &Cause::BindDenied { address: "/run/s".into() }));
+    assert_eq!(
+        (denied.path(), &denied),
+        (Some("/run/s"), &ComplaintCause::BindDenied { address: "/run/s".into() })
+    );
     let owner = line("cannot change UNIX socket ownership (Operation not permitted)");
-    assert_eq!(only(&owner), Cause::OwnerDenied { path: "/run/s".into() });
+    assert_eq!(only(&owner), ComplaintCause::OwnerDenied { path: "/run/s".into() });
 }
 
 #[test]
 fn knows_what_it_has_seen() {
     let address = |address: &str| address.to_owned();
     for (text, want) in [
-        (FULL_PRIVILEGES_2_6, Cause::UserWithRights),
-        (FULL_PRIVILEGES_3_2, Cause::UserWithRights),
-        (IN_USE_2_6, Cause::AddressInUse { address: address("127.0.0.1:18095") }),
-        (IN_USE_3_0, Cause::AddressInUse { address: address("127.0.0.1:18095") }),
-        (LOW_PORT_3_2, Cause::BindDenied { address: address("127.0.0.1:81") }),
+        (FULL_PRIVILEGES_2_6, ComplaintCause::UserWithRights),
+        (FULL_PRIVILEGES_3_2, ComplaintCause::UserWithRights),
+        (IN_USE_2_6, ComplaintCause::AddressInUse { address: address("127.0.0.1:18095") }),
+        (IN_USE_3_0, ComplaintCause::AddressInUse { address: address("127.0.0.1:18095") }),
+        (LOW_PORT_3_2, ComplaintCause::BindDenied { address: address("127.0.0.1:81") }),
         (
             NOT_HERE_2_6,
-            Cause::AddressNotHere { address: address("2001:db8::7:18093"), place: "/work/c.cfg:7".into() },
+            ComplaintCause::AddressNotHere {
+                address: address("2001:db8::7:18093"),
+                place: "/work/c.cfg:7".into(),
+            },
         ),
         (
             NOT_HERE_3_0,
-            Cause::AddressNotHere { address: address("198.51.100.7:18093"), place: "/h/c.cfg:7".into() },
+            ComplaintCause::AddressNotHere {
+                address: address("198.51.100.7:18093"),
+                place: "/h/c.cfg:7".into(),
+            },
         ),
-        (UNIX_DENIED, Cause::BindDenied { address: address("/run/x/a.sock") }),
-        (NO_SETUID_2_6, Cause::CannotChangeUser),
-        (NO_SETGID_3_2, Cause::CannotChangeGroup),
-        (NO_CHROOT_2_6, Cause::CannotChangeRoot { directory: "/tmp".into() }),
-        (NO_RAW_3_0, Cause::RightNotHeld),
-        (SETCAP_2_6, Cause::UnknownKeyword { keyword: "setcap".into(), place: "/proc/self/fd/11:3".into() }),
-        (KEYWORD_3_2, Cause::UnknownKeyword { keyword: "frobnicate".into(), place: "/h/bad.cfg:9".into() }),
-        (CERTIFICATE_3_2, Cause::Certificate { file: "/nonexistent.pem".into() }),
-        (FILES_3_0, Cause::TooFewFiles { wanted: "2000051".into(), limit: "1024".into() }),
-        (FILES_3_4, Cause::TooFewFiles { wanted: "8046".into(), limit: "8029".into() }),
-        (DENIED_2_6, Cause::ConfigurationDenied { path: "/h/unreadable.cfg".into() }),
-        (DENIED_3_2, Cause::ConfigurationDenied { path: "/h/noperm".into() }),
-        (MISSING_3_0, Cause::ConfigurationMissing { path: "/nonexist.cfg".into() }),
-        (RESOLVE_3_2, Cause::Unresolved { host: "no.such.host.invalid".into() }),
-        (USER_2_6, Cause::UnknownUser { name: "nobodyxx".into() }),
-        (LF_2_6, Cause::LastLineOpen),
-        (NO_DIRECTORY_2_6, Cause::DirectoryMissing { path: "/no/such/dir/s.sock".into() }),
-        (NO_DIRECTORY_3_4, Cause::DirectoryMissing { path: "/no/such/dir/s.sock".into() }),
-        (PIDFILE_3_4, Cause::PidFile { file: "/no/such/dir/pid".into() }),
-        (PROGRAM_3_4, Cause::UnknownKeyword { keyword: "program".into(), place: "prog.cfg:1".into() }),
-        (NO_SOCKETS_2_6, Cause::SocketsNotReceived),
+        (UNIX_DENIED, ComplaintCause::BindDenied { address: address("/run/x/a.sock") }),
+        (NO_SETUID_2_6, ComplaintCause::CannotChangeUser),
+        (NO_SETGID_3_2, ComplaintCause::CannotChangeGroup),
+        (NO_CHROOT_2_6, ComplaintCause::CannotChangeRoot { directory: "/tmp".into() }),
+        (NO_RAW_3_0, ComplaintCause::RightNotHeld),
+        (
+            SETCAP_2_6,
+            ComplaintCause::UnknownKeyword { keyword: "setcap".into(), place: "/proc/self/fd/11:3".into() },
+        ),
+        (
+            KEYWORD_3_2,
+            ComplaintCause::UnknownKeyword { keyword: "frobnicate".into(), place: "/h/bad.cfg:9".into() },
+        ),
+        (CERTIFICATE_3_2, ComplaintCause::Certificate { file: "/nonexistent.pem".into() }),
+        (FILES_3_0, ComplaintCause::TooFewFiles { wanted: "2000051".into(), limit: "1024".into() }),
+        (FILES_3_4, ComplaintCause::TooFewFiles { wanted: "8046".into(), limit: "8029".into() }),
+        (DENIED_2_6, ComplaintCause::ConfigurationDenied { path: "/h/unreadable.cfg".into() }),
+        (DENIED_3_2, ComplaintCause::ConfigurationDenied { path: "/h/noperm".into() }),
+        (MISSING_3_0, ComplaintCause::ConfigurationMissing { path: "/nonexist.cfg".into() }),
+        (RESOLVE_3_2, ComplaintCause::Unresolved { host: "no.such.host.invalid".into() }),
+        (USER_2_6, ComplaintCause::UnknownUser { name: "nobodyxx".into() }),
+        (LF_2_6, ComplaintCause::LastLineOpen),
+        (NO_DIRECTORY_2_6, ComplaintCause::DirectoryMissing { path: "/no/such/dir/s.sock".into() }),
+        (NO_DIRECTORY_3_4, ComplaintCause::DirectoryMissing { path: "/no/such/dir/s.sock".into() }),
+        (PIDFILE_3_4, ComplaintCause::PidFile { file: "/no/such/dir/pid".into() }),
+        (
+            PROGRAM_3_4,
+            ComplaintCause::UnknownKeyword { keyword: "program".into(), place: "prog.cfg:1".into() },
+        ),
+        (NO_SOCKETS_2_6, ComplaintCause::SocketsNotReceived),
     ] {
         let cause = only(text);
         assert_eq!(cause, want);

@@ -73,7 +73,7 @@ impl Endpoint {
             return if rest.starts_with('/') {
                 Self::Unix(rest.into())
             } else {
-                Self::ip(text, rest, usual, Family::Any)
+                Self::ip(text, rest, usual, AddressPrefix::Any)
             };
         };
         match prefix {
@@ -82,32 +82,32 @@ impl Endpoint {
             "fd" => Self::Inherited(rest.to_owned()),
             "sockpair" => Self::Sockpair(rest.to_owned()),
             "rhttp" | "rev" => Self::Reverse(rest.to_owned()),
-            "ip" => Self::ip(text, rest, usual, Family::Any),
-            "ipv4" => Self::ip(text, rest, usual, Family::V4),
-            "ipv6" => Self::ip(text, rest, usual, Family::V6),
-            "tcp" => Self::ip(text, rest, Transport::Tcp, Family::Any),
-            "tcp4" => Self::ip(text, rest, Transport::Tcp, Family::V4),
-            "tcp6" => Self::ip(text, rest, Transport::Tcp, Family::V6),
-            "mptcp" => Self::ip(text, rest, Transport::Mptcp, Family::Any),
-            "mptcp4" => Self::ip(text, rest, Transport::Mptcp, Family::V4),
-            "mptcp6" => Self::ip(text, rest, Transport::Mptcp, Family::V6),
-            "udp" => Self::ip(text, rest, Transport::Udp, Family::Any),
-            "udp4" => Self::ip(text, rest, Transport::Udp, Family::V4),
-            "udp6" => Self::ip(text, rest, Transport::Udp, Family::V6),
-            "quic4" => Self::ip(text, rest, Transport::Quic, Family::V4),
-            "quic6" => Self::ip(text, rest, Transport::Quic, Family::V6),
+            "ip" => Self::ip(text, rest, usual, AddressPrefix::Any),
+            "ipv4" => Self::ip(text, rest, usual, AddressPrefix::V4),
+            "ipv6" => Self::ip(text, rest, usual, AddressPrefix::V6),
+            "tcp" => Self::ip(text, rest, Transport::Tcp, AddressPrefix::Any),
+            "tcp4" => Self::ip(text, rest, Transport::Tcp, AddressPrefix::V4),
+            "tcp6" => Self::ip(text, rest, Transport::Tcp, AddressPrefix::V6),
+            "mptcp" => Self::ip(text, rest, Transport::Mptcp, AddressPrefix::Any),
+            "mptcp4" => Self::ip(text, rest, Transport::Mptcp, AddressPrefix::V4),
+            "mptcp6" => Self::ip(text, rest, Transport::Mptcp, AddressPrefix::V6),
+            "udp" => Self::ip(text, rest, Transport::Udp, AddressPrefix::Any),
+            "udp4" => Self::ip(text, rest, Transport::Udp, AddressPrefix::V4),
+            "udp6" => Self::ip(text, rest, Transport::Udp, AddressPrefix::V6),
+            "quic4" => Self::ip(text, rest, Transport::Quic, AddressPrefix::V4),
+            "quic6" => Self::ip(text, rest, Transport::Quic, AddressPrefix::V6),
             _ => Self::Unknown(text.to_owned()),
         }
     }
 
-    fn ip(whole: &str, text: &str, transport: Transport, family: Family) -> Self {
+    fn ip(whole: &str, text: &str, transport: Transport, family: AddressPrefix) -> Self {
         let split = text.rsplit_once(':').and_then(|(name, ports)| Some((name, read_ports(ports)?)));
         let Some((name, ports)) = split else {
             return Self::Unknown(whole.to_owned());
         };
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
         let address = match (bare, family) {
-            ("" | "*", Family::V6) => Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+            ("" | "*", AddressPrefix::V6) => Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
             ("" | "*", _) => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             // An interface behind `%` is a scope, which the kernel needs but addresses do not show.
             _ => bare.split('%').next().and_then(|bare| bare.parse().ok()),
@@ -138,7 +138,7 @@ impl Endpoint {
 }
 
 #[derive(Clone, Copy)]
-enum Family {
+enum AddressPrefix {
     Any,
     V4,
     V6,

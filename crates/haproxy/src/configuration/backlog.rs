@@ -8,10 +8,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Guard;
+use super::guards::Guard;
 
 /// What `log-forward` begins with.
-const LOG_FORWARD: Limits = Limits { backlog: Said::Nothing, maxconn: Said::Number(10) };
+const LOG_FORWARD: BindLimits = BindLimits { backlog: LimitValue::Nothing, maxconn: LimitValue::Number(10) };
 
 /// How many clients may wait at the socket of a `bind` line. The kernel cuts it at `net.core.somaxconn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Backlog {
 
 /// What one word says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Said {
+enum LimitValue {
     /// It is not there, or 0, which is the same.
     #[default]
     Nothing,
@@ -34,7 +34,7 @@ enum Said {
     Unclear,
 }
 
-impl Said {
+impl LimitValue {
     /// As `atol` reads it: digits, and whatever follows them.
     fn read(text: &str) -> Self {
         let text = text.trim_start().trim_start_matches('+');
@@ -53,22 +53,22 @@ impl Said {
 
 /// `backlog` and `maxconn`, of a line or of a section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Limits {
-    backlog: Said,
-    maxconn: Said,
+pub(super) struct BindLimits {
+    backlog: LimitValue,
+    maxconn: LimitValue,
 }
 
-impl Limits {
-    const UNCLEAR: Self = Self { backlog: Said::Unclear, maxconn: Said::Unclear };
+impl BindLimits {
+    const UNCLEAR: Self = Self { backlog: LimitValue::Unclear, maxconn: LimitValue::Unclear };
 
     /// Takes note of a keyword and its value, if it is one of both.
     pub(super) fn take(&mut self, keyword: &str, value: &str) {
         if let Some(slot) = self.slot(keyword) {
-            *slot = Said::read(value);
+            *slot = LimitValue::read(value);
         }
     }
 
-    fn slot(&mut self, keyword: &str) -> Option<&mut Said> {
+    fn slot(&mut self, keyword: &str) -> Option<&mut LimitValue> {
         match keyword {
             "backlog" => Some(&mut self.backlog),
             "maxconn" => Some(&mut self.maxconn),
@@ -80,9 +80,9 @@ impl Limits {
     fn within(self, section: Self) -> Backlog {
         for said in [self.backlog, section.backlog, self.maxconn, section.maxconn] {
             match said {
-                Said::Nothing => {}
-                Said::Number(number) => return Backlog::Number(number),
-                Said::Unclear => return Backlog::Unknown,
+                LimitValue::Nothing => {}
+                LimitValue::Number(number) => return Backlog::Number(number),
+                LimitValue::Unclear => return Backlog::Unknown,
             }
         }
         Backlog::Default
@@ -91,7 +91,7 @@ impl Limits {
 
 /// The sections with `bind` lines, and those that they inherit from.
 #[derive(Default)]
-enum Kind {
+enum BacklogSection {
     Defaults {
         name: String,
     },
@@ -102,38 +102,38 @@ enum Kind {
 /// Collects while the lines go by. A section's own words count for the `bind` lines before them, too, so each is
 /// decided when its section is over.
 #[derive(Default)]
-pub(super) struct Finder {
+pub(super) struct BacklogFinder {
     /// Of the last `defaults`.
-    last: Limits,
-    named: HashMap<String, Limits>,
-    kind: Kind,
+    last: BindLimits,
+    named: HashMap<String, BindLimits>,
+    kind: BacklogSection,
     guards: Arc<[Guard]>,
-    section: Limits,
-    open: Vec<Limits>,
+    section: BindLimits,
+    open: Vec<BindLimits>,
     decided: Vec<Backlog>,
 }
 
-impl Finder {
+impl BacklogFinder {
     /// A section begins with these words.
     pub(super) fn section(&mut self, words: &[String], guards: Arc<[Guard]>) {
         self.end_section();
         let word = |index: usize| words.get(index).map_or("", String::as_str);
-        let base = |name: &str| self.named.get(name).copied().unwrap_or(Limits::UNCLEAR);
-        self.kind = Kind::Other;
+        let base = |name: &str| self.named.get(name).copied().unwrap_or(BindLimits::UNCLEAR);
+        self.kind = BacklogSection::Other;
         self.section = match (word(0), word(1), word(2)) {
             ("defaults", "from", name) if words.len() == 3 => {
-                self.kind = Kind::Defaults { name: String::new() };
+                self.kind = BacklogSection::Defaults { name: String::new() };
                 base(name)
             }
             ("defaults", name, from) => {
-                self.kind = Kind::Defaults { name: name.to_owned() };
-                if from == "from" { base(word(3)) } else { Limits::default() }
+                self.kind = BacklogSection::Defaults { name: name.to_owned() };
+                if from == "from" { base(word(3)) } else { BindLimits::default() }
             }
             ("frontend" | "listen", _, "from") => base(word(3)),
             ("frontend" | "listen", ..) => self.last,
             ("log-forward", ..) => LOG_FORWARD,
             // `peers` has `default-bind`, and a limit that depends on how many peers there are.
-            _ => Limits::UNCLEAR,
+            _ => BindLimits::UNCLEAR,
         };
         self.guards = guards;
     }
@@ -144,21 +144,21 @@ impl Finder {
         if *guards == self.guards {
             self.section.take(keyword, value);
         } else if let Some(slot) = self.section.slot(keyword) {
-            *slot = Said::Unclear;
+            *slot = LimitValue::Unclear;
         }
     }
 
     /// A `bind` line of the section.
-    pub(super) fn bind(&mut self, own: Limits) {
+    pub(super) fn bind(&mut self, own: BindLimits) {
         self.open.push(own);
     }
 
     fn end_section(&mut self) {
         let section = self.section;
         self.decided.extend(self.open.drain(..).map(|own| own.within(section)));
-        if let Kind::Defaults { name } = std::mem::take(&mut self.kind) {
+        if let BacklogSection::Defaults { name } = std::mem::take(&mut self.kind) {
             // Whether it counts at all is open if a condition stands before it.
-            self.last = if self.guards.is_empty() { section } else { Limits::UNCLEAR };
+            self.last = if self.guards.is_empty() { section } else { BindLimits::UNCLEAR };
             self.named.insert(name, self.last);
         }
     }

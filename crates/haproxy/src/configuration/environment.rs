@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 pub type Changes = BTreeMap<String, Option<String>>;
 
 /// Looks variables up, changes first.
-pub(super) struct Environment<'a> {
+pub(super) struct Variables<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     changes: Changes,
     /// After `resetenv`: the only variables left of the environment at start.
     kept: Option<Vec<String>>,
 }
 
-impl<'a> Environment<'a> {
+impl<'a> Variables<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { lookup, changes: Changes::new(), kept: None }
     }

@@ -3,36 +3,16 @@
 //!
 //! Only what is certain is said: of a frontend with `use_backend` a condition may lead each family to its own servers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{Bind, Configuration, Endpoint, Server, Span, Transparent, V6};
-
-/// Where a frontend sends its clients.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Routes {
-    /// `default_backend`, by the name of the frontend or listen.
-    default: HashMap<String, String>,
-    /// Those with a `use_backend`.
-    chosen: HashSet<String>,
-}
-
-impl Routes {
-    /// A line of a section.
-    pub(super) fn line(&mut self, section: &str, words: &[String]) {
-        match (words.first().map(String::as_str), words.get(1)) {
-            (Some("default_backend"), Some(backend)) => {
-                self.default.insert(section.to_owned(), backend.clone());
-            }
-            (Some("use_backend"), _) => {
-                self.chosen.insert(section.to_owned());
-            }
-            _ => {}
-        }
-    }
-}
+use super::address::Endpoint;
+use super::binds::{Bind, V6};
+use super::content::Configuration;
+use super::servers::{ServerLine, UsesrcLine};
+use super::span::Span;
 
 /// A transparent server that clients of a `bind` line, or the `source` line, cannot have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,9 +63,9 @@ impl fmt::Display for Mismatch {
 }
 
 /// A place in the files.
-type Place<'a> = (&'a Path, usize);
+type LinePlace<'a> = (&'a Path, usize);
 
-fn place(span: &Span) -> Place<'_> {
+fn place(span: &Span) -> LinePlace<'_> {
     (&span.file, span.line)
 }
 
@@ -97,7 +77,7 @@ impl Configuration {
         }
         let (clients, sources) = (self.clients(), self.sources_by_place());
         let servers = self.servers.transparent().filter_map(|server| Some((server, family(server)?)));
-        let of_one = |(server, of): (&Server, u8)| {
+        let of_one = |(server, of): (&ServerLine, u8)| {
             let others = 10 - of;
             let clients =
                 clients.get(&(server.section.name.as_str(), others)).map(|bind| Mismatch::Clients {
@@ -134,7 +114,7 @@ impl Configuration {
     }
 
     /// The lines with `usesrc`: those of servers by their own place, those of sections (the last) by the section's.
-    fn sources_by_place(&self) -> HashMap<Place<'_>, &Transparent> {
+    fn sources_by_place(&self) -> HashMap<LinePlace<'_>, &UsesrcLine> {
         let mut sources = HashMap::new();
         for line in self.transparent.iter().filter(|line| line.guards.is_empty()) {
             let of_section = line.text.starts_with("source");
@@ -144,7 +124,7 @@ impl Configuration {
     }
 }
 
-fn mismatch(server: &Server, of: u8, line: &Transparent) -> Option<Mismatch> {
+fn mismatch(server: &ServerLine, of: u8, line: &UsesrcLine) -> Option<Mismatch> {
     let (wrong, right) = match (line.source.split_once('@'), of) {
         (Some(("ipv6", _)), 4) => (true, "0.0.0.0"),
         (Some(_), _) => (false, ""),
@@ -161,7 +141,7 @@ fn mismatch(server: &Server, of: u8, line: &Transparent) -> Option<Mismatch> {
 }
 
 /// 4 or 6, if it is known.
-fn family(server: &Server) -> Option<u8> {
+fn family(server: &ServerLine) -> Option<u8> {
     server.address().map(|address| if address.is_ipv4() { 4 } else { 6 })
 }
 

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Guard, Span};
+use super::guards::Guard;
+use super::span::Span;
 
 /// One setting with its values. Where it stands several times, the last one is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
+pub struct GlobalSetting {
     /// Where it stands.
     pub span: Span,
     /// The words behind the keyword, joined by one blank.
@@ -20,46 +21,46 @@ pub struct Setting {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Global {
     /// `user NAME`
-    pub user: Option<Setting>,
+    pub user: Option<GlobalSetting>,
     /// `group NAME`
-    pub group: Option<Setting>,
+    pub group: Option<GlobalSetting>,
     /// `uid N`
-    pub uid: Option<Setting>,
+    pub uid: Option<GlobalSetting>,
     /// `gid N`
-    pub gid: Option<Setting>,
+    pub gid: Option<GlobalSetting>,
     /// `chroot DIRECTORY`: the worker needs `SYS_CHROOT`.
-    pub chroot: Option<Setting>,
+    pub chroot: Option<GlobalSetting>,
     /// `unix-bind [prefix PATH] [mode M] ...`, for the Unix sockets of `bind` lines.
-    pub unix_bind: Option<Setting>,
+    pub unix_bind: Option<GlobalSetting>,
     /// `pidfile FILE`, see [`FightingKeyword::PidFile`].
-    pub pid_file: Option<Setting>,
+    pub pid_file: Option<GlobalSetting>,
     /// `nbproc N`: refused since 2.5. In 2.4, several processes would each have their own sockets.
-    pub nbproc: Option<Setting>,
+    pub nbproc: Option<GlobalSetting>,
     /// `stats maxconn N`, 10 if unsaid: counts all stats sockets together, Clearway's private one too.
-    pub stats_maxconn: Option<Setting>,
+    pub stats_maxconn: Option<GlobalSetting>,
     /// `setcap LIST`, since 2.9. A second line is added to the first (measured with 3.0.11 and 3.2.26).
-    pub setcap: Option<Setting>,
+    pub setcap: Option<GlobalSetting>,
     /// `hard-stop-after TIME`
-    pub hard_stop_after: Option<Setting>,
+    pub hard_stop_after: Option<GlobalSetting>,
     /// `mworker-max-reloads N` (2.2): how many reloads a worker may outlive.
-    pub max_reloads: Option<Setting>,
+    pub max_reloads: Option<GlobalSetting>,
     /// `default-path`. What is read with the configuration the overlay does not disturb (measured with all four
     /// kinds); for what is read afterwards see [`crate::overlay::Overlay::default_path`].
-    pub default_path: Option<Setting>,
+    pub default_path: Option<GlobalSetting>,
     /// `zero-warning`
-    pub zero_warning: Option<Setting>,
+    pub zero_warning: Option<GlobalSetting>,
     /// `quiet`: HAProxy may not say why it refuses a configuration (up to 3.0 it does not, measured with 2.6.12).
-    pub quiet: Option<Setting>,
+    pub quiet: Option<GlobalSetting>,
     /// `maxconnrate N`
-    pub max_conn_rate: Option<Setting>,
+    pub max_conn_rate: Option<GlobalSetting>,
     /// `maxsessrate N`
-    pub max_sess_rate: Option<Setting>,
+    pub max_sess_rate: Option<GlobalSetting>,
     /// `lua-load FILE`: Lua code that all threads share.
-    pub lua_load: Option<Setting>,
+    pub lua_load: Option<GlobalSetting>,
     /// `lua-load-per-thread FILE` (2.4): Lua code of each thread.
-    pub lua_load_per_thread: Option<Setting>,
+    pub lua_load_per_thread: Option<GlobalSetting>,
     /// `noreuseport`: no second socket can be bound to an address; `-dR` does the same.
-    pub noreuseport: Option<Setting>,
+    pub noreuseport: Option<GlobalSetting>,
 }
 
 impl Global {
@@ -69,7 +70,7 @@ impl Global {
     }
 
     /// The lines that make the worker change to another user, guarded or not.
-    pub fn other_users(&self) -> impl Iterator<Item = &Setting> {
+    pub fn other_users(&self) -> impl Iterator<Item = &GlobalSetting> {
         let user = self.user.iter().filter(|user| user.value != "root");
         user.chain(self.uid.iter().filter(|uid| uid.value != "0"))
     }
@@ -93,7 +94,7 @@ impl Global {
     }
 
     /// Where a keyword is kept.
-    pub(super) fn slot(&mut self, keyword: &str) -> Option<&mut Option<Setting>> {
+    pub(super) fn slot(&mut self, keyword: &str) -> Option<&mut Option<GlobalSetting>> {
         Some(match keyword {
             "user" => &mut self.user,
             "group" => &mut self.group,

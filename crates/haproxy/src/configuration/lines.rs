@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Bind, Configuration, Endpoint, Transport};
+use super::address::{Endpoint, Transport};
+use super::binds::Bind;
+use super::content::Configuration;
 use crate::inventory::{LocalAddress, SocketIdentity, SocketKind};
 
 /// More addresses than anybody binds; a hostile file may name millions. What comes behind them is found by none.
@@ -11,20 +13,20 @@ const MOST: usize = 10_000;
 
 /// The `bind` lines by their addresses. Host names are not among them.
 #[derive(Debug)]
-pub struct Lines<'a> {
-    by_address: HashMap<LocalAddress, Vec<(&'a Bind, Carried)>>,
+pub struct BindLines<'a> {
+    by_address: HashMap<LocalAddress, Vec<(&'a Bind, BindType)>>,
 }
 
 /// How the bytes arrive, as far as HAProxy compares it: TCP and MPTCP are the same to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Carried {
+enum BindType {
     Stream,
     Datagram,
     /// A Unix socket's line does not say which.
     Either,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> BindLines<'a> {
     /// The lines of a configuration, those in conditional blocks too.
     pub fn of(configuration: &'a Configuration) -> Self {
         let all = configuration.binds.iter().flat_map(|bind| {
@@ -32,7 +34,7 @@ impl<'a> Lines<'a> {
                 addresses(endpoint).map(move |(address, carried)| (address, bind, carried))
             })
         });
-        let mut by_address: HashMap<LocalAddress, Vec<(&Bind, Carried)>> = HashMap::new();
+        let mut by_address: HashMap<LocalAddress, Vec<(&Bind, BindType)>> = HashMap::new();
         for (address, bind, carried) in all.take(MOST) {
             by_address.entry(address).or_default().push((bind, carried));
         }
@@ -49,7 +51,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-impl Carried {
+impl BindType {
     fn is(self, kind: SocketKind) -> bool {
         match self {
             Self::Stream => kind != SocketKind::Datagram,
@@ -59,12 +61,14 @@ impl Carried {
     }
 }
 
-fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = (LocalAddress, Carried)> {
+fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = (LocalAddress, BindType)> {
     let (unix, carried) = match endpoint {
-        Endpoint::Unix(path) => (Some(LocalAddress::Path(path.clone())), Carried::Either),
-        Endpoint::Abstract(name) => (Some(LocalAddress::Abstract(name.as_bytes().to_vec())), Carried::Either),
-        Endpoint::Ip { transport: Transport::Quic | Transport::Udp, .. } => (None, Carried::Datagram),
-        _ => (None, Carried::Stream),
+        Endpoint::Unix(path) => (Some(LocalAddress::Path(path.clone())), BindType::Either),
+        Endpoint::Abstract(name) => {
+            (Some(LocalAddress::Abstract(name.as_bytes().to_vec())), BindType::Either)
+        }
+        Endpoint::Ip { transport: Transport::Quic | Transport::Udp, .. } => (None, BindType::Datagram),
+        _ => (None, BindType::Stream),
     };
     let ip = endpoint.socket_addresses().map(LocalAddress::Ip);
     unix.into_iter().chain(ip).map(move |address| (address, carried))

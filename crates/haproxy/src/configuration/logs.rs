@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Endpoint, Guard, Span, Transport};
+use super::address::{Endpoint, Transport};
+use super::guards::Guard;
+use super::span::Span;
 
 /// A `log` line, of `global` or of a proxy, that sends to a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,18 +1,19 @@
 //! The sections `program` (2.0 to 3.2): processes that HAProxy's master would start.
 //!
 //! Where such sections are kept from HAProxy ([`crate::derived::Sections::WithoutPrograms`]), it checks them no more; so
-//! what it would refuse is refused here ([`Programs::that_count`]), in its words (`src/mworker-prog.c`).
+//! what it would refuse is refused here ([`ProgramSections::that_count`]), in its words (`src/mworker-prog.c`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::global::TOLERANT;
-use super::{Guard, Section, Span};
+use super::guards::Guard;
+use super::span::{Section, Span};
 use crate::version::Version;
 
 /// One section.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
+pub struct ProgramSection {
     /// Its name.
     pub name: String,
     /// Where it begins.
@@ -39,21 +40,21 @@ pub struct RefusedProgram {
 
 /// All sections `program` of a configuration, with their lines, those in `.if` blocks too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Programs {
-    sections: Vec<Lines>,
+pub struct ProgramSections {
+    sections: Vec<ProgramLines>,
     /// `master-worker no-exit-on-failure` in `global`.
     tolerant: Vec<Arc<[Guard]>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Lines {
+struct ProgramLines {
     section: Arc<Section>,
     guards: Arc<[Guard]>,
     /// What stands in it: where, which words, under which conditions.
     content: Vec<(Span, Vec<String>, Arc<[Guard]>)>,
 }
 
-impl Programs {
+impl ProgramSections {
     /// Whether HAProxy of this version knows such sections.
     pub fn known_to(version: Version) -> bool {
         version < Version::release(3, 3, 0)
@@ -72,7 +73,7 @@ impl Programs {
 
     pub(super) fn section(&mut self, section: &Arc<Section>, guards: Arc<[Guard]>) {
         if section.keyword == "program" {
-            self.sections.push(Lines { section: Arc::clone(section), guards, content: Vec::new() });
+            self.sections.push(ProgramLines { section: Arc::clone(section), guards, content: Vec::new() });
         }
     }
 
@@ -99,7 +100,7 @@ impl Programs {
     pub fn that_count(
         &self,
         counts: &mut dyn FnMut(&[Guard]) -> bool,
-    ) -> Result<Vec<Program>, RefusedProgram> {
+    ) -> Result<Vec<ProgramSection>, RefusedProgram> {
         let mut names = BTreeSet::new();
         let mut programs = Vec::new();
         for one in &self.sections {
@@ -117,14 +118,14 @@ impl Programs {
     }
 }
 
-impl Lines {
-    fn read(&self, counts: &mut dyn FnMut(&[Guard]) -> bool) -> Result<Program, RefusedProgram> {
+impl ProgramLines {
+    fn read(&self, counts: &mut dyn FnMut(&[Guard]) -> bool) -> Result<ProgramSection, RefusedProgram> {
         let Section { name, span, .. } = &*self.section;
         let refused = |span: &Span, what: String| RefusedProgram { span: span.clone(), what };
         if name.is_empty() {
             return Err(refused(span, "'program' expects an <id> argument".to_owned()));
         }
-        let mut program = Program {
+        let mut program = ProgramSection {
             name: name.clone(),
             span: span.clone(),
             command: Vec::new(),

@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::backlog::{Finder as Backlogs, Limits};
-use super::environment::Environment;
+use super::address::{Endpoint, Transport};
+use super::backlog::{Backlog, BacklogFinder, BindLimits};
+use super::binds::{Bind, StatsSocket, V6};
+use super::content::Configuration;
+use super::environment::Variables;
+use super::global::{Fighting, GlobalSetting};
 use super::guards::Blocks;
-use super::references::Finder;
-use super::servers::Finder as Servers;
-use super::stated::Finder as Stated;
+use super::logs::LogTarget;
+use super::references::lines::ReferenceFinder;
+use super::servers::{ServerFinder, UsesrcLine};
+use super::span::{Section, Span};
+use super::stated::StatedFinder;
 use super::words::words;
-use super::{
-    Backlog, Bind, Configuration, Endpoint, Fighting, LogTarget, Section, Setting, Span, StatsSocket,
-    Transparent, Transport, V6,
-};
 
 /// The keywords that begin a section in some HAProxy from 2.4 to 3.5 (`REGISTER_CONFIG_SECTION`).
 const SECTIONS: [&str; 24] = [
@@ -50,13 +52,13 @@ pub(crate) fn is_section(word: &str) -> bool {
 
 /// Reads file after file; a section goes on in the next file until another begins.
 pub(super) struct Scanner<'a> {
-    environment: Environment<'a>,
+    environment: Variables<'a>,
     blocks: Blocks,
     section: Option<Arc<Section>>,
-    references: Finder,
-    backlogs: Backlogs,
-    servers: Servers,
-    stated: Stated,
+    references: ReferenceFinder,
+    backlogs: BacklogFinder,
+    servers: ServerFinder,
+    stated: StatedFinder,
     found: Configuration,
 }
 
@@ -64,13 +66,13 @@ impl<'a> Scanner<'a> {
     /// `start`: where HAProxy is started, if it is not where we are.
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>, start: Option<&Path>) -> Self {
         Self {
-            environment: Environment::new(lookup),
+            environment: Variables::new(lookup),
             blocks: Blocks::default(),
             section: None,
-            references: Finder::new(start),
-            backlogs: Backlogs::default(),
-            servers: Servers::default(),
-            stated: Stated::default(),
+            references: ReferenceFinder::new(start),
+            backlogs: BacklogFinder::default(),
+            servers: ServerFinder::default(),
+            stated: StatedFinder::default(),
             found: Configuration::default(),
         }
     }
@@ -149,11 +151,11 @@ impl<'a> Scanner<'a> {
             }
             ("stats", "maxconn") => {
                 let value = word(2).to_owned();
-                self.found.global.stats_maxconn = Some(Setting { span, value, guards });
+                self.found.global.stats_maxconn = Some(GlobalSetting { span, value, guards });
             }
             _ => {
                 if let Some(slot) = self.found.global.slot(keyword) {
-                    *slot = Some(Setting { span, value, guards });
+                    *slot = Some(GlobalSetting { span, value, guards });
                 }
             }
         }
@@ -172,7 +174,7 @@ impl<'a> Scanner<'a> {
             backlog: Backlog::Unknown,
             guards: self.blocks.current(),
         };
-        let mut limits = Limits::default();
+        let mut limits = BindLimits::default();
         let mut options = words.iter().skip(2);
         while let Some(option) = options.next() {
             match option.as_str() {
@@ -221,7 +223,7 @@ impl<'a> Scanner<'a> {
             _ => {}
         }
         let (Some(after), Some(uses)) = (after, uses) else { return };
-        self.found.transparent.push(Transparent {
+        self.found.transparent.push(UsesrcLine {
             span,
             section,
             text: String::from_utf8_lossy(line).trim().to_owned(),

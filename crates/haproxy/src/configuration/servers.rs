@@ -8,11 +8,30 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Endpoint, Section, Span};
+use super::address::{Endpoint, Transport};
+use super::guards::Guard;
+use super::span::{Section, Span};
+
+/// A line with `usesrc`: HAProxy connects to servers with somebody else's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsesrcLine {
+    /// Where it stands.
+    pub span: Span,
+    /// The section it stands in. A line in `defaults` counts by itself, whether somebody inherits it or not.
+    pub section: Arc<Section>,
+    /// The line without the blanks around it.
+    pub text: String,
+    /// The address behind `source`: `0.0.0.0` for IPv4, `ipv6@` or `::` for IPv6.
+    pub source: String,
+    /// What stands behind `usesrc`: `clientip`, `client`, `hdr_ip(...)` or an address.
+    pub uses: String,
+    /// The conditions under which the line counts, none if it always does.
+    pub guards: Arc<[Guard]>,
+}
 
 /// A `server` or `server-template` line of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerLine {
     /// Where it stands.
     pub span: Span,
     /// The `backend` or `listen` it stands in.
@@ -27,7 +46,7 @@ pub struct Server {
     pub transparent: bool,
 }
 
-impl Server {
+impl ServerLine {
     /// Its address, as far as the files say it. A `server` has one port.
     pub fn address(&self) -> Option<SocketAddr> {
         let address = self.endpoint.as_ref()?.socket_addresses().next()?;
@@ -37,28 +56,28 @@ impl Server {
 
 /// All servers of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Servers {
-    all: Vec<Server>,
+pub struct ServerLines {
+    all: Vec<ServerLine>,
     /// By proxy and name.
     places: HashMap<(String, String), usize>,
     /// Whether a server that is added at run time is transparent, by proxy.
     proxies: HashMap<String, bool>,
 }
 
-impl Servers {
+impl ServerLines {
     /// In the order of the files.
-    pub fn iter(&self) -> impl Iterator<Item = &Server> {
+    pub fn iter(&self) -> impl Iterator<Item = &ServerLine> {
         self.all.iter()
     }
 
     /// Those that see the addresses of clients.
-    pub fn transparent(&self) -> impl Iterator<Item = &Server> {
+    pub fn transparent(&self) -> impl Iterator<Item = &ServerLine> {
         self.iter().filter(|server| server.transparent)
     }
 
     /// The line of a server as HAProxy names it (`web1` of `server-template web 3` too); none if it was added at run
     /// time.
-    pub fn find(&self, proxy: &str, name: &str) -> Option<&Server> {
+    pub fn find(&self, proxy: &str, name: &str) -> Option<&ServerLine> {
         let at = |name: &str| self.places.get(&(proxy.to_owned(), name.to_owned()));
         let prefix = name.trim_end_matches(|c: char| c.is_ascii_digit());
         let template = || at(prefix).filter(|place| self.all.get(**place).is_some_and(|one| one.template));
@@ -74,7 +93,7 @@ impl Servers {
 
 /// What a section says about the source, unset if nothing: whether it is transparent.
 #[derive(Clone, Copy, Debug, Default)]
-struct Says {
+struct SourceDefaults {
     section: Option<bool>,
     default_server: Option<bool>,
 }
@@ -82,27 +101,27 @@ struct Says {
 /// Collects while the lines go by. A section's `source` counts for the servers before it, too, so each is decided
 /// when its section is over.
 #[derive(Default)]
-pub(super) struct Finder {
+pub(super) struct ServerFinder {
     /// Of the last `defaults`.
-    last: Says,
-    named: HashMap<String, Says>,
+    last: SourceDefaults,
+    named: HashMap<String, SourceDefaults>,
     section: Option<Arc<Section>>,
-    says: Says,
+    says: SourceDefaults,
     /// The servers of this section, with what they say themselves.
-    open: Vec<(Server, Option<bool>)>,
-    found: Servers,
+    open: Vec<(ServerLine, Option<bool>)>,
+    found: ServerLines,
 }
 
-impl Finder {
+impl ServerFinder {
     /// A section begins with these words.
     pub(super) fn section(&mut self, section: &Arc<Section>, words: &[String]) {
         self.end_section();
         let from = words.iter().position(|word| word == "from").and_then(|at| words.get(at + 1));
         let base = from.map_or(self.last, |name| self.named.get(name).copied().unwrap_or_default());
         self.says = match section.keyword.as_str() {
-            "defaults" if from.is_none() => Says::default(),
+            "defaults" if from.is_none() => SourceDefaults::default(),
             "defaults" | "backend" | "listen" => base,
-            _ => Says::default(),
+            _ => SourceDefaults::default(),
         };
         self.section = Some(Arc::clone(section));
     }
@@ -121,8 +140,8 @@ impl Finder {
     pub(super) fn server(&mut self, span: &Span, words: &[String], address: &str, own: Option<bool>) {
         let proxy = |section: &&Arc<Section>| matches!(section.keyword.as_str(), "backend" | "listen");
         let Some(section) = self.section.as_ref().filter(proxy) else { return };
-        let endpoint = Endpoint::list(address, super::Transport::Tcp).into_iter().next();
-        let server = Server {
+        let endpoint = Endpoint::list(address, Transport::Tcp).into_iter().next();
+        let server = ServerLine {
             span: span.clone(),
             section: Arc::clone(section),
             name: words.get(1).cloned().unwrap_or_default(),
@@ -133,7 +152,7 @@ impl Finder {
         self.open.push((server, own.or(self.says.default_server)));
     }
 
-    pub(super) fn into_servers(mut self) -> Servers {
+    pub(super) fn into_servers(mut self) -> ServerLines {
         self.end_section();
         self.found
     }

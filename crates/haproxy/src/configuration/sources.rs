@@ -11,10 +11,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::Configuration;
-use super::scan::Scanner;
-use crate::command_line::Invocation;
-
 /// How many bytes all files of a configuration may have together: 64 MiB, far above what HAProxy is used with.
 pub const LIMIT: u64 = 64 << 20;
 
@@ -65,41 +61,11 @@ pub enum ConfigurationError {
     },
 }
 
-impl Configuration {
-    /// Reads and scans the files that a command line names. `lookup` answers for the environment that HAProxy
-    /// will have.
-    pub fn read(
-        invocation: &Invocation,
-        lookup: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, ConfigurationError> {
-        let files = Self::sources(invocation)?;
-        Ok(Self::scan_from(files, invocation.working_directory.as_deref(), lookup))
-    }
-
-    /// Reads the files without looking into them.
-    pub fn sources(invocation: &Invocation) -> Result<Vec<SourceFile>, ConfigurationError> {
-        read_files(&invocation.configuration, invocation.working_directory.as_deref())
-    }
-
-    /// Scans files that were read before, for example the copy of a former generation.
-    pub fn scan(files: Vec<SourceFile>, lookup: &dyn Fn(&str) -> Option<String>) -> Self {
-        Self::scan_from(files, None, lookup)
-    }
-
-    fn scan_from(
-        files: Vec<SourceFile>,
-        start: Option<&Path>,
-        lookup: &dyn Fn(&str) -> Option<String>,
-    ) -> Self {
-        let mut scanner = Scanner::new(lookup, start);
-        for file in &files {
-            scanner.file(&file.name, &file.bytes);
-        }
-        Self { files, ..scanner.finish() }
-    }
-}
-
-fn read_files(names: &[PathBuf], base: Option<&Path>) -> Result<Vec<SourceFile>, ConfigurationError> {
+/// Reads files and directories as they are given with `-f`, relative to `base`.
+pub(super) fn read_files(
+    names: &[PathBuf],
+    base: Option<&Path>,
+) -> Result<Vec<SourceFile>, ConfigurationError> {
     let mut files = Vec::new();
     let mut room = LIMIT;
     for name in names {

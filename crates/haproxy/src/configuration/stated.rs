@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 /// What the file of a generation says about a server. Compared with what the next file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct ServerFacts {
     /// The address as it is written, and how it is resolved.
     pub address: String,
     /// Everything that decides what a check finds, hashed.
@@ -22,7 +22,7 @@ pub struct Facts {
 
 /// What decides whether a server is up at the beginning, unless an operator does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Health {
+pub enum InitialHealth {
     /// Nothing but its checks, if it has some.
     #[default]
     Checks,
@@ -36,11 +36,11 @@ pub enum Health {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stated {
     /// What is compared.
-    pub facts: Facts,
+    pub facts: ServerFacts,
     /// After so many good checks a server that is down is up: HAProxy's default is 2.
     pub rise: i64,
     /// What decides whether it is up at the beginning.
-    pub health: Health,
+    pub health: InitialHealth,
     /// `load-server-state-from-file`: the user's own state file says how it begins.
     pub from_file: bool,
     /// `resolvers`: its address follows the DNS at run time.
@@ -71,7 +71,7 @@ impl StatedServers {
 
 /// What a section says for its servers.
 #[derive(Clone, Debug, Default)]
-struct Says {
+struct ServerDefaults {
     /// The words of its `default-server` lines.
     options: Vec<String>,
     /// Its lines about checks.
@@ -81,10 +81,10 @@ struct Says {
 
 /// Collects while the lines go by; a server is known when its section is over, as a check may be described below it.
 #[derive(Debug, Default)]
-pub(super) struct Finder {
-    last: Says,
-    named: HashMap<String, Says>,
-    says: Says,
+pub(super) struct StatedFinder {
+    last: ServerDefaults,
+    named: HashMap<String, ServerDefaults>,
+    says: ServerDefaults,
     /// Keyword and name of the section.
     section: Option<(String, String)>,
     /// Name, whether it is a template, address, options.
@@ -92,7 +92,7 @@ pub(super) struct Finder {
     found: StatedServers,
 }
 
-impl Finder {
+impl StatedFinder {
     /// A section begins with these words.
     pub(super) fn section(&mut self, section: &[String]) {
         self.end_section();
@@ -101,9 +101,9 @@ impl Finder {
         let base =
             || from.map_or(self.last.clone(), |name| self.named.get(name).cloned().unwrap_or_default());
         self.says = match (word(0), from) {
-            ("defaults", None) => Says::default(),
+            ("defaults", None) => ServerDefaults::default(),
             ("defaults" | "backend" | "listen", _) => base(),
-            _ => Says::default(),
+            _ => ServerDefaults::default(),
         };
         self.section = Some((word(0).to_owned(), word(1).to_owned()));
     }
@@ -182,7 +182,7 @@ const BESIDE: [&str; 19] = [
 /// The same without a value.
 const FLAGS: [&str; 3] = ["backup", "non-stick", "enabled"];
 
-fn stated(says: &Says, address: &str, options: &[String]) -> Stated {
+fn stated(says: &ServerDefaults, address: &str, options: &[String]) -> Stated {
     let mut stated = Stated { rise: 2, from_file: says.from_file, ..Stated::default() };
     let mut checks: Vec<&str> = says.checks.iter().map(String::as_str).collect();
     let mut weight = "";
@@ -194,11 +194,11 @@ fn stated(says: &Says, address: &str, options: &[String]) -> Stated {
             "disabled" => stated.facts.disabled = true,
             "rise" => stated.rise = words.next().and_then(|rise| rise.parse().ok()).unwrap_or(2),
             "track" => {
-                stated.health = Health::Another;
+                stated.health = InitialHealth::Another;
                 checks.extend(["track", words.next().unwrap_or_default()]);
             }
             "init-state" => {
-                stated.health = Health::File;
+                stated.health = InitialHealth::File;
                 words.next();
             }
             "resolvers" => {

@@ -19,7 +19,7 @@ fn scan(text: &str) -> Configuration {
 }
 
 fn cut(line: &str) -> Vec<String> {
-    words::words(line.as_bytes(), &environment::Environment::new(&variables))
+    words::words(line.as_bytes(), &environment::Variables::new(&variables))
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn reads_global() {
          default-path config\n zero-warning\nlisten daemon\n daemon\n",
     );
     let global = &found.global;
-    let value = |setting: &Option<Setting>| setting.as_ref().map(|s| (s.value.clone(), s.span.line));
+    let value = |setting: &Option<GlobalSetting>| setting.as_ref().map(|s| (s.value.clone(), s.span.line));
     assert_eq!(value(&global.user), Some(("haproxy".into(), 3)));
     assert_eq!(value(&global.chroot), Some(("/var/lib/haproxy".into(), 6)));
     assert_eq!(value(&global.zero_warning), Some((String::new(), 15)));

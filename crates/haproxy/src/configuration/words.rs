@@ -7,13 +7,13 @@
 
 use std::ops::Range;
 
-use super::environment::Environment;
+use super::environment::Variables;
 
 /// What one line and one expansion may grow to; HAProxy's own buffer is far smaller.
 const LONGEST: usize = 1 << 20;
 
 /// Cuts a line into words. Bytes that are no UTF-8 are replaced: names and addresses have none.
-pub(super) fn words(line: &[u8], environment: &Environment<'_>) -> Vec<String> {
+pub(super) fn words(line: &[u8], environment: &Variables<'_>) -> Vec<String> {
     let reader = Reader::read(line, environment);
     reader.words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
@@ -21,13 +21,13 @@ pub(super) fn words(line: &[u8], environment: &Environment<'_>) -> Vec<String> {
 /// Where the words of a line stand in its bytes, quotes and variables and all. Does not depend on the values of
 /// variables, but for `"${NAME[*]}"`, which may be any number of words.
 pub(crate) fn places(line: &[u8]) -> Vec<Range<usize>> {
-    Reader::read(line, &Environment::new(&|_| None)).places
+    Reader::read(line, &Variables::new(&|_| None)).places
 }
 
 struct Reader<'a> {
     input: &'a [u8],
     at: usize,
-    environment: &'a Environment<'a>,
+    environment: &'a Variables<'a>,
     quote: Option<u8>,
     /// The word begun, which may be empty (`""` is a word).
     word: Option<Vec<u8>>,
@@ -39,7 +39,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn read(input: &'a [u8], environment: &'a Environment<'a>) -> Self {
+    fn read(input: &'a [u8], environment: &'a Variables<'a>) -> Self {
         let (words, places) = (Vec::new(), Vec::new());
         let mut reader =
             Self { input, at: 0, environment, quote: None, word: None, words, start: 0, places, length: 0 };

@@ -39,7 +39,7 @@ pub enum Sections {
 pub fn beside(configuration: &Configuration, sections: Sections) -> Vec<SourceFile> {
     let mut copies = Vec::with_capacity(configuration.files.len());
     // What an earlier file said for all that follow, and the directory that the copy has written for it.
-    let mut carried: Option<(Policy, PathBuf)> = None;
+    let mut carried: Option<(RelativePath, PathBuf)> = None;
     for file in &configuration.files {
         if let Some((policy, written)) = &mut carried {
             let here = policy.directory(&file.path);
@@ -51,7 +51,7 @@ pub fn beside(configuration: &Configuration, sections: Sections) -> Vec<SourceFi
                 *written = here;
             }
         }
-        let mut copy = Copy { file, sections, is_program: false, depth: 0, carried };
+        let mut copy = FileCopy { file, sections, is_program: false, depth: 0, carried };
         let bytes = copy.of_all();
         carried = copy.carried;
         copies.push(SourceFile { bytes, ..file.clone() });
@@ -68,12 +68,12 @@ pub fn asks_for_its_files(configuration: &Configuration) -> bool {
 
 /// From where files are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Policy {
+enum RelativePath {
     Config,
     Parent,
 }
 
-impl Policy {
+impl RelativePath {
     fn of(word: &[u8]) -> Option<Self> {
         match word {
             b"config" => Some(Self::Config),
@@ -94,16 +94,16 @@ impl Policy {
 }
 
 /// The copy of one file, line by line.
-struct Copy<'a> {
+struct FileCopy<'a> {
     file: &'a SourceFile,
     sections: Sections,
     is_program: bool,
     /// How many `.if` blocks are open.
     depth: usize,
-    carried: Option<(Policy, PathBuf)>,
+    carried: Option<(RelativePath, PathBuf)>,
 }
 
-impl Copy<'_> {
+impl FileCopy<'_> {
     fn of_all(&mut self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.file.bytes.len());
         for (index, line) in self.file.bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -129,7 +129,7 @@ impl Copy<'_> {
             return;
         }
         if first == b"default-path" {
-            let policy = word(1).as_deref().and_then(Policy::of);
+            let policy = word(1).as_deref().and_then(RelativePath::of);
             let directory = policy.map(|policy| policy.directory(&self.file.path));
             if self.depth == 0 {
                 self.carried = policy.zip(directory.clone());

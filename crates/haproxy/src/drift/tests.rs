@@ -15,10 +15,13 @@ fn tells_what_is_different_on_disk() {
     let invocation = invocation(&format!("haproxy -C {} -f .", folder.path().display()));
     let imprint = Imprint::of(&Configuration::sources(&invocation).unwrap());
     let drift = || imprint.drift(&invocation);
-    assert_eq!((drift().files, drift().to_string()), (Files::Same, "the files are those that run".into()));
+    assert_eq!(
+        (drift().files, drift().to_string()),
+        (FilesOnDisk::Same, "the files are those that run".into())
+    );
 
     write("a.cfg", "a");
-    assert_eq!(drift().files, Files::Same, "the same content is no change");
+    assert_eq!(drift().files, FilesOnDisk::Same, "the same content is no change");
     write("a.cfg", "A");
     write("c.cfg", "c");
     std::fs::remove_file(folder.path().join("b.cfg")).unwrap();
@@ -45,7 +48,7 @@ fn a_replaced_mount_is_seen_by_its_mark_or_its_other_name() {
     assert_eq!(now(mount("/etc/h.cfg", true)).len(), 1);
     assert_eq!(now(mount("/etc/h.cfg~", false)).len(), 1);
     let replaced = vec![mount("/etc/h.cfg", true)];
-    let drift = Drift { files: Files::Same, named: Vec::new(), replaced };
+    let drift = Drift { files: FilesOnDisk::Same, named: Vec::new(), replaced };
     assert!(drift.to_string().starts_with("`/h.cfg` was replaced on the host"), "{drift}");
     assert!(drift.replaced[0].replaced().contains("--volume=DIRECTORY:/:ro"));
     assert_eq!(now(FileMount { point: Path::new("/other").into(), ..mount("/x", false) }), []);
@@ -62,15 +65,18 @@ fn a_reload_that_reads_the_former_file_does_not_make_it_the_right_one() {
 
 #[test]
 fn a_file_that_the_configuration_names_is_not_one_that_runs_if_it_has_changed() {
-    let named = (0..7).map(|number| Difference::Changed(format!("{number}.pem").into())).collect();
-    let drift = Drift { files: Files::Same, named, replaced: Vec::new() };
+    let named = (0..7).map(|number| FileDifference::Changed(format!("{number}.pem").into())).collect();
+    let drift = Drift { files: FilesOnDisk::Same, named, replaced: Vec::new() };
     assert!(!drift.is_none());
     let line = drift.to_string();
     assert!(
         line.starts_with("not yet loaded: 0.pem has changed, 1.pem") && line.ends_with("and 2 more"),
         "{line}"
     );
-    let drift =
-        Drift { files: Files::Unreadable("it is not there".into()), named: Vec::new(), replaced: Vec::new() };
+    let drift = Drift {
+        files: FilesOnDisk::Unreadable("it is not there".into()),
+        named: Vec::new(),
+        replaced: Vec::new(),
+    };
     assert_eq!(drift.to_string(), "it is not there");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
-use super::{GetsocksError, MOST, ReceivedSocket, Side, records};
+use super::{GetsocksError, GetsocksSide, MOST, ReceivedSocket, records};
 use crate::deadline::Deadline;
 
 /// The kernel's own limit per message (`SCM_MAX_FD`), which HAProxy 2.4 uses to the full.
@@ -30,7 +30,7 @@ struct Fetch<C> {
 }
 
 /// What one `recvmsg` brought.
-struct Message {
+struct ReceivedMessage {
     bytes: usize,
     fds: Vec<OwnedFd>,
 }
@@ -50,7 +50,7 @@ impl<C: AsFd> Fetch<C> {
             let had = fds.len();
             let message = self.receive(&mut buffer)?;
             if message.bytes == 0 {
-                return Err(GetsocksError::Ended { side: Side::Fetch, done: sockets.len(), all });
+                return Err(GetsocksError::Ended { side: GetsocksSide::Fetch, done: sockets.len(), all });
             }
             payload.extend_from_slice(buffer.get(..message.bytes).unwrap_or_default());
             if !message.fds.is_empty() {
@@ -82,7 +82,8 @@ impl<C: AsFd> Fetch<C> {
                 Ok(message) if !message.fds.is_empty() => {
                     return Err(malformed("it sent sockets before their number"));
                 }
-                Ok(Message { bytes: 0, .. }) | Err(GetsocksError::Io { source: Errno::CONNRESET, .. }) => {
+                Ok(ReceivedMessage { bytes: 0, .. })
+                | Err(GetsocksError::Io { source: Errno::CONNRESET, .. }) => {
                     return Err(GetsocksError::Refused);
                 }
                 Ok(message) => filled += message.bytes,
@@ -95,7 +96,7 @@ impl<C: AsFd> Fetch<C> {
             .ok_or(malformed("it announced an impossible number of sockets"))
     }
 
-    fn receive(&self, buffer: &mut [u8]) -> Result<Message, GetsocksError> {
+    fn receive(&self, buffer: &mut [u8]) -> Result<ReceivedMessage, GetsocksError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_PER_MESSAGE))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
@@ -116,13 +117,13 @@ impl<C: AsFd> Fetch<C> {
         if message.flags.contains(ReturnFlags::CTRUNC) {
             return Err(GetsocksError::TooManyFiles);
         }
-        Ok(Message { bytes: message.bytes, fds })
+        Ok(ReceivedMessage { bytes: message.bytes, fds })
     }
 
     fn failed(&self, source: Errno) -> GetsocksError {
         match source {
-            Errno::TIMEDOUT => GetsocksError::TimedOut { side: Side::Fetch, limit: self.limit },
-            source => GetsocksError::Io { side: Side::Fetch, source },
+            Errno::TIMEDOUT => GetsocksError::TimedOut { side: GetsocksSide::Fetch, limit: self.limit },
+            source => GetsocksError::Io { side: GetsocksSide::Fetch, source },
         }
     }
 }
@@ -147,5 +148,5 @@ fn match_up(payload: &mut Vec<u8>, fds: &mut Vec<OwnedFd>, sockets: &mut Vec<Rec
 }
 
 fn malformed(what: &'static str) -> GetsocksError {
-    GetsocksError::Malformed { side: Side::Fetch, what }
+    GetsocksError::Malformed { side: GetsocksSide::Fetch, what }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 
-use super::{GetsocksError, MOST, OfferedSocket, PER_MESSAGE, Side, records};
+use super::{GetsocksError, GetsocksSide, MOST, OfferedSocket, PER_MESSAGE, records};
 use crate::deadline::Deadline;
 
 const REQUEST: &[u8] = b"_getsocks\n";
@@ -35,10 +35,11 @@ struct Serve<C> {
 
 impl<C: AsFd> Serve<C> {
     fn run(self, sockets: &[OfferedSocket<'_>]) -> Result<(), GetsocksError> {
-        let count = i32::try_from(self.all)
-            .ok()
-            .filter(|_| self.all <= MOST)
-            .ok_or(GetsocksError::Malformed { side: Side::Serve, what: "there are more than 65536" })?;
+        let count =
+            i32::try_from(self.all).ok().filter(|_| self.all <= MOST).ok_or(GetsocksError::Malformed {
+                side: GetsocksSide::Serve,
+                what: "there are more than 65536",
+            })?;
         // Everything that can be wrong with the names is found before the first byte.
         let payloads =
             sockets.chunks(PER_MESSAGE).map(records::write).collect::<Result<Vec<_>, GetsocksError>>()?;
@@ -69,7 +70,7 @@ impl<C: AsFd> Serve<C> {
         if read == REQUEST {
             Ok(())
         } else {
-            Err(GetsocksError::Malformed { side: Side::Serve, what: "it asked for something else" })
+            Err(GetsocksError::Malformed { side: GetsocksSide::Serve, what: "it asked for something else" })
         }
     }
 
@@ -118,9 +119,11 @@ impl<C: AsFd> Serve<C> {
 
     fn failed(&self, source: Errno, done: usize) -> GetsocksError {
         match source {
-            Errno::TIMEDOUT => GetsocksError::TimedOut { side: Side::Serve, limit: self.limit },
-            Errno::PIPE | Errno::CONNRESET => GetsocksError::Ended { side: Side::Serve, done, all: self.all },
-            source => GetsocksError::Io { side: Side::Serve, source },
+            Errno::TIMEDOUT => GetsocksError::TimedOut { side: GetsocksSide::Serve, limit: self.limit },
+            Errno::PIPE | Errno::CONNRESET => {
+                GetsocksError::Ended { side: GetsocksSide::Serve, done, all: self.all }
+            }
+            source => GetsocksError::Io { side: GetsocksSide::Serve, source },
         }
     }
 }

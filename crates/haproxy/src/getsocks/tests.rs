@@ -134,11 +134,14 @@ fn nonsense_is_refused() {
 fn silence_ends_with_the_limit() {
     let short = Duration::from_millis(30);
     let (ours, _silent) = UnixStream::pair().unwrap();
-    assert_eq!(fetch(&ours, short).unwrap_err(), GetsocksError::TimedOut { side: Side::Fetch, limit: short });
+    assert_eq!(
+        fetch(&ours, short).unwrap_err(),
+        GetsocksError::TimedOut { side: GetsocksSide::Fetch, limit: short }
+    );
     let (ours, mut silent) = UnixStream::pair().unwrap();
     assert_eq!(
         serve(&ours, &[], short).unwrap_err(),
-        GetsocksError::TimedOut { side: Side::Serve, limit: short }
+        GetsocksError::TimedOut { side: GetsocksSide::Serve, limit: short }
     );
     silent.write_all(b"_getsocks\n").unwrap();
     let listeners = listeners(1);

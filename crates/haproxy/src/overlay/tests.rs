@@ -10,7 +10,7 @@ const TRANSPARENT: &str = "global\n user nobody\nbackend b\n source 0.0.0.0 uses
 
 #[test]
 fn says_what_is_needed_and_no_more() {
-    let both = [Capability::NetRaw, Capability::NetBindService];
+    let both = [WorkerCapability::NetRaw, WorkerCapability::NetBindService];
     let new = Version::release(3, 0, 11);
     let text = |text, version| Overlay::new(ChildFd(5), &configuration(text), version, &both).to_string();
     assert_eq!(

@@ -24,7 +24,7 @@ pub enum ProcessKind {
 
 /// One line of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
+pub struct ProcessLine {
     /// Its pid.
     pub pid: u32,
     /// What it is.
@@ -37,7 +37,7 @@ pub struct Process {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Processes {
     /// In the order of the answer.
-    pub all: Vec<Process>,
+    pub all: Vec<ProcessLine>,
 }
 
 impl Processes {
@@ -60,7 +60,7 @@ impl Processes {
                 _ => ProcessKind::Program,
             };
             let uptime = rest.iter().find(|word| word.contains('d') && word.ends_with('s'));
-            all.push(Process { pid, kind, uptime: uptime.copied().unwrap_or_default().to_owned() });
+            all.push(ProcessLine { pid, kind, uptime: uptime.copied().unwrap_or_default().to_owned() });
         }
         all.iter().any(|process| process.kind == ProcessKind::Master).then_some(Self { all })
     }

@@ -8,7 +8,7 @@
 
 /// One session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Session {
+pub struct SessionLine {
     /// What `shutdown session` takes.
     pub id: String,
     /// The protocol of the client's side, such as `tcpv4`.
@@ -29,16 +29,16 @@ pub struct Session {
 const OWN: &str = "GLOBAL";
 
 /// Reads the answer, but for the sessions of the runtime API itself.
-pub fn parse(text: &str) -> Vec<Session> {
+pub fn parse(text: &str) -> Vec<SessionLine> {
     text.lines().filter_map(read).filter(|session| session.frontend != OWN).collect()
 }
 
-fn read(line: &str) -> Option<Session> {
+fn read(line: &str) -> Option<SessionLine> {
     let (id, fields) = line.split_once(": ")?;
     if !id.starts_with("0x") {
         return None;
     }
-    let mut session = Session { id: id.to_owned(), ..Session::default() };
+    let mut session = SessionLine { id: id.to_owned(), ..SessionLine::default() };
     for (key, value) in fields.split_whitespace().filter_map(|word| word.split_once('=')) {
         let place = match key {
             "proto" => &mut session.protocol,
@@ -73,7 +73,7 @@ exp=10s rc=0 c_exp=
 
     #[test]
     fn what_is_read_is_what_people_ask_for() {
-        let session = Session {
+        let session = SessionLine {
             id: "0x5608c66b83a0".to_owned(),
             protocol: "tcpv4".to_owned(),
             source: "127.0.0.1:42320".to_owned(),

@@ -1,4 +1,4 @@
-//! The state of servers, as `show servers state` tells it ([`Told`]), and the text in which Clearway keeps it and hands it
+//! The state of servers, as `show servers state` tells it ([`ServersState`]), and the text in which Clearway keeps it and hands it
 //! over ([`Remembered`]).
 //!
 //! ```text
@@ -13,7 +13,7 @@ use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use crate::configuration::{Facts, StatedServers};
+use crate::configuration::{ServerFacts, StatedServers};
 
 /// `srv_op_state`: it gets no requests.
 pub const STOPPED: i64 = 0;
@@ -60,7 +60,7 @@ impl Admin {
 
 /// One server. Numbers that the answer does not have are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row<'a> {
+pub struct ServerState<'a> {
     /// The name of the `backend` or `listen`.
     pub proxy: &'a str,
     /// Its own.
@@ -96,7 +96,7 @@ pub struct Row<'a> {
     pub agent_port: i64,
 }
 
-impl<'a> Row<'a> {
+impl<'a> ServerState<'a> {
     /// What an operator, an agent or the file has said.
     pub fn admin(&self) -> Admin {
         match self.admin {
@@ -167,7 +167,7 @@ impl<'a> Row<'a> {
     }
 }
 
-impl fmt::Display for Row<'_> {
+impl fmt::Display for ServerState<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { proxy, name, operation, admin, weight, initial_weight, .. } = self;
         let Self { check_health, check, agent, port, tls, check_port, agent_port, .. } = self;
@@ -225,14 +225,14 @@ const NEEDED: usize = 6;
 
 /// An answer to `show servers state`.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub struct ServersState<'a> {
     /// What follows the heading.
     text: &'a str,
     /// Where each of our columns is in a line.
     places: [Option<usize>; COLUMNS.len()],
 }
 
-impl<'a> Told<'a> {
+impl<'a> ServersState<'a> {
     /// None if it has no heading: it is another answer then.
     pub fn of(text: &'a str) -> Option<Self> {
         let from = if text.starts_with("# ") { 0 } else { text.find("\n# ")? + 1 };
@@ -249,13 +249,15 @@ impl<'a> Told<'a> {
     }
 
     /// What a line says; none if it says nothing about a server.
-    pub fn row(&self, line: &'a str) -> Option<Row<'a>> {
+    pub fn row(&self, line: &'a str) -> Option<ServerState<'a>> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        Row::of(&self.places.map(|place| place.and_then(|place| words.get(place).copied()).unwrap_or(NONE)))
+        ServerState::of(
+            &self.places.map(|place| place.and_then(|place| words.get(place).copied()).unwrap_or(NONE)),
+        )
     }
 
     /// All servers.
-    pub fn rows(self) -> impl Iterator<Item = Row<'a>> {
+    pub fn rows(self) -> impl Iterator<Item = ServerState<'a>> {
         self.lines().filter_map(move |line| self.row(line))
     }
 }
@@ -269,12 +271,12 @@ pub struct Remembered(String);
 
 impl Remembered {
     /// The state as HAProxy told it, of a generation with such a file.
-    pub fn of(told: Told<'_>, stated: &StatedServers) -> Self {
+    pub fn of(told: ServersState<'_>, stated: &StatedServers) -> Self {
         let mut text = HEADING.to_owned();
         for row in told.rows() {
             let _ = write!(text, "{row}");
             if let Some(stated) = stated.find(row.proxy, row.name) {
-                let Facts { address, checks, weight, disabled } = &stated.facts;
+                let ServerFacts { address, checks, weight, disabled } = &stated.facts;
                 let _ = write!(text, " {address} {checks:x} {weight:x} {}", u8::from(*disabled));
             }
             text.push('\n');
@@ -288,12 +290,12 @@ impl Remembered {
     }
 
     /// Each server, with what the file said, unset for one that was added at run time.
-    pub fn servers(&self) -> impl Iterator<Item = (Row<'_>, Option<Facts>)> {
+    pub fn servers(&self) -> impl Iterator<Item = (ServerState<'_>, Option<ServerFacts>)> {
         let server = |line| {
             let mut words = str::split_whitespace(line);
             let mut own = [NONE; COLUMNS.len()];
             own.iter_mut().zip(&mut words).for_each(|(slot, word)| *slot = word);
-            Some((Row::of(&own)?, facts(words)))
+            Some((ServerState::of(&own)?, facts(words)))
         };
         self.lines().filter_map(server)
     }
@@ -324,9 +326,9 @@ impl Remembered {
 }
 
 /// What the file said: the rest of a line of ours.
-fn facts<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Facts> {
+fn facts<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<ServerFacts> {
     let hash = |word: &str| u64::from_str_radix(word, 16).ok();
-    Some(Facts {
+    Some(ServerFacts {
         address: words.next()?.to_owned(),
         checks: hash(words.next()?)?,
         weight: hash(words.next()?)?,
@@ -337,13 +339,13 @@ fn facts<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Facts> {
 /// A text that is not ours, or of a version that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the state of servers begins with another line than `{}`", HEADING.trim_end())]
-pub struct NotOurs;
+pub struct NotRemembered;
 
 impl FromStr for Remembered {
-    type Err = NotOurs;
+    type Err = NotRemembered;
 
-    fn from_str(text: &str) -> Result<Self, NotOurs> {
-        if text.starts_with(HEADING) { Ok(Self(text.to_owned())) } else { Err(NotOurs) }
+    fn from_str(text: &str) -> Result<Self, NotRemembered> {
+        if text.starts_with(HEADING) { Ok(Self(text.to_owned())) } else { Err(NotRemembered) }
     }
 }
 

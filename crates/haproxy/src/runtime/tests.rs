@@ -19,11 +19,11 @@ fn answering(expected: &'static str, answer: &'static [u8]) -> (UnixStream, thre
 }
 
 fn ask(
-    command: &Command,
+    command: &CliCommand,
     channel: Channel,
     expected: &'static str,
     answer: &'static [u8],
-) -> Result<Answer, RuntimeError> {
+) -> Result<CliResponse, RuntimeError> {
     let (connection, peer) = answering(expected, answer);
     let got = command.ask(&connection, channel, LIMIT);
     peer.join().unwrap();
@@ -38,7 +38,7 @@ Stopping: 1\nnode: box\n\n";
 
 #[test]
 fn reads_show_info() {
-    let answer = ask(&Command::show_info(), Channel::Worker, "show info\n", INFO).unwrap();
+    let answer = ask(&CliCommand::show_info(), Channel::Worker, "show info\n", INFO).unwrap();
     let info = answer.info().unwrap();
     assert_eq!((info.pid, info.uptime_seconds, info.process_number), (12526, 7, 1));
     assert_eq!((info.stopping, info.current_connections, info.connections), (true, 3, 12));
@@ -55,7 +55,7 @@ const PROC: &[u8] = b"#<PID>          <type>          <reloads>       <uptime>  
 
 #[test]
 fn reads_show_proc() {
-    let answer = ask(&Command::show_proc(), Channel::Master, "show proc\n", PROC).unwrap();
+    let answer = ask(&CliCommand::show_proc(), Channel::Master, "show proc\n", PROC).unwrap();
     let processes = answer.processes().unwrap();
     let kinds: Vec<_> = processes.all.iter().map(|p| (p.pid, p.kind)).collect();
     assert_eq!(
@@ -73,7 +73,7 @@ fn reads_show_proc() {
 
 #[test]
 fn an_answer_that_is_none_is_an_error() {
-    let command = Command::show_info().at_worker(999_999);
+    let command = CliCommand::show_info().at_worker(999_999);
     let answer = ask(
         &command,
         Channel::Master,
@@ -85,7 +85,7 @@ fn an_answer_that_is_none_is_an_error() {
         answer.info().unwrap_err().to_string(),
         "asking HAProxy `@!999999 show info`: it answered `Can't find the target PID matching the prefix '@!999999'`"
     );
-    let change = Command::new("set maxconn global 5").unwrap();
+    let change = CliCommand::new("set maxconn global 5").unwrap();
     assert!(ask(&change, Channel::Worker, "set maxconn global 5\n", b"\n").unwrap().done().is_ok());
     assert!(
         ask(&change, Channel::Worker, "set maxconn global 5\n", b"Permission denied\n\n")
@@ -98,7 +98,7 @@ fn an_answer_that_is_none_is_an_error() {
         Err(RuntimeError::Ended { .. })
     ));
     for text in ["", "a\nb", "a;b", "a\0"] {
-        assert!(matches!(Command::new(text), Err(RuntimeError::NotOneCommand(_))));
+        assert!(matches!(CliCommand::new(text), Err(RuntimeError::NotOneCommand(_))));
     }
 }
 
@@ -106,7 +106,7 @@ fn an_answer_that_is_none_is_an_error() {
 fn a_master_that_knows_no_such_worker_need_not_close() {
     let (connection, mut master) = UnixStream::pair().unwrap();
     master.write_all(b"Can't find the target PID matching the prefix '@!1'\n").unwrap();
-    let answer = Command::show_info().at_worker(1).ask(&connection, Channel::Master, LIMIT).unwrap();
+    let answer = CliCommand::show_info().at_worker(1).ask(&connection, Channel::Master, LIMIT).unwrap();
     assert!(answer.info().is_err());
 }
 
@@ -114,15 +114,15 @@ fn a_master_that_knows_no_such_worker_need_not_close() {
 fn waits_no_longer_than_told() {
     let (connection, _silent) = UnixStream::pair().unwrap();
     let limit = Duration::from_millis(30);
-    let error = Command::show_info().ask(&connection, Channel::Worker, limit).unwrap_err();
-    assert_eq!(error, RuntimeError::TimedOut { command: Command::show_info(), limit });
+    let error = CliCommand::show_info().ask(&connection, Channel::Worker, limit).unwrap_err();
+    assert_eq!(error, RuntimeError::TimedOut { command: CliCommand::show_info(), limit });
 }
 
 #[test]
 fn reads_no_more_than_it_should() {
     let (connection, mut peer) = UnixStream::pair().unwrap();
     let flood = thread::spawn(move || while peer.write_all(&[b'x'; 8192]).is_ok() {});
-    let error = Command::show_info().ask(&connection, Channel::Worker, LIMIT).unwrap_err();
+    let error = CliCommand::show_info().ask(&connection, Channel::Worker, LIMIT).unwrap_err();
     assert!(matches!(error, RuntimeError::TooLong { .. }));
     drop(connection);
     flood.join().unwrap();

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
-use clearway_haproxy::complaint::Cause;
+use clearway_haproxy::complaint::ComplaintCause;
 use clearway_haproxy::getsocks::OfferedSocket;
 use clearway_haproxy::inventory::{LocalAddress, adoption};
 use libtest_mimic::Failed;
@@ -85,7 +85,7 @@ pub(crate) fn silence_makes_haproxy_bind_for_itself(binary: &Binary) -> Result<V
     let text = listen(&[abstract_name("silent")]);
     let mut running = Start { text: &text, silent: true, ..Start::default() }.run(binary)?;
     let words = running.words()?;
-    check(words.causes == [Cause::SocketsNotReceived], format!("{words:?}"))?;
+    check(words.causes == [ComplaintCause::SocketsNotReceived], format!("{words:?}"))?;
     check(running.fetch()?.len() == 1, "one socket of its own")?;
     Ok(Verdict::Passed)
 }

@@ -4,9 +4,9 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use clearway_haproxy::complaint::Cause;
+use clearway_haproxy::complaint::ComplaintCause;
 use clearway_haproxy::configuration::{Configuration, Guard, Holds, SourceFile};
-use clearway_haproxy::runtime::{Answer, Channel, Command, RuntimeError};
+use clearway_haproxy::runtime::{Channel, CliCommand, CliResponse, RuntimeError};
 use clearway_haproxy::sockpair;
 use clearway_haproxy::version::UserWithTransparency;
 use libtest_mimic::Failed;
@@ -47,21 +47,21 @@ pub(crate) fn answers_over_both_channels(binary: &Binary) -> Result<Verdict, Fai
     let running = Start { text: &quiet(""), ..Start::default() }.run(binary)?;
     let info = running.info()?;
     check(!info.stopping && info.current_connections == 0, format!("{info:?}"))?;
-    let ask = |command: &Command| -> Result<Answer, Failed> {
+    let ask = |command: &CliCommand| -> Result<CliResponse, Failed> {
         Ok(command.ask(&sockpair::dial(&running.master)?, Channel::Master, LIMIT)?)
     };
-    let processes = ask(&Command::show_proc())?.processes()?;
+    let processes = ask(&CliCommand::show_proc())?.processes()?;
     check(processes.workers().eq([info.pid]), format!("{processes:?}"))?;
     check(processes.all.first().is_some_and(|master| master.pid == running.pid()), format!("{processes:?}"))?;
-    let over = ask(&Command::show_info().at_worker(info.pid))?.info()?;
+    let over = ask(&CliCommand::show_info().at_worker(info.pid))?.info()?;
     check(over.pid == info.pid && over.get("Nbthread") == info.get("Nbthread"), format!("{over:?}"))?;
-    let nobody = ask(&Command::show_info().at_worker(4_000_000))?.info();
+    let nobody = ask(&CliCommand::show_info().at_worker(4_000_000))?.info();
     check(matches!(nobody, Err(RuntimeError::Refused { .. })), format!("{nobody:?}"))?;
     let connection = sockpair::dial(&running.stats)?;
-    let nonsense = Command::new("frobnicate")?.ask(&connection, Channel::Worker, LIMIT)?;
+    let nonsense = CliCommand::new("frobnicate")?.ask(&connection, Channel::Worker, LIMIT)?;
     check(nonsense.done().is_err(), nonsense.text)?;
     let connection = sockpair::dial(&running.stats)?;
-    Command::new("set maxconn global 100")?.ask(&connection, Channel::Worker, LIMIT)?.done()?;
+    CliCommand::new("set maxconn global 100")?.ask(&connection, Channel::Worker, LIMIT)?.done()?;
     Ok(Verdict::Passed)
 }
 
@@ -76,17 +76,17 @@ pub(crate) fn a_draining_worker_answers_over_the_master(binary: &Binary) -> Resu
     let mut running = Start { text: &text, ..Start::default() }.run(binary)?;
     let worker = running.info()?.pid;
     // Before 3.1 the master, which now executes itself once more, would lose the signal.
-    Command::show_proc().ask(&sockpair::dial(&running.master)?, Channel::Master, LIMIT)?.processes()?;
+    CliCommand::show_proc().ask(&sockpair::dial(&running.master)?, Channel::Master, LIMIT)?.processes()?;
     let mut session = TcpStream::connect(address)?;
     std::io::Write::write_all(&mut session, b"GET / HT")?;
     until("the session counts", || Ok(running.info()?.current_connections == 1))?;
     running.signal(Signal::USR1)?;
-    let command = Command::show_info().at_worker(worker);
+    let command = CliCommand::show_info().at_worker(worker);
     until("it says that it is stopping", || {
         let connection = sockpair::dial(&running.master)?;
         Ok(command.ask(&connection, Channel::Master, LIMIT)?.info()?.stopping)
     })?;
-    let refused = Command::show_info().ask(
+    let refused = CliCommand::show_info().ask(
         &sockpair::dial(&running.stats)?,
         Channel::Worker,
         Duration::from_millis(100),
@@ -113,7 +113,7 @@ pub(crate) fn a_bad_file_ends_the_connection_at_once(binary: &Binary) -> Result<
     check(start.elapsed() < LIMIT / 2, "too slow")?;
     let words = running.words()?;
     let place = "/proc/self/fd/6:10".to_owned();
-    let want = Cause::UnknownKeyword { keyword: "frobnicate".to_owned(), place };
+    let want = ComplaintCause::UnknownKeyword { keyword: "frobnicate".to_owned(), place };
     check(words.causes.first() == Some(&want), format!("{words:?}"))?;
     Ok(Verdict::Passed)
 }
@@ -126,7 +126,7 @@ pub(crate) fn fighting_flags_and_keywords_are_harmless(binary: &Binary) -> Resul
             ["-D", "-W", "-Ws", "-db", "-p", "/nonexistent/pid", "-S", "/nonexistent/m", "-sf", "999999"];
         let running = Start { text: &text, flags: &flags, ..Start::default() }.run(binary)?;
         let info = running.info()?;
-        let processes = Command::show_proc()
+        let processes = CliCommand::show_proc()
             .ask(&sockpair::dial(&running.master)?, Channel::Master, LIMIT)?
             .processes()?;
         check(processes.workers().eq([info.pid]), format!("{keyword}{processes:?}"))?;
@@ -145,7 +145,7 @@ pub(crate) fn user_and_transparency_keep_exactly_the_rights(binary: &Binary) -> 
         UserWithTransparency::Refused => {
             check(running.ended()? == Some(1), "it started")?;
             let words = running.words()?;
-            check(words.causes == [Cause::UserWithRights], format!("{words:?}"))?;
+            check(words.causes == [ComplaintCause::UserWithRights], format!("{words:?}"))?;
         }
         UserWithTransparency::NeedsSetcap => {
             let status = std::fs::read_to_string(format!("/proc/{}/status", running.info()?.pid))?;

@@ -12,8 +12,8 @@ use clearway_haproxy::complaint::Complaint;
 use clearway_haproxy::configuration::{Configuration, SourceFile};
 use clearway_haproxy::getsocks::{self, OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::SocketIdentity;
-use clearway_haproxy::overlay::{Capability, Overlay};
-use clearway_haproxy::runtime::{Channel, Command, Info};
+use clearway_haproxy::overlay::{Overlay, WorkerCapability};
+use clearway_haproxy::runtime::{Channel, CliCommand, Info};
 use clearway_haproxy::sockpair;
 use clearway_haproxy::version::Version;
 use command_fds::{CommandFdExt, FdMapping};
@@ -89,7 +89,7 @@ impl Start<'_> {
         let invocation = Invocation::parse(words)?;
         let source = SourceFile { name: USER_FILE.path(), path: USER_FILE.path(), bytes: self.text.into() };
         let configuration = Configuration::scan(vec![source], &|name| std::env::var(name).ok());
-        let overlay = Overlay::new(STATS, &configuration, binary.version, &[Capability::NetRaw]);
+        let overlay = Overlay::new(STATS, &configuration, binary.version, &[WorkerCapability::NetRaw]);
         let files = GenerationFiles {
             overlay: OVERLAY.path(),
             master_cli: Some(MASTER),
@@ -134,7 +134,7 @@ impl Running {
     /// Waits until it serves.
     pub(crate) fn info(&self) -> Result<Info, Failed> {
         let connection = sockpair::dial(&self.stats)?;
-        Ok(Command::show_info().ask(&connection, Channel::Worker, LIMIT)?.info()?)
+        Ok(CliCommand::show_info().ask(&connection, Channel::Worker, LIMIT)?.info()?)
     }
 
     pub(crate) fn fetch(&self) -> Result<Vec<ReceivedSocket>, Failed> {

@@ -27,7 +27,7 @@
 //!
 //! Packets to an address of this host are left alone. The mark is that of diverted packets, so the way is the same.
 
-use clearway_core::intercept::{Interception, Target};
+use clearway_core::intercept::{InterceptTarget, Interception};
 use clearway_core::names::Mark;
 
 use super::{NftRule, Transaction};
@@ -43,7 +43,7 @@ pub(super) fn fill(all: &mut Transaction, mark: Mark, interception: &Interceptio
     }
 }
 
-fn rule(target: &Target<'_>, mark: Mark) -> NftRule {
+fn rule(target: &InterceptTarget<'_>, mark: Mark) -> NftRule {
     let mut rule = NftRule::new();
     if let Some(name) = target.interface {
         rule = rule.iifname(name);

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use clearway_core::intercept::{Network, Ports};
+use clearway_core::intercept::{IpNetwork, PortRange};
 use clearway_core::names::Mark;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{MetaKey, Operator, Register, Verdict};
@@ -93,7 +93,7 @@ impl NftRule {
     }
 
     /// `tcp dport <ports>`.
-    pub(super) fn ports(self, ports: Ports) -> Self {
+    pub(super) fn ports(self, ports: PortRange) -> Self {
         let (first, last) = (ports.first.to_be_bytes(), ports.last.to_be_bytes());
         let loaded = self.port(Register::Reg1);
         if first == last {
@@ -103,7 +103,7 @@ impl NftRule {
     }
 
     /// `ip daddr <network>`, with the family in front, as a table of family `inet` needs it.
-    pub(super) fn destination(self, network: Network) -> Self {
+    pub(super) fn destination(self, network: IpNetwork) -> Self {
         let octets = |address: IpAddr| match address {
             IpAddr::V4(address) => address.octets().to_vec(),
             IpAddr::V6(address) => address.octets().to_vec(),

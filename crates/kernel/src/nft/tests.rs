@@ -3,7 +3,7 @@ use netlink_packet_core::Emitable;
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableFlags, TableMessage};
 use proptest::prelude::*;
 
-use clearway_core::intercept::{Fail, Ports, Rule as Intercepts};
+use clearway_core::intercept::{Fail, InterceptRule as Intercepts, PortRange};
 
 use super::content::removal;
 use super::*;
@@ -172,14 +172,14 @@ fn interception_has_the_bytes_of_nft() {
     let at_least_80 =
         b"\x2c\x00\x01\x80\x08\x00\x01\x00cmp\x00\x20\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\
         \x08\x00\x02\x00\x00\x00\x00\x05\x0c\x00\x03\x80\x06\x00\x01\x00\x00\x50\x00\x00";
-    assert_eq!(expression(&NftRule::new().ports(Ports { first: 80, last: 90 }), 1), at_least_80);
+    assert_eq!(expression(&NftRule::new().ports(PortRange { first: 80, last: 90 }), 1), at_least_80);
 }
 
 #[test]
 fn only_what_is_asked_for_is_intercepted() {
     let named = |fail: Fail| -> Vec<String> {
         let mut interception = Interception { fail, ..Interception::default() };
-        let ports = vec![Ports { first: 80, last: 80 }];
+        let ports = vec![PortRange { first: 80, last: 80 }];
         let rule = Intercepts { destinations: Vec::new(), ports, interface: None, to: 8080 };
         interception.rules.push(rule);
         let steps = steps(&REMOTE, Some(&interception), false);

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use clearway_core::intercept::Ports;
+use clearway_core::intercept::PortRange;
 
 use super::PolicyRule;
 
 /// In what the many rules of a block differ.
-type RuleKey = (u32, Option<IpAddr>, Option<u16>, Option<(IpAddr, u8)>, Option<Ports>);
+type RuleKey = (u32, Option<IpAddr>, Option<u16>, Option<(IpAddr, u8)>, Option<PortRange>);
 
 /// A set of rules.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use clearway_core::intercept::{Network, Target};
+use clearway_core::intercept::{InterceptTarget, IpNetwork};
 use netlink_packet_route::rule::RuleAction;
 
 use super::{Among, Block, Family, PolicyRule, Tagged, Wanted};
@@ -43,7 +43,7 @@ pub(super) fn rules(wanted: &Wanted<'_>, family: Family, target: &PolicyRule) ->
         input: Some("lo".to_owned()),
         ..target.clone()
     };
-    let closing = |closed: Target<'_>, destination| PolicyRule {
+    let closing = |closed: InterceptTarget<'_>, destination| PolicyRule {
         preference: second,
         action: RuleAction::Prohibit,
         fwmark: Some((0, wanted.mark.value())),
@@ -67,7 +67,7 @@ pub(super) fn rules(wanted: &Wanted<'_>, family: Family, target: &PolicyRule) ->
 
 /// A destination as the rules of a family tell it: both halves for all, because the kernel takes a rule for one that is
 /// there already if it names no destination and another one differs in nothing else (`fib4_rule_compare`).
-fn networks(destination: Option<Network>, family: Family) -> Vec<(IpAddr, u8)> {
+fn networks(destination: Option<IpNetwork>, family: Family) -> Vec<(IpAddr, u8)> {
     let halves: [IpAddr; 2] = match family {
         Family::V4 => [Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(128, 0, 0, 0).into()],
         Family::V6 => [Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0).into()],

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use clearway_core::intercept::Ports;
+use clearway_core::intercept::PortRange;
 use clearway_core::names::Mark;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NlasIterator, Parseable};
 use netlink_packet_route::rule::{
@@ -47,7 +47,7 @@ pub struct PolicyRule {
     /// The network that a packet goes to; `None` for all.
     pub destination: Option<(IpAddr, u8)>,
     /// The destination ports of TCP.
-    pub destination_ports: Option<Ports>,
+    pub destination_ports: Option<PortRange>,
     /// Whether it is for TCP alone.
     pub of_tcp: bool,
     /// Its origin (`proto`).
@@ -230,7 +230,7 @@ impl PolicyRule {
             message.attributes.push(RuleAttribute::Destination(network));
         }
         message.attributes.extend(self.of_tcp.then_some(RuleAttribute::IpProtocol(IpProtocol::Tcp)));
-        let source = self.source_port.map(|port| Ports { first: port, last: port });
+        let source = self.source_port.map(|port| PortRange { first: port, last: port });
         message.attributes.extend(source.map(range).map(RuleAttribute::SourcePortRange));
         message.attributes.extend(self.destination_ports.map(range).map(RuleAttribute::DestinationPortRange));
         message
@@ -324,7 +324,7 @@ pub(super) fn decode(reply: &Reply, family: Family) -> Option<PolicyRule> {
                 (rule.of_tcp, of_any) = (protocol == IpProtocol::Tcp, false);
             }
             Ok(RuleAttribute::DestinationPortRange(range)) => {
-                rule.destination_ports = Some(Ports { first: range.start, last: range.end });
+                rule.destination_ports = Some(PortRange { first: range.start, last: range.end });
             }
             Ok(RuleAttribute::SourcePortRange(range)) => ports = Some(range),
             // `nothing but the default route`, and so on: it lets some packets go on.
@@ -347,7 +347,7 @@ pub(super) fn decode(reply: &Reply, family: Family) -> Option<PolicyRule> {
     Some(rule)
 }
 
-fn range(ports: Ports) -> RulePortRange {
+fn range(ports: PortRange) -> RulePortRange {
     RulePortRange { start: ports.first, end: ports.last }
 }
 

@@ -1,7 +1,7 @@
 //! Which capabilities there are, and which of them what is looked at needs.
 
+use clearway_core::failure::Failure;
 use clearway_core::intercept::Interception;
-use clearway_core::supervisor::Failure;
 use clearway_haproxy::configuration::{Configuration, Endpoint};
 use clearway_kernel::capabilities::{self, Capability};
 

@@ -1,9 +1,9 @@
 //! What the Clearways say that run here: every one that may be meant is asked. One that is not asked, or does not answer, is
 //! a finding, since what it knows is missing from the report.
 
+use clearway_core::failure::Failure;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::Failure;
 use clearway_kernel::plumbing::Description;
 
 use crate::cli::Target;

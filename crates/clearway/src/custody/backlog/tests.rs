@@ -35,7 +35,7 @@ mod noting {
         let file = SourceFile { name: "h.cfg".into(), path: "/h.cfg".into(), bytes: text.into_bytes() };
         let configuration = Configuration::scan(vec![file], &|_| None);
         let mut sockets = [held(socket)];
-        note(&mut sockets, known, &Lines::of(&configuration), None);
+        note(&mut sockets, known, &BindLines::of(&configuration), None);
         let [held] = sockets;
         held
     }

@@ -14,7 +14,7 @@ fn completed(socket: impl Into<OwnedFd>, text: &str) -> (String, String) {
     let file = SourceFile { name: "h.cfg".into(), path: "/h.cfg".into(), bytes: text.as_bytes().to_vec() };
     let configuration = Configuration::scan(vec![file], &|_| None);
     let mut held = received(socket);
-    held.complete(&Lines::of(&configuration));
+    held.complete(&BindLines::of(&configuration));
     (held.socket.namespace, held.socket.interface)
 }
 

@@ -5,12 +5,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use clearway_haproxy::carry::Order;
-use clearway_haproxy::overlay::Gate;
-use clearway_haproxy::runtime::{self, Answer, Channel, Command, RuntimeError};
+use clearway_haproxy::carry::StateCommand;
+use clearway_haproxy::overlay::RateLimit;
+use clearway_haproxy::runtime::{self, Channel, CliCommand, CliResponse, RuntimeError};
 use clearway_haproxy::sockpair;
 
-/// How long it may take to open the gate.
+/// How long it may take to lift the limit.
 const OPENING: Duration = Duration::from_secs(5);
 
 /// Our end, with connections that wait in the queue of the socket before HAProxy accepts: clients of the user's `stats
@@ -59,7 +59,7 @@ impl Private {
     }
 
     /// Gives orders, as many in a line as fit, and answers with what HAProxy said to each.
-    pub fn give(&self, orders: &[Order], limit: Duration) -> Result<Vec<String>, Broken> {
+    pub fn give(&self, orders: &[StateCommand], limit: Duration) -> Result<Vec<String>, Broken> {
         let until = Instant::now().checked_add(limit);
         let mut answers = Vec::new();
         let commands: Vec<&str> = orders.iter().map(|order| order.command.as_str()).collect();
@@ -74,13 +74,13 @@ impl Private {
     }
 
     /// The state of the servers, as the process has begun.
-    pub fn servers_state(&self, limit: Duration) -> Result<Answer, Broken> {
-        self.ask(|connection| Command::show_servers_state().ask(connection, Channel::Worker, limit))
+    pub fn servers_state(&self, limit: Duration) -> Result<CliResponse, Broken> {
+        self.ask(|connection| CliCommand::show_servers_state().ask(connection, Channel::Worker, limit))
     }
 
     /// Lets it accept clients.
-    pub fn open(&self, gate: Gate) -> Result<(), Broken> {
-        let command = Command::set_rate_limit(gate, 0);
+    pub fn lift(&self, limit: RateLimit) -> Result<(), Broken> {
+        let command = CliCommand::set_rate_limit(limit, 0);
         self.ask(|connection| command.ask(connection, Channel::Worker, OPENING)?.done())
     }
 }

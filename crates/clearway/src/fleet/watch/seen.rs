@@ -159,13 +159,13 @@ impl Seen {
     }
 
     /// What each file that is otherwise now has become.
-    pub fn changes(&self, now: &Self) -> Vec<drift::Difference> {
+    pub fn changes(&self, now: &Self) -> Vec<drift::FileDifference> {
         let appeared = now.files.iter().filter_map(|(path, new)| match self.files.get(path) {
-            None => Some(drift::Difference::Added(path.clone())),
-            Some(old) => (!old.is_like(new)).then(|| drift::Difference::Changed(path.clone())),
+            None => Some(drift::FileDifference::Added(path.clone())),
+            Some(old) => (!old.is_like(new)).then(|| drift::FileDifference::Changed(path.clone())),
         });
         let gone = self.files.keys().filter(|path| !now.files.contains_key(*path));
-        appeared.chain(gone.map(|path| drift::Difference::Removed(path.clone()))).collect()
+        appeared.chain(gone.map(|path| drift::FileDifference::Removed(path.clone()))).collect()
     }
 
     /// The same, but the configuration as it was read for a generation.

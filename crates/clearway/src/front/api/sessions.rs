@@ -46,9 +46,9 @@ pub struct Session {
     pub age: String,
 }
 
-impl From<runtime::Session> for Session {
-    fn from(session: runtime::Session) -> Self {
-        let runtime::Session { id, protocol, source, frontend, backend, server, age } = session;
+impl From<runtime::SessionLine> for Session {
+    fn from(session: runtime::SessionLine) -> Self {
+        let runtime::SessionLine { id, protocol, source, frontend, backend, server, age } = session;
         Self { id, protocol, source, frontend, backend, server, age }
     }
 }

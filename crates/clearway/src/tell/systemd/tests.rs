@@ -3,8 +3,9 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Asker, Failure, Proof, Source};
+use clearway_core::supervisor::{Asker, Proof, Source};
 
 use super::*;
 use crate::custody::Custody;

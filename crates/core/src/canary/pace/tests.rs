@@ -20,7 +20,7 @@ struct Played {
 
 /// Plays a round in which a server takes as long as it is said to; whoever does it looks every `step`.
 fn play(servers: &[SocketAddr], window: usize, step: Duration, takes: impl Fn(usize) -> Duration) -> Played {
-    let mut pace = Pace::new(servers.iter().copied(), window, Duration::ZERO);
+    let mut pace = RoundPace::new(servers.iter().copied(), window, Duration::ZERO);
     let mut now = Duration::ZERO;
     let mut ends: Vec<(Duration, usize)> = Vec::new();
     let mut played = Played { took: now, begun: Vec::new(), at_once: 0, at_once_of_a_host: 0, told: 0 };
@@ -35,16 +35,16 @@ fn play(servers: &[SocketAddr], window: usize, step: Duration, takes: impl Fn(us
         });
         loop {
             match pace.next(now) {
-                Next::Ask(number) => {
+                RoundStep::Ask(number) => {
                     asked[number] += 1;
                     played.begun.push(now);
                     ends.push((now + takes(number), number));
                 }
-                Next::NotBefore(at) => break assert!(at > now),
-                Next::Wait => break assert!(!ends.is_empty(), "it waits for nothing"),
-                Next::Done => {
+                RoundStep::NotBefore(at) => break assert!(at > now),
+                RoundStep::Wait => break assert!(!ends.is_empty(), "it waits for nothing"),
+                RoundStep::Done => {
                     assert!(asked.iter().all(|times| *times == 1), "each once");
-                    assert_eq!(pace.progress(), Progress { done: servers.len(), of: servers.len() });
+                    assert_eq!(pace.progress(), RoundProgress { done: servers.len(), of: servers.len() });
                     played.took = now;
                     return played;
                 }

@@ -70,7 +70,7 @@ struct Simulation {
     late: Duration,
     events: VecDeque<Event>,
     /// The processes of programs, and the last signal that each has got.
-    programs: BTreeMap<programs::Id, Option<programs::Told>>,
+    programs: BTreeMap<programs::ProgramId, Option<programs::ProgramSignal>>,
 }
 
 impl Simulation {
@@ -120,7 +120,7 @@ impl Simulation {
         }
         it.come_to_an_end();
         assert!(it.exit.is_some(), "seed {seed}: it never left");
-        let killed = it.programs.values().all(|told| *told == Some(programs::Told::Kill));
+        let killed = it.programs.values().all(|told| *told == Some(programs::ProgramSignal::Kill));
         assert!(killed, "seed {seed}: a program runs on: {:?}", it.programs);
         assert!(!it.plumbed && !it.custody, "seed {seed}: something was left behind");
         assert_eq!(it.asked, it.answered, "seed {seed}: somebody still waits for an answer");
@@ -212,9 +212,12 @@ impl Simulation {
         if let Some(id) = self.programs.keys().nth(some).copied() {
             self.programs.remove(&id);
             let how = "exit code 3".to_owned();
-            let how =
-                if self.random.bool() { programs::Ended::Failed(how) } else { programs::Ended::Wanted(how) };
-            self.step(Event::Program(programs::Event::Ended(id, how)));
+            let how = if self.random.bool() {
+                programs::ProgramEnd::Failed(how)
+            } else {
+                programs::ProgramEnd::Wanted(how)
+            };
+            self.step(Event::Program(programs::ProgramEvent::Ended(id, how)));
         }
     }
 
@@ -222,7 +225,7 @@ impl Simulation {
     fn programs_of(&mut self, generation: Generation) -> Event {
         use programs::OnReload::{Anew, Keep};
         let sections = [("a", Anew), ("b", Keep)].into_iter().filter(|_| self.random.bool());
-        let sections = sections.map(|(name, on_reload)| programs::Section {
+        let sections = sections.map(|(name, on_reload)| programs::ProgramSpec {
             name: name.to_owned(),
             command: vec!["true".to_owned()],
             user: None,
@@ -477,15 +480,15 @@ impl Simulation {
         }
     }
 
-    fn do_with_program(&mut self, action: &programs::Action) {
+    fn do_with_program(&mut self, action: &programs::ProgramAction) {
         match action {
-            programs::Action::Start(id, _) => {
+            programs::ProgramAction::Start(id, _) => {
                 assert!(self.stopping_since.is_none(), "a program is started during a stop");
                 assert_eq!(self.programs.insert(*id, None), None);
-                self.events.push_back(Event::Program(programs::Event::Started(*id, 1)));
+                self.events.push_back(Event::Program(programs::ProgramEvent::Started(*id, 1)));
             }
-            programs::Action::Tell(id, told) => *self.programs.get_mut(id).unwrap() = Some(*told),
-            programs::Action::Report(_) => unreachable!("it is a report of the supervisor's"),
+            programs::ProgramAction::Tell(id, told) => *self.programs.get_mut(id).unwrap() = Some(*told),
+            programs::ProgramAction::Report(_) => unreachable!("it is a report of the supervisor's"),
         }
     }
 

@@ -40,7 +40,7 @@ log-forward l
 
 fn lines(socket: &SocketIdentity) -> Vec<usize> {
     let configuration = scan(TEXT);
-    Lines::of(&configuration).that_make(socket).map(|bind| bind.span.line).collect()
+    BindLines::of(&configuration).that_make(socket).map(|bind| bind.span.line).collect()
 }
 
 #[test]
@@ -74,6 +74,6 @@ fn a_line_is_found_by_address_kind_interface_and_transparency() {
 #[test]
 fn a_hostile_file_is_not_written_out() {
     let configuration = scan(&"listen a\n bind :1-65535\n".repeat(1000));
-    let found = Lines::of(&configuration).by_address.values().map(Vec::len).sum::<usize>();
+    let found = BindLines::of(&configuration).by_address.values().map(Vec::len).sum::<usize>();
     assert_eq!(found, MOST);
 }

@@ -2,7 +2,7 @@ use super::super::{Configuration, SourceFile};
 use super::*;
 use std::path::PathBuf;
 
-fn programs(text: &str) -> Programs {
+fn programs(text: &str) -> ProgramSections {
     let (name, path) = (PathBuf::from("a.cfg"), PathBuf::from("a.cfg"));
     let file = SourceFile { name, path, bytes: text.as_bytes().to_vec() };
     Configuration::scan(vec![file], &|name| (name == "DIR").then(|| "/opt".to_owned())).programs

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::LONGEST;
+/// No path is longer (`PATH_MAX`).
+pub(super) const LONGEST: usize = 4096;
 
 // An absolute name wins over any directory before it: that is what `Path::join` does, too.
 
@@ -13,7 +14,7 @@ pub struct Bases {
     start: PathBuf,
     /// Where `default-path` has led it, the same without.
     here: PathBuf,
-    policy: Policy,
+    policy: DefaultPath,
     ca: PathBuf,
     crt: PathBuf,
     key: PathBuf,
@@ -32,7 +33,7 @@ pub(super) enum Base {
 
 /// `default-path`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Policy {
+enum DefaultPath {
     #[default]
     Current,
     Config,
@@ -51,10 +52,10 @@ impl Bases {
     pub(super) fn follow(&mut self, words: &[String], file: &Path) {
         let word = |index: usize| words.get(index).map_or("", String::as_str);
         self.policy = match word(1) {
-            "current" => Policy::Current,
-            "config" => Policy::Config,
-            "parent" => Policy::Parent,
-            "origin" if word(2).len() <= LONGEST => Policy::Origin(word(2).into()),
+            "current" => DefaultPath::Current,
+            "config" => DefaultPath::Config,
+            "parent" => DefaultPath::Parent,
+            "origin" if word(2).len() <= LONGEST => DefaultPath::Origin(word(2).into()),
             _ => return,
         };
         self.enter(file);
@@ -77,10 +78,10 @@ impl Bases {
     pub(super) fn enter(&mut self, file: &Path) {
         let directory = file.parent().unwrap_or(Path::new(""));
         self.here = match &self.policy {
-            Policy::Current => self.start.clone(),
-            Policy::Config => self.start.join(directory),
-            Policy::Parent => self.start.join(directory).join(".."),
-            Policy::Origin(path) => self.start.join(path),
+            DefaultPath::Current => self.start.clone(),
+            DefaultPath::Config => self.start.join(directory),
+            DefaultPath::Parent => self.start.join(directory).join(".."),
+            DefaultPath::Origin(path) => self.start.join(path),
         };
     }
 

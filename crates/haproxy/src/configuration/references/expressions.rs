@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use super::super::Span;
-use super::bases::Bases;
-use super::{Collected, LONGEST, Need, ReferenceKind};
+use super::bases::{Bases, LONGEST};
+use super::found::{Collected, Need, ReferenceKind};
+use crate::configuration::span::Span;
 
 /// Every file that the expressions of a line name. Each word is looked at once, however many there are.
 pub(super) fn files(span: &Span, words: &[String], bases: &Bases, found: &mut Collected) {

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::Span;
 use super::bases::{Base, Bases};
-use super::{Collected, Need, Reference, ReferenceKind, expressions};
+use super::expressions;
+use super::found::{Collected, Need, Reference, ReferenceKind};
+use crate::configuration::span::Span;
 
 /// Finds files line by line.
-pub(crate) struct Finder {
+pub(crate) struct ReferenceFinder {
     /// Shared with every `crt-list`, whose entries count from the same directories.
     bases: Arc<Bases>,
     /// The bases of the current `crt-store`, which begins with those of `global`.
@@ -18,7 +19,7 @@ pub(crate) struct Finder {
     late: Collected,
 }
 
-impl Finder {
+impl ReferenceFinder {
     /// `start`: where HAProxy is started, if it is not where we are.
     pub(crate) fn new(start: Option<&Path>) -> Self {
         let bases = Arc::new(Bases::new(start));

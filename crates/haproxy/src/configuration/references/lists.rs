@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::Span;
 use super::bases::Bases;
-use super::{Collected, Need, ReferenceKind, lines};
+use super::found::{Collected, Need, ReferenceKind};
+use super::lines;
+use crate::configuration::span::Span;
 
 /// Every file that a list names.
 pub(super) fn entries(list: &Path, bytes: &[u8], bases: &Bases, found: &mut Collected) {

@@ -1,4 +1,6 @@
-use super::super::SourceFile;
+use super::super::sources::SourceFile;
+use super::bases::LONGEST;
+use super::found::MOST_BYTES;
 use super::*;
 use crate::command_line::Invocation;
 use proptest::prelude::*;

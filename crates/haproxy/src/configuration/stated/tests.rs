@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::super::scan::Scanner;
-use super::{Health, Stated};
+use super::{InitialHealth, Stated};
 
 fn of(text: &str) -> Stated {
     let mut scanner = Scanner::new(&|_| None, None);
@@ -46,5 +46,8 @@ fn addresses_weights_and_disabled_are_told_apart() {
     assert!(of("backend b\n default-server disabled\n server s1 x:80\n").facts.disabled);
     assert!(!of("backend b\n default-server disabled\n server s1 x:80 enabled\n").facts.disabled);
     assert!(of("backend b\n load-server-state-from-file global\n server s1 x:80\n").from_file);
-    assert_eq!(of("backend b\n server-template s 3 x:80 init-state down resolvers r\n").health, Health::File);
+    assert_eq!(
+        of("backend b\n server-template s 3 x:80 init-state down resolvers r\n").health,
+        InitialHealth::File
+    );
 }

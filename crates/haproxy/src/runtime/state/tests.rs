@@ -17,7 +17,7 @@ fn answer() -> String {
 #[test]
 fn servers_are_read_by_the_names_of_the_columns() {
     let answer = answer();
-    let rows: Vec<Row<'_>> = Told::of(&answer).unwrap().rows().collect();
+    let rows: Vec<ServerState<'_>> = ServersState::of(&answer).unwrap().rows().collect();
     let shown: Vec<String> = rows
         .iter()
         .map(|one| format!("{}/{} {:?} {}", one.proxy, one.name, one.endpoint(), one.is_in_maintenance()))
@@ -34,28 +34,28 @@ fn servers_are_read_by_the_names_of_the_columns() {
     assert_eq!(rows[1].agent_address, Some("fd02::7".parse().unwrap()));
     // An older one does not tell as much.
     let older = "1\n# be_name srv_name srv_op_state srv_admin_state srv_uweight srv_iweight\nb s 2 0 1 1";
-    let rows: Vec<Row<'_>> = Told::of(older).unwrap().rows().collect();
+    let rows: Vec<ServerState<'_>> = ServersState::of(older).unwrap().rows().collect();
     assert_eq!((rows[0].name, rows[0].operation, rows[0].endpoint()), ("s", RUNNING, None));
 }
 
 #[test]
 fn another_answer_is_none() {
-    assert!(Told::of("Unknown command: 'show servers state'").is_none());
-    assert!(Told::of("").is_none());
-    assert!(Told::of("1\n# be_id\n").is_none());
+    assert!(ServersState::of("Unknown command: 'show servers state'").is_none());
+    assert!(ServersState::of("").is_none());
+    assert!(ServersState::of("1\n# be_id\n").is_none());
     // But without a server it is this one.
-    assert_eq!(Told::of(HEADING.trim_end()).map(|told| told.rows().count()), Some(0));
+    assert_eq!(ServersState::of(HEADING.trim_end()).map(|told| told.rows().count()), Some(0));
 }
 
 #[test]
 fn what_is_kept_is_what_was_told() {
     let answer = answer();
-    let told = Told::of(&answer).unwrap();
+    let told = ServersState::of(&answer).unwrap();
     let file = "backend b:4\n server s.1-_ 10.2.0.2:80 weight 3 disabled\n";
     let file = crate::configuration::Configuration::of_text(std::path::Path::new("f.cfg"), file);
     let kept = Remembered::of(told, &file.stated);
     assert_eq!((kept.count(), kept.down()), (3, 2));
-    let servers: Vec<(Row<'_>, Option<Facts>)> = kept.servers().collect();
+    let servers: Vec<(ServerState<'_>, Option<ServerFacts>)> = kept.servers().collect();
     assert!(told.rows().eq(servers.iter().map(|(row, _)| *row)), "{kept:?}");
     let stated = file.stated.find("b:4", "s.1-_").map(|one| one.facts.clone());
     assert_eq!(servers[0].1, stated);
@@ -63,9 +63,9 @@ fn what_is_kept_is_what_was_told() {
     assert_eq!(servers[1].1, None);
     // A check that is just being made is no change.
     let later = answer.replace(" 4 7 0 ", " 4 6 0 ");
-    assert_eq!(Remembered::of(Told::of(&later).unwrap(), &file.stated), kept);
+    assert_eq!(Remembered::of(ServersState::of(&later).unwrap(), &file.stated), kept);
     // What a later Clearway says that this one does not understand is passed over.
-    assert_eq!("servers 2\n".parse::<Remembered>(), Err(NotOurs));
+    assert_eq!("servers 2\n".parse::<Remembered>(), Err(NotRemembered));
     assert_eq!("servers 1\nnonsense\n".parse::<Remembered>().unwrap().servers().count(), 0);
 }
 

@@ -73,9 +73,11 @@ check: ## formatting, clippy, rustdoc, licences and sources of the dependencies,
 	scripts/deny.sh
 	scripts/workflows.sh
 
-reference: build ## write docs/reference/settings.md anew from the settings table
+reference: build ## write docs/reference/settings.md and log-events.md anew from their tables
 	$(BINARY) settings > $(TARGET)/settings.md
 	mv $(TARGET)/settings.md docs/reference/settings.md
+	$(BINARY) log-events > $(TARGET)/log-events.md
+	mv $(TARGET)/log-events.md docs/reference/log-events.md
 
 man: build ## write the manual page to target/man/clearway.1
 	mkdir -p $(TARGET)/man

@@ -11,6 +11,10 @@ use clearway_core::settings::{self, InvalidSetting, Setting, Settings, Stray, TA
 
 use crate::front::find::Named;
 
+mod events;
+
+pub use events::events;
+
 /// What a subcommand needs to find a running Clearway.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -78,6 +82,8 @@ pub enum Order {
     Manual,
     /// Print the settings and exit codes as Markdown, for docs/reference.
     Reference,
+    /// Print the events of the log as Markdown, likewise.
+    Events,
 }
 
 /// The command line as clap sees it.
@@ -177,6 +183,7 @@ pub fn command() -> Command {
         ))
         .subcommand(sub("man", "Print the manual page (roff)").hide(true))
         .subcommand(sub("settings", "Print the settings and the exit codes as Markdown").hide(true))
+        .subcommand(sub("log-events", "Print the events of the log as Markdown").hide(true))
 }
 
 const AFTER_HELP: &str = "\
@@ -298,6 +305,7 @@ pub fn parse(
         "check" => Order::Check(target(settings), haproxy()),
         "doctor" => Order::Doctor(target(settings), haproxy()),
         "settings" => Order::Reference,
+        "log-events" => Order::Events,
         _ => Order::Manual,
     })
 }

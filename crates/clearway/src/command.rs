@@ -54,6 +54,10 @@ pub fn follow(order: Order) -> ExitCode {
             crate::say!("{}", cli::reference().trim_end());
             Ok(ExitCode::Done)
         }
+        Order::Events => {
+            crate::say!("{}", cli::events().trim_end());
+            Ok(ExitCode::Done)
+        }
         Order::Manual => print_manual(),
     };
     outcome.unwrap_or_else(|failure| {

@@ -20,9 +20,23 @@ use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 pub mod guise;
 
 /// Clearway's subcommands; everything else that is not for HAProxy is executed in place.
-pub const SUBCOMMANDS: [&str; 15] = [
-    "run", "hold", "reload", "status", "health", "drain", "stop", "sessions", "end", "cleanup", "check",
-    "doctor", "man", "settings", "help",
+pub const SUBCOMMANDS: [&str; 16] = [
+    "run",
+    "hold",
+    "reload",
+    "status",
+    "health",
+    "drain",
+    "stop",
+    "sessions",
+    "end",
+    "cleanup",
+    "check",
+    "doctor",
+    "man",
+    "settings",
+    "log-events",
+    "help",
 ];
 
 /// What is to be done with a command line.

@@ -1,4 +1,5 @@
-//! What every room stands on: threads beside the loop, the clock, the other end of a connection, failures with their remedy, hooks for the tests.
+//! What every room stands on: threads beside the loop, the clock, the other end of a connection, failures with their
+//! remedy, the way of notices to the log, hooks for the tests.
 //!
 //! It knows no room.
 
@@ -7,5 +8,6 @@ pub mod clock;
 pub mod credentials;
 pub mod due;
 pub mod failure;
+pub mod notice;
 pub mod places;
 pub mod steps;

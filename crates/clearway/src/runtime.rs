@@ -13,14 +13,12 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::settings::{LogFormat, Settings};
-use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Asker, Event, LifePhase, Limits, Supervisor, longest_reload};
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 use clearway_kernel::capabilities::{self, Capability};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
 
 use crate::custody::Custody;
 use crate::cutover::strategies;
@@ -28,6 +26,7 @@ use crate::fleet::child::Descriptors;
 use crate::fleet::open_files::OpenFiles;
 use crate::front::admin::{Health, Wish};
 use crate::front::api;
+use crate::ground::notice::tell;
 use crate::ground::{aside, due, steps};
 use crate::path;
 use crate::peers::place::{self, Place};
@@ -40,6 +39,13 @@ use crate::tell::systemd::{Stored, Systemd};
 use crate::tell::{Tell, log, output};
 use crate::{command, execute};
 
+mod notices;
+
+pub use notices::RuntimeNotice;
+
+/// The volume of images that had the kernel bind addresses of clients by a sysctl.
+const VOLUME: &str = "/var/proc/sys/net/ipv4/ip_nonlocal_bind";
+
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -51,8 +57,9 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
     let invocation = match command::invocation(arguments) {
         Ok(invocation) => invocation,
         Err(failure) => {
-            refuse(&settings, &failure);
-            return failure.code;
+            let code = failure.code;
+            refuse(&settings, failure);
+            return code;
         }
     };
     if invocation.purpose == InvocationPurpose::AskOnly {
@@ -66,14 +73,16 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            error!("starting the event loop: {error}");
+            let failure = Failure::new(ExitCode::Internal, format!("starting the event loop: {error}"));
+            tell(&RuntimeNotice::Failed { failure });
             return ExitCode::Internal;
         }
     };
     let code =
         runtime.block_on(supervise(settings, invocation, descriptors, stored)).unwrap_or_else(|failure| {
-            log::failure(&failure);
-            failure.code
+            let code = failure.code;
+            tell(&RuntimeNotice::Failed { failure });
+            code
         });
     // A thread that waits for another Clearway must not hold up the end.
     runtime.shutdown_background();
@@ -83,12 +92,12 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
 }
 
 /// Says why nothing is begun: to a person, or to what reads the log if that is to be JSON.
-fn refuse(settings: &Settings, failure: &Failure) {
+fn refuse(settings: &Settings, failure: Failure) {
     if settings.log.format == LogFormat::Text {
-        return command::complain(failure);
+        return command::complain(&failure);
     }
     log::init(settings.log);
-    log::failure(failure);
+    tell(&RuntimeNotice::Failed { failure });
     output::flush(LAST_WORDS);
 }
 
@@ -199,7 +208,7 @@ async fn begin(settings: &Settings) -> Result<(Place, Option<Inheritance>), Fail
         };
         let Some(pause) = arrival.hear(heard) else { return Err(failure) };
         if heard != Heard::Nobody {
-            info!("{}: asking again", failure.message);
+            tell(&RuntimeNotice::TakeoverRetried { error: failure.message });
         }
         tokio::time::sleep(pause).await;
     }
@@ -221,14 +230,14 @@ async fn ask_holder(settings: &Settings) -> Option<Kept> {
     let name = settings.instance.as_ref()?;
     let door = hold::door(name.as_str(), settings);
     let asked = aside::outcome_of("asking the holder", move || takeover::ask_holder(&door)).await?;
-    asked.inspect_err(|failure| warn!("{}", failure.message)).ok().flatten()
+    asked.map_err(|failure| tell(&RuntimeNotice::HolderUnusable { error: failure.message })).ok().flatten()
 }
 
 /// A stop before anything has begun.
 async fn stopped(signals: &mut Signals) -> ExitCode {
     loop {
         if let News::Stop(name) = signals.next().await {
-            info!("stop asked for by {name}, before anything was started");
+            tell(&RuntimeNotice::StoppedEarly { by: name.to_owned() });
             return ExitCode::Done;
         }
     }
@@ -429,24 +438,23 @@ impl Signals {
 
 /// The first lines of the log: who this is, and what becomes of what it was given.
 fn introduce(settings: &Settings, invocation: &Invocation) {
-    let instance = settings.instance.as_ref().map_or("private".to_owned(), |name| format!("`{name}`"));
-    let version = env!("CARGO_PKG_VERSION");
-    let strategy = match settings.strategy {
-        Strategy::Handoff => String::new(),
-        other => format!(", strategy `{other}`"),
-    };
-    info!("clearway {version} begins, pid {}, instance {instance}{strategy}", std::process::id());
+    tell(&RuntimeNotice::Starting {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        instance: settings.instance.clone(),
+        strategy: settings.strategy,
+    });
     for handled in &invocation.handled {
-        warn!("{handled}");
+        tell(&RuntimeNotice::ArgumentReplaced { detail: handled.to_string() });
     }
     log::strays();
     // A root shell on a host has everything; SYS_MODULE without SYS_ADMIN was given on purpose.
     let given = |held: capabilities::Set| held.has(Capability::SysModule) && !held.has(Capability::SysAdmin);
     if capabilities::effective().is_ok_and(given) {
-        info!("SYS_MODULE is not needed: the kernel loads what nftables needs by itself");
+        tell(&RuntimeNotice::SysModuleNotNeeded);
     }
-    if Path::new("/var/proc/sys/net/ipv4/ip_nonlocal_bind").exists() {
-        info!("the volume /var/proc/sys/net/ipv4/ip_nonlocal_bind is not needed: no sysctl is written");
+    if Path::new(VOLUME).exists() {
+        tell(&RuntimeNotice::VolumeNotNeeded { path: VOLUME.to_owned() });
     }
 }
 
@@ -454,7 +462,7 @@ fn introduce(settings: &Settings, invocation: &Invocation) {
 fn sweep(settings: &Settings) {
     let sockets = place::remove_dead(&settings.run_directory);
     if !sockets.is_empty() {
-        info!("removed the admin sockets of dead predecessors: {}", sockets.join(", "));
+        tell(&RuntimeNotice::AdminSocketsRemoved { paths: sockets });
     }
     if !capabilities::has(Capability::NetAdmin) {
         return;

@@ -22,11 +22,12 @@ use crate::fleet::launch::Serving;
 use crate::fleet::{Fleet, state, watch};
 use crate::front::Front;
 use crate::front::admin::Answered;
+use crate::ground::notice::tell;
 use crate::ground::steps;
 use crate::path::{self, Path};
 use crate::peers::takeover::Kept;
 use crate::peers::{Peers, succession, takeover};
-use crate::tell::{Tell, log};
+use crate::tell::Tell;
 
 use crate::fleet::child::Descriptors;
 
@@ -253,7 +254,7 @@ impl Shell {
                     let _ = sender.send(Answered { answer, not_read: self.fleet.not_read.clone() });
                 }
             }
-            Action::Report(report) => log::report(&report),
+            Action::Report(report) => tell(&report),
             Action::Exit(code) => return Outcome::Exit(self.leave(code)),
         }
         Outcome::Nothing
@@ -551,8 +552,8 @@ impl Shell {
         }
         residue |= self.path.leave(code);
         let code = if residue && code == ExitCode::Done { ExitCode::Residue } else { code };
-        self.tell.systemd.hear(&Action::Report(Report::Leaving(code)));
-        log::report(&Report::Leaving(code));
+        self.tell.systemd.hear(&Action::Report(Report::Leaving { exit_code: code }));
+        tell(&Report::Leaving { exit_code: code });
         code
     }
 }

@@ -1,6 +1,7 @@
 //! Observers: the log, systemd. They own nothing else.
 
 pub mod log;
+pub mod notices;
 pub mod output;
 pub mod said;
 pub mod systemd;

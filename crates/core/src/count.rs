@@ -20,6 +20,15 @@ impl<N: fmt::Display + PartialEq + From<u8>> fmt::Display for Count<N> {
     }
 }
 
+/// The first of them, and how many more there are.
+pub fn some(items: &[String], most: usize) -> String {
+    let named = items.get(..most).unwrap_or(items).join(", ");
+    match items.len().saturating_sub(most) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 /// How many sessions, as far as that is known.
 pub fn sessions(number: Option<u64>) -> String {
     number.map_or_else(

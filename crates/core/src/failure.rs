@@ -1,6 +1,7 @@
 //! Why something failed, for people and for scripts: the exit code, the message, the hints.
 
 use crate::exit::ExitCode;
+use crate::notice::parts;
 
 /// Why a generation, or a subcommand, failed.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -20,6 +21,14 @@ pub struct Failure {
     /// them.
     #[serde(skip)]
     pub lacks_only_ours: bool,
+}
+
+parts! {
+    Failure as failure {
+        error: String = failure.message.clone(),
+        exit_code: ExitCode = failure.code,
+        hints: Vec<String> = failure.hints.clone(),
+    }
 }
 
 impl Failure {

@@ -17,6 +17,7 @@ pub mod inquiry;
 pub mod intercept;
 pub mod lookout;
 pub mod names;
+pub mod notice;
 pub mod patience;
 pub mod programs;
 pub mod settings;

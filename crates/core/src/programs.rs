@@ -248,11 +248,9 @@ impl Programs {
             }
             ProgramEvent::Started(id, pid) => self.started(id, pid, &mut todo),
             ProgramEvent::NotStarted(id, why) => {
-                todo.extend(
-                    self.name(id).map(|name| {
-                        ProgramAction::Report(ProgramReport::NotStarted { name, why: why.clone() })
-                    }),
-                );
+                todo.extend(self.name(id).map(|program| {
+                    ProgramAction::Report(ProgramReport::NotStarted { program, error: why.clone() })
+                }));
                 self.ended(id, ProgramEnd::Failed(why), now, &mut todo);
             }
             ProgramEvent::Ended(id, how) => self.ended(id, how, now, &mut todo),
@@ -418,8 +416,8 @@ impl Programs {
             };
             todo.push(ProgramAction::Tell(*id, one.told));
             todo.push(ProgramAction::Report(ProgramReport::Pressed {
-                name: one.name.clone(),
-                told: one.told,
+                program: one.name.clone(),
+                signal: one.told,
             }));
         }
     }
@@ -450,16 +448,16 @@ impl Programs {
             one.told = ProgramSignal::Kill;
             todo.push(ProgramAction::Tell(*id, ProgramSignal::Kill));
             todo.push(ProgramAction::Report(ProgramReport::Pressed {
-                name: one.name.clone(),
-                told: ProgramSignal::Kill,
+                program: one.name.clone(),
+                signal: ProgramSignal::Kill,
             }));
         }
     }
 
     fn started(&mut self, id: ProgramId, pid: u32, todo: &mut Vec<ProgramAction>) {
-        if let Some(name) = self.name(id) {
+        if let Some(program) = self.name(id) {
             self.pids.insert(id, pid);
-            todo.push(ProgramAction::Report(ProgramReport::Started { name, pid }));
+            todo.push(ProgramAction::Report(ProgramReport::Started { program, pid }));
         }
     }
 
@@ -467,7 +465,9 @@ impl Programs {
         let pid = self.pids.remove(&id);
         if let Some(Leaving { name, .. }) = self.leaving.remove(&id) {
             let how = how.words();
-            todo.extend(pid.map(|pid| ProgramAction::Report(ProgramReport::Left { name, pid, how })));
+            todo.extend(
+                pid.map(|pid| ProgramAction::Report(ProgramReport::Left { program: name, pid, how })),
+            );
             let waits = |one: &&mut ManagedProgram| matches!(one.state, ProgramState::Due { after: Some(other), .. } if other == id);
             for program in self.known.iter_mut().filter(waits) {
                 program.state = ProgramState::Due { at: now, after: None };
@@ -484,10 +484,10 @@ impl Programs {
         };
         program.state =
             again.map_or(ProgramState::Ended, |pause| ProgramState::Due { at: now + pause, after: None });
-        let name = program.section.name.clone();
+        let program = program.section.name.clone();
         let failed = matches!(how, ProgramEnd::Failed(_));
         todo.extend(pid.map(|pid| {
-            ProgramAction::Report(ProgramReport::Died { name, pid, how: how.words(), failed, again })
+            ProgramAction::Report(ProgramReport::Died { program, pid, how: how.words(), failed, again })
         }));
     }
 

@@ -65,7 +65,7 @@ pub use event::{
     Action, Answer, Asker, Declined, End, Event, How, Killed, Peer, Plumbing, Proof, RequestId, Source,
     Strictness, Survey, Unclean,
 };
-pub use report::{Cut, Next, Over, Report, Severity};
+pub use report::{Cut, Next, Over, Report};
 pub use status::{Attempted, Cause, Crash, Crashes, GenerationStatus, LifePhase, Phase, Status};
 pub use turn::Turn;
 
@@ -331,10 +331,10 @@ impl Supervisor {
         match life.state {
             State::Proving => self.attempt_gone(generation, end, now),
             State::Draining { since } if *end == End::Clean => {
-                todo.push(Action::Report(Report::Drained(generation, now.saturating_sub(since))));
+                todo.push(Action::Report(Report::Drained { generation, took: now.saturating_sub(since) }));
             }
             State::Draining { .. } => {
-                todo.push(Action::Report(Report::DrainedBadly(generation, end.to_string())));
+                todo.push(Action::Report(Report::DrainedBadly { generation, how: end.to_string() }));
             }
             State::Serving { since, .. } => {
                 self.crashed(generation, life.configuration, end, since, now, todo);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
-use tracing::warn;
+
+use crate::ground::notice::{GroundNotice, tell};
 
 /// Where a thread is needed.
 pub const LIMIT_REACHED: &str =
@@ -15,9 +16,8 @@ pub const LIMIT_REACHED: &str =
 pub fn spawn(what: &str, work: impl FnOnce() + Send + 'static) -> bool {
     let spawned = std::thread::Builder::new().name("clearway-aside".to_owned()).spawn(work);
     if let Err(error) = &spawned {
-        warn!(
-            "{what}: no thread can be started: {error}; raise the limit of processes (`--pids-limit`, TasksMax=)"
-        );
+        let hints = vec![LIMIT_REACHED.to_owned()];
+        tell(&GroundNotice::NoThread { what: what.to_owned(), error: error.to_string(), hints });
     }
     spawned.is_ok()
 }

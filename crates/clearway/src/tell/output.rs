@@ -20,12 +20,12 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use clearway_core::count::Count;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pipe::PipeFlags;
 
 use crate::tell::log;
-use crate::tell::voice::{self, Voice};
+use crate::tell::notices::TellNotice;
+use crate::tell::voice::Voice;
 
 /// How many pieces (lines of ours, reads of HAProxy's) may wait.
 const QUEUE: usize = 512;
@@ -179,7 +179,8 @@ fn write_all(queue: &Receiver<Piece>) {
             Piece::Bytes(bytes) => {
                 let dropped = DROPPED.swap(0, Ordering::Relaxed);
                 if dropped > 0 {
-                    write(stderr.as_fd(), lost(dropped).as_bytes());
+                    let lost = log::rendered(&TellNotice::Lost { pieces: dropped });
+                    write(stderr.as_fd(), lost.as_bytes());
                 }
                 write(stderr.as_fd(), &bytes);
                 WAITING.fetch_sub(bytes.len(), Ordering::Relaxed);
@@ -189,12 +190,6 @@ fn write_all(queue: &Receiver<Piece>) {
             }
         }
     }
-}
-
-fn lost(pieces: u64) -> String {
-    let what =
-        format!("lost {} of the log here: standard error was not read fast enough", Count(pieces, "piece"));
-    if log::is_json() { voice::event("WARN", &what) + "\n" } else { format!("clearway: {what}\n") }
 }
 
 /// Writes everything, however long it takes; gives up only where no reader will ever come.

@@ -120,8 +120,8 @@ impl Systemd {
 
     fn hear_report(&mut self, report: &Report) {
         let state = match report {
-            Report::ReloadAsked(_) => reloading(),
-            Report::ReloadQueued(_) => {
+            Report::ReloadAsked { .. } => reloading(),
+            Report::ReloadQueued { .. } => {
                 self.one_more = true;
                 reloading()
             }
@@ -131,7 +131,7 @@ impl Systemd {
             }
             // Whoever reloads is done also if it failed.
             Report::Refused { .. } if self.phase == Phase::Ready => self.done(),
-            Report::Takeover(Turn::TakenOver { .. } | Turn::GivingBack | Turn::Withdrawn(_)) => {
+            Report::Takeover(Turn::TakenOver { .. } | Turn::GivingBack | Turn::Withdrawn { .. }) => {
                 self.superseded = true;
                 String::new()
             }
@@ -142,7 +142,7 @@ impl Systemd {
             | Report::Left { .. }
             | Report::Cutting { .. }
             | Report::Takeover(_)
-            | Report::Leaving(_) => String::new(),
+            | Report::Leaving { .. } => String::new(),
             _ => return,
         };
         self.say(&state, &report.to_string());

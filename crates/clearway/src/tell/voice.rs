@@ -11,11 +11,12 @@
 //! that. A line counts when it is complete, or its writer is gone, or it is longer than [`LONGEST`].
 
 use clearway_core::names::Generation;
+use clearway_core::notice::Fields;
 use clearway_core::settings::{LogFormat, LogLevel, LogSetting};
 use clearway_haproxy::line::{Level, Line};
 use serde_json::{Map, Value, json};
 
-use crate::ground::clock;
+use crate::tell::log;
 
 /// A longer line is passed on in parts.
 const LONGEST: usize = 64 << 10;
@@ -101,44 +102,29 @@ impl Voice {
         let belongs = line.text.starts_with([' ', '\t']);
         self.level = line.level.or(self.level.filter(|_| belongs));
         let level = match self.level {
-            Some(Level::Alert) => "ERROR",
-            Some(Level::Warning) => "WARN",
-            Some(Level::Notice) | None => "INFO",
+            Some(Level::Alert) => LogLevel::Error,
+            Some(Level::Warning) => LogLevel::Warn,
+            Some(Level::Notice) | None => LogLevel::Info,
         };
-        let mut event = begun(level, line.text);
+        let mut fields: Fields = Vec::new();
         match &self.speaker {
             Speaker::Haproxy(generation) => {
-                event.insert("process".to_owned(), json!("haproxy"));
-                if let Some(pid) = line.pid {
-                    event.insert("pid".to_owned(), json!(pid));
-                }
-                event.insert("generation".to_owned(), json!(generation.number()));
+                fields.push(("process", json!("haproxy")));
+                fields.extend(line.pid.map(|pid| ("pid", json!(pid))));
+                fields.push(("generation", json!(generation.number())));
             }
             Speaker::Program(name) => {
-                event.insert("process".to_owned(), json!("program"));
-                event.insert("program".to_owned(), json!(name));
+                fields.push(("process", json!("program")));
+                fields.push(("program", json!(name)));
             }
         }
         let stream = match self.stream {
             Stream::Stdout => "stdout",
             Stream::Stderr => "stderr",
         };
-        event.insert("stream".to_owned(), json!(stream));
-        Value::Object(event).to_string()
+        fields.push(("stream", json!(stream)));
+        log::object(level, line.text, fields)
     }
-}
-
-/// An event of the log that does not come from Clearway's own code, without the end of its line.
-pub fn event(level: &str, message: &str) -> String {
-    Value::Object(begun(level, message)).to_string()
-}
-
-fn begun(level: &str, message: &str) -> Map<String, Value> {
-    let mut event = Map::new();
-    event.insert("timestamp".to_owned(), json!(clock::now()));
-    event.insert("level".to_owned(), json!(level));
-    event.insert("message".to_owned(), json!(message));
-    event
 }
 
 fn is_an_object(text: &str) -> bool {

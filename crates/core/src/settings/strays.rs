@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::TABLE;
+use crate::notice::parts;
 
 /// What every variable of ours begins with, but for those of other images.
 const PREFIX: &str = "CLEARWAY_";
@@ -32,6 +33,13 @@ pub struct Stray {
     pub name: String,
     /// The setting that is most like it, if one is like it.
     pub nearest: Option<&'static str>,
+}
+
+parts! {
+    Stray as stray {
+        variable: String = stray.name.clone(),
+        nearest: Option<String> = stray.nearest.map(str::to_owned),
+    }
 }
 
 impl fmt::Display for Stray {

@@ -20,8 +20,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// From which severity on Clearway logs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How urgent a line of the log is, and from which level on Clearway logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum LogLevel {
     /// Only what failed.
     Error,

@@ -162,16 +162,16 @@ impl Supervisor {
 
     pub(super) fn reload_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
         if self.stop.is_some() || self.is_superseded() {
-            todo.push(Action::Report(Report::ReloadIgnored(by)));
+            todo.push(Action::Report(Report::ReloadIgnored { by }));
             answer(&[by], &Answer::Stopping, todo);
         } else if self.attempt.is_some() || self.role.lets_nobody_reload() {
             // Signals need no memory of their own: one that waits stands for all of its name.
             if matches!(by, Asker::Admin(_)) || !self.waiting.contains(&by) {
                 self.waiting.push(by);
-                todo.push(Action::Report(Report::ReloadQueued(by)));
+                todo.push(Action::Report(Report::ReloadQueued { by }));
             }
         } else {
-            todo.push(Action::Report(Report::ReloadAsked(by)));
+            todo.push(Action::Report(Report::ReloadAsked { by }));
             self.begin_attempt(Source::Disk, vec![by], now, todo);
         }
     }
@@ -186,7 +186,7 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         let Some(life) = self.lives.get_mut(&generation) else { return };
-        todo.push(Action::Report(Report::Replaced(generation, worker)));
+        todo.push(Action::Report(Report::Replaced { generation, worker }));
         match &mut life.state {
             State::Draining { .. } => return todo.push(Action::Drain(generation)),
             State::Serving { proof, .. } => proof.worker = worker,
@@ -232,7 +232,7 @@ impl Supervisor {
             state: State::Proving,
         };
         self.lives.insert(generation, life);
-        todo.push(Action::Report(Report::Started(generation, pid)));
+        todo.push(Action::Report(Report::Started { generation, pid }));
     }
 
     /// It answers: it is given what is known of its servers, before it accepts clients.
@@ -277,7 +277,7 @@ impl Supervisor {
         let Stage::Carrying { proof, .. } = &attempt.stage else { return };
         attempt.stage = Stage::Settling { proof: proof.clone(), until: now + settle };
         if !carried.is_nothing() {
-            todo.push(Action::Report(Report::Carried(generation, carried.clone())));
+            todo.push(Action::Report(Report::Carried { generation, carried: carried.clone() }));
         }
         attempt.carried = carried;
         if !beside {
@@ -537,7 +537,7 @@ impl Supervisor {
         if let Some(life) = self.lives.get_mut(&generation) {
             life.state = State::Draining { since: now };
             todo.push(Action::Drain(generation));
-            todo.push(Action::Report(Report::Draining(generation)));
+            todo.push(Action::Report(Report::Draining { generation }));
         }
     }
 

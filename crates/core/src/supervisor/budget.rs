@@ -91,7 +91,7 @@ impl Supervisor {
     /// started again.
     pub(super) fn end_asked(&mut self, generation: Generation, now: Duration, todo: &mut Vec<Action>) {
         if self.lives.get(&generation).is_some_and(|life| matches!(life.state, State::Draining { .. })) {
-            todo.push(Action::Report(Report::EndAsked(generation)));
+            todo.push(Action::Report(Report::EndAsked { generation }));
             let by_hand = Condemned { at: now, how: How::Terminate, over: Over::ByHand };
             self.cuts.condemned.insert(generation, by_hand);
         }

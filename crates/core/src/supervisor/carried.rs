@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::count::some;
+use crate::notice::parts;
+
 /// How many servers a log line names.
 const NAMED: usize = 8;
 
@@ -31,28 +34,27 @@ impl Carried {
     }
 }
 
+parts! {
+    Carried as carried {
+        set: Vec<String> = carried.set.clone(),
+        left: Vec<String> = carried.left.clone(),
+        age_seconds: Option<u64> = carried.age_seconds,
+    }
+}
+
 impl fmt::Display for Carried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.set.as_slice() {
             [] => f.write_str("nothing was carried over")?,
-            set => write!(f, "carried over: {}", some(set))?,
+            set => write!(f, "carried over: {}", some(set, NAMED))?,
         }
         if let Some(age) = self.age_seconds {
             write!(f, " (as known {age} s ago)")?;
         }
         if !self.left.is_empty() {
-            write!(f, "; not carried over: {}", some(&self.left))?;
+            write!(f, "; not carried over: {}", some(&self.left, NAMED))?;
         }
         Ok(())
-    }
-}
-
-/// The first ones, and how many more there are.
-fn some(items: &[String]) -> String {
-    let named = items.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match items.len().saturating_sub(NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
     }
 }
 

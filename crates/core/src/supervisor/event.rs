@@ -5,6 +5,7 @@ use std::fmt;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::names::Generation;
+use crate::notice::{data, parts};
 use crate::programs;
 use crate::signal::Signal;
 use crate::strategy::{Means, Moved};
@@ -54,6 +55,23 @@ impl fmt::Display for Asker {
 /// Another Clearway of the same name that wants to serve instead of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(pub u64);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+data! {
+    Peer: "number" as |peer| peer.0,
+    Asker: "text" as |asker| match asker {
+        Asker::Signal(name) => *name,
+        Asker::Admin(_) => "admin-socket",
+        Asker::Drain => "drain",
+        Asker::Master => "haproxy-master",
+        Asker::Watch => "watch",
+    },
+}
 
 /// Why another Clearway does not get the sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,6 +335,15 @@ impl Proof {
     /// Whether it has no listening socket at all: an empty configuration is one that HAProxy accepts.
     pub fn listens_nowhere(&self) -> bool {
         self.adopted.is_empty() && self.fresh.is_empty()
+    }
+}
+
+parts! {
+    Proof as proof {
+        worker: u32 = proof.worker,
+        adopted: usize = proof.adopted.len(),
+        fresh: usize = proof.fresh.len(),
+        unclaimed: Vec<String> = proof.unclaimed.clone(),
     }
 }
 

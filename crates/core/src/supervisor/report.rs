@@ -1,4 +1,4 @@
-//! The log lines: one per change of state, and nothing else is logged at `info`.
+//! The notices of the core: one per change of state.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::count::{self, Count};
 use crate::exit::ExitCode;
 use crate::names::Generation;
+use crate::notice::{data, parts};
 use crate::programs;
 use crate::strategy::{Moved, by_means};
 
@@ -17,155 +18,98 @@ use super::event::{Asker, Proof};
 use super::turn::Turn;
 use crate::failure::Failure;
 
-/// How urgent a line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Something was lost or failed.
-    Error,
-    /// Somebody should look.
-    Warn,
-    /// A change of state.
-    Info,
-}
-
-/// A change of state, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// A reload was asked for.
-    ReloadAsked(Asker),
-    /// A reload was asked for while another one runs: one more follows it.
-    ReloadQueued(Asker),
-    /// A reload was asked for during a stop.
-    ReloadIgnored(Asker),
-    /// Whether a reload would take is to be tried.
-    TrialAsked(Generation),
-    /// It would.
-    Tried(Generation),
-    /// It would not.
-    TrialRefused {
-        /// Which generation was tried.
-        generation: Generation,
-        /// Why.
-        failure: Failure,
-    },
-    /// HAProxy was started.
-    Started(Generation, u32),
-    /// It was given the state of the servers, or not.
-    Carried(Generation, Carried),
-    /// A generation serves.
-    Serving {
-        /// Which.
-        generation: Generation,
-        /// What it proved.
-        proof: Proof,
-        /// What was done for sockets that it did not take over.
-        moved: Vec<Moved>,
-        /// From the beginning of the attempt to the commit.
-        took: Duration,
-    },
-    /// A start, a reload or a restart failed.
-    Refused {
-        /// Which generation.
-        generation: Generation,
-        /// Why.
-        failure: Failure,
-        /// The generation that is still serving, if any.
-        serving: Option<Generation>,
-    },
-    /// A start was refused that is tried once more in another way.
-    Again {
-        /// Which generation.
-        generation: Generation,
-        /// Why.
-        failure: Failure,
-        /// Which is started instead.
-        next: Generation,
-    },
-    /// A former generation finishes its sessions.
-    Draining(Generation),
-    /// A former generation is gone.
-    Drained(Generation, Duration),
-    /// The serving generation ended although nobody asked it to.
-    Crashed {
-        /// Which.
-        generation: Generation,
-        /// Exit code or signal, in words.
-        how: String,
-        /// Who accepts next.
-        next: Next,
-    },
-    /// Too many died young, and none has ever lived for a second: why the last one did.
-    GivenUp {
-        /// Which was the last.
-        generation: Generation,
-        /// Why it ended.
-        failure: Failure,
-    },
-    /// The master of a generation has replaced its worker by this one.
-    Replaced(Generation, u32),
-    /// A draining generation ended with other than code 0.
-    DrainedBadly(Generation, String),
-    /// An old generation is over the budget.
-    AboutToCut {
-        /// Which.
-        generation: Generation,
-        /// How many sessions it has, if it said so.
-        sessions: Option<u64>,
-        /// How long it has been draining: no session is younger.
-        age: Duration,
-        /// Over what.
-        over: Over,
-        /// When it will be cut.
-        after: Duration,
-    },
-    /// `clearway end`: a generation that drains is ended.
-    EndAsked(Generation),
-    /// A stop was asked for.
-    Stopping {
-        /// By whom.
-        by: Asker,
-        /// How many generations have to drain.
-        generations: usize,
-        /// How long they may take.
-        limit: Duration,
-    },
-    /// The same, for later: probes see it coming.
-    StopAnnounced {
-        /// By whom.
-        by: Asker,
-        /// How long everything goes on.
-        delay: Duration,
-    },
-    /// A stop was asked for once more, which changes nothing.
-    StopUnderWay(Asker),
-    /// What a stop still waits for.
-    Left {
-        /// How many sessions; unset if not every generation said so.
-        sessions: Option<u64>,
-        /// How long it has waited.
-        after: Duration,
-        /// When they are cut.
-        cut_in: Duration,
-    },
-    /// Sessions are cut: asked for a second time, or the drain timeout is over.
-    Cutting {
-        /// Why.
-        why: Cut,
-        /// Which generations are ended.
-        generations: Vec<Generation>,
-    },
-    /// Another Clearway of this name is involved.
-    Takeover(Turn),
-    /// A program was started or has ended.
-    Program(programs::ProgramReport),
-    /// Clearway leaves.
-    Leaving(ExitCode),
+crate::notices! {
+    /// A change of state, for the log.
+    pub enum Report {
+        /// A reload was requested.
+        Info "reload.requested" ReloadAsked { by: Asker } => "reload asked for by {by}";
+        /// A reload was requested while another one is under way.
+        Info "reload.queued" ReloadQueued { by: Asker }
+            => "reload asked for by {by}: one more follows the one that is under way";
+        /// A reload was requested during a stop.
+        Info "reload.ignored" ReloadIgnored { by: Asker }
+            => "reload asked for by {by}: not any more, it is stopping";
+        /// `clearway reload --dry-run` begins.
+        Info "trial.started" TrialAsked { generation: Generation }
+            => "a reload is tried: generation {generation} is started, and will not serve";
+        /// A reload would take.
+        Info "trial.passed" Tried { generation: Generation }
+            => "generation {generation} was tried and would serve; it ends, and nothing has changed";
+        /// A reload would not take.
+        Warn "trial.failed" TrialRefused { generation: Generation, failure: Failure }
+            => "generation {generation} was tried and would not serve: {}", failure.message;
+        /// HAProxy was started.
+        Info "generation.started" Started { generation: Generation, pid: u32 }
+            => "generation {generation} started, pid {pid}";
+        /// A generation was given the state of the servers (a warning: not all of it).
+        Info or Warn if !carried.left.is_empty(), "generation.carried" Carried { generation: Generation, carried: Carried }
+            => "servers of generation {generation}: {carried}";
+        /// A generation serves (a warning: it listens nowhere). `took` counts from the beginning of the attempt.
+        Info or Warn if proof.listens_nowhere(), "generation.serving"
+        Serving { generation: Generation, proof: Proof, moved: Vec<Moved>, took: Duration }
+            => "generation {generation} serves, worker {}: {}", proof.worker, listening(proof, moved, *took);
+        /// A start, a reload or a restart failed. `serving` is the generation that is still serving.
+        Error "generation.failed" Refused { generation: Generation, failure: Failure, serving: Option<Generation> }
+            => "generation {generation} failed: {}{}", failure.message, still(*serving);
+        /// A start failed and is tried once more in another way.
+        Warn "generation.retried" Again { generation: Generation, failure: Failure, next: Generation }
+            => "generation {generation} is started once more, as generation {next}: {}", failure.message;
+        /// A former generation finishes its sessions.
+        Info "generation.draining" Draining { generation: Generation }
+            => "generation {generation} finishes its sessions";
+        /// A former generation has ended.
+        Info "generation.drained" Drained { generation: Generation, took: Duration }
+            => "generation {generation} has ended after draining for {} ms", took.as_millis();
+        /// A former generation ended with another exit code than 0.
+        Warn "generation.drained-badly" DrainedBadly { generation: Generation, how: String }
+            => "generation {generation} ended while draining: {how}";
+        /// The serving generation ended although it was not told to.
+        Error "generation.crashed" Crashed { generation: Generation, how: String, next: Next }
+            => "generation {generation} ended by itself ({how}); {next}";
+        /// Too many generations ended young, and none has ever lived for a second.
+        Error "generation.given-up" GivenUp { generation: Generation, failure: Failure }
+            => "generation {generation} did not live: {}", failure.message;
+        /// HAProxy's master was signalled instead of Clearway, and has replaced its worker.
+        Warn "generation.worker-replaced" Replaced { generation: Generation, worker: u32 }
+            => "the master of generation {generation} was signalled instead of Clearway and has started another worker, \
+                pid {worker}";
+        /// A former generation is over the budget, and will be cut after `after`. No session is younger than `age`.
+        Warn "generation.over-budget"
+        AboutToCut { generation: Generation, sessions: Option<u64>, age: Duration, over: Over, after: Duration }
+            => "generation {generation} has {}, none younger than {} s, and {over}: {}",
+                count::sessions(*sessions), age.as_secs(), cut_when(*after);
+        /// `clearway end`: a generation that drains is ended.
+        Warn "generation.end-requested" EndAsked { generation: Generation }
+            => "generation {generation} is ended by `clearway end`: what is left of it is cut";
+        /// A stop was requested. `generations` drain, for at most `limit`.
+        Info "stop.requested" Stopping { by: Asker, generations: usize, limit: Duration }
+            => "stop asked for by {by}{}", waiting(*generations, *limit);
+        /// A stop was requested that begins after `delay` (`CLEARWAY_STOP_DELAY`).
+        Info "stop.announced" StopAnnounced { by: Asker, delay: Duration }
+            => "stop asked for by {by}: not ready from now on, and it begins in {} s", delay.as_secs_f32();
+        /// A stop was requested once more, which changes nothing.
+        Info "stop.repeated" StopUnderWay { by: Asker } => "stop asked for by {by}: one is under way already";
+        /// What a stop still waits for: how many sessions, since when, and when they are cut.
+        Info "stop.waiting" Left { sessions: Option<u64>, after: Duration, cut_in: Duration }
+            => "{} left after {} s; what is left in {} s is cut",
+                count::sessions(*sessions), after.as_secs_f32().round(), cut_in.as_secs_f32().round();
+        /// Sessions are cut: a second stop was requested, or the drain timeout is over.
+        Warn "stop.cutting" Cutting { why: Cut, generations: Vec<Generation> }
+            => "{why}: what is left of generation {} is cut", numbers(generations);
+        /// Clearway leaves (an error: with another exit code than 0).
+        Info or Error if *exit_code != ExitCode::Done, "clearway.leaving" Leaving { exit_code: ExitCode }
+            => "{}", leaving(*exit_code);
+        use Takeover(Turn);
+        use Program(programs::ProgramReport);
+    }
 }
 
 /// What follows a crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Next {
     /// A start.
+    #[strum(serialize = "start")]
     In {
         /// After this pause.
         pause: Duration,
@@ -179,7 +123,8 @@ pub enum Next {
 }
 
 /// What an old generation is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Over {
     /// More drain than may.
     Number(usize),
@@ -208,7 +153,8 @@ impl fmt::Display for Over {
 }
 
 /// Why sessions are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Cut {
     /// A second stop.
     Asked(Asker),
@@ -216,81 +162,6 @@ pub enum Cut {
     TimedOut(Duration),
     /// HAProxy did not follow `SIGTERM`.
     Ignored,
-}
-
-impl Report {
-    fn of_a_trial(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TrialAsked(generation) => {
-                write!(f, "a reload is tried: generation {generation} is started, and will not serve")
-            }
-            Self::Tried(generation) => {
-                write!(
-                    f,
-                    "generation {generation} was tried and would serve; it ends, and nothing has changed"
-                )
-            }
-            Self::TrialRefused { generation, failure } => {
-                write!(f, "generation {generation} was tried and would not serve: {}", failure.message)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// How urgent the line is.
-    pub fn severity(&self) -> Severity {
-        match self {
-            Self::Refused { .. } | Self::Crashed { .. } | Self::GivenUp { .. } => Severity::Error,
-            Self::Takeover(turn) => turn.severity(),
-            Self::Program(report) => report.severity(),
-            Self::Again { .. }
-            | Self::Cutting { .. }
-            | Self::AboutToCut { .. }
-            | Self::EndAsked(_)
-            | Self::DrainedBadly(..)
-            | Self::TrialRefused { .. }
-            | Self::Replaced(..) => Severity::Warn,
-            Self::Serving { proof, .. } if proof.listens_nowhere() => Severity::Warn,
-            Self::Carried(_, carried) if !carried.left.is_empty() => Severity::Warn,
-            Self::Leaving(code) if *code != ExitCode::Done => Severity::Error,
-            _ => Severity::Info,
-        }
-    }
-
-    /// The generation that the line is about, for the JSON log.
-    pub fn generation(&self) -> Option<Generation> {
-        match self {
-            Self::Started(generation, _)
-            | Self::Carried(generation, _)
-            | Self::TrialAsked(generation)
-            | Self::Tried(generation)
-            | Self::TrialRefused { generation, .. }
-            | Self::Serving { generation, .. }
-            | Self::Refused { generation, .. }
-            | Self::Draining(generation)
-            | Self::Drained(generation, _)
-            | Self::DrainedBadly(generation, _)
-            | Self::Replaced(generation, _)
-            | Self::EndAsked(generation)
-            | Self::AboutToCut { generation, .. }
-            | Self::Crashed { generation, .. }
-            | Self::GivenUp { generation, .. }
-            | Self::Again { generation, .. } => Some(*generation),
-            _ => None,
-        }
-    }
-
-    /// What would help. HAProxy's own words are not repeated here: they went to standard error as it
-    /// said them.
-    pub fn hints(&self) -> &[String] {
-        match self {
-            Self::Refused { failure, .. }
-            | Self::TrialRefused { failure, .. }
-            | Self::GivenUp { failure, .. }
-            | Self::Again { failure, .. } => &failure.hints,
-            _ => &[],
-        }
-    }
 }
 
 impl fmt::Display for Next {
@@ -320,125 +191,92 @@ impl fmt::Display for Next {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ReloadAsked(by) => write!(f, "reload asked for by {by}"),
-            Self::ReloadQueued(by) => {
-                write!(f, "reload asked for by {by}: one more follows the one that is under way")
-            }
-            Self::ReloadIgnored(by) => write!(f, "reload asked for by {by}: not any more, it is stopping"),
-            Self::TrialAsked(_) | Self::Tried(_) | Self::TrialRefused { .. } => self.of_a_trial(f),
-            Self::Started(generation, pid) => write!(f, "generation {generation} started, pid {pid}"),
-            Self::Carried(generation, carried) => write!(f, "servers of generation {generation}: {carried}"),
-            Self::Serving { generation, proof, moved, took } => {
-                let took = took.as_millis();
-                write!(f, "generation {generation} serves, worker {}: ", proof.worker)?;
-                match (proof.adopted.len(), proof.adopted.len() + proof.fresh.len()) {
-                    (0, 0) => write!(f, "it listens nowhere, after {took} ms")?,
-                    (0, total) => write!(f, "{}, after {took} ms", Count(total, "socket"))?,
-                    (adopted, total) => {
-                        write!(f, "{adopted} of {} taken over, after {took} ms", Count(total, "socket"))?;
-                    }
-                }
-                arrivals(f, proof, moved)
-            }
-            Self::Refused { generation, failure, serving } => {
-                write!(f, "generation {generation} failed: {}", failure.message)?;
-                match serving {
-                    Some(serving) => write!(f, "; generation {serving} is still serving"),
-                    None => Ok(()),
-                }
-            }
-            Self::Draining(generation) => write!(f, "generation {generation} finishes its sessions"),
-            Self::Drained(generation, took) => {
-                write!(f, "generation {generation} has ended after draining for {} ms", took.as_millis())
-            }
-            Self::Replaced(generation, worker) => write!(
-                f,
-                "the master of generation {generation} was signalled instead of Clearway and has started another worker, \
-                 pid {worker}"
-            ),
-            Self::DrainedBadly(generation, how) => {
-                write!(f, "generation {generation} ended while draining: {how}")
-            }
-            Self::Crashed { generation, how, next } => {
-                write!(f, "generation {generation} ended by itself ({how}); {next}")
-            }
-            Self::Again { generation, failure, next } => {
-                write!(
-                    f,
-                    "generation {generation} is started once more, as generation {next}: {}",
-                    failure.message
-                )
-            }
-            Self::GivenUp { generation, failure } => {
-                write!(f, "generation {generation} did not live: {}", failure.message)
-            }
-            Self::AboutToCut { generation, sessions, age, over, after } => {
-                let age = age.as_secs();
-                write!(
-                    f,
-                    "generation {generation} has {}, none younger than {age} s, and {over}",
-                    count::sessions(*sessions)
-                )?;
-                match after.as_secs() {
-                    0 => f.write_str(": it is cut now"),
-                    seconds => write!(f, ": it is cut in {seconds} s"),
-                }
-            }
-            Self::EndAsked(generation) => {
-                write!(f, "generation {generation} is ended by `clearway end`: what is left of it is cut")
-            }
-            Self::StopAnnounced { by, delay } => {
-                write!(f, "stop asked for by {by}: not ready from now on, and it begins in ")?;
-                write!(f, "{} s", delay.as_secs_f32())
-            }
-            Self::StopUnderWay(by) => write!(f, "stop asked for by {by}: one is under way already"),
-            Self::Stopping { by, generations: 0, .. } => write!(f, "stop asked for by {by}"),
-            Self::Stopping { by, generations, limit } => {
-                let generations = Count(*generations, "generation");
-                write!(f, "stop asked for by {by}: waiting for the sessions of {generations}, ")?;
-                write!(f, "for at most {} s", limit.as_secs_f32())
-            }
-            Self::Left { sessions, after, cut_in } => {
-                let sessions = count::sessions(*sessions);
-                let (after, cut_in) = (after.as_secs_f32().round(), cut_in.as_secs_f32().round());
-                write!(f, "{sessions} left after {after} s; what is left in {cut_in} s is cut")
-            }
-            Self::Cutting { why, generations } => {
-                match why {
-                    Cut::Asked(by) => write!(f, "a second stop was asked for by {by}: ")?,
-                    Cut::TimedOut(limit) => {
-                        write!(f, "the drain timeout of {} s is over: ", limit.as_secs_f32())?;
-                    }
-                    Cut::Ignored => write!(f, "HAProxy did not end on SIGTERM: ")?,
-                }
-                let names: Vec<String> = generations.iter().map(Generation::to_string).collect();
-                write!(f, "what is left of generation {} is cut", names.join(", "))
-            }
-            Self::Takeover(turn) => turn.fmt(f),
-            Self::Program(report) => report.fmt(f),
-            Self::Leaving(ExitCode::Done) => f.write_str("stopped, with nothing left behind"),
-            Self::Leaving(code) => write!(f, "exit code {}: {}", code.number(), code.meaning()),
+            Self::Asked(by) => write!(f, "a second stop was asked for by {by}"),
+            Self::TimedOut(limit) => write!(f, "the drain timeout of {} s is over", limit.as_secs_f32()),
+            Self::Ignored => f.write_str("HAProxy did not end on SIGTERM"),
         }
     }
 }
 
-/// What became of sockets that were not taken over: their clients were moved, or there are none to be any more.
-fn arrivals(f: &mut fmt::Formatter<'_>, proof: &Proof, moved: &[Moved]) -> fmt::Result {
-    for (means, addresses) in &by_means(moved) {
-        list(f, &format!("; {}: ", means.heading()), addresses)?;
+data! {
+    Over: "text" as |over| <&str>::from(over),
+    Cut: "text" as |why| <&str>::from(why),
+    ExitCode: "number" as |code| code.number(),
+    Moved: "object" as |moved| serde_json::to_value(moved).unwrap_or_default(),
+}
+
+parts! {
+    Next as next {
+        next: String = <&str>::from(next).to_owned(),
+        pause: Option<Duration> = match next {
+            Next::In { pause, .. } => Some(*pause),
+            _ => None,
+        },
+        back_to: Option<Generation> = match next {
+            Next::In { back_to, .. } => *back_to,
+            _ => None,
+        },
     }
+}
+
+/// How many sockets a generation has, and what became of the clients of others.
+fn listening(proof: &Proof, moved: &[Moved], took: Duration) -> String {
+    let took = took.as_millis();
+    let line = match (proof.adopted.len(), proof.adopted.len() + proof.fresh.len()) {
+        (0, 0) => format!("it listens nowhere, after {took} ms"),
+        (0, total) => format!("{}, after {took} ms", Count(total, "socket")),
+        (adopted, total) => format!("{adopted} of {} taken over, after {took} ms", Count(total, "socket")),
+    };
+    line + &arrivals(proof, moved)
+}
+
+/// What became of sockets that were not taken over: their clients were moved, or there are none to be any more.
+fn arrivals(proof: &Proof, moved: &[Moved]) -> String {
+    let by: String =
+        by_means(moved).iter().map(|(means, all)| list(&format!("; {}: ", means.heading()), all)).collect();
     let moved: HashSet<&String> = moved.iter().map(|one| &one.address).collect();
     let Bound { mut gone, mut twice, .. } = Bound::of(&proof.fresh, &proof.unclaimed);
     gone.retain(|address| !moved.contains(address));
     twice.retain(|address| !moved.contains(address));
-    list(f, "; no longer used: ", &gone)?;
-    list(f, "; bound a second time: ", &twice)
+    by + &list("; no longer used: ", &gone) + &list("; bound a second time: ", &twice)
 }
 
 /// The items after a heading, or nothing for none.
-fn list(f: &mut fmt::Formatter<'_>, heading: &str, items: &[String]) -> fmt::Result {
-    if items.is_empty() { Ok(()) } else { write!(f, "{heading}{}", items.join(", ")) }
+fn list(heading: &str, items: &[String]) -> String {
+    if items.is_empty() { String::new() } else { format!("{heading}{}", items.join(", ")) }
+}
+
+fn still(serving: Option<Generation>) -> String {
+    serving.map_or_else(String::new, |serving| format!("; generation {serving} is still serving"))
+}
+
+fn cut_when(after: Duration) -> String {
+    match after.as_secs() {
+        0 => "it is cut now".to_owned(),
+        seconds => format!("it is cut in {seconds} s"),
+    }
+}
+
+fn waiting(generations: usize, limit: Duration) -> String {
+    match generations {
+        0 => String::new(),
+        some => {
+            let (some, limit) = (Count(some, "generation"), limit.as_secs_f32());
+            format!(": waiting for the sessions of {some}, for at most {limit} s")
+        }
+    }
+}
+
+fn numbers(generations: &[Generation]) -> String {
+    generations.iter().map(Generation::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn leaving(code: ExitCode) -> String {
+    match code {
+        ExitCode::Done => "stopped, with nothing left behind".to_owned(),
+        code => format!("exit code {}: {}", code.number(), code.meaning()),
+    }
 }

@@ -89,7 +89,7 @@ impl Supervisor {
             }
             // Asking twice in another way than by an insisting signal means nothing.
             Some((_, at)) if at > now && !by.insists() => {
-                return todo.push(Action::Report(Report::StopUnderWay(by)));
+                return todo.push(Action::Report(Report::StopUnderWay { by }));
             }
             _ => self.announced = None,
         }
@@ -107,7 +107,7 @@ impl Supervisor {
             {
                 self.stop_once_more(by, until, now, todo);
             }
-            Some(_) => todo.push(Action::Report(Report::StopUnderWay(by))),
+            Some(_) => todo.push(Action::Report(Report::StopUnderWay { by })),
         }
     }
 

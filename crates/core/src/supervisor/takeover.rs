@@ -115,7 +115,7 @@ impl Supervisor {
         let until = now + self.limits.ready + self.limits.settle + PROBATION;
         self.role = Role::Handing { to: peer, until };
         todo.push(Action::HandOver(peer));
-        todo.push(Action::Report(Report::Takeover(Turn::HandingOver(peer))));
+        todo.push(Action::Report(Report::Takeover(Turn::HandingOver { takeover: peer })));
     }
 
     /// An attempt is over: whoever asked for the sockets meanwhile gets them.
@@ -141,7 +141,7 @@ impl Supervisor {
         }
         // Twice as long as the successor takes to say that it has settled.
         self.role = Role::Superseded { by: peer, since: now, until: now + PROBATION * 2 };
-        todo.push(Action::Report(Report::Takeover(Turn::Superseded(peer))));
+        todo.push(Action::Report(Report::Takeover(Turn::Superseded { takeover: peer })));
         self.cancel_attempt(todo);
         self.drain_all(now, todo);
     }
@@ -153,14 +153,14 @@ impl Supervisor {
             Role::Handing { to, .. } if to == peer => {
                 self.role = Role::Alone;
                 if self.stop.is_none() {
-                    todo.push(Action::Report(Report::Takeover(Turn::NotTakenOver(peer))));
+                    todo.push(Action::Report(Report::Takeover(Turn::NotTakenOver { takeover: peer })));
                     self.after_an_attempt(now, todo);
                 }
             }
             Role::Superseded { by, .. } if by == peer => {
                 self.role = if self.stop.is_some() { Role::Nameless } else { Role::Alone };
                 if self.stop.is_none() {
-                    todo.push(Action::Report(Report::Takeover(Turn::SuccessorGone(peer))));
+                    todo.push(Action::Report(Report::Takeover(Turn::SuccessorGone { takeover: peer })));
                     let source = self.served.map_or(Source::Disk, Source::Served);
                     self.restart = Some(Restart { at: now, source });
                     todo.push(Action::TakeBack);
@@ -209,7 +209,7 @@ impl Supervisor {
             (Role::Succeeding, Some(attempt)) => self.attempt_over(attempt.generation, failure, now, todo),
             // Its word and our commit have crossed: it is still serving, so this one must not.
             (Role::OnProbation { .. }, _) if self.stop.is_none() => {
-                todo.push(Action::Report(Report::Takeover(Turn::Withdrawn(failure.message))));
+                todo.push(Action::Report(Report::Takeover(Turn::Withdrawn { error: failure.message })));
                 self.begin_stop(failure.code, self.limits.drain, false, now, todo);
             }
             _ => {}

@@ -774,7 +774,7 @@ fn no_generation_is_committed_before_it_has_what_the_former_one_knew() {
     assert_eq!(supervisor.step(proved, now), [], "asked twice");
     let carried = Carried { set: vec!["b/s: down".into()], ..Carried::default() };
     let done = supervisor.step(Event::Carried { generation, carried: carried.clone() }, now);
-    assert_eq!(done.first(), Some(&Action::Report(Report::Carried(generation, carried.clone()))));
+    assert_eq!(done.first(), Some(&Action::Report(Report::Carried { generation, carried: carried.clone() })));
     assert!(done.contains(&Action::Commit(generation)));
     assert_eq!(supervisor.status(now).last_attempt.unwrap().carried, carried);
     // A shell that does not answer does not hold up a reload for ever.

@@ -34,7 +34,7 @@ impl Supervisor {
             return answer(&[asker], &Answer::Refused(failure), todo);
         }
         let generation = self.next;
-        todo.push(Action::Report(Report::TrialAsked(generation)));
+        todo.push(Action::Report(Report::TrialAsked { generation }));
         self.begin(Purpose::Trial, Source::Disk, vec![asker], now, todo);
     }
 
@@ -48,7 +48,7 @@ impl Supervisor {
     ) {
         let Some(attempt) = &mut self.attempt else { return };
         attempt.stage = Stage::Tried { proof, until: now + GRACE };
-        todo.push(Action::Report(Report::Tried(generation)));
+        todo.push(Action::Report(Report::Tried { generation }));
         // It has accepted nothing.
         todo.push(Action::End(generation, How::Terminate));
     }

@@ -7,8 +7,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing::warn;
-
 /// The path of the test's socket.
 const VARIABLE: &str = "CLEARWAY_TEST_STEPS";
 
@@ -35,5 +33,5 @@ fn connect() -> Option<Mutex<UnixStream>> {
         test.set_write_timeout(Some(PATIENCE))?;
         Ok(Mutex::new(test))
     });
-    connected.inspect_err(|error| warn!("{VARIABLE}={}: {error}", path.display())).ok()
+    connected.inspect_err(|error| crate::complain!("{VARIABLE}={}: {error}", path.display())).ok()
 }

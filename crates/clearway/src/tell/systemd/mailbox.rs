@@ -17,11 +17,13 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
     SocketType, connect, sendmsg, socket_with,
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::custody::held::Held;
 use crate::custody::sockets::Sockets;
 use crate::ground::aside;
+use crate::ground::notice::tell;
+use crate::tell::notices::TellNotice;
 use crate::tell::systemd::stored::{self, Stored};
 
 /// How long systemd may take to make room for one message.
@@ -56,7 +58,7 @@ impl Mailbox {
             _ => None,
         };
         let Some(to) = to else {
-            warn!("NOTIFY_SOCKET is neither a path nor an abstract name: systemd hears nothing from here");
+            tell(&TellNotice::NoSystemdAddress);
             return None;
         };
         let (letters, receiver) = channel();
@@ -116,9 +118,7 @@ impl Post {
             }
             match stored::name(inode, &held.names()) {
                 Some(name) => drop(wanted.insert(name, held)),
-                None => {
-                    warn!("systemd does not keep {}: its name in the store would be too long", held.identity);
-                }
+                None => tell(&TellNotice::NotKept { socket: held.identity.to_string() }),
             }
         }
         let former = std::mem::take(&mut self.in_store);
@@ -139,7 +139,7 @@ impl Post {
             Ok(()) => self.is_heard = true,
             // Said once, not at every message.
             Err(error) if self.is_heard => {
-                warn!("telling systemd what happens: {error}");
+                tell(&TellNotice::SystemdSilent { error: error.to_string() });
                 self.is_heard = false;
             }
             Err(error) => debug!("telling systemd what happens: {error}"),

@@ -76,8 +76,8 @@ fn refused() -> Action {
     Action::Report(Report::Refused { generation: Generation::FIRST, failure, serving: None })
 }
 
-const ASKED: Action = Action::Report(Report::ReloadAsked(Asker::Signal("SIGHUP")));
-const QUEUED: Action = Action::Report(Report::ReloadQueued(Asker::Signal("SIGHUP")));
+const ASKED: Action = Action::Report(Report::ReloadAsked { by: Asker::Signal("SIGHUP") });
+const QUEUED: Action = Action::Report(Report::ReloadQueued { by: Asker::Signal("SIGHUP") });
 const RELOADING: &str = "RELOADING=1 MONOTONIC_USEC STATUS";
 
 #[test]
@@ -120,7 +120,7 @@ fn one_that_was_taken_over_from_may_take_its_time() {
     let taken_over = Report::Takeover(Turn::TakenOver { generations: 1, limit: Duration::from_hours(24) });
     assert_eq!(manager.hears(&Action::Report(taken_over)), "STATUS");
     manager.systemd.stop(false);
-    assert_eq!(manager.hears(&Action::Report(Report::Leaving(ExitCode::Done))), "STATUS");
+    assert_eq!(manager.hears(&Action::Report(Report::Leaving { exit_code: ExitCode::Done })), "STATUS");
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod open_files;
 pub mod prepare;
 pub mod program;
 pub mod prove;
+pub mod questions;
 pub mod reading;
 pub mod reaper;
 pub mod sidecars;

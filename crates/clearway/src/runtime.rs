@@ -11,21 +11,19 @@ use std::time::{Duration, Instant};
 use clearway_core::arrival::{Arrival, Heard};
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
-use clearway_core::names::Generation;
 use clearway_core::settings::{LogFormat, Settings};
-use clearway_core::supervisor::{Asker, Event, LifePhase, Limits, Supervisor, longest_reload};
+use clearway_core::supervisor::{Asker, Event, Limits, Supervisor, longest_reload};
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 use clearway_kernel::capabilities::{self, Capability};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::sync::oneshot;
 
 use crate::custody::Custody;
 use crate::cutover::strategies;
+use crate::fleet::Fleet;
 use crate::fleet::child::Descriptors;
 use crate::fleet::open_files::OpenFiles;
-use crate::front::admin::{Health, Wish};
-use crate::front::api;
+use crate::front::Front;
 use crate::ground::notice::tell;
 use crate::ground::{aside, due, steps};
 use crate::path;
@@ -48,9 +46,6 @@ const VOLUME: &str = "/var/proc/sys/net/ipv4/ip_nonlocal_bind";
 
 /// How long the last lines of the log may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// How many requests over the admin socket may wait for the loop.
-const WISHES: usize = 64;
 
 /// Supervises HAProxy until a stop; or executes HAProxy in place if it is only asked for something.
 pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
@@ -122,11 +117,13 @@ async fn supervise(
     steps::at("asks", &"Holder");
     let holder = ask_holder(&settings).await;
 
-    let (wish_sender, mut wishes) = mpsc::channel(WISHES);
+    let front = Front::new();
+    let fleet = Fleet::new(&settings, invocation, descriptors);
     let (inner_sender, inner) = mpsc::unbounded_channel();
     let custody = Custody::new();
     let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name), custody.subscribe());
-    let mut succession = Succession::new(&settings, wish_sender, inner_sender.clone(), custody.subscribe());
+    let mut succession =
+        Succession::new(&settings, front.requests(), inner_sender.clone(), custody.subscribe());
     if let Some(file) = place.file() {
         succession.serve_file(file);
     }
@@ -145,15 +142,14 @@ async fn supervise(
         core: Supervisor::new(limits),
         shell: Shell::new(
             settings,
-            invocation,
-            descriptors,
             (inner_sender, inner),
             custody,
+            fleet,
             Peers::new(succession, place),
+            front,
             Tell::new(systemd),
         ),
         begun: Instant::now(),
-        to_be_told: Vec::new(),
     };
     if let Some(inheritance) = inheritance {
         clearway.shell.inherit(inheritance)?;
@@ -167,14 +163,11 @@ async fn supervise(
             biased;
             news = clearway.shell.next() => clearway.take_news(news),
             news = signals.next() => clearway.take_signal(news),
-            Some(wish) = wishes.recv() => clearway.take_wish(wish),
             () = due::at(deadline) => clearway.take(Event::TimePassed),
         };
     }
     let code = exit.unwrap_or(ExitCode::Internal);
-    // Nothing is answered any more but what was asked.
-    drop(wishes);
-    clearway.tell_the_end(code);
+    clearway.shell.front.end(code);
     clearway.shell.peers.succession.finish().await;
     clearway.shell.hear_programs_out().await;
     Ok(code)
@@ -248,8 +241,6 @@ struct Clearway {
     core: Supervisor,
     shell: Shell,
     begun: Instant,
-    /// Who wants to hear of the end.
-    to_be_told: Vec<oneshot::Sender<api::Ended>>,
 }
 
 impl Clearway {
@@ -275,7 +266,8 @@ impl Clearway {
     }
 
     fn take_news(&mut self, news: shell::News) -> Option<ExitCode> {
-        let event = self.shell.hear(news);
+        let now = self.now();
+        let event = self.shell.hear(news, &self.core, now);
         self.take(event)
     }
 
@@ -284,112 +276,6 @@ impl Clearway {
             News::Children => self.shell.reap().into_iter().find_map(|event| self.take(event)),
             News::Reload(name) => self.take(Event::ReloadAsked(Asker::Signal(name))),
             News::Stop(name) => self.take(Event::StopAsked(Asker::Signal(name))),
-        }
-    }
-
-    /// Lists the sessions of one generation, or of all.
-    fn list_sessions(&self, only: Option<u32>, sender: oneshot::Sender<Result<api::Sessions, api::EndOf>>) {
-        let mut generations = self.core.status(self.now()).generations;
-        if let Some(number) = only {
-            generations.retain(|one| one.generation.number() == number);
-            if generations.is_empty() {
-                let _ = sender.send(Err(self.not_there(number)));
-                return;
-            }
-        }
-        self.shell.answer_sessions(&generations, sender);
-    }
-
-    /// The generation with this number, if it may be ended by hand.
-    fn may_end(&self, number: u32) -> Result<Generation, api::EndOf> {
-        let generations = self.core.status(self.now()).generations;
-        let found = generations.iter().find(|one| one.generation.number() == number);
-        let refused = |message: String, hint: &str| api::EndOf::Refused { message, hint: hint.to_owned() };
-        match found.map(|one| (one.generation, one.state)) {
-            Some((generation, LifePhase::Draining)) => Ok(generation),
-            None => Err(self.not_there(number)),
-            Some((_, LifePhase::Serving)) => Err(refused(
-                format!("generation {number} serves: only a generation that drains is ended by hand"),
-                "`clearway reload` starts another one in its place, `clearway drain` stops all",
-            )),
-            Some((_, state)) => Err(refused(
-                format!("generation {number} is {state}: only a generation that drains is ended by hand"),
-                "`clearway status` says what becomes of it",
-            )),
-        }
-    }
-
-    fn not_there(&self, number: u32) -> api::EndOf {
-        let generations = self.core.status(self.now()).generations;
-        let there: Vec<String> = generations.iter().map(|one| one.generation.to_string()).collect();
-        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-        api::EndOf::Refused {
-            message: format!("there is no generation {number}"),
-            hint: format!("there are: {there}"),
-        }
-    }
-
-    fn health(&mut self) -> Health {
-        if self.core.drains_as_planned() {
-            return Health::Superseded;
-        }
-        match self.core.is_ready() && self.shell.path.is_ready() {
-            true if self.shell.path.is_cut_off() => Health::NetworkGone,
-            true => Health::Serving,
-            false => Health::NotServing,
-        }
-    }
-
-    /// The last answers: who waits for a reload that never comes hears that nothing does.
-    fn tell_the_end(&mut self, code: ExitCode) {
-        self.shell.answer_nothing_more();
-        for sender in self.to_be_told.drain(..) {
-            let _ = sender.send(api::Ended { code: code.number() });
-        }
-    }
-
-    fn take_wish(&mut self, wish: Wish) -> Option<ExitCode> {
-        match wish {
-            Wish::Status(sender) => {
-                let now = self.now();
-                self.shell.answer_status(api::Status::of(self.core.status(now), now), sender);
-                None
-            }
-            Wish::Health(sender) => {
-                let _ = sender.send(self.health());
-                None
-            }
-            Wish::Ended(sender) => {
-                self.to_be_told.retain(|one| !one.is_closed());
-                self.to_be_told.push(sender);
-                None
-            }
-            Wish::Try(sender) => {
-                let request = self.shell.await_answer(sender);
-                self.take(Event::TrialAsked(request))
-            }
-            Wish::Reload(sender) => {
-                let request = self.shell.await_answer(sender);
-                self.take(Event::ReloadAsked(Asker::Admin(request)))
-            }
-            Wish::Sessions(only, sender) => {
-                self.list_sessions(only, sender);
-                None
-            }
-            Wish::End(number, sender) => match self.may_end(number) {
-                Ok(generation) => {
-                    self.shell.await_end(generation, sender);
-                    self.take(Event::EndAsked(generation))
-                }
-                Err(refused) => {
-                    let _ = sender.send(refused);
-                    None
-                }
-            },
-            Wish::Drain { release } => {
-                self.shell.peers.succession.release_at_once |= release;
-                self.take(Event::StopAsked(Asker::Drain))
-            }
         }
     }
 }

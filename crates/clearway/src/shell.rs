@@ -6,14 +6,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Action, Answer, Asker, Event, Proof, Report, Source, Strictness};
-use clearway_haproxy::command_line::Invocation;
+use clearway_core::supervisor::{
+    Action, Answer, Asker, Event, Proof, Report, Source, Strictness, Supervisor,
+};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::{error, info};
 
@@ -21,15 +23,14 @@ use crate::cutover::{Cutover, switch};
 use crate::fleet::launch::Serving;
 use crate::fleet::{Fleet, state, watch};
 use crate::front::Front;
-use crate::front::admin::Answered;
+use crate::front::request::Request;
+use crate::front::view::View;
 use crate::ground::notice::tell;
 use crate::ground::steps;
 use crate::path::{self, Path};
 use crate::peers::takeover::Kept;
 use crate::peers::{Peers, succession, takeover};
 use crate::tell::Tell;
-
-use crate::fleet::child::Descriptors;
 
 use crate::custody::sockets::Sockets;
 use crate::custody::{Custody, KeptBy};
@@ -123,6 +124,8 @@ pub enum Inner {
 pub enum News {
     /// Of what has no channel of its own yet.
     Inner(Box<Inner>),
+    /// A request over the admin socket.
+    Request(Request),
     /// Watched files have changed.
     Changed(Vec<PathBuf>),
     /// It is time to ask HAProxy for the state of its servers.
@@ -152,22 +155,22 @@ impl Shell {
     /// A shell that has done nothing yet.
     pub fn new(
         settings: Settings,
-        invocation: Invocation,
-        descriptors: Descriptors,
         (inner, heard): (UnboundedSender<Inner>, UnboundedReceiver<Inner>),
         custody: Custody,
+        fleet: Fleet,
         peers: Peers,
+        front: Front,
         tell: Tell,
     ) -> Self {
         Self {
             inner,
             heard,
             custody,
-            fleet: Fleet::new(&settings, invocation, descriptors),
+            fleet,
             cutover: Cutover::new(),
             path: Path::new(&settings),
             peers,
-            front: Front::new(),
+            front,
             tell,
             settings,
         }
@@ -204,14 +207,14 @@ impl Shell {
             Action::RememberOnly(wanted) => self.fleet.configurations.retain(|one, _| wanted.contains(one)),
             Action::Carry(generation) => return self.carry(generation),
             Action::Switch(generation) => return self.switch(generation),
-            Action::Survey(generations) => self.survey(&generations),
+            Action::Survey(generations) => self.fleet.survey(&generations, &self.inner),
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.end(generation, how),
             Action::ReleaseCustody => {
                 self.cutover.redirection.release();
                 self.give_back();
-                self.tell.systemd.stop(self.peers.succession.release_at_once);
-                self.peers.succession.release();
+                self.tell.systemd.stop(self.front.releases());
+                self.peers.succession.release(self.front.releases());
                 self.custody.release();
                 self.fleet.running.values_mut().for_each(Running::give_up);
                 self.path.stop_intercepting();
@@ -249,10 +252,7 @@ impl Shell {
                 if let Answer::Tried { changes, .. } = &mut answer {
                     *changes = self.take_changes();
                 }
-                if let Some(sender) = self.front.waiting.remove(&request) {
-                    // Whoever asked may have gone.
-                    let _ = sender.send(Answered { answer, not_read: self.fleet.not_read.clone() });
-                }
+                self.front.answer(request, answer, &self.fleet.not_read);
             }
             Action::Report(report) => tell(&report),
             Action::Exit(code) => return Outcome::Exit(self.leave(code)),
@@ -316,10 +316,9 @@ impl Shell {
 
     /// What is ours, also what a generation uses that has not been committed.
     pub fn ours(&self) -> Ours {
-        let own = std::iter::once(std::process::id());
-        let processes = own.chain(self.fleet.running.values().flat_map(Running::processes));
-        let settling = self.fleet.running.values().filter_map(|running| running.proved.as_deref());
-        settling.fold(Ours::of(&self.custody.sockets(), processes, self.cutover.others.clone()), Ours::and)
+        let processes = std::iter::once(std::process::id()).chain(self.fleet.processes());
+        let ours = Ours::of(&self.custody.sockets(), processes, self.cutover.others.clone());
+        self.fleet.proved().fold(ours, Ours::and)
     }
 
     /// The generation will not be committed: its clients go back to who serves, as soon as the thread hears of it.
@@ -395,15 +394,21 @@ impl Shell {
             changed = self.fleet.watch.changed() => News::Changed(changed),
             () = self.fleet.state.due() => News::StateDue,
             news = self.path.next() => News::Path(news),
+            request = self.front.next() => News::Request(request),
         }
     }
 
     /// What a room has said, as an event for the core.
-    pub fn hear(&mut self, news: News) -> Event {
+    pub fn hear(&mut self, news: News, core: &Supervisor, now: Duration) -> Event {
         match news {
             News::Inner(news) => {
                 steps::at("hears", &news);
                 return self.hear_inner(*news);
+            }
+            News::Request(request) => {
+                let Self { settings, custody, fleet, cutover, path, peers, front, .. } = self;
+                return front
+                    .hear(request, View { core, now, settings, custody, cutover, path, fleet, peers });
             }
             News::Changed(files) => {
                 info!("changed: {}", watch::listed(&files));
@@ -445,7 +450,7 @@ impl Shell {
                 Event::TimePassed
             }
             Inner::Cut { generation, sessions } => {
-                self.note_what_is_cut(generation, sessions);
+                self.front.note_what_is_cut(generation, sessions);
                 self.cut(generation, sessions);
                 Event::TimePassed
             }

@@ -46,7 +46,7 @@ impl Shell {
             };
             let Some(mut running) = self.fleet.running.remove(&generation) else { continue };
             running.settle();
-            self.tell_who_waits_for_the_end_of(generation);
+            self.front.gone(generation);
             self.serves_no_more(generation);
             if self.fleet.committed != Some(generation) {
                 self.cancel_switch(generation);

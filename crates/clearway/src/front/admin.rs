@@ -16,10 +16,8 @@
 //! is not root or us: an abstract name has no file mode, and with host networking every process of the host
 //! can connect to it. Whoever waits for an answer gets it before Clearway is gone ([`crate::front::clients`]).
 
-use std::fmt;
-
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{self, ConnectInfo, State};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -32,85 +30,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::front::api;
 use crate::front::clients::Clients;
+use crate::front::request::{ReloadOutcome, Request};
 use crate::ground::credentials::Credentials;
-use crate::path::network;
-
-/// What somebody wants of the supervising loop.
-#[derive(Debug)]
-pub enum Wish {
-    /// How is it?
-    Status(oneshot::Sender<Box<api::Status>>),
-    /// Does a generation serve?
-    Health(oneshot::Sender<Health>),
-    /// Say when all is over.
-    Ended(oneshot::Sender<api::Ended>),
-    /// Reload, and tell what came of it.
-    Reload(oneshot::Sender<Answered>),
-    /// Which sessions are there, of one generation or of all?
-    Sessions(Option<u32>, oneshot::Sender<Result<api::Sessions, api::EndOf>>),
-    /// End a generation that drains.
-    End(u32, oneshot::Sender<api::EndOf>),
-    /// Tell what would come of a reload.
-    Try(oneshot::Sender<Answered>),
-    /// Stop.
-    Drain {
-        /// A holder lets go at once.
-        release: bool,
-    },
-}
-
-/// What came of a reload, for what asked for it.
-#[derive(Debug)]
-pub struct Answered {
-    /// As the core says it.
-    pub answer: Answer,
-    /// Files that were replaced where this container cannot see it, each with what mends it: the former ones were read.
-    pub not_read: Vec<String>,
-}
-
-/// What a probe is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// A generation serves.
-    Serving,
-    /// Another Clearway has taken over, and sessions finish here as planned: nothing is wrong.
-    Superseded,
-    /// None does, or the canary says that it is of no use.
-    NotServing,
-    /// A generation serves a network that no client can reach any more.
-    NetworkGone,
-}
-
-impl Health {
-    /// Whether the container need not be restarted.
-    fn is_well(self) -> bool {
-        matches!(self, Self::Serving | Self::Superseded)
-    }
-
-    /// In one line.
-    fn said(self) -> &'static str {
-        match self {
-            Self::Serving => "serving",
-            Self::Superseded => {
-                "superseded: another Clearway serves, and the sessions that are left finish here as planned"
-            }
-            Self::NotServing => "not serving",
-            Self::NetworkGone => network::GONE,
-        }
-    }
-}
-
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.said())
-    }
-}
 
 /// What is asked together with a stop by whoever wants to hear of the end.
 pub const UNTIL_ENDED: &str = "until=ended";
 
-/// Where wishes go.
-pub type Wishes = mpsc::Sender<Wish>;
+/// Where requests go.
+pub type Wishes = mpsc::Sender<Request>;
 
 /// A listener that lets root and our own user in, and nobody else.
 struct ForUs {
@@ -172,7 +99,7 @@ impl Connected<IncomingStream<'_, ForUs>> for Caller {
 }
 
 /// What a Clearway answers that supervises HAProxy.
-pub fn router(wishes: Wishes) -> Router {
+pub fn router(requests: Wishes) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/health", get(health))
@@ -182,7 +109,7 @@ pub fn router(wishes: Wishes) -> Router {
         .route("/try", post(dry_run))
         .route("/drain", post(drain))
         .route("/release", post(release))
-        .with_state(wishes)
+        .with_state(requests)
 }
 
 /// Serves until the process ends, as long as the gate is open.
@@ -204,7 +131,7 @@ pub async fn serve(
 async fn visit(
     State(clients): State<Clients>,
     ConnectInfo(caller): ConnectInfo<Caller>,
-    request: Request,
+    request: extract::Request,
     next: Next,
 ) -> Response {
     let _visit = clients.asked(caller.pid);
@@ -214,20 +141,20 @@ async fn visit(
 /// An answer of 503, with its reason.
 type Unavailable = (StatusCode, &'static str);
 
-/// Nothing takes wishes any more.
+/// Wishes are not taken any more.
 fn ending() -> Unavailable {
     (StatusCode::SERVICE_UNAVAILABLE, "this Clearway is just ending\n")
 }
 
-async fn status(State(wishes): State<Wishes>) -> Result<Json<api::Status>, Unavailable> {
+async fn status(State(requests): State<Wishes>) -> Result<Json<api::Status>, Unavailable> {
     let (sender, receiver) = oneshot::channel();
-    wishes.send(Wish::Status(sender)).await.map_err(|_| ending())?;
+    requests.send(Request::Status(sender)).await.map_err(|_| ending())?;
     receiver.await.map(|status| Json(*status)).map_err(|_| ending())
 }
 
-async fn health(State(wishes): State<Wishes>) -> Result<&'static str, Unavailable> {
+async fn health(State(requests): State<Wishes>) -> Result<&'static str, Unavailable> {
     let (sender, receiver) = oneshot::channel();
-    wishes.send(Wish::Health(sender)).await.map_err(|_| ending())?;
+    requests.send(Request::Health(sender)).await.map_err(|_| ending())?;
     match receiver.await {
         Ok(health) if health.is_well() => Ok(health.said()),
         Ok(health) => Err((StatusCode::SERVICE_UNAVAILABLE, health.said())),
@@ -235,20 +162,20 @@ async fn health(State(wishes): State<Wishes>) -> Result<&'static str, Unavailabl
     }
 }
 
-async fn reload(State(wishes): State<Wishes>) -> Result<Response, Unavailable> {
-    reloaded(&wishes, Wish::Reload).await
+async fn reload(State(requests): State<Wishes>) -> Result<Response, Unavailable> {
+    reloaded(&requests, Request::Reload).await
 }
 
-async fn dry_run(State(wishes): State<Wishes>) -> Result<Response, Unavailable> {
-    reloaded(&wishes, Wish::Try).await
+async fn dry_run(State(requests): State<Wishes>) -> Result<Response, Unavailable> {
+    reloaded(&requests, Request::Try).await
 }
 
 async fn reloaded(
-    wishes: &Wishes,
-    wish: impl FnOnce(oneshot::Sender<Answered>) -> Wish,
+    requests: &Wishes,
+    make: impl FnOnce(oneshot::Sender<ReloadOutcome>) -> Request,
 ) -> Result<Response, Unavailable> {
     let (sender, receiver) = oneshot::channel();
-    wishes.send(wish(sender)).await.map_err(|_| ending())?;
+    requests.send(make(sender)).await.map_err(|_| ending())?;
     let answer = receiver.await.map_err(|_| ending())?;
     let took = matches!(answer.answer, Answer::Serving { .. } | Answer::Tried { .. });
     let status = if took { StatusCode::OK } else { StatusCode::CONFLICT };
@@ -260,21 +187,21 @@ fn generation(uri: &Uri) -> Option<u32> {
     uri.query()?.strip_prefix("generation=")?.parse().ok()
 }
 
-async fn sessions(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+async fn sessions(State(requests): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
     let (sender, receiver) = oneshot::channel();
-    wishes.send(Wish::Sessions(generation(&uri), sender)).await.map_err(|_| ending())?;
+    requests.send(Request::Sessions(generation(&uri), sender)).await.map_err(|_| ending())?;
     Ok(match receiver.await.map_err(|_| ending())? {
         Ok(sessions) => Json(sessions).into_response(),
         Err(refused) => (StatusCode::CONFLICT, Json(refused)).into_response(),
     })
 }
 
-async fn end(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+async fn end(State(requests): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
     let (sender, receiver) = oneshot::channel();
     let Some(generation) = generation(&uri) else {
         return Ok((StatusCode::BAD_REQUEST, "it wants `?generation=N`\n").into_response());
     };
-    wishes.send(Wish::End(generation, sender)).await.map_err(|_| ending())?;
+    requests.send(Request::End(generation, sender)).await.map_err(|_| ending())?;
     let answer = receiver.await.map_err(|_| ending())?;
     let status = match answer {
         api::EndOf::Ended { .. } => StatusCode::OK,
@@ -283,22 +210,22 @@ async fn end(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavail
     Ok((status, Json(answer)).into_response())
 }
 
-async fn drain(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
-    stop(&wishes, &uri, false).await
+async fn drain(State(requests): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+    stop(&requests, &uri, false).await
 }
 
-async fn release(State(wishes): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
-    stop(&wishes, &uri, true).await
+async fn release(State(requests): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+    stop(&requests, &uri, true).await
 }
 
-async fn stop(wishes: &Wishes, uri: &Uri, release: bool) -> Result<Response, Unavailable> {
+async fn stop(requests: &Wishes, uri: &Uri, release: bool) -> Result<Response, Unavailable> {
     let (sender, receiver) = oneshot::channel();
     let waits = uri.query() == Some(UNTIL_ENDED);
     if waits {
         // Before the stop, which may be over at once.
-        wishes.send(Wish::Ended(sender)).await.map_err(|_| ending())?;
+        requests.send(Request::Ended(sender)).await.map_err(|_| ending())?;
     }
-    wishes.send(Wish::Drain { release }).await.map_err(|_| ending())?;
+    requests.send(Request::Drain { release }).await.map_err(|_| ending())?;
     if !waits {
         return Ok(StatusCode::ACCEPTED.into_response());
     }

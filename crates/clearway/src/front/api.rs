@@ -13,7 +13,7 @@ use clearway_kernel::plumbing;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::front::admin::Answered;
+use crate::front::request::ReloadOutcome;
 use crate::ground::clock;
 use crate::path::canary::{CanaryAsks, SeenByCanary};
 use crate::path::obstacles::Obstacle;
@@ -296,8 +296,8 @@ impl Reloaded {
     }
 }
 
-impl From<Answered> for Reloaded {
-    fn from(Answered { answer, not_read }: Answered) -> Self {
+impl From<ReloadOutcome> for Reloaded {
+    fn from(ReloadOutcome { answer, not_read }: ReloadOutcome) -> Self {
         match answer {
             Answer::Serving { generation, proof, moved, carried } => Self::Serving {
                 generation: generation.number(),

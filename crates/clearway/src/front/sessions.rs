@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use clearway_core::names::Generation;
-use clearway_core::supervisor::GenerationStatus;
 use tokio::sync::oneshot;
 
 use crate::fleet::launch;
 use crate::front::api::{EndOf, Session, Sessions, SessionsOf};
+use crate::front::view::View;
 use crate::ground::aside;
-use crate::shell::Shell;
 
 /// How long all generations together may take to list their sessions: less than the client waits.
 const LISTING: Duration = Duration::from_secs(3);
@@ -17,7 +16,7 @@ const LISTING: Duration = Duration::from_secs(3);
 /// How many sessions are listed; the answer stays below what a client reads.
 const MOST: usize = 10_000;
 
-/// Somebody who waits until a generation is gone.
+/// A client that waits until a generation is gone.
 #[derive(Debug)]
 pub struct Ending {
     generation: Generation,
@@ -26,25 +25,53 @@ pub struct Ending {
     sender: oneshot::Sender<EndOf>,
 }
 
-impl Shell {
-    /// Lists the sessions of these generations, on a thread of its own: one that hangs must not stop the loop.
-    pub fn answer_sessions(
-        &self,
-        generations: &[GenerationStatus],
-        sender: oneshot::Sender<Result<Sessions, EndOf>>,
-    ) {
+impl Ending {
+    pub fn new(generation: Generation, sender: oneshot::Sender<EndOf>) -> Self {
+        Self { generation, cut: None, sender }
+    }
+
+    pub fn is_of(&self, generation: Generation) -> bool {
+        self.generation == generation
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Takes note of how many sessions are cut, if it is this generation's end.
+    pub fn note(&mut self, generation: Generation, sessions: Option<u64>) {
+        if self.is_of(generation) {
+            self.cut = sessions;
+        }
+    }
+
+    pub fn tell(self) {
+        let _ = self.sender.send(EndOf::Ended { generation: self.generation.number(), cut: self.cut });
+    }
+}
+
+impl View<'_> {
+    /// Lists the sessions of one generation, or of all, on a thread of its own: one that hangs must not stop the loop.
+    pub fn list_sessions(&self, only: Option<u32>, sender: oneshot::Sender<Result<Sessions, EndOf>>) {
+        let mut generations = self.generations();
+        if let Some(number) = only {
+            generations.retain(|one| one.generation.number() == number);
+            if generations.is_empty() {
+                return drop(sender.send(Err(self.not_there(number))));
+            }
+        }
         let questions: Vec<_> = generations
             .iter()
             .map(|one| {
-                let running = self.fleet.running.get(&one.generation);
+                let asked = self.fleet.askable(one.generation);
                 let of = SessionsOf {
                     generation: one.generation.number(),
                     state: one.state,
-                    worker: running.and_then(|running| running.worker.as_ref()).map(|worker| worker.pid),
+                    worker: asked.as_ref().and_then(|asked| asked.worker),
                     sessions: None,
                     left_out: 0,
                 };
-                (of, running.and_then(crate::fleet::launch::Running::sessions))
+                (of, asked.and_then(|asked| asked.sessions))
             })
             .collect();
         aside::spawn("listing sessions", move || {
@@ -60,25 +87,5 @@ impl Shell {
             });
             let _ = sender.send(Ok(Sessions { generations: generations.collect() }));
         });
-    }
-
-    /// Remembers who waits until a generation is gone.
-    pub fn await_end(&mut self, generation: Generation, sender: oneshot::Sender<EndOf>) {
-        self.front.ending.retain(|one| !one.sender.is_closed());
-        self.front.ending.push(Ending { generation, cut: None, sender });
-    }
-
-    /// A generation that is about to be cut has said how many sessions it has.
-    pub fn note_what_is_cut(&mut self, generation: Generation, sessions: Option<u64>) {
-        for one in self.front.ending.iter_mut().filter(|one| one.generation == generation) {
-            one.cut = sessions;
-        }
-    }
-
-    /// A generation is gone.
-    pub fn tell_who_waits_for_the_end_of(&mut self, gone: Generation) {
-        for one in self.front.ending.extract_if(.., |one| one.generation == gone) {
-            let _ = one.sender.send(EndOf::Ended { generation: gone.number(), cut: one.cut });
-        }
     }
 }

@@ -87,8 +87,6 @@ pub struct Succession {
     stops: bool,
     /// What a holder holds.
     custody: Subscription,
-    /// Whether the holder shall let go at once at the stop.
-    pub release_at_once: bool,
     /// Whom the predecessor knew to be superseded, itself included.
     inherited: Vec<Former>,
 }
@@ -131,7 +129,6 @@ impl Succession {
             holder: None,
             stops: false,
             custody,
-            release_at_once: false,
             inherited: Vec::new(),
         }
     }
@@ -259,15 +256,15 @@ impl Succession {
         }
     }
 
-    /// A stop: the holder lets go in a while. The name stays with the one that has superseded this one.
-    pub fn release(&mut self) {
+    /// A stop: the holder lets go in a while, or at once. The name stays with the one that has superseded this one.
+    pub fn release(&mut self, at_once: bool) {
         self.stops = true;
         self.keep();
         if !*self.gate.borrow() {
             self.let_go_of_the_name();
         }
         if let Some(holder) = &self.holder {
-            holder.release(self.release_at_once);
+            holder.release(at_once);
         }
     }
 

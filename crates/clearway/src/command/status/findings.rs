@@ -4,8 +4,8 @@ use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Phase;
 use clearway_kernel::canary::CanaryVerdict;
 
-use crate::front::admin::Health;
 use crate::front::api::{Holding, Status};
+use crate::front::request::Health;
 
 /// Prints whether anything is wrong, and tells how to exit.
 pub fn say(status: &Status, json: bool) -> ExitCode {

@@ -1,0 +1,80 @@
+//! What is asked over the admin socket, and the answers that are not documents of the [API](crate::front::api).
+
+use std::fmt;
+
+use clearway_core::supervisor::Answer;
+use tokio::sync::oneshot;
+
+use crate::front::api;
+use crate::path::network;
+
+/// What is asked over the admin socket.
+#[derive(Debug)]
+pub enum Request {
+    /// How is it?
+    Status(oneshot::Sender<Box<api::Status>>),
+    /// Does a generation serve?
+    Health(oneshot::Sender<Health>),
+    /// Say when all is over.
+    Ended(oneshot::Sender<api::Ended>),
+    /// Reload, and tell what came of it.
+    Reload(oneshot::Sender<ReloadOutcome>),
+    /// Which sessions are there, of one generation or of all?
+    Sessions(Option<u32>, oneshot::Sender<Result<api::Sessions, api::EndOf>>),
+    /// End a generation that drains.
+    End(u32, oneshot::Sender<api::EndOf>),
+    /// Tell what would come of a reload.
+    Try(oneshot::Sender<ReloadOutcome>),
+    /// Stop.
+    Drain {
+        /// A holder lets go at once.
+        release: bool,
+    },
+}
+
+/// What came of a reload or a trial.
+#[derive(Debug)]
+pub struct ReloadOutcome {
+    /// As the core says it.
+    pub answer: Answer,
+    /// Files that were replaced where this container cannot see it, each with what mends it: the former ones were read.
+    pub not_read: Vec<String>,
+}
+
+/// What a probe is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// A generation serves.
+    Serving,
+    /// Another Clearway has taken over, and sessions finish here as planned: nothing is wrong.
+    Superseded,
+    /// None does, or the canary says that it is of no use.
+    NotServing,
+    /// A generation serves a network that no client can reach any more.
+    NetworkGone,
+}
+
+impl Health {
+    /// Whether the container need not be restarted.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Serving | Self::Superseded)
+    }
+
+    /// In one line.
+    pub fn said(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Superseded => {
+                "superseded: another Clearway serves, and the sessions that are left finish here as planned"
+            }
+            Self::NotServing => "not serving",
+            Self::NetworkGone => network::GONE,
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.said())
+    }
+}

@@ -1,0 +1,91 @@
+//! What answers are made of: the core and the rooms, as they are while a request is answered.
+
+use std::time::Duration;
+
+use clearway_core::names::Generation;
+use clearway_core::settings::Settings;
+use clearway_core::supervisor::{GenerationStatus, LifePhase, Supervisor};
+
+use crate::custody::Custody;
+use crate::cutover::Cutover;
+use crate::cutover::neighbours::Ours;
+use crate::fleet::Fleet;
+use crate::front::api::EndOf;
+use crate::front::request::Health;
+use crate::path::Path;
+use crate::peers::Peers;
+
+/// The core and the rooms below.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The core.
+    pub core: &'a Supervisor,
+    /// How long it has been since it began.
+    pub now: Duration,
+    /// The settings.
+    pub settings: &'a Settings,
+    /// The sockets.
+    pub custody: &'a Custody,
+    /// What diverts clients.
+    pub cutover: &'a Cutover,
+    /// Transparency.
+    pub path: &'a mut Path,
+    /// The generations.
+    pub fleet: &'a Fleet,
+    /// Other Clearways.
+    pub peers: &'a Peers,
+}
+
+impl View<'_> {
+    /// What a probe is told.
+    pub fn health(&mut self) -> Health {
+        if self.core.drains_as_planned() {
+            Health::Superseded
+        } else if !self.core.is_ready() || !self.path.is_ready() {
+            Health::NotServing
+        } else if self.path.is_cut_off() {
+            Health::NetworkGone
+        } else {
+            Health::Serving
+        }
+    }
+
+    /// What is ours, also what a generation uses that has not been committed.
+    pub fn ours(&self) -> Ours {
+        let processes = std::iter::once(std::process::id()).chain(self.fleet.processes());
+        let ours = Ours::of(&self.custody.sockets(), processes, self.cutover.others.clone());
+        self.fleet.proved().fold(ours, Ours::and)
+    }
+
+    pub(super) fn generations(&self) -> Vec<GenerationStatus> {
+        self.core.status(self.now).generations
+    }
+
+    /// The generation with this number, if it may be ended by hand.
+    pub fn may_end(&self, number: u32) -> Result<Generation, EndOf> {
+        let generations = self.generations();
+        let found = generations.iter().find(|one| one.generation.number() == number);
+        let refused = |message: String, hint: &str| EndOf::Refused { message, hint: hint.to_owned() };
+        match found.map(|one| (one.generation, one.state)) {
+            Some((generation, LifePhase::Draining)) => Ok(generation),
+            None => Err(self.not_there(number)),
+            Some((_, LifePhase::Serving)) => Err(refused(
+                format!("generation {number} serves: only a generation that drains is ended by hand"),
+                "`clearway reload` starts another one in its place, `clearway drain` stops all",
+            )),
+            Some((_, state)) => Err(refused(
+                format!("generation {number} is {state}: only a generation that drains is ended by hand"),
+                "`clearway status` says what becomes of it",
+            )),
+        }
+    }
+
+    pub(super) fn not_there(&self, number: u32) -> EndOf {
+        let there: Vec<String> = self.generations().iter().map(|one| one.generation.to_string()).collect();
+        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+        EndOf::Refused {
+            message: format!("there is no generation {number}"),
+            hint: format!("there are: {there}"),
+        }
+    }
+}

@@ -87,8 +87,9 @@ const SWITCHED: [&str; 5] =
 
 /// What may come at any time and has no place in a reload: the clock, the lines of a thread, and what the tests
 /// themselves ask for.
-const BESIDE: [&str; 10] = [
+const BESIDE: [&str; 11] = [
     "hears State",
+    "hears StateDue",
     "hears Event Carried",
     "hears Servers",
     "hears Canary",

@@ -10,6 +10,7 @@ pub mod launch;
 pub mod master;
 pub mod memory;
 pub mod named;
+mod news;
 pub mod open_files;
 pub mod prepare;
 pub mod program;
@@ -31,12 +32,14 @@ use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::drift::Imprint;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::ground::aside;
 use child::Descriptors;
 use launch::{Running, Serving};
 use memory::Memory;
 use named::Named;
+pub use news::News;
 use prepare::Prepared;
 use program::Program;
 use reading::Known;
@@ -49,6 +52,9 @@ use watch::Watch;
 /// HAProxy's generations: their configurations, processes, words and ends.
 #[derive(Debug)]
 pub struct Fleet {
+    /// Where its threads and tasks say what has happened.
+    pub news: UnboundedSender<News>,
+    heard: UnboundedReceiver<News>,
     pub program: Program,
     pub descriptors: Descriptors,
     pub invocation: Invocation,
@@ -94,7 +100,10 @@ pub struct Fleet {
 impl Fleet {
     /// Nothing has been done yet.
     pub fn new(settings: &Settings, invocation: Invocation, descriptors: Descriptors) -> Self {
+        let (news, heard) = mpsc::unbounded_channel();
         Self {
+            news,
+            heard,
             program: Program::new(invocation.program.clone()),
             descriptors,
             invocation,
@@ -118,6 +127,16 @@ impl Fleet {
             stand_in: StandIn::default(),
             watch: Watch::new(settings.watch, settings.watch_quiet),
             state: State::default(),
+        }
+    }
+
+    /// What has happened. Never ends; may be dropped at any time, and called again.
+    pub async fn next(&mut self) -> News {
+        tokio::select! {
+            biased;
+            Some(news) = self.heard.recv() => news,
+            changed = self.watch.changed() => News::Changed(changed),
+            () = self.state.due() => News::StateDue,
         }
     }
 }

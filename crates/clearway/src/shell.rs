@@ -4,7 +4,6 @@
 //! It owns the processes, the sockets in custody, the plumbing and whoever waits for an answer. It makes no
 //! decisions about the order of things.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +12,13 @@ use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{
-    Action, Answer, Asker, Event, Proof, Report, Source, Strictness, Supervisor,
-};
+use clearway_core::supervisor::{Action, Answer, Asker, Event, Report, Strictness, Supervisor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::{error, info};
 
 use crate::cutover::{Cutover, switch};
 use crate::fleet::launch::Serving;
-use crate::fleet::{Fleet, state, watch};
+use crate::fleet::{self, Fleet, watch};
 use crate::front::Front;
 use crate::front::request::Request;
 use crate::front::view::View;
@@ -32,89 +29,24 @@ use crate::peers::takeover::Kept;
 use crate::peers::{Peers, succession, takeover};
 use crate::tell::Tell;
 
-use crate::custody::sockets::Sockets;
 use crate::custody::{Custody, KeptBy};
 use crate::cutover::neighbours::Ours;
 use crate::cutover::redirection::Turned;
 use crate::cutover::switch::{Manners, Switch};
 use crate::fleet::asking::Answers;
 use crate::fleet::launch::Running;
-use crate::fleet::reading::{Chosen, Known};
-use crate::fleet::sidecars::Declared;
+use crate::fleet::reading::Chosen;
 use crate::tell::said::Subject;
 
 /// What threads and tasks of the shell tell the loop.
 #[derive(Debug)]
 pub enum Inner {
-    /// Something for the core.
-    Event(Event),
-    /// The worker of a generation has said its number.
-    Answered {
-        /// Which.
-        generation: Generation,
-        /// The number.
-        worker: u32,
-    },
-    /// A generation's own master has replaced its worker.
-    Replaced {
-        /// Which generation.
-        generation: Generation,
-        /// The new worker.
-        worker: u32,
-    },
-    /// A generation that was told to drain by way of its master may not have heard it.
-    DrainAgain(Generation),
     /// Those who came to us before our clients were given back to others have been waited for.
     GaveBack,
-    /// A generation that is to be cut has said how many sessions it has, if it has.
-    Cut {
-        /// Which.
-        generation: Generation,
-        /// How many.
-        sessions: Option<u64>,
-    },
-    /// A generation has proved itself; its sockets go into custody if the core commits it.
-    Proved {
-        /// Which.
-        generation: Generation,
-        /// For the core.
-        proof: Proof,
-        /// For the shell.
-        sockets: Sockets,
-        /// For the log, each line once.
-        notices: Vec<String>,
-    },
-    /// The files were read for a generation, or not.
-    Read {
-        /// Which.
-        generation: Generation,
-        /// From where it is to be started.
-        source: Source,
-        /// What they say.
-        read: Result<Known, Failure>,
-    },
-    /// What those name was looked at, as far as it answers.
-    Followed(Chosen),
-    /// HAProxy was asked what must be known before it is started.
-    Asked {
-        /// What is to be started.
-        chosen: Chosen,
-        /// What it has answered.
-        answers: Result<Answers, Failure>,
-    },
     /// What [`Action::Switch`] has come to.
     Switched(Switch),
     /// Another Clearway says something.
     Takeover(takeover::News),
-    /// The state of a generation's servers, if it said so.
-    State(state::Told),
-    /// What there is to know of the programs of a generation that serves.
-    Programs {
-        /// Which generation.
-        generation: Generation,
-        /// Its sections, and the environment for them.
-        declared: Declared,
-    },
     /// Others that listen where we do, a line for each: all of them, or none.
     Strangers(Vec<String>),
 }
@@ -126,10 +58,8 @@ pub enum News {
     Inner(Box<Inner>),
     /// A request over the admin socket.
     Request(Request),
-    /// Watched files have changed.
-    Changed(Vec<PathBuf>),
-    /// It is time to ask HAProxy for the state of its servers.
-    StateDue,
+    /// Of generations, their files and their programs.
+    Fleet(Box<fleet::News>),
     /// Of the path between clients and servers.
     Path(path::News),
     /// The set of sockets that serves was passed on to what keeps it.
@@ -207,7 +137,7 @@ impl Shell {
             Action::RememberOnly(wanted) => self.fleet.configurations.retain(|one, _| wanted.contains(one)),
             Action::Carry(generation) => return self.carry(generation),
             Action::Switch(generation) => return self.switch(generation),
-            Action::Survey(generations) => self.fleet.survey(&generations, &self.inner),
+            Action::Survey(generations) => self.fleet.survey(&generations),
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.end(generation, how),
             Action::ReleaseCustody => {
@@ -391,8 +321,7 @@ impl Shell {
             () = self.peers.succession.keep_up() => News::KeptUp,
             () = self.tell.systemd.keep_up() => News::KeptUp,
             Some(news) = self.heard.recv() => News::Inner(Box::new(news)),
-            changed = self.fleet.watch.changed() => News::Changed(changed),
-            () = self.fleet.state.due() => News::StateDue,
+            news = self.fleet.next() => News::Fleet(Box::new(news)),
             news = self.path.next() => News::Path(news),
             request = self.front.next() => News::Request(request),
         }
@@ -410,12 +339,11 @@ impl Shell {
                 return front
                     .hear(request, View { core, now, settings, custody, cutover, path, fleet, peers });
             }
-            News::Changed(files) => {
-                info!("changed: {}", watch::listed(&files));
-                return Event::ReloadAsked(Asker::Watch);
+            News::Fleet(news) => {
+                steps::at("hears", &news);
+                return self.hear_from_the_fleet(*news);
             }
             News::KeptUp => {}
-            News::StateDue => self.ask_for_state(),
             News::Path(news) => self.path.hear(news),
         }
         Event::TimePassed
@@ -423,43 +351,11 @@ impl Shell {
 
     fn hear_inner(&mut self, inner: Inner) -> Event {
         match inner {
-            Inner::Event(event) => event,
-            Inner::Read { generation, source, read } => self.take_read(generation, source, read),
-            Inner::Followed(chosen) => self.followed(chosen),
-            Inner::Asked { chosen, answers } => self.prepare_generation(chosen, answers),
-            Inner::Answered { generation, worker } => {
-                if let Some(running) = self.fleet.running.get_mut(&generation) {
-                    running.know_worker(worker);
-                    if let Some(master) = running.master(generation) {
-                        tokio::spawn(master.watch(self.inner.clone()));
-                    }
-                }
-                Event::TimePassed
-            }
-            Inner::Replaced { generation, worker } => {
-                let Some(running) = self.fleet.running.get_mut(&generation) else { return Event::TimePassed };
-                running.know_worker(worker);
-                Event::Replaced { generation, worker }
-            }
-            Inner::DrainAgain(generation) => {
-                self.signal_drain(generation);
-                Event::TimePassed
-            }
             Inner::GaveBack => {
                 self.gave_back();
                 Event::TimePassed
             }
-            Inner::Cut { generation, sessions } => {
-                self.front.note_what_is_cut(generation, sessions);
-                self.cut(generation, sessions);
-                Event::TimePassed
-            }
             Inner::Takeover(news) => self.hear_of_a_takeover(news),
-            Inner::State(told) => {
-                self.hear_state(told);
-                Event::TimePassed
-            }
-            Inner::Programs { generation, declared } => self.programs_known(generation, declared),
             Inner::Strangers(lines) => {
                 self.tell.said.found(Subject::Strangers, lines);
                 Event::TimePassed
@@ -475,14 +371,51 @@ impl Shell {
                 }
                 event
             }
-            Inner::Proved { generation, proof, sockets, .. } if self.is_tried(generation) => {
+        }
+    }
+
+    fn hear_from_the_fleet(&mut self, news: fleet::News) -> Event {
+        match news {
+            fleet::News::Event(event) => event,
+            fleet::News::Read { generation, source, read } => self.take_read(generation, source, read),
+            fleet::News::Followed(chosen) => self.followed(chosen),
+            fleet::News::Asked { chosen, answers } => self.prepare_generation(chosen, answers),
+            fleet::News::Answered { generation, worker } => {
+                if let Some(running) = self.fleet.running.get_mut(&generation) {
+                    running.know_worker(worker);
+                    if let Some(master) = running.master(generation) {
+                        tokio::spawn(master.watch(self.fleet.news.clone()));
+                    }
+                }
+                Event::TimePassed
+            }
+            fleet::News::Replaced { generation, worker } => {
+                let Some(running) = self.fleet.running.get_mut(&generation) else { return Event::TimePassed };
+                running.know_worker(worker);
+                Event::Replaced { generation, worker }
+            }
+            fleet::News::DrainAgain(generation) => {
+                self.signal_drain(generation);
+                Event::TimePassed
+            }
+            fleet::News::Cut { generation, sessions } => {
+                self.front.note_what_is_cut(generation, sessions);
+                self.cut(generation, sessions);
+                Event::TimePassed
+            }
+            fleet::News::State(told) => {
+                self.hear_state(told);
+                Event::TimePassed
+            }
+            fleet::News::Programs { generation, declared } => self.programs_known(generation, declared),
+            fleet::News::Proved { generation, proof, sockets, .. } if self.is_tried(generation) => {
                 if let Some(running) = self.fleet.running.get_mut(&generation) {
                     running.settle();
                 }
                 self.trial_proved(&sockets);
                 Event::Proved { generation, proof }
             }
-            Inner::Proved { generation, proof, sockets, notices } => {
+            fleet::News::Proved { generation, proof, sockets, notices } => {
                 if let Some(running) = self.fleet.running.get_mut(&generation) {
                     running.settle();
                     running.needed =
@@ -494,6 +427,14 @@ impl Shell {
                     self.tell.said.found(Subject::BoundTwice, notices);
                 }
                 Event::Proved { generation, proof }
+            }
+            fleet::News::StateDue => {
+                self.ask_for_state();
+                Event::TimePassed
+            }
+            fleet::News::Changed(files) => {
+                info!("changed: {}", watch::listed(&files));
+                Event::ReloadAsked(Asker::Watch)
             }
         }
     }

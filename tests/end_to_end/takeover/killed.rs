@@ -78,6 +78,7 @@ const BESIDE: &[&str] = &[
     "hears Strangers",
     "hears Servers",
     "hears State",
+    "hears StateDue",
     "hears Event Carried",
     "hears Canary",
     "hears Event Exited",

@@ -5,7 +5,7 @@
 //! ```text
 //!   shell, in the loop              thread
 //!   ask ---------------------------> haproxy -v, haproxy -cc ...: PATIENCE for the former, as long for all of the latter
-//!   prepare_generation <------------ Inner::Asked
+//!   prepare_generation <------------ News::Asked
 //! ```
 //!
 //! One such thread at a time: while one hangs (its program is on a machine that does not answer), no other is begun. What
@@ -25,7 +25,8 @@ use tokio::time::timeout;
 use crate::fleet::program::{PATIENCE, Program};
 use crate::fleet::reading::Chosen;
 use crate::fleet::sidecars::Declared;
-use crate::shell::{Inner, Shell};
+use crate::fleet::News;
+use crate::shell::Shell;
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
@@ -69,7 +70,7 @@ impl Answers {
 }
 
 impl Shell {
-    /// Begins to ask what must be known before a generation is prepared: [`Inner::Asked`] follows.
+    /// Begins to ask what must be known before a generation is prepared: [`News::Asked`] follows.
     pub fn ask(&mut self, chosen: Chosen) -> Event {
         // It may have been abandoned while its files were looked at.
         if self.fleet.preparing != Some(chosen.generation) {
@@ -83,7 +84,7 @@ impl Shell {
             // It may not be waited for any more.
             let _ = sender.send(answers);
         });
-        let inner = self.inner.clone();
+        let news = self.fleet.news.clone();
         tokio::spawn(async move {
             let answers = match timeout(ASKING, receiver).await {
                 Ok(Ok(answers)) => answers,
@@ -94,7 +95,7 @@ impl Shell {
                 )),
                 Err(_) => Err(no_answer(&format!("no answer within {} s", ASKING.as_secs()))),
             };
-            let _ = inner.send(Inner::Asked { chosen, answers });
+            let _ = news.send(News::Asked { chosen, answers });
         });
         Event::TimePassed
     }

@@ -36,7 +36,8 @@ use tracing::debug;
 use crate::fleet::launch::Running;
 use crate::fleet::state::{Question, Snapshot};
 use crate::ground::aside;
-use crate::shell::{Inner, Outcome, Shell};
+use crate::fleet::News;
+use crate::shell::{Outcome, Shell};
 
 mod private;
 
@@ -76,7 +77,7 @@ pub struct Carry {
     /// How long it may take to load.
     pub ready: Duration,
     /// Where to tell what came of it.
-    pub inner: UnboundedSender<Inner>,
+    pub news: UnboundedSender<News>,
 }
 
 impl Carry {
@@ -106,12 +107,12 @@ impl Carry {
         let carried = snapshot.map(|snapshot| self.carry(&snapshot, age, &advance)).unwrap_or_default();
         match self.open() {
             Ok(()) => {
-                let _ = self.inner.send(Inner::Event(Event::Carried { generation, carried }));
+                let _ = self.news.send(News::Event(Event::Carried { generation, carried }));
                 self.wake_again(go);
             }
             Err(error) => {
                 let failure = does_not_open(&error);
-                let _ = self.inner.send(Inner::Event(Event::Failed { generation, failure }));
+                let _ = self.news.send(News::Event(Event::Failed { generation, failure }));
             }
         }
     }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use crate::fleet::launch::{self, Running};
-use crate::fleet::reaper;
+use crate::fleet::{News, reaper};
 use crate::ground::{aside, failure};
 use crate::shell::{Inner, Shell};
 
@@ -51,7 +51,7 @@ impl Shell {
             if self.fleet.committed != Some(generation) {
                 self.cancel_switch(generation);
             }
-            let (inner, ports) = (self.inner.clone(), self.settings.ports.clone());
+            let (news, ports) = (self.fleet.news.clone(), self.settings.ports.clone());
             let version = self.fleet.program.known_version();
             let memory = self.fleet.memory.look();
             let end = memory.explain(reaper::end(status));
@@ -75,7 +75,7 @@ impl Shell {
                     ));
                 });
                 let failure = memory.blame(&end, explained.await.unwrap_or(unexplained));
-                let _ = inner.send(Inner::Event(Event::LastWords { generation, failure }));
+                let _ = news.send(News::Event(Event::LastWords { generation, failure }));
             });
         }
         let start_over =
@@ -113,11 +113,11 @@ impl Shell {
             None => self.signal_drain(generation),
         }
         if self.fleet.running.get(&generation).is_some_and(|running| running.worker.is_none()) {
-            let inner = self.inner.clone();
+            let news = self.fleet.news.clone();
             tokio::spawn(async move {
                 for pause in DRAIN_AGAIN {
                     tokio::time::sleep(pause).await;
-                    let _ = inner.send(Inner::DrainAgain(generation));
+                    let _ = news.send(News::DrainAgain(generation));
                 }
             });
         }
@@ -178,12 +178,12 @@ impl Shell {
         if how == How::Kill {
             return self.signal(generation, Signal::KILL);
         }
-        let inner = self.inner.clone();
+        let news = self.fleet.news.clone();
         let sessions = self.fleet.running.get(&generation).and_then(Running::sessions);
         let begun = aside::spawn("asking how many sessions are cut", move || {
             let deadline = Instant::now() + launch::QUESTIONS;
             let sessions = sessions.and_then(|sessions| sessions.ask(deadline));
-            let _ = inner.send(Inner::Cut { generation, sessions });
+            let _ = news.send(News::Cut { generation, sessions });
         });
         if !begun {
             self.signal(generation, Signal::TERM);

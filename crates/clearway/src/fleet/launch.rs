@@ -67,7 +67,8 @@ use crate::fleet::prove::{Expected, prove, tell};
 use crate::fleet::reading::Files;
 use crate::fleet::words::Words;
 use crate::ground::aside;
-use crate::shell::{Inner, Shell};
+use crate::fleet::News;
+use crate::shell::Shell;
 use crate::tell::output;
 use crate::tell::voice::{Speaker, Stream, Voice};
 
@@ -222,7 +223,7 @@ impl Shell {
             });
         }
         let carry = self.begin_to_carry(generation, &stats, &prepared);
-        let (limit, inner, failed) = (self.settings.ready_timeout, self.inner.clone(), self.inner.clone());
+        let (limit, news, failed) = (self.settings.ready_timeout, self.fleet.news.clone(), self.fleet.news.clone());
         let publics =
             self.cutover.redirection.names(prepared.private.as_ref().map_or(&[], |private| &private.ways));
         let configuration = prepared.configuration;
@@ -240,13 +241,13 @@ impl Shell {
                 frontend_maxconn,
             };
             let mut outcome = prove(&to_prove, &expected, limit, &|worker| {
-                let _ = inner.send(Inner::Answered { generation, worker });
+                let _ = news.send(News::Answered { generation, worker });
             });
             if let Ok(proven) = &mut outcome {
                 proven.remember(asked.get(), &lines);
                 proven.tidy(hears, master);
             }
-            tell(&inner, generation, outcome);
+            tell(&news, generation, outcome);
         });
         if !begun || (carry.is_none() && prepared.overlay.rate_limit.is_some()) {
             let message = "HAProxy was started, and cannot be asked whether it is ready";
@@ -304,7 +305,7 @@ impl Shell {
             configuration: Arc::clone(&prepared.configuration),
             rate_limit: prepared.overlay.rate_limit,
             ready: self.settings.ready_timeout,
-            inner: self.inner.clone(),
+            news: self.fleet.news.clone(),
         };
         carry.begin(self.question())
     }
@@ -401,11 +402,8 @@ fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
 /// How long a generation may take to say how many sessions it has: for a status, and before it is cut.
 pub const QUESTIONS: Duration = Duration::from_millis(300);
 
-/// The same for a survey, which nothing waits for.
-pub const SURVEY: Duration = Duration::from_secs(5);
-
-/// And for one generation of a survey. Whoever does not answer is cut first, so a busy machine must be no reason.
-pub const SURVEY_OF_ONE: Duration = Duration::from_secs(1);
+/// The same for one of several generations. One that does not answer is cut first, so a busy machine must be no reason.
+pub const ONE_OF_SEVERAL: Duration = Duration::from_secs(1);
 
 /// What is needed to ask how many sessions a generation has: sent to a thread, away from the loop.
 #[derive(Debug)]

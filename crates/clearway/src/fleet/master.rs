@@ -24,7 +24,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::debug;
 
 use crate::ground::{aside, due};
-use crate::shell::Inner;
+use crate::fleet::News;
 
 /// How often the children of a master are looked at, and how many times, when HAProxy has just said something: a master that reloads says so, and takes a while.
 const CLOSE: Duration = Duration::from_millis(250);
@@ -60,7 +60,7 @@ enum Said {
 
 impl Master {
     /// Looks after it until it has ended, and tells when it has replaced its worker.
-    pub async fn watch(mut self, inner: UnboundedSender<Inner>) {
+    pub async fn watch(mut self, news: UnboundedSender<News>) {
         let mut seen = children(self.pid);
         let mut looks = LOOKS;
         loop {
@@ -87,7 +87,7 @@ impl Master {
                     seen = now;
                     if worker != self.worker {
                         self.worker = worker;
-                        let _ = inner.send(Inner::Replaced { generation: self.generation, worker });
+                        let _ = news.send(News::Replaced { generation: self.generation, worker });
                     }
                 }
                 Said::Nothing => {}

@@ -25,7 +25,7 @@ use crate::fleet::hand_over::{Asked, HANDOVER};
 use crate::fleet::prepare::Hears;
 use crate::fleet::trial;
 use crate::ground::steps;
-use crate::shell::Inner;
+use crate::fleet::News;
 
 /// What a generation has shown.
 #[derive(Debug)]
@@ -136,11 +136,11 @@ pub fn prove(
 }
 
 /// Tells the loop.
-pub fn tell(inner: &UnboundedSender<Inner>, generation: Generation, outcome: Result<Proven, Failure>) {
+pub fn tell(news: &UnboundedSender<News>, generation: Generation, outcome: Result<Proven, Failure>) {
     let message = match outcome {
-        Ok(Proven { proof, sockets, notices, .. }) => Inner::Proved { generation, proof, sockets, notices },
-        Err(failure) => Inner::Event(Event::Failed { generation, failure }),
+        Ok(Proven { proof, sockets, notices, .. }) => News::Proved { generation, proof, sockets, notices },
+        Err(failure) => News::Event(Event::Failed { generation, failure }),
     };
     // The loop is gone only when Clearway is.
-    let _ = inner.send(message);
+    let _ = news.send(message);
 }

@@ -2,22 +2,23 @@
 //! disk are still those that serve.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Survey};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::drift::{Drift, Imprint};
 use clearway_kernel::memory::resident;
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::custody::sockets::Sockets;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, News};
 use crate::fleet::launch::{self, Running, Sessions};
 use crate::fleet::named::Named;
 use crate::fleet::reading;
 use crate::ground::aside::{self, Single};
-use crate::shell::Inner;
+
+/// How long a survey may take, which nothing waits for.
+const SURVEY: Duration = Duration::from_secs(5);
 
 /// A generation that has a process.
 #[derive(Debug)]
@@ -91,24 +92,24 @@ impl Fleet {
     }
 
     /// Asks draining generations what they have, on a thread of its own: one that hangs must not stop the loop.
-    pub fn survey(&self, generations: &[Generation], inner: &UnboundedSender<Inner>) {
+    pub fn survey(&self, generations: &[Generation]) {
         let asked: Vec<Askable> =
             generations.iter().filter_map(|generation| self.askable(*generation)).collect();
-        let (inner, failed) = (inner.clone(), inner.clone());
+        let (news, failed) = (self.news.clone(), self.news.clone());
         let begun = aside::spawn("asking old generations for their sessions", move || {
-            let deadline = Instant::now() + launch::SURVEY;
+            let deadline = Instant::now() + SURVEY;
             let surveys = asked.into_iter().map(|asked| Survey {
                 generation: asked.generation,
                 // One that hangs must not hide what the others have.
                 sessions: asked
                     .sessions
-                    .and_then(|sessions| sessions.ask(deadline.min(Instant::now() + launch::SURVEY_OF_ONE))),
+                    .and_then(|sessions| sessions.ask(deadline.min(Instant::now() + launch::ONE_OF_SEVERAL))),
                 memory: asked.processes.into_iter().map(resident).sum(),
             });
-            let _ = inner.send(Inner::Event(Event::Surveyed(surveys.collect())));
+            let _ = news.send(News::Event(Event::Surveyed(surveys.collect())));
         });
         if !begun {
-            let _ = failed.send(Inner::Event(Event::Surveyed(Vec::new())));
+            let _ = failed.send(News::Event(Event::Surveyed(Vec::new())));
         }
     }
 }

@@ -4,12 +4,12 @@
 //! ```text
 //!   core            shell, in the loop              threads
 //!    |- Prepare ----> read ------------------------> the files, READING at most (COPY_AFTER after a crash)
-//!    |               choose <----------------------- Inner::Read
+//!    |               choose <----------------------- News::Read
 //!    |                what is on disk, or a copy
 //!    |               Watch::follow, paths::look ---> a look at the files that it names, and at those of the Unix
 //!    |                                               sockets in custody, FOLLOWING at most
-//!    |               ask <-------------------------- Inner::Followed
-//!    |               prepare_generation <----------- Inner::Asked (module `asking`)
+//!    |               ask <-------------------------- News::Followed
+//!    |               prepare_generation <----------- News::Asked  (module `asking`)
 //!    |<--- Prepared
 //! ```
 //!
@@ -35,7 +35,8 @@ use crate::custody::paths;
 use crate::fleet::named::{self, Named};
 use crate::ground::aside::Single;
 use crate::ground::failure;
-use crate::shell::{Inner, Shell};
+use crate::fleet::News;
+use crate::shell::Shell;
 
 /// How long the files may take: they have 64 MiB at most, and HAProxy reads them again.
 const READING: Duration = Duration::from_secs(5);
@@ -103,7 +104,7 @@ impl Chosen {
 }
 
 impl Shell {
-    /// Begins to read the files for a generation: [`Inner::Read`] follows.
+    /// Begins to read the files for a generation: [`News::Read`] follows.
     pub fn read(&mut self, generation: Generation, source: Source) {
         self.fleet.preparing = Some(generation);
         let (sender, receiver) = oneshot::channel();
@@ -121,7 +122,7 @@ impl Shell {
             Source::Disk => READING,
             Source::Served(_) => COPY_AFTER,
         };
-        let inner = self.inner.clone();
+        let news = self.fleet.news.clone();
         tokio::spawn(async move {
             let read = match timeout(limit, receiver).await {
                 Ok(Ok(read)) => read,
@@ -132,7 +133,7 @@ impl Shell {
                 }
                 Err(_) => Err(no_answer(&format!("within {} s", limit.as_secs()))),
             };
-            let _ = inner.send(Inner::Read { generation, source, read });
+            let _ = news.send(News::Read { generation, source, read });
         });
     }
 
@@ -162,7 +163,7 @@ impl Shell {
         if followed.is_none() && looked.is_none() && named.is_none() {
             return self.followed(chosen);
         }
-        let inner = self.inner.clone();
+        let news = self.fleet.news.clone();
         let until = Instant::now() + FOLLOWING;
         tokio::spawn(async move {
             if let Some(followed) = followed {
@@ -178,7 +179,7 @@ impl Shell {
             {
                 chosen.named = Some(Arc::new(named));
             }
-            let _ = inner.send(Inner::Followed(chosen));
+            let _ = news.send(News::Followed(chosen));
         });
         Event::TimePassed
     }

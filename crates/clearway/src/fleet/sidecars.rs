@@ -48,7 +48,8 @@ use tracing::warn;
 use crate::fleet::child::{self, Rights};
 use crate::fleet::{reaper, words};
 use crate::ground::aside;
-use crate::shell::{Inner, Shell};
+use crate::fleet::News;
+use crate::shell::Shell;
 use crate::tell::voice::{Speaker, Stream, Voice};
 
 mod accounts;
@@ -213,12 +214,12 @@ impl Shell {
             return Some(Event::Programs { generation, sections: Vec::new(), on_death: OnDeath::Restart });
         };
         let sessions = self.fleet.running.get(&generation).and_then(crate::fleet::launch::Running::sessions);
-        let (inner, private) = (self.inner.clone(), self.fleet.descriptors.stats);
+        let (news, private) = (self.fleet.news.clone(), self.fleet.descriptors.stats);
         let known = declared.clone();
         let begun = aside::spawn("asking HAProxy for the environment of programs", move || {
             let answer = sessions.and_then(|sessions| sessions.environment(ASKING));
             declared.environment.said = answer.map_or_else(Vec::new, |answer| said(&answer, private));
-            let _ = inner.send(Inner::Programs { generation, declared });
+            let _ = news.send(News::Programs { generation, declared });
         });
         (!begun).then(|| self.programs_known(generation, known))
     }

@@ -23,8 +23,9 @@ use tracing::{debug, info};
 
 use crate::fleet::launch::{Running, Sessions};
 use crate::ground::{aside, due};
+use crate::fleet::News;
 use crate::path::servers::{Generations, Seen};
-use crate::shell::{Inner, Shell};
+use crate::shell::Shell;
 
 /// How long an answer may take that something waits for: the new generation loads meanwhile.
 const PROMPT: Duration = Duration::from_secs(2);
@@ -161,19 +162,19 @@ impl Shell {
         if !transparent && !carries {
             return;
         }
-        let (inner, failed) = (self.inner.clone(), self.inner.clone());
+        let (news, failed) = (self.fleet.news.clone(), self.fleet.news.clone());
         let begun = running.sessions().is_some_and(|sessions| {
             aside::spawn("asking for the state of the servers", move || {
                 let begun = Instant::now();
                 let snapshot = ask(&sessions, &configuration, PATIENT);
                 let transparent = snapshot.as_ref().filter(|_| transparent);
                 let seen = transparent.map(|snapshot| Seen::of(&snapshot.servers, &configuration));
-                let _ = inner.send(Inner::State(Told { generation, snapshot, seen, took: begun.elapsed() }));
+                let _ = news.send(News::State(Told { generation, snapshot, seen, took: begun.elapsed() }));
             })
         });
         if !begun {
             let told = Told { generation, snapshot: None, seen: None, took: Duration::ZERO };
-            let _ = failed.send(Inner::State(told));
+            let _ = failed.send(News::State(told));
         }
     }
 

@@ -78,7 +78,7 @@ impl View<'_> {
             let deadline = Instant::now() + LISTING;
             let mut room = MOST;
             let generations = questions.into_iter().map(|(mut of, sessions)| {
-                let limit = deadline.min(Instant::now() + launch::SURVEY_OF_ONE);
+                let limit = deadline.min(Instant::now() + launch::ONE_OF_SEVERAL);
                 let listed = sessions.and_then(|sessions| sessions.list(limit));
                 of.left_out = listed.as_ref().map_or(0, |listed| listed.len().saturating_sub(room));
                 of.sessions = listed.map(|listed| listed.into_iter().take(room).map(Session::from).collect());

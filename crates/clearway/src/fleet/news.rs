@@ -1,0 +1,85 @@
+//! What the threads and tasks of the fleet tell the loop.
+
+use std::path::PathBuf;
+
+use clearway_core::failure::Failure;
+use clearway_core::names::Generation;
+use clearway_core::supervisor::{Event, Proof, Source};
+
+use crate::custody::sockets::Sockets;
+use crate::fleet::asking::Answers;
+use crate::fleet::reading::{Chosen, Known};
+use crate::fleet::sidecars::Declared;
+use crate::fleet::state::Told;
+
+/// What has happened to generations, their files and their programs.
+#[derive(Debug)]
+pub enum News {
+    /// Something for the core.
+    Event(Event),
+    /// The files were read for a generation, or not.
+    Read {
+        /// Which.
+        generation: Generation,
+        /// From where it is to be started.
+        source: Source,
+        /// What they say.
+        read: Result<Known, Failure>,
+    },
+    /// What those name was looked at, as far as it answers.
+    Followed(Chosen),
+    /// HAProxy was asked what must be known before it is started.
+    Asked {
+        /// What is to be started.
+        chosen: Chosen,
+        /// What it has answered.
+        answers: Result<Answers, Failure>,
+    },
+    /// The worker of a generation has said its number.
+    Answered {
+        /// Which.
+        generation: Generation,
+        /// The number.
+        worker: u32,
+    },
+    /// A generation has proved itself; its sockets go into custody if the core commits it.
+    Proved {
+        /// Which.
+        generation: Generation,
+        /// For the core.
+        proof: Proof,
+        /// What it uses.
+        sockets: Sockets,
+        /// For the log, each line once.
+        notices: Vec<String>,
+    },
+    /// A generation's own master has replaced its worker.
+    Replaced {
+        /// Which generation.
+        generation: Generation,
+        /// The new worker.
+        worker: u32,
+    },
+    /// A generation that was told to drain by way of its master may not have heard it.
+    DrainAgain(Generation),
+    /// A generation that is to be cut has said how many sessions it has, if it has.
+    Cut {
+        /// Which.
+        generation: Generation,
+        /// How many.
+        sessions: Option<u64>,
+    },
+    /// What there is to know of the programs of a generation that serves.
+    Programs {
+        /// Which generation.
+        generation: Generation,
+        /// Its sections, and the environment for them.
+        declared: Declared,
+    },
+    /// The state of a generation's servers, if it said so.
+    State(Told),
+    /// It is time to ask for that.
+    StateDue,
+    /// Watched files have changed.
+    Changed(Vec<PathBuf>),
+}

@@ -87,7 +87,7 @@ const SWITCHED: [&str; 5] =
 
 /// What may come at any time and has no place in a reload: the clock, the lines of a thread, and what the tests
 /// themselves ask for.
-const BESIDE: [&str; 11] = [
+const BESIDE: [&str; 10] = [
     "hears State",
     "hears StateDue",
     "hears Event Carried",
@@ -97,7 +97,6 @@ const BESIDE: [&str; 11] = [
     "hears Strangers",
     "hears Event Exited",
     "hears Event LastWords",
-    "hears DrainAgain",
     "does Answer",
 ];
 

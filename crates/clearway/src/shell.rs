@@ -394,10 +394,6 @@ impl Shell {
                 running.know_worker(worker);
                 Event::Replaced { generation, worker }
             }
-            fleet::News::DrainAgain(generation) => {
-                self.signal_drain(generation);
-                Event::TimePassed
-            }
             fleet::News::Cut { generation, sessions } => {
                 self.front.note_what_is_cut(generation, sessions);
                 self.cut(generation, sessions);

@@ -50,6 +50,7 @@ mod bound;
 mod budget;
 mod carried;
 mod event;
+mod reminder;
 mod report;
 mod sidecars;
 mod status;
@@ -71,6 +72,7 @@ pub use turn::Turn;
 
 use attempt::Attempt;
 use budget::Cuts;
+use reminder::Reminder;
 use stop::Stop;
 use takeover::Role;
 
@@ -140,6 +142,10 @@ struct Life {
     /// How many generations have taken over since it served.
     outlived: u32,
     state: State,
+    /// Whether its worker is known.
+    has_proved: bool,
+    /// Set as long as it may not have heard that it is to drain.
+    reminder: Option<Reminder>,
 }
 
 #[derive(Clone, Debug)]
@@ -291,7 +297,8 @@ impl Supervisor {
         let restart = self.restart.map(|restart| restart.at);
         let announced = self.announced.map(|(_, at)| at);
         let programs = self.programs.next_deadline();
-        [attempt, stop, announced, restart, self.cuts.deadline(), self.role.deadline(), programs]
+        let (cuts, other, reminder) = (self.cuts.deadline(), self.role.deadline(), self.next_reminder());
+        [attempt, stop, announced, restart, cuts, other, programs, reminder]
             .into_iter()
             .flatten()
             .min()
@@ -317,6 +324,7 @@ impl Supervisor {
             self.look_at_the_other(now, todo);
             self.look_at_the_announced(now, todo);
             self.look_at_the_old(now, todo);
+            self.look_at_the_reminders(now, todo);
             self.look_at_the_stop(now, todo);
         }
         if !self.left && self.programs.next_deadline().is_some_and(|at| at <= now) {

@@ -1,7 +1,7 @@
 //! How generations end: they drain, are told to stop or killed, and are reaped.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
@@ -103,7 +103,7 @@ impl Shell {
         Some(Event::Failed { generation: *generation, failure })
     }
 
-    /// Tells a generation to drain. Where only the master is known, again and again: it may not have heard.
+    /// Tells a generation to drain; perhaps once more, because it may not have heard.
     pub fn drain(&mut self, generation: Generation) {
         self.serves_no_more(generation);
         self.cutover.redirection.drain(generation);
@@ -111,15 +111,6 @@ impl Shell {
         match &mut self.cutover.giving_back {
             Some(waiting) => waiting.push(generation),
             None => self.signal_drain(generation),
-        }
-        if self.fleet.running.get(&generation).is_some_and(|running| running.worker.is_none()) {
-            let news = self.fleet.news.clone();
-            tokio::spawn(async move {
-                for pause in DRAIN_AGAIN {
-                    tokio::time::sleep(pause).await;
-                    let _ = news.send(News::DrainAgain(generation));
-                }
-            });
         }
     }
 
@@ -142,10 +133,9 @@ impl Shell {
         }
     }
 
-    /// `SIGUSR1` to the worker, which drains and takes its master along when it is done. Not to the master:
-    /// up to 3.0 that one executes itself anew just after its worker has begun to answer, and loses every
-    /// signal of those 20 to 40 ms. A generation that has not proved itself has no known worker yet; the
-    /// core drains it once more when it has.
+    /// `SIGUSR1` to the worker, which drains and takes its master along when it is done. Not to the master, which is deaf
+    /// for a moment up to 3.0. A generation that has not proved itself has no known worker yet: the core lets it be told
+    /// again until it has.
     pub fn signal_drain(&self, generation: Generation) {
         let Some(running) = self.fleet.running.get(&generation) else { return };
         let Some(worker) = &running.worker else { return self.signal(generation, Signal::USR1) };
@@ -203,15 +193,6 @@ impl Shell {
         self.signal(generation, Signal::TERM);
     }
 }
-
-/// When a master is told again that it is to drain: it is deaf for some 40 ms, on a slow machine for longer.
-const DRAIN_AGAIN: [Duration; 5] = [
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(10),
-];
 
 /// A process id as system calls take it.
 fn pid(number: u32) -> Option<Pid> {

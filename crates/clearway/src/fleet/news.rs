@@ -60,8 +60,6 @@ pub enum News {
         /// The new worker.
         worker: u32,
     },
-    /// A generation that was told to drain by way of its master may not have heard it.
-    DrainAgain(Generation),
     /// A generation that is to be cut has said how many sessions it has, if it has.
     Cut {
         /// Which.

@@ -230,6 +230,8 @@ impl Supervisor {
             most_reloads: *most_reloads,
             outlived: 0,
             state: State::Proving,
+            has_proved: false,
+            reminder: None,
         };
         self.lives.insert(generation, life);
         todo.push(Action::Report(Report::Started { generation, pid }));
@@ -243,15 +245,17 @@ impl Supervisor {
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
+        let life = self.lives.get_mut(&generation);
+        let is_there = life.map(Life::proves_itself).is_some();
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             // Too late: it was told to finish, perhaps before it could hear that.
-            if self.lives.contains_key(&generation) {
+            if is_there {
                 todo.push(Action::Abandon(generation));
                 todo.push(Action::Drain(generation));
             }
             return;
         };
-        if !self.lives.contains_key(&generation) || !matches!(attempt.stage, Stage::Proving { .. }) {
+        if !is_there || !matches!(attempt.stage, Stage::Proving { .. }) {
             return;
         }
         if attempt.purpose == Purpose::Trial {
@@ -535,7 +539,7 @@ impl Supervisor {
 
     pub(super) fn drain(&mut self, generation: Generation, now: Duration, todo: &mut Vec<Action>) {
         if let Some(life) = self.lives.get_mut(&generation) {
-            life.state = State::Draining { since: now };
+            life.begins_to_drain(now);
             todo.push(Action::Drain(generation));
             todo.push(Action::Report(Report::Draining { generation }));
         }

@@ -199,6 +199,39 @@ fn an_attempt_that_times_out_is_asked_to_finish_and_asked_again_if_it_proves_its
     assert_eq!(stage.supervisor.serving(), Some(generation(1)));
 }
 
+/// When generation 2 is told again to drain, in milliseconds after it was told.
+fn reminders(stage: &mut Stage) -> Vec<u128> {
+    let told = stage.now;
+    let mut times = Vec::new();
+    while let Some(at) = stage.supervisor.next_deadline().filter(|at| *at < told + Duration::from_mins(1)) {
+        stage.now = at;
+        let actions = stage.step(Event::TimePassed);
+        assert_eq!(actions, [Action::Drain(generation(2))]);
+        times.push((at - told).as_millis());
+    }
+    times
+}
+
+#[test]
+fn what_may_not_have_heard_that_it_is_to_drain_is_told_again() {
+    let mut stage = Stage::serving();
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(2, Plumbing::NotNeeded);
+    stage.later(LIMITS.ready);
+    assert_eq!(reminders(&mut stage), [100, 300, 800, 2_800, 12_800]);
+}
+
+#[test]
+fn what_has_proved_itself_late_hears_that_it_is_to_drain() {
+    let mut stage = Stage::serving();
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    stage.launch(2, Plumbing::NotNeeded);
+    stage.later(LIMITS.ready);
+    assert_eq!(stage.later(Duration::from_millis(100)), [Action::Drain(generation(2))]);
+    stage.prove(2);
+    assert_eq!(reminders(&mut stage), []);
+}
+
 #[test]
 fn the_end_of_a_process_tells_more_than_its_closed_socket() {
     let mut stage = Stage::serving();

@@ -5,6 +5,8 @@ pub mod carry;
 pub mod child;
 pub mod deaf;
 pub mod ends;
+pub mod executable;
+mod files;
 pub mod hand_over;
 pub mod launch;
 pub mod master;
@@ -13,17 +15,16 @@ pub mod named;
 mod news;
 pub mod open_files;
 pub mod prepare;
-pub mod program;
 pub mod prove;
 pub mod questions;
 pub mod reading;
 pub mod reaper;
 pub mod sidecars;
 pub mod stand_in;
+pub mod standard_error;
 pub mod state;
 pub mod trial;
 pub mod watch;
-pub mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,12 +37,12 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::ground::aside;
 use child::Descriptors;
+use executable::Executable;
 use launch::{Running, Serving};
 use memory::Memory;
-use named::Named;
+use named::NamedFiles;
 pub use news::News;
 use prepare::Prepared;
-use program::Program;
 use reading::Known;
 use sidecars::Sidecars;
 use stand_in::StandIn;
@@ -55,7 +56,7 @@ pub struct Fleet {
     /// Where its threads and tasks say what has happened.
     pub news: UnboundedSender<News>,
     heard: UnboundedReceiver<News>,
-    pub program: Program,
+    pub executable: Executable,
     pub descriptors: Descriptors,
     pub invocation: Invocation,
     /// For which generation the files are read and looked at.
@@ -80,7 +81,7 @@ pub struct Fleet {
     /// What the serving generation was started from.
     pub imprint: Option<Arc<Imprint>>,
     /// What its files name, as that was seen then.
-    pub named: Option<Arc<Named>>,
+    pub named: Option<Arc<NamedFiles>>,
     /// The same for the files that a configuration names.
     pub naming: aside::Single,
     /// What the last generation has not read of what is on the host, each with what mends it.
@@ -104,9 +105,8 @@ impl Fleet {
         Self {
             news,
             heard,
-            program: Program::new(invocation.program.clone()),
+            executable: Executable::new(invocation.program.clone()),
             descriptors,
-            invocation,
             preparing: None,
             reading: aside::Single::default(),
             looking: aside::Single::default(),
@@ -116,7 +116,7 @@ impl Fleet {
             prepared: BTreeMap::new(),
             configurations: BTreeMap::new(),
             running: BTreeMap::new(),
-            sidecars: Sidecars::default(),
+            sidecars: Sidecars::new(settings.log, &invocation, descriptors),
             memory: Memory::watch(),
             imprint: None,
             named: None,
@@ -127,6 +127,7 @@ impl Fleet {
             stand_in: StandIn::default(),
             watch: Watch::new(settings.watch, settings.watch_quiet),
             state: State::default(),
+            invocation,
         }
     }
 

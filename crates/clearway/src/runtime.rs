@@ -169,7 +169,7 @@ async fn supervise(
     let code = exit.unwrap_or(ExitCode::Internal);
     clearway.shell.front.end(code);
     clearway.shell.peers.succession.finish().await;
-    clearway.shell.hear_programs_out().await;
+    clearway.shell.fleet.hear_programs_out().await;
     Ok(code)
 }
 

@@ -40,6 +40,7 @@ use crate::tell::said::Subject;
 
 /// What threads and tasks of the shell tell the loop.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it goes when the last room has a channel of its own")]
 pub enum Inner {
     /// Those who came to us before our clients were given back to others have been waited for.
     GaveBack,
@@ -129,10 +130,10 @@ impl Shell {
             }
             Action::Commit(generation) => {
                 self.commit(generation);
-                return self.find_programs(generation).map_or(Outcome::Nothing, Outcome::Event);
+                return self.fleet.find_programs(generation).map_or(Outcome::Nothing, Outcome::Event);
             }
             Action::Program(action) => {
-                return self.do_with_program(action).map_or(Outcome::Nothing, Outcome::Event);
+                return self.fleet.do_with_program(action).map_or(Outcome::Nothing, Outcome::Event);
             }
             Action::RememberOnly(wanted) => self.fleet.configurations.retain(|one, _| wanted.contains(one)),
             Action::Carry(generation) => return self.carry(generation),
@@ -378,8 +379,10 @@ impl Shell {
         match news {
             fleet::News::Event(event) => event,
             fleet::News::Read { generation, source, read } => self.take_read(generation, source, read),
-            fleet::News::Followed(chosen) => self.followed(chosen),
-            fleet::News::Asked { chosen, answers } => self.prepare_generation(chosen, answers),
+            fleet::News::Followed(chosen) => self.followed(*chosen),
+            fleet::News::Asked { chosen, answers } => {
+                self.prepare_generation(*chosen, answers.map(|answers| *answers))
+            }
             fleet::News::Answered { generation, worker } => {
                 if let Some(running) = self.fleet.running.get_mut(&generation) {
                     running.know_worker(worker);
@@ -403,7 +406,7 @@ impl Shell {
                 self.hear_state(told);
                 Event::TimePassed
             }
-            fleet::News::Programs { generation, declared } => self.programs_known(generation, declared),
+            fleet::News::Programs { generation, declared } => self.fleet.programs_known(generation, declared),
             fleet::News::Proved { generation, proof, sockets, .. } if self.is_tried(generation) => {
                 if let Some(running) = self.fleet.running.get_mut(&generation) {
                     running.settle();

@@ -298,10 +298,7 @@ impl Supervisor {
         let announced = self.announced.map(|(_, at)| at);
         let programs = self.programs.next_deadline();
         let (cuts, other, reminder) = (self.cuts.deadline(), self.role.deadline(), self.next_reminder());
-        [attempt, stop, announced, restart, cuts, other, programs, reminder]
-            .into_iter()
-            .flatten()
-            .min()
+        [attempt, stop, announced, restart, cuts, other, programs, reminder].into_iter().flatten().min()
     }
 
     /// The generation that accepts connections.

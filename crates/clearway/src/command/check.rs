@@ -17,7 +17,7 @@ use clearway_kernel::capabilities::{self, Capability};
 use crate::cli::Target;
 use crate::command::subject::Subject;
 use crate::cutover::strategies;
-use crate::fleet::program::Program;
+use crate::fleet::executable::Executable;
 use crate::front::{client, find};
 use crate::ground::places;
 use crate::path::intercept;
@@ -36,7 +36,7 @@ pub async fn check(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode
     for handled in &invocation.handled {
         crate::say!("note: {handled}");
     }
-    let version = Program::new(invocation.program.clone()).version()?;
+    let version = Executable::new(invocation.program.clone()).version()?;
     let configuration = subject.read()?;
     let quiet = configuration.global.quiet.is_some() || invocation.handled.contains(&Handled::Quiet);
     let ask = |words: &[&str]| {

@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::cli::Target;
 use crate::command::subject::Subject;
 use crate::cutover::strategies;
-use crate::fleet::program::Program;
+use crate::fleet::executable::Executable;
 use crate::ground::places::{self, Missing};
 use crate::path::obstacles::{self, Bits, Obstacle, Severity};
 
@@ -147,7 +147,7 @@ fn print(finding: &Finding) {
 }
 
 fn haproxy(subject: &Subject) -> Finding {
-    match Program::new(subject.invocation.program.clone()).version() {
+    match Executable::new(subject.invocation.program.clone()).version() {
         Ok(version) => Finding::good(format!("HAProxy {version}")),
         Err(failure) => {
             Finding::problem(failure.message, "there is nothing to supervise", failure.hints.join("; "))

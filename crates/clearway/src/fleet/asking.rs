@@ -22,10 +22,10 @@ use clearway_haproxy::version::Version;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::fleet::program::{PATIENCE, Program};
+use crate::fleet::News;
+use crate::fleet::executable::{Executable, PATIENCE};
 use crate::fleet::reading::Chosen;
 use crate::fleet::sidecars::Declared;
-use crate::fleet::News;
 use crate::shell::Shell;
 
 /// How many different conditions HAProxy is asked about: each costs a process.
@@ -37,8 +37,8 @@ const ASKING: Duration = Duration::from_secs(2 * PATIENCE.as_secs() + 2);
 /// What HAProxy has answered.
 #[derive(Debug)]
 pub struct Answers {
-    /// The program, which remembers its version.
-    pub program: Program,
+    /// The file of HAProxy, which remembers its version.
+    pub executable: Executable,
     /// The version of the file on disk.
     pub version: Version,
     /// The first transparent line that counts.
@@ -53,9 +53,9 @@ pub struct Answers {
 
 impl Answers {
     /// Asks. Blocks.
-    fn of(mut program: Program, configuration: &Configuration) -> Result<Self, Failure> {
-        let version = program.version()?;
-        let mut conditions = Conditions::asked(&program, version);
+    fn of(mut executable: Executable, configuration: &Configuration) -> Result<Self, Failure> {
+        let version = executable.version()?;
+        let mut conditions = Conditions::asked(&executable, version);
         let transparent =
             configuration.transparent.iter().find(|line| conditions.all_hold(line.guards.as_ref()));
         let other_user =
@@ -65,7 +65,7 @@ impl Answers {
         let most_reloads =
             most_reloads.filter(|(_, guards)| conditions.all_hold(guards)).map(|(most, _)| most);
         let programs = Declared::read(configuration, version, &mut |guards| conditions.all_hold(guards))?;
-        Ok(Self { program, version, transparent, other_user, most_reloads, programs })
+        Ok(Self { executable, version, transparent, other_user, most_reloads, programs })
     }
 }
 
@@ -77,9 +77,9 @@ impl Shell {
             return Event::TimePassed;
         }
         let (sender, receiver) = oneshot::channel();
-        let (program, configuration) = (self.fleet.program.clone(), chosen.known.configuration.clone());
+        let (executable, configuration) = (self.fleet.executable.clone(), chosen.known.configuration.clone());
         let hangs = self.fleet.asking.is_busy();
-        let work = move || Answers::of(program, &configuration);
+        let work = move || Answers::of(executable, &configuration);
         self.fleet.asking.spawn("asking HAProxy for its version", work, |answers| {
             // It may not be waited for any more.
             let _ = sender.send(answers);
@@ -95,7 +95,7 @@ impl Shell {
                 )),
                 Err(_) => Err(no_answer(&format!("no answer within {} s", ASKING.as_secs()))),
             };
-            let _ = news.send(News::Asked { chosen, answers });
+            let _ = news.send(News::Asked { chosen: Box::new(chosen), answers: answers.map(Box::new) });
         });
         Event::TimePassed
     }
@@ -109,7 +109,7 @@ fn no_answer(what: &str) -> Failure {
 /// The conditions of `.if` blocks, which HAProxy answers (`haproxy -cc`), each asked about once. One that it
 /// does not understand, or does not answer in time, or before 2.5 cannot be asked about, counts as fulfilled.
 struct Conditions<'a> {
-    program: &'a Program,
+    executable: &'a Executable,
     can_ask: bool,
     /// When the answers are not waited for any longer.
     until: Instant,
@@ -117,9 +117,9 @@ struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    fn asked(program: &'a Program, version: Version) -> Self {
+    fn asked(executable: &'a Executable, version: Version) -> Self {
         Self {
-            program,
+            executable,
             can_ask: version >= Version::release(2, 5, 0),
             until: Instant::now() + PATIENCE,
             known: BTreeMap::new(),
@@ -136,9 +136,9 @@ impl<'a> Conditions<'a> {
         if !self.can_ask || (self.known.len() >= MOST_QUESTIONS && !self.known.contains_key(&question)) {
             return true;
         }
-        let (program, until) = (self.program, self.until);
+        let (executable, until) = (self.executable, self.until);
         let answer = *self.known.entry(question).or_insert_with_key(|question| {
-            program.holds(question, until).unwrap_or(guard.holds == Holds::True)
+            executable.holds(question, until).unwrap_or(guard.holds == Holds::True)
         });
         answer == (guard.holds == Holds::True)
     }

@@ -33,16 +33,16 @@ use clearway_haproxy::overlay::RateLimit;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
+use crate::fleet::News;
 use crate::fleet::launch::Running;
 use crate::fleet::state::{Question, Snapshot};
 use crate::ground::aside;
-use crate::fleet::News;
 use crate::shell::{Outcome, Shell};
 
-mod private;
+mod private_socket;
 
-use private::Broken;
-pub use private::Private;
+use private_socket::Broken;
+pub use private_socket::PrivateSocket;
 
 /// How long the new one may take for all questions and orders.
 const SETTING: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ pub struct Carry {
     /// For which generation.
     pub generation: Generation,
     /// Our end of its private stats socket.
-    pub private: Private,
+    pub private: PrivateSocket,
     /// What its file says.
     pub configuration: Arc<Configuration>,
     /// What keeps it from accepting, if something does.

@@ -52,7 +52,7 @@ impl Shell {
                 self.cancel_switch(generation);
             }
             let (news, ports) = (self.fleet.news.clone(), self.settings.ports.clone());
-            let version = self.fleet.program.known_version();
+            let version = self.fleet.executable.known_version();
             let memory = self.fleet.memory.look();
             let end = memory.explain(reaper::end(status));
             gone.insert(generation, end);

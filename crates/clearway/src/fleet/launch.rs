@@ -56,18 +56,18 @@ use crate::custody::backlog;
 use crate::custody::held::Held;
 use crate::custody::sockets::Sockets;
 use crate::cutover::redirection::Private;
+use crate::fleet::News;
 use crate::fleet::carry;
 use crate::fleet::child::{self, Streams};
 use crate::fleet::hand_over::{Beside, hand_over};
 use crate::fleet::master::Master;
 use crate::fleet::memory::FirstToGo;
-use crate::fleet::named::Named;
-use crate::fleet::prepare::{Hears, Prepared};
+use crate::fleet::named::NamedFiles;
+use crate::fleet::prepare::{Hears, Prepared, shown};
 use crate::fleet::prove::{Expected, prove, tell};
 use crate::fleet::reading::Files;
-use crate::fleet::words::Words;
+use crate::fleet::standard_error::StandardError;
 use crate::ground::aside;
-use crate::fleet::News;
 use crate::shell::Shell;
 use crate::tell::output;
 use crate::tell::voice::{Speaker, Stream, Voice};
@@ -90,13 +90,13 @@ pub struct Running {
     /// The process that accepts connections, once it has proved itself.
     pub worker: Option<Worker>,
     /// What it says on standard error.
-    pub words: Words,
+    pub words: StandardError,
     /// What it was started with, until it accepts: what helps if it does not come to that depends on it.
     pub configuration: Option<Arc<Configuration>>,
     /// What tells whether the files on disk still say that.
     pub imprint: Arc<Imprint>,
     /// The same for what it names.
-    pub named: Option<Arc<Named>>,
+    pub named: Option<Arc<NamedFiles>>,
     /// Our end of the master CLI.
     master_cli: OwnedFd,
     /// Our end of the private stats socket, which nobody uses after the proof. If it were closed, HAProxy would find
@@ -199,14 +199,14 @@ impl Shell {
             copies: self.copies(&prepared.files, &mut descriptors).map_err(|error| cannot("copy", &error))?,
         };
         let arguments: Vec<OsString> = self.fleet.invocation.supervised_arguments(&files);
-        debug!("exec {} {}", self.fleet.program.name().display(), crate::fleet::prepare::shown(&arguments));
+        debug!("exec {} {}", self.fleet.executable.name().display(), shown(&arguments));
         let names = names_of_copies(&prepared.files, files.copies.as_deref());
         let (words, streams) = self
             .streams(generation, names)
             .map_err(|error| cannot("its standard output and error", &error))?;
         let to_hand_over = handover.as_ref().map(OwnedFd::try_clone).transpose();
         let to_hand_over = to_hand_over.map_err(|error| cannot("handover", &error))?;
-        let program = self.fleet.program.name();
+        let program = self.fleet.executable.name();
         let process =
             child::spawn(program, arguments, descriptors, streams, prepared.rights, numbers.limit, hears)
                 .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
@@ -223,7 +223,7 @@ impl Shell {
             });
         }
         let carry = self.begin_to_carry(generation, &stats, &prepared);
-        let (limit, news, failed) = (self.settings.ready_timeout, self.fleet.news.clone(), self.fleet.news.clone());
+        let (limit, news) = (self.settings.ready_timeout, self.fleet.news.clone());
         let publics =
             self.cutover.redirection.names(prepared.private.as_ref().map_or(&[], |private| &private.ways));
         let configuration = prepared.configuration;
@@ -251,7 +251,7 @@ impl Shell {
         });
         if !begun || (carry.is_none() && prepared.overlay.rate_limit.is_some()) {
             let message = "HAProxy was started, and cannot be asked whether it is ready";
-            tell(&failed, generation, Err(Failure::new(ExitCode::Internal, message)));
+            tell(&self.fleet.news, generation, Err(Failure::new(ExitCode::Internal, message)));
         }
         Ok(Running {
             pid: process.id(),
@@ -278,10 +278,10 @@ impl Shell {
         &self,
         generation: Generation,
         names: Vec<(String, String)>,
-    ) -> io::Result<(Words, Streams)> {
+    ) -> io::Result<(StandardError, Streams)> {
         let log = self.settings.log;
         let voice = |stream| Voice::of(Speaker::Haproxy(generation), stream, log);
-        let (words, stderr) = Words::listen(voice(Stream::Stderr), names)?;
+        let (words, stderr) = StandardError::listen(voice(Stream::Stderr), names)?;
         let stdout = match log.format {
             LogFormat::Text => None,
             LogFormat::Json => output::pass_to_stdout(voice(Stream::Stdout))?,
@@ -301,7 +301,7 @@ impl Shell {
         }
         let carry = carry::Carry {
             generation,
-            private: carry::Private::of(stats.try_clone().ok()?, carry::QUESTIONS),
+            private: carry::PrivateSocket::of(stats.try_clone().ok()?, carry::QUESTIONS),
             configuration: Arc::clone(&prepared.configuration),
             rate_limit: prepared.overlay.rate_limit,
             ready: self.settings.ready_timeout,

@@ -1,8 +1,8 @@
-//! HAProxy's own master, which somebody signals instead of Clearway: `kill -USR2 $(cat FILE)` where the configuration has a
+//! HAProxy's own master, which may be signalled instead of Clearway: `kill -USR2 $(cat FILE)` where the configuration has a
 //! `pidfile`, `pkill -HUP haproxy` in an old hook.
 //!
 //! The master then starts another worker from what is on disk, and tells the one that Clearway knows to finish. The sockets that
-//! the new one has are not those in custody, nobody has proved them, and a port that the file does not have any more is
+//! the new one has are not those in custody, they are not proved, and a port that the file does not have any more is
 //! held and accepted on by nothing. So that is noticed within [`CLOSE`] of its words ([`inquiry::EVERY`] without), the core is told which worker it is now, and makes
 //! it a reload of Clearway's.
 //!
@@ -23,8 +23,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 use tracing::debug;
 
-use crate::ground::{aside, due};
 use crate::fleet::News;
+use crate::ground::{aside, due};
 
 /// How often the children of a master are looked at, and how many times, when HAProxy has just said something: a master that reloads says so, and takes a while.
 const CLOSE: Duration = Duration::from_millis(250);
@@ -49,7 +49,7 @@ pub struct Master {
 }
 
 /// What came of a question.
-enum Said {
+enum MasterReply {
     /// This worker serves.
     Serves(u32),
     /// Nothing that could be understood, or not yet.
@@ -83,35 +83,35 @@ impl Master {
                 continue;
             }
             match self.ask().await {
-                Said::Serves(worker) => {
+                MasterReply::Serves(worker) => {
                     seen = now;
                     if worker != self.worker {
                         self.worker = worker;
                         let _ = news.send(News::Replaced { generation: self.generation, worker });
                     }
                 }
-                Said::Nothing => {}
-                Said::Ended => return,
+                MasterReply::Nothing => {}
+                MasterReply::Ended => return,
             }
         }
     }
 
-    async fn ask(&self) -> Said {
-        let Ok(cli) = self.cli.try_clone() else { return Said::Nothing };
+    async fn ask(&self) -> MasterReply {
+        let Ok(cli) = self.cli.try_clone() else { return MasterReply::Nothing };
         let (sender, receiver) = oneshot::channel();
         let known = self.worker;
         aside::spawn("asking HAProxy's master for its worker", move || {
             let _ = sender.send(ask(&cli, known));
         });
-        receiver.await.unwrap_or(Said::Nothing)
+        receiver.await.unwrap_or(MasterReply::Nothing)
     }
 }
 
-fn ask(cli: &OwnedFd, known: u32) -> Said {
+fn ask(cli: &OwnedFd, known: u32) -> MasterReply {
     let connection = match sockpair::dial(cli) {
         Ok(connection) => connection,
-        Err(SockpairError::Ended) => return Said::Ended,
-        Err(_) => return Said::Nothing,
+        Err(SockpairError::Ended) => return MasterReply::Ended,
+        Err(_) => return MasterReply::Nothing,
     };
     let answer = CliCommand::show_proc().ask(&connection, Channel::Master, LIMIT);
     match answer.and_then(|answer| answer.processes()) {
@@ -120,11 +120,11 @@ fn ask(cli: &OwnedFd, known: u32) -> Said {
             let first = serving.next();
             // As long as it is among them, it is the one.
             let worker = if serving.chain(first).any(|worker| worker == known) { Some(known) } else { first };
-            worker.map_or(Said::Nothing, Said::Serves)
+            worker.map_or(MasterReply::Nothing, MasterReply::Serves)
         }
         Err(error) => {
             debug!("the master CLI did not say which worker serves: {error}");
-            Said::Nothing
+            MasterReply::Nothing
         }
     }
 }

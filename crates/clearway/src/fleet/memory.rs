@@ -54,8 +54,8 @@ pub struct Memory {
 
 /// What was seen when a process ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
-    /// Whether the kernel has killed somebody in this group since the last look.
+pub struct MemoryAtEnd {
+    /// Whether the kernel has killed a process of this group since the last look.
     killed: bool,
     limit: Option<u64>,
 }
@@ -86,16 +86,16 @@ impl Memory {
         Err(Failure::new(ExitCode::NotReady, message).hint(RAISE))
     }
 
-    /// Looks whether somebody was killed since the last look.
-    pub fn look(&mut self) -> Look {
+    /// Looks whether a process was killed since the last look.
+    pub fn look(&mut self) -> MemoryAtEnd {
         let kills = self.group.kills().unwrap_or_default();
         let killed = kills > self.kills;
         self.kills = kills;
-        Look { killed, limit: self.group.limit() }
+        MemoryAtEnd { killed, limit: self.group.limit() }
     }
 }
 
-impl Look {
+impl MemoryAtEnd {
     /// An unclean end, with its reason if this is it.
     pub fn explain(self, end: End) -> End {
         match Killed::of(&end) {
@@ -120,19 +120,19 @@ mod tests {
     #[test]
     fn only_a_kill_for_memory_is_blamed_on_it() {
         let end = || End::Unclean(Unclean::Code(137));
-        let killed = Look { killed: true, limit: Some(64 << 20) };
+        let killed = MemoryAtEnd { killed: true, limit: Some(64 << 20) };
         assert_eq!(killed.explain(end()).to_string(), "exit code 137, out of memory: the limit is 64 MiB");
         assert_eq!(killed.explain(End::Clean), End::Clean);
         let failure = killed.blame(&end(), Failure::new(ExitCode::ConfigurationRefused, "it ended"));
         assert_eq!(failure.code, ExitCode::NotReady);
         assert!(failure.hints[0].contains("--memory"), "{:?}", failure.hints);
 
-        // Somebody else was killed: this one has refused its configuration.
+        // Another process was killed: this one has refused its configuration.
         let refused = End::Unclean(Unclean::Code(1));
         assert_eq!(killed.explain(refused), refused);
         assert!(killed.blame(&refused, Failure::new(ExitCode::Rights, "no")).hints.is_empty());
 
-        let other = Look { killed: false, limit: Some(64 << 20) };
+        let other = MemoryAtEnd { killed: false, limit: Some(64 << 20) };
         assert_eq!(other.explain(end()), end());
         assert!(other.blame(&end(), Failure::new(ExitCode::Rights, "it ended")).hints.is_empty());
     }

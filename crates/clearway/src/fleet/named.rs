@@ -11,14 +11,14 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::{Drift, FileMount, Mounts};
 use tokio::sync::oneshot;
 
-use crate::fleet::watch::seen::{Seen, Subjects};
+use crate::fleet::files::{FileSet, Sighting};
 use crate::ground::aside::Single;
 
 /// What the files were.
 #[derive(Debug)]
-pub struct Named {
-    subjects: Subjects,
-    seen: Seen,
+pub struct NamedFiles {
+    files: FileSet,
+    seen: Sighting,
     mounts: Mounts,
     /// Those that had been replaced on the host, where this container cannot see it.
     pub replaced: Vec<FileMount>,
@@ -29,13 +29,13 @@ pub struct Named {
 pub fn look(
     looking: &Single,
     configuration: &Arc<Configuration>,
-    before: Option<&Arc<Named>>,
-) -> Option<oneshot::Receiver<Named>> {
+    before: Option<&Arc<NamedFiles>>,
+) -> Option<oneshot::Receiver<NamedFiles>> {
     let (configuration, before) = (Arc::clone(configuration), before.cloned());
     let (sender, receiver) = oneshot::channel();
     let begun = looking.spawn(
         "looking at the files that the configuration names",
-        move || Named::of(&configuration, before.as_deref()),
+        move || NamedFiles::of(&configuration, before.as_deref()),
         |named| {
             // It may not be waited for any more.
             let _ = sender.send(named);
@@ -44,23 +44,20 @@ pub fn look(
     begun.then_some(receiver)
 }
 
-impl Named {
+impl NamedFiles {
     fn of(configuration: &Configuration, before: Option<&Self>) -> Self {
-        let subjects = Subjects::named(configuration);
-        let seen = match before {
-            Some(before) => subjects.look(&before.seen),
-            None => subjects.look(&Seen::default()),
-        };
+        let files = FileSet::named(configuration);
+        let seen = before.map_or_else(|| files.look(&Sighting::default()), |before| files.look(&before.seen));
         let mounts = Mounts::among(&seen.inodes());
         let former = before.map_or(&mounts, |before| &before.mounts);
         let replaced = former.replaced(&mounts);
         let mounts = mounts.clone().following(former);
-        Self { subjects, seen, mounts, replaced }
+        Self { files, seen, mounts, replaced }
     }
 
     /// Adds what is different now. It may take as long as it takes.
     pub fn compare(&self, drift: &mut Drift) {
-        let now = self.subjects.look(&self.seen);
+        let now = self.files.look(&self.seen);
         drift.named = self.seen.changes(&now);
         drift.replaced.extend(self.mounts.replaced(&Mounts::among(&now.inodes())));
     }

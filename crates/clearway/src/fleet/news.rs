@@ -27,13 +27,13 @@ pub enum News {
         read: Result<Known, Failure>,
     },
     /// What those name was looked at, as far as it answers.
-    Followed(Chosen),
+    Followed(Box<Chosen>),
     /// HAProxy was asked what must be known before it is started.
     Asked {
         /// What is to be started.
-        chosen: Chosen,
+        chosen: Box<Chosen>,
         /// What it has answered.
-        answers: Result<Answers, Failure>,
+        answers: Result<Box<Answers>, Failure>,
     },
     /// The worker of a generation has said its number.
     Answered {

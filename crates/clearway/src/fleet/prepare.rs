@@ -23,7 +23,7 @@ use crate::custody::selection::Selection;
 use crate::cutover::redirection::{self, Private};
 use crate::fleet::asking::Answers;
 use crate::fleet::child::Rights;
-use crate::fleet::named::Named;
+use crate::fleet::named::NamedFiles;
 use crate::fleet::reading::{Chosen, Files, Known};
 use crate::fleet::trial::can_be_tried;
 use crate::ground::failure;
@@ -40,7 +40,7 @@ pub struct Prepared {
     /// What tells later whether the files have changed.
     pub imprint: Arc<Imprint>,
     /// The same for what they name.
-    pub named: Option<Arc<Named>>,
+    pub named: Option<Arc<NamedFiles>>,
     /// The overlay's text.
     pub overlay: Overlay,
     /// What it is offered of the sockets in custody.
@@ -73,8 +73,8 @@ impl Shell {
     pub fn prepare(&mut self, chosen: Chosen, answers: Answers) -> Result<Prepared, Failure> {
         let Chosen { generation, mut files, known, moved, named, .. } = chosen;
         let Known { mut configuration, imprint } = known;
-        let Answers { program, version, transparent, other_user, most_reloads, programs } = answers;
-        self.fleet.program = program;
+        let Answers { executable, version, transparent, other_user, most_reloads, programs } = answers;
+        self.fleet.executable = executable;
         self.check_memory(&imprint)?;
         let is_tried = self.is_tried(generation);
         if is_tried {

@@ -21,11 +21,11 @@ use crate::custody::backlog;
 use crate::custody::held::Held;
 use crate::custody::sockets::Sockets;
 use crate::cutover::neighbours;
+use crate::fleet::News;
 use crate::fleet::hand_over::{Asked, HANDOVER};
 use crate::fleet::prepare::Hears;
 use crate::fleet::trial;
 use crate::ground::steps;
-use crate::fleet::News;
 
 /// What a generation has shown.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use clearway_haproxy::drift::{Drift, Imprint};
 use clearway_kernel::memory::resident;
 
 use crate::custody::sockets::Sockets;
-use crate::fleet::{Fleet, News};
 use crate::fleet::launch::{self, Running, Sessions};
-use crate::fleet::named::Named;
+use crate::fleet::named::NamedFiles;
 use crate::fleet::reading;
+use crate::fleet::{Fleet, News};
 use crate::ground::aside::{self, Single};
 
 /// How long a survey may take, which nothing waits for.
@@ -48,7 +48,7 @@ impl Askable {
 #[derive(Debug)]
 pub struct DriftQuestion {
     imprint: Arc<Imprint>,
-    named: Option<Arc<Named>>,
+    named: Option<Arc<NamedFiles>>,
     invocation: Invocation,
     comparing: Single,
 }

@@ -32,10 +32,10 @@ use tokio::time::{timeout, timeout_at};
 use tracing::warn;
 
 use crate::custody::paths;
-use crate::fleet::named::{self, Named};
+use crate::fleet::News;
+use crate::fleet::named::{self, NamedFiles};
 use crate::ground::aside::Single;
 use crate::ground::failure;
-use crate::fleet::News;
 use crate::shell::Shell;
 
 /// How long the files may take: they have 64 MiB at most, and HAProxy reads them again.
@@ -94,7 +94,7 @@ pub struct Chosen {
     /// Of the files themselves, those that were replaced on the host, where this container cannot see it.
     pub replaced: Vec<FileMount>,
     /// The files that it names, as they were seen; unset if they do not answer.
-    pub named: Option<Arc<Named>>,
+    pub named: Option<Arc<NamedFiles>>,
 }
 
 impl Chosen {
@@ -179,7 +179,7 @@ impl Shell {
             {
                 chosen.named = Some(Arc::new(named));
             }
-            let _ = news.send(News::Followed(chosen));
+            let _ = news.send(News::Followed(Box::new(chosen)));
         });
         Event::TimePassed
     }
@@ -265,7 +265,7 @@ fn no_answer(since: &str) -> Failure {
 pub fn compare(
     comparing: &Single,
     known: &Arc<Imprint>,
-    named: Option<&Arc<Named>>,
+    named: Option<&Arc<NamedFiles>>,
     invocation: &Invocation,
 ) -> Drift {
     let until = Instant::now() + COMPARING;

@@ -23,7 +23,7 @@ use nix::sys::signal::{SigSet, Signal as Blocked};
 use rustix::process::{Pid, Signal};
 use tracing::warn;
 
-use crate::fleet::child;
+use crate::fleet::child::Rights;
 
 /// The name that the stand-in is started under, and that `ps` shows.
 const NAME: &str = "clearway-stand-in";
@@ -59,7 +59,7 @@ impl StandIn {
         self.0
     }
 
-    /// A child has been reaped: if it was the stand-in, the next one who needs it gets another.
+    /// A child has been reaped: if it was the stand-in, the next generation that needs it gets another.
     pub fn reaped(&mut self, pid: u32) {
         self.0.take_if(|one| *one == pid);
     }
@@ -85,7 +85,7 @@ fn start() -> io::Result<u32> {
         command.pre_exec(move || {
             // A mask outlives the exec, so there is no moment in which one of these would end it.
             ignored.thread_block()?;
-            child::give_all_rights_up()
+            Rights::NONE.keep_only()
         });
     }
     // Dropped, not waited for: `reaper` is the one place that waits.

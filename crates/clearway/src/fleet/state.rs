@@ -21,9 +21,9 @@ use clearway_haproxy::runtime::state::Remembered;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
+use crate::fleet::News;
 use crate::fleet::launch::{Running, Sessions};
 use crate::ground::{aside, due};
-use crate::fleet::News;
 use crate::path::servers::{Generations, Seen};
 use crate::shell::Shell;
 

@@ -1,7 +1,7 @@
 //! Watching the files: `CLEARWAY_WATCH`.
 //!
 //! ```text
-//!   somebody writes       the kernel           Watch                              the loop
+//!   a person, a program   the kernel           Watch                              the loop
 //!        | writes, renames     |                  |                                   |
 //!        |-------------------->|---- a hint ----->| after a quiet time: looks         |
 //!        |                     |                  | at every file itself              |
@@ -9,10 +9,10 @@
 //!        |                     |                  |<--- follow(what it reads now) ----| prepares
 //! ```
 //!
-//! Events are hints and nothing more: they tell that it is time to look ([`hints`]). What counts is what is on
-//! disk then, beside what was there at the last look ([`seen`]); a file that was only touched asks for nothing.
+//! Events are hints and nothing more: they tell that it is time to look ([`inotify`]). What counts is what is on
+//! disk then, beside what was there at the last look ([`Sighting`]); a file that was only touched asks for nothing.
 //! The *directories* are watched, along every symbolic link on the way ([`paths`]), because files are replaced
-//! rather than written. Each look follows the way anew, so whatever was replaced on it is watched from then on.
+//! rather than written. Each look follows the way anew, so what was replaced on it is watched from then on.
 //!
 //! [`Watch::follow`] is called before a generation is started: what the files of a configuration are is what was
 //! read for it, and what they refer to is seen before HAProxy reads it. So a change is never missed; at worst it
@@ -40,15 +40,14 @@ use clearway_haproxy::configuration::Configuration;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
-mod hints;
+mod inotify;
 mod look;
 mod paths;
-pub mod seen;
 
+use crate::fleet::files::{FileChanges, FileSet, Sighting};
 use crate::ground::{aside, due};
-use hints::{Deaf, Hints};
-use look::{Following, Job, Looked, Looking, What};
-use seen::{Difference, Seen, Subjects};
+use inotify::{Inotify, NoHints};
+use look::{Following, Job, LookAt, Looked, Looking};
 
 /// How long a constant stream of events may put a look off.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -61,9 +60,9 @@ const POLL: Duration = Duration::from_secs(5);
 pub struct Watch {
     mode: WatchMode,
     quiet: Duration,
-    subjects: Arc<Subjects>,
-    seen: Arc<Seen>,
-    hints: Hints,
+    files: Arc<FileSet>,
+    seen: Arc<Sighting>,
+    inotify: Inotify,
     /// How it is looked.
     look: fn(Job) -> Looked,
     looking: Option<Looking>,
@@ -71,9 +70,9 @@ pub struct Watch {
     following: Option<Following>,
     /// The first hint since the last look, and the last one.
     hinted: Option<(Instant, Instant)>,
-    /// When to look although nobody has hinted at anything.
+    /// When to look although there was no hint.
     poll_at: Option<Instant>,
-    /// What was said already, by whom it is about.
+    /// What was said already, by the file that it is about.
     said: BTreeSet<PathBuf>,
     said_polling: bool,
     said_late: bool,
@@ -85,9 +84,9 @@ impl Watch {
         Self {
             mode,
             quiet,
-            subjects: Arc::default(),
+            files: Arc::default(),
             seen: Arc::default(),
-            hints: Hints::default(),
+            inotify: Inotify::default(),
             look: look::look,
             looking: None,
             following: None,
@@ -133,7 +132,7 @@ impl Watch {
                 continue;
             }
             tokio::select! {
-                relevant = self.hints.next() => if relevant { self.hint() },
+                relevant = self.inotify.next() => if relevant { self.hint() },
                 () = due::at(due) => {}
             }
         }
@@ -155,16 +154,16 @@ impl Watch {
     /// Begins to look at every file.
     fn begin(&mut self) {
         let hinted = self.hinted.take().is_some();
-        let what = match self.following.take() {
-            Some(following) => What::Anew(following),
-            None => What::Again(Arc::clone(&self.subjects)),
+        let files = match self.following.take() {
+            Some(following) => LookAt::Anew(following),
+            None => LookAt::Again(Arc::clone(&self.files)),
         };
-        let inotify = (self.mode == WatchMode::On).then(|| self.hints.descriptor());
-        let inotify = inotify.and_then(|opened| opened.map_err(|why| self.deaf(&why)).ok());
-        let job = Job { what, before: Arc::clone(&self.seen), inotify };
+        let inotify = (self.mode == WatchMode::On).then(|| self.inotify.descriptor());
+        let inotify = inotify.and_then(|opened| opened.map_err(|why| self.polls_because(&why)).ok());
+        let job = Job { files, before: Arc::clone(&self.seen), inotify };
         let (look, (sender, answer)) = (self.look, oneshot::channel());
         let begun = aside::spawn("looking at the watched files", move || {
-            // Nobody waits any more if Clearway leaves.
+            // It is not waited for any more if Clearway leaves.
             let _ = sender.send(look(job));
         });
         if begun {
@@ -181,12 +180,12 @@ impl Watch {
         if !looking.is_some_and(|looking| looking.late) && std::mem::take(&mut self.said_late) {
             info!("the watched files answer again");
         }
-        let Some(Looked { subjects, now, difference, armed, replaced }) = looked else {
+        let Some(Looked { files, now, difference, armed, replaced }) = looked else {
             self.poll_at = Some(Instant::now() + POLL);
             return Vec::new();
         };
-        if let Some(Err(why)) = armed.map(|armed| self.hints.take(armed)) {
-            self.deaf(&why);
+        if let Some(Err(why)) = armed.map(|armed| self.inotify.take(armed)) {
+            self.polls_because(&why);
         }
         // A mounted file that was replaced on the host will never change here again.
         for mount in replaced {
@@ -194,12 +193,12 @@ impl Watch {
                 warn!("{}", mount.replaced());
             }
         }
-        let polls = self.mode == WatchMode::Poll || !self.hints.is_complete();
+        let polls = self.mode == WatchMode::Poll || !self.inotify.is_complete();
         self.poll_at = polls.then(|| Instant::now() + POLL);
         match difference {
             None => {
-                (self.subjects, self.seen) = (subjects, Arc::new(now));
-                if self.seen.left_out {
+                (self.files, self.seen) = (files, Arc::new(now));
+                if self.seen.is_incomplete() {
                     self.say(
                         Path::new(""),
                         "the configuration names more files than are watched: some are not",
@@ -221,7 +220,7 @@ impl Watch {
     }
 
     /// What is different counts, and is remembered.
-    fn changed_since(&mut self, now: Seen, difference: Difference) -> Vec<PathBuf> {
+    fn changed_since(&mut self, now: Sighting, difference: FileChanges) -> Vec<PathBuf> {
         for path in &difference.missing {
             self.say(path, "is gone, and HAProxy would not start without it; waiting until it is back");
         }
@@ -230,13 +229,13 @@ impl Watch {
                 info!("{} is back", path.display());
             }
         }
-        debug!("looked at {}; changed: {}", Count(now.paths().count(), "file"), difference.changed.len());
+        debug!("looked at {}; changed: {}", Count(now.paths().len(), "file"), difference.changed.len());
         self.seen = Arc::new(now.keeping(&self.seen, &difference.missing));
         difference.changed
     }
 
     /// The kernel gives no hints, or not all.
-    fn deaf(&mut self, why: &Deaf) {
+    fn polls_because(&mut self, why: &NoHints) {
         if !std::mem::replace(&mut self.said_polling, true) {
             warn!("watching the files: {why}; they are looked at every {} s instead", POLL.as_secs());
         }
@@ -250,7 +249,7 @@ impl Watch {
     }
 }
 
-/// The names of what has changed, for a log line: not more than somebody wants to read.
+/// The names of what has changed, for a log line: not more than a person wants to read.
 pub fn listed(changed: &[PathBuf]) -> String {
     const MOST: usize = 3;
     let names: Vec<String> = changed.iter().take(MOST).map(|path| path.display().to_string()).collect();

@@ -61,7 +61,7 @@ impl View<'_> {
     /// What only the rooms know.
     fn add_to(&mut self, status: &mut api::Status) {
         status.instance = self.settings.instance.as_ref().map(ToString::to_string);
-        status.haproxy = self.fleet.program.known_version().map(|version| version.to_string());
+        status.haproxy = self.fleet.executable.known_version().map(|version| version.to_string());
         status.strategy = self.settings.strategy;
         status.redirected = self.cutover.redirection.describe();
         status.custody = self.custody.sockets().addresses();

@@ -12,7 +12,10 @@ pub fn group(name: &str) -> Option<u32> {
 }
 
 /// The third field of the line whose first is the name; in both files. A number stands for itself.
-pub fn find(text: &str, name: &str) -> Option<u32> {
+fn find(text: &str, name: &str) -> Option<u32> {
     let line = text.lines().map(|line| line.split(':')).find(|fields| fields.clone().next() == Some(name));
     line.map_or_else(|| name.parse().ok(), |mut fields| fields.nth(2)?.parse().ok())
 }
+
+#[cfg(test)]
+mod tests;

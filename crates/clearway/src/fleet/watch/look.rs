@@ -1,4 +1,4 @@
-//! A look at the files, all of it: whatever follows a path may hang for ever, if the machine that has the files does
+//! A look at the files, all of it: what follows a path may hang for ever, if the machine that has the files does
 //! not answer. So a [`Job`] goes to a thread, and [`Looked`] comes back, or not.
 
 use std::os::fd::OwnedFd;
@@ -11,26 +11,26 @@ use clearway_haproxy::drift::FileMount;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use crate::fleet::watch::hints::{self, Armed};
+use crate::fleet::files::{FileChanges, FileSet, Sighting};
+use crate::fleet::watch::inotify::{self, Armed};
 use crate::fleet::watch::paths::Interests;
-use crate::fleet::watch::seen::{Difference, Seen, Subjects};
 
 /// What a look needs.
 #[derive(Debug)]
 pub struct Job {
     /// At what.
-    pub what: What,
+    pub files: LookAt,
     /// What there was at the last look.
-    pub before: Arc<Seen>,
+    pub before: Arc<Sighting>,
     /// Where the kernel is told what to hint at; unset where no hints can be had.
     pub inotify: Option<Arc<OwnedFd>>,
 }
 
 /// At what is looked.
 #[derive(Debug)]
-pub enum What {
+pub enum LookAt {
     /// At what was looked at before: what has changed?
-    Again(Arc<Subjects>),
+    Again(Arc<FileSet>),
     /// At the files of a configuration that a HAProxy is about to read.
     Anew(Following),
 }
@@ -50,11 +50,11 @@ pub struct Following {
 #[derive(Debug)]
 pub struct Looked {
     /// What was looked at.
-    pub subjects: Arc<Subjects>,
+    pub files: Arc<FileSet>,
     /// What there is.
-    pub now: Seen,
-    /// What is different; unset if nobody had looked at that before.
-    pub difference: Option<Difference>,
+    pub now: Sighting,
+    /// What is different; unset if that was not looked at before.
+    pub difference: Option<FileChanges>,
     /// What the kernel hints at from now on.
     pub armed: Option<Armed>,
     /// Mounted files that will never change here again, because they were replaced on the host.
@@ -63,28 +63,28 @@ pub struct Looked {
 
 /// Looks.
 pub fn look(job: Job) -> Looked {
-    let Job { what, before, inotify } = job;
-    let (subjects, following) = match what {
-        What::Again(subjects) => (subjects, None),
-        What::Anew(following) => {
-            (Arc::new(Subjects::of(&following.configuration, &following.invocation)), Some(following))
+    let Job { files, before, inotify } = job;
+    let (files, following) = match files {
+        LookAt::Again(files) => (files, None),
+        LookAt::Anew(following) => {
+            (Arc::new(FileSet::of(&following.configuration, &following.invocation)), Some(following))
         }
     };
     let mounts = FileMount::all();
-    let interests = Interests::of(subjects.paths().chain(before.paths()), &mounts);
+    let interests = Interests::of(files.paths().chain(before.paths()), &mounts);
     let replaced = mounts.into_iter().filter(|one| one.deleted && interests.mounted.contains(&one.point));
     // Watched first, then looked at: what changes in between is hinted at.
-    let armed = inotify.map(|inotify| hints::arm(&inotify, &interests));
-    let now = subjects.look(&before);
+    let armed = inotify.map(|inotify| inotify::arm(&inotify, &interests));
+    let now = files.look(&before);
     let (now, difference) = if let Some(Following { configuration, seen, .. }) = following {
-        // Nobody may wait for it any more.
+        // It may not be waited for any more.
         let _ = seen.send(());
         (now.with(&configuration.files), None)
     } else {
-        let difference = before.difference(&now, &subjects);
+        let difference = before.difference(&now, &files);
         (now, Some(difference))
     };
-    Looked { subjects, now, difference, armed, replaced: replaced.collect() }
+    Looked { files, now, difference, armed, replaced: replaced.collect() }
 }
 
 /// How long a look may take before it is said.
@@ -93,7 +93,7 @@ const LONG: Duration = Duration::from_secs(10);
 /// A look under way.
 #[derive(Debug)]
 pub struct Looking {
-    /// Whether somebody has hinted at something.
+    /// Whether it was hinted at a change.
     pub hinted: bool,
     /// Whether it takes [`LONG`].
     pub late: bool,

@@ -17,7 +17,7 @@ const OPENING: Duration = Duration::from_secs(5);
 /// socket` may fill `stats maxconn`, which counts all of them together, and a connection that is made later would wait
 /// behind them.
 #[derive(Debug)]
-pub struct Private {
+pub struct PrivateSocket {
     stats: OwnedFd,
     waiting: RefCell<Vec<UnixStream>>,
 }
@@ -38,7 +38,7 @@ impl Broken {
     }
 }
 
-impl Private {
+impl PrivateSocket {
     /// Makes so many connections. Must be called before the process accepts.
     pub fn of(stats: OwnedFd, questions: usize) -> Self {
         let mut waiting: Vec<UnixStream> =

@@ -27,8 +27,8 @@ pub const REST: Duration = Duration::from_millis(500);
 
 /// What one generation said last, and the task that listens.
 #[derive(Debug)]
-pub struct Words {
-    lines: Arc<Mutex<Lines>>,
+pub struct StandardError {
+    lines: Arc<Mutex<LastLines>>,
     task: JoinHandle<()>,
     heard: watch::Receiver<()>,
     /// What it calls files that have another name for people.
@@ -36,12 +36,12 @@ pub struct Words {
 }
 
 #[derive(Debug, Default)]
-struct Lines {
+struct LastLines {
     complete: VecDeque<String>,
     partial: Vec<u8>,
 }
 
-impl Words {
+impl StandardError {
     /// Listens until the last process that has the pipe is gone, whose end for the child comes with it. `names`: its names
     /// of files, and what they are to be called in reports.
     ///
@@ -49,7 +49,7 @@ impl Words {
     pub fn listen(voice: Voice, names: Vec<(String, String)>) -> std::io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let pipe = Receiver::from_owned_fd(ours)?;
-        let lines = Arc::new(Mutex::new(Lines::default()));
+        let lines = Arc::new(Mutex::new(LastLines::default()));
         let (say, heard) = watch::channel(());
         let task = tokio::spawn(pass_on(pipe, voice, Arc::clone(&lines), say));
         Ok((Self { lines, task, heard, names }, theirs))
@@ -62,7 +62,7 @@ impl Words {
         heard
     }
 
-    /// Everything that was said by the end; somebody else who has the pipe is not waited for long.
+    /// Everything that was said by the end; another process that has the pipe is not waited for long.
     pub async fn all(self) -> Vec<String> {
         let _ = tokio::time::timeout(REST, self.task).await;
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +87,7 @@ fn renamed(line: &str, names: &[(String, String)]) -> String {
     line
 }
 
-async fn pass_on(pipe: Receiver, mut voice: Voice, lines: Arc<Mutex<Lines>>, heard: watch::Sender<()>) {
+async fn pass_on(pipe: Receiver, mut voice: Voice, lines: Arc<Mutex<LastLines>>, heard: watch::Sender<()>) {
     follow(pipe, &mut voice, |bytes| {
         lines.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
         heard.send_replace(());
@@ -118,7 +118,7 @@ fn pass(bytes: &[u8]) {
     }
 }
 
-impl Lines {
+impl LastLines {
     fn push(&mut self, bytes: &[u8]) {
         for byte in bytes {
             match byte {

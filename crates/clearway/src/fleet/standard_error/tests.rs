@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn lines_are_put_together_from_pieces() {
-    let mut lines = Lines::default();
+    let mut lines = LastLines::default();
     for piece in ["[ALERT] one\n[WAR", "NING] two\r\n\nthr"] {
         lines.push(piece.as_bytes());
     }
@@ -12,7 +12,7 @@ fn lines_are_put_together_from_pieces() {
 
 #[test]
 fn memory_is_bounded() {
-    let mut lines = Lines::default();
+    let mut lines = LastLines::default();
     lines.push(&vec![b'x'; 1_000_000]);
     for number in 0..10_000 {
         lines.push(format!("\n{number}").as_bytes());

@@ -20,13 +20,13 @@ use tracing::debug;
 
 use crate::fleet::watch::paths::Interests;
 
-/// How many events are read before somebody else gets his turn.
+/// How many events are read before other work of the loop gets its turn.
 const AT_ONCE: usize = 1000;
 
 /// The watches that there are.
 #[derive(Debug, Default)]
-pub struct Hints {
-    inotify: Option<AsyncFd<Arc<OwnedFd>>>,
+pub struct Inotify {
+    instance: Option<AsyncFd<Arc<OwnedFd>>>,
     /// What counts, by the number of the watch.
     watches: BTreeMap<i32, Counts>,
     incomplete: bool,
@@ -42,7 +42,7 @@ struct Counts {
 
 /// Why there are no hints for some directory.
 #[derive(Debug, thiserror::Error)]
-pub enum Deaf {
+pub enum NoHints {
     /// The user has too many inotify instances.
     #[error(
         "all inotify instances of this user are taken (raise the sysctl `fs.inotify.max_user_instances`)"
@@ -64,30 +64,30 @@ pub enum Deaf {
     Other(std::io::Error),
 }
 
-impl Hints {
+impl Inotify {
     /// Whether there are hints for everything that was asked for.
     pub fn is_complete(&self) -> bool {
         !self.incomplete
     }
 
     /// Where to [`arm`] them.
-    pub fn descriptor(&mut self) -> Result<Arc<OwnedFd>, Deaf> {
-        let inotify = match self.inotify.take() {
-            Some(inotify) => Ok(inotify),
+    pub fn descriptor(&mut self) -> Result<Arc<OwnedFd>, NoHints> {
+        let instance = match self.instance.take() {
+            Some(instance) => Ok(instance),
             None => open(),
         };
-        self.incomplete = inotify.is_err();
-        let inotify = self.inotify.insert(inotify?);
-        Ok(Arc::clone(inotify.get_ref()))
+        self.incomplete = instance.is_err();
+        let instance = self.instance.insert(instance?);
+        Ok(Arc::clone(instance.get_ref()))
     }
 
     /// From now on these count, and nothing else any more.
-    pub fn take(&mut self, armed: Armed) -> Result<(), Deaf> {
+    pub fn take(&mut self, armed: Armed) -> Result<(), NoHints> {
         let Armed { watches, outcome } = armed;
         for former in self.watches.keys().filter(|number| !watches.contains_key(number)) {
-            if let Some(inotify) = &self.inotify {
+            if let Some(instance) = &self.instance {
                 // The kernel may have removed it together with its directory.
-                let _ = inotify::remove_watch(inotify.get_ref(), *former);
+                let _ = inotify::remove_watch(instance.get_ref(), *former);
             }
         }
         self.watches = watches;
@@ -97,10 +97,12 @@ impl Hints {
 
     /// Waits for events. True if one of them matters. May be dropped at any time.
     pub async fn next(&mut self) -> bool {
-        let Self { inotify: Some(inotify), watches, .. } = self else { return std::future::pending().await };
-        let Ok(mut ready) = inotify.readable().await else { return std::future::pending().await };
+        let Self { instance: Some(instance), watches, .. } = self else {
+            return std::future::pending().await;
+        };
+        let Ok(mut ready) = instance.readable().await else { return std::future::pending().await };
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut reader = Reader::new(inotify.get_ref(), &mut buffer);
+        let mut reader = Reader::new(instance.get_ref(), &mut buffer);
         let mut matters = false;
         for _ in 0..AT_ONCE {
             match reader.next() {
@@ -124,7 +126,7 @@ impl Hints {
 #[derive(Debug)]
 pub struct Armed {
     watches: BTreeMap<i32, Counts>,
-    outcome: Result<(), Deaf>,
+    outcome: Result<(), NoHints>,
 }
 
 /// Asks for hints at this. Where something cannot be watched, the rest is. Follows paths, so it may hang.
@@ -144,7 +146,7 @@ pub fn arm(inotify: &OwnedFd, interests: &Interests) -> Armed {
         arming.add(file, WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB | itself());
     }
     for directory in &interests.on_the_way {
-        // Hardly ever does anybody move it: where it may not be read, that is not worth polling.
+        // It is hardly ever moved: where it may not be read, that is not worth polling.
         arming.add_if_allowed(directory, itself());
     }
     let Arming { watches, outcome, .. } = arming;
@@ -155,7 +157,7 @@ pub fn arm(inotify: &OwnedFd, interests: &Interests) -> Armed {
 struct Arming<'a> {
     inotify: &'a OwnedFd,
     watches: BTreeMap<i32, Counts>,
-    outcome: Result<(), Deaf>,
+    outcome: Result<(), NoHints>,
 }
 
 impl Arming<'_> {
@@ -166,7 +168,7 @@ impl Arming<'_> {
             Err(Errno::NOENT) => None,
             Err(error) => {
                 if self.outcome.is_ok() {
-                    self.outcome = Err(deaf(path, error));
+                    self.outcome = Err(no_hints(path, error));
                 }
                 None
             }
@@ -178,7 +180,7 @@ impl Arming<'_> {
             Ok(number) => {
                 self.watches.entry(number).or_default();
             }
-            Err(error @ Errno::NOSPC) if self.outcome.is_ok() => self.outcome = Err(deaf(path, error)),
+            Err(error @ Errno::NOSPC) if self.outcome.is_ok() => self.outcome = Err(no_hints(path, error)),
             Err(_) => {}
         }
     }
@@ -194,27 +196,27 @@ fn itself() -> WatchFlags {
     WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF
 }
 
-/// What happens in a directory. Not `MODIFY`: whoever writes also closes, and then the file is complete.
+/// What happens in a directory. Not `MODIFY`: what writes also closes, and then the file is complete.
 fn inside() -> WatchFlags {
     let names = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVE;
     names | WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB | WatchFlags::EXCL_UNLINK | itself()
 }
 
-fn open() -> Result<AsyncFd<Arc<OwnedFd>>, Deaf> {
+fn open() -> Result<AsyncFd<Arc<OwnedFd>>, NoHints> {
     let inotify =
         inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|error| match error {
-            Errno::MFILE => Deaf::Instances,
-            other => Deaf::Other(other.into()),
+            Errno::MFILE => NoHints::Instances,
+            other => NoHints::Other(other.into()),
         })?;
     // SAFETY: an `OwnedFd` is open and the same until it is dropped, and the `AsyncFd` owns a part of it.
     unsafe { AsyncFd::register_with_interest(Arc::new(inotify), Interest::READABLE) }
-        .map_err(|error| Deaf::Other(error.into()))
+        .map_err(|error| NoHints::Other(error.into()))
 }
 
-fn deaf(path: &Path, error: Errno) -> Deaf {
+fn no_hints(path: &Path, error: Errno) -> NoHints {
     match error {
-        Errno::NOSPC => Deaf::Watches,
-        source => Deaf::Directory { directory: path.display().to_string(), source },
+        Errno::NOSPC => NoHints::Watches,
+        source => NoHints::Directory { directory: path.display().to_string(), source },
     }
 }
 

@@ -1,5 +1,10 @@
-use super::*;
 use std::ffi::OsString;
+
+use clearway_haproxy::command_line::Invocation;
+use clearway_haproxy::configuration::Configuration;
+
+use super::*;
+use crate::fleet::files::scan::LARGE;
 
 struct Files {
     folder: tempfile::TempDir,
@@ -21,11 +26,11 @@ impl Files {
         std::fs::write(self.at(name), text).unwrap();
     }
 
-    fn follow(&self) -> (Subjects, Seen) {
+    fn follow(&self) -> (FileSet, Sighting) {
         let configuration = Configuration::read(&self.invocation, &|_| None).unwrap();
-        let subjects = Subjects::of(&configuration, &self.invocation);
-        let seen = subjects.look(&Seen::default()).with(&configuration.files);
-        (subjects, seen)
+        let set = FileSet::of(&configuration, &self.invocation);
+        let seen = set.look(&Sighting::default()).with(&configuration.files);
+        (set, seen)
     }
 
     fn names(&self, paths: &[PathBuf]) -> Vec<String> {
@@ -39,8 +44,8 @@ fn only_another_content_is_a_change() {
     let files = Files::new("-f h.cfg");
     files.write("h.cfg", "global\n lua-load a.lua\nfrontend f\n acl a src -f opt@later.lst\n");
     files.write("a.lua", "1");
-    let (subjects, seen) = files.follow();
-    let changed = |seen: &Seen| files.names(&seen.difference(&subjects.look(seen), &subjects).changed);
+    let (set, seen) = files.follow();
+    let changed = |seen: &Sighting| files.names(&seen.difference(&set.look(seen), &set).changed);
     assert!(changed(&seen).is_empty());
     files.write("a.lua", "1");
     std::fs::rename(files.at("h.cfg"), files.at("x")).unwrap();
@@ -49,7 +54,7 @@ fn only_another_content_is_a_change() {
     files.write("a.lua", "2");
     files.write("later.lst", "");
     assert_eq!(changed(&seen), ["a.lua", "later.lst"]);
-    let seen = subjects.look(&seen);
+    let seen = set.look(&seen);
     assert!(changed(&seen).is_empty(), "asked for once");
     files.write("h.cfg", "global\n");
     assert_eq!(changed(&seen), ["h.cfg"]);
@@ -61,12 +66,12 @@ fn a_large_file_is_not_read_but_told_apart() {
     files.write("h.cfg", "frontend f\n use_backend %[src,map(large.map)]\n");
     let write = || files.write("large.map", &"x".repeat(usize::try_from(LARGE).unwrap() + 1));
     write();
-    let (subjects, seen) = files.follow();
+    let (set, seen) = files.follow();
     assert!(seen.files[&files.at("large.map")].digest.is_none());
-    assert!(seen.difference(&subjects.look(&seen), &subjects).changed.is_empty());
+    assert!(seen.difference(&set.look(&seen), &set).changed.is_empty());
     std::fs::remove_file(files.at("large.map")).unwrap();
     write();
-    assert_eq!(seen.difference(&subjects.look(&seen), &subjects).changed.len(), 1);
+    assert_eq!(seen.difference(&set.look(&seen), &set).changed.len(), 1);
 }
 
 #[test]
@@ -77,16 +82,16 @@ fn directories_are_what_counts_in_them() {
     files.write("conf.d/a.cfg", "frontend f\n bind :1 ssl crt certs crt one.crt\n");
     files.write("certs/x.pem", "");
     files.write("one.crt", "");
-    let (subjects, seen) = files.follow();
+    let (set, seen) = files.follow();
     for ignored in ["conf.d/notes", "conf.d/.b.cfg", "certs/.hidden", "other"] {
         files.write(ignored, "");
     }
-    assert!(seen.difference(&subjects.look(&seen), &subjects).changed.is_empty());
+    assert!(seen.difference(&set.look(&seen), &set).changed.is_empty());
     for counts in ["conf.d/b.cfg", "certs/y.pem", "one.crt.ocsp", "one.key"] {
         files.write(counts, "");
     }
     std::fs::remove_file(files.at("certs/x.pem")).unwrap();
-    let changed = seen.difference(&subjects.look(&seen), &subjects).changed;
+    let changed = seen.difference(&set.look(&seen), &set).changed;
     assert_eq!(
         files.names(&changed),
         ["certs/y.pem", "conf.d/b.cfg", "one.crt.ocsp", "one.key", "certs/x.pem"]
@@ -98,21 +103,21 @@ fn what_must_be_there_is_waited_for() {
     let files = Files::new("-f h.cfg");
     files.write("h.cfg", "global\n lua-load a.lua\n");
     files.write("a.lua", "1");
-    let (subjects, seen) = files.follow();
+    let (set, seen) = files.follow();
     std::fs::remove_file(files.at("a.lua")).unwrap();
-    let now = subjects.look(&seen);
-    let difference = seen.difference(&now, &subjects);
+    let now = set.look(&seen);
+    let difference = seen.difference(&now, &set);
     assert!(difference.changed.is_empty());
     assert_eq!(files.names(&difference.missing), ["a.lua"]);
     let seen = now.keeping(&seen, &difference.missing);
 
     files.write("a.lua", "1");
-    let now = subjects.look(&seen);
-    let difference = seen.difference(&now, &subjects);
+    let now = set.look(&seen);
+    let difference = seen.difference(&now, &set);
     assert!(difference.changed.is_empty(), "back as it was");
     assert_eq!(files.names(&difference.back), ["a.lua"]);
     files.write("a.lua", "2");
-    assert_eq!(files.names(&seen.difference(&subjects.look(&seen), &subjects).changed), ["a.lua"]);
+    assert_eq!(files.names(&seen.difference(&set.look(&seen), &set).changed), ["a.lua"]);
 }
 
 #[test]
@@ -120,9 +125,9 @@ fn a_directory_that_is_away_is_waited_for() {
     let files = Files::new("-f conf.d");
     std::fs::create_dir(files.at("conf.d")).unwrap();
     files.write("conf.d/a.cfg", "global\n");
-    let (subjects, seen) = files.follow();
+    let (set, seen) = files.follow();
     std::fs::rename(files.at("conf.d"), files.at("away")).unwrap();
-    let difference = seen.difference(&subjects.look(&seen), &subjects);
+    let difference = seen.difference(&set.look(&seen), &set);
     assert!(difference.changed.is_empty());
     assert_eq!(files.names(&difference.missing), ["conf.d/a.cfg"]);
 }
@@ -133,9 +138,9 @@ fn what_was_read_for_a_generation_counts_and_not_what_is_there_by_now() {
     files.write("h.cfg", "global\n");
     let configuration = Configuration::read(&files.invocation, &|_| None).unwrap();
     files.write("h.cfg", "global \n");
-    let subjects = Subjects::of(&configuration, &files.invocation);
-    let seen = subjects.look(&Seen::default()).with(&configuration.files);
-    assert_eq!(files.names(&seen.difference(&subjects.look(&seen), &subjects).changed), ["h.cfg"]);
+    let set = FileSet::of(&configuration, &files.invocation);
+    let seen = set.look(&Sighting::default()).with(&configuration.files);
+    assert_eq!(files.names(&seen.difference(&set.look(&seen), &set).changed), ["h.cfg"]);
 }
 
 #[test]
@@ -143,7 +148,7 @@ fn special_files_are_not_opened() {
     let files = Files::new("-f h.cfg");
     files.write("h.cfg", "global\n lua-load pipe\n lua-load /dev/zero\n");
     rustix::fs::mkfifoat(rustix::fs::CWD, files.at("pipe"), 0o600.into()).unwrap();
-    let (subjects, seen) = files.follow();
+    let (set, seen) = files.follow();
     assert_eq!(seen.files.len(), 1);
-    assert!(seen.difference(&subjects.look(&seen), &subjects).changed.is_empty());
+    assert!(seen.difference(&set.look(&seen), &set).changed.is_empty());
 }

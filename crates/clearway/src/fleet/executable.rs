@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::fleet::child::{Rights, confine};
+use crate::fleet::files::Stamp;
 
 /// How long a question to HAProxy may take. `-v` and `-cc` read no configuration.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,16 +29,12 @@ const LONGEST_ANSWER: usize = 64 << 10;
 
 /// The program that is started, and what is known about it.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub struct Executable {
     name: OsString,
-    known: Option<(Identity, Version)>,
+    known: Option<(Stamp, Version)>,
 }
 
-/// What changes when a file is replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity(u64, u64, i64, i64, u64);
-
-impl Program {
+impl Executable {
     /// The program as the user named it: a name on `PATH`, or a path.
     pub fn new(name: OsString) -> Self {
         Self { name, known: None }
@@ -56,14 +53,14 @@ impl Program {
     /// The version of the file that is on disk now. Blocks, for [`PATIENCE`] at most if the file itself answers.
     pub fn version(&mut self) -> Result<Version, Failure> {
         let path = self.find()?;
-        let identity = std::fs::metadata(&path)
-            .map(|m| Identity::of(&m))
+        let stamp = std::fs::metadata(&path)
+            .map(|file| Stamp::of(&file))
             .map_err(|error| missing(&format!("looking at `{}`: {error}", path.display())))?;
         match self.known {
-            Some((known, version)) if known == identity => Ok(version),
+            Some((known, version)) if known == stamp => Ok(version),
             _ => {
                 let version = ask_version(&path)?;
-                self.known = Some((identity, version));
+                self.known = Some((stamp, version));
                 Ok(version)
             }
         }
@@ -100,12 +97,6 @@ impl Program {
             .ok_or_else(|| {
                 missing(&format!("`{}` is not on PATH ({})", self.name.display(), search.display()))
             })
-    }
-}
-
-impl Identity {
-    fn of(file: &std::fs::Metadata) -> Self {
-        Self(file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size())
     }
 }
 

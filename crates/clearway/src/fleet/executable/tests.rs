@@ -2,7 +2,7 @@ use super::*;
 
 /// Written by another process: our own descriptor for writing could be in a child that another test forks at this very
 /// moment, and what is open for writing cannot be executed (`ETXTBSY`).
-fn script(directory: &Path, text: &str) -> Program {
+fn script(directory: &Path, text: &str) -> Executable {
     let path = directory.join("haproxy");
     let mut writer = std::process::Command::new("sh");
     writer
@@ -10,12 +10,12 @@ fn script(directory: &Path, text: &str) -> Program {
         .arg(&path)
         .arg(text);
     assert!(writer.status().unwrap().success());
-    Program::new(path.into())
+    Executable::new(path.into())
 }
 
 #[test]
 fn a_missing_haproxy_is_named_with_the_package_to_install() {
-    let failure = Program::new("no-such-haproxy-here".into()).version().unwrap_err();
+    let failure = Executable::new("no-such-haproxy-here".into()).version().unwrap_err();
     assert_eq!(failure.code, ExitCode::NoHaproxy);
     assert!(failure.hints[0].contains("apt-get install haproxy"));
 }

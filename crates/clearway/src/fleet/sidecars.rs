@@ -147,7 +147,7 @@ impl Sidecars {
         // As HAProxy's master does it (`mworker_catch_sigchld`): 130 and 143 are SIGINT and SIGTERM.
         let wanted = matches!(status.code(), Some(0 | 130 | 143)) || matches!(status.signal(), Some(2 | 15));
         let ended = if wanted { ProgramEnd::Wanted(how) } else { ProgramEnd::Failed(how) };
-        Some(Event::Program(Happened::ProgramEnd(id, ended)))
+        Some(Event::Program(Happened::Ended(id, ended)))
     }
 }
 

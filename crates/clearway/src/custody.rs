@@ -18,6 +18,7 @@ pub mod backlog;
 pub mod devices;
 pub mod foreign;
 pub mod held;
+pub mod notices;
 pub mod paths;
 pub mod selection;
 pub mod sockets;
@@ -27,12 +28,13 @@ pub mod usable;
 use std::fmt;
 use std::sync::Arc;
 
-use clearway_core::count::Count;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::paths::MovedPath;
 use tokio::sync::watch;
-use tracing::{info, warn};
+
+use crate::ground::notice::tell;
+use notices::CustodyNotice;
 
 use selection::Selection;
 use sockets::Sockets;
@@ -102,10 +104,12 @@ impl Custody {
         }
         match usable::received(kept) {
             Ok(held) => {
-                info!("beginning with {} that {by} has kept", Count(held.len(), "listening socket"));
+                tell(&CustodyNotice::KeptUsed { sockets: held.len(), by: by.to_string() });
                 self.begin(Sockets::inherited(held));
             }
-            Err(why) => warn!("what {by} has kept is of no use here: {why}"),
+            Err(error) => {
+                tell(&CustodyNotice::KeptUnusable { by: by.to_string(), error: error.to_string() });
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use clearway_core::notice::{Notice, Row};
 use clearway_core::supervisor::Report;
 
+use crate::custody::notices::CustodyNotice;
 use crate::ground::notice::GroundNotice;
 use crate::runtime::RuntimeNotice;
 use crate::tell::notices::TellNotice;
@@ -12,7 +13,7 @@ use crate::tell::notices::TellNotice;
 /// Every notice that there is, by its event.
 fn table() -> Vec<Row> {
     let mut table =
-        [Report::table(), GroundNotice::table(), TellNotice::table(), RuntimeNotice::table()].concat();
+        [Report::table(), GroundNotice::table(), CustodyNotice::table(), TellNotice::table(), RuntimeNotice::table()].concat();
     table.sort_by_key(|row| row.event);
     table
 }

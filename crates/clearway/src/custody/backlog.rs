@@ -9,13 +9,12 @@ use std::collections::HashMap;
 use clearway_haproxy::configuration::{Backlog, BindLines};
 use clearway_haproxy::inventory::{SocketIdentity, SocketKind};
 use clearway_kernel::queues;
-use tracing::{debug, info, warn};
 
 use crate::custody::held::Held;
+use crate::custody::notices::CustodyNotice;
 use crate::custody::sockets::Sockets;
-
-/// How many sockets one log line names.
-const NAMED: usize = 5;
+use crate::debug;
+use crate::ground::notice::tell;
 
 /// How many clients may wait at a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +96,15 @@ pub fn apply(sockets: &Sockets) {
         let Some(Change { from, to }) = held.change else { continue };
         match queues::set_limit(held.descriptor(), to) {
             Ok(()) => changed.push(format!("of {} from {from} to {to}", held.identity)),
-            Err(error) => warn!("changing the listen backlog of {} to {to}: {error}", held.identity),
+            Err(error) => tell(&CustodyNotice::BacklogUnchanged {
+                socket: held.identity.to_string(),
+                wanted: to,
+                error: error.to_string(),
+            }),
         }
     }
     if !changed.is_empty() {
-        let more = changed.len().saturating_sub(NAMED);
-        changed.truncate(NAMED);
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        info!("listen backlog changed: {}{more}", changed.join(", "));
+        tell(&CustodyNotice::BacklogChanged { changed });
     }
 }
 

@@ -11,10 +11,11 @@ use clearway_haproxy::configuration::{BindLines, Configuration};
 use clearway_haproxy::inventory::{LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::interfaces::was_made_anew;
 use clearway_kernel::listeners::is_local;
-use tracing::warn;
 
 use crate::custody::held::Held;
+use crate::custody::notices::CustodyNotice;
 use crate::custody::sockets::Sockets;
+use crate::ground::notice::tell;
 
 /// The sockets in custody that are not to be offered, by inode; says so.
 pub fn left_out(sockets: &Sockets, configuration: &Configuration) -> HashSet<u64> {
@@ -24,7 +25,7 @@ pub fn left_out(sockets: &Sockets, configuration: &Configuration) -> HashSet<u64
     }
     let lines = BindLines::of(configuration);
     for held in &deaf {
-        warn!("{}", notice(&held.identity, &lines));
+        tell(&notice(&held.identity, &lines));
     }
     deaf.iter().map(|held| held.inode()).collect()
 }
@@ -43,13 +44,10 @@ fn can_be_bound(socket: &SocketIdentity) -> bool {
     }
 }
 
-fn notice(socket: &SocketIdentity, lines: &BindLines<'_>) -> String {
-    let place = lines.that_make(socket).next().map_or(String::new(), |bind| format!(" ({})", bind.span));
-    let device = socket.device.as_deref().unwrap_or_default();
-    format!(
-        "the interface `{device}` was deleted and made anew: the socket of {socket}{place} belongs to the former one and \
-         hears nothing; a new one is bound"
-    )
+fn notice(socket: &SocketIdentity, lines: &BindLines<'_>) -> CustodyNotice {
+    let line = lines.that_make(socket).next().map(|bind| bind.span.to_string());
+    let interface = socket.device.clone().unwrap_or_default();
+    CustodyNotice::InterfaceGone { socket: socket.to_string(), line, interface }
 }
 
 #[cfg(test)]

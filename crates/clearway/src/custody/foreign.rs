@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use clearway_haproxy::configuration::{Bind, Configuration, V6};
 use clearway_kernel::listeners;
-use tracing::{info, warn};
 
 use crate::custody::held::Held;
+use crate::custody::notices::CustodyNotice;
+use crate::ground::notice::tell;
 
 /// More addresses than any configuration binds; a hostile file may name millions.
 const MOST_ADDRESSES: usize = 10_000;
@@ -26,14 +27,14 @@ pub fn make<'a>(configuration: &Configuration, offered: impl Iterator<Item = &'a
         }
         match make_one(bind, address) {
             Ok(held) => {
-                info!(
-                    "{address} ({}) is not an address of this host: Clearway listens there for HAProxy",
-                    bind.span
-                );
+                tell(&CustodyNotice::Foreign { address, line: bind.span.to_string() });
                 known.insert(address);
                 made.push(held);
             }
-            Err(error) => warn!("{address} ({}) is not an address of this host: {error}", bind.span),
+            Err(error) => {
+                let (line, error) = (bind.span.to_string(), error.to_string());
+                tell(&CustodyNotice::ForeignFailed { address, line, error });
+            }
         }
     }
     made

@@ -13,11 +13,12 @@ use clearway_haproxy::configuration::{BindLines, Configuration};
 use clearway_haproxy::inventory::{LocalAddress, SocketIdentity};
 use clearway_kernel::paths::{self, MovedPath};
 use tokio::sync::oneshot;
-use tracing::warn;
 
 use crate::custody::held::Held;
+use crate::custody::notices::CustodyNotice;
 use crate::custody::sockets::Sockets;
 use crate::ground::aside::Single;
+use crate::ground::notice::tell;
 
 /// Begins to look at the paths of what is in custody; nothing is told if there are none, or an earlier look still hangs.
 pub fn look(looking: &Single, sockets: &Sockets) -> Option<oneshot::Receiver<Vec<MovedPath>>> {
@@ -54,7 +55,7 @@ pub fn left_out(sockets: &Sockets, moved: &[MovedPath], configuration: &Configur
     let mut left_out = HashSet::new();
     for Held { identity, .. } in sockets.all() {
         let Some(one) = moved.get(&identity.inode.0) else { continue };
-        warn!("{}", notice(identity, one, &lines));
+        tell(&notice(identity, one, &lines));
         if one.obstacle.is_none() {
             left_out.insert(one.socket);
         }
@@ -62,14 +63,8 @@ pub fn left_out(sockets: &Sockets, moved: &[MovedPath], configuration: &Configur
     left_out
 }
 
-fn notice(socket: &SocketIdentity, moved: &MovedPath, lines: &BindLines<'_>) -> String {
-    let place = lines.that_make(socket).next().map_or(String::new(), |bind| format!(" ({})", bind.span));
-    let found =
-        format!("there is {} at the path of {socket}{place}, so its clients do not reach it", moved.found);
-    match &moved.obstacle {
-        None => format!("{found}: a new one is bound"),
-        Some(obstacle) => {
-            format!("{found}, and no other can be bound there: {obstacle}; mend that and reload")
-        }
-    }
+fn notice(socket: &SocketIdentity, moved: &MovedPath, lines: &BindLines<'_>) -> CustodyNotice {
+    let line = lines.that_make(socket).next().map(|bind| bind.span.to_string());
+    let (found, obstacle) = (moved.found.to_string(), moved.obstacle.clone());
+    CustodyNotice::PathGone { socket: socket.to_string(), line, found, obstacle }
 }

@@ -10,9 +10,10 @@ use clearway_haproxy::inventory::SocketIdentity;
 use clearway_kernel::queues::Listener;
 use clearway_kernel::steering;
 use socket2::SockRef;
-use tracing::warn;
 
 use crate::custody::held::Held;
+use crate::custody::notices::CustodyNotice;
+use crate::ground::notice::tell;
 use order::shuffle;
 
 mod order;
@@ -120,7 +121,7 @@ impl Sockets {
     pub fn unseal(&self) {
         for held in self.held.iter().filter(|held| held.is_tcp()) {
             if let Err(error) = steering::unseal(held.descriptor()) {
-                warn!("{}: {error}", held.identity);
+                tell(&CustodyNotice::Sealed { socket: held.identity.to_string(), error: error.to_string() });
             }
         }
     }
@@ -137,7 +138,8 @@ impl Sockets {
                 .is_listener()
                 .and_then(|listens| if listens { Ok(()) } else { socket.listen(backlog) });
             if let Err(error) = outcome {
-                warn!("{} does not listen any more: {error}", held.identity);
+                let (socket, error) = (held.identity.to_string(), error.to_string());
+                tell(&CustodyNotice::NotListening { socket, error });
             }
         }
     }
@@ -147,7 +149,8 @@ impl Sockets {
     pub fn stop_listening(&self, listeners: &[Listener]) {
         for held in listeners.iter().filter_map(|one| self.socket(one.inode)) {
             if let Err(error) = SockRef::from(&held.descriptor()).shutdown(Shutdown::Read) {
-                warn!("{} accepts new clients that no HAProxy will serve: {error}", held.identity);
+                let (socket, error) = (held.identity.to_string(), error.to_string());
+                tell(&CustodyNotice::Unserved { socket, error });
             }
         }
     }

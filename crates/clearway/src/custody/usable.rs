@@ -9,9 +9,10 @@ use std::os::unix::fs::FileTypeExt;
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::listeners;
-use tracing::info;
 
 use crate::custody::held::Held;
+use crate::custody::notices::CustodyNotice;
+use crate::ground::notice::tell;
 
 /// Why none of them can be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,7 @@ fn is_reached(held: &Held) -> bool {
     let LocalAddress::Path(path) = &held.identity.address else { return true };
     let is_here = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     if !is_here {
-        info!("{} is bound anew: it is not in this file system", held.identity);
+        tell(&CustodyNotice::BoundAnew { socket: held.identity.to_string() });
     }
     is_here
 }

@@ -19,6 +19,8 @@ clearway_core::notices! {
         /// A thread could not be started, so that `what` is left out.
         Warn "process.no-thread" NoThread { what: String, error: String, hints: Vec<String> }
             => "{what}: no thread can be started: {error}";
+        /// With the level `debug`: a detail.
+        Debug "log.debug" Detail { detail: String } => "{detail}";
     }
 }
 
@@ -29,9 +31,22 @@ pub fn listen(level: LogLevel, write: fn(&dyn Notice)) {
 
 /// Writes a notice to the log.
 pub fn tell(notice: &dyn Notice) {
-    if let Some(Log { level, write }) = LOG.get()
-        && notice.level() <= *level
-    {
-        write(notice);
+    if let Some(log) = LOG.get().filter(|log| notice.level() <= log.level) {
+        (log.write)(notice);
     }
+}
+
+/// Whether notices of this level are written.
+pub fn is_heard(level: LogLevel) -> bool {
+    LOG.get().is_some_and(|log| level <= log.level)
+}
+
+/// A sentence with the level `debug`, for those who look for a fault.
+#[macro_export]
+macro_rules! debug {
+    ($($words:tt)*) => {
+        if $crate::ground::notice::is_heard(clearway_core::settings::LogLevel::Debug) {
+            $crate::ground::notice::tell(&$crate::ground::notice::GroundNotice::Detail { detail: format!($($words)*) });
+        }
+    };
 }

@@ -19,7 +19,7 @@ fn the_line_is_named() {
     let text = "listen a\n bind 192.0.2.1:80\n bind 192.0.2.1:80 interface eth1\n";
     let file = SourceFile { name: "h.cfg".into(), path: "/h.cfg".into(), bytes: text.as_bytes().to_vec() };
     let configuration = Configuration::scan(vec![file], &|_| None);
-    let said = notice(&at("192.0.2.1:80", &tcp()), &BindLines::of(&configuration));
+    let said = notice(&at("192.0.2.1:80", &tcp()), &BindLines::of(&configuration)).to_string();
     assert_eq!(
         said,
         "the interface `eth1` was deleted and made anew: the socket of 192.0.2.1:80 (h.cfg:3) belongs to the former one \

@@ -12,8 +12,14 @@ use crate::tell::notices::TellNotice;
 
 /// Every notice that there is, by its event.
 fn table() -> Vec<Row> {
-    let mut table =
-        [Report::table(), GroundNotice::table(), CustodyNotice::table(), TellNotice::table(), RuntimeNotice::table()].concat();
+    let mut table = [
+        Report::table(),
+        GroundNotice::table(),
+        CustodyNotice::table(),
+        TellNotice::table(),
+        RuntimeNotice::table(),
+    ]
+    .concat();
     table.sort_by_key(|row| row.event);
     table
 }

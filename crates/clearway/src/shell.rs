@@ -484,6 +484,13 @@ impl Shell {
         self.cutover.others.inherit(&self.custody.sockets());
     }
 
+    /// The loop is over: the last answers, and the last words to other Clearways. Does not wait for long.
+    pub async fn finish(&mut self, code: ExitCode) {
+        self.front.end(code);
+        self.peers.succession.finish().await;
+        self.fleet.hear_programs_out().await;
+    }
+
     pub fn leave(&mut self, code: ExitCode) -> ExitCode {
         self.peers.succession.leave_aside();
         self.peers.place.leave();

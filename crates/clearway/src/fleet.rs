@@ -1,8 +1,23 @@
 //! HAProxy's generations: their configurations, processes, words and ends.
+//!
+//! ```text
+//!   Prepare   reading, named       the files are read, and what they name is looked at
+//!             asking               HAProxy is asked what must be known before it is started
+//!             launch::prepare      a command line and an overlay, with what other rooms have for it
+//!   Launch    launch, child        a process
+//!             hand_over, prove     gets the sockets in custody, and shows which it uses
+//!   Carry     carry                has the state of the servers before it accepts
+//!   Commit                         serves: what is remembered of it is in roster and configurations
+//!   Drain     ends                 finishes its sessions; reaped
+//! ```
+//!
+//! [`Fleet`] knows no other room: what it needs of one it is given as an argument. What its threads find out comes back as
+//! [`News`], and what of that is for other rooms as [`Consequence`].
 
 pub mod asking;
 pub mod carry;
 pub mod child;
+pub mod configurations;
 pub mod deaf;
 pub mod ends;
 pub mod executable;
@@ -14,88 +29,87 @@ pub mod memory;
 pub mod named;
 mod news;
 pub mod open_files;
-pub mod prepare;
+mod preparing;
 pub mod prove;
 pub mod questions;
 pub mod reading;
 pub mod reaper;
+pub mod roster;
+pub mod running;
 pub mod sidecars;
 pub mod stand_in;
 pub mod standard_error;
 pub mod state;
 pub mod trial;
 pub mod watch;
+pub mod worker_cli;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_haproxy::command_line::Invocation;
-use clearway_haproxy::drift::Imprint;
+use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::version::Version;
+use clearway_kernel::flip::Way;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use crate::ground::aside;
+use crate::custody::sockets::Sockets;
+use crate::tell::said::Said;
 use child::Descriptors;
+use configurations::{Configurations, DriftQuestion};
 use executable::Executable;
-use launch::{Running, Serving};
 use memory::Memory;
-use named::NamedFiles;
-pub use news::News;
-use prepare::Prepared;
-use reading::Known;
+pub use news::{Consequence, News};
+use preparing::Preparing;
+use roster::Roster;
+use running::Running;
 use sidecars::Sidecars;
 use stand_in::StandIn;
-use state::State;
-use trial::Trial;
+use state::StateOfServers;
 use watch::Watch;
 
-/// HAProxy's generations: their configurations, processes, words and ends.
+/// HAProxy's generations.
 #[derive(Debug)]
 pub struct Fleet {
-    /// Where its threads and tasks say what has happened.
-    pub news: UnboundedSender<News>,
-    heard: UnboundedReceiver<News>,
-    pub executable: Executable,
-    pub descriptors: Descriptors,
-    pub invocation: Invocation,
-    /// For which generation the files are read and looked at.
-    pub preparing: Option<Generation>,
-    pub reading: aside::Single,
-    /// The same for the paths of Unix sockets.
-    pub looking: aside::Single,
-    /// For which of them HAProxy is asked questions.
-    pub asking: aside::Single,
-    /// The same for the status.
-    pub comparing: aside::Single,
-    /// What is only tried.
-    pub trial: Option<Trial>,
-    pub prepared: BTreeMap<Generation, Prepared>,
-    /// What generations were started from that serve, or that served before.
-    pub configurations: BTreeMap<Generation, Known>,
-    pub running: BTreeMap<Generation, Running>,
-    /// The programs of `program` sections.
-    pub sidecars: Sidecars,
-    /// The memory limit, and whether somebody was killed for it.
-    pub memory: Memory,
-    /// What the serving generation was started from.
-    pub imprint: Option<Arc<Imprint>>,
-    /// What its files name, as that was seen then.
-    pub named: Option<Arc<NamedFiles>>,
-    /// The same for the files that a configuration names.
-    pub naming: aside::Single,
-    /// What the last generation has not read of what is on the host, each with what mends it.
-    pub not_read: Vec<String>,
-    /// Who was committed last, dead or alive.
-    pub committed: Option<Generation>,
-    /// Who serves.
-    pub serving: Option<Serving>,
+    settings: Settings,
+    invocation: Invocation,
+    executable: Executable,
+    /// The numbers that descriptors have in a child.
+    descriptors: Descriptors,
     /// What a generation is told of as its predecessor.
-    pub stand_in: StandIn,
+    stand_in: StandIn,
+    /// The memory limit, and whether a process was killed for it.
+    memory: Memory,
+    /// What is being prepared.
+    preparing: Preparing,
+    /// What has a process.
+    roster: Roster,
+    /// What generations were started from.
+    configurations: Configurations,
     /// The files of the last generation that was prepared.
-    pub watch: Watch,
+    watch: Watch,
     /// What is known of the servers of the generation that serves, or served last.
-    pub state: State,
+    servers: StateOfServers,
+    /// The programs of `program` sections.
+    sidecars: Sidecars,
+    said: Said,
+    /// Where threads and tasks say what has happened.
+    news: UnboundedSender<News>,
+    heard: UnboundedReceiver<News>,
+}
+
+/// What other rooms are to know of a generation that serves from now on.
+#[derive(Debug)]
+pub struct Committed {
+    /// What it uses.
+    pub sockets: Option<Arc<Sockets>>,
+    /// Where its clients are sent, if it has private ports.
+    pub ways: Option<Vec<Way>>,
+    /// What it was started from, as it was read.
+    pub configuration: Option<Arc<Configuration>>,
+    /// Whether it is the first one.
+    pub is_first: bool,
 }
 
 impl Fleet {
@@ -103,41 +117,104 @@ impl Fleet {
     pub fn new(settings: &Settings, invocation: Invocation, descriptors: Descriptors) -> Self {
         let (news, heard) = mpsc::unbounded_channel();
         Self {
-            news,
-            heard,
+            settings: settings.clone(),
             executable: Executable::new(invocation.program.clone()),
             descriptors,
-            preparing: None,
-            reading: aside::Single::default(),
-            looking: aside::Single::default(),
-            asking: aside::Single::default(),
-            comparing: aside::Single::default(),
-            trial: None,
-            prepared: BTreeMap::new(),
-            configurations: BTreeMap::new(),
-            running: BTreeMap::new(),
-            sidecars: Sidecars::new(settings.log, &invocation, descriptors),
-            memory: Memory::watch(),
-            imprint: None,
-            named: None,
-            naming: aside::Single::default(),
-            not_read: Vec::new(),
-            committed: None,
-            serving: None,
             stand_in: StandIn::default(),
+            memory: Memory::watch(),
+            preparing: Preparing::default(),
+            roster: Roster::default(),
+            configurations: Configurations::default(),
             watch: Watch::new(settings.watch, settings.watch_quiet),
-            state: State::default(),
+            servers: StateOfServers::default(),
+            sidecars: Sidecars::new(settings.log, &invocation, descriptors),
             invocation,
+            said: Said::default(),
+            news,
+            heard,
         }
     }
 
-    /// What has happened. Never ends; may be dropped at any time, and called again.
-    pub async fn next(&mut self) -> News {
-        tokio::select! {
-            biased;
-            Some(news) = self.heard.recv() => news,
-            changed = self.watch.changed() => News::Changed(changed),
-            () = self.state.due() => News::StateDue,
+    /// The generation serves from now on.
+    pub fn commit(&mut self, generation: Generation) -> Option<Committed> {
+        let running = self.roster.get(generation)?;
+        let (ways, heard) = (running.ways().map(<[Way]>::to_vec), running.heard());
+        let is_first = self.roster.committed().is_none();
+        let configuration = self.configurations.commit(generation);
+        if let Some(configuration) = &configuration {
+            self.servers.serves(generation, configuration, heard);
         }
+        let sockets = self.roster.commit(generation);
+        Some(Committed { sockets, ways, configuration, is_first })
+    }
+
+    /// The generation will never serve.
+    pub fn abandon(&mut self, generation: Generation) {
+        self.preparing.abandon(generation);
+        self.configurations.forget(generation);
+        self.sidecars.forget(generation);
+        if let Some(running) = self.roster.get_mut(generation) {
+            running.give_up();
+        }
+    }
+
+    /// No other configurations than those of these generations will be wanted.
+    pub fn remember_only(&mut self, wanted: &[Generation]) {
+        self.configurations.keep_only(wanted);
+    }
+
+    /// How HAProxy was called.
+    pub fn invocation(&self) -> &Invocation {
+        &self.invocation
+    }
+
+    /// The version of HAProxy that was found last.
+    pub fn version(&self) -> Option<Version> {
+        self.executable.known_version()
+    }
+
+    /// The question whether the files on disk are still those that serve. Unset as long as none has served.
+    pub fn drift_question(&self) -> Option<DriftQuestion> {
+        self.configurations.drift_question(&self.invocation)
+    }
+
+    /// What the last generation has not read of what is on the host, each with what mends it.
+    pub fn not_read(&self) -> &[String] {
+        self.configurations.what_was_not_read()
+    }
+
+    /// The generation that was committed last, dead or alive.
+    pub fn committed(&self) -> Option<Generation> {
+        self.roster.committed()
+    }
+
+    /// Whether a generation serves.
+    pub fn serves(&self) -> bool {
+        self.roster.serves().is_some()
+    }
+
+    /// How many generations have a process.
+    pub fn count(&self) -> usize {
+        self.roster.count()
+    }
+
+    /// The processes of all generations.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.roster.iter().flat_map(|(_, running)| running.processes())
+    }
+
+    /// What a generation has proved to use that is not committed yet.
+    pub fn proved_by(&self, generation: Generation) -> Option<&Arc<Sockets>> {
+        self.roster.get(generation)?.proved()
+    }
+
+    /// The same of all generations.
+    pub fn proved(&self) -> impl Iterator<Item = &Sockets> {
+        self.roster.iter().filter_map(|(_, running)| running.proved().map(|sockets| &**sockets))
+    }
+
+    /// Where the clients of a generation are to be sent, if it has private ports.
+    pub fn ways(&self, generation: Generation) -> Option<&[Way]> {
+        self.roster.get(generation).and_then(Running::ways)
     }
 }

@@ -12,18 +12,21 @@ use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Action, Answer, Asker, Event, Report, Strictness, Supervisor};
+use clearway_core::supervisor::{Action, Answer, Event, Plumbing, Report, Strictness, Supervisor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tracing::{error, info};
+use tracing::error;
 
 use crate::cutover::{Cutover, switch};
-use crate::fleet::launch::Serving;
-use crate::fleet::{self, Fleet, watch};
+use crate::fleet::asking::Draft;
+use crate::fleet::launch::Surroundings;
+use crate::fleet::state::ServersHeard;
+use crate::fleet::{self, Consequence, Fleet};
 use crate::front::Front;
 use crate::front::request::Request;
 use crate::front::view::View;
 use crate::ground::notice::tell;
-use crate::ground::steps;
+use crate::ground::{aside, steps};
+use crate::path::servers::Generations;
 use crate::path::{self, Path};
 use crate::peers::takeover::Kept;
 use crate::peers::{Peers, succession, takeover};
@@ -31,11 +34,8 @@ use crate::tell::Tell;
 
 use crate::custody::{Custody, KeptBy};
 use crate::cutover::neighbours::Ours;
-use crate::cutover::redirection::Turned;
+use crate::cutover::redirection::{self, Turned};
 use crate::cutover::switch::{Manners, Switch};
-use crate::fleet::asking::Answers;
-use crate::fleet::launch::Running;
-use crate::fleet::reading::Chosen;
 use crate::tell::said::Subject;
 
 /// What threads and tasks of the shell tell the loop.
@@ -111,21 +111,13 @@ impl Shell {
     pub fn carry_out(&mut self, action: Action) -> Outcome {
         self.tell.systemd.hear(&action);
         match action {
-            Action::Prepare(generation, source) => self.read(generation, source),
-            Action::Try(generation) => self.begin_trial(generation),
+            Action::Prepare(generation, source) => self.fleet.read(generation, source),
+            Action::Try(generation) => self.fleet.begin_trial(generation),
             Action::Launch(generation, strictness) => {
-                return Outcome::Event(self.launch_generation(generation, strictness));
+                return Outcome::Event(self.launch(generation, strictness));
             }
             Action::Abandon(generation) => {
-                self.fleet.preparing.take_if(|one| *one == generation);
-                self.fleet.prepared.remove(&generation);
-                self.end_trial(generation);
-                // Its configuration has never served.
-                self.fleet.configurations.remove(&generation);
-                self.fleet.sidecars.forget(generation);
-                if let Some(running) = self.fleet.running.get_mut(&generation) {
-                    running.give_up();
-                }
+                self.fleet.abandon(generation);
                 self.cancel_switch(generation);
             }
             Action::Commit(generation) => {
@@ -135,24 +127,26 @@ impl Shell {
             Action::Program(action) => {
                 return self.fleet.do_with_program(action).map_or(Outcome::Nothing, Outcome::Event);
             }
-            Action::RememberOnly(wanted) => self.fleet.configurations.retain(|one, _| wanted.contains(one)),
-            Action::Carry(generation) => return self.carry(generation),
+            Action::RememberOnly(wanted) => self.fleet.remember_only(&wanted),
+            Action::Carry(generation) => {
+                return self.fleet.carry(generation).map_or(Outcome::Nothing, Outcome::Event);
+            }
             Action::Switch(generation) => return self.switch(generation),
             Action::Survey(generations) => self.fleet.survey(&generations),
             Action::Drain(generation) => self.drain(generation),
-            Action::End(generation, how) => self.end(generation, how),
+            Action::End(generation, how) => self.fleet.end(generation, how),
             Action::ReleaseCustody => {
                 self.cutover.redirection.release();
                 self.give_back();
                 self.tell.systemd.stop(self.front.releases());
                 self.peers.succession.release(self.front.releases());
                 self.custody.release();
-                self.fleet.running.values_mut().for_each(Running::give_up);
+                self.fleet.give_up();
                 self.path.stop_intercepting();
             }
             Action::HandOver(peer) => {
                 self.cutover.redirection.hand_over();
-                let state = self.question();
+                let state = self.fleet.question();
                 self.peers.succession.hand_over(peer, self.custody.sockets(), state);
             }
             Action::Decline(peer, why) => self.peers.succession.decline(peer, why),
@@ -181,9 +175,9 @@ impl Shell {
             Action::Unplumb => self.path.unplumb(),
             Action::Answer(request, mut answer) => {
                 if let Answer::Tried { changes, .. } = &mut answer {
-                    *changes = self.take_changes();
+                    *changes = self.fleet.take_changes();
                 }
-                self.front.answer(request, answer, &self.fleet.not_read);
+                self.front.answer(request, answer, self.fleet.not_read());
             }
             Action::Report(report) => tell(&report),
             Action::Exit(code) => return Outcome::Exit(self.leave(code)),
@@ -193,17 +187,10 @@ impl Shell {
 
     /// The generation serves: what it uses is what custody holds.
     pub fn commit(&mut self, generation: Generation) {
-        let Some(running) = self.fleet.running.get_mut(&generation) else { return };
-        running.keep();
-        let ways = running.private.as_ref().map(|private| private.ways.clone());
-        let proved = running.proved.take();
-        self.fleet.imprint = Some(Arc::clone(&running.imprint));
-        self.fleet.named.clone_from(&running.named);
-        let predecessor_knows = self.fleet.committed.is_some();
+        let Some(committed) = self.fleet.commit(generation) else { return };
         self.cutover.switching.take_if(|(one, _)| *one == generation);
         // Before anything is closed that clients may still be sent to.
-        self.fleet.committed = Some(generation);
-        if let Some(ways) = ways {
+        if let Some(ways) = committed.ways {
             let has_turned = |switch: &Switch| switch.generation == generation && switch.has_turned();
             let turned = if self.cutover.switch.as_ref().is_some_and(has_turned) {
                 Turned::Already
@@ -212,28 +199,23 @@ impl Shell {
             };
             self.cutover.redirection.commit(generation, &ways, turned);
         }
-        if let Some(sockets) = proved {
+        if let Some(sockets) = committed.sockets {
             let former = self.custody.commit(Arc::clone(&sockets));
             if let Some(switch) = self.cutover.switch.as_ref().filter(|one| one.generation == generation)
                 && self.peers.succession.has_predecessor()
             {
                 self.cutover.kept_by_predecessor = Some((Arc::clone(&former), switch.alone().to_vec()));
-                if predecessor_knows {
+                if !committed.is_first {
                     self.close_what_the_predecessor_keeps();
                 }
             }
             self.cutover.others.steer_round(&sockets);
             self.ours().and(&former).look(self.inner.clone());
         }
-        self.fleet.serving = Some(Serving::begins(generation));
         if let Some(switch) = self.cutover.switch.take_if(|one| one.generation == generation) {
             switch.committed();
         }
-        let configuration = self.fleet.configurations.get(&generation).map(|known| &known.configuration);
-        if let (Some(configuration), Some(running)) = (configuration, self.fleet.running.get(&generation)) {
-            self.fleet.state.serves(generation, configuration, running);
-        }
-        self.path.commit(configuration.map(|one| &**one));
+        self.path.commit(committed.configuration.as_deref());
     }
 
     /// The predecessor keeps the former sockets for a while, to come back perhaps: those that would go on getting clients
@@ -263,15 +245,14 @@ impl Shell {
     }
 
     pub fn switch(&mut self, generation: Generation) -> Outcome {
-        let Some(new) = self.fleet.running.get(&generation).and_then(|running| running.proved.as_ref())
-        else {
+        let Some(new) = self.fleet.proved_by(generation) else {
             return Outcome::Event(Event::Switched { generation, moved: Vec::new() });
         };
         let Settings { strategy, instance, ports, .. } = &self.settings;
         // It keeps its sockets for a while: no gate can wait until they are closed.
         let strategy = if self.peers.succession.has_predecessor() { Strategy::Handoff } else { *strategy };
-        let private = self.fleet.running.get(&generation).and_then(|running| running.private.as_ref());
-        let turn = private.and_then(|private| self.cutover.redirection.turn_to(&private.ways));
+        let ways = self.fleet.ways(generation);
+        let turn = ways.and_then(|ways| self.cutover.redirection.turn_to(ways));
         let (instance, ports) = (instance.clone(), ports.clone());
         let manners = Manners { strategy, instance, ports, turn };
         match switch::begin(generation, manners, &self.custody.sockets(), new, self.inner.clone()) {
@@ -283,35 +264,89 @@ impl Shell {
         }
     }
 
-    pub fn prepare_generation(&mut self, chosen: Chosen, answers: Result<Answers, Failure>) -> Event {
-        let generation = chosen.generation;
-        // It may have been abandoned while HAProxy was asked.
-        if self.fleet.preparing.take_if(|one| *one == generation).is_none() {
-            return Event::TimePassed;
+    /// Each room does its part for a generation about whose files everything is known.
+    fn prepare(&mut self, draft: Draft) -> Result<Event, Failure> {
+        let needs = self.fleet.examine(&draft, self.path.intercepts())?;
+        let configuration = Arc::clone(draft.configuration());
+        if self.fleet.is_tried(draft.generation()) {
+            let notices = self.path.not_intercepted(&configuration);
+            self.fleet.would(notices.into_iter().map(|notice| notice.text));
+            self.fleet.compare_for_trial(&configuration, needs, self.path.is_plumbed());
+            let selection = self.custody.select(&configuration, draft.moved());
+            let private = match self.settings.strategy {
+                Strategy::TableFlip => Some(redirection::copy_beside(&configuration)?),
+                _ => None,
+            };
+            // Nothing is made for it, so nothing has to go.
+            return Ok(self.fleet.prepared(draft, Plumbing::NotNeeded, selection, private));
         }
-        match answers.and_then(|answers| self.prepare(chosen, answers)) {
-            Ok(prepared) => {
-                let (plumbing, most_reloads) = (prepared.needs, prepared.most_reloads);
-                self.fleet.prepared.insert(generation, prepared);
-                Event::Prepared { generation, plumbing, most_reloads }
+        self.path.say_what_is_not_intercepted(&configuration);
+        if needs == Plumbing::Needed {
+            self.path.plumb(&configuration)?;
+        }
+        let selection = self.custody.select(&configuration, draft.moved());
+        let Settings { strategy, instance, .. } = &self.settings;
+        let redirection = &mut self.cutover.redirection;
+        let private = match strategy {
+            Strategy::TableFlip => {
+                Some(redirection.prepare(instance.as_ref(), &configuration, self.fleet.serves())?)
             }
-            Err(failure) => Event::Failed { generation, failure },
+            _ => None,
+        };
+        Ok(self.fleet.prepared(draft, needs, selection, private))
+    }
+
+    fn launch(&mut self, generation: Generation, strictness: Strictness) -> Event {
+        let (sockets, has_predecessor) = (self.custody.sockets(), self.peers.succession.has_predecessor());
+        if !self.fleet.is_tried(generation) {
+            if sockets.is_empty() {
+                self.cutover.others.begin();
+            } else if !has_predecessor {
+                self.cutover.others.begin_with(&sockets);
+            }
+        }
+        let around = Surroundings { sockets, has_predecessor, redirection: &self.cutover.redirection };
+        self.fleet.launch(generation, strictness, around)
+    }
+
+    /// Reaps every child that has ended; what that is for the core.
+    pub fn reap(&mut self) -> Vec<Event> {
+        let reaped = self.fleet.reap();
+        for generation in reaped.generations() {
+            self.front.gone(generation);
+            if self.fleet.committed() != Some(generation) {
+                self.cancel_switch(generation);
+            }
+        }
+        let start_over = self.fleet.start_over(&reaped, &self.cutover.redirection);
+        reaped.events(start_over).collect()
+    }
+
+    fn drain(&mut self, generation: Generation) {
+        self.fleet.begin_to_drain(generation);
+        self.cutover.redirection.drain(generation);
+        match &mut self.cutover.giving_back {
+            Some(waiting) => waiting.push(generation),
+            None => self.fleet.drain(generation),
         }
     }
 
-    pub fn launch_generation(&mut self, generation: Generation, strictness: Strictness) -> Event {
-        let Some(mut prepared) = self.fleet.prepared.remove(&generation) else {
-            let failure = Failure::new(ExitCode::Internal, "a generation was launched that was not prepared");
-            return Event::Failed { generation, failure };
-        };
-        prepared.overlay.lenient = strictness == Strictness::Lenient;
-        match self.launch(generation, prepared) {
-            Ok(running) => {
-                let pid = running.pid;
-                self.fleet.running.insert(generation, running);
-                Event::Started { generation, pid }
-            }
-            Err(failure) => Event::Failed { generation, failure },
+    /// New clients are those again who listened here before us; clients that have come to us meanwhile are accepted first,
+    /// which is waited for beside the loop.
+    fn give_back(&mut self) {
+        let Some(arrived) = self.cutover.others.give_back() else { return };
+        let inner = self.inner.clone();
+        let begun = aside::spawn("waiting for those who have come here", move || {
+            arrived.wait();
+            let _ = inner.send(Inner::GaveBack);
+        });
+        self.cutover.giving_back = begun.then(Vec::new);
+    }
+
+    /// They have been waited for.
+    fn gave_back(&mut self) {
+        for generation in self.cutover.giving_back.take().into_iter().flatten() {
+            self.fleet.drain(generation);
         }
     }
 
@@ -341,7 +376,6 @@ impl Shell {
                     .hear(request, View { core, now, settings, custody, cutover, path, fleet, peers });
             }
             News::Fleet(news) => {
-                steps::at("hears", &news);
                 return self.hear_from_the_fleet(*news);
             }
             News::KeptUp => {}
@@ -365,10 +399,13 @@ impl Shell {
                 let event = switch.event();
                 let generation = switch.generation;
                 // It may have ended or been given up meanwhile, or was committed without waiting any longer.
-                match self.fleet.running.get(&generation) {
-                    Some(running) if running.proved.is_some() => self.cutover.switch = Some(switch),
-                    _ if self.fleet.committed == Some(generation) => switch.committed(),
-                    _ => switch.abandoned(self.fleet.committed > Some(generation)),
+                let committed = self.fleet.committed();
+                if self.fleet.proved_by(generation).is_some() {
+                    self.cutover.switch = Some(switch);
+                } else if committed == Some(generation) {
+                    switch.committed();
+                } else {
+                    switch.abandoned(committed > Some(generation));
                 }
                 event
             }
@@ -376,65 +413,39 @@ impl Shell {
     }
 
     fn hear_from_the_fleet(&mut self, news: fleet::News) -> Event {
-        match news {
-            fleet::News::Event(event) => event,
-            fleet::News::Read { generation, source, read } => self.take_read(generation, source, read),
-            fleet::News::Followed(chosen) => self.followed(*chosen),
-            fleet::News::Asked { chosen, answers } => {
-                self.prepare_generation(*chosen, answers.map(|answers| *answers))
+        match self.fleet.hear(news, &self.custody.sockets()) {
+            Consequence::Event(event) => return event,
+            Consequence::Asked(draft) => {
+                let generation = draft.generation();
+                let prepared = self.prepare(*draft);
+                return prepared.unwrap_or_else(|failure| Event::Failed { generation, failure });
             }
-            fleet::News::Answered { generation, worker } => {
-                if let Some(running) = self.fleet.running.get_mut(&generation) {
-                    running.know_worker(worker);
-                    if let Some(master) = running.master(generation) {
-                        tokio::spawn(master.watch(self.fleet.news.clone()));
-                    }
+            Consequence::Cut { generation, sessions } => self.front.note_what_is_cut(generation, sessions),
+            Consequence::StateDue => self.fleet.ask_for_state(self.path.follows_servers()),
+            Consequence::Servers(ServersHeard { fresh, is_new, seen }) => {
+                // What is not heard of: a route of ours that was replaced, a plain table that was flushed (before Linux
+                // 5.12), what only a predecessor had needed that has gone. A generation that has just begun was prepared
+                // with a look.
+                if self.path.follows_servers() && !fresh {
+                    self.path.look_after_the_plumbing();
                 }
-                Event::TimePassed
-            }
-            fleet::News::Replaced { generation, worker } => {
-                let Some(running) = self.fleet.running.get_mut(&generation) else { return Event::TimePassed };
-                running.know_worker(worker);
-                Event::Replaced { generation, worker }
-            }
-            fleet::News::Cut { generation, sessions } => {
-                self.front.note_what_is_cut(generation, sessions);
-                self.cut(generation, sessions);
-                Event::TimePassed
-            }
-            fleet::News::State(told) => {
-                self.hear_state(told);
-                Event::TimePassed
-            }
-            fleet::News::Programs { generation, declared } => self.fleet.programs_known(generation, declared),
-            fleet::News::Proved { generation, proof, sockets, .. } if self.is_tried(generation) => {
-                if let Some(running) = self.fleet.running.get_mut(&generation) {
-                    running.settle();
+                if is_new {
+                    self.tell_the_holder();
                 }
-                self.trial_proved(&sockets);
-                Event::Proved { generation, proof }
-            }
-            fleet::News::Proved { generation, proof, sockets, notices } => {
-                if let Some(running) = self.fleet.running.get_mut(&generation) {
-                    running.settle();
-                    running.needed =
-                        running.processes().map(clearway_kernel::memory::resident).sum::<Option<u64>>();
-                    if let Some(private) = &mut running.private {
-                        private.bound(&sockets);
-                    }
-                    running.proved = Some(Arc::new(sockets));
-                    self.tell.said.found(Subject::BoundTwice, notices);
+                if let Some(seen) = seen {
+                    let several = self.fleet.count() > 1;
+                    let generations = if several { Generations::Several } else { Generations::One };
+                    self.path.hear_of_servers(seen, fresh, generations);
                 }
-                Event::Proved { generation, proof }
             }
-            fleet::News::StateDue => {
-                self.ask_for_state();
-                Event::TimePassed
-            }
-            fleet::News::Changed(files) => {
-                info!("changed: {}", watch::listed(&files));
-                Event::ReloadAsked(Asker::Watch)
-            }
+        }
+        Event::TimePassed
+    }
+
+    /// A holder knows the state of the servers, too.
+    fn tell_the_holder(&mut self) {
+        if let Some(known) = self.fleet.state_to_keep() {
+            self.peers.succession.keep_state(known);
         }
     }
 
@@ -467,7 +478,7 @@ impl Shell {
 
     /// Begins with the sockets of a predecessor.
     pub fn inherit(&mut self, mut inheritance: takeover::Inheritance) -> Result<(), Failure> {
-        self.inherit_state(inheritance.state.take());
+        self.fleet.inherit_state(inheritance.state.take());
         let sockets = std::mem::take(&mut inheritance.sockets);
         let count = self.custody.inherit(sockets).map_err(|why| succession::unusable(&why))?;
         self.peers.succession.inherit(inheritance, count)
@@ -476,7 +487,7 @@ impl Shell {
     /// Begins with what a holder has, or systemd, if no predecessor gave any.
     pub fn begin_with(&mut self, holder: Option<Kept>) {
         if let Some(Kept { wire, sockets, state }) = holder {
-            self.inherit_state(state);
+            self.fleet.inherit_state(state);
             self.peers.succession.talk_to(wire);
             self.custody.begin_with(sockets, KeptBy::Holder);
         }
@@ -494,7 +505,7 @@ impl Shell {
     pub fn leave(&mut self, code: ExitCode) -> ExitCode {
         self.peers.succession.leave_aside();
         self.peers.place.leave();
-        self.fleet.stand_in.end();
+        self.fleet.leave();
         let mut residue = false;
         if let Err(error) = self.cutover.redirection.remove() {
             residue = true;

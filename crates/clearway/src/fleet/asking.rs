@@ -3,30 +3,33 @@
 //! signals, ended children and requests for the state do not wait.
 //!
 //! ```text
-//!   shell, in the loop              thread
+//!   fleet, in the loop              thread
 //!   ask ---------------------------> haproxy -v, haproxy -cc ...: PATIENCE for the former, as long for all of the latter
-//!   prepare_generation <------------ News::Asked
+//!   asked <------------------------- News::Asked; the shell goes on with the draft
 //! ```
 //!
 //! One such thread at a time: while one hangs (its program is on a machine that does not answer), no other is begun. What
 //! it starts ends with it ([`crate::fleet::child::confine`]), and only it waits for that ([`crate::fleet::reaper`]).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
+use clearway_core::names::Generation;
 use clearway_core::supervisor::Event;
 use clearway_haproxy::configuration::{Configuration, GlobalSetting, Guard, Holds, UsesrcLine};
+use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::version::Version;
+use clearway_kernel::paths::MovedPath;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::fleet::News;
 use crate::fleet::executable::{Executable, PATIENCE};
 use crate::fleet::reading::Chosen;
 use crate::fleet::sidecars::Declared;
-use crate::shell::Shell;
+use crate::fleet::{Consequence, Fleet, News};
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
@@ -69,22 +72,61 @@ impl Answers {
     }
 }
 
-impl Shell {
+/// A generation about which everything is known that is needed to prepare it.
+#[derive(Debug)]
+pub struct Draft {
+    chosen: Chosen,
+    answers: Answers,
+}
+
+impl Draft {
+    /// Which generation.
+    pub fn generation(&self) -> Generation {
+        self.chosen.generation()
+    }
+
+    /// What its files say.
+    pub fn configuration(&self) -> &Arc<Configuration> {
+        self.chosen.configuration()
+    }
+
+    /// What tells it from others.
+    pub fn imprint(&self) -> &Imprint {
+        self.chosen.imprint()
+    }
+
+    /// What HAProxy has answered.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// The sockets in custody whose path leads elsewhere.
+    pub fn moved(&self) -> &[MovedPath] {
+        self.chosen.moved()
+    }
+
+    /// What it is started from, and what HAProxy has answered.
+    pub fn into_parts(self) -> (Chosen, Answers) {
+        (self.chosen, self.answers)
+    }
+}
+
+impl Fleet {
     /// Begins to ask what must be known before a generation is prepared: [`News::Asked`] follows.
-    pub fn ask(&mut self, chosen: Chosen) -> Event {
+    pub(super) fn ask(&mut self, chosen: Chosen) -> Event {
         // It may have been abandoned while its files were looked at.
-        if self.fleet.preparing != Some(chosen.generation) {
+        if !self.preparing.is_under_way(chosen.generation()) {
             return Event::TimePassed;
         }
         let (sender, receiver) = oneshot::channel();
-        let (executable, configuration) = (self.fleet.executable.clone(), chosen.known.configuration.clone());
-        let hangs = self.fleet.asking.is_busy();
+        let (executable, configuration) = (self.executable.clone(), Arc::clone(chosen.configuration()));
+        let hangs = self.preparing.asking.is_busy();
         let work = move || Answers::of(executable, &configuration);
-        self.fleet.asking.spawn("asking HAProxy for its version", work, |answers| {
+        self.preparing.asking.spawn("asking HAProxy for its version", work, |answers| {
             // It may not be waited for any more.
             let _ = sender.send(answers);
         });
-        let news = self.fleet.news.clone();
+        let news = self.news.clone();
         tokio::spawn(async move {
             let answers = match timeout(ASKING, receiver).await {
                 Ok(Ok(answers)) => answers,
@@ -95,9 +137,30 @@ impl Shell {
                 )),
                 Err(_) => Err(no_answer(&format!("no answer within {} s", ASKING.as_secs()))),
             };
-            let _ = news.send(News::Asked { chosen: Box::new(chosen), answers: answers.map(Box::new) });
+            let generation = chosen.generation();
+            let draft = answers.map(|answers| Box::new(Draft { chosen, answers }));
+            let _ = news.send(News::Asked { generation, draft });
         });
         Event::TimePassed
+    }
+
+    /// HAProxy has answered, or not.
+    pub(super) fn asked(
+        &mut self,
+        generation: Generation,
+        draft: Result<Box<Draft>, Failure>,
+    ) -> Consequence {
+        // It may have been abandoned while HAProxy was asked.
+        if !self.preparing.end(generation) {
+            return Consequence::Event(Event::TimePassed);
+        }
+        match draft {
+            Ok(draft) => {
+                self.executable.clone_from(&draft.answers.executable);
+                Consequence::Asked(draft)
+            }
+            Err(failure) => Consequence::Event(Event::Failed { generation, failure }),
+        }
     }
 }
 

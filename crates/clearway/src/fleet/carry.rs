@@ -18,6 +18,7 @@
 //!
 //! What to set is decided by [`clearway_haproxy::carry`]; where the state comes from is [`crate::fleet::state`]'s matter.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -33,16 +34,14 @@ use clearway_haproxy::overlay::RateLimit;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
-use crate::fleet::News;
-use crate::fleet::launch::Running;
-use crate::fleet::state::{Question, Snapshot};
+use crate::fleet::running::Running;
+use crate::fleet::state::{Snapshot, StateQuestion};
+use crate::fleet::{Fleet, News};
 use crate::ground::aside;
-use crate::shell::{Outcome, Shell};
 
 mod private_socket;
 
-use private_socket::Broken;
-pub use private_socket::PrivateSocket;
+use private_socket::{Broken, PrivateSocket};
 
 /// How long the new one may take for all questions and orders.
 const SETTING: Duration = Duration::from_secs(5);
@@ -57,7 +56,7 @@ const WAKING: [Duration; 4] = [
 
 /// What is asked of a new generation as a rule: what is set in advance, its state, what is different, the limit, and to
 /// wake its listeners.
-pub const QUESTIONS: usize = 4 + WAKING.len();
+const QUESTIONS: usize = 4 + WAKING.len();
 
 /// Lets the thread of a generation go on when it has proved itself. Dropped, it ends that thread, at any time.
 #[derive(Debug)]
@@ -65,30 +64,29 @@ pub struct Go(Sender<()>);
 
 /// What the thread needs.
 #[derive(Debug)]
-pub struct Carry {
-    /// For which generation.
-    pub generation: Generation,
+struct Carry {
+    generation: Generation,
     /// Our end of its private stats socket.
-    pub private: PrivateSocket,
+    private: PrivateSocket,
     /// What its file says.
-    pub configuration: Arc<Configuration>,
+    configuration: Arc<Configuration>,
     /// What keeps it from accepting, if something does.
-    pub rate_limit: Option<RateLimit>,
+    rate_limit: Option<RateLimit>,
     /// How long it may take to load.
-    pub ready: Duration,
+    ready: Duration,
     /// Where to tell what came of it.
-    pub news: UnboundedSender<News>,
+    news: UnboundedSender<News>,
 }
 
 impl Carry {
     /// Begins; unset if there can be no thread.
-    pub fn begin(self, question: Question) -> Option<Go> {
+    fn begin(self, question: StateQuestion) -> Option<Go> {
         let (go, waiting) = channel();
         let run = move || self.run(question, &waiting);
         aside::spawn("carrying the state of the servers over", run).then_some(Go(go))
     }
 
-    fn run(self, question: Question, go: &Receiver<()>) {
+    fn run(self, question: StateQuestion, go: &Receiver<()>) {
         let asked = question.asked();
         // How old a state is matters only where it could not be asked for.
         let age_of = |snapshot: &Snapshot| snapshot.taken.elapsed().as_secs();
@@ -160,31 +158,43 @@ fn does_not_open(error: &Broken) -> Failure {
     Failure { closed: error.is_an_end(), ..failure }
 }
 
-impl Running {
-    /// It has proved itself: the thread that carries the state over goes on. False if there is none.
-    pub fn go_on_carrying(&mut self) -> bool {
-        self.carry.as_ref().is_some_and(|Go(go)| go.send(()).is_ok())
-    }
-
-    /// It drains: the thread that carries the state over ends, and its connections with it.
-    pub fn end_carrying(&mut self) {
-        self.carry = None;
+impl Go {
+    /// The generation has proved itself: the thread goes on. False if it has ended.
+    pub fn on(&self) -> bool {
+        self.0.send(()).is_ok()
     }
 }
 
-impl Shell {
+impl Fleet {
     /// Whether a generation that is about to start is to have the state of one before.
-    pub fn has_something_to_carry(&self) -> bool {
-        let known = self.fleet.state.known().is_some_and(|known| known.servers.servers().next().is_some());
-        self.settings.carry == CarryMode::Servers && (known || self.fleet.serving.is_some())
+    pub(super) fn has_something_to_carry(&self) -> bool {
+        let known = self.servers.known().is_some_and(|known| known.servers.servers().next().is_some());
+        self.settings.carry == CarryMode::Servers && (known || self.roster.serves().is_some())
     }
 
-    /// Carries the state over, if there is any.
-    pub fn carry(&mut self, generation: Generation) -> Outcome {
-        let begun = self.fleet.running.get_mut(&generation).is_some_and(Running::go_on_carrying);
-        if begun {
-            return Outcome::Nothing;
-        }
-        Outcome::Event(Event::Carried { generation, carried: Carried::default() })
+    /// Begins to carry the state over to a generation that has just been started. `stats`: our end of its private stats
+    /// socket.
+    pub(super) fn begin_to_carry(
+        &self,
+        generation: Generation,
+        stats: &OwnedFd,
+        configuration: &Arc<Configuration>,
+        rate_limit: Option<RateLimit>,
+    ) -> Option<Go> {
+        let carry = Carry {
+            generation,
+            private: PrivateSocket::of(stats.try_clone().ok()?, QUESTIONS),
+            configuration: Arc::clone(configuration),
+            rate_limit,
+            ready: self.settings.ready_timeout,
+            news: self.news.clone(),
+        };
+        carry.begin(self.question())
+    }
+
+    /// Carries the state over, if there is any: [`Event::Carried`] follows.
+    pub fn carry(&mut self, generation: Generation) -> Option<Event> {
+        let begun = self.roster.get_mut(generation).is_some_and(Running::go_on_carrying);
+        (!begun).then(|| Event::Carried { generation, carried: Carried::default() })
     }
 }

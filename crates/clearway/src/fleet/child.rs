@@ -30,8 +30,7 @@ mod rights;
 pub use descriptors::Descriptors;
 pub use rights::Rights;
 
-use crate::fleet::deaf::Filter;
-use crate::fleet::prepare::Hears;
+use crate::fleet::deaf::{Filter, Hears};
 use crate::tell::systemd;
 
 /// Where HAProxy's words go.

@@ -1,11 +1,11 @@
-//! A HAProxy that starts, binds and answers us, and takes nothing from anybody: for a trial (`clearway reload --dry-run`).
+//! A HAProxy that starts, binds and answers us, and takes nothing from clients: for a trial (`clearway reload --dry-run`).
 //!
 //! It shares the listening sockets of the generation that serves, and nothing of its own keeps it from accepting on them.
 //! So a filter of system calls (seccomp), which it inherits over its exec, answers for the kernel:
 //!
 //! | call | is answered | so that |
 //! |---|---|---|
-//! | `accept`, `accept4` | "nobody waits" (`EAGAIN`) | each client is served by the generation that serves |
+//! | `accept`, `accept4` | "no client waits" (`EAGAIN`) | each client is served by the generation that serves |
 //! | `listen` | done | an address that it binds, also beside a socket of ours, gets no client |
 //! | `rename`, `link` and their kin | done | a Unix socket that it binds does not take the place of another one |
 //!
@@ -15,6 +15,15 @@
 use std::io;
 
 use nix::libc::{self, sock_filter, sock_fprog};
+
+/// Whether a generation takes anything from clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hears {
+    /// As every HAProxy does.
+    Clients,
+    /// It is only tried.
+    Nothing,
+}
 
 /// "Go on with this number as the error"; with 0 the call was done.
 const ANSWER: u32 = libc::SECCOMP_RET_ERRNO;
@@ -37,10 +46,10 @@ const DONE: [libc::c_long; 6] = [
 #[cfg(not(target_arch = "x86_64"))]
 const DONE: [libc::c_long; 3] = [libc::SYS_listen, libc::SYS_renameat2, libc::SYS_linkat];
 
-/// The calls that are answered with "nobody waits".
-const NOBODY: [libc::c_long; 2] = [libc::SYS_accept, libc::SYS_accept4];
+/// The calls that are answered with "no client waits".
+const NO_CLIENT: [libc::c_long; 2] = [libc::SYS_accept, libc::SYS_accept4];
 
-const LENGTH: usize = 2 * (DONE.len() + NOBODY.len()) + 2;
+const LENGTH: usize = 2 * (DONE.len() + NO_CLIENT.len()) + 2;
 
 /// The filter: each call with its answer, and the rest is let through.
 #[derive(Clone, Copy, Debug)]
@@ -51,10 +60,10 @@ impl Filter {
     pub fn new() -> Self {
         let one = |code, jf, k| sock_filter { code, jt: 0, jf, k };
         let done = DONE.map(|number| (number, ANSWER));
-        let nobody = NOBODY.map(|number| (number, ANSWER | libc::EAGAIN.unsigned_abs()));
+        let no_client = NO_CLIENT.map(|number| (number, ANSWER | libc::EAGAIN.unsigned_abs()));
         // The number of the call is the first word.
         let mut filter = [one(LOAD, 0, 0); LENGTH];
-        let answers = done.into_iter().chain(nobody).flat_map(|(number, answer)| {
+        let answers = done.into_iter().chain(no_client).flat_map(|(number, answer)| {
             // Numbers of calls are small.
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             [one(IF_EQUAL, 1, number), one(RETURN, 0, answer)]

@@ -1,12 +1,12 @@
 //! Handing listening sockets over to a HAProxy that starts: which, and what was seen at that moment.
 //!
-//! What a strategy other than `handoff` wants bound anew is withheld, as long as somebody serves. If the serving
-//! generation is gone by then, everything is given: whoever waits in a socket waits for who takes it over.
+//! What a strategy other than `handoff` wants bound anew is withheld, as long as a generation serves. If that is gone by
+//! then, everything is given: a client that waits in a socket waits for the generation that takes it over.
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,71 +17,87 @@ use clearway_kernel::steering;
 use tracing::debug;
 
 use crate::custody::held::{Held, offered};
+use crate::custody::selection::Selection;
 use crate::custody::sockets::Sockets;
-use crate::fleet::launch::Serving;
+use crate::fleet::roster::Serves;
+use crate::ground::aside;
 
 /// How long one message of `_getsocks` may take. HAProxy itself waits one second and then goes on without.
 pub const HANDOVER: Duration = Duration::from_secs(5);
 
 /// Which sockets a new generation is to bind beside those of the one that serves, as the strategy says.
 #[derive(Debug)]
-pub struct Beside {
+pub struct BindBeside {
     strategy: Strategy,
-    /// Whether somebody serves beside whom it can bind. Whoever waits at the sockets of one that has died waits for who
-    /// takes those over.
-    serves: Option<Arc<AtomicBool>>,
+    serving: Option<Serves>,
 }
 
-impl Beside {
-    /// As the settings and the state of things say at the start of a generation. `shares`: whether its sockets have
-    /// `SO_REUSEPORT`.
-    pub fn of(strategy: Strategy, serving: Option<&Serving>, shares: bool) -> Self {
-        let serving = serving.filter(|_| shares);
-        Self { strategy, serves: serving.map(|serving| Arc::clone(&serving.alive)) }
+impl BindBeside {
+    /// As the settings say. `serving`: the generation beside which it can bind, if there is one. A client that waits at the
+    /// sockets of one that has died waits for the generation that takes those over.
+    pub fn of(strategy: Strategy, serving: Option<Serves>) -> Self {
+        Self { strategy, serving }
     }
 
     /// Asked when HAProxy asks for its sockets, just before it binds.
     fn binds(&self, held: &Held) -> bool {
-        let serves = self.serves.as_ref().is_some_and(|alive| alive.load(Ordering::Relaxed));
-        serves && !self.strategy.hands_over() && held.can_be_bound_beside()
+        self.serving.as_ref().is_some_and(Serves::still)
+            && !self.strategy.hands_over()
+            && held.can_be_bound_beside()
     }
 }
 
 /// What was seen at the moment when HAProxy asked for its sockets.
 #[derive(Debug)]
-pub struct Asked {
+pub struct AtHandOver {
     /// Where others listened as well.
     pub crowded: HashSet<SocketAddr>,
     /// What it was not given on purpose, by inode.
     pub withheld: HashSet<u64>,
 }
 
-/// Waits until HAProxy asks, and gives it what it is not to bind beside. Blocks, until `limit` at most.
-pub fn hand_over(
-    end: &OwnedFd,
-    offer: &[&Held],
-    sockets: &Sockets,
-    beside: &Beside,
-    limit: Duration,
-    asked: &OnceLock<Asked>,
-) {
-    let done = sockpair::accept(end, limit).map_err(|error| error.to_string()).and_then(|connection| {
+/// What is needed to hand sockets over.
+#[derive(Debug)]
+pub struct HandOver {
+    /// Our end of the pair over which HAProxy asks.
+    pub end: OwnedFd,
+    /// What it is offered.
+    pub selection: Selection,
+    /// Of these.
+    pub sockets: Arc<Sockets>,
+    /// What it is to bind itself.
+    pub beside: BindBeside,
+    /// How long it may take to ask.
+    pub limit: Duration,
+    /// Where to say what was seen.
+    pub asked: Arc<OnceLock<AtHandOver>>,
+}
+
+impl HandOver {
+    /// Waits on a thread until HAProxy asks, and gives it what it is not to bind beside.
+    pub fn begin(self) {
+        aside::spawn("handing the listening sockets over", move || match self.serve() {
+            Ok(number) => debug!("handed over {}", Count(number, "socket")),
+            // A HAProxy that refuses its configuration never asks. Whether one that serves has got everything
+            // is seen by the proof.
+            Err(error) => debug!("no sockets were handed over: {error}"),
+        });
+    }
+
+    fn serve(&self) -> Result<usize, Box<dyn Error>> {
+        let connection = sockpair::accept(&self.end, self.limit)?;
         // The last moment before it binds: a former generation may take its time to let go.
-        let crowded = crowd(sockets);
-        // Where others listen as well, nobody could be steered from the former socket to one beside it.
-        let (apart, given): (Vec<&Held>, Vec<&Held>) =
-            offer.iter().partition(|held| beside.binds(held) && !held.is_one_of(&crowded));
+        let crowded = crowd(&self.sockets);
+        // Where others listen as well, no client could be steered from the former socket to one beside it.
+        let (apart, given): (Vec<&Held>, Vec<&Held>) = self
+            .selection
+            .of(&self.sockets)
+            .partition(|held| self.beside.binds(held) && !held.is_one_of(&crowded));
         let withheld = apart.into_iter().map(Held::inode).collect();
-        let _ = asked.set(Asked { crowded, withheld });
+        let _ = self.asked.set(AtHandOver { crowded, withheld });
         let offer = offered(given.into_iter());
-        let served = getsocks::serve(connection, &offer, HANDOVER);
-        served.map(|()| offer.len()).map_err(|error| error.to_string())
-    });
-    match done {
-        Ok(number) => debug!("handed over {}", Count(number, "socket")),
-        // A HAProxy that refuses its configuration never asks. Whether one that serves has got everything
-        // is seen by the proof.
-        Err(error) => debug!("no sockets were handed over: {error}"),
+        getsocks::serve(connection, &offer, HANDOVER)?;
+        Ok(offer.len())
     }
 }
 

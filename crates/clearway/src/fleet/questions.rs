@@ -1,21 +1,15 @@
-//! What generations can be asked beside the loop: how many sessions they have, how much memory, and whether the files on
-//! disk are still those that serve.
+//! What generations can be asked beside the loop: how many sessions they have, and how much memory.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Survey};
-use clearway_haproxy::command_line::Invocation;
-use clearway_haproxy::drift::{Drift, Imprint};
 use clearway_kernel::memory::resident;
 
-use crate::custody::sockets::Sockets;
-use crate::fleet::launch::{self, Running, Sessions};
-use crate::fleet::named::NamedFiles;
-use crate::fleet::reading;
+use crate::fleet::running::Running;
+use crate::fleet::worker_cli::{ONE_OF_SEVERAL, WorkerCli};
 use crate::fleet::{Fleet, News};
-use crate::ground::aside::{self, Single};
+use crate::ground::aside;
 
 /// How long a survey may take, which nothing waits for.
 const SURVEY: Duration = Duration::from_secs(5);
@@ -29,87 +23,51 @@ pub struct Askable {
     pub worker: Option<u32>,
     /// All of its processes.
     pub processes: Vec<u32>,
-    /// The question for its sessions, if it can be asked.
-    pub sessions: Option<Sessions>,
+    /// Its worker, if that can be asked.
+    pub cli: Option<WorkerCli>,
 }
 
 impl Askable {
     fn of(generation: Generation, running: &Running) -> Self {
         Self {
             generation,
-            worker: running.worker.as_ref().map(|worker| worker.pid),
+            worker: running.worker(),
             processes: running.processes().collect(),
-            sessions: running.sessions(),
+            cli: running.worker_cli(),
         }
-    }
-}
-
-/// What the files on disk are compared with.
-#[derive(Debug)]
-pub struct DriftQuestion {
-    imprint: Arc<Imprint>,
-    named: Option<Arc<NamedFiles>>,
-    invocation: Invocation,
-    comparing: Single,
-}
-
-impl DriftQuestion {
-    /// It may take a while: not to be called in the loop.
-    pub fn ask(&self) -> Drift {
-        reading::compare(&self.comparing, &self.imprint, self.named.as_ref(), &self.invocation)
     }
 }
 
 impl Fleet {
     /// The generation, if it has a process.
     pub fn askable(&self, generation: Generation) -> Option<Askable> {
-        self.running.get(&generation).map(|running| Askable::of(generation, running))
+        self.roster.get(generation).map(|running| Askable::of(generation, running))
     }
 
     /// All that have a process.
     pub fn all_askable(&self) -> Vec<Askable> {
-        self.running.iter().map(|(generation, running)| Askable::of(*generation, running)).collect()
+        self.roster.iter().map(|(generation, running)| Askable::of(generation, running)).collect()
     }
 
-    /// Unset as long as none has served.
-    pub fn drift_question(&self) -> Option<DriftQuestion> {
-        Some(DriftQuestion {
-            imprint: self.imprint.clone()?,
-            named: self.named.clone(),
-            invocation: self.invocation.clone(),
-            comparing: self.comparing.clone(),
-        })
-    }
-
-    /// The processes of all generations.
-    pub fn processes(&self) -> impl Iterator<Item = u32> {
-        self.running.values().flat_map(Running::processes)
-    }
-
-    /// The sockets of those that have proved themselves and were not committed.
-    pub fn proved(&self) -> impl Iterator<Item = &Sockets> {
-        self.running.values().filter_map(|running| running.proved.as_deref())
-    }
-
-    /// Asks draining generations what they have, on a thread of its own: one that hangs must not stop the loop.
+    /// Asks how many sessions and how much memory these generations have: [`Event::Surveyed`] follows.
     pub fn survey(&self, generations: &[Generation]) {
         let asked: Vec<Askable> =
             generations.iter().filter_map(|generation| self.askable(*generation)).collect();
-        let (news, failed) = (self.news.clone(), self.news.clone());
+        let news = self.news.clone();
         let begun = aside::spawn("asking old generations for their sessions", move || {
             let deadline = Instant::now() + SURVEY;
             let surveys = asked.into_iter().map(|asked| Survey {
                 generation: asked.generation,
                 // One that hangs must not hide what the others have.
                 sessions: asked
-                    .sessions
-                    .and_then(|sessions| sessions.ask(deadline.min(Instant::now() + launch::ONE_OF_SEVERAL))),
+                    .cli
+                    .and_then(|cli| cli.count_sessions(deadline.min(Instant::now() + ONE_OF_SEVERAL))),
                 memory: asked.processes.into_iter().map(resident).sum(),
             });
             let _ = news.send(News::Event(Event::Surveyed(surveys.collect())));
         });
         if !begun {
-            let _ = failed.send(News::Event(Event::Surveyed(Vec::new())));
+            let _ = self.news.send(News::Event(Event::Surveyed(Vec::new())));
         }
     }
 }

@@ -35,7 +35,6 @@ use rustix::process::Rlimit;
 use tokio::task::JoinHandle;
 
 use crate::fleet::child::{self, Descriptors};
-use crate::fleet::launch::Running;
 use crate::fleet::{Fleet, News, reaper, standard_error};
 use crate::ground::aside;
 
@@ -158,7 +157,7 @@ impl Fleet {
         let Some(mut declared) = self.sidecars.declared_by(generation) else {
             return self.sidecars.none(generation);
         };
-        let worker = self.running.get(&generation).and_then(Running::sessions);
+        let worker = self.roster.worker_cli(generation);
         let (news, private, known) = (self.news.clone(), self.sidecars.private, declared.clone());
         let begun = aside::spawn("asking HAProxy for the environment of programs", move || {
             if let Some(answer) = worker.and_then(|worker| worker.environment(ASKING)) {
@@ -171,7 +170,7 @@ impl Fleet {
 
     /// The same, with HAProxy's answer. An older generation's comes too late.
     pub fn programs_known(&mut self, generation: Generation, declared: Declared) -> Event {
-        if self.committed == Some(generation) {
+        if self.roster.committed() == Some(generation) {
             self.sidecars.some(generation, declared)
         } else {
             Event::TimePassed

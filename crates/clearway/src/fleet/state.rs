@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What is needed at a certain moment (for a new generation, for a takeover) is asked for then, and what is kept counts
-//! only if HAProxy does not answer any more ([`Question`]).
+//! only if HAProxy does not answer any more ([`StateQuestion`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,16 +16,16 @@ use clearway_core::count::Count;
 use clearway_core::inquiry::Inquiry;
 use clearway_core::names::Generation;
 use clearway_core::settings::CarryMode;
+use clearway_core::supervisor::Event;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::runtime::state::Remembered;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
-use crate::fleet::News;
-use crate::fleet::launch::{Running, Sessions};
+use crate::fleet::worker_cli::WorkerCli;
+use crate::fleet::{Consequence, Fleet, News};
 use crate::ground::{aside, due};
-use crate::path::servers::{Generations, Seen};
-use crate::shell::Shell;
+use crate::path::servers::Seen;
 
 /// How long an answer may take that something waits for: the new generation loads meanwhile.
 const PROMPT: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ pub struct Snapshot {
 
 /// What is known, and when it is asked for.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct StateOfServers {
     known: Option<Snapshot>,
     /// The generation that was committed last, and its files.
     of: Option<(Generation, Arc<Configuration>)>,
@@ -55,11 +55,11 @@ pub struct State {
     heard: Option<watch::Receiver<()>>,
 }
 
-impl State {
-    /// A generation serves from now on.
-    pub fn serves(&mut self, generation: Generation, files: &Arc<Configuration>, running: &Running) {
+impl StateOfServers {
+    /// A generation serves from now on. `heard` changes when it says something.
+    pub fn serves(&mut self, generation: Generation, files: &Arc<Configuration>, heard: watch::Receiver<()>) {
         self.of = Some((generation, Arc::clone(files)));
-        self.heard = Some(running.words.heard());
+        self.heard = Some(heard);
         self.fresh = true;
         self.inquiry.begins(due::elapsed());
     }
@@ -87,6 +87,32 @@ impl State {
             heard.mark_unchanged();
         }
     }
+
+    /// The generation that was committed last, and its files, if a state is of use.
+    fn subject(&self, transparent: bool, carry: CarryMode) -> Option<(Generation, Arc<Configuration>)> {
+        let (generation, configuration) = self.of.as_ref()?;
+        let carries = carry == CarryMode::Servers && !configuration.stated.is_empty();
+        (transparent || carries).then(|| (*generation, Arc::clone(configuration)))
+    }
+
+    /// The answer of a generation, or none. Unset if that was replaced meanwhile. `serves`: whether one serves.
+    fn hear(&mut self, answer: StateAnswer, serves: bool) -> Option<ServersHeard> {
+        let StateAnswer { generation, snapshot, seen, took } = answer;
+        self.of.as_ref().filter(|(of, _)| *of == generation)?;
+        self.inquiry.heard(took, due::elapsed());
+        let fresh = self.fresh;
+        let mut is_new = false;
+        if let Some(snapshot) = snapshot {
+            self.fresh = false;
+            if serves {
+                debug!("the state of {} is known", Count(snapshot.servers.count(), "server"));
+                let same = self.known.as_ref().is_some_and(|former| former.servers == snapshot.servers);
+                self.known = Some(snapshot);
+                is_new = fresh || !same;
+            }
+        }
+        Some(ServersHeard { fresh, is_new, seen })
+    }
 }
 
 /// Waits until HAProxy says something; for ever if it cannot any more.
@@ -101,14 +127,14 @@ async fn said(heard: &mut Option<watch::Receiver<()>>) {
 
 /// Where the state is to be had at some moment: sent to a thread.
 #[derive(Debug)]
-pub struct Question {
+pub struct StateQuestion {
     /// The generation that serves, and what its file says.
-    serving: Option<(Sessions, Arc<Configuration>)>,
+    serving: Option<(WorkerCli, Arc<Configuration>)>,
     /// What was known at last.
     pub known: Option<Snapshot>,
 }
 
-impl Question {
+impl StateQuestion {
     /// Asks, or takes what is known. Blocks, for [`PROMPT`] at most.
     pub fn now(self) -> Option<Snapshot> {
         self.asked().or(self.known)
@@ -116,13 +142,13 @@ impl Question {
 
     /// The answer of the generation that serves, if there is one and it answers. Blocks likewise.
     pub fn asked(&self) -> Option<Snapshot> {
-        let (sessions, configuration) = self.serving.as_ref()?;
-        ask(sessions, configuration, PROMPT)
+        let (worker, configuration) = self.serving.as_ref()?;
+        ask(worker, configuration, PROMPT)
     }
 }
 
-fn ask(sessions: &Sessions, configuration: &Configuration, limit: Duration) -> Option<Snapshot> {
-    let answer = sessions.servers_state(limit)?;
+fn ask(worker: &WorkerCli, configuration: &Configuration, limit: Duration) -> Option<Snapshot> {
+    let answer = worker.servers_state(limit)?;
     let told = answer.servers_state().inspect_err(|error| debug!("{error}")).ok()?;
     let servers = Arc::new(Remembered::of(told, &configuration.stated));
     Some(Snapshot { servers, taken: Instant::now() })
@@ -130,7 +156,7 @@ fn ask(sessions: &Sessions, configuration: &Configuration, limit: Duration) -> O
 
 /// What a generation has said, if it has.
 #[derive(Debug)]
-pub struct Told {
+pub struct StateAnswer {
     generation: Generation,
     snapshot: Option<Snapshot>,
     /// Where those servers are that see the addresses of clients, if some do.
@@ -139,80 +165,61 @@ pub struct Told {
     took: Duration,
 }
 
-impl Shell {
+/// What other rooms are to know of an answer, or of its lack.
+#[derive(Debug)]
+pub struct ServersHeard {
+    /// Whether it is the first one of this generation.
+    pub fresh: bool,
+    /// Whether the state is another one than before.
+    pub is_new: bool,
+    /// Where those servers are that see the addresses of clients, if some do.
+    pub seen: Option<Seen>,
+}
+
+impl Fleet {
     /// Where the state of the servers is to be had at this moment.
-    pub fn question(&self) -> Question {
-        let of = self.fleet.state.of.as_ref();
-        let of =
-            of.filter(|(of, _)| self.fleet.serving.as_ref().is_some_and(|serving| serving.generation == *of));
+    pub fn question(&self) -> StateQuestion {
+        let of = self.servers.of.as_ref().filter(|(of, _)| self.roster.is_serving(*of));
         let serving = of.and_then(|(generation, configuration)| {
-            Some((self.fleet.running.get(generation)?.sessions()?, Arc::clone(configuration)))
+            Some((self.roster.worker_cli(*generation)?, Arc::clone(configuration)))
         });
-        Question { serving, known: self.fleet.state.known.clone() }
+        StateQuestion { serving, known: self.servers.known.clone() }
     }
 
-    /// Asks the generation that was committed last for the state of its servers, if that is of use. It may drain: its
-    /// sessions need the plumbing.
-    pub fn ask_for_state(&mut self) {
-        self.fleet.state.asked();
-        let Some((generation, configuration)) = self.fleet.state.of.clone() else { return };
-        let Some(running) = self.fleet.running.get(&generation) else { return };
-        let transparent = self.path.follows_servers();
-        let carries = self.settings.carry == CarryMode::Servers && !configuration.stated.is_empty();
-        if !transparent && !carries {
+    /// Asks the generation that was committed last for the state of its servers, if that is of use: [`News::State`] follows.
+    /// It may drain: its sessions need the plumbing. `transparent`: whether it is asked where its servers are.
+    pub fn ask_for_state(&mut self, transparent: bool) {
+        self.servers.asked();
+        let Some((generation, configuration)) = self.servers.subject(transparent, self.settings.carry) else {
             return;
-        }
-        let (news, failed) = (self.fleet.news.clone(), self.fleet.news.clone());
-        let begun = running.sessions().is_some_and(|sessions| {
+        };
+        let Some(running) = self.roster.get(generation) else { return };
+        let news = self.news.clone();
+        let begun = running.worker_cli().is_some_and(|worker| {
             aside::spawn("asking for the state of the servers", move || {
                 let begun = Instant::now();
-                let snapshot = ask(&sessions, &configuration, PATIENT);
+                let snapshot = ask(&worker, &configuration, PATIENT);
                 let transparent = snapshot.as_ref().filter(|_| transparent);
                 let seen = transparent.map(|snapshot| Seen::of(&snapshot.servers, &configuration));
-                let _ = news.send(News::State(Told { generation, snapshot, seen, took: begun.elapsed() }));
+                let answer = StateAnswer { generation, snapshot, seen, took: begun.elapsed() };
+                let _ = news.send(News::State(answer));
             })
         });
         if !begun {
-            let told = Told { generation, snapshot: None, seen: None, took: Duration::ZERO };
-            let _ = failed.send(News::State(told));
+            let answer = StateAnswer { generation, snapshot: None, seen: None, took: Duration::ZERO };
+            let _ = self.news.send(News::State(answer));
         }
     }
 
     /// The answer, or none.
-    pub fn hear_state(&mut self, told: Told) {
-        let Told { generation, snapshot, seen, took } = told;
-        if self.fleet.state.of.as_ref().is_none_or(|(of, _)| *of != generation) {
-            return;
-        }
-        self.fleet.state.inquiry.heard(took, due::elapsed());
-        // What nobody hears of: a route of ours that was replaced, a plain table that was flushed (before Linux 5.12), what
-        // only a predecessor had needed that has gone. A generation that has just begun was prepared with a look.
-        if self.path.follows_servers() && !self.fleet.state.fresh {
-            self.path.look_after_the_plumbing();
-        }
-        let Some(snapshot) = snapshot else { return };
-        let fresh = std::mem::take(&mut self.fleet.state.fresh);
-        if self.fleet.serving.is_some() {
-            debug!("the state of {} is known", Count(snapshot.servers.count(), "server"));
-            let same =
-                self.fleet.state.known.as_ref().is_some_and(|former| former.servers == snapshot.servers);
-            self.fleet.state.known = Some(snapshot);
-            if fresh || !same {
-                self.tell_the_holder();
-            }
-        }
-        if let Some(seen) = seen {
-            let generations =
-                if self.fleet.running.len() > 1 { Generations::Several } else { Generations::One };
-            self.path.hear_of_servers(seen, fresh, generations);
-        }
+    pub(super) fn hear_state(&mut self, answer: StateAnswer) -> Consequence {
+        let heard = self.servers.hear(answer, self.roster.serves().is_some());
+        heard.map_or(Consequence::Event(Event::TimePassed), Consequence::Servers)
     }
 
-    /// A holder knows it too.
-    pub fn tell_the_holder(&mut self) {
-        if let (CarryMode::Servers, Some(known)) = (self.settings.carry, &self.fleet.state.known) {
-            self.peers.succession.keep_state(known);
-        }
+    /// What is known, for what keeps it over the end of this process: a holder.
+    pub fn state_to_keep(&self) -> Option<&Snapshot> {
+        self.servers.known().filter(|_| self.settings.carry == CarryMode::Servers)
     }
 
     /// What another Clearway or a holder handed over, unless something is known already.
@@ -220,6 +227,6 @@ impl Shell {
         let Some(snapshot) = snapshot.filter(|_| self.settings.carry == CarryMode::Servers) else { return };
         let (count, age) = (snapshot.servers.count(), snapshot.taken.elapsed().as_secs());
         info!("the state of {} was handed over, as it was {age} s ago", Count(count, "server"));
-        self.fleet.state.known.get_or_insert(snapshot);
+        self.servers.known.get_or_insert(snapshot);
     }
 }

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
@@ -15,9 +14,8 @@ use clearway_core::supervisor::{Plumbing, Source};
 use clearway_haproxy::configuration::{Configuration, Endpoint};
 use clearway_haproxy::inventory::LocalAddress;
 
-use crate::custody::backlog;
 use crate::custody::sockets::Sockets;
-use crate::shell::Shell;
+use crate::fleet::Fleet;
 
 /// Which generation is tried, and what it would change.
 #[derive(Debug)]
@@ -26,41 +24,47 @@ pub struct Trial {
     changes: Vec<String>,
 }
 
-impl Shell {
-    /// Begins to read the files for it.
+impl Trial {
+    /// Nothing is known of it yet.
+    pub fn of(generation: Generation) -> Self {
+        Self { generation, changes: Vec::new() }
+    }
+
+    /// Whether it is of this generation.
+    pub fn is_of(&self, generation: Generation) -> bool {
+        self.generation == generation
+    }
+}
+
+impl Fleet {
+    /// Begins to read the files for a generation that is only tried.
     pub fn begin_trial(&mut self, generation: Generation) {
-        self.fleet.trial = Some(Trial { generation, changes: Vec::new() });
+        self.preparing.begin_trial(generation);
         self.read(generation, Source::Disk);
     }
 
     /// Whether this generation is only tried.
     pub fn is_tried(&self, generation: Generation) -> bool {
-        self.fleet.trial.as_ref().is_some_and(|trial| trial.generation == generation)
-    }
-
-    /// It is over.
-    pub fn end_trial(&mut self, generation: Generation) {
-        self.fleet.trial.take_if(|trial| trial.generation == generation);
-    }
-
-    /// What it would change, as far as it is known.
-    pub fn take_changes(&mut self) -> Vec<String> {
-        self.fleet.trial.as_mut().map(|trial| std::mem::take(&mut trial.changes)).unwrap_or_default()
+        self.preparing.is_tried(generation)
     }
 
     /// Something that a reload would do.
     pub fn would(&mut self, what: impl IntoIterator<Item = String>) {
-        if let Some(trial) = &mut self.fleet.trial {
+        if let Some(trial) = self.preparing.trial() {
             trial.changes.extend(what);
         }
     }
 
-    /// What the files say that is different from those that serve.
-    pub fn compare_for_trial(&mut self, new: &Configuration, needs: Plumbing) {
-        let former = self.fleet.committed.and_then(|one| self.fleet.configurations.get(&one));
-        let former = former.map(|known| Arc::clone(&known.configuration)).unwrap_or_default();
+    /// What the one that is tried would change, as far as it is known.
+    pub fn take_changes(&mut self) -> Vec<String> {
+        self.preparing.trial().map(|trial| std::mem::take(&mut trial.changes)).unwrap_or_default()
+    }
+
+    /// What the files say that is different from those that serve. `plumbed`: whether there is plumbing in the kernel.
+    pub fn compare_for_trial(&mut self, new: &Configuration, needs: Plumbing, plumbed: bool) {
+        let former = self.configurations.committed().cloned().unwrap_or_default();
         let mut changes = servers(&former, new);
-        match (self.path.is_plumbed(), needs) {
+        match (plumbed, needs) {
             (false, Plumbing::Needed) => changes.push("the transparent plumbing would be put into the kernel".to_owned()),
             (true, Plumbing::NotNeeded) => changes.push(
                 "the transparent plumbing would be taken out of the kernel, after the last generation that needs it"
@@ -69,11 +73,6 @@ impl Shell {
             _ => {}
         }
         self.would(changes);
-    }
-
-    /// It has proved itself.
-    pub fn trial_proved(&mut self, sockets: &Sockets) {
-        self.would(backlog::changes(sockets));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clearway_core::names::Generation;
 use tokio::sync::oneshot;
 
-use crate::fleet::launch;
+use crate::fleet::worker_cli::ONE_OF_SEVERAL;
 use crate::front::api::{EndOf, Session, Sessions, SessionsOf};
 use crate::front::view::View;
 use crate::ground::aside;
@@ -71,15 +71,15 @@ impl View<'_> {
                     sessions: None,
                     left_out: 0,
                 };
-                (of, asked.and_then(|asked| asked.sessions))
+                (of, asked.and_then(|asked| asked.cli))
             })
             .collect();
         aside::spawn("listing sessions", move || {
             let deadline = Instant::now() + LISTING;
             let mut room = MOST;
-            let generations = questions.into_iter().map(|(mut of, sessions)| {
-                let limit = deadline.min(Instant::now() + launch::ONE_OF_SEVERAL);
-                let listed = sessions.and_then(|sessions| sessions.list(limit));
+            let generations = questions.into_iter().map(|(mut of, cli)| {
+                let limit = deadline.min(Instant::now() + ONE_OF_SEVERAL);
+                let listed = cli.and_then(|cli| cli.sessions(limit));
                 of.left_out = listed.as_ref().map_or(0, |listed| listed.len().saturating_sub(room));
                 of.sessions = listed.map(|listed| listed.into_iter().take(room).map(Session::from).collect());
                 room -= of.sessions.as_ref().map_or(0, Vec::len);

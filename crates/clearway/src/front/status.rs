@@ -6,7 +6,7 @@ use std::time::Instant;
 use clearway_kernel::memory::resident;
 use tokio::sync::oneshot;
 
-use crate::fleet::launch;
+use crate::fleet::worker_cli::QUESTIONS;
 use crate::front::api;
 use crate::front::view::View;
 use crate::ground::aside;
@@ -38,12 +38,12 @@ impl View<'_> {
             status.configuration =
                 drift.map(|drift| api::OnDisk { same: drift.is_none(), words: drift.to_string() });
             status.strangers = ours.strangers();
-            let deadline = Instant::now() + launch::QUESTIONS;
+            let deadline = Instant::now() + QUESTIONS;
             for asked in asked {
                 let number = asked.generation.number();
                 if let Some(one) = status.generations.iter_mut().find(|one| one.generation == number) {
                     one.memory = asked.processes.into_iter().map(resident).sum();
-                    one.sessions = asked.sessions.and_then(|sessions| sessions.ask(deadline));
+                    one.sessions = asked.cli.and_then(|cli| cli.count_sessions(deadline));
                 }
             }
             let _ = sender.send(Box::new(status));
@@ -61,7 +61,7 @@ impl View<'_> {
     /// What only the rooms know.
     fn add_to(&mut self, status: &mut api::Status) {
         status.instance = self.settings.instance.as_ref().map(ToString::to_string);
-        status.haproxy = self.fleet.executable.known_version().map(|version| version.to_string());
+        status.haproxy = self.fleet.version().map(|version| version.to_string());
         status.strategy = self.settings.strategy;
         status.redirected = self.cutover.redirection.describe();
         status.custody = self.custody.sockets().addresses();
@@ -70,7 +70,7 @@ impl View<'_> {
         status.obstacles = self.path.obstacles();
         status.plumbing = self.path.describe();
         status.run_directory = Some(self.settings.run_directory.display().to_string());
-        status.started = api::Started::of(self.settings, &self.fleet.invocation);
+        status.started = api::Started::of(self.settings, self.fleet.invocation());
         status.holder = self.peers.succession.has_holder();
         status.network_gone = self.path.is_cut_off();
     }

@@ -31,7 +31,7 @@ use tracing::{debug, info, warn};
 use crate::custody::sockets::Sockets;
 use crate::custody::subscription::Subscription;
 use crate::custody::usable::Unusable;
-use crate::fleet::state::{Question, Snapshot};
+use crate::fleet::state::{Snapshot, StateQuestion};
 use crate::front::admin::{self, Wishes};
 use crate::front::clients::Clients;
 use crate::ground::aside;
@@ -432,7 +432,7 @@ impl Succession {
     }
 
     /// Gives the sockets in custody to a successor, on a thread: it may read slowly.
-    pub fn hand_over(&mut self, peer: Peer, sockets: Arc<Sockets>, state: Question) {
+    pub fn hand_over(&mut self, peer: Peer, sockets: Arc<Sockets>, state: StateQuestion) {
         self.given = Some(peer);
         let Some(conversation) = self.peers.get(&peer) else { return };
         let wire = Arc::clone(&conversation.wire);

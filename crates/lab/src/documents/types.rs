@@ -23,7 +23,6 @@ const SHARED: &[&str] = &[
     "Running",
     "Said",
     "Seen",
-    "Sessions",
     "Stage",
     "State",
     "Status",

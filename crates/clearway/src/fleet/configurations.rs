@@ -1,0 +1,210 @@
+//! What generations were started from that serve, or that served before: what a start after a crash takes, and what the files
+//! on disk are compared with.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
+use clearway_core::names::Generation;
+use clearway_core::supervisor::Source;
+use clearway_haproxy::command_line::Invocation;
+use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::drift::{Drift, FilesOnDisk, Imprint};
+use tracing::warn;
+
+use crate::fleet::named::NamedFiles;
+use crate::fleet::reading::{Chosen, ReadFrom, read_with};
+use crate::ground::aside::Single;
+
+/// How long the files may take to be compared for a status.
+const COMPARING: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether another thread still compares.
+const PACE: Duration = Duration::from_millis(5);
+
+/// What a generation is started from.
+#[derive(Clone, Debug)]
+pub struct StartedFrom {
+    /// What the files say.
+    pub configuration: Arc<Configuration>,
+    /// What tells later whether they still do.
+    pub imprint: Arc<Imprint>,
+    /// The files that it names, as they were seen just before; unset if they did not answer.
+    pub named: Option<Arc<NamedFiles>>,
+}
+
+impl StartedFrom {
+    /// Reads the files, with the environment that HAProxy will have.
+    pub fn read(invocation: &Invocation) -> Result<Self, Failure> {
+        let configuration = read_with(invocation, |name| std::env::var_os(name))?;
+        let imprint = Arc::new(Imprint::of(&configuration.files));
+        Ok(Self { configuration: Arc::new(configuration), imprint, named: None })
+    }
+}
+
+/// What generations were started from.
+#[derive(Debug, Default)]
+pub struct Configurations {
+    read: BTreeMap<Generation, StartedFrom>,
+    /// What the generation was started from that was committed last.
+    committed: Option<StartedFrom>,
+    /// What the last generation has not read of what is on the host, each with what mends it.
+    not_read: Vec<String>,
+    comparing: Single,
+}
+
+impl Configurations {
+    /// The configuration, and where HAProxy is to read it. What it says now is remembered for the day when the
+    /// files say something else and HAProxy dies.
+    pub fn choose(
+        &mut self,
+        generation: Generation,
+        source: Source,
+        read: Result<StartedFrom, Failure>,
+    ) -> Result<Chosen, Failure> {
+        let Source::Served(former) = source else { return Ok(self.choose_the_files(generation, read?)) };
+        let Some(served) = self.read.get(&former).cloned() else {
+            let message = format!("the configuration of generation {former} is forgotten");
+            return Err(Failure::new(ExitCode::Internal, message));
+        };
+        self.read.insert(generation, served.clone());
+        match read {
+            Ok(now) if now.configuration.files == served.configuration.files => {
+                return Ok(Chosen::new(generation, ReadFrom::Paths, served, Vec::new()));
+            }
+            Ok(_) => warn!(
+                "the configuration on disk is not the one that served: generation {generation} is started from \
+                 a copy of that of generation {former}; reload to take what is on disk"
+            ),
+            Err(failure) => warn!(
+                "the configuration on disk cannot be read ({}): generation {generation} is started from a copy \
+                 of that of generation {former}",
+                failure.message
+            ),
+        }
+        let files = ReadFrom::Copies(Arc::clone(&served.configuration));
+        Ok(Chosen::new(generation, files, served, Vec::new()))
+    }
+
+    fn choose_the_files(&mut self, generation: Generation, mut read: StartedFrom) -> Chosen {
+        let none = Arc::default();
+        let former = self.committed.as_ref().map_or(&none, |committed| &committed.imprint);
+        let replaced = read.imprint.replaced_since(former);
+        read.imprint = Arc::new(Imprint::clone(&read.imprint).following(former));
+        self.read.insert(generation, read.clone());
+        Chosen::new(generation, ReadFrom::Paths, read, replaced)
+    }
+
+    /// This was seen of what the configuration of a generation names.
+    pub fn names(&mut self, generation: Generation, named: Option<Arc<NamedFiles>>) {
+        if let Some(from) = self.read.get_mut(&generation) {
+            from.named = named;
+        }
+    }
+
+    /// A generation serves: what is on disk is compared from now on with what it was started from. Gives its
+    /// configuration, as it was read.
+    pub fn commit(&mut self, generation: Generation) -> Option<Arc<Configuration>> {
+        self.committed = self.read.get(&generation).cloned();
+        self.committed().cloned()
+    }
+
+    /// The configuration of the generation that was committed last.
+    pub fn committed(&self) -> Option<&Arc<Configuration>> {
+        self.committed.as_ref().map(|committed| &committed.configuration)
+    }
+
+    /// The configuration of this generation has never served.
+    pub fn forget(&mut self, generation: Generation) {
+        self.read.remove(&generation);
+    }
+
+    /// No other ones will be wanted.
+    pub fn keep_only(&mut self, wanted: &[Generation]) {
+        self.read.retain(|one, _| wanted.contains(one));
+    }
+
+    /// What the configuration of the generation that was committed last names, as it was seen then.
+    pub fn named(&self) -> Option<&Arc<NamedFiles>> {
+        self.committed.as_ref()?.named.as_ref()
+    }
+
+    /// What was replaced where this container cannot see it is said, each time: nothing new is read of it.
+    pub fn not_read(&mut self, generation: Generation, lines: Vec<String>) {
+        for line in &lines {
+            warn!("generation {generation} is started without the new file: {line}");
+        }
+        self.not_read = lines;
+    }
+
+    /// What the last generation has not read of what is on the host, each with what mends it.
+    pub fn what_was_not_read(&self) -> &[String] {
+        &self.not_read
+    }
+
+    /// The question whether the files on disk are still those that serve. Unset as long as none has served.
+    pub fn drift_question(&self, invocation: &Invocation) -> Option<DriftQuestion> {
+        let StartedFrom { imprint, named, .. } = self.committed.clone()?;
+        Some(DriftQuestion {
+            imprint,
+            named,
+            invocation: invocation.clone(),
+            comparing: self.comparing.clone(),
+        })
+    }
+}
+
+/// What the files on disk are compared with.
+#[derive(Debug)]
+pub struct DriftQuestion {
+    imprint: Arc<Imprint>,
+    named: Option<Arc<NamedFiles>>,
+    invocation: Invocation,
+    comparing: Single,
+}
+
+impl DriftQuestion {
+    /// Compares on a thread that may hang; not to be called in the loop.
+    pub fn ask(&self) -> Drift {
+        let until = Instant::now() + COMPARING;
+        loop {
+            let answer = self.begin();
+            let left = until.saturating_duration_since(Instant::now());
+            if let Some(drift) = answer.as_ref().and_then(|answer| answer.recv_timeout(left).ok()) {
+                return drift;
+            }
+            if left.is_zero() || answer.is_some() {
+                let files = FilesOnDisk::Unreadable("its files do not answer".to_owned());
+                return Drift { files, named: Vec::new(), replaced: Vec::new() };
+            }
+            std::thread::sleep(PACE);
+        }
+    }
+
+    /// Begins to compare; nothing is told if another thread still does.
+    fn begin(&self) -> Option<mpsc::Receiver<Drift>> {
+        let (sender, receiver) = mpsc::channel();
+        let (imprint, named, invocation) =
+            (Arc::clone(&self.imprint), self.named.clone(), self.invocation.clone());
+        let begun = self.comparing.spawn(
+            "comparing the configuration with what is on disk",
+            move || {
+                let mut drift = imprint.drift(&invocation);
+                if let Some(named) = named {
+                    named.compare(&mut drift);
+                }
+                drift
+            },
+            move |drift| {
+                // It may not be waited for any more.
+                let _ = sender.send(drift);
+            },
+        );
+        begun.then_some(receiver)
+    }
+}
+
+#[cfg(test)]
+mod tests;

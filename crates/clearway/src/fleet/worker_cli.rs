@@ -1,0 +1,62 @@
+//! The worker of a generation, asked by way of its master's CLI, which answers also while the worker drains.
+//!
+//! Every question blocks: it is sent to a thread, away from the loop.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use clearway_haproxy::runtime::{Channel, CliCommand, CliResponse, SessionLine};
+use clearway_haproxy::sockpair;
+use tracing::debug;
+
+/// How long a generation may take to say how many sessions it has: for a status, and before it is cut.
+pub const QUESTIONS: Duration = Duration::from_millis(300);
+
+/// The same for one of several generations. One that does not answer is cut first, so a busy machine must be no reason.
+pub const ONE_OF_SEVERAL: Duration = Duration::from_secs(1);
+
+/// What is needed to ask.
+#[derive(Debug)]
+pub struct WorkerCli {
+    master: OwnedFd,
+    worker: u32,
+}
+
+impl WorkerCli {
+    /// Over our end of the master's CLI.
+    pub fn of(master: OwnedFd, worker: u32) -> Self {
+        Self { master, worker }
+    }
+
+    /// Its environment (`show env`), one variable a line. Blocks, for so long at most.
+    pub fn environment(&self, limit: Duration) -> Option<String> {
+        self.ask(&CliCommand::show_env(), limit).map(|answer| answer.text)
+    }
+
+    /// The state of its servers. Blocks likewise.
+    pub fn servers_state(&self, limit: Duration) -> Option<CliResponse> {
+        self.ask(&CliCommand::show_servers_state(), limit)
+    }
+
+    /// Which sessions it has. Blocks, until `deadline` at most.
+    pub fn sessions(&self, deadline: Instant) -> Option<Vec<SessionLine>> {
+        self.ask(&CliCommand::show_sessions(), left(deadline)?).map(|answer| answer.sessions())
+    }
+
+    /// How many sessions it has. Blocks likewise.
+    pub fn count_sessions(&self, deadline: Instant) -> Option<u64> {
+        let answer = self.ask(&CliCommand::show_info(), left(deadline)?)?;
+        let info = answer.info().inspect_err(|error| debug!("worker {}: {error}", self.worker)).ok()?;
+        Some(info.current_connections)
+    }
+
+    fn ask(&self, command: &CliCommand, limit: Duration) -> Option<CliResponse> {
+        let connection = sockpair::dial(&self.master).ok()?;
+        let answer = command.at_worker(self.worker).ask(&connection, Channel::Master, limit);
+        answer.inspect_err(|error| debug!("asking worker {}: {error}", self.worker)).ok()
+    }
+}
+
+fn left(deadline: Instant) -> Option<Duration> {
+    deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+}

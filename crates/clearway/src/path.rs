@@ -1,13 +1,14 @@
 //! What transparency has in the kernel, and what is known of the network between clients and servers.
 //!
 //! ```text
-//!   a configuration --> plumb ------> plumbing (what is in the kernel) <-- upkeep (has another process removed some of it?)
-//!                                        ^
-//!   what HAProxy says ---> servers ------+----> canary (do the servers find the way to clients?) ---> ready, status
+//!   a configuration --> plumb --------------\                    /--> plumbing: what is in the kernel
+//!   what HAProxy says --> hear_of_servers ---+--> PathMachine --+---> watch:    has another process removed some of it?
+//!   watch, canary, the clock --> News ------/    (in the core)   \--> canary:   do the servers find the way to clients?
 //! ```
 //!
-//! [`Path`] knows no other room. It is given the settings once, configurations and what HAProxy tells as arguments; what
-//! its threads find out comes back as [`News`].
+//! What happens when is decided by the core ([`clearway_core::path`]); this room carries it out. [`Path`] knows no other
+//! room: it is given the settings once, configurations and what HAProxy tells as arguments, and what its threads find out
+//! comes back as [`News`].
 
 pub mod canary;
 pub mod intercept;
@@ -15,32 +16,37 @@ pub mod network;
 pub mod obstacles;
 pub mod plumbing;
 pub mod servers;
-pub mod upkeep;
+mod watch;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use clearway_core::canary::schedule::Round;
 use clearway_core::intercept::Interception;
 use clearway_core::names::{InstanceName, Mark};
+use clearway_core::path::schedule::Round;
+use clearway_core::path::{PathAction, PathEvent, PathMachine};
 use clearway_core::settings::Settings;
 use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::canary::ProbeOutcome;
-use clearway_kernel::plumbing::Plumbing;
+use clearway_kernel::plumbing::{Plumbing, PlumbingError};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use crate::ground::steps;
+use crate::ground::{due, steps};
+use crate::tell::log;
 use crate::tell::said::Said;
 use canary::Canary;
-use network::Network;
+use network::Interfaces;
 use obstacles::Obstacle;
-use servers::Servers;
-use upkeep::Upkeep;
+use servers::FollowedServers;
+use watch::RemovalWatch;
 
 /// What the loop is told.
 #[derive(Debug)]
 pub enum News {
-    /// It is time to ask the servers.
-    CanaryDue,
+    /// The time has come that the machine waits for.
+    Due,
+    /// A part of the plumbing may have been removed.
+    Removed,
     /// What the canary has come to.
     Canary {
         /// In which round.
@@ -50,8 +56,15 @@ pub enum News {
         /// What is in the way, as far as it is a problem.
         obstacles: Vec<Obstacle>,
     },
-    /// It is time to look at the plumbing.
-    UpkeepDue,
+}
+
+/// What could not be had of the plumbing.
+#[derive(Debug, Default)]
+struct Shortfall {
+    /// What failed first.
+    failed: Option<PlumbingError>,
+    /// What there is to do without: servers on own addresses need conntrack.
+    without: Option<PlumbingError>,
 }
 
 /// What transparency has in the kernel, and what is known of the network between clients and servers.
@@ -60,14 +73,12 @@ pub struct Path {
     instance: Option<InstanceName>,
     mark: Option<Mark>,
     interception: Interception,
+    machine: PathMachine,
     plumbing: Option<Plumbing>,
-    network: Network,
-    /// Where the transparent servers are.
-    servers: Servers,
-    /// Whether they find the way to clients.
+    watch: RemovalWatch,
+    interfaces: Interfaces,
+    followed: FollowedServers,
     canary: Canary,
-    /// Whether another process removes parts of the plumbing.
-    upkeep: Upkeep,
     /// Set if something could not be taken out of the kernel.
     residue: bool,
     said: Said,
@@ -83,11 +94,12 @@ impl Path {
             instance: settings.instance.clone(),
             mark: settings.mark,
             interception: settings.interception.clone(),
+            machine: PathMachine::new(&settings.interception, settings.canary, settings.canary_every),
             plumbing: None,
-            network: Network::new(),
-            servers: Servers::default(),
-            canary: Canary::new(settings),
-            upkeep: Upkeep::default(),
+            watch: RemovalWatch::default(),
+            interfaces: Interfaces::new(),
+            followed: FollowedServers::default(),
+            canary: Canary::new(settings.canary_address),
             residue: false,
             said: Said::default(),
             sender,
@@ -100,8 +112,8 @@ impl Path {
         tokio::select! {
             biased;
             Some(news) = self.news.recv() => news,
-            () = self.canary.due() => News::CanaryDue,
-            () = self.upkeep.due() => News::UpkeepDue,
+            () = self.watch.removed() => News::Removed,
+            () = due::after(self.machine.next_deadline()) => News::Due,
         }
     }
 
@@ -109,31 +121,56 @@ impl Path {
     pub fn hear(&mut self, news: News) {
         steps::at("hears", &news);
         match news {
-            News::CanaryDue => self.ask_the_canary(),
-            News::Canary { round, outcomes, obstacles } => self.canary.hear(round, outcomes, obstacles),
-            News::UpkeepDue => self.look_after_the_plumbing(),
+            News::Due => self.look_after(PathEvent::TimePassed),
+            News::Removed => self.look_after(PathEvent::Removed),
+            News::Canary { round, outcomes, obstacles } => self.hear_the_canary(round, outcomes, obstacles),
         }
     }
 
-    /// A generation serves from now on, with this configuration. There may be plumbing that only a former one needs, and
-    /// lines whose condition does not hold.
+    /// A generation serves from now on, with this configuration.
     pub fn commit(&mut self, configuration: Option<&Configuration>) {
-        let transparent = configuration.filter(|one| self.is_plumbed() && one.is_transparent());
-        if transparent.is_some() {
-            self.canary.wake();
-        } else {
-            self.canary.rest();
-        }
-        self.servers.serve(transparent);
+        let transparent = configuration.is_some_and(Configuration::is_transparent);
+        self.take(PathEvent::Serves { transparent });
+        self.followed.serve(configuration.filter(|_| self.machine.follows_servers()));
+        self.forget_outcomes();
     }
 
     /// Whether new clients should be sent here, as far as the canary has a say.
     pub fn is_ready(&self) -> bool {
-        self.canary.is_ready()
+        self.machine.is_ready()
     }
 
     /// Whether no client can come any more, because the network that this process began in is gone.
     pub fn is_cut_off(&mut self) -> bool {
-        self.network.is_gone()
+        self.interfaces.are_gone()
+    }
+
+    /// Tells the machine, and carries out what it answers, until there is nothing more to do.
+    fn take(&mut self, event: PathEvent) -> Shortfall {
+        let mut shortfall = Shortfall::default();
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.machine.step(event, due::elapsed()) {
+                events.extend(self.carry_out(action, &mut shortfall));
+            }
+        }
+        shortfall
+    }
+
+    fn carry_out(&mut self, action: PathAction, shortfall: &mut Shortfall) -> Option<PathEvent> {
+        match action {
+            PathAction::Install(needs) => return self.install(needs, shortfall),
+            PathAction::SweepTheRest => log::swept(&clearway_kernel::plumbing::sweep()),
+            PathAction::Follow(needs) => return self.follow(needs, shortfall),
+            PathAction::Watch => return self.watch.begin(self.plumbing.as_ref()?),
+            PathAction::Unwatch => self.watch.end(),
+            PathAction::Look => return self.look(shortfall),
+            PathAction::SayRemovedAgainAndAgain => watch::say_removed_again_and_again(),
+            PathAction::StopIntercepting => self.stop_intercepting(),
+            PathAction::Remove(closing) => self.remove(closing),
+            PathAction::Ask(round) => return self.ask(round),
+            PathAction::GiveUp => self.canary.give_up(),
+        }
+        None
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
+use clearway_core::path::Generations;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Action, Answer, Event, Plumbing, Report, Strictness, Supervisor};
@@ -26,7 +27,7 @@ use crate::front::request::Request;
 use crate::front::view::View;
 use crate::ground::notice::tell;
 use crate::ground::{aside, steps};
-use crate::path::servers::Generations;
+
 use crate::path::{self, Path};
 use crate::peers::takeover::Kept;
 use crate::peers::{Peers, succession, takeover};
@@ -142,7 +143,7 @@ impl Shell {
                 self.peers.succession.release(self.front.releases());
                 self.custody.release();
                 self.fleet.give_up();
-                self.path.stop_intercepting();
+                self.path.release();
             }
             Action::HandOver(peer) => {
                 self.cutover.redirection.hand_over();
@@ -423,12 +424,7 @@ impl Shell {
             Consequence::Cut { generation, sessions } => self.front.note_what_is_cut(generation, sessions),
             Consequence::StateDue => self.fleet.ask_for_state(self.path.follows_servers()),
             Consequence::Servers(ServersHeard { fresh, is_new, seen }) => {
-                // What is not heard of: a route of ours that was replaced, a plain table that was flushed (before Linux
-                // 5.12), what only a predecessor had needed that has gone. A generation that has just begun was prepared
-                // with a look.
-                if self.path.follows_servers() && !fresh {
-                    self.path.look_after_the_plumbing();
-                }
+                self.path.look_after_the_plumbing(fresh);
                 if is_new {
                     self.tell_the_holder();
                 }

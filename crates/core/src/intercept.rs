@@ -99,6 +99,15 @@ pub struct InterceptTarget<'a> {
     pub to: u16,
 }
 
+/// What a removal does to the rules that reject what is not intercepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// They go like everything else.
+    Goes,
+    /// They stay, with what keeps them from what this host sends itself.
+    Stays,
+}
+
 /// Everything that is intercepted; often nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interception {

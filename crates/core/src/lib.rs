@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 pub mod arrival;
-pub mod canary;
 pub mod count;
 pub mod exit;
 pub mod failure;
@@ -18,6 +17,7 @@ pub mod intercept;
 pub mod lookout;
 pub mod names;
 pub mod notice;
+pub mod path;
 pub mod patience;
 pub mod programs;
 pub mod settings;

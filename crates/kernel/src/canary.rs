@@ -31,8 +31,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-pub use clearway_core::canary::pace::RoundProgress;
-use clearway_core::canary::pace::{RoundPace, RoundStep, window};
+pub use clearway_core::path::CanaryVerdict;
+pub use clearway_core::path::probes::RoundProgress;
+use clearway_core::path::probes::{RoundPace, RoundStep, window};
 pub use clearway_core::settings::ProbeAddresses;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -42,7 +43,7 @@ mod outcome;
 mod probe;
 
 pub use icmp::{IcmpKind, Unreachable};
-pub use outcome::{CanaryVerdict, ProbeAnswer, ProbeOutcome, ServerLocation};
+pub use outcome::{ProbeAnswer, ProbeOutcome, ServerLocation};
 
 use probe::Probe;
 

@@ -31,6 +31,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use clearway_core::hints::Hints;
+pub use clearway_core::intercept::Closing;
 use clearway_core::intercept::Interception;
 use clearway_core::names::{Mark, TableId};
 use rustix::io::Errno;
@@ -45,7 +46,6 @@ mod route;
 mod rule;
 
 use among::Among;
-pub use closing::Closing;
 pub use removals::Removals;
 pub use route::{Route, routes_in, routes_tagged};
 pub use rule::{PolicyRule, rules};

@@ -22,7 +22,7 @@ use crate::command::subject::Subject;
 use crate::cutover::strategies;
 use crate::fleet::executable::Executable;
 use crate::ground::places::{self, Missing};
-use crate::path::obstacles::{self, Bits, Obstacle, Severity};
+use crate::path::obstacles::{self, Bits, Obstacle, ObstacleSeverity};
 
 mod intercepted;
 mod rights;
@@ -35,7 +35,7 @@ use running::Running;
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
-    severity: Severity,
+    severity: ObstacleSeverity,
     /// What was looked at and what was seen.
     saw: String,
     /// Why it matters, where it does.
@@ -48,23 +48,23 @@ struct Finding {
 
 impl Finding {
     fn good(saw: impl Into<String>) -> Self {
-        Self { severity: Severity::Good, saw: saw.into(), matters: None, remedy: None }
+        Self { severity: ObstacleSeverity::Good, saw: saw.into(), matters: None, remedy: None }
     }
 
     fn note(saw: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, ..Self::good(saw) }
+        Self { severity: ObstacleSeverity::Note, ..Self::good(saw) }
     }
 
     fn problem(saw: impl Into<String>, matters: &str, remedy: impl Into<String>) -> Self {
         let (matters, remedy) = (Some(matters.to_owned()), Some(remedy.into()));
-        Self { severity: Severity::Problem, saw: saw.into(), matters, remedy }
+        Self { severity: ObstacleSeverity::Problem, saw: saw.into(), matters, remedy }
     }
 }
 
 impl From<Missing> for Finding {
     fn from(missing: Missing) -> Self {
         let Missing { saw, matters, remedy, stops } = missing;
-        let severity = if stops { Severity::Problem } else { Severity::Note };
+        let severity = if stops { ObstacleSeverity::Problem } else { ObstacleSeverity::Note };
         Self { severity, ..Self::problem(saw, matters, remedy) }
     }
 }
@@ -127,15 +127,15 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     } else {
         findings.iter().for_each(print);
     }
-    let problem = findings.iter().any(|finding| finding.severity == Severity::Problem);
+    let problem = findings.iter().any(|finding| finding.severity == ObstacleSeverity::Problem);
     Ok(if problem { ExitCode::Findings } else { ExitCode::Done })
 }
 
 fn print(finding: &Finding) {
     let mark = match finding.severity {
-        Severity::Good => "ok  ",
-        Severity::Note => "note",
-        Severity::Problem => "BAD ",
+        ObstacleSeverity::Good => "ok  ",
+        ObstacleSeverity::Note => "note",
+        ObstacleSeverity::Problem => "BAD ",
     };
     crate::say!("{mark}  {}", finding.saw);
     if let Some(matters) = &finding.matters {
@@ -198,7 +198,7 @@ fn strategy(strategy: Strategy, wanted: Strategy, used: Option<Strategy>) -> Fin
         ),
         Ok(()) => Finding::good(format!("{name} `{strategy}`: {}", strategies::summary(strategy))),
         Err(unavailable) => Finding {
-            severity: if strategy == wanted { Severity::Problem } else { Severity::Note },
+            severity: if strategy == wanted { ObstacleSeverity::Problem } else { ObstacleSeverity::Note },
             saw: format!("{name} `{strategy}` is not available: {}", unavailable.why),
             matters: (strategy == wanted).then(|| NO_START.to_owned()),
             remedy: Some(unavailable.hints.join("; or ")),

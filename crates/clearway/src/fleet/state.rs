@@ -25,7 +25,7 @@ use tracing::{debug, info};
 use crate::fleet::worker_cli::WorkerCli;
 use crate::fleet::{Consequence, Fleet, News};
 use crate::ground::{aside, due};
-use crate::path::servers::Seen;
+use crate::path::servers::ToldServers;
 
 /// How long an answer may take that something waits for: the new generation loads meanwhile.
 const PROMPT: Duration = Duration::from_secs(2);
@@ -160,7 +160,7 @@ pub struct StateAnswer {
     generation: Generation,
     snapshot: Option<Snapshot>,
     /// Where those servers are that see the addresses of clients, if some do.
-    seen: Option<Seen>,
+    seen: Option<ToldServers>,
     /// How long it took.
     took: Duration,
 }
@@ -173,7 +173,7 @@ pub struct ServersHeard {
     /// Whether the state is another one than before.
     pub is_new: bool,
     /// Where those servers are that see the addresses of clients, if some do.
-    pub seen: Option<Seen>,
+    pub seen: Option<ToldServers>,
 }
 
 impl Fleet {
@@ -200,7 +200,7 @@ impl Fleet {
                 let begun = Instant::now();
                 let snapshot = ask(&worker, &configuration, PATIENT);
                 let transparent = snapshot.as_ref().filter(|_| transparent);
-                let seen = transparent.map(|snapshot| Seen::of(&snapshot.servers, &configuration));
+                let seen = transparent.map(|snapshot| ToldServers::of(&snapshot.servers, &configuration));
                 let answer = StateAnswer { generation, snapshot, seen, took: begun.elapsed() };
                 let _ = news.send(News::State(answer));
             })

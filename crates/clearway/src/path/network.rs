@@ -13,21 +13,21 @@ pub const GONE: &str = "the network is gone: no interface but `lo` is left (was 
 
 /// What is remembered of the interfaces.
 #[derive(Debug)]
-pub struct Network {
+pub struct Interfaces {
     /// Whether there was one beside `lo`.
     had: bool,
     /// Whether it was said that there is none any more.
     said: bool,
 }
 
-impl Network {
+impl Interfaces {
     /// As it is now.
     pub fn new() -> Self {
         Self { had: interfaces::are_beside_lo() == Some(true), said: false }
     }
 
     /// Whether there is no interface beside `lo` any more. Where there never was one, nothing is missing.
-    pub fn is_gone(&mut self) -> bool {
+    pub fn are_gone(&mut self) -> bool {
         match interfaces::are_beside_lo() {
             Some(true) => *self = Self { had: true, said: false },
             Some(false) if self.had && !self.said => {

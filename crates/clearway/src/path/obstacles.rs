@@ -19,7 +19,7 @@ mod routing;
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Severity {
+pub enum ObstacleSeverity {
     /// As it should be.
     Good,
     /// Worth knowing; it may be that nothing is wrong.
@@ -31,7 +31,7 @@ pub enum Severity {
 /// How it was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum ObstacleKind {
     /// A server that is a client as well: its connections were seen, and may be gone.
     IsItsOwnClient,
     /// In the files and in the kernel, where it can be looked for again.
@@ -45,9 +45,9 @@ pub enum Kind {
 pub struct Obstacle {
     /// How it was found.
     #[serde(default)]
-    pub kind: Kind,
+    pub kind: ObstacleKind,
     /// How bad it is.
-    pub severity: Severity,
+    pub severity: ObstacleSeverity,
     /// What it is, and where.
     pub saw: String,
     /// Why it matters.
@@ -58,9 +58,14 @@ pub struct Obstacle {
 
 impl Obstacle {
     /// Something that was found.
-    pub fn new(severity: Severity, saw: impl Into<String>, matters: &str, remedy: impl Into<String>) -> Self {
+    pub fn new(
+        severity: ObstacleSeverity,
+        saw: impl Into<String>,
+        matters: &str,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self {
-            kind: Kind::default(),
+            kind: ObstacleKind::default(),
             severity,
             saw: saw.into(),
             matters: matters.to_owned(),
@@ -70,20 +75,20 @@ impl Obstacle {
 
     /// Whether connections fail, or clients are hidden.
     pub fn is_problem(&self) -> bool {
-        self.severity == Severity::Problem
+        self.severity == ObstacleSeverity::Problem
     }
 }
 
 /// A transparent server: where it is, and which line says so.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Known {
+pub struct TransparentServer {
     /// Where it is.
     pub address: SocketAddr,
     /// Its name and its line.
     pub line: String,
 }
 
-impl Known {
+impl TransparentServer {
     /// The line of a server.
     pub fn line(server: &ServerLine) -> String {
         format!("`{}`, {}", server.name, server.span)
@@ -96,8 +101,10 @@ impl Known {
 }
 
 /// The transparent servers of a configuration, as far as the files say where they are.
-pub fn in_the_files(configuration: &Configuration) -> Vec<Known> {
-    let known = |server: &ServerLine| Some(Known { address: server.address()?, line: Known::line(server) });
+pub fn in_the_files(configuration: &Configuration) -> Vec<TransparentServer> {
+    let known = |server: &ServerLine| {
+        Some(TransparentServer { address: server.address()?, line: TransparentServer::line(server) })
+    };
     configuration.servers.transparent().filter_map(known).collect()
 }
 
@@ -114,7 +121,7 @@ pub struct Bits {
 pub fn mismatches(configuration: &Configuration) -> Vec<Obstacle> {
     let one = |mismatch: &dyn std::fmt::Display| {
         Obstacle::new(
-            Severity::Problem,
+            ObstacleSeverity::Problem,
             mismatch.to_string(),
             "every connection of these clients to this server fails, and its health check is green",
             "docs/how-to/transparent-proxying.md, \"The balancer\"",
@@ -124,10 +131,10 @@ pub fn mismatches(configuration: &Configuration) -> Vec<Obstacle> {
 }
 
 /// A server that is a client of its own: it drops what seems to come from itself.
-pub fn is_its_own_client(server: &Known) -> Obstacle {
+pub fn is_its_own_client(server: &TransparentServer) -> Obstacle {
     let ip = server.address.ip();
     let obstacle = Obstacle::new(
-        Severity::Problem,
+        ObstacleSeverity::Problem,
         format!(
             "the server {} ({}) is a client as well: HAProxy connects to it from its own address",
             server.address, server.line
@@ -138,11 +145,11 @@ pub fn is_its_own_client(server: &Known) -> Obstacle {
              this backend without `usesrc`"
         ),
     );
-    Obstacle { kind: Kind::IsItsOwnClient, ..obstacle }
+    Obstacle { kind: ObstacleKind::IsItsOwnClient, ..obstacle }
 }
 
 /// Looks for all of it. Needs `NET_ADMIN` for the packet filter.
-pub fn find(servers: &[Known], bits: Bits) -> Vec<Obstacle> {
+pub fn find(servers: &[TransparentServer], bits: Bits) -> Vec<Obstacle> {
     let mut found = Vec::new();
     match ForeignRuleset::read() {
         Ok(others) => {
@@ -165,7 +172,7 @@ pub fn find(servers: &[Known], bits: Bits) -> Vec<Obstacle> {
 }
 
 fn unknown(saw: &str) -> Obstacle {
-    Obstacle::new(Severity::Note, saw, "whether something in it is in the way is not known", "")
+    Obstacle::new(ObstacleSeverity::Note, saw, "whether something in it is in the way is not known", "")
 }
 
 /// How many of an engine's networks are named.
@@ -173,23 +180,26 @@ const SHOWN: usize = 4;
 
 /// Bad where a transparent server is behind one, as far as that can be told. One that is for a network only hides the
 /// clients of that: whether any come from there is not known.
-fn masquerades(others: &ForeignRuleset, servers: &[Known]) -> Vec<Obstacle> {
+fn masquerades(others: &ForeignRuleset, servers: &[TransparentServer]) -> Vec<Obstacle> {
     let matters =
         "transparent connections that leave there get this host's address, and the servers see that";
     let remedy = "limit the rule to what it is for, such as `ip saddr` of the containers' network";
     let all = others.masquerades();
     let (of_networks, of_all): (Vec<_>, Vec<_>) = all.iter().partition(|rule| rule.source.is_some());
     let one = |rule: &&others::Masquerade| match servers.iter().find(|server| is_behind(server, rule)) {
-        Some(server) => {
-            Obstacle::new(Severity::Problem, format!("{rule}, {}", server.is_there()), matters, remedy)
-        }
-        None => Obstacle::new(Severity::Note, rule.to_string(), matters, remedy),
+        Some(server) => Obstacle::new(
+            ObstacleSeverity::Problem,
+            format!("{rule}, {}", server.is_there()),
+            matters,
+            remedy,
+        ),
+        None => Obstacle::new(ObstacleSeverity::Note, rule.to_string(), matters, remedy),
     };
     of_all.iter().map(one).chain(networks(&of_networks, servers)).collect()
 }
 
 /// As Docker has a rule for each bridge: containers of one network that are clients of servers elsewhere.
-fn networks(rules: &[&others::Masquerade], servers: &[Known]) -> Option<Obstacle> {
+fn networks(rules: &[&others::Masquerade], servers: &[TransparentServer]) -> Option<Obstacle> {
     let hidden = rules.iter().filter_map(|rule| {
         let server = servers.iter().find(|server| is_behind(server, rule))?;
         Some((rule.source?, format!("{rule}, {}", server.is_there())))
@@ -200,7 +210,7 @@ fn networks(rules: &[&others::Masquerade], servers: &[Known]) -> Option<Obstacle
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     let shown: Vec<&str> = hidden.iter().take(SHOWN).map(|(_, words)| &**words).collect();
     Some(Obstacle::new(
-        Severity::Note,
+        ObstacleSeverity::Note,
         shown.join("; ") + &more,
         "clients from these networks (containers of this host) are hidden: what HAProxy sends to that server with their \
          addresses gets this host's, and the server sees that",
@@ -212,7 +222,7 @@ fn networks(rules: &[&others::Masquerade], servers: &[Known]) -> Option<Obstacle
 }
 
 /// Whether what HAProxy sends to a server goes through a rule.
-fn is_behind(server: &Known, rule: &others::Masquerade) -> bool {
+fn is_behind(server: &TransparentServer, rule: &others::Masquerade) -> bool {
     let ip = server.address.ip();
     let of_family = match rule.place.family() {
         "ip" => ip.is_ipv4(),
@@ -230,15 +240,21 @@ fn is_behind(server: &Known, rule: &others::Masquerade) -> bool {
 }
 
 /// kubelet's rule matters to servers on 127.0.0.0/8 only.
-fn localnet(others: &ForeignRuleset, servers: &[Known]) -> Vec<Obstacle> {
-    let concerned = |server: &&Known| matches!(server.address.ip(), IpAddr::V4(ip) if ip.is_loopback());
+fn localnet(others: &ForeignRuleset, servers: &[TransparentServer]) -> Vec<Obstacle> {
+    let concerned =
+        |server: &&TransparentServer| matches!(server.address.ip(), IpAddr::V4(ip) if ip.is_loopback());
     let matters =
         "HAProxy connects to servers on 127.0.0.1 from the addresses of clients: what it sends is dropped";
     let remedy = "let the server listen on an address of the node or the pod instead, and name that in the `server` \
                   line: the rule does not concern it";
     let one = |rule: &others::LocalnetBlock| {
         let server = servers.iter().find(concerned)?;
-        Some(Obstacle::new(Severity::Problem, format!("{rule}, {}", server.is_there()), matters, remedy))
+        Some(Obstacle::new(
+            ObstacleSeverity::Problem,
+            format!("{rule}, {}", server.is_there()),
+            matters,
+            remedy,
+        ))
     };
     others.localnet_blocks().iter().filter_map(one).collect()
 }
@@ -247,7 +263,7 @@ fn localnet(others: &ForeignRuleset, servers: &[Known]) -> Vec<Obstacle> {
 fn reverse_path(others: &ForeignRuleset) -> Vec<Obstacle> {
     let one = |filter: &others::ReversePathFilter| {
         Obstacle::new(
-            Severity::Good,
+            ObstacleSeverity::Good,
             format!(
                 "{filter}: it asks for the way back with the packet's mark, and Clearway's rules let it pass"
             ),
@@ -259,7 +275,7 @@ fn reverse_path(others: &ForeignRuleset) -> Vec<Obstacle> {
     let mut found: Vec<Obstacle> = others.reverse_path_filters().iter().map(one).collect();
     if others.firewalld() {
         found.push(Obstacle::new(
-            Severity::Note,
+            ObstacleSeverity::Note,
             "firewalld filters here (table inet firewalld)",
             "answers of servers are let in as those of known connections; clients only at ports that are open in the \
              zone of their interface",

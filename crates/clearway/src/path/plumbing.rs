@@ -1,21 +1,20 @@
-//! The plumbing of this process: put into the kernel before the first transparent generation starts, looked after while
-//! it is there, and taken out again.
+//! The plumbing of this process: how it is put into the kernel, changed and looked at, and taken out again.
 //!
-//! What it consists of, and how it is made and removed, is in [`clearway_kernel::plumbing`].
+//! When that happens is decided in [`clearway_core::path`]; what it consists of is in [`clearway_kernel::plumbing`].
 
 use clearway_core::exit::ExitCode;
-use clearway_core::intercept::Interception;
+use clearway_core::failure::Failure;
+use clearway_core::intercept::{Closing, Interception};
+use clearway_core::path::{PathEvent, PathMachine, ServerNeeds};
 use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::interfaces;
-use clearway_kernel::plumbing::{Closing, Description, Plumbing, PlumbingError, PlumbingNeeds};
+use clearway_kernel::plumbing::{Description, Plumbing, PlumbingError, PlumbingNeeds};
 use tracing::{info, warn};
 
 use crate::ground::failure;
-use crate::path::{Path, intercept, servers};
+use crate::path::{Path, Shortfall, intercept, servers};
 use crate::tell::log;
 use crate::tell::said::Subject;
-
-use clearway_core::failure::Failure;
 
 impl Path {
     /// Whether there is plumbing in the kernel.
@@ -30,38 +29,57 @@ impl Path {
 
     /// Before a generation starts that needs the plumbing: it is put into the kernel, or looked at and extended.
     pub fn plumb(&mut self, configuration: &Configuration) -> Result<(), Failure> {
-        let interception = self.interception.clone();
-        let needs = PlumbingNeeds { interception, ..servers::needs(servers::in_the_files(configuration)) };
-        let (missing, installed) = match &mut self.plumbing {
-            Some(plumbing) => {
-                // It may be that a removal could not be heard.
-                self.upkeep.hear(plumbing);
-                self.upkeep.looked(&plumbing.repair().map_err(|error| failure::plumbing(&error))?);
-                // What serves now needs what it needs.
-                let needs = servers::union(needs, plumbing.needs());
-                let followed = servers::follow(plumbing, &needs);
-                (followed.map_err(|error| failure::plumbing(&error))?.1, false)
-            }
-            None => (self.install(needs)?, true),
-        };
-        self.said.found(Subject::Conntrack, missing.map(|error| without_conntrack(&error)));
-        if installed {
+        let is_new = !self.is_plumbed();
+        let needs = servers::needs(servers::in_the_files(configuration));
+        let Shortfall { failed, without } = self.take(PathEvent::Needed(needs));
+        if let Some(error) = failed {
+            return Err(failure::plumbing(&error));
+        }
+        self.said.found(Subject::Conntrack, without.map(|error| without_conntrack(&error)));
+        if is_new {
             let warning = servers::may_be_elsewhere(configuration).then(no_way_back).flatten();
             self.said.found(Subject::WayBack, warning);
         }
         Ok(())
     }
 
-    /// Puts it into the kernel, and says what it had to leave out.
-    fn install(&mut self, needs: PlumbingNeeds) -> Result<Option<PlumbingError>, Failure> {
+    /// HAProxy was asked for the state of its servers; `fresh`: for the first time.
+    pub fn look_after_the_plumbing(&mut self, fresh: bool) {
+        self.look_after(PathEvent::Told { fresh });
+    }
+
+    /// None of our sockets listens any more, or another Clearway has them.
+    pub fn release(&mut self) {
+        self.take(PathEvent::ReleaseCustody);
+    }
+
+    /// No generation needs it any more.
+    pub fn unplumb(&mut self) {
+        self.take(PathEvent::Unplumb);
+    }
+
+    /// Clearway ends: says whether something of the plumbing is left in the kernel that should not be.
+    pub fn leave(&mut self, code: ExitCode) -> bool {
+        self.take(PathEvent::Leave(code));
+        self.residue
+    }
+
+    pub(super) fn look_after(&mut self, event: PathEvent) {
+        if let Some(error) = self.take(event).failed {
+            self.watch.say_failed(error.to_string());
+        }
+    }
+
+    fn with_interception(&self, ServerNeeds { loopback, own }: ServerNeeds) -> PlumbingNeeds {
+        PlumbingNeeds { loopback, own, interception: self.interception.clone() }
+    }
+
+    /// Puts it into the kernel, without what this kernel cannot do: servers on other addresses of this host need conntrack,
+    /// and the others work without.
+    pub(super) fn install(&mut self, needs: ServerNeeds, shortfall: &mut Shortfall) -> Option<PathEvent> {
         let install = |needs: &PlumbingNeeds| Plumbing::install(self.instance.as_ref(), self.mark, needs);
-        let (installed, missing) = match install(&needs) {
-            Err(error) if error.is_without_conntrack() => {
-                (install(&PlumbingNeeds { own: false, ..needs }), Some(error))
-            }
-            installed => (installed, None),
-        };
-        let (plumbing, notices) = installed.map_err(|error| failure::plumbing(&error))?;
+        let needs = self.with_interception(needs);
+        let (plumbing, notices) = shortfall.perhaps_without(needs, install)?;
         for notice in notices {
             warn!("{notice}");
         }
@@ -72,53 +90,43 @@ impl Path {
         if !self.interception.is_empty() {
             info!("{}", intercept::described(&self.interception));
         }
-        if self.interception.is_closed() {
-            // The rest of it: ours is in place.
-            log::swept(&clearway_kernel::plumbing::sweep());
-        }
-        self.upkeep.hear(&plumbing);
+        let event = PathEvent::Installed(needs_of(&plumbing));
         self.plumbing = Some(plumbing);
-        Ok(missing)
+        Some(event)
     }
 
-    /// Puts back what others have removed of the plumbing, if they have.
-    pub fn look_after_the_plumbing(&mut self) {
-        let Some(plumbing) = &mut self.plumbing else { return self.upkeep.end() };
-        self.upkeep.hear(plumbing);
-        match plumbing.repair() {
+    /// Changes it, without what this kernel cannot do.
+    pub(super) fn follow(&mut self, needs: ServerNeeds, shortfall: &mut Shortfall) -> Option<PathEvent> {
+        let needs = self.with_interception(needs);
+        let plumbing = self.plumbing.as_mut()?;
+        let changes = shortfall.perhaps_without(needs, |needs| plumbing.follow(needs))?;
+        if !changes.is_empty() {
+            info!("the plumbing follows the servers: {}", changes.join(", "));
+        }
+        Some(PathEvent::Followed { needs: needs_of(plumbing), changed: !changes.is_empty() })
+    }
+
+    /// Puts back what others have removed of it.
+    pub(super) fn look(&mut self, shortfall: &mut Shortfall) -> Option<PathEvent> {
+        match self.plumbing.as_mut()?.repair() {
             Ok(repaired) => {
-                self.upkeep.looked(&repaired);
-                if !repaired.put_back.is_empty() {
-                    self.canary.again();
-                }
+                self.watch.say_repaired(&repaired);
+                Some(PathEvent::Looked { repaired: !repaired.put_back.is_empty() })
             }
-            Err(error) => self.upkeep.failed(error.to_string()),
+            Err(error) => {
+                shortfall.failed.get_or_insert(error);
+                Some(PathEvent::LookFailed)
+            }
         }
     }
 
-    /// None of our sockets listens any more, or another Clearway has them.
-    pub fn stop_intercepting(&mut self) {
+    pub(super) fn stop_intercepting(&mut self) {
         if let Some(Err(error)) = self.plumbing.as_mut().map(Plumbing::stop_intercepting) {
             warn!("new connections may still be intercepted: {error}");
         }
     }
 
-    /// No generation needs it any more. What is closed opens only if it is known why we leave.
-    pub fn unplumb(&mut self) {
-        if !self.interception.is_closed() {
-            self.remove(Closing::Goes);
-        }
-    }
-
-    /// Clearway ends: says whether something of the plumbing is left in the kernel that should not be.
-    pub fn leave(&mut self, code: ExitCode) -> bool {
-        self.remove(if code == ExitCode::Done { Closing::Goes } else { Closing::Stays });
-        self.residue
-    }
-
-    fn remove(&mut self, closing: Closing) {
-        // Before anything goes: what we remove ourselves is not to be put back.
-        self.upkeep.end();
+    pub(super) fn remove(&mut self, closing: Closing) {
         let Some(mut plumbing) = self.plumbing.take() else { return };
         match plumbing.remove_but(closing) {
             Ok(()) if closing == Closing::Stays => warn!(
@@ -134,11 +142,30 @@ impl Path {
     }
 }
 
-/// Removes what a dead predecessor has left in the kernel; what a living one uses stays. Where we are going to reject what
-/// we do not intercept, no connection is to slip by before we do: then the rest goes once the plumbing is there.
+impl Shortfall {
+    /// Tries it with all that is needed, then without conntrack if that is what cannot be had.
+    fn perhaps_without<T>(
+        &mut self,
+        mut needs: PlumbingNeeds,
+        mut attempt: impl FnMut(&PlumbingNeeds) -> Result<T, PlumbingError>,
+    ) -> Option<T> {
+        let mut result = attempt(&needs);
+        if result.as_ref().is_err_and(PlumbingError::is_without_conntrack) {
+            needs.own = false;
+            self.without = std::mem::replace(&mut result, attempt(&needs)).err();
+        }
+        result.map_err(|error| self.failed.get_or_insert(error)).ok()
+    }
+}
+
+fn needs_of(plumbing: &Plumbing) -> ServerNeeds {
+    let PlumbingNeeds { loopback, own, .. } = plumbing.needs().clone();
+    ServerNeeds { loopback, own }
+}
+
+/// Removes what a dead predecessor has left in the kernel; what a living one uses stays.
 pub fn sweep(interception: &Interception) {
-    let closing = if interception.is_closed() { Closing::Stays } else { Closing::Goes };
-    log::swept(&clearway_kernel::plumbing::sweep_but(closing));
+    log::swept(&clearway_kernel::plumbing::sweep_but(PathMachine::at_start(interception)));
 }
 
 /// The other servers work without.

@@ -2,65 +2,51 @@
 //!
 //! What the files say is known before a generation starts, so that its first connection finds its way. Names,
 //! templates, and what is changed at run time (`set server addr`, `add server`) only HAProxy knows: what it tells of its
-//! servers ([`crate::fleet::state`]) is looked through on the thread that asks ([`Seen`]).
+//! servers ([`crate::fleet::state`]) is looked through on the thread that asks ([`ToldServers`]).
 //!
 //! ```text
 //!   the files ----------> needs, before the start ---------------\
-//!                                                                 +--> plumbing.follow
-//!   show servers state -> Seen -> needs, every 10 s at least ----/
+//!                                                                 +--> the machine --> plumbing, canary
+//!   show servers state -> ToldServers, every 10 s at least -------/
 //! ```
-//!
-//! Needs only grow while an old generation drains: its sessions may go to servers that the new one does not have.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
-use clearway_core::hints::Remark;
+use clearway_core::path::{Generations, PathEvent, ServerNeeds};
 use clearway_haproxy::configuration::{Configuration, ServerLine};
 use clearway_haproxy::runtime::state::{Remembered, ServerState};
 use clearway_kernel::listeners;
-use clearway_kernel::plumbing::{Plumbing, PlumbingError, PlumbingNeeds};
-use tracing::{debug, info};
+use clearway_kernel::plumbing::PlumbingNeeds;
+use tracing::debug;
 
 use crate::path::Path;
-use crate::path::obstacles::{self, Known, Obstacle};
+use crate::path::obstacles::{self, Obstacle, TransparentServer};
 use crate::tell::said::Subject;
 
-/// The transparent servers of the generation that serves.
+/// What is known of the transparent servers of the generation that serves, beside where they are.
 #[derive(Debug, Default)]
-pub struct Servers {
-    /// Whether something transparent serves.
-    followed: bool,
-    known: BTreeSet<SocketAddr>,
+pub(super) struct FollowedServers {
     /// Those that were seen to be clients as well.
-    seen_as_clients: BTreeSet<Known>,
+    seen_as_clients: BTreeSet<TransparentServer>,
     /// What the files say that cannot work.
     mismatches: Vec<Obstacle>,
 }
 
 /// What HAProxy tells of its transparent servers, and what the kernel tells of them meanwhile.
 #[derive(Debug)]
-pub struct Seen {
+pub struct ToldServers {
     /// Each with whether it is in maintenance.
-    servers: Vec<(Known, bool)>,
+    servers: Vec<(TransparentServer, bool)>,
     /// Where HAProxy connects to from their own addresses.
     to_themselves: BTreeSet<SocketAddr>,
 }
 
-/// How many generations there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generations {
-    /// The one whose servers are told.
-    One,
-    /// Others that drain or start: their sessions may go to other servers.
-    Several,
-}
-
-impl Seen {
+impl ToldServers {
     /// Of a generation with these files. Asks the kernel.
     pub fn of(told: &Remembered, configuration: &Configuration) -> Self {
         let line = |row: &ServerState<'_>| match configuration.servers.find(row.proxy, row.name) {
-            Some(server) if !server.template => Known::line(server),
+            Some(server) if !server.template => TransparentServer::line(server),
             Some(template) => format!("`{}`, {}", row.name, template.span),
             None => format!("`{}/{}`, added at run time", row.proxy, row.name),
         };
@@ -68,8 +54,8 @@ impl Seen {
         let transparent = rows.filter(|row| configuration.servers.is_transparent(row.proxy, row.name));
         let servers = transparent
             .filter_map(|row| {
-                let known = Known { address: row.endpoint()?, line: line(&row) };
-                Some((known, row.is_in_maintenance()))
+                let server = TransparentServer { address: row.endpoint()?, line: line(&row) };
+                Some((server, row.is_in_maintenance()))
             })
             .collect();
         let to_themselves = listeners::to_themselves().unwrap_or_else(|error| {
@@ -80,20 +66,11 @@ impl Seen {
     }
 }
 
-impl Servers {
+impl FollowedServers {
     /// Another generation serves, with this configuration if it is transparent.
     pub(super) fn serve(&mut self, configuration: Option<&Configuration>) {
-        self.followed = configuration.is_some();
         self.seen_as_clients.clear();
         self.mismatches = configuration.map(obstacles::mismatches).unwrap_or_default();
-        if !self.followed {
-            self.known.clear();
-        }
-    }
-
-    /// Whether something transparent serves.
-    fn are_followed(&self) -> bool {
-        self.followed
     }
 
     /// What cannot work, by the files and by what was seen.
@@ -104,8 +81,8 @@ impl Servers {
 }
 
 /// What the plumbing needs for servers at these addresses.
-pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> PlumbingNeeds {
-    let mut needs = PlumbingNeeds::default();
+pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> ServerNeeds {
+    let mut needs = ServerNeeds::default();
     // The kernel is asked once about an address: a thousand servers may share one.
     let mut own: HashMap<IpAddr, bool> = HashMap::new();
     for address in addresses {
@@ -135,87 +112,39 @@ pub fn may_be_elsewhere(configuration: &Configuration) -> bool {
     configuration.servers.transparent().any(|server| !server.address().is_some_and(here))
 }
 
-/// Changes the plumbing, without what this kernel cannot do: servers on other addresses of this host need conntrack, and
-/// the others work without. Says what was changed, and why something is missing.
-pub fn follow(
-    plumbing: &mut Plumbing,
-    needs: &PlumbingNeeds,
-) -> Result<(Vec<String>, Option<PlumbingError>), PlumbingError> {
-    match plumbing.follow(needs) {
-        Err(error) if error.is_without_conntrack() => {
-            let without = PlumbingNeeds { own: false, ..needs.clone() };
-            plumbing.follow(&without).map(|changed| (changed, Some(error)))
-        }
-        followed => followed.map(|changed| (changed, None)),
-    }
-}
-
 /// For the log.
-fn said_of(known: &Known) -> String {
-    let Obstacle { saw, remedy, .. } = obstacles::is_its_own_client(known);
+fn said_of(server: &TransparentServer) -> String {
+    let Obstacle { saw, remedy, .. } = obstacles::is_its_own_client(server);
     format!("{saw}; {remedy}")
-}
-
-/// Both.
-pub fn union(mut one: PlumbingNeeds, other: &PlumbingNeeds) -> PlumbingNeeds {
-    one.loopback.extend(&other.loopback);
-    one.own |= other.own;
-    one
 }
 
 impl Path {
     /// Whether something transparent serves: then it is of use to hear of its servers.
     pub fn follows_servers(&self) -> bool {
-        self.servers.are_followed()
+        self.machine.follows_servers()
     }
 
-    /// Where the transparent servers are now. `fresh`: the generation has just begun;
-    pub fn hear_of_servers(&mut self, seen: Seen, fresh: bool, generations: Generations) {
-        let Seen { servers, to_themselves } = seen;
-        self.servers.known = servers.iter().map(|(known, _)| known.address).collect();
-        let clients = servers.iter().map(|(known, _)| known);
-        let clients = clients.filter(|known| to_themselves.contains(&known.address));
-        self.servers.seen_as_clients.extend(clients.cloned());
-        let said: Vec<String> = self.servers.seen_as_clients.iter().map(said_of).collect();
+    /// Where the transparent servers are now. `fresh`: the generation has just begun.
+    pub fn hear_of_servers(&mut self, told: ToldServers, fresh: bool, generations: Generations) {
+        let ToldServers { servers, to_themselves } = told;
+        let clients = servers.iter().map(|(server, _)| server);
+        let clients = clients.filter(|server| to_themselves.contains(&server.address));
+        self.followed.seen_as_clients.extend(clients.cloned());
+        let said: Vec<String> = self.followed.seen_as_clients.iter().map(said_of).collect();
         self.said.found(Subject::OwnClients, said);
-        let changed = self.follow_the_servers(generations);
+        let addresses = servers.iter().map(|(server, _)| server.address);
+        let needs = (!servers.is_empty()).then(|| needs(addresses));
         // No client is sent to one in maintenance, so its way does not matter.
-        let used = servers.into_iter().filter(|(_, maintenance)| !maintenance).map(|(known, _)| known);
-        self.canary.watch(used, fresh || changed);
-    }
-
-    /// Lets the plumbing be what the servers need now, and says whether it was something else.
-    fn follow_the_servers(&mut self, generations: Generations) -> bool {
-        let mut wanted = needs(self.servers.known.iter().copied());
-        let Some(plumbing) = &mut self.plumbing else { return false };
-        wanted.interception = plumbing.needs().interception.clone();
-        if generations == Generations::Several || self.servers.known.is_empty() {
-            wanted = union(wanted, plumbing.needs());
-        }
-        if wanted == *plumbing.needs() {
-            self.said.found(Subject::Following, None::<Remark>);
-            return false;
-        }
-        match follow(plumbing, &wanted) {
-            Ok((changed, _)) => {
-                self.said.found(Subject::Following, None::<Remark>);
-                // Nothing more than could be had before.
-                if changed.is_empty() {
-                    return false;
-                }
-                info!("the plumbing follows the servers: {}", changed.join(", "));
-            }
-            Err(error) => {
-                let line = format!("the plumbing cannot follow the servers: {error}");
-                self.said.found(Subject::Following, [line]);
-                return false;
-            }
-        }
-        true
+        let used = servers.into_iter().filter(|(_, maintenance)| !maintenance);
+        let servers = used.map(|(server, _)| (server.address, server.line)).collect();
+        let failed = self.take(PathEvent::Servers { servers, needs, generations, fresh }).failed;
+        let line = failed.map(|error| format!("the plumbing cannot follow the servers: {error}"));
+        self.said.found(Subject::Following, line);
+        self.forget_outcomes();
     }
 
     /// For the status: what cannot work and what is in the way, by the files, by what was seen and by the canary.
     pub fn obstacles(&self) -> Vec<Obstacle> {
-        self.servers.obstacles().chain(self.canary.obstacles().iter().cloned()).collect()
+        self.followed.obstacles().chain(self.canary.obstacles().iter().cloned()).collect()
     }
 }

@@ -15,19 +15,10 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use clearway_core::intercept::{InterceptTarget, IpNetwork};
+use clearway_core::intercept::{Closing, InterceptTarget, IpNetwork};
 use netlink_packet_route::rule::RuleAction;
 
 use super::{Among, Block, Family, PolicyRule, Tagged, Wanted};
-
-/// What a removal does to the rules that reject what is not intercepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closing {
-    /// They go like everything else.
-    Goes,
-    /// They stay, with what keeps them from what this host sends itself.
-    Stays,
-}
 
 /// The rules of a block in one family, in the order in which they are made; none if nothing fails closed. `target`: the
 /// jump's.

@@ -13,9 +13,7 @@ const PER_ROOM: [&str; 1] = ["News"];
 const SHARED: &[&str] = &[
     "Crash",
     "GenerationStatus",
-    "Kind",
     "Known",
-    "Network",
     "Phase",
     "Place",
     "Plumbing",

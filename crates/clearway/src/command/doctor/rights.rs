@@ -6,7 +6,7 @@ use clearway_haproxy::configuration::{Configuration, Endpoint};
 use clearway_kernel::capabilities::{self, Capability};
 
 use crate::command::doctor::Finding;
-use crate::path::obstacles::Severity;
+use crate::path::obstacles::ObstacleSeverity;
 
 /// The capabilities that are needed. Where no file is known, any may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl Needs {
 
     /// A problem only where what it is about is needed.
     pub fn judge(&self, capability: Capability, mut finding: Finding) -> Finding {
-        if !self.0.contains(&capability) && finding.severity == Severity::Problem {
-            finding.severity = Severity::Note;
+        if !self.0.contains(&capability) && finding.severity == ObstacleSeverity::Problem {
+            finding.severity = ObstacleSeverity::Note;
             finding.matters = finding.matters.map(|matters| format!("{matters}; these files do without"));
         }
         finding

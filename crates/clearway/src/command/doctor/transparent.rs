@@ -10,12 +10,12 @@ use clearway_kernel::plumbing::Description;
 use crate::command::doctor::Finding;
 use crate::front::api::Status;
 use crate::path::canary::SeenByCanary;
-use crate::path::obstacles::{Bits, Kind, Known};
+use crate::path::obstacles::{Bits, ObstacleKind, TransparentServer};
 
 /// What a Clearway that runs here knows of its servers.
 pub fn of_a_running_one(status: &Status) -> Vec<Finding> {
     // What is in the way is looked for anew; which server is a client as well only it has seen.
-    let clients = status.obstacles.iter().filter(|one| one.kind == Kind::IsItsOwnClient);
+    let clients = status.obstacles.iter().filter(|one| one.kind == ObstacleKind::IsItsOwnClient);
     let asks = status.canary_asks.map(|asks| Finding::note(format!("the canary is {asks}")));
     let servers = status.canary.iter().map(of_a_server);
     servers.chain(asks).chain(clients.cloned().map(Finding::from)).collect()
@@ -45,7 +45,7 @@ fn of_a_server(seen: &SeenByCanary) -> Finding {
 /// Of servers that the files give no address nothing more can be said.
 pub fn names(configuration: &Configuration) -> Option<Finding> {
     let unknown = configuration.servers.transparent().filter(|server| server.address().is_none());
-    let lines: Vec<String> = unknown.take(8).map(Known::line).collect();
+    let lines: Vec<String> = unknown.take(8).map(TransparentServer::line).collect();
     (!lines.is_empty()).then(|| {
         Finding::note(format!(
             "where these servers are, the files do not say, so what is in their way is not known here; a Clearway that \
@@ -56,7 +56,7 @@ pub fn names(configuration: &Configuration) -> Option<Finding> {
 }
 
 /// `route_localnet` lets others in to 127.0.0.0/8, whose answers our rule would keep here.
-pub fn sysctls(servers: &[Known]) -> Vec<Finding> {
+pub fn sysctls(servers: &[TransparentServer]) -> Vec<Finding> {
     let loopback = servers.iter().any(|server| server.address.ip().is_loopback());
     let is_set = |name: &str| {
         std::fs::read_to_string(format!("/proc/sys/net/{name}")).is_ok_and(|value| value.trim() == "1")
@@ -83,7 +83,7 @@ pub fn sysctls(servers: &[Known]) -> Vec<Finding> {
 }
 
 /// Clients that no server can see, with the lines that give them a plain backend.
-pub fn clients_that_cannot(configuration: &Configuration, servers: &[Known]) -> Option<Finding> {
+pub fn clients_that_cannot(configuration: &Configuration, servers: &[TransparentServer]) -> Option<Finding> {
     let backend = &configuration.servers.transparent().next()?.section.name;
     let elsewhere = servers.iter().map(|server| server.address.ip()).filter(|ip| !ip.is_loopback());
     let mut addresses: Vec<String> = elsewhere.map(|ip| ip.to_string()).collect();

@@ -168,7 +168,7 @@ fn the_page_about_the_json_names_every_field() {
     let page = include_str!("../../../../../docs/reference/status-json.md");
     let mut status = full();
     status.obstacles = vec![crate::path::obstacles::Obstacle::new(
-        crate::path::obstacles::Severity::Problem,
+        crate::path::obstacles::ObstacleSeverity::Problem,
         "a rule",
         "it matters",
         "remove it",

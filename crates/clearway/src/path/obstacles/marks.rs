@@ -3,7 +3,7 @@
 use clearway_core::names::Mark;
 use clearway_kernel::others::{Does, ForeignRuleset, HookPoint, MarkUse};
 
-use crate::path::obstacles::{Bits, Obstacle, Severity};
+use crate::path::obstacles::{Bits, Obstacle, ObstacleSeverity};
 
 /// The answers of servers come in, those of servers on this host's own addresses go out.
 pub fn find(others: &ForeignRuleset, bits: Bits) -> Vec<Obstacle> {
@@ -28,14 +28,14 @@ fn of_rule(rule: &MarkUse, mark: Mark, at: HookPoint) -> Option<Obstacle> {
     );
     Some(match rule.does {
         Does::Sets => Obstacle::new(
-            Severity::Problem,
+            ObstacleSeverity::Problem,
             told("sets"),
             "packets of others that get it are taken for answers to HAProxy and stay on this host",
             other_bit,
         ),
         Does::Clears if rule.at.contains(&at) => Obstacle::new(
             // Of a condition it cannot be told whom it spares.
-            if rule.unconditional { Severity::Problem } else { Severity::Note },
+            if rule.unconditional { ObstacleSeverity::Problem } else { ObstacleSeverity::Note },
             told("takes away"),
             "answers of servers that lose it do not come to HAProxy: transparent connections time out",
             format!(
@@ -45,7 +45,7 @@ fn of_rule(rule: &MarkUse, mark: Mark, at: HookPoint) -> Option<Obstacle> {
         ),
         Does::Clears => return None,
         Does::Asks => Obstacle::new(
-            Severity::Note,
+            ObstacleSeverity::Note,
             told("asks for"),
             "what it decides, it decides about answers to HAProxy as well",
             other_bit,

@@ -7,9 +7,9 @@ use clearway_kernel::interfaces;
 use clearway_kernel::netlink::{NetlinkClient, Protocol};
 use clearway_kernel::routing::{self, Block, Family, PolicyRule};
 
-use crate::path::obstacles::{Bits, Known, Obstacle, Severity, unknown};
+use crate::path::obstacles::{Bits, Obstacle, ObstacleSeverity, TransparentServer, unknown};
 
-pub fn find(servers: &[Known], bits: Bits) -> Vec<Obstacle> {
+pub fn find(servers: &[TransparentServer], bits: Bits) -> Vec<Obstacle> {
     let mut found = Vec::new();
     let rules =
         NetlinkClient::open(Protocol::Route).map_err(|error| error.to_string()).and_then(|mut client| {
@@ -40,14 +40,15 @@ fn of_rules(rules: &[PolicyRule], bits: Bits) -> Vec<Obstacle> {
         let bit = [Some(bits.diverted), bits.replies].into_iter().flatten().find(|mark| rule.uses(*mark));
         if let Some(mark) = bit {
             found.push(Obstacle::new(
-                Severity::Problem,
+                ObstacleSeverity::Problem,
                 format!("the {} policy rule `{rule}` of others asks for the bit {mark} of packet marks, which is Clearway's", rule.family),
                 "packets with that mark are others' for the one and ours for the other: either may go the wrong way",
                 "give one of them another bit: CLEARWAY_MARK",
             ));
         } else if rule.preference < last && rule.takes_packets() {
             // Conditions are not looked into: it may be that they spare the servers' answers.
-            let severity = if rule.is_unconditional() { Severity::Problem } else { Severity::Note };
+            let severity =
+                if rule.is_unconditional() { ObstacleSeverity::Problem } else { ObstacleSeverity::Note };
             found.push(Obstacle::new(
                 severity,
                 format!("the {} policy rule `{rule}` of others comes before Clearway's", rule.family),
@@ -60,8 +61,8 @@ fn of_rules(rules: &[PolicyRule], bits: Bits) -> Vec<Obstacle> {
 }
 
 /// Neighbour discovery for packets with foreign source addresses begins at the link-local one.
-fn without_link_local(servers: &[Known]) -> Vec<Obstacle> {
-    let mut without: BTreeMap<String, &Known> = BTreeMap::new();
+fn without_link_local(servers: &[TransparentServer]) -> Vec<Obstacle> {
+    let mut without: BTreeMap<String, &TransparentServer> = BTreeMap::new();
     for server in
         servers.iter().filter(|server| matches!(server.address.ip(), IpAddr::V6(ip) if !ip.is_loopback()))
     {
@@ -70,9 +71,9 @@ fn without_link_local(servers: &[Known]) -> Vec<Obstacle> {
             without.entry(name).or_insert(server);
         }
     }
-    let one = |(name, server): (String, &Known)| {
+    let one = |(name, server): (String, &TransparentServer)| {
         Obstacle::new(
-            Severity::Note,
+            ObstacleSeverity::Note,
             format!("`{name}` has no IPv6 link-local address, {}", server.is_there()),
             "the kernel looks for neighbours from that address when a packet has a client's: sessions that have rested \
              for a while may go silent",

@@ -69,7 +69,7 @@ struct Host {
 pub struct RoundPace {
     servers: Vec<IpAddr>,
     hosts: HashMap<IpAddr, Host>,
-    /// Hosts with somebody left to ask and room for it, in turn.
+    /// Hosts with a server left to ask and room for it, in turn.
     turn: VecDeque<IpAddr>,
     window: usize,
     running: usize,

@@ -22,7 +22,7 @@ pub struct Round(u64);
 
 /// How much is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum CanaryState {
     /// Nothing transparent serves.
     Resting,
     /// Something does, since then, and nothing is known of its servers yet.
@@ -44,7 +44,7 @@ struct Asking {
 #[derive(Debug)]
 pub struct Schedule {
     every: Option<Duration>,
-    state: State,
+    state: CanaryState,
     asking: Option<Asking>,
     rounds: u64,
     ask_at: Option<Duration>,
@@ -54,7 +54,7 @@ pub struct Schedule {
 
 /// What a round has come to, as far as the schedule is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum RoundResult {
     /// Every server finds the way, and nothing is in it.
     Well,
     /// Something is wrong or not known.
@@ -64,13 +64,13 @@ pub enum Seen {
 impl Schedule {
     /// Nothing transparent serves yet. `every`: how often servers are asked that are well.
     pub fn new(every: Option<Duration>) -> Self {
-        Self { every, state: State::Resting, asking: None, rounds: 0, ask_at: None, pause: SOON }
+        Self { every, state: CanaryState::Resting, asking: None, rounds: 0, ask_at: None, pause: SOON }
     }
 
     /// Something transparent serves; its servers follow.
     pub fn wake(&mut self, now: Duration) {
-        if self.state == State::Resting {
-            self.state = State::Unknown(now);
+        if self.state == CanaryState::Resting {
+            self.state = CanaryState::Unknown(now);
         }
     }
 
@@ -86,12 +86,12 @@ impl Schedule {
 
     /// There is no server to ask.
     pub fn nothing_to_ask(&mut self) {
-        (self.ask_at, self.asking, self.pause, self.state) = (None, None, SOON, State::Known);
+        (self.ask_at, self.asking, self.pause, self.state) = (None, None, SOON, CanaryState::Known);
     }
 
     /// Nothing transparent serves. What is still on its way does not count any more.
     pub fn rest(&mut self) {
-        (self.ask_at, self.asking, self.pause, self.state) = (None, None, SOON, State::Resting);
+        (self.ask_at, self.asking, self.pause, self.state) = (None, None, SOON, CanaryState::Resting);
     }
 
     /// When a round is to begin; unset while one is awaited, and if there is nothing to ask.
@@ -114,23 +114,28 @@ impl Schedule {
         self.ask_at = Some(now + SELDOM);
     }
 
+    /// Whether a round is awaited.
+    pub fn is_asking(&self) -> bool {
+        self.asking.is_some()
+    }
+
     /// Whether the answers of a round count.
     pub fn awaits(&self, round: Round) -> bool {
         self.asking.is_some_and(|asking| asking.round == round)
     }
 
     /// What the round that is awaited has come to.
-    pub fn heard(&mut self, seen: Seen, now: Duration) {
+    pub fn heard(&mut self, seen: RoundResult, now: Duration) {
         let Some(asking) = self.asking.take() else { return };
-        self.state = State::Known;
+        self.state = CanaryState::Known;
         self.ask_at = match seen {
             _ if asking.again => Some(now),
-            Seen::Wrong => {
+            RoundResult::Wrong => {
                 let pause = self.pause;
                 self.pause = (pause * 2).min(SELDOM);
                 Some(now + self.every.map_or(pause, |every| every.min(pause)))
             }
-            Seen::Well => {
+            RoundResult::Well => {
                 self.pause = SOON;
                 self.every.map(|every| now + every)
             }
@@ -139,19 +144,19 @@ impl Schedule {
 
     /// Whether nothing is known although something transparent serves.
     pub fn knows_nothing(&self) -> bool {
-        matches!(self.state, State::Unknown(_))
+        matches!(self.state, CanaryState::Unknown(_))
     }
 
     /// Whether nothing transparent serves.
     pub fn is_resting(&self) -> bool {
-        self.state == State::Resting
+        self.state == CanaryState::Resting
     }
 
     /// For how long servers have been waited for: since something transparent serves, or since the round that is awaited
     /// has begun. Unset if none are.
     pub fn waiting(&self, now: Duration) -> Option<Duration> {
         let since = match (self.state, self.asking) {
-            (State::Unknown(since), _) => since,
+            (CanaryState::Unknown(since), _) => since,
             (_, Some(asking)) => asking.since,
             _ => return None,
         };

@@ -20,8 +20,8 @@ use crate::custody::foreign;
 use crate::entry::guise;
 use crate::front::client::{self, Wait};
 use crate::front::{api, find};
-use crate::peers::hold;
 use crate::runtime;
+use crate::runtime::hold;
 
 mod check;
 mod cleanup;

@@ -24,7 +24,9 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::{Answer, Asker, Event, RequestId};
 use tokio::sync::{mpsc, oneshot};
 
-use admin::Wishes;
+use crate::peers::ServeAdmin;
+use admin::{AdminServer, Wishes};
+use clients::Clients;
 use request::{ReloadOutcome, Request};
 use sessions::Ending;
 use view::View;
@@ -36,6 +38,7 @@ const MOST: usize = 64;
 #[derive(Debug)]
 pub struct Front {
     sender: Wishes,
+    clients: Clients,
     requests: mpsc::Receiver<Request>,
     /// What waits for a reload or a trial, by the number under which the core knows it.
     waiting: HashMap<RequestId, oneshot::Sender<ReloadOutcome>>,
@@ -54,6 +57,7 @@ impl Front {
         let (sender, requests) = mpsc::channel(MOST);
         Self {
             sender,
+            clients: Clients::default(),
             requests,
             waiting: HashMap::new(),
             last: 0,
@@ -63,9 +67,9 @@ impl Front {
         }
     }
 
-    /// Where requests go.
-    pub fn requests(&self) -> Wishes {
-        self.sender.clone()
+    /// What serves the admin sockets of this Clearway.
+    pub fn server(&self) -> Box<dyn ServeAdmin> {
+        Box::new(AdminServer::new(self.sender.clone(), self.clients.clone()))
     }
 
     /// What is asked next. Never ends.
@@ -148,5 +152,10 @@ impl Front {
         for sender in self.until_ended.drain(..) {
             let _ = sender.send(api::Ended { code: code.number() });
         }
+    }
+
+    /// Waits until the clients that wait, or were just answered, are gone; not for long.
+    pub async fn let_go(&self) {
+        self.clients.let_go().await;
     }
 }

@@ -11,6 +11,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::path::Generations;
+use clearway_core::peers::PeersEvent;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Action, Answer, Event, Plumbing, Report, Strictness, Supervisor};
@@ -29,8 +30,8 @@ use crate::ground::notice::tell;
 use crate::ground::{aside, steps};
 
 use crate::path::{self, Path};
-use crate::peers::takeover::Kept;
-use crate::peers::{Peers, succession, takeover};
+use crate::peers::beginning::{Given, Newcomer};
+use crate::peers::{self, Peers};
 use crate::tell::Tell;
 
 use crate::custody::{Custody, KeptBy};
@@ -47,8 +48,6 @@ pub enum Inner {
     GaveBack,
     /// What [`Action::Switch`] has come to.
     Switched(Switch),
-    /// Another Clearway says something.
-    Takeover(takeover::News),
     /// Others that listen where we do, a line for each: all of them, or none.
     Strangers(Vec<String>),
 }
@@ -64,6 +63,8 @@ pub enum News {
     Fleet(Box<fleet::News>),
     /// Of the path between clients and servers.
     Path(path::News),
+    /// Of other Clearways.
+    Peers(peers::News),
     /// The set of sockets that serves was passed on to what keeps it.
     KeptUp,
 }
@@ -140,7 +141,7 @@ impl Shell {
                 self.cutover.redirection.release();
                 self.give_back();
                 self.tell.systemd.stop(self.front.releases());
-                self.peers.succession.release(self.front.releases());
+                self.peers.take(PeersEvent::Released { at_once: self.front.releases() });
                 self.custody.release();
                 self.fleet.give_up();
                 self.path.release();
@@ -148,30 +149,30 @@ impl Shell {
             Action::HandOver(peer) => {
                 self.cutover.redirection.hand_over();
                 let state = self.fleet.question();
-                self.peers.succession.hand_over(peer, self.custody.sockets(), state);
+                self.peers.hand_over(peer, self.custody.sockets(), state);
             }
-            Action::Decline(peer, why) => self.peers.succession.decline(peer, why),
+            Action::Decline(peer, why) => drop(self.peers.take(PeersEvent::Decline(peer, why))),
             Action::Relieve(peer) => {
                 self.cutover.others.pause(true);
                 self.cutover.redirection.relieve();
-                self.peers.succession.relieve(peer);
+                self.peers.take(PeersEvent::Relieve(peer));
             }
             Action::TakeBack => {
                 self.cutover.others.inherit(&self.custody.sockets());
                 self.cutover.others.pause(false);
                 self.cutover.redirection.take_back();
-                self.peers.succession.take_back();
+                self.peers.take(PeersEvent::TakeBack);
             }
             Action::Supersede => {
-                self.peers.succession.supersede();
+                self.peers.take(PeersEvent::Supersede);
                 self.close_what_the_predecessor_keeps();
             }
-            Action::Settled => self.peers.succession.settled(),
+            Action::Settled => drop(self.peers.take(PeersEvent::Settled)),
             Action::GiveBack => {
                 // What the switch of an attempt has done, which is over now, or is told so by its own thread.
                 self.custody.sockets().unseal();
                 self.cutover.redirection.release();
-                self.peers.succession.give_back();
+                self.peers.take(PeersEvent::GiveBack);
             }
             Action::Unplumb => self.path.unplumb(),
             Action::Answer(request, mut answer) => {
@@ -203,7 +204,7 @@ impl Shell {
         if let Some(sockets) = committed.sockets {
             let former = self.custody.commit(Arc::clone(&sockets));
             if let Some(switch) = self.cutover.switch.as_ref().filter(|one| one.generation == generation)
-                && self.peers.succession.has_predecessor()
+                && self.peers.has_predecessor()
             {
                 self.cutover.kept_by_predecessor = Some((Arc::clone(&former), switch.alone().to_vec()));
                 if !committed.is_first {
@@ -251,7 +252,7 @@ impl Shell {
         };
         let Settings { strategy, instance, ports, .. } = &self.settings;
         // It keeps its sockets for a while: no gate can wait until they are closed.
-        let strategy = if self.peers.succession.has_predecessor() { Strategy::Handoff } else { *strategy };
+        let strategy = if self.peers.has_predecessor() { Strategy::Handoff } else { *strategy };
         let ways = self.fleet.ways(generation);
         let turn = ways.and_then(|ways| self.cutover.redirection.turn_to(ways));
         let (instance, ports) = (instance.clone(), ports.clone());
@@ -298,7 +299,7 @@ impl Shell {
     }
 
     fn launch(&mut self, generation: Generation, strictness: Strictness) -> Event {
-        let (sockets, has_predecessor) = (self.custody.sockets(), self.peers.succession.has_predecessor());
+        let (sockets, has_predecessor) = (self.custody.sockets(), self.peers.has_predecessor());
         if !self.fleet.is_tried(generation) {
             if sockets.is_empty() {
                 self.cutover.others.begin();
@@ -355,11 +356,11 @@ impl Shell {
     pub async fn next(&mut self) -> News {
         tokio::select! {
             biased;
-            () = self.peers.succession.keep_up() => News::KeptUp,
             () = self.tell.systemd.keep_up() => News::KeptUp,
             Some(news) = self.heard.recv() => News::Inner(Box::new(news)),
             news = self.fleet.next() => News::Fleet(Box::new(news)),
             news = self.path.next() => News::Path(news),
+            news = self.peers.next() => News::Peers(news),
             request = self.front.next() => News::Request(request),
         }
     }
@@ -380,6 +381,10 @@ impl Shell {
                 return self.hear_from_the_fleet(*news);
             }
             News::KeptUp => {}
+            News::Peers(news) => {
+                steps::at("hears", &news);
+                return self.hear_of_others(news);
+            }
             News::Path(news) => self.path.hear(news),
         }
         Event::TimePassed
@@ -391,7 +396,6 @@ impl Shell {
                 self.gave_back();
                 Event::TimePassed
             }
-            Inner::Takeover(news) => self.hear_of_a_takeover(news),
             Inner::Strangers(lines) => {
                 self.tell.said.found(Subject::Strangers, lines);
                 Event::TimePassed
@@ -441,66 +445,43 @@ impl Shell {
     /// A holder knows the state of the servers, too.
     fn tell_the_holder(&mut self) {
         if let Some(known) = self.fleet.state_to_keep() {
-            self.peers.succession.keep_state(known);
+            self.peers.know_servers(known);
         }
     }
 
-    pub fn hear_of_a_takeover(&mut self, news: takeover::News) -> Event {
-        let had_the_name = self.peers.succession.has_the_name();
+    fn hear_of_others(&mut self, news: peers::News) -> Event {
         // It may have died in the middle of a switch; while we switch ourselves, it has not been given our sockets yet.
-        if matches!(&news, takeover::News::Gone(peer) if self.peers.succession.has_given_to(*peer)) {
+        if matches!(&news, peers::News::SuccessorGone(peer) if self.peers.has_given_to(*peer)) {
             self.cutover.others.inherit(&self.custody.sockets());
         }
-        let is_holder = matches!(news, takeover::News::Holder(_));
-        let event = self.peers.succession.hear(news);
-        if is_holder {
-            self.tell_the_holder();
-        }
-        if self.peers.succession.has_no_name() {
-            match self.peers.place.take_the_name() {
-                Ok(Some(lock)) => self.peers.succession.hold_the_name(lock),
-                Ok(None) => {}
-                Err(failure) => self.peers.succession.try_again_for_the_name(&failure),
-            }
-        }
-        if self.peers.succession.has_the_name()
-            && !had_the_name
-            && let Some(file) = self.peers.place.replace_file(&self.settings.run_directory)
-        {
-            self.peers.succession.serve_file(file);
-        }
-        event
+        self.peers.hear(news).unwrap_or(Event::TimePassed)
     }
 
-    /// Begins with the sockets of a predecessor.
-    pub fn inherit(&mut self, mut inheritance: takeover::Inheritance) -> Result<(), Failure> {
-        self.fleet.inherit_state(inheritance.state.take());
-        let sockets = std::mem::take(&mut inheritance.sockets);
-        let count = self.custody.inherit(sockets).map_err(|why| succession::unusable(&why))?;
-        self.peers.succession.inherit(inheritance, count)
-    }
-
-    /// Begins with what a holder has, or systemd, if no predecessor gave any.
-    pub fn begin_with(&mut self, holder: Option<Kept>) {
-        if let Some(Kept { wire, sockets, state }) = holder {
-            self.fleet.inherit_state(state);
-            self.peers.succession.talk_to(wire);
+    /// Begins with what a predecessor, a holder or systemd gave; says whether that is a predecessor that serves.
+    pub fn begin(&mut self, mut newcomer: Newcomer) -> Result<bool, Failure> {
+        if let Some(Given { sockets, servers }) = newcomer.inherited.take() {
+            self.fleet.inherit_state(servers);
+            self.custody.inherit(sockets).map_err(|why| peers::unusable(&why))?;
+        }
+        let inherited = self.custody.sockets().all().len();
+        if let Some(Given { sockets, servers }) = newcomer.kept.take() {
+            self.fleet.inherit_state(servers);
             self.custody.begin_with(sockets, KeptBy::Holder);
         }
         self.custody.begin_with(self.tell.systemd.kept(), KeptBy::Systemd);
         self.cutover.others.inherit(&self.custody.sockets());
+        self.peers.begin(newcomer, inherited)
     }
 
     /// The loop is over: the last answers, and the last words to other Clearways. Does not wait for long.
     pub async fn finish(&mut self, code: ExitCode) {
         self.front.end(code);
-        self.peers.succession.finish().await;
+        tokio::join!(self.peers.finish(), self.front.let_go());
         self.fleet.hear_programs_out().await;
     }
 
     pub fn leave(&mut self, code: ExitCode) -> ExitCode {
-        self.peers.succession.leave_aside();
-        self.peers.place.leave();
+        self.peers.leave();
         self.fleet.leave();
         let mut residue = false;
         if let Err(error) = self.cutover.redirection.remove() {

@@ -6,19 +6,16 @@
 
 #![forbid(unsafe_code)]
 
-pub mod arrival;
 pub mod count;
 pub mod exit;
 pub mod failure;
-pub mod fence;
 pub mod hints;
 pub mod inquiry;
 pub mod intercept;
-pub mod lookout;
 pub mod names;
 pub mod notice;
 pub mod path;
-pub mod patience;
+pub mod peers;
 pub mod programs;
 pub mod settings;
 pub mod signal;

@@ -21,7 +21,7 @@ fn one_that_dies_after_it_was_waited_for_leaves_its_name() -> Result<()> {
     let stage = Stage::new("tkwait")?;
     stage.write(&stage.plain())?;
     let (steps, mut first) = Steps::start(&stage, &[NAMED])?;
-    steps.stop_at("hears Takeover Asked");
+    steps.stop_at("hears SuccessorAsked");
     let mut second = stage.launch(&[], &[NAMED])?;
     steps.wait()?;
     // It is busy for longer than a name may be taken without a listener at its door.
@@ -41,7 +41,7 @@ fn one_that_is_busy_is_waited_for_until_its_reload_is_over() -> Result<()> {
     let stage = Stage::new("tkbusy")?;
     stage.write(&stage.plain())?;
     let (steps, mut first) = Steps::start(&stage, &[NAMED])?;
-    steps.stop_at("hears Takeover Asked");
+    steps.stop_at("hears SuccessorAsked");
     let limit = ("CLEARWAY_READY_TIMEOUT", "5s");
     let mut second = stage.launch(&[], &[NAMED, limit])?;
     steps.wait()?;

@@ -26,10 +26,10 @@ crate::tests![
 /// The steps of the one that is taken over from. A takeover with a step that is not in these lists fails
 /// `the_steps_are_all_known`; one that lacks a step fails the test that wants to kill there.
 const OLD: &[&str] = &[
-    "hears Takeover Asked",
+    "hears SuccessorAsked",
     "takes TakeoverAsked",
     "does HandOver",
-    "hears Takeover Serving",
+    "hears SuccessorServes",
     "takes Superseded",
     "does Relieve",
     "does Drain",
@@ -63,14 +63,14 @@ const NEW: &[&str] = &[
     "does Report Serving",
     "does Supersede",
     "does RememberOnly",
-    "hears Takeover Relieved",
+    "hears Relieved",
     "does Settled",
 ];
 
 /// The steps of either after the old one has heard that all is well: it leaves, whatever becomes of the new one.
 const OLD_LEAVES: &[&str] =
-    &["hears Takeover Settled", "takes SuccessorSettled", "does ReleaseCustody", "does Exit"];
-const NEW_LEFT: &[&str] = &["hears Takeover PredecessorGone", "takes PredecessorGone"];
+    &["hears SuccessorSettled", "takes SuccessorSettled", "does ReleaseCustody", "does Exit"];
+const NEW_LEFT: &[&str] = &["hears PredecessorGone", "takes PredecessorGone"];
 
 /// What may come at any time and has no place in a takeover.
 const BESIDE: &[&str] = &[

@@ -3,10 +3,13 @@
 use std::fmt::Write;
 
 use clearway_core::notice::{Notice, Row};
+use clearway_core::peers::PeersReport;
+use clearway_core::peers::hold::HoldReport;
 use clearway_core::supervisor::Report;
 
 use crate::custody::notices::CustodyNotice;
 use crate::ground::notice::GroundNotice;
+use crate::peers::notices::PeersNotice;
 use crate::runtime::RuntimeNotice;
 use crate::tell::notices::TellNotice;
 
@@ -14,9 +17,12 @@ use crate::tell::notices::TellNotice;
 fn table() -> Vec<Row> {
     let mut table = [
         Report::table(),
+        PeersReport::table(),
+        HoldReport::table(),
         GroundNotice::table(),
         CustodyNotice::table(),
         TellNotice::table(),
+        PeersNotice::table(),
         RuntimeNotice::table(),
     ]
     .concat();

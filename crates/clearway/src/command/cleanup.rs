@@ -6,7 +6,7 @@ use clearway_core::failure::Failure;
 use clearway_kernel::capabilities::{self, Capability};
 
 use crate::cli::Target;
-use crate::peers::place;
+use crate::peers::admin_socket;
 
 /// Sweeps the kernel and the run directory.
 pub fn cleanup(target: &Target) -> Result<ExitCode, Failure> {
@@ -22,7 +22,7 @@ pub fn cleanup(target: &Target) -> Result<ExitCode, Failure> {
     if let Ok(swept) = &result {
         removed.extend(swept.removed.iter().cloned());
     }
-    removed.extend(place::remove_dead(&target.settings.run_directory));
+    removed.extend(admin_socket::remove_dead(&target.settings.run_directory));
     if target.json {
         crate::say!("{}", serde_json::json!({ "removed": removed }));
     } else if removed.is_empty() {

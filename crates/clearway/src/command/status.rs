@@ -17,14 +17,14 @@ use crate::front::client::{self, Wait};
 use crate::front::find::{self, Found};
 use crate::front::request::Health;
 use crate::path::canary::SeenByCanary;
-use crate::peers::place::Kind;
+use crate::peers::names::SocketOwner;
 
 mod findings;
 
 /// Asks the running Clearway and prints what it says, or only whether anything is wrong.
 pub async fn status(target: Target, depth: Depth) -> Result<ExitCode, Failure> {
     let found = find::find_any(&target).await?;
-    if found.kind == Kind::Holder {
+    if found.kind == SocketOwner::Holder {
         return holder(found, &target, depth).await;
     }
     let (status, body) = client::status(found.stream).await?;

@@ -12,7 +12,7 @@
 //! | `GET /health` | 200 while a generation serves, or sessions finish as planned after a takeover; else 503 with the reason |
 //!
 //! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
-//! ([`crate::peers::place`]). Whoever connects is known by its peer credentials, and sent away before a byte is read if it
+//! ([`crate::peers::names`]). Whoever connects is known by its peer credentials, and sent away before a byte is read if it
 //! is not root or us: an abstract name has no file mode, and with host networking every process of the host
 //! can connect to it. Whoever waits for an answer gets it before Clearway is gone ([`crate::front::clients`]).
 
@@ -27,11 +27,13 @@ use axum::{Json, Router};
 use clearway_core::supervisor::Answer;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 
 use crate::front::api;
 use crate::front::clients::Clients;
 use crate::front::request::{ReloadOutcome, Request};
 use crate::ground::credentials::Credentials;
+use crate::peers::ServeAdmin;
 
 /// What is asked together with a stop by whoever wants to hear of the end.
 pub const UNTIL_ENDED: &str = "until=ended";
@@ -110,6 +112,27 @@ pub fn router(requests: Wishes) -> Router {
         .route("/drain", post(drain))
         .route("/release", post(release))
         .with_state(requests)
+}
+
+/// Serves the admin sockets of a Clearway that supervises HAProxy.
+#[derive(Debug)]
+pub struct AdminServer {
+    requests: Wishes,
+    clients: Clients,
+}
+
+impl AdminServer {
+    /// What is asked goes to `requests`.
+    pub fn new(requests: Wishes, clients: Clients) -> Self {
+        Self { requests, clients }
+    }
+}
+
+impl ServeAdmin for AdminServer {
+    fn serve(&self, listener: UnixListener, gate: Option<watch::Receiver<bool>>) -> AbortHandle {
+        let router = router(self.requests.clone());
+        tokio::spawn(serve(listener, gate, router, self.clients.clone())).abort_handle()
+    }
 }
 
 /// Serves until the process ends, as long as the gate is open.

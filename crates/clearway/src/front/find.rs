@@ -9,7 +9,7 @@
 //! --pid N                  the process with this number, wherever its socket and its network are
 //! ```
 //!
-//! A Clearway that was superseded has a socket beside the name, and so has a holder ([`crate::peers::place`]). The first is
+//! A Clearway that was superseded has a socket beside the name, and so has a holder ([`crate::peers::names`]). The first is
 //! meant in its own container, or where nothing else is; a holder is where no balancer is, by what it can answer.
 //!
 //! What is named is asked, and nothing else. If several are left, those of our network namespace and then those of our
@@ -28,7 +28,9 @@ use clearway_core::settings::Settings;
 use crate::cli::Target;
 use crate::front::client;
 use crate::ground::credentials::Credentials;
-use crate::peers::place::{self, ABSTRACT_PREFIX, Kind, connect_abstract, is_our_name, is_ours, kind};
+use crate::peers::names::{
+    self, ABSTRACT_PREFIX, SocketOwner, connect_abstract, is_our_name, is_ours, owner,
+};
 
 /// One that is meant whatever the settings say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ pub struct Found {
     /// Its process, if it is in our PID namespace.
     pub pid: Option<i32>,
     /// What it is, as its name says.
-    pub kind: Kind,
+    pub kind: SocketOwner,
     /// Whether it was found under its abstract name, which all containers of a network namespace share.
     is_abstract: bool,
     /// Whether its process was named, so that it is no other one's by mistake.
@@ -94,7 +96,7 @@ impl Found {
 
     /// Whether a holder is what a stop means: it was named, or this container is its own.
     pub fn is_meant_to_stop(&self) -> bool {
-        self.kind != Kind::Holder || self.is_named || self.pid == Some(1)
+        self.kind != SocketOwner::Holder || self.is_named || self.pid == Some(1)
     }
 
     /// Whether its name is this instance's with something behind it.
@@ -207,8 +209,8 @@ pub async fn seen(target: &Target) -> Seen {
 impl Seen {
     /// One that was superseded is meant only where no other one is.
     fn of(found: Vec<Found>, elsewhere: Vec<Found>) -> Self {
-        let (holders, meant) = found.into_iter().partition(|one: &Found| one.kind == Kind::Holder);
-        Self { meant: prefer(meant, |one| one.kind == Kind::Balancer), elsewhere, holders }
+        let (holders, meant) = found.into_iter().partition(|one: &Found| one.kind == SocketOwner::Holder);
+        Self { meant: prefer(meant, |one| one.kind == SocketOwner::Balancer), elsewhere, holders }
     }
 }
 
@@ -227,14 +229,14 @@ fn of_instance(name: &InstanceName, directory: &Path) -> Option<Found> {
     let beside = found
         .filter(|one| one.is_beside(name) && one.is_here() && one.network(&table) != Network::Other)
         .collect();
-    let superseded_first = prefer(beside, |one: &Found| one.kind == Kind::Superseded);
+    let superseded_first = prefer(beside, |one: &Found| one.kind == SocketOwner::Superseded);
     let found = superseded_first.into_iter().next().or(named);
     found.or_else(|| holder_of(name, directory))
 }
 
 /// The holder of an instance, where no balancer of it is: it knows whether one serves. It may be that of another container.
 fn holder_of(name: &InstanceName, directory: &Path) -> Option<Found> {
-    let holder = place::holder(name);
+    let holder = names::holder(name);
     at_path(&directory.join(format!("{holder}.sock"))).or_else(|| at_abstract(&holder))
 }
 
@@ -309,12 +311,12 @@ fn at_abstract(name: &str) -> Option<Found> {
 
 /// What a stranger says is not believed: anybody can bind an abstract name.
 fn found(stream: UnixStream, name: String, is_abstract: bool) -> Option<Found> {
-    let owner = Credentials::of(&stream)?;
-    if owner.is_trusted() {
-        let kind = kind(stem(&name)).unwrap_or(Kind::Balancer);
-        Some(Found { stream, kind, name, pid: owner.pid, is_abstract, is_named: false })
+    let process = Credentials::of(&stream)?;
+    if process.is_trusted() {
+        let kind = owner(stem(&name)).unwrap_or(SocketOwner::Balancer);
+        Some(Found { stream, kind, name, pid: process.pid, is_abstract, is_named: false })
     } else {
-        crate::complain!("clearway: {name} belongs to a process of uid {}, which is not asked", owner.uid);
+        crate::complain!("clearway: {name} belongs to a process of uid {}, which is not asked", process.uid);
         None
     }
 }

@@ -71,7 +71,7 @@ impl View<'_> {
         status.plumbing = self.path.describe();
         status.run_directory = Some(self.settings.run_directory.display().to_string());
         status.started = api::Started::of(self.settings, self.fleet.invocation());
-        status.holder = self.peers.succession.has_holder();
+        status.holder = self.peers.has_holder();
         status.network_gone = self.path.is_cut_off();
     }
 }

@@ -1,6 +1,6 @@
 //! What two Clearways of one name say to each other: JSON, one message a packet, sockets beside it.
 //!
-//! A field that is not known is passed over, and so is a message: whoever comes later may say more. What an older
+//! A field that is not known is passed over, and so is a message: a later version may say more. What an older
 //! one could not understand needs a new number of the protocol.
 
 use clearway_core::failure::Failure;
@@ -11,10 +11,10 @@ use crate::custody::held::Names;
 /// The only version of the protocol that there is yet.
 pub const PROTOCOL: u32 = 1;
 
-/// Who begins a conversation.
+/// What begins a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Role {
+pub enum Initiator {
     /// A balancer that wants to serve instead of the one it asks.
     Successor,
     /// A balancer, to a holder.
@@ -38,8 +38,8 @@ pub struct Former {
 /// One packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "kebab-case")]
-pub enum Message {
-    /// The first word of whoever connects.
+pub enum PeerMessage {
+    /// The first word of the one that connects.
     Hello {
         /// The highest version of the protocol that it speaks.
         protocol: u32,
@@ -48,7 +48,7 @@ pub enum Message {
         /// Which Clearway it is, for the log.
         version: String,
         /// What it wants to be.
-        role: Role,
+        role: Initiator,
         /// Its container; unset if that cannot be told.
         #[serde(default)]
         origin: Option<String>,
@@ -64,7 +64,7 @@ pub enum Message {
         /// Its container.
         #[serde(default)]
         origin: Option<String>,
-        /// Who was superseded before.
+        /// The containers that were superseded before.
         #[serde(default)]
         superseded: Vec<Former>,
     },
@@ -94,7 +94,7 @@ pub enum Message {
         /// The number of the exit code that fits; without it, that of a name that is taken.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<u8>,
-        /// Whether it may be otherwise in a moment: whoever asked asks again.
+        /// Whether it may be otherwise in a moment: the one that asked asks again.
         #[serde(default)]
         again: bool,
     },
@@ -121,9 +121,9 @@ pub enum Message {
     Unknown,
 }
 
-impl Message {
+impl PeerMessage {
     /// The first word.
-    pub fn hello(role: Role) -> Self {
+    pub fn hello(role: Initiator) -> Self {
         Self::Hello {
             protocol: PROTOCOL,
             lowest: PROTOCOL,
@@ -131,6 +131,11 @@ impl Message {
             role,
             origin: crate::peers::origin::of_this_container(),
         }
+    }
+
+    /// A refusal for a reason that may be another one in a moment, or not.
+    pub fn no(reason: &str, again: bool) -> Self {
+        Self::Refused { reason: reason.to_owned(), hints: Vec::new(), code: None, again }
     }
 
     /// A failure as a refusal.

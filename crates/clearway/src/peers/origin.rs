@@ -27,20 +27,20 @@ fn of(mounts: &str, groups: &str) -> Option<String> {
     let root = mounted_at("/")?;
     let inside = root.split(' ').nth(3)?;
     let (_, outside) = root.split_once(" - ")?;
-    let mut identity = Identity(SipHasher13::new());
-    identity.text(inside);
-    identity.text(outside);
+    let mut digest = OriginHash(SipHasher13::new());
+    digest.text(inside);
+    digest.text(outside);
     // `/var/lib/docker/containers/ID/hostname`; outside of containers nothing is mounted there.
-    identity.optional(mounted_at("/etc/hostname").and_then(|line| line.split(' ').nth(3)));
+    digest.optional(mounted_at("/etc/hostname").and_then(|line| line.split(' ').nth(3)));
     // `0::/system.slice/clearway.service`; in a cgroup namespace of its own always `/`.
-    groups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).for_each(|group| identity.text(group));
-    Some(format!("{:016x}", identity.0.finish()))
+    groups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).for_each(|group| digest.text(group));
+    Some(format!("{:016x}", digest.0.finish()))
 }
 
 /// What has gone into the hash so far.
-struct Identity(SipHasher13);
+struct OriginHash(SipHasher13);
 
-impl Identity {
+impl OriginHash {
     fn text(&mut self, text: &str) {
         self.0.write(text.as_bytes());
         self.0.write(&[0xff]);

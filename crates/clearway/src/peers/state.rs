@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::fleet::state::Snapshot;
-use crate::peers::message::Message;
+use crate::peers::message::PeerMessage;
 use crate::peers::wire::{Wire, WireError};
 
 /// The longest part; a message has room for it with every line end escaped.
@@ -21,7 +21,7 @@ pub fn send(wire: &Wire, snapshot: &Snapshot, limit: Duration) -> Result<(), Wir
     let age_ms = u64::try_from(snapshot.taken.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut parts = snapshot.servers.parts(PART).map(str::to_owned).peekable();
     while let Some(part) = parts.next() {
-        wire.send(&Message::Servers { part, more: parts.peek().is_some(), age_ms }, &[], limit)?;
+        wire.send(&PeerMessage::Servers { part, more: parts.peek().is_some(), age_ms }, &[], limit)?;
     }
     Ok(())
 }

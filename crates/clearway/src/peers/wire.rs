@@ -1,30 +1,31 @@
 //! Packets with descriptors between two processes: a Unix socket of type `SOCK_SEQPACKET`.
 //!
-//! One packet is one [`Message`] with the descriptors that belong to it, and arrives whole or not at all. Everything
+//! One packet is one [`PeerMessage`] with the descriptors that belong to it, and arrives whole or not at all. Everything
 //! that is read or written waits first and then does not block; descriptors are close-on-exec from the moment they
 //! arrive. What comes from outside may be anything: it becomes an error, never a panic, and what descriptors came
 //! with it are closed.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clearway_haproxy::getsocks::ReceivedSocket;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, recvmsg, sendmsg,
 };
 
 use crate::custody::held::{Held, Names};
-use crate::peers::message::Message;
-use crate::peers::place::{self, ABSTRACT_PREFIX};
+use crate::peers::message::PeerMessage;
 
 /// Descriptors in one packet; the kernel allows 253.
 pub const PER_PACKET: usize = 252;
+
+/// How long a message may take that the other end has ready.
+pub const PROMPT: Duration = Duration::from_secs(5);
 
 /// The longest packet: 252 pairs of names with 255 bytes each, and room.
 const LONGEST: usize = 192 * 1024;
@@ -32,77 +33,10 @@ const LONGEST: usize = 192 * 1024;
 /// More sockets than any HAProxy has.
 const MOST: usize = 65_536;
 
-/// Where conversations of a name are begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// An abstract name, seen by the whole network namespace.
-    Abstract(String),
-    /// A file.
-    File(PathBuf),
-}
-
-impl Door {
-    /// The door `takeover` or `hold` of an instance.
-    pub fn of(instance: &str, what: &str, directory: Option<&Path>) -> Self {
-        match directory {
-            Some(directory) => Self::File(directory.join(format!("{instance}.{what}"))),
-            None => Self::Abstract(format!("{ABSTRACT_PREFIX}{instance}/{what}")),
-        }
-    }
-
-    fn address(&self) -> rustix::io::Result<SocketAddrUnix> {
-        match self {
-            Self::Abstract(name) => SocketAddrUnix::new_abstract_name(name.as_bytes()),
-            Self::File(path) => SocketAddrUnix::new(path.as_path()),
-        }
-    }
-
-    /// Listens, for root and our own user where it is a file. One that nobody listens on is replaced.
-    pub fn listen(&self) -> io::Result<OwnedFd> {
-        let address = self.address()?;
-        let socket = new_socket()?;
-        place::for_us_alone(|| {
-            let bound = rustix::net::bind(&socket, &address);
-            if let Self::File(path) = self
-                && bound == Err(Errno::ADDRINUSE)
-                && self.connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-            {
-                return std::fs::remove_file(path)
-                    .map_err(|_| Errno::ADDRINUSE)
-                    .and_then(|()| rustix::net::bind(&socket, &address));
-            }
-            bound
-        })?;
-        rustix::net::listen(&socket, 16)?;
-        Ok(socket)
-    }
-
-    /// Connects, without waiting.
-    pub fn connect(&self) -> io::Result<Wire> {
-        let socket = new_socket()?;
-        rustix::net::connect(&socket, &self.address()?)?;
-        Ok(Wire::of(socket))
-    }
-}
-
-impl std::fmt::Display for Door {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Abstract(name) => write!(f, "@{name}"),
-            Self::File(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-fn new_socket() -> rustix::io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-}
-
 /// Why nothing went over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// The other one is gone.
+    /// The other end is gone.
     #[error("it closed the connection")]
     Closed,
     /// It says nothing.
@@ -131,7 +65,7 @@ impl Wire {
         Self { socket }
     }
 
-    /// The connection itself, to look at who is at its other end.
+    /// The connection itself, to look at its other end.
     pub fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -153,14 +87,14 @@ impl Wire {
     }
 
     /// Says something that fits into the socket's buffer, or fails at once.
-    pub fn say(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<(), WireError> {
+    pub fn say(&self, message: &PeerMessage, descriptors: &[BorrowedFd<'_>]) -> Result<(), WireError> {
         self.send(message, descriptors, Duration::ZERO)
     }
 
     /// Says something, and waits for so long for room.
     pub fn send(
         &self,
-        message: &Message,
+        message: &PeerMessage,
         descriptors: &[BorrowedFd<'_>],
         limit: Duration,
     ) -> Result<(), WireError> {
@@ -184,8 +118,8 @@ impl Wire {
         }
     }
 
-    /// Hears the next message; without a limit it waits for as long as the other one lives.
-    pub fn hear(&self, limit: Option<Duration>) -> Result<(Message, Vec<OwnedFd>), WireError> {
+    /// Hears the next message; without a limit it waits for as long as the other end lives.
+    pub fn hear(&self, limit: Option<Duration>) -> Result<(PeerMessage, Vec<OwnedFd>), WireError> {
         let until = limit.map(|limit| (Instant::now() + limit, limit));
         let mut text = vec![0; LONGEST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
@@ -237,7 +171,7 @@ impl Wire {
         for some in sockets.chunks(PER_PACKET) {
             let names = some.iter().map(Held::names).collect();
             let descriptors: Vec<BorrowedFd<'_>> = some.iter().map(Held::descriptor).collect();
-            self.send(&Message::Sockets { names }, &descriptors, limit)?;
+            self.send(&PeerMessage::Sockets { names }, &descriptors, limit)?;
         }
         Ok(())
     }
@@ -251,8 +185,8 @@ impl Wire {
         while sockets.len() < count {
             let (message, descriptors) = self.hear(Some(limit))?;
             let names = match message {
-                Message::Sockets { names } => names,
-                Message::Unknown => continue,
+                PeerMessage::Sockets { names } => names,
+                PeerMessage::Unknown => continue,
                 other => return Err(WireError::Malformed(format!("{other:?} instead of sockets"))),
             };
             if names.len() != descriptors.len() || names.is_empty() || sockets.len() + names.len() > count {

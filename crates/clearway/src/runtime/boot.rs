@@ -19,12 +19,9 @@ use crate::fleet::child::Descriptors;
 use crate::fleet::open_files::OpenFiles;
 use crate::front::Front;
 use crate::ground::notice::tell;
-use crate::ground::steps;
 use crate::path;
-use crate::peers::Peers;
-use crate::peers::place;
-use crate::peers::succession::Succession;
-use crate::runtime::arrive;
+use crate::peers::beginning::arrive;
+use crate::peers::{Peers, admin_socket};
 use crate::runtime::event_loop::EventLoop;
 use crate::runtime::notices::RuntimeNotice;
 use crate::runtime::signals::{SignalNews, Signals};
@@ -99,29 +96,18 @@ async fn supervise(
         .map_err(|error| Failure::new(ExitCode::Internal, format!("installing signal handlers: {error}")))?;
     introduce(&settings, &invocation);
     strategies::check(settings.strategy)?;
-    let begun = tokio::select! {
+    let newcomer = tokio::select! {
         biased;
         code = stopped(&mut signals) => return Ok(code),
-        begun = arrive::begin(&settings) => begun?,
+        newcomer = arrive(&settings) => newcomer?,
     };
-    let (mut place, inheritance) = begun;
     sweep(&settings);
-    steps::at("asks", &"Holder");
-    let holder = arrive::ask_holder(&settings).await;
 
     let front = Front::new();
     let fleet = Fleet::new(&settings, invocation, descriptors);
-    let (inner_sender, inner) = mpsc::unbounded_channel();
     let custody = Custody::new();
     let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name), custody.subscribe());
-    let mut succession =
-        Succession::new(&settings, front.requests(), inner_sender.clone(), custody.subscribe());
-    if let Some(file) = place.file() {
-        succession.serve_file(file);
-    }
-    if let Some(lock) = place.lock() {
-        succession.hold_the_name(lock);
-    }
+    let peers = Peers::new(&settings, front.server(), custody.subscribe());
     let limits = Limits {
         stop_delay: settings.stop_delay,
         drain: settings.drain_timeout,
@@ -130,21 +116,12 @@ async fn supervise(
         settle: settings.settle,
         old: settings.old,
     };
-    let mut shell = Shell::new(
-        settings,
-        (inner_sender, inner),
-        custody,
-        fleet,
-        Peers::new(succession, place),
-        front,
-        Tell::new(systemd),
-    );
+    let tell = Tell::new(systemd);
+    let mut shell = Shell::new(settings, mpsc::unbounded_channel(), custody, fleet, peers, front, tell);
     let mut core = Supervisor::new(limits);
-    if let Some(inheritance) = inheritance {
-        shell.inherit(inheritance)?;
+    if shell.begin(newcomer)? {
         core = core.succeeding();
     }
-    shell.begin_with(holder);
     Ok(EventLoop::new(core, shell, signals).run().await)
 }
 
@@ -182,7 +159,7 @@ fn introduce(settings: &Settings, invocation: &Invocation) {
 
 /// What a dead predecessor left in the kernel goes now; what a living one uses stays.
 fn sweep(settings: &Settings) {
-    let sockets = place::remove_dead(&settings.run_directory);
+    let sockets = admin_socket::remove_dead(&settings.run_directory);
     if !sockets.is_empty() {
         tell(&RuntimeNotice::AdminSocketsRemoved { paths: sockets });
     }

@@ -28,10 +28,6 @@ clearway_core::notices! {
         /// Admin sockets of processes that have ended were removed.
         Info "admin-socket.removed" AdminSocketsRemoved { paths: Vec<String> }
             => "removed the admin sockets of dead predecessors: {}", paths.join(", ");
-        /// The Clearway that serves does not give its listening sockets yet.
-        Info "takeover.retried" TakeoverRetried { error: String } => "{error}: asking again";
-        /// The holder cannot be asked for listening sockets: the start goes on without.
-        Warn "holder.unusable" HolderUnusable { error: String } => "{error}";
     }
 }
 

@@ -37,6 +37,7 @@ impl World {
                 }
             }
             8 => self.good_file = !self.good_file,
+            11 => self.no_doors = !self.no_doors,
             9 if !self.holders.iter().any(|one| one.alive) => self.start_holder(),
             10 => {
                 let alive = self.holders.iter().position(|one| one.alive);
@@ -68,29 +69,30 @@ impl World {
             container,
             alive: true,
             phase: Phase::Arriving,
-            arrival: Arrival::default(),
+            arrival: Arrival::new(false),
             supervisor: Supervisor::new(LIMITS),
+            peers: Relations::new(
+                false,
+                Fence::new(BACK, None),
+                Some(self.containers[container].origin.clone()),
+            ),
             begun: self.now,
+            wakes: Duration::MAX,
             processes: BTreeMap::new(),
             preparing: BTreeSet::new(),
-            custody: false,
-            committed_once: false,
+            custody: Vec::new(),
             stopped: false,
             released: false,
-            fence: Fence::new(BACK, None),
-            inherited: Vec::new(),
-            has_name: false,
-            gate: true,
-            parted: false,
-            taking: NAME_OF_THE_DEAD,
-            name_was_taken: false,
+            superseded: None,
+            name: Name::default(),
             predecessor: None,
             successors: BTreeSet::new(),
             holder: None,
+            came: None,
         });
         self.living.push(id);
         let delay = self.soon();
-        self.at(delay, Happening::Arrive(id));
+        self.at(delay, Happening::Arrive(id, ArrivalAction::TakeName));
     }
 
     pub fn start_holder(&mut self) {
@@ -99,13 +101,9 @@ impl World {
         self.holders.push(Holder {
             alive: true,
             begun: self.now,
-            lookout: Lookout::default(),
-            sockets: false,
-            owner: None,
-            serving: BTreeSet::new(),
-            until: None,
+            keeping: Keeping::new(Duration::from_secs(30), Duration::from_mins(1)),
             wakes: Duration::MAX,
         });
-        self.holder_wakes(id);
+        self.tell_holder(id, HoldEvent::TimePassed);
     }
 }

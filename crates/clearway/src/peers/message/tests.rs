@@ -2,12 +2,12 @@ use super::*;
 
 #[test]
 fn what_a_later_version_says_is_passed_over() {
-    let known = serde_json::from_str::<Message>(r#"{"message":"keep","sockets":3,"colour":"blue"}"#);
-    assert_eq!(known.unwrap(), Message::Keep { sockets: 3 });
-    let unknown = serde_json::from_str::<Message>(r#"{"message":"sing","song":[1,2]}"#);
-    assert_eq!(unknown.unwrap(), Message::Unknown);
-    let role = serde_json::from_str::<Role>(r#""bystander""#);
-    assert_eq!(role.unwrap(), Role::Unknown);
+    let known = serde_json::from_str::<PeerMessage>(r#"{"message":"keep","sockets":3,"colour":"blue"}"#);
+    assert_eq!(known.unwrap(), PeerMessage::Keep { sockets: 3 });
+    let unknown = serde_json::from_str::<PeerMessage>(r#"{"message":"sing","song":[1,2]}"#);
+    assert_eq!(unknown.unwrap(), PeerMessage::Unknown);
+    let role = serde_json::from_str::<Initiator>(r#""bystander""#);
+    assert_eq!(role.unwrap(), Initiator::Unknown);
 }
 
 #[test]
@@ -17,13 +17,13 @@ fn a_message_comes_back_as_it_went() {
         Names { namespace: "blue".to_owned(), interface: String::new() },
     ];
     for message in [
-        Message::hello(Role::Successor),
-        Message::Sockets { names },
-        Message::Release { at_once: true },
-        Message::Relieved,
+        PeerMessage::hello(Initiator::Successor),
+        PeerMessage::Sockets { names },
+        PeerMessage::Release { at_once: true },
+        PeerMessage::Relieved,
     ] {
         let text = serde_json::to_string(&message).unwrap();
-        assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message, "{text}");
+        assert_eq!(serde_json::from_str::<PeerMessage>(&text).unwrap(), message, "{text}");
     }
 }
 

@@ -59,19 +59,19 @@ fn what_is_not_the_protocol_is_an_error() {
 }
 
 #[test]
-fn whoever_is_gone_or_silent_is_noticed() {
+fn an_end_that_is_gone_or_silent_is_noticed() {
     let (here, there) = pair();
     let short = Duration::from_millis(20);
     assert_eq!(there.hear(Some(short)).unwrap_err(), WireError::TimedOut(short));
-    here.say(&Message::Settled, &[]).unwrap();
+    here.say(&PeerMessage::Settled, &[]).unwrap();
     drop(here);
-    assert_eq!(there.hear(Some(SOON)).unwrap().0, Message::Settled);
+    assert_eq!(there.hear(Some(SOON)).unwrap().0, PeerMessage::Settled);
     assert_eq!(there.hear(Some(SOON)).unwrap_err(), WireError::Closed);
-    assert_eq!(there.say(&Message::Settled, &[]), Err(WireError::Closed));
+    assert_eq!(there.say(&PeerMessage::Settled, &[]), Err(WireError::Closed));
 }
 
 #[test]
-fn hanging_up_wakes_whoever_waits() {
+fn hanging_up_wakes_a_thread_that_waits() {
     let (here, _there) = pair();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| here.hear(None));
@@ -81,31 +81,12 @@ fn hanging_up_wakes_whoever_waits() {
 }
 
 #[test]
-fn a_door_opens_once_and_a_dead_one_is_replaced() {
-    let directory = std::env::temp_dir().join(format!("clearway-door-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let doors = [
-        Door::of(&format!("door{}", std::process::id()), "takeover", None),
-        Door::of("web", "takeover", Some(&directory)),
-    ];
-    for door in doors {
-        let listening = door.listen().unwrap();
-        assert_eq!(door.listen().unwrap_err().kind(), io::ErrorKind::AddrInUse, "{door}");
-        let _connected = door.connect().unwrap();
-        drop(listening);
-        assert!(door.connect().is_err());
-        drop(door.listen().unwrap());
-    }
-    std::fs::remove_dir_all(directory).unwrap();
-}
-
-#[test]
 fn descriptors_of_a_bad_packet_do_not_stay() {
     let (here, there) = pair();
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
-    here.say(&Message::Sockets { names: Vec::new() }, &[write.as_fd()]).unwrap();
+    here.say(&PeerMessage::Sockets { names: Vec::new() }, &[write.as_fd()]).unwrap();
     drop(write);
     assert_eq!(rustix::io::read(&read, &mut [0; 1]), Err(Errno::AGAIN), "it is on its way");
     assert!(there.hear_sockets(1, SOON).is_err());
-    assert_eq!(rustix::io::read(&read, &mut [0; 1]), Ok(0), "nobody has it any more");
+    assert_eq!(rustix::io::read(&read, &mut [0; 1]), Ok(0), "it is closed");
 }

@@ -9,12 +9,12 @@ use crate::custody::held::Held;
 const SOON: Duration = Duration::from_secs(5);
 
 /// A keeper whose holder reads nothing, and is not able to hear another word before it does.
-fn deaf_holder() -> (Keeper, Wire) {
+fn deaf_holder() -> (KnownHolder, Wire) {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (here, there) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
     let wire = Wire::of(here);
-    while wire.say(&Message::Serving, &[]).is_ok() {}
-    (Keeper::of(Arc::new(wire)).unwrap(), Wire::of(there))
+    while wire.say(&PeerMessage::Serving, &[]).is_ok() {}
+    (KnownHolder::of(Arc::new(wire)).unwrap(), Wire::of(there))
 }
 
 fn sockets(count: usize) -> Arc<Sockets> {
@@ -26,17 +26,17 @@ fn sockets(count: usize) -> Arc<Sockets> {
 }
 
 /// What the holder hears of these words, without what filled its queue.
-fn heard(there: &Wire) -> Vec<Message> {
+fn heard(there: &Wire) -> Vec<PeerMessage> {
     let mut heard = Vec::new();
     while let Ok((message, _)) = there.hear(Some(SOON)) {
-        if message != Message::Serving {
+        if message != PeerMessage::Serving {
             heard.push(message);
         }
     }
     heard
 }
 
-fn finish(keeper: Keeper) {
+fn finish(keeper: KnownHolder) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(keeper.finish());
 }
@@ -46,12 +46,15 @@ fn a_planned_stop_does_not_overtake_the_sockets() {
     let (keeper, there) = deaf_holder();
     keeper.keep(sockets(2));
     keeper.release(true);
-    // Only now the holder listens: whoever had waited for it would have waited for ever.
+    // Only now the holder listens: a thread that had waited for it would have waited for ever.
     let holder = std::thread::spawn(move || heard(&there));
     finish(keeper);
     let heard = holder.join().unwrap();
-    let [Message::Keep { sockets: 2 }, Message::Sockets { names }, Message::Release { at_once: true }] =
-        &heard[..]
+    let [
+        PeerMessage::Keep { sockets: 2 },
+        PeerMessage::Sockets { names },
+        PeerMessage::Release { at_once: true },
+    ] = &heard[..]
     else {
         panic!("{heard:?}")
     };
@@ -69,11 +72,11 @@ fn of_several_sets_the_last_one_is_held() {
     let heard = holder.join().unwrap();
     let kept: Vec<usize> = heard
         .iter()
-        .filter_map(|one| if let Message::Keep { sockets } = one { Some(*sockets) } else { None })
+        .filter_map(|one| if let PeerMessage::Keep { sockets } = one { Some(*sockets) } else { None })
         .collect();
     assert_eq!(kept.last(), Some(&5), "{heard:?}");
     assert!(kept.len() <= 2, "the first may have been on its way: {heard:?}");
-    assert_eq!(heard.last(), Some(&Message::Release { at_once: false }));
+    assert_eq!(heard.last(), Some(&PeerMessage::Release { at_once: false }));
 }
 
 #[test]

@@ -1,17 +1,13 @@
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
-const FIRST: Balancer = Balancer(1);
-const SECOND_ONE: Balancer = Balancer(2);
+const FIRST: BalancerId = BalancerId(1);
+const SECOND_ONE: BalancerId = BalancerId(2);
 
-fn store_of(balancer: Balancer) -> Store {
+fn store_of(balancer: BalancerId) -> Store<u8, ()> {
     let mut store = Store::new(10 * SECOND, 300 * SECOND);
-    store.keep(balancer, vec![socket()]);
+    store.keep(balancer, vec![1]);
     store
-}
-
-fn socket() -> Held {
-    Held::made(std::net::TcpListener::bind("127.0.0.1:0").unwrap().into(), "").unwrap()
 }
 
 #[test]
@@ -19,19 +15,19 @@ fn a_loss_and_a_stop_are_held_for_so_long() {
     let mut lost = store_of(FIRST);
     assert!(lost.gone(FIRST, 5 * SECOND));
     assert_eq!(lost.until(), Some(305 * SECOND));
-    assert_eq!(lost.look_at_the_clock(304 * SECOND), None);
-    assert_eq!(lost.look_at_the_clock(305 * SECOND), Some(1));
+    assert_eq!(lost.time_passed(304 * SECOND), None);
+    assert_eq!(lost.time_passed(305 * SECOND), Some(1));
     assert!(lost.sockets().is_empty());
 
     let mut stopped = store_of(FIRST);
     assert!(stopped.release(FIRST, false, 5 * SECOND));
     // It leaves when its last session is done, which changes nothing.
     assert!(!stopped.gone(FIRST, 6 * SECOND));
-    assert_eq!(stopped.look_at_the_clock(15 * SECOND), Some(1));
+    assert_eq!(stopped.time_passed(15 * SECOND), Some(1));
 
     let mut released = store_of(FIRST);
     assert!(released.release(FIRST, true, 5 * SECOND));
-    assert_eq!(released.look_at_the_clock(5 * SECOND), Some(1));
+    assert_eq!(released.time_passed(5 * SECOND), Some(1));
 }
 
 #[test]
@@ -39,16 +35,16 @@ fn the_next_balancer_owns_what_it_sends_and_the_former_nothing() {
     let mut store = store_of(FIRST);
     store.gone(FIRST, SECOND);
     assert_eq!(store.until(), Some(301 * SECOND), "it has not served yet");
-    store.keep(SECOND_ONE, vec![socket(), socket()]);
+    store.keep(SECOND_ONE, vec![1, 2]);
     assert_eq!((store.until(), store.sockets().len()), (None, 2));
     assert!(!store.release(FIRST, true, 2 * SECOND));
     assert!(!store.gone(FIRST, 2 * SECOND));
-    assert_eq!(store.look_at_the_clock(1_000 * SECOND), None);
+    assert_eq!(store.time_passed(1_000 * SECOND), None);
 }
 
 #[test]
 fn one_that_only_asked_leaves_no_trace() {
-    let mut store = Store::new(SECOND, SECOND);
+    let mut store: Store<u8, ()> = Store::new(SECOND, SECOND);
     assert!(!store.gone(FIRST, SECOND));
     assert_eq!(store.until(), None);
 }
@@ -57,12 +53,26 @@ fn one_that_only_asked_leaves_no_trace() {
 #[test]
 fn one_that_serves_again_has_the_hold_whichever_word_comes_first() {
     let mut store = store_of(FIRST);
-    store.keep(FIRST, vec![socket()]);
-    store.keep(SECOND_ONE, vec![socket()]);
+    store.keep(FIRST, vec![1]);
+    store.keep(SECOND_ONE, vec![1]);
     assert!(!store.release(SECOND_ONE, false, SECOND));
     assert_eq!(store.until(), None);
     assert!(!store.gone(SECOND_ONE, 2 * SECOND));
-    assert_eq!(store.look_at_the_clock(1_000 * SECOND), None);
+    assert_eq!(store.time_passed(1_000 * SECOND), None);
     assert!(store.gone(FIRST, 3 * SECOND));
     assert_eq!(store.until(), Some(303 * SECOND));
+}
+
+#[test]
+fn what_is_known_of_servers_is_the_owners_and_grows_old_without_it() {
+    let mut store: Store<u8, &str> = Store::new(10 * SECOND, 300 * SECOND);
+    store.know(FIRST, Arc::new("it serves nothing yet"), SECOND);
+    assert_eq!(store.servers(SECOND), None);
+    store.keep(FIRST, vec![1]);
+    store.know(FIRST, Arc::new("up"), 2 * SECOND);
+    assert_eq!(store.servers(9 * SECOND), Some((Arc::new("up"), Duration::ZERO)));
+    store.gone(FIRST, 10 * SECOND);
+    assert_eq!(store.servers(12 * SECOND), Some((Arc::new("up"), 2 * SECOND)));
+    store.time_passed(310 * SECOND);
+    assert_eq!(store.servers(310 * SECOND), None);
 }

@@ -22,7 +22,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest: as long as a balancer may go without being held that began before the holder, and behind another one.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Whom the holder talks to, by number, and when it looks for another one.
+/// The balancers that the holder talks to, by number, and when it looks for another one.
 #[derive(Debug)]
 pub struct Lookout {
     talking: BTreeSet<u64>,
@@ -56,7 +56,7 @@ impl Lookout {
         self.talking.insert(conversation);
     }
 
-    /// Sockets have come by it: somebody serves, so the next one is looked for soon.
+    /// Sockets have come by it: that balancer serves, so the next one is looked for soon.
     pub fn kept(&mut self, conversation: u64) {
         self.talking.insert(conversation);
         self.pause = SHORTEST;

@@ -53,7 +53,7 @@ proptest! {
     /// However a balancer behaves, and however often the holder is woken: it looks once a second at most, and finds one
     /// that serves within the longest pause.
     #[test]
-    fn it_is_bounded_and_finds_who_serves(behaviours in proptest::collection::vec(balancer(), 1..40)) {
+    fn it_is_bounded_and_finds_one_that_serves(behaviours in proptest::collection::vec(balancer(), 1..40)) {
         let mut lookout = Lookout::default();
         let (mut now, mut last) = (Duration::ZERO, None::<Duration>);
         let tenth = SECOND / 10;
@@ -61,7 +61,7 @@ proptest! {
             let since = now;
             while !lookout.look(now) {
                 now += tenth;
-                prop_assert!(now.saturating_sub(since) <= LONGEST + tenth, "nobody is found");
+                prop_assert!(now.saturating_sub(since) <= LONGEST + tenth, "none is found");
             }
             if let Some(last) = last {
                 let pause = now.saturating_sub(last);

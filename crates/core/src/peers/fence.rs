@@ -14,6 +14,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::count::Count;
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+
 /// What has to stay away, and until when.
 #[derive(Debug)]
 pub struct Fence {
@@ -35,6 +39,39 @@ pub enum TurnedAway {
         /// Within how long; also how long no other one may come before the next one is let in.
         within: Duration,
     },
+}
+
+impl TurnedAway {
+    /// What the container is told.
+    pub fn failure(self) -> Failure {
+        match self {
+            Self::Superseded(wait) => Failure::new(
+                ExitCode::InstanceTaken,
+                format!(
+                    "this container was superseded by the one that serves, and does not take over back by itself for {} s",
+                    wait.as_secs()
+                ),
+            )
+            .hint(
+                "to go back to its image now, start a new container of that image; a shorter CLEARWAY_TAKEOVER_BACK of the \
+                 one that serves lets this one in sooner",
+            ),
+            Self::TooMany { takeovers, within } => Failure::new(
+                ExitCode::TakeoversTooMany,
+                format!(
+                    "containers of this name replace each other for ever ({} within {} s): no other one takes over until \
+                     none has tried for {} s",
+                    Count(takeovers, "takeover"),
+                    within.as_secs(),
+                    within.as_secs()
+                ),
+            )
+            .hint(
+                "keep one container of this name on a host: with Swarm `mode: global`, or one replica \
+                 (docs/how-to/swarm.md); CLEARWAY_TAKEOVER_MOST=0 of the one that serves allows any number of takeovers",
+            ),
+        }
+    }
 }
 
 /// More containers than this within the limit are not remembered: the oldest is forgotten.

@@ -10,19 +10,19 @@ fn unique(tag: &str) -> InstanceName {
 async fn a_name_is_used_once() {
     let directory = tempfile::tempdir().unwrap();
     let name = unique("once");
-    let first = Place::take(Some(&name), directory.path()).unwrap();
-    let refusal = Place::take(Some(&name), directory.path()).unwrap_err();
+    let first = AdminSocket::take(Some(&name), directory.path()).unwrap();
+    let refusal = AdminSocket::take(Some(&name), directory.path()).unwrap_err();
     assert_eq!(refusal.code, ExitCode::InstanceTaken);
     assert!(refusal.message.contains(&format!("(pid {})", std::process::id())), "{}", refusal.message);
     drop(first);
-    Place::take(Some(&name), directory.path()).unwrap();
+    AdminSocket::take(Some(&name), directory.path()).unwrap();
 }
 
 #[test]
 fn private_instances_never_meet() {
     let directory = tempfile::tempdir().unwrap();
-    let _one = Place::take(None, directory.path()).unwrap();
-    let _two = Place::take(None, directory.path()).unwrap();
+    let _one = AdminSocket::take(None, directory.path()).unwrap();
+    let _two = AdminSocket::take(None, directory.path()).unwrap();
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
 }
 
@@ -31,12 +31,12 @@ fn the_socket_file_is_ours_alone_and_goes_with_us() {
     let directory = tempfile::tempdir().unwrap();
     let name = unique("mode");
     let own = directory.path().join("own");
-    let place = Place::take(Some(&name), &own).unwrap();
+    let made = AdminSocket::take(Some(&name), &own).unwrap();
     let path = own.join(format!("{name}.sock"));
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    drop(place);
+    drop(made);
     assert!(!own.exists(), "the directory was made for it");
-    drop(Place::take(Some(&name), directory.path()).unwrap());
+    drop(AdminSocket::take(Some(&name), directory.path()).unwrap());
     assert!(directory.path().exists(), "the directory was there before");
 }
 
@@ -46,21 +46,21 @@ fn a_socket_file_of_the_dead_is_replaced() {
     let name = unique("dead");
     let path = directory.path().join(format!("{name}.sock"));
     drop(UnixListener::bind(&path).unwrap());
-    Place::take(Some(&name), directory.path()).unwrap();
+    AdminSocket::take(Some(&name), directory.path()).unwrap();
 }
 
 #[test]
 fn where_nothing_can_be_written_an_abstract_socket_serves() {
     let name = unique("abstract");
-    let mut place = Place::take(Some(&name), Path::new("/proc/no-such-place")).unwrap();
-    let listener = place.lock().unwrap();
+    let mut made = AdminSocket::take(Some(&name), Path::new("/proc/no-such-place")).unwrap();
+    let listener = made.lock().unwrap();
     let address = SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}")).unwrap();
     let _client = UnixStream::connect_addr(&address).unwrap();
     listener.accept().unwrap();
 }
 
 #[test]
-fn only_dead_sockets_of_ours_are_dead_and_ours() {
+fn only_a_socket_at_which_no_process_listens_is_dead() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     std::fs::write(at("notes.sock"), "mine").unwrap();
@@ -71,29 +71,5 @@ fn only_dead_sockets_of_ours_are_dead_and_ours() {
         [("notes.sock", false), ("log.sock", false), ("living.sock", false), ("dead.sock", true)]
     {
         assert_eq!(is_dead(&at(name)), dead, "{name}");
-    }
-    for (name, ours) in
-        [("web.sock", true), ("_0badcafe.sock", true), ("_x.sock", false), ("A.sock", false), ("web", false)]
-    {
-        assert_eq!(is_ours(&at(name)), ours, "{name}");
-    }
-}
-
-#[test]
-fn a_name_says_what_has_it() {
-    let web: InstanceName = "web-1".parse().unwrap();
-    for (name, expected) in [
-        ("web-1", Some(Kind::Balancer)),
-        ("_0123abcd", Some(Kind::Balancer)),
-        (&holder(&web), Some(Kind::Holder)),
-        (&superseded(&web), Some(Kind::Superseded)),
-        ("web_", None),
-        ("web_held", None),
-        ("web_0123abc", None),
-        ("WEB_hold", None),
-        ("_hold", None),
-        ("web_hold_0123abcd", None),
-    ] {
-        assert_eq!(kind(name), expected, "{name}");
     }
 }

@@ -6,8 +6,8 @@
 //! private        /run/clearway/_1f2e3d4c.sock     or the abstract @clearway/_1f2e3d4c
 //! ```
 //!
-//! An abstract name dies with its process. A socket file does not, after `SIGKILL`: whoever comes next
-//! finds that nobody listens on it and removes it. The underscore keeps the two kinds apart: no
+//! An abstract name dies with its process. A socket file does not, after `SIGKILL`: the Clearway that comes next
+//! finds that no process listens on it and removes it. The underscore keeps the two kinds apart: no
 //! instance name has one.
 //!
 //! ```text
@@ -28,18 +28,16 @@ use clearway_core::names::InstanceName;
 use rustix::fs::Mode;
 
 use crate::ground::credentials::Credentials;
+use crate::peers::names::{self, ABSTRACT_PREFIX, connect_abstract};
 
 /// Made by whichever Clearway comes first, removed by whichever is last.
 const DEFAULT_DIRECTORY: &str = "/run/clearway";
 
-/// What every abstract name of ours begins with.
-pub const ABSTRACT_PREFIX: &str = "clearway/";
-
 /// The admin socket of this process, and the lock of its name.
 #[derive(Debug)]
-pub struct Place {
+pub struct AdminSocket {
     name: Option<InstanceName>,
-    /// The socket file, and its number: somebody may have put another one there.
+    /// The socket file, and its number: another process may have put another one there.
     path: Option<(PathBuf, u64)>,
     /// Whether the directory is ours to remove.
     made_directory: bool,
@@ -47,20 +45,20 @@ pub struct Place {
     lock: Option<UnixListener>,
 }
 
-impl Place {
+impl AdminSocket {
     /// Takes the name, and makes the socket in `directory` or, where that cannot be written, an
     /// abstract one.
     pub fn take(instance: Option<&InstanceName>, directory: &Path) -> Result<Self, Failure> {
-        let name = instance.map_or_else(|| format!("_{:08x}", nonce()), ToString::to_string);
+        let name = instance.map_or_else(|| format!("_{:08x}", names::nonce()), ToString::to_string);
         let lock = match listen_abstract(&name) {
             Ok(listener) => listener,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(taken(&name, None)),
             Err(error) => return Err(cannot(&name, &error)),
         };
-        let mut place = Self::nowhere(instance);
-        match place.make_file(&name, directory) {
-            // The lock of a private name is needed by nobody.
-            Ok(()) => place.lock = instance.map(|_| lock),
+        let mut made = Self::nowhere(instance);
+        match made.make_file(&name, directory) {
+            // The lock of a private name is of no use.
+            Ok(()) => made.lock = instance.map(|_| lock),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return Err(taken(&name, Some(&directory.join(format!("{name}.sock")))));
             }
@@ -69,34 +67,34 @@ impl Place {
                     "no admin socket below {}: {error}; an abstract one serves",
                     directory.display()
                 );
-                place.lock = Some(lock);
+                made.lock = Some(lock);
             }
         }
-        Ok(place)
+        Ok(made)
     }
 
     /// Beside a Clearway that has the name and will give it: a socket file where it has none, or where it is not
     /// seen from here.
-    pub fn beside(instance: &InstanceName, directory: &Path) -> Self {
-        let mut place = Self::nowhere(Some(instance));
-        if let Err(error) = place.make_file(instance.as_str(), directory) {
+    pub fn beside(&mut self, directory: &Path) {
+        let Some(name) = self.name.clone() else { return };
+        if let Err(error) = self.make_file(name.as_str(), directory) {
             tracing::debug!("no admin socket below {} yet: {error}", directory.display());
         }
-        place
     }
 
-    /// A socket beside the name, which another one has: see [`superseded`] and [`holder`].
+    /// A socket beside the name, which another one has: see [`names`].
     pub fn aside(stem: &str, directory: &Path) -> io::Result<(Self, UnixListener)> {
-        let mut place = Self::nowhere(None);
-        if place.make_file(stem, directory).is_ok()
-            && let Some(file) = place.file.take()
+        let mut made = Self::nowhere(None);
+        if made.make_file(stem, directory).is_ok()
+            && let Some(file) = made.file.take()
         {
-            return Ok((place, file));
+            return Ok((made, file));
         }
-        Ok((place, listen_abstract(stem)?))
+        Ok((made, listen_abstract(stem)?))
     }
 
-    fn nowhere(instance: Option<&InstanceName>) -> Self {
+    /// Nothing yet.
+    pub fn nowhere(instance: Option<&InstanceName>) -> Self {
         Self { name: instance.cloned(), path: None, made_directory: false, file: None, lock: None }
     }
 
@@ -108,7 +106,7 @@ impl Place {
         Ok(())
     }
 
-    /// The predecessor has left the name without giving it: takes it, if nobody was faster. Unset for a private
+    /// The predecessor has left the name without giving it: takes it, if no other process was faster. Unset for a private
     /// instance.
     pub fn take_the_name(&mut self) -> Result<Option<UnixListener>, Failure> {
         let Some(name) = &self.name else { return Ok(None) };
@@ -122,7 +120,7 @@ impl Place {
     /// The name is ours: puts a socket file in the place of a predecessor's, if there is none of ours yet.
     pub fn replace_file(&mut self, directory: &Path) -> Option<UnixListener> {
         let name = self.name.clone().filter(|_| self.path.is_none())?;
-        let aside = format!("_{:08x}", nonce());
+        let aside = format!("_{:08x}", names::nonce());
         let (path, listener) = listen_at(&aside, directory).ok()?;
         let number = std::fs::symlink_metadata(&path).ok()?.ino();
         let final_path = directory.join(format!("{name}.sock"));
@@ -145,7 +143,7 @@ impl Place {
         self.lock.take()
     }
 
-    /// Removes the socket file, and the directory if it was made for it and nobody else uses it.
+    /// Removes the socket file, and the directory if it was made for it and nothing else uses it.
     pub fn leave(&mut self) {
         if let Some((path, number)) = self.path.take() {
             // A successor may have put its own there.
@@ -153,7 +151,7 @@ impl Place {
                 let _ = std::fs::remove_file(&path);
             }
             if self.made_directory || path.parent() == Some(Path::new(DEFAULT_DIRECTORY)) {
-                // Goes only if it is empty: no other instance is there. The default one is ours, whoever of
+                // Goes only if it is empty: no other instance is there. The default one is ours, whichever of
                 // us has made it.
                 let _ = path.parent().map(std::fs::remove_dir);
             }
@@ -161,17 +159,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for AdminSocket {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-fn nonce() -> u32 {
-    let mut bytes = [0_u8; 4];
-    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
-        Ok(4) => u32::from_ne_bytes(bytes),
-        _ => std::process::id(),
     }
 }
 
@@ -179,7 +169,7 @@ fn listen_abstract(name: &str) -> io::Result<UnixListener> {
     UnixListener::bind_addr(&SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}"))?)
 }
 
-/// Listens on a socket file, mode 0600 from birth; a file that nobody listens on is replaced.
+/// Listens on a socket file, mode 0600 from birth; a file that no process listens on is replaced.
 fn listen_at(name: &str, directory: &Path) -> io::Result<(PathBuf, UnixListener)> {
     let path = directory.join(format!("{name}.sock"));
     let bound = for_us_alone(|| {
@@ -202,7 +192,7 @@ pub fn for_us_alone<T>(make: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Whether nobody listens on a socket file any more. Any doubt (no right to connect, no descriptor left, no
+/// Whether no process listens on a socket file any more. Any doubt (no right to connect, no descriptor left, no
 /// socket at all) means that it stays.
 pub fn is_dead(path: &Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
@@ -210,61 +200,14 @@ pub fn is_dead(path: &Path) -> bool {
     is_socket && UnixStream::connect(path).is_err_and(|error| refused(&error))
 }
 
-/// Removes the socket files of ours that nobody listens on, and says which.
+/// Removes the socket files of ours that no process listens on, and says which.
 pub fn remove_dead(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .map(|entry| entry.path())
-        .filter(|path| is_ours(path) && is_dead(path) && std::fs::remove_file(path).is_ok())
+        .filter(|path| names::is_ours(path) && is_dead(path) && std::fs::remove_file(path).is_ok())
         .map(|path| path.display().to_string())
         .collect()
-}
-
-/// Whether a file may be one of ours: an instance name or `_` and eight hexadecimal digits, and `.sock`.
-pub fn is_ours(path: &Path) -> bool {
-    let stem = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".sock"));
-    stem.is_some_and(is_our_name)
-}
-
-/// What has a name of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The Clearway of an instance, or a private one.
-    Balancer,
-    /// A Clearway that another one of its name has taken over from.
-    Superseded,
-    /// The holder of an instance.
-    Holder,
-}
-
-/// What follows an instance's name and `_` in that of its holder.
-const HOLDER: &str = "hold";
-
-/// A name for one that was superseded; there may be several.
-pub fn superseded(instance: &InstanceName) -> String {
-    format!("{instance}_{:08x}", nonce())
-}
-
-/// The name of an instance's holder.
-pub fn holder(instance: &InstanceName) -> String {
-    format!("{instance}_{HOLDER}")
-}
-
-/// What a name says of its owner; none if it is not one of ours.
-pub fn kind(name: &str) -> Option<Kind> {
-    let digits = |text: &str| text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    match name.split_once('_') {
-        None => name.parse::<InstanceName>().is_ok().then_some(Kind::Balancer),
-        Some(("", rest)) => digits(rest).then_some(Kind::Balancer),
-        Some((instance, _)) if instance.parse::<InstanceName>().is_err() => None,
-        Some((_, HOLDER)) => Some(Kind::Holder),
-        Some((_, rest)) => digits(rest).then_some(Kind::Superseded),
-    }
-}
-
-/// Whether a name is one of ours.
-pub fn is_our_name(name: &str) -> bool {
-    kind(name).is_some()
 }
 
 fn taken(name: &str, path: Option<&Path>) -> Failure {
@@ -292,11 +235,6 @@ fn taken(name: &str, path: Option<&Path>) -> Failure {
             .hint("stop that one first, or give this one another CLEARWAY_INSTANCE")
         }
     }
-}
-
-/// Connects to an abstract name of ours.
-pub fn connect_abstract(name: &str) -> io::Result<UnixStream> {
-    UnixStream::connect_addr(&SocketAddr::from_abstract_name(format!("{ABSTRACT_PREFIX}{name}"))?)
 }
 
 fn cannot(name: &str, error: &io::Error) -> Failure {

@@ -1,4 +1,4 @@
-//! What is held, for whom, and until when.
+//! What is held, for which balancer, and until when.
 //!
 //! ```text
 //!            Keep                    Gone (a crash, `docker rm -f`)
@@ -11,44 +11,38 @@
 //!
 //! The balancer that has sent sockets last owns the hold; what another one says about an end counts for nothing: one that
 //! was superseded may leave. Where the owner ends and another balancer has sent sockets and not ended, the hold is that
-//! one's: messages of two balancers may cross on a busy machine. Time is a duration since the holder began.
+//! one's: messages of two balancers may cross on a busy machine.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clearway_haproxy::runtime::state::Remembered;
-
-use crate::custody::held::Held;
-
-/// A conversation with a balancer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Balancer(pub u64);
+use super::BalancerId;
 
 /// The sockets, and whose they are.
 #[derive(Debug)]
-pub struct Store {
+pub(super) struct Store<Socket, Servers> {
     after_stop: Duration,
     after_loss: Duration,
-    sockets: Arc<Vec<Held>>,
+    sockets: Arc<Vec<Socket>>,
     /// What the owner knew of its servers, and when it was last there.
-    state: Option<Arc<Remembered>>,
-    state_at: Duration,
-    owner: Option<Balancer>,
+    servers: Option<Arc<Servers>>,
+    servers_at: Duration,
+    owner: Option<BalancerId>,
     /// Those that have sent sockets and have not ended, the owner among them.
-    serving: BTreeSet<Balancer>,
+    serving: BTreeSet<BalancerId>,
     until: Option<Duration>,
 }
 
-impl Store {
+impl<Socket, Servers> Store<Socket, Servers> {
     /// Nothing yet.
-    pub fn new(after_stop: Duration, after_loss: Duration) -> Self {
+    pub(super) fn new(after_stop: Duration, after_loss: Duration) -> Self {
         Self {
             after_stop,
             after_loss,
-            sockets: Arc::default(),
-            state: None,
-            state_at: Duration::ZERO,
+            sockets: Arc::new(Vec::new()),
+            servers: None,
+            servers_at: Duration::ZERO,
             owner: None,
             serving: BTreeSet::new(),
             until: None,
@@ -56,36 +50,36 @@ impl Store {
     }
 
     /// What is held.
-    pub fn sockets(&self) -> &Arc<Vec<Held>> {
+    pub(super) fn sockets(&self) -> &Arc<Vec<Socket>> {
         &self.sockets
     }
 
-    /// The owner's servers, as it has told. Old is what nobody looks after any more.
-    pub fn know(&mut self, balancer: Balancer, servers: Arc<Remembered>, now: Duration) {
+    /// The owner's servers, as it has told. What no balancer has told for a while is old.
+    pub(super) fn know(&mut self, balancer: BalancerId, servers: Arc<Servers>, now: Duration) {
         if self.owner == Some(balancer) {
-            self.state = Some(servers);
-            self.state_at = now;
+            self.servers = Some(servers);
+            self.servers_at = now;
         }
     }
 
     /// What is known of the servers, and how old that is.
-    pub fn state(&self, now: Duration) -> Option<(Arc<Remembered>, Duration)> {
-        let since = if self.owner.is_some() { now } else { self.state_at };
-        Some((Arc::clone(self.state.as_ref()?), now.saturating_sub(since)))
+    pub(super) fn servers(&self, now: Duration) -> Option<(Arc<Servers>, Duration)> {
+        let since = if self.owner.is_some() { now } else { self.servers_at };
+        Some((Arc::clone(self.servers.as_ref()?), now.saturating_sub(since)))
     }
 
-    /// Whether a balancer serves from these.
-    pub fn has_owner(&self) -> bool {
-        self.owner.is_some()
+    /// The balancer that serves from these.
+    pub(super) fn owner(&self) -> Option<BalancerId> {
+        self.owner
     }
 
     /// When the hold ends by itself.
-    pub fn until(&self) -> Option<Duration> {
+    pub(super) fn until(&self) -> Option<Duration> {
         self.until
     }
 
     /// A balancer serves from these.
-    pub fn keep(&mut self, balancer: Balancer, sockets: Vec<Held>) {
+    pub(super) fn keep(&mut self, balancer: BalancerId, sockets: Vec<Socket>) {
         self.sockets = Arc::new(sockets);
         self.owner = Some(balancer);
         self.serving.insert(balancer);
@@ -93,23 +87,23 @@ impl Store {
     }
 
     /// A balancer stops as planned. Says whether the hold has no owner from now on.
-    pub fn release(&mut self, balancer: Balancer, at_once: bool, now: Duration) -> bool {
+    pub(super) fn release(&mut self, balancer: BalancerId, at_once: bool, now: Duration) -> bool {
         self.ends(balancer, if at_once { Duration::ZERO } else { self.after_stop }, now)
     }
 
     /// A balancer is gone. Says whether it was the owner, had not said that it would go, and no other one serves.
-    pub fn gone(&mut self, balancer: Balancer, now: Duration) -> bool {
+    pub(super) fn gone(&mut self, balancer: BalancerId, now: Duration) -> bool {
         self.ends(balancer, self.after_loss, now)
     }
 
     /// Says whether the hold has no owner from now on.
-    fn ends(&mut self, balancer: Balancer, held_for: Duration, now: Duration) -> bool {
+    fn ends(&mut self, balancer: BalancerId, held_for: Duration, now: Duration) -> bool {
         self.serving.remove(&balancer);
         if self.owner != Some(balancer) {
             return false;
         }
         self.owner = self.serving.last().copied();
-        self.state_at = now;
+        self.servers_at = now;
         if self.owner.is_none() {
             self.until = Some(now.saturating_add(held_for));
         }
@@ -117,11 +111,11 @@ impl Store {
     }
 
     /// Lets go if it is time to. Says of how many.
-    pub fn look_at_the_clock(&mut self, now: Duration) -> Option<usize> {
+    pub(super) fn time_passed(&mut self, now: Duration) -> Option<usize> {
         self.until.filter(|until| *until <= now)?;
         self.until = None;
-        self.state = None;
-        let sockets = std::mem::take(&mut self.sockets);
+        self.servers = None;
+        let sockets = std::mem::replace(&mut self.sockets, Arc::new(Vec::new()));
         Some(sockets.len())
     }
 }

@@ -27,25 +27,26 @@
 //! a process still uses it, [`crate::plumbing`] decides. No sysctl is written.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::SocketAddr;
 
-use clearway_core::hints::Hints;
 pub use clearway_core::intercept::Closing;
 use clearway_core::intercept::Interception;
-use clearway_core::names::{Mark, TableId};
-use rustix::io::Errno;
+use clearway_core::names::Mark;
 
-use crate::netlink::{NetlinkClient, NetlinkError};
+use crate::netlink::NetlinkClient;
 pub use crate::transparency::Family;
 
 mod among;
+mod block;
 mod closing;
+mod error;
 mod removals;
 mod route;
 mod rule;
 
 use among::Among;
+pub use block::Block;
+pub use error::RoutingError;
 pub use removals::Removals;
 pub use route::{Route, routes_in, routes_tagged};
 pub use rule::{PolicyRule, rules};
@@ -54,63 +55,6 @@ pub use rule::{PolicyRule, rules};
 /// and no routing daemon is known to use it.
 pub const TAG: u8 = 179;
 
-/// Above every table that people number by hand, and no round number.
-const FIRST_TABLE: u32 = 0xC1EA_0000;
-/// Below Tailscale (5210), systemd-networkd's and wg-quick's (32764); above `local` (0).
-const FIRST_PREFERENCE: u32 = 900;
-const PREFERENCES_PER_BLOCK: u32 = 5;
-
-/// What one instance has in the routing policy: five preferences and one table, in both families.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Block(u8);
-
-impl Block {
-    const COUNT: u8 = 64;
-
-    /// Block 0 to 63.
-    pub fn new(number: u8) -> Option<Self> {
-        (number < Self::COUNT).then_some(Self(number))
-    }
-
-    /// All blocks, from the first.
-    pub fn all() -> impl Iterator<Item = Self> {
-        (0..Self::COUNT).map(Self)
-    }
-
-    /// The routing table.
-    pub fn table(self) -> TableId {
-        TableId(FIRST_TABLE + u32::from(self.0))
-    }
-
-    /// The preferences: the look-up of replies of own addresses, the jump, the look-up of diverted packets,
-    /// the jump's target, the look-ups of loopback servers.
-    pub fn preferences(self) -> [u32; 5] {
-        let base = FIRST_PREFERENCE + PREFERENCES_PER_BLOCK * u32::from(self.0);
-        [base, base + 1, base + 2, base + 3, base + 4]
-    }
-
-    /// Whether what stands there is made on demand.
-    fn is_optional(self, preference: u32) -> bool {
-        let [replies, _, _, _, loopback] = self.preferences();
-        preference == replies || preference == loopback
-    }
-
-    fn of_table(table: u32) -> Option<Self> {
-        u8::try_from(table.checked_sub(FIRST_TABLE)?).ok().and_then(Self::new)
-    }
-
-    fn of_preference(preference: u32) -> Option<Self> {
-        let offset = preference.checked_sub(FIRST_PREFERENCE)?;
-        u8::try_from(offset / PREFERENCES_PER_BLOCK).ok().and_then(Self::new)
-    }
-}
-
-impl fmt::Display for Block {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
 /// Whether a call has changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -118,68 +62,6 @@ pub enum Effect {
     Done,
     /// The object was there, or not there, already.
     Nothing,
-}
-
-/// Why rules or routes could not be made, read or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum RoutingError {
-    /// `EPERM`.
-    #[error("{0}")]
-    Denied(NetlinkError),
-    /// `EAFNOSUPPORT`, `EOPNOTSUPP`: a kernel without this family, or without policy routing for it.
-    #[error("{error}")]
-    NoFamily {
-        /// Which family.
-        family: Family,
-        /// What the kernel said.
-        error: NetlinkError,
-    },
-    /// `EACCES` or `ENODEV` to a route: `net.ipv6.conf.lo.disable_ipv6` is 1.
-    #[error("{0}")]
-    Ipv6Disabled(NetlinkError),
-    /// `ENETDOWN`.
-    #[error("{0}")]
-    LoopbackDown(NetlinkError),
-    /// Anything else.
-    #[error(transparent)]
-    Netlink(NetlinkError),
-}
-
-impl Hints for RoutingError {
-    fn hints(&self) -> Vec<String> {
-        let hint = match self {
-            Self::Denied(_) => {
-                "changing rules and routes needs `NET_ADMIN` in this network namespace (`--cap-add NET_ADMIN`)".to_owned()
-            }
-            Self::NoFamily { family, .. } => format!(
-                "this kernel runs without {family} (`ipv6.disable=1`) or without policy routing for it \
-                 (CONFIG_IP_MULTIPLE_TABLES, CONFIG_IPV6_MULTIPLE_TABLES)"
-            ),
-            Self::Ipv6Disabled(_) => {
-                "IPv6 is switched off on `lo` (`net.ipv6.conf.lo.disable_ipv6`)".to_owned()
-            }
-            Self::LoopbackDown(_) => "the interface `lo` is down (`ip link set lo up`)".to_owned(),
-            Self::Netlink(_) => return Vec::new(),
-        };
-        vec![hint]
-    }
-}
-
-impl RoutingError {
-    fn from_netlink(family: Family, error: NetlinkError) -> Self {
-        match (error.errno(), family) {
-            (Some(Errno::PERM), _) => Self::Denied(error),
-            (Some(Errno::AFNOSUPPORT | Errno::OPNOTSUPP), _) => Self::NoFamily { family, error },
-            (Some(Errno::ACCESS | Errno::NODEV), Family::V6) => Self::Ipv6Disabled(error),
-            (Some(Errno::NETDOWN), _) => Self::LoopbackDown(error),
-            _ => Self::Netlink(error),
-        }
-    }
-
-    /// Whether the kernel lacks the family, so that Clearway does without.
-    pub fn is_without_family(&self) -> bool {
-        matches!(self, Self::NoFamily { .. } | Self::Ipv6Disabled(_))
-    }
 }
 
 /// What a block is to hold.

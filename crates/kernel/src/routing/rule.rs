@@ -1,25 +1,24 @@
 //! One rule of the routing policy, ours or foreign (`ip rule`).
 //!
-//! Reading is lenient: of a foreign rule only what can collide with ours is understood, and the rest does
-//! not disturb. Making and removing is for ours only.
+//! Reading ([`reading`]) is lenient: of a foreign rule only what can collide with ours is understood, and the rest
+//! does not disturb. Making and removing ([`writing`]) is for ours only.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use clearway_core::intercept::PortRange;
 use clearway_core::names::Mark;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NlasIterator, Parseable};
-use netlink_packet_route::rule::{
-    RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage, RulePortRange,
-};
-use netlink_packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
-use rustix::io::Errno;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::rule::RuleAction;
 
-use super::{Block, Effect, Family, RoutingError, TAG, Wanted, closing};
-use crate::netlink::{NetlinkClient, NetlinkError, Reply};
+use super::{Block, Family, TAG, Wanted, closing};
 
-/// `sizeof(struct fib_rule_hdr)`.
-const HEADER: usize = 12;
+mod reading;
+mod writing;
+
+pub(super) use reading::decode;
+pub use reading::rules;
+
 /// `RT_TABLE_LOCAL`.
 const LOCAL: u32 = 255;
 
@@ -184,57 +183,6 @@ impl PolicyRule {
             _ => 6,
         }
     }
-
-    /// Makes the rule; `EEXIST` means that it is there.
-    pub(super) fn apply(&self, client: &mut NetlinkClient) -> Result<Effect, RoutingError> {
-        let what = format!("making the {} rule `{self}`", self.family);
-        let message = RouteNetlinkMessage::NewRule(self.message());
-        self.settle(client.request(&what, message, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST])
-    }
-
-    /// Removes the rule; `ENOENT` means that it is not there.
-    pub(super) fn remove(&self, client: &mut NetlinkClient) -> Result<Effect, RoutingError> {
-        let what = format!("removing the {} rule `{self}`", self.family);
-        let message = RouteNetlinkMessage::DelRule(self.message());
-        self.settle(client.request(&what, message, 0), &[Errno::NOENT, Errno::SRCH])
-    }
-
-    fn settle(&self, outcome: Result<(), NetlinkError>, fine: &[Errno]) -> Result<Effect, RoutingError> {
-        match outcome {
-            Ok(()) => Ok(Effect::Done),
-            Err(error) if error.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(Effect::Nothing),
-            Err(error) => Err(RoutingError::from_netlink(self.family, error)),
-        }
-    }
-
-    pub(super) fn message(&self) -> RuleMessage {
-        let mut message = RuleMessage::default();
-        message.header.family = address_family(self.family);
-        message.header.action = self.action;
-        message.attributes.push(RuleAttribute::Priority(self.preference));
-        message.attributes.push(RuleAttribute::Protocol(self.protocol.into()));
-        if self.action == RuleAction::ToTable {
-            message.attributes.push(RuleAttribute::Table(self.table));
-        }
-        message.attributes.extend(self.target.map(RuleAttribute::Goto));
-        message.attributes.extend(self.input.clone().map(RuleAttribute::Iifname));
-        if let Some((value, mask)) = self.fwmark {
-            message.attributes.extend([RuleAttribute::FwMark(value), RuleAttribute::FwMask(mask)]);
-        }
-        if let Some(source) = self.source {
-            message.header.src_len = host_length(self.family);
-            message.attributes.push(RuleAttribute::Source(source));
-        }
-        if let Some((network, length)) = self.destination {
-            message.header.dst_len = length;
-            message.attributes.push(RuleAttribute::Destination(network));
-        }
-        message.attributes.extend(self.of_tcp.then_some(RuleAttribute::IpProtocol(IpProtocol::Tcp)));
-        let source = self.source_port.map(|port| PortRange { first: port, last: port });
-        message.attributes.extend(source.map(range).map(RuleAttribute::SourcePortRange));
-        message.attributes.extend(self.destination_ports.map(range).map(RuleAttribute::DestinationPortRange));
-        message
-    }
 }
 
 /// As `ip rule` shows it.
@@ -279,76 +227,6 @@ impl fmt::Display for PolicyRule {
         }
         write!(f, " proto {}", self.protocol)
     }
-}
-
-/// All rules of a family.
-pub fn rules(client: &mut NetlinkClient, family: Family) -> Result<Vec<PolicyRule>, RoutingError> {
-    let mut request = RuleMessage::default();
-    request.header.family = address_family(family);
-    let replies = client
-        .dump(&format!("listing {family} rules"), &RouteNetlinkMessage::GetRule(request))
-        .map_err(|error| RoutingError::from_netlink(family, error))?;
-    Ok(replies.iter().filter_map(|reply| decode(reply, family)).collect())
-}
-
-/// `None` for what is no rule of this family.
-pub(super) fn decode(reply: &Reply, family: Family) -> Option<PolicyRule> {
-    let header = RuleHeader::parse(&reply.payload).ok()?;
-    if header.family != address_family(family) {
-        return None;
-    }
-    let mut rule = PolicyRule {
-        action: header.action,
-        table: u32::from(header.table),
-        protocol: 0,
-        inverted: header.flags.contains(RuleFlags::Invert),
-        narrowed: header.tos != 0,
-        ..PolicyRule::without_conditions(family, 0)
-    };
-    let (mut value, mut mask) = (None, None);
-    let (mut of_any, mut ports) = (true, None);
-    for nla in NlasIterator::new(reply.payload.get(HEADER..)?).flatten() {
-        match RuleAttribute::parse(&nla) {
-            Ok(RuleAttribute::Priority(preference)) => rule.preference = preference,
-            Ok(RuleAttribute::Table(table)) => rule.table = table,
-            Ok(RuleAttribute::Goto(target)) => rule.target = Some(target),
-            Ok(RuleAttribute::FwMark(bits)) => value = Some(bits),
-            Ok(RuleAttribute::FwMask(bits)) => mask = Some(bits),
-            Ok(RuleAttribute::Iifname(name)) => rule.input = Some(name),
-            Ok(RuleAttribute::Protocol(protocol)) => rule.protocol = protocol.into(),
-            Ok(RuleAttribute::Source(source)) if header.src_len == host_length(family) => {
-                rule.source = Some(source);
-            }
-            Ok(RuleAttribute::Destination(network)) => rule.destination = Some((network, header.dst_len)),
-            Ok(RuleAttribute::IpProtocol(protocol)) => {
-                (rule.of_tcp, of_any) = (protocol == IpProtocol::Tcp, false);
-            }
-            Ok(RuleAttribute::DestinationPortRange(range)) => {
-                rule.destination_ports = Some(PortRange { first: range.start, last: range.end });
-            }
-            Ok(RuleAttribute::SourcePortRange(range)) => ports = Some(range),
-            // `nothing but the default route`, and so on: it lets some packets go on.
-            Ok(
-                RuleAttribute::Source(_)
-                | RuleAttribute::Oifname(_)
-                | RuleAttribute::UidRange(_)
-                | RuleAttribute::TunId(_)
-                | RuleAttribute::L3MDev(_),
-            ) => rule.narrowed = true,
-            Ok(RuleAttribute::SuppressPrefixLen(length)) if length != u32::MAX => rule.narrowed = true,
-            _ => {}
-        }
-    }
-    let of_tcp = rule.of_tcp;
-    rule.source_port = ports.filter(|range| of_tcp && range.start == range.end).map(|range| range.start);
-    rule.narrowed |= (rule.source_port.is_none() && ports.is_some()) || (!of_any && !of_tcp);
-    // A mark of 0 is not told (`fwmark 0/0x20000000`), a mask always where there is one.
-    rule.fwmark = value.or(mask.map(|_| 0)).map(|value| (value, mask.unwrap_or(u32::MAX)));
-    Some(rule)
-}
-
-fn range(ports: PortRange) -> RulePortRange {
-    RulePortRange { start: ports.first, end: ports.last }
 }
 
 /// The prefix length of one address.

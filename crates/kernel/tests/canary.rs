@@ -1,22 +1,37 @@
 //! What the canary says of servers in other network namespaces, with real packets, and what it leaves there.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clearway_kernel::canary::{
-    CanaryVerdict, IcmpKind, LIMIT, ProbeAddresses, ProbeAnswer, ProbeOutcome, ServerLocation, Unreachable,
-    is_ours, probe, probe_all,
+    CanaryVerdict, IcmpKind, LIMIT, ProbeAddresses, ProbeAnswer, ProbeOutcome, ServerLocation, probe,
+    probe_all,
 };
 use clearway_kernel::plumbing::{Plumbing, PlumbingNeeds};
-use clearway_lab::inside::{self, Named, helper, run, same, state};
+use clearway_lab::inside::{self, Named, run, same, state};
 use clearway_lab::kernel::counters;
 use clearway_lab::namespace::Namespace;
 use clearway_lab::server::{Mode, Server};
 use clearway_lab::topology::{Gateway, beside};
 use clearway_lab::wait::until;
+
+#[path = "canary/here.rs"]
+mod here;
+#[path = "canary/router.rs"]
+mod router;
+
+use here::{
+    a_server_on_our_own_address_works_by_marks_too, our_own_addresses_are_known_whatever_may_be_bound,
+    servers_on_this_host_need_their_rule, without_a_route_or_a_family_nothing_is_asked,
+    without_capabilities_it_says_so_and_net_raw_is_enough,
+};
+use router::{
+    a_reset_for_foreign_addresses_only_is_not_a_closed_port,
+    a_router_that_forbids_foreign_addresses_only_is_named, a_router_that_forbids_is_named,
+};
 
 const TESTS: &[Named] = &[
     (
@@ -306,171 +321,6 @@ fn a_filter_without_a_word_is_silence() -> Result<()> {
     Ok(())
 }
 
-/// A server behind a router: 10.2.0.2 and `fd02::2` are the router's, 10.3.0.2 and `fd03::2` the server's.
-fn behind_a_router() -> Result<(Host, Host)> {
-    let router = Host::behind_us(2)?;
-    let server = Host::beside(&router.host, 3, Gateway::Here)?;
-    router.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")?;
-    run("ip route add 10.3.0.0/24 via 10.2.0.2")?;
-    run("ip -6 route add fd03::/64 via fd02::2")?;
-    // A router that has not found its neighbour yet says that there is none.
-    for server in ["10.3.0.2:80", "[fd03::2]:80"] {
-        let server = server.parse()?;
-        until("a way to the server", || {
-            Ok(TcpStream::connect_timeout(&server, Duration::from_secs(2)).is_ok())
-        })?;
-    }
-    Ok((router, server))
-}
-
-/// The outcomes for the server behind the router, each with the router's address.
-fn ask_behind() -> Result<[(ProbeOutcome, IpAddr); 2]> {
-    Ok([(ask("10.3.0.2:80", LIMIT)?, "10.2.0.2".parse()?), (ask("[fd03::2]:80", LIMIT)?, "fd02::2".parse()?)])
-}
-
-fn a_router_that_forbids_is_named() -> Result<()> {
-    let (router, _server) = behind_a_router()?;
-    let _plumbing = plumbing()?;
-    for (outcome, _) in ask_behind()? {
-        ensure!(works(&outcome), "through the router: {outcome}");
-    }
-    router.filter("forward", "tcp dport 80 reject with icmpx admin-prohibited")?;
-    for (outcome, by) in ask_behind()? {
-        let told = Unreachable { what: IcmpKind::Prohibited, by: Some(by), here: false };
-        let own = ProbeAnswer::Unreachable(told.clone());
-        ensure!(outcome == ProbeOutcome::Unreachable { told, own }, "{outcome:?}");
-        ensure!(outcome.verdict() == CanaryVerdict::Down);
-    }
-    // A way that a router does not know.
-    router.run("nft flush ruleset")?;
-    router.run("ip route replace unreachable 10.3.0.0/24")?;
-    let outcome = ask("10.3.0.2:80", LIMIT)?;
-    let ProbeOutcome::Unreachable { told, .. } = outcome else { bail!("{outcome}") };
-    ensure!(told.what == IcmpKind::Host && !told.here, "{told}");
-    Ok(())
-}
-
-fn a_router_that_forbids_foreign_addresses_only_is_named() -> Result<()> {
-    let (router, _server) = behind_a_router()?;
-    router.filter(
-        "forward",
-        "ip saddr 198.18.0.0/15 reject with icmpx admin-prohibited; \
-         ip6 saddr 2001:2::/48 reject with icmpx admin-prohibited;",
-    )?;
-    let _plumbing = plumbing()?;
-    for (outcome, by) in ask_behind()? {
-        let told = Unreachable { what: IcmpKind::Prohibited, by: Some(by), here: false };
-        ensure!(outcome == ProbeOutcome::Unreachable { told, own: ProbeAnswer::Accepts }, "{outcome:?}");
-        ensure!(outcome.verdict() == CanaryVerdict::Broken);
-    }
-    Ok(())
-}
-
-fn a_reset_for_foreign_addresses_only_is_not_a_closed_port() -> Result<()> {
-    let server = Host::behind_us(2)?;
-    server.filter(
-        "input",
-        "ip saddr 198.18.0.0/15 tcp dport 80 reject with tcp reset; \
-         ip6 saddr 2001:2::/48 tcp dport 80 reject with tcp reset;",
-    )?;
-    let _plumbing = plumbing()?;
-    let outcomes = ask_both(PORT, LIMIT)?;
-    all_are(&outcomes, |outcome| *outcome == ProbeOutcome::Refused { own: ProbeAnswer::Accepts })?;
-    all_are(&outcomes, |outcome| outcome.verdict() == CanaryVerdict::Broken)
-}
-
-/// Our own 10.2.0.1 and `fd02::1`, and a way to everywhere, as every host on the Internet has one.
-fn alone_with_addresses() -> Result<()> {
-    run("ip link add away type veth peer name nowhere")?;
-    run("ip addr add 10.2.0.1/24 dev away")?;
-    run("ip addr add fd02::1/64 dev away nodad")?;
-    run("ip link set away up")?;
-    run("ip link set nowhere up")?;
-    run("ip route add default dev away")?;
-    run("ip -6 route add default dev away").map(drop)
-}
-
-fn servers_on_this_host_need_their_rule() -> Result<()> {
-    alone_with_addresses()?;
-    let plumbing = plumbing()?;
-    let _listener = TcpListener::bind("[::]:80")?;
-    let here = |own| ProbeOutcome::NoWayBack { server: ServerLocation::Here, own };
-    for (server, source) in
-        [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1"), ("10.2.0.1", "10.2.0.1"), ("[fd02::1]", "fd02::1")]
-    {
-        let outcome = ask(&format!("{server}:80"), SHORT)?;
-        ensure!(outcome == here(ProbeAnswer::Accepts), "{server} without a rule: {outcome:?}");
-        let family = if source.contains(':') { "-6" } else { "-4" };
-        let table = plumbing.describe().route_table.0;
-        run(&format!(
-            "ip {family} rule add pref 900 iif lo from {source} ipproto tcp sport 80 lookup {table}"
-        ))?;
-        let outcome = ask(&format!("{server}:80"), LIMIT)?;
-        ensure!(works(&outcome), "{server} with a rule: {outcome:?}");
-    }
-    ensure!(ask("127.0.0.1:81", SHORT)? == here(ProbeAnswer::Refuses));
-    ensure!(sockets()?.is_empty(), "left here: {}", sockets()?);
-    Ok(())
-}
-
-/// With connection marks (docs/facts c3), which leave direct clients alone.
-fn a_server_on_our_own_address_works_by_marks_too() -> Result<()> {
-    alone_with_addresses()?;
-    let plumbing = plumbing()?;
-    let _listener = TcpListener::bind("[::]:80")?;
-    Namespace::host()?.nft(
-        "table inet local {
-            chain out {
-                type route hook output priority mangle
-                meta l4proto tcp ct direction original socket transparent 1 ct mark set ct mark | 0x20000000
-                ct direction reply ct mark & 0x20000000 == 0x20000000 meta mark set meta mark | 0x40000000
-            }
-        }\n",
-    )?;
-    let table = plumbing.describe().route_table.0;
-    for (family, server) in [("-4", "10.2.0.1:80"), ("-6", "[fd02::1]:80")] {
-        ensure!(ask(server, SHORT)?.verdict() == CanaryVerdict::Broken, "{server} without a rule");
-        run(&format!("ip {family} rule add pref 900 iif lo fwmark 0x40000000/0x40000000 lookup {table}"))?;
-        ensure!(works(&ask(server, LIMIT)?), "{server} with a rule");
-    }
-    Ok(())
-}
-
-fn without_a_route_or_a_family_nothing_is_asked() -> Result<()> {
-    let unknown = |server: &str| -> Result<()> {
-        let outcome = ask(server, FAR)?;
-        ensure!(outcome.verdict() == CanaryVerdict::Unknown, "{server}: {outcome:?}");
-        Ok(())
-    };
-    let begun = Instant::now();
-    unknown("10.99.0.2:80")?;
-    unknown("[fd99::2]:80")?;
-    run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")?;
-    unknown("[fd99::2]:80")?;
-    // Our own address as the foreign one.
-    run("ip addr add 198.18.179.1/32 dev lo")?;
-    unknown("10.99.0.2:80")?;
-    ensure!(begun.elapsed() < FAR, "it waited for nothing");
-    Ok(())
-}
-
-fn without_capabilities_it_says_so_and_net_raw_is_enough() -> Result<()> {
-    let _server = Host::behind_us(2)?;
-    let _plumbing = plumbing()?;
-    let told = |dropped: &str| -> Result<serde_json::Value> {
-        let (bounding, inheritable) = (format!("--bounding-set={dropped}"), format!("--inh-caps={dropped}"));
-        let output = helper("probe", &["setpriv", &bounding, &inheritable])?.output()?;
-        let text = String::from_utf8(output.stdout)?;
-        Ok(serde_json::from_str(text.lines().last().context("nothing was said")?)?)
-    };
-    let none = told("-net_raw,-net_admin")?;
-    ensure!(none == serde_json::json!({"outcome": "no_privilege", "family": "ipv4"}), "{none}");
-    for dropped in ["-net_admin", "-net_raw"] {
-        ensure!(told(dropped)?["outcome"] == "way_back", "{dropped}");
-    }
-    Ok(())
-}
-
 fn many_servers_take_one_limit_and_leave_nothing() -> Result<()> {
     let server = Host::behind_us(2)?;
     // Fewer than are asked at the same time with the 1,024 descriptors that a process has at least.
@@ -504,18 +354,6 @@ fn many_servers_take_one_limit_and_leave_nothing() -> Result<()> {
         ensure!(descriptors()? == open, "descriptors are left");
         ensure!(sockets()?.is_empty(), "left here: {}", sockets()?);
         nothing_is_left_at(&server)?;
-    }
-    Ok(())
-}
-
-fn our_own_addresses_are_known_whatever_may_be_bound() -> Result<()> {
-    run("ip addr add 10.2.0.1/24 dev lo")?;
-    run("ip addr add fd02::1/64 dev lo nodad")?;
-    run("sysctl -qw net.ipv4.ip_nonlocal_bind=1 net.ipv6.ip_nonlocal_bind=1")?;
-    for (address, ours) in
-        [("10.2.0.1", true), ("fd02::1", true), ("::1", true), ("10.2.0.2", false), ("fd02::2", false)]
-    {
-        ensure!(is_ours(address.parse()?) == ours, "{address}");
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! What installing, removing, dying and sweeping do to a kernel, as `ip` and `nft` see it.
 
-use clearway_core::hints::Hints;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -9,10 +8,26 @@ use anyhow::{Context, Result, bail, ensure};
 use clearway_core::names::{InstanceName, Mark};
 use clearway_kernel::nft::NftLimits;
 use clearway_kernel::plumbing::{Plumbing, PlumbingError, PlumbingNeeds, PlumbingNotice, residue, sweep};
-use clearway_kernel::token::Token;
 use clearway_lab::inside::{self, Named, helper, run, same, state};
 use clearway_lab::kernel::has_owner_tables;
 use serde_json::Value;
+
+#[path = "plumbing/foreign.rs"]
+mod foreign;
+#[path = "plumbing/less.rs"]
+mod less;
+
+use foreign::{
+    a_foreign_rule_with_the_bit_moves_the_mark, foreign_rules_and_routes_move_the_block,
+    foreign_things_with_our_tag_are_not_ours, repair_puts_back_what_others_flushed,
+    residue_in_a_block_is_replaced,
+};
+use less::{
+    a_lock_that_is_never_released_delays_but_does_not_stop, a_plain_table_that_others_flushed_is_put_back,
+    lo_down_is_told_and_rolled_back, try_install, without_ipv6_on_lo_ipv4_works,
+    without_net_admin_the_error_says_so, without_owner_tables_a_socket_is_the_sign_of_life,
+    without_wildcard_the_guard_is_left_out,
+};
 
 const TESTS: &[Named] = &[
     ("install_makes_what_the_documentation_shows", install_makes_what_the_documentation_shows),
@@ -63,11 +78,6 @@ fn hold_with(limits: NftLimits) -> Result<()> {
     println!("{}", serde_json::to_string(&plumbing.describe())?);
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
-}
-
-fn try_install() -> Result<()> {
-    let installed = Plumbing::install(None, None, &PlumbingNeeds::default());
-    installed.map(drop).map_err(|error| anyhow::anyhow!("{error}: {}", error.hints().concat()))
 }
 
 /// A process that holds plumbing; killed by its own handle.
@@ -270,67 +280,6 @@ fn siblings_share_a_block_until_the_last_one_goes() -> Result<()> {
     same(&before, &state()?, "after both have gone")
 }
 
-fn residue_in_a_block_is_replaced() -> Result<()> {
-    let before = state()?;
-    run("ip rule add pref 902 fwmark 0x4/0x4 lookup 3253338112 protocol 179")?;
-    run("ip route add local 10.0.0.0/8 dev lo table 3253338112 proto 179")?;
-    run("ip -6 rule add pref 903 nop protocol 179")?;
-    let (mut plumbing, _) = private()?;
-    ensure!(plumbing.describe().preferences[0] == 901);
-    ensure!(residue()?.len() == 9, "{:?}", residue()?);
-    plumbing.remove()?;
-    same(&before, &state()?, "residue went along")
-}
-
-fn a_foreign_rule_with_the_bit_moves_the_mark() -> Result<()> {
-    run("ip rule add pref 100 fwmark 0x20000000/0x20000000 lookup 100")?;
-    run("ip -6 rule add pref 101 fwmark 0x40000000/0xc0000000 lookup 100")?;
-    run("ip rule add pref 32764 not fwmark 0xca6c lookup 51820")?;
-    let (plumbing, notices) = private()?;
-    ensure!(plumbing.describe().mark.value() == 0x1000_0000, "{:?}", plumbing.describe());
-    ensure!(matches!(&notices[..], [PlumbingNotice::MarkMoved { .. }]), "{notices:?}");
-    let ruleset = run("nft list ruleset")?;
-    ensure!(ruleset.contains("meta mark | 0x10000000"), "{ruleset}");
-    let Err(error) = Plumbing::install(None, Some(Mark::DEFAULT), &PlumbingNeeds::default()) else {
-        bail!("the mark was taken")
-    };
-    ensure!(error.to_string().contains("100: from all fwmark 0x20000000/0x20000000 lookup 100"), "{error}");
-    ensure!(tables()? == 1, "the refused one left something");
-    Ok(())
-}
-
-fn foreign_rules_and_routes_move_the_block() -> Result<()> {
-    run("ip rule add pref 903 from 192.0.2.1 lookup main")?;
-    run("ip -6 route add blackhole default table 3253338113")?;
-    run("ip rule add pref 5000 from 192.0.2.2 lookup 3253338114")?;
-    let before = state()?;
-    let (mut plumbing, _) = private()?;
-    ensure!(plumbing.describe().preferences == [916, 917, 918], "{:?}", plumbing.describe());
-    plumbing.remove()?;
-    same(&before, &state()?, "foreign things stay")
-}
-
-fn foreign_things_with_our_tag_are_not_ours() -> Result<()> {
-    run("ip rule add pref 2000 from 192.0.2.1 lookup main protocol 179")?;
-    run("ip route add blackhole 192.0.2.0/24 proto 179")?;
-    run("ip rule add pref 902 fwmark 0x20000000/0x20000000 lookup 3253338112 protocol 3")?;
-    let before = state()?;
-    let swept = sweep()?;
-    ensure!(swept.removed.is_empty() && residue()?.is_empty(), "{swept}");
-    let (mut plumbing, _) = Plumbing::install(None, Mark::bit(30), &PlumbingNeeds::default())?;
-    ensure!(plumbing.describe().preferences[0] == 906);
-    plumbing.remove()?;
-    same(&before, &state()?, "foreign things stay")
-}
-
-fn without_net_admin_the_error_says_so() -> Result<()> {
-    let wrapper = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
-    let output = helper("try", &wrapper)?.output()?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(!output.status.success() && told.contains("--cap-add NET_ADMIN"), "{told}");
-    Ok(())
-}
-
 fn the_netlink_socket_is_not_inherited() -> Result<()> {
     let (plumbing, _) = private()?;
     let mut child = Command::new("sleep").arg("60").spawn()?;
@@ -353,98 +302,6 @@ fn sockets_of(pid: u32) -> Result<usize> {
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))?;
     let targets = descriptors.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
     Ok(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
-}
-
-fn without_owner_tables_a_socket_is_the_sign_of_life() -> Result<()> {
-    let before = state()?;
-    let limits = NftLimits { owner: false, ..NftLimits::default() };
-    let (mut plumbing, notices) = Plumbing::install_within(None, None, &PlumbingNeeds::default(), limits)?;
-    ensure!(notices == [PlumbingNotice::NoOwner] && !plumbing.describe().owner, "{notices:?}");
-    ensure!(sweep()?.removed.is_empty(), "a living one was swept");
-    let holder = Holder::start("hold_plain")?;
-    ensure!(holder.described["preferences"][0] == 906, "{}", holder.described);
-    let table = holder.table()?.to_owned();
-    holder.kill()?;
-    ensure!(tables()? == 2, "a plain table stays");
-    let swept = sweep()?;
-    ensure!(swept.removed.len() == 9 && swept.removed.contains(&format!("table inet {table}")), "{swept}");
-    plumbing.remove()?;
-    plumbing.remove()?;
-    same(&before, &state()?, "after the removal")
-}
-
-fn without_wildcard_the_guard_is_left_out() -> Result<()> {
-    let limits = NftLimits { wildcard: false, ..NftLimits::default() };
-    let (plumbing, notices) =
-        usual(Plumbing::install_within(None, None, &PlumbingNeeds::default(), limits)?)?;
-    ensure!(
-        notices == [PlumbingNotice::NoWildcardGuard] && !plumbing.describe().wildcard_guard,
-        "{notices:?}"
-    );
-    ensure!(!run("nft list ruleset")?.contains("wildcard"));
-    Ok(())
-}
-
-fn without_ipv6_on_lo_ipv4_works() -> Result<()> {
-    // The test's own namespace: Clearway itself writes no sysctl.
-    std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
-    let before = state()?;
-    let (mut plumbing, notices) = private()?;
-    ensure!(matches!(&notices[..], [PlumbingNotice::NoFamily { .. }]), "{notices:?}");
-    ensure!(plumbing.describe().families.len() == 1);
-    ensure!(!run("ip -6 rule")?.contains("proto 179"));
-    plumbing.remove()?;
-    same(&before, &state()?, "after the removal")
-}
-
-fn lo_down_is_told_and_rolled_back() -> Result<()> {
-    run("ip link set lo down")?;
-    let before = state()?;
-    let Err(error) = Plumbing::install(None, None, &PlumbingNeeds::default()) else {
-        bail!("a route on an interface that is down")
-    };
-    ensure!(error.hints().concat().contains("ip link set lo up"), "{error}");
-    same(&before, &state()?, "after the failure")
-}
-
-fn repair_puts_back_what_others_flushed() -> Result<()> {
-    let (mut plumbing, _) = private()?;
-    let whole = state()?;
-    run("ip rule flush protocol 179")?;
-    // Takes the IPv6 route along; the IPv4 one survives (measured on 6.18).
-    run("ip link set lo down")?;
-    run("ip link set lo up")?;
-    run("nft flush ruleset")?;
-    let made = plumbing.repair()?.put_back;
-    ensure!(made.len() == 4 + left_behind(), "{made:?}");
-    same(&whole, &state()?, "after the repair")
-}
-
-fn a_plain_table_that_others_flushed_is_put_back() -> Result<()> {
-    let limits = NftLimits { owner: false, ..NftLimits::default() };
-    let (mut plumbing, _) = Plumbing::install_within(None, None, &PlumbingNeeds::default(), limits)?;
-    let whole = state()?;
-    let table = format!("table inet {}", plumbing.describe().table);
-    ensure!(plumbing.repair()?.is_empty(), "nothing was missing");
-    same(&whole, &state()?, "after a repair of what is whole")?;
-    // What `systemctl reload nftables` begins with.
-    run("nft flush ruleset")?;
-    ensure!(plumbing.repair()?.put_back == [table.as_str()], "the table is not named");
-    same(&whole, &state()?, "after the repair")?;
-    // Or only its rules.
-    run(&format!("nft flush {table}"))?;
-    plumbing.repair()?;
-    same(&whole, &state()?, "after the second repair")
-}
-
-fn a_lock_that_is_never_released_delays_but_does_not_stop() -> Result<()> {
-    let held = Token::claim("clearway_lock")?;
-    ensure!(held.is_some());
-    let begun = Instant::now();
-    let (_plumbing, notices) = private()?;
-    ensure!(notices == [PlumbingNotice::Unlocked], "{notices:?}");
-    ensure!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-    Ok(())
 }
 
 fn many_at_once_get_blocks_of_their_own() -> Result<()> {

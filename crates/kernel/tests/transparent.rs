@@ -1,22 +1,31 @@
 //! Servers on this host behind a transparent proxy: real packets, to loopback and to own addresses.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::Read;
 use std::net::SocketAddr;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use clearway_core::names::{InstanceName, Mark};
+use clearway_core::names::Mark;
 use clearway_kernel::nft::NftLimits;
-use clearway_kernel::plumbing::{Plumbing, PlumbingNeeds, PlumbingNotice, residue, sweep};
-use clearway_lab::inside::{self, Named, helper, run, same, state};
+use clearway_kernel::plumbing::{Plumbing, PlumbingNeeds, PlumbingNotice};
+use clearway_lab::inside::{self, Named, run, same, state};
 use clearway_lab::namespace::Namespace;
-use clearway_lab::server::{Mode, Server};
-use clearway_lab::session::{Session, State, foreign};
-use clearway_lab::sockets::DEADLINE;
-use clearway_lab::topology::{Gateway, beside};
+use clearway_lab::session::foreign;
 use clearway_lab::wait::{eventually, until};
 use serde_json::Value;
+
+#[path = "transparent/changes.rs"]
+mod changes;
+#[path = "transparent/rig.rs"]
+mod rig;
+
+use changes::{
+    a_change_that_fails_changes_nothing, a_killed_process_does_not_hurt_local_clients,
+    a_plain_table_gets_its_output_chain_back, needs_change_while_connections_are_open,
+    repair_puts_back_every_rule, two_of_one_instance_have_the_union_of_their_needs,
+};
+use rig::{ask, astray, client_host, direct_clients_are_served, nft, seen, serve, stage, strict, tracked};
 
 const TESTS: &[Named] = &[
     ("servers_on_loopback_see_the_client", servers_on_loopback_see_the_client),
@@ -62,130 +71,6 @@ fn needs(loopback: &[&str], own: bool) -> Result<PlumbingNeeds> {
 
 fn install(needs: &PlumbingNeeds) -> Result<Plumbing> {
     Ok(Plumbing::install(None, None, needs)?.0)
-}
-
-/// The host of the client beside this one, 10.1.0.1 and `fd01::1`, which is also 192.0.2.1.
-fn client_host() -> Result<Namespace> {
-    run("ip addr add 192.0.2.1/32 dev lo")?;
-    beside(&Namespace::host()?, 1, Gateway::Here)
-}
-
-fn serve(host: &Namespace, addresses: &[&str]) -> Result<Server> {
-    let listen = addresses.iter().map(|address| address.parse()).collect::<Result<Vec<_>, _>>()?;
-    Server::start(host, "server", &listen, Mode::Line)
-}
-
-/// A connection that stays open.
-fn open(target: &str, source: &str) -> Result<Session> {
-    let session =
-        Session::open_foreign(&Namespace::host()?, target.parse()?, Some(source.parse()?), DEADLINE)?;
-    session.set_patience(SILENCE)?;
-    Ok(session)
-}
-
-/// Connects, from that address, foreign (as HAProxy with `usesrc clientip` does) or not, and says what the server sees:
-/// that address, `refused`, or `silence`.
-fn ask_from(host: &Namespace, target: &str, source: Option<&str>) -> Result<String> {
-    let source = source.map(str::parse).transpose()?;
-    match Session::open_foreign(host, target.parse()?, source, SILENCE) {
-        Ok(session) => Ok(session.peer_seen().to_owned()),
-        Err(error) => match error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
-            Some(ErrorKind::ConnectionRefused) => Ok("refused".to_owned()),
-            Some(
-                ErrorKind::TimedOut
-                | ErrorKind::WouldBlock
-                | ErrorKind::HostUnreachable
-                | ErrorKind::NetworkUnreachable,
-            ) => Ok("silence".to_owned()),
-            _ => Err(error),
-        },
-    }
-}
-
-/// The same from this host.
-fn ask(target: &str, source: Option<&str>) -> Result<String> {
-    ask_from(&Namespace::host()?, target, source)
-}
-
-/// The client's address in the family of a server.
-fn client_of(server: &str) -> Result<&'static str> {
-    let [v4, v6] = CLIENT;
-    Ok(if server.parse::<SocketAddr>()?.is_ipv4() { v4 } else { v6 })
-}
-
-/// Each server sees the client of a transparent connection.
-fn seen(servers: &[&str]) -> Result<()> {
-    for server in servers {
-        let client = client_of(server)?;
-        let told = ask(server, Some(client))?;
-        ensure!(told == client, "{server} from {client}: {told}");
-    }
-    Ok(())
-}
-
-/// None of the servers can be reached transparently.
-fn astray(servers: &[&str]) -> Result<()> {
-    for server in servers {
-        let told = ask(server, Some(client_of(server)?))?;
-        ensure!(told == "silence", "{server}: {told}");
-    }
-    Ok(())
-}
-
-/// Clients that come by themselves, from this host and, to own addresses, from the other one.
-fn direct_clients_are_served(host: &Namespace) -> Result<()> {
-    for (server, from) in [
-        ("127.0.0.1:81", "127.0.0.1"),
-        ("127.0.0.1:81", "10.1.0.1"),
-        ("127.0.0.9:81", "127.0.0.1"),
-        ("[::1]:81", "::1"),
-        ("[::1]:81", "fd01::1"),
-        ("10.1.0.1:82", "10.1.0.1"),
-        ("10.1.0.1:82", "127.0.0.1"),
-        ("192.0.2.1:82", "10.1.0.1"),
-        ("[fd01::1]:82", "fd01::1"),
-    ] {
-        let told = ask(server, Some(from))?;
-        ensure!(told == from, "{server} directly from {from}: {told}");
-    }
-    for server in OWN {
-        let told = ask_from(host, server, None)?;
-        ensure!(told == client_of(server)?, "{server} directly from the other host: {told}");
-    }
-    Ok(())
-}
-
-/// The host of the client, and the servers on this one.
-struct Stage {
-    client: Namespace,
-    _servers: Server,
-}
-
-fn stage() -> Result<Stage> {
-    let client = client_host()?;
-    let here = Namespace::host()?;
-    Ok(Stage { client, _servers: serve(&here, &[LOOPBACK, OWN].concat())? })
-}
-
-/// Connections that conntrack has in its table; none where it is not switched on.
-fn tracked() -> Result<usize> {
-    match std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count") {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-        text => Ok(text?.trim().parse()?),
-    }
-}
-
-/// Of the test's own namespace: Clearway itself writes no sysctl.
-fn strict() -> Result<()> {
-    for name in ["all", "default", "lo", "eth1"] {
-        std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "1")?;
-        std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/src_valid_mark"), "1")?;
-    }
-    Ok(())
-}
-
-fn nft(script: &str) -> Result<()> {
-    Namespace::host()?.nft(script)
 }
 
 fn servers_on_loopback_see_the_client() -> Result<()> {
@@ -323,157 +208,6 @@ fn the_rules_are_those_of_the_documentation() -> Result<()> {
     Ok(())
 }
 
-fn needs_change_while_connections_are_open() -> Result<()> {
-    let stage = stage()?;
-    let host = &stage.client;
-    let remote = serve(host, &["10.1.0.2:84"])?;
-    let before = state()?;
-    let mut plumbing = install(&PlumbingNeeds::default())?;
-    let bare = state()?;
-    let mut to_remote = open("10.1.0.2:84", "198.51.100.7")?;
-    ensure!(to_remote.peer_seen() == "198.51.100.7" && to_remote.beat() == State::Alive);
-
-    let changed = plumbing.follow(&needs(&LOOPBACK, false)?)?;
-    ensure!(changed.len() == 3 && changed[0].contains("904: from 127.0.0.1"), "{changed:?}");
-    let mut to_loopback = open("127.0.0.1:81", "10.1.0.2")?;
-    ensure!(to_loopback.peer_seen() == "10.1.0.2" && to_loopback.beat() == State::Alive);
-
-    let changed = plumbing.follow(&needs(&LOOPBACK, true)?)?;
-    ensure!(changed.len() == 3, "{changed:?}");
-    ensure!(plumbing.follow(&needs(&LOOPBACK, true)?)?.is_empty(), "not idempotent");
-    ensure!(plumbing.repair()?.is_empty(), "not idempotent");
-    seen(&OWN)?;
-    let mut to_own = open("10.1.0.1:82", "10.1.0.2")?;
-    ensure!(to_own.peer_seen() == "10.1.0.2" && to_own.beat() == State::Alive);
-    for connection in [&mut to_remote, &mut to_loopback] {
-        ensure!(connection.beat() == State::Alive, "conntrack has hurt an open connection");
-    }
-
-    let changed = plumbing.follow(&needs(&["127.0.0.1:81"], true)?)?;
-    ensure!(changed.len() == 2 && changed.iter().all(|line| line.starts_with("removed ")), "{changed:?}");
-    for connection in [&mut to_remote, &mut to_loopback, &mut to_own] {
-        ensure!(connection.beat() == State::Alive, "a connection to a server that is still needed");
-    }
-    let changed = plumbing.follow(&needs(&["127.0.0.1:81"], false)?)?;
-    ensure!(changed.len() == 3, "{changed:?}");
-    ensure!(plumbing.describe().reply_mark.is_none() && !plumbing.describe().own);
-    for connection in [&mut to_remote, &mut to_loopback] {
-        ensure!(connection.beat() == State::Alive, "a connection that needs no conntrack");
-    }
-    direct_clients_are_served(host)?;
-    plumbing.follow(&PlumbingNeeds::default())?;
-    same(&bare, &state()?, "after all needs have gone")?;
-    ensure!(to_remote.peer_seen() == "198.51.100.7" && to_remote.beat() == State::Alive);
-    drop(remote);
-    plumbing.remove()?;
-    same(&before, &state()?, "after the removal")
-}
-
-fn a_change_that_fails_changes_nothing() -> Result<()> {
-    let mut plumbing = install(&needs(&["127.0.0.1:81"], false)?)?;
-    // Every bit but ours.
-    run("ip rule add pref 100 fwmark 0x1/0xdfffffff lookup 100")?;
-    let whole = state()?;
-    let Err(error) = plumbing.follow(&needs(&["[::1]:81"], true)?) else { bail!("there was no bit") };
-    ensure!(error.to_string().contains("every bit") && !error.is_without_conntrack(), "{error}");
-    same(&whole, &state()?, "after the failure")?;
-    ensure!(plumbing.describe().loopback.len() == 1, "{:?}", plumbing.describe());
-    let Err(error) = plumbing.follow(&needs(&["10.1.0.1:81"], false)?) else { bail!("no loopback server") };
-    ensure!(error.to_string().contains("10.1.0.1:81"), "{error}");
-    same(&whole, &state()?, "after the second failure")?;
-    ensure!(plumbing.repair()?.is_empty());
-    Ok(())
-}
-
-fn two_of_one_instance_have_the_union_of_their_needs() -> Result<()> {
-    let _stage = stage()?;
-    let before = state()?;
-    let edge: InstanceName = "edge".parse()?;
-    let (mut old, _) = Plumbing::install(Some(&edge), None, &needs(&["127.0.0.1:81"], true)?)?;
-    let (mut new, _) = Plumbing::install(Some(&edge), None, &needs(&["[::1]:81"], false)?)?;
-    let union = ["127.0.0.1:81", "[::1]:81"];
-    seen(&union)?;
-    seen(&OWN)?;
-    // Neither takes anything from the other, whatever it needs no longer.
-    ensure!(new.repair()?.is_empty() && old.repair()?.is_empty(), "a repair of what is whole");
-    new.follow(&PlumbingNeeds::default())?;
-    new.follow(&needs(&["[::1]:81"], false)?)?;
-    seen(&union)?;
-    seen(&OWN)?;
-    old.follow(&needs(&[], true)?)?;
-    seen(&union)?;
-    // The second bit is shared.
-    new.follow(&needs(&["[::1]:81"], true)?)?;
-    ensure!(new.describe().reply_mark == old.describe().reply_mark, "two second marks");
-    new.follow(&needs(&["[::1]:81"], false)?)?;
-    seen(&OWN)?;
-    old.remove()?;
-    seen(&["[::1]:81"])?;
-    ensure!(
-        residue()?.iter().any(|line| line.contains("904: from 127.0.0.1")),
-        "the last one to leave trims"
-    );
-    let repaired = new.repair()?;
-    ensure!(repaired.removed.len() == 3 && repaired.put_back.is_empty(), "{repaired:?}");
-    seen(&["[::1]:81"])?;
-    astray(&["127.0.0.1:81"])?;
-    ensure!(new.repair()?.is_empty(), "not idempotent");
-    new.remove()?;
-    same(&before, &state()?, "after both have gone")
-}
-
-fn a_killed_process_does_not_hurt_local_clients() -> Result<()> {
-    let stage = stage()?;
-    let host = &stage.client;
-    // Another program redirects clients to a loopback address.
-    std::fs::write("/proc/sys/net/ipv4/conf/eth1/route_localnet", "1")?;
-    nft("table ip to_loopback {
-  chain prerouting { type nat hook prerouting priority dstnat
-    tcp dport 8081 dnat to 127.0.0.1:81
-  }
-}
-")?;
-    let before = state()?;
-    ensure!(ask_from(host, "10.1.0.1:8081", None)? == "10.1.0.2", "the redirection does not work");
-    let mut holder = helper("hold", &[])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    BufReader::new(holder.stdout.take().context("no output")?).read_line(&mut String::new())?;
-    seen(&LOOPBACK)?;
-    seen(&OWN)?;
-    direct_clients_are_served(host)?;
-    // Documented: a client that is redirected to a server that is to be reached transparently.
-    ensure!(ask_from(host, "10.1.0.1:8081", None)? == "silence", "better than documented");
-    holder.kill()?;
-    holder.wait()?;
-    ensure!(residue()?.iter().any(|line| line.contains("904: from ::1")), "{:?}", residue()?);
-    direct_clients_are_served(host)?;
-    ensure!(ask_from(host, "10.1.0.1:8081", None)? == "silence", "better than documented");
-    // A plain table (Linux before 5.12) goes on marking until the sweep.
-    if residue()?.iter().all(|line| !line.starts_with("table")) {
-        astray(&OWN)?;
-    }
-    sweep()?;
-    same(&before, &state()?, "after the sweep")?;
-    ensure!(ask_from(host, "10.1.0.1:8081", None)? == "10.1.0.2", "the sweep has not helped");
-    direct_clients_are_served(host)
-}
-
-fn repair_puts_back_every_rule() -> Result<()> {
-    let _stage = stage()?;
-    let mut plumbing = install(&needs(&LOOPBACK, true)?)?;
-    let whole = state()?;
-    let mut connections = [open("127.0.0.1:81", "10.1.0.2")?, open("10.1.0.1:82", "10.1.0.2")?];
-    run("ip rule flush protocol 179")?;
-    run("ip -6 rule flush protocol 179")?;
-    ensure!(ask("127.0.0.1:81", Some("10.1.0.2"))? == "silence", "nothing was flushed");
-    let made = plumbing.repair()?.put_back;
-    ensure!(made.len() == 8 + LOOPBACK.len(), "{made:?}");
-    same(&whole, &state()?, "after the repair")?;
-    for connection in &mut connections {
-        ensure!(connection.beat() == State::Alive, "a connection did not survive");
-    }
-    Ok(())
-}
-
 /// A connection that the proxy gives up while the answer is on its way, and what the server is left with.
 fn half_open(host: &Namespace) -> Result<usize> {
     nft("table ip delay {
@@ -533,20 +267,4 @@ fn foreign_rules_move_the_second_mark() -> Result<()> {
     let (second, _) = Plumbing::install(None, Mark::bit(27), &needs(&[], true)?)?;
     ensure!(second.describe().reply_mark == Mark::bit(28), "{:?}", second.describe());
     seen(&OWN)
-}
-
-fn a_plain_table_gets_its_output_chain_back() -> Result<()> {
-    let _stage = stage()?;
-    let limits = NftLimits { owner: false, ..NftLimits::default() };
-    let (mut plumbing, _) = Plumbing::install_within(None, None, &needs(&[], true)?, limits)?;
-    let whole = state()?;
-    run("nft flush ruleset")?;
-    astray(&["10.1.0.1:82"])?;
-    plumbing.repair()?;
-    same(&whole, &state()?, "after the repair")?;
-    seen(&OWN)?;
-    run("nft flush ruleset")?;
-    plumbing.follow(&PlumbingNeeds::default())?;
-    ensure!(!run("nft list ruleset")?.contains("output"));
-    Ok(())
 }

@@ -506,15 +506,15 @@ fn what_haproxy_refuses_is_named() -> Result<()> {
     stage.assert_clean()
 }
 
-/// It has answered, and then does not any more: it is not committed, since nothing would let it accept clients. The loop
-/// does not wait for it.
+/// It has answered, and then does not any more: it is not committed, since nothing would let it accept clients. The
+/// loop does not wait for it.
 fn a_new_one_that_hangs_is_refused_and_the_former_one_serves() -> Result<()> {
     let stage = Stage::new("crnew")?;
     stage.write(&one_is_dead(&stage, ""))?;
     let (steps, mut balancer) = Steps::start(&stage, &[])?;
     wait_until_down(&stage)?;
     let former = children(balancer.pid());
-    // The client that passes the gate may be with the process that is stopped, for as long as it is asked in vain.
+    // The client that passes the gate may be with the process that is stopped, which does not answer.
     let plan = stage.load(100.0, Duration::from_mins(2)).expecting(Expect::Anything);
     let plan = plan.patient_for(Duration::from_secs(30));
     let load = clearway_lab::load::start(&stage.hosts.client, plan)?;

@@ -189,7 +189,7 @@ fn it_closes_idle_connections_properly() -> Result<()> {
     asking.iter_mut().try_for_each(KeepAlive::begin)?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     only_the_newest_listens(&stage, &balancer)?;
-    // A request that has begun to arrive is answered all the same.
+    // A request that has begun to arrive is answered nevertheless.
     for connection in &mut asking {
         let heard = connection.ask();
         ensure!(heard == Heard::Last, "{heard:?}");

@@ -135,7 +135,7 @@ fn names_that_move_to_this_host_and_away_are_followed() -> Result<()> {
         plumbing_is(&stage, wanted).with_context(|| server.to_owned())?;
         answered_by(&stage, server)?;
     }
-    // Those that the files do not say where they are have a line all the same.
+    // Servers without an address in the files have a line nevertheless.
     let lines = canary(&stage)?;
     let file = stage.file().display().to_string();
     ensure!(lines.iter().all(|(_, _, line)| line.starts_with(&format!("`s`, {file}:"))), "{lines:?}");

@@ -296,7 +296,7 @@ pub fn assert_code(status: ExitStatus, code: i32) -> Result<()> {
     Ok(())
 }
 
-/// Sends a signal to a process of this test that is not a child of ours.
+/// Sends a signal to a process of this test that is not our child.
 pub fn signal(pid: u32, signal: Signal) -> Result<()> {
     if signal == Signal::KILL {
         about_to_die(pid);

@@ -348,7 +348,7 @@ fn a_stranger_gets_nothing() -> Result<()> {
     stage.assert_clean()
 }
 
-/// Any process can bind an abstract name. Here it is a Clearway, of another user, that would gladly hand sockets over.
+/// Any process can bind an abstract name. Here it is a Clearway of another user, which would hand its sockets over.
 fn a_stranger_that_has_the_name_gives_nothing() -> Result<()> {
     let stage = Stage::new("tksquat")?;
     stage.write(&stage.plain())?;

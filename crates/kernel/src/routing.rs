@@ -130,7 +130,7 @@ pub fn surplus(
     Ok(Tagged { rules, routes: Vec::new() })
 }
 
-/// Removes everything of ours in a block, routes and then rules in the reverse order; says what it was and what failed.
+/// Removes all our routes and rules of a block, in the reverse order; says what it was and what failed.
 pub fn remove(
     client: &mut NetlinkClient,
     block: Block,

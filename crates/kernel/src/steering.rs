@@ -45,7 +45,7 @@
 //! (docs/facts A.3): offered in reverse, the first ones stay, and the order is known as long as only the last ones
 //! leave. When others do (two sockets give way to two new ones), the last move into the gaps, in an order that depends
 //! on which one HAProxy closes first: [`order_is_kept`] says when the order of those that remain is lost. They are the
-//! first of their group all the same, and what comes later is behind them: [`SocketOrder::KnownBehind`].
+//! first of their group nevertheless, and what comes later is behind them: [`SocketOrder::KnownBehind`].
 //!
 //! # Beside another balancer
 //!

@@ -4,7 +4,7 @@
 //! tables, rules and routes, and the kernel frees it when its process dies, however it dies. So a name that is bound
 //! shows a process that tries to bind it that its owner lives. Nothing is ever sent through these sockets, and they do
 //! not listen. Any local process may bind any free name: a hostile one can make a dead instance look alive (its residue
-//! stays) or make [`lock`] wait in vain (two seconds), but never more.
+//! stays) or make [`lock`] wait for nothing (two seconds), but never more.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -294,7 +294,7 @@ fn the_next_one_removes_nothing_that_it_wants() -> Result<()> {
     killed()?;
     sweep_but(Closing::Stays)?;
     let mut monitor = Command::new("ip").args(["monitor", "rule"]).stdout(Stdio::piped()).spawn()?;
-    // It has begun when it tells of something of ours.
+    // It has begun when it reports a rule of ours.
     let mut lines =
         std::io::BufRead::lines(std::io::BufReader::new(monitor.stdout.take().context("no output")?));
     let mut heard = |until: &str| -> Result<Vec<String>> {

@@ -293,7 +293,7 @@ fn the_netlink_socket_is_not_inherited() -> Result<()> {
     let left = tables();
     child.kill()?;
     child.wait()?;
-    ensure!(inherited? == 0, "a child has a socket of ours");
+    ensure!(inherited? == 0, "a child has our socket");
     ensure!(left? == left_behind(), "a child keeps the table alive");
     Ok(())
 }

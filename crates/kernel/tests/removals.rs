@@ -64,7 +64,7 @@ fn each_way_to_remove_something_of_ours_is_heard() -> Result<()> {
             ensure!(!wakes(&ear)?, "our own repair of `{line}` wakes us");
         }
     }
-    // IPv6 routes go when `lo` does, and IPv4 routes, without a word, when it has no address any more.
+    // IPv6 routes go when `lo` does, and IPv4 routes, silently, when it has no address any more.
     for (away, back) in [("ip link set lo down", "ip link set lo up"), ("ip -4 address flush dev lo", "true")]
     {
         let ear = plumbing.removals()?;

@@ -24,7 +24,7 @@ use crate::namespace::unique_name;
 use crate::process::{self, Process};
 use crate::wait::eventually;
 
-/// Every container of ours carries this label.
+/// All our containers carry this label.
 const LABEL: &str = "clearway-lab";
 
 /// How long a log may come after the end of its container.

@@ -78,7 +78,7 @@ impl Namespace {
     /// The namespace that this process was started in, where `--network=host` is. Nothing happens to it when
     /// the value is dropped.
     pub fn host() -> Result<Self> {
-        // Of the process, not of the thread: only threads of ours go elsewhere.
+        // Of the process, not of the thread: only our own threads go elsewhere.
         let handle = File::open("/proc/self/ns/net").context("opening the namespace of this process")?;
         Ok(Self { name: "the host".to_owned(), handle: Arc::new(handle), owner: Owner::Host })
     }

@@ -21,7 +21,7 @@ pub(crate) use limits::{raise_descriptor_limit, restore_descriptor_limit};
 
 use crate::wait::eventually;
 
-/// A child of ours. Dropped, it is killed and waited for.
+/// A child process. Dropped, it is killed and waited for.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -118,7 +118,7 @@ pub fn in_namespace(inode: u64) -> Vec<u32> {
         .collect()
 }
 
-/// Sends SIGKILL to a process that was found inside a namespace of ours.
+/// Sends SIGKILL to a process that was found in one of our namespaces.
 pub fn kill(pid: u32) {
     about_to_die(pid);
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);

@@ -62,7 +62,7 @@ fn eventually_ok<T>(
             Err(reason) => *last = Some(reason),
         }
         if Instant::now() >= end {
-            bail!("waited {deadline:?} in vain: {what}");
+            bail!("did not happen within {deadline:?}: {what}");
         }
         sleep(LOOK_EVERY);
     }

@@ -66,7 +66,7 @@ impl Drop for Network {
     }
 }
 
-/// Without a word about it: the engine's bridges are the containers' gateways, also one that comes later.
+/// Without any setting: the engine's bridges are the containers' gateways, also one that comes later.
 fn servers_in_containers_on_a_bridge_of_this_host() -> Result<()> {
     let rig = Rig::new("tbridge")?;
     let first = serve(&rig.engine, &[], "0.0.0.0:8080")?;

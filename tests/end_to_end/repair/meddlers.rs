@@ -25,7 +25,7 @@ pub const REMOVALS: [&[&str]; 4] = [
     &["-6", "route", "flush", "table", TABLE],
 ];
 
-/// The rules and routes of ours, as the kernel has them.
+/// Our rules and routes, as the kernel has them.
 pub fn ours(host: &Namespace) -> Result<String> {
     let mut all = String::new();
     for family in ["-4", "-6"] {

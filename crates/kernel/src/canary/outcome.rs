@@ -131,7 +131,7 @@ impl ProbeOutcome {
                 "a filter may drop what comes from foreign addresses: the server's `rp_filter` of 1 where its \
                  default route goes elsewhere, a firewall, a cloud's source/destination check",
                 "if the server routes only its known clients through this host, set CLEARWAY_CANARY_ADDRESS to an \
-                 unused address of theirs",
+                 unused address of one of them",
             ],
             Self::NoWayBack { server: ServerLocation::Here, .. } => &[
                 "the server is on this host: its answers to clients stay here only with a policy rule \

@@ -51,7 +51,7 @@ pub fn sweep_but(closing: Closing) -> Result<Swept, RemoveErrors> {
     }
     let (mut client, tables) = match tables() {
         Ok(found) => found,
-        // Without any tagged object there is no dead process of ours, and no right to look further.
+        // Without any tagged object no Clearway has died here, and there is no right to look further.
         Err(NftError::Denied(_)) if is_empty(&tagged) => return finish(errors, removed),
         Err(error) => {
             errors.errors.push(error.into());

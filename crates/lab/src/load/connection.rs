@@ -36,7 +36,7 @@ impl Class {
     pub(super) fn of(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::ConnectionRefused => Self::Refused,
-            // The last one: the reset came between two calls of ours.
+            // The last one: the reset came between two calls.
             ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
             | ErrorKind::BrokenPipe

@@ -1,4 +1,4 @@
-//! Entering a namespace: a thread of ours, or a child between `fork` and `exec`.
+//! Entering a namespace: a thread of this process, or a child between `fork` and `exec`.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! Making and removing rules of ours.
+//! Making and removing our rules.
 
 use clearway_core::intercept::PortRange;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};

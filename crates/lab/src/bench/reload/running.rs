@@ -153,7 +153,7 @@ fn one_line(said: &str) -> String {
     let lines = said.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let words = lines.filter(|line| !line.is_empty() && !line.contains(" INFO ")).map(without_time);
     let text = words.collect::<Vec<_>>().join("; ").replace('|', "\\|");
-    if text.is_empty() { "it ended without a word".into() } else { text.chars().take(400).collect() }
+    if text.is_empty() { "it ended and said nothing".into() } else { text.chars().take(400).collect() }
 }
 
 fn without_time(line: &str) -> &str {
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(one_line(said), "error: unexpected argument '--strategy' found; tip: another \\| one");
         let log = "2026-11-28T06:48:04.1Z  INFO begins\n2026-11-28T06:48:04.1Z ERROR no `queue` here\n";
         assert_eq!(one_line(log), "ERROR no `queue` here");
-        assert_eq!(one_line(""), "it ended without a word");
+        assert_eq!(one_line(""), "it ended and said nothing");
         assert_eq!(one_line(&"x".repeat(1000)).len(), 400);
     }
 }

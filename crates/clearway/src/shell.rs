@@ -14,7 +14,7 @@ use clearway_core::path::Generations;
 use clearway_core::peers::PeersEvent;
 use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
-use clearway_core::supervisor::{Action, Answer, Event, Plumbing, Report, Strictness, Supervisor};
+use clearway_core::supervisor::{Action, Answer, Event, PlumbingDemand, Report, Strictness, Supervisor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::error;
 
@@ -280,10 +280,10 @@ impl Shell {
                 _ => None,
             };
             // Nothing is made for it, so nothing has to go.
-            return Ok(self.fleet.prepared(draft, Plumbing::NotNeeded, selection, private));
+            return Ok(self.fleet.prepared(draft, PlumbingDemand::NotNeeded, selection, private));
         }
         self.path.say_what_is_not_intercepted(&configuration);
-        if needs == Plumbing::Needed {
+        if needs == PlumbingDemand::Needed {
             self.path.plumb(&configuration)?;
         }
         let selection = self.custody.select(&configuration, draft.moved());

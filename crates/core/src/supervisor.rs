@@ -63,7 +63,7 @@ pub use bound::Bound;
 pub use budget::{Budget, WARNING};
 pub use carried::Carried;
 pub use event::{
-    Action, Answer, Asker, Declined, End, Event, How, Killed, Peer, Plumbing, Proof, RequestId, Source,
+    Action, Answer, Asker, Declined, End, Event, How, Killed, Peer, PlumbingDemand, Proof, RequestId, Source,
     Strictness, Survey, Unclean,
 };
 pub use report::{Cut, Next, Over, Report};
@@ -136,7 +136,7 @@ struct Life {
     pid: u32,
     /// The generation for which its configuration was read.
     configuration: Generation,
-    plumbing: Plumbing,
+    plumbing: PlumbingDemand,
     /// `mworker-max-reloads` in its configuration.
     most_reloads: Option<u32>,
     /// How many generations have taken over since it served.
@@ -438,7 +438,7 @@ impl Supervisor {
         } else if self.plumbed
             && self.attempt.is_none()
             && self.restart.is_none()
-            && self.lives.values().all(|life| life.plumbing == Plumbing::NotNeeded)
+            && self.lives.values().all(|life| life.plumbing == PlumbingDemand::NotNeeded)
         {
             self.plumbed = false;
             todo.push(Action::Unplumb);

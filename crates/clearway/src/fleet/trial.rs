@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Plumbing, Source};
+use clearway_core::supervisor::{PlumbingDemand, Source};
 use clearway_haproxy::configuration::{Configuration, Endpoint};
 use clearway_haproxy::inventory::LocalAddress;
 
@@ -61,12 +61,12 @@ impl Fleet {
     }
 
     /// What the files say that is different from those that serve. `plumbed`: whether there is plumbing in the kernel.
-    pub fn compare_for_trial(&mut self, new: &Configuration, needs: Plumbing, plumbed: bool) {
+    pub fn compare_for_trial(&mut self, new: &Configuration, needs: PlumbingDemand, plumbed: bool) {
         let former = self.configurations.committed().cloned().unwrap_or_default();
         let mut changes = servers(&former, new);
         match (plumbed, needs) {
-            (false, Plumbing::Needed) => changes.push("the transparent plumbing would be put into the kernel".to_owned()),
-            (true, Plumbing::NotNeeded) => changes.push(
+            (false, PlumbingDemand::Needed) => changes.push("the transparent plumbing would be put into the kernel".to_owned()),
+            (true, PlumbingDemand::NotNeeded) => changes.push(
                 "the transparent plumbing would be taken out of the kernel, after the last generation that needs it"
                     .to_owned(),
             ),

@@ -7,7 +7,7 @@ use crate::names::Generation;
 use crate::strategy::Moved;
 
 use super::carried::Carried;
-use super::event::{Action, Answer, Asker, End, Plumbing, Proof, Source, Strictness};
+use super::event::{Action, Answer, Asker, End, PlumbingDemand, Proof, Source, Strictness};
 use super::report::Report;
 use super::status::{Attempted, Cause};
 use super::{CARRY_DEADLINE, FirstLife, GRACE, Life, PROBATION, SWITCH_DEADLINE, State, Supervisor};
@@ -45,7 +45,7 @@ pub(super) enum Stage {
     Preparing,
     /// Launched; what it says counts until then.
     Proving {
-        plumbing: Plumbing,
+        plumbing: PlumbingDemand,
         most_reloads: Option<u32>,
         until: Duration,
     },
@@ -198,13 +198,13 @@ impl Supervisor {
     pub(super) fn prepared(
         &mut self,
         generation: Generation,
-        plumbing: Plumbing,
+        plumbing: PlumbingDemand,
         most_reloads: Option<u32>,
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
         // Known even if the attempt is over by now: what was plumbed has to be taken out again.
-        self.plumbed |= plumbing == Plumbing::Needed;
+        self.plumbed |= plumbing == PlumbingDemand::Needed;
         let until = now + self.limits.ready;
         match &mut self.attempt {
             Some(attempt)

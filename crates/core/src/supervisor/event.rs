@@ -104,7 +104,7 @@ pub enum Event {
         /// Which generation.
         generation: Generation,
         /// Whether its configuration is transparent.
-        plumbing: Plumbing,
+        plumbing: PlumbingDemand,
         /// How many reloads an old generation may outlive while this one serves (`mworker-max-reloads` in its
         /// configuration); unset: as many as there are.
         most_reloads: Option<u32>,
@@ -303,7 +303,7 @@ impl Source {
 
 /// Whether a generation needs the transparent plumbing in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plumbing {
+pub enum PlumbingDemand {
     /// Its configuration has `usesrc`.
     Needed,
     /// Nothing in its configuration is transparent.

@@ -85,11 +85,11 @@ impl Stage {
         self.step(Event::TimePassed)
     }
 
-    fn launch(&mut self, number: u32, plumbing: Plumbing) {
+    fn launch(&mut self, number: u32, plumbing: PlumbingDemand) {
         self.launch_so(number, plumbing, Strictness::Strict);
     }
 
-    fn launch_so(&mut self, number: u32, plumbing: Plumbing, strictness: Strictness) {
+    fn launch_so(&mut self, number: u32, plumbing: PlumbingDemand, strictness: Strictness) {
         let generation = generation(number);
         assert_eq!(
             self.step(Event::Prepared { generation, plumbing, most_reloads: self.most_reloads }),
@@ -121,7 +121,7 @@ impl Stage {
     fn serving() -> Self {
         let mut stage = Self::new();
         assert_eq!(stage.step(Event::Begin), [Action::Prepare(generation(1), Source::Disk)]);
-        stage.launch(1, Plumbing::NotNeeded);
+        stage.launch(1, PlumbingDemand::NotNeeded);
         assert_eq!(stage.prove(1), [Action::Commit(generation(1))]);
         stage
     }
@@ -131,7 +131,7 @@ impl Stage {
 fn a_first_start_that_fails_leaves_with_its_code_and_a_clean_kernel() {
     let mut stage = Stage::new();
     stage.step(Event::Begin);
-    stage.launch(1, Plumbing::Needed);
+    stage.launch(1, PlumbingDemand::Needed);
     let end = stage.exit(1, "exit code 1");
     assert!(end.ends_with(&[
         Action::ReleaseCustody,
@@ -146,7 +146,7 @@ fn a_reload_commits_before_it_drains_and_answers_last() {
     let mut stage = Stage::serving();
     let asker = Asker::Admin(RequestId(7));
     assert_eq!(stage.step(Event::ReloadAsked(asker)), [Action::Prepare(generation(2), Source::Disk)]);
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     assert_eq!(
         stage.prove(2),
         [
@@ -163,7 +163,7 @@ fn a_reload_commits_before_it_drains_and_answers_last() {
 fn a_broken_reload_changes_nothing() {
     let mut stage = Stage::serving();
     stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1))));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     let refused = failure(ExitCode::ConfigurationRefused);
     assert_eq!(
         stage.exit(2, "exit code 1"),
@@ -180,9 +180,9 @@ fn requests_during_a_reload_become_one_more() {
         assert_eq!(stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))), []);
     }
     assert_eq!(stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1)))), []);
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     assert!(stage.prove(2).ends_with(&[Action::Prepare(generation(3), Source::Disk)]));
-    stage.launch(3, Plumbing::NotNeeded);
+    stage.launch(3, PlumbingDemand::NotNeeded);
     let end = stage.prove(3);
     assert_eq!(end.last(), Some(&Action::Answer(RequestId(1), serving(3, 31))));
     assert_eq!(stage.supervisor.next_deadline(), None);
@@ -192,7 +192,7 @@ fn requests_during_a_reload_become_one_more() {
 fn an_attempt_that_times_out_is_asked_to_finish_and_asked_again_if_it_proves_itself_late() {
     let mut stage = Stage::serving();
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     let actions = stage.later(LIMITS.ready);
     assert_eq!(actions, [Action::Abandon(generation(2)), Action::Drain(generation(2))]);
     assert_eq!(stage.prove(2), [Action::Abandon(generation(2)), Action::Drain(generation(2))]);
@@ -216,7 +216,7 @@ fn reminders(stage: &mut Stage) -> Vec<u128> {
 fn what_may_not_have_heard_that_it_is_to_drain_is_told_again() {
     let mut stage = Stage::serving();
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     stage.later(LIMITS.ready);
     assert_eq!(reminders(&mut stage), [100, 300, 800, 2_800, 12_800]);
 }
@@ -225,7 +225,7 @@ fn what_may_not_have_heard_that_it_is_to_drain_is_told_again() {
 fn what_has_proved_itself_late_hears_that_it_is_to_drain() {
     let mut stage = Stage::serving();
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     stage.later(LIMITS.ready);
     assert_eq!(stage.later(Duration::from_millis(100)), [Action::Drain(generation(2))]);
     stage.prove(2);
@@ -236,7 +236,7 @@ fn what_has_proved_itself_late_hears_that_it_is_to_drain() {
 fn the_end_of_a_process_tells_more_than_its_closed_socket() {
     let mut stage = Stage::serving();
     stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1))));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     let closed = Failure { closed: true, ..failure(ExitCode::NotReady) };
     assert_eq!(stage.step(Event::Failed { generation: generation(2), failure: closed }), []);
     let refused = failure(ExitCode::ConfigurationRefused);
@@ -251,7 +251,7 @@ fn a_crash_restarts_at_once_and_a_crash_loop_pauses_longer_and_longer() {
     assert_eq!(stage.exit(1, "killed by SIGSEGV"), [Action::Prepare(generation(2), again)]);
     let mut pauses = Vec::new();
     for number in 2..14 {
-        stage.launch(number, Plumbing::NotNeeded);
+        stage.launch(number, PlumbingDemand::NotNeeded);
         stage.prove(number);
         assert_eq!(stage.exit(number, "killed by SIGSEGV"), [], "not at once");
         let pause = stage.supervisor.next_deadline().unwrap().checked_sub(stage.now).unwrap();
@@ -274,25 +274,25 @@ fn crashes_are_counted_and_a_reload_that_came_later_is_told_apart() {
     assert_eq!(told(&stage), (Cause::Start, 0, 0));
     stage.now += Duration::from_mins(1);
     stage.exit(1, "killed by SIGSEGV");
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     stage.prove(2);
     assert_eq!(told(&stage), (Cause::Crash, 1, 1));
     let last = stage.supervisor.status(stage.now).crashes.last.unwrap();
     assert_eq!((last.generation, &*last.how, last.at), (generation(1), "killed by SIGSEGV", stage.now));
     // Whoever asked for this one could not know of the crash that comes while it is under way.
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(3, Plumbing::NotNeeded);
+    stage.launch(3, PlumbingDemand::NotNeeded);
     stage.now += Duration::from_millis(1);
     stage.exit(2, "killed by SIGSEGV");
     stage.prove(3);
     assert_eq!(told(&stage), (Cause::Reload, 2, 2));
     stage.now += Duration::from_secs(1);
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(4, Plumbing::NotNeeded);
+    stage.launch(4, PlumbingDemand::NotNeeded);
     stage.exit(4, "exit code 1");
     assert_eq!(told(&stage), (Cause::Reload, 2, 2), "it did not take");
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(5, Plumbing::NotNeeded);
+    stage.launch(5, PlumbingDemand::NotNeeded);
     stage.prove(5);
     stage.later(LIMITS.settle);
     assert_eq!(told(&stage), (Cause::Reload, 2, 0));
@@ -302,7 +302,7 @@ fn crashes_are_counted_and_a_reload_that_came_later_is_told_apart() {
 fn a_reload_asked_for_in_a_pause_does_not_wait_for_its_end() {
     let mut stage = Stage::serving();
     stage.exit(1, "killed by SIGSEGV");
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     stage.exit(2, "exit code 1");
     assert!(stage.supervisor.next_deadline().is_some());
     assert_eq!(
@@ -381,7 +381,7 @@ fn a_stop_during_a_reload_tells_whoever_waits() {
     }
     let late = stage.step(Event::Prepared {
         generation: generation(2),
-        plumbing: Plumbing::Needed,
+        plumbing: PlumbingDemand::Needed,
         most_reloads: None,
     });
     assert_eq!(late, [Action::Abandon(generation(2))]);
@@ -393,10 +393,10 @@ fn a_stop_during_a_reload_tells_whoever_waits() {
 fn the_plumbing_goes_with_the_last_generation_that_needs_it() {
     let mut stage = Stage::new();
     stage.step(Event::Begin);
-    stage.launch(1, Plumbing::Needed);
+    stage.launch(1, PlumbingDemand::Needed);
     stage.prove(1);
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     assert!(!stage.prove(2).contains(&Action::Unplumb), "generation 1 still has transparent sessions");
     assert_eq!(stage.exit(1, "exit code 0"), [Action::Unplumb]);
 }
@@ -414,7 +414,7 @@ fn the_log_is_readable_on_its_own() {
     };
     let (first, second) = (generation(1), generation(2));
     step(Event::Begin, 0);
-    step(Event::Prepared { generation: first, plumbing: Plumbing::NotNeeded, most_reloads: None }, 0);
+    step(Event::Prepared { generation: first, plumbing: PlumbingDemand::NotNeeded, most_reloads: None }, 0);
     step(Event::Started { generation: first, pid: 10 }, 0);
     step(Event::Proved { generation: first, proof: proof(11) }, 1);
     step(Event::Carried { generation: first, carried: Carried::default() }, 1);
@@ -444,7 +444,7 @@ fn settling() -> Stage {
 
 fn reload_and_prove(stage: &mut Stage, number: u32) {
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(number, Plumbing::NotNeeded);
+    stage.launch(number, PlumbingDemand::NotNeeded);
     assert_eq!(stage.prove(number), [], "it has to live on for a while");
 }
 
@@ -461,7 +461,7 @@ fn a_generation_is_committed_when_it_has_lived_for_a_while() {
 fn one_that_dies_before_that_has_changed_nothing() {
     let mut stage = settling();
     stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1))));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     stage.prove(2);
     let answers = stage.exit(2, "killed by SIGSEGV");
     let [Action::Abandon(_), Action::Answer(RequestId(1), Answer::Refused(failure))] = answers.as_slice()
@@ -497,7 +497,7 @@ fn last_words_are_waited_for_by_a_leave_and_not_by_a_restart() {
     let again = Source::Served(generation(1));
     assert_eq!(stage.gone(1, "killed by SIGSEGV"), [Action::Prepare(generation(2), again)]);
     assert_eq!(stage.words(1), []);
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     stage.prove(2);
     stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
     assert_eq!(stage.gone(2, "exit code 0"), []);
@@ -515,7 +515,7 @@ fn if_the_serving_one_dies_meanwhile_the_commit_comes_at_once() {
 fn clients_are_moved_first_where_an_address_was_bound_twice() {
     let mut stage = settling();
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     let proof = Proof { unclaimed: proof(2).fresh, ..proof(2) };
     let steer = stage.step(Event::Proved { generation: generation(2), proof: proof.clone() });
     assert_eq!(steer, [], "both accept");
@@ -525,7 +525,7 @@ fn clients_are_moved_first_where_an_address_was_bound_twice() {
     // One that is never done does not hold the reload up for ever.
     stage.exit(1, "exit code 0");
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(3, Plumbing::NotNeeded);
+    stage.launch(3, PlumbingDemand::NotNeeded);
     stage.step(Event::Proved { generation: generation(3), proof });
     assert_eq!(stage.later(Duration::from_millis(200)), [Action::Switch(generation(3))]);
     assert!(stage.later(SWITCH_DEADLINE).contains(&Action::Commit(generation(3))));
@@ -535,7 +535,7 @@ fn clients_are_moved_first_where_an_address_was_bound_twice() {
 fn a_switch_that_fails_is_undone_and_the_former_one_serves_on() {
     let mut stage = settling();
     stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1))));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     let proof = Proof { unclaimed: proof(2).fresh, ..proof(2) };
     stage.step(Event::Proved { generation: generation(2), proof });
     assert_eq!(stage.later(Duration::from_millis(200)), [Action::Switch(generation(2))]);
@@ -554,7 +554,7 @@ fn one_that_dies_during_the_switch_has_changed_nothing_either() {
     for dies in [1, 2] {
         let mut stage = settling();
         stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-        stage.launch(2, Plumbing::NotNeeded);
+        stage.launch(2, PlumbingDemand::NotNeeded);
         let proof = Proof { unclaimed: proof(2).fresh, ..proof(2) };
         stage.step(Event::Proved { generation: generation(2), proof });
         assert_eq!(stage.later(Duration::from_millis(200)), [Action::Switch(generation(2))]);
@@ -574,16 +574,16 @@ fn a_configuration_that_dies_young_gives_way_to_the_one_that_served_before() {
     let back = stage.exit(2, "killed by SIGSEGV");
     assert_eq!(back, [Action::Prepare(generation(3), Source::Served(generation(1)))]);
     // It does not start any more: the other one is tried, in turns.
-    stage.launch(3, Plumbing::NotNeeded);
+    stage.launch(3, PlumbingDemand::NotNeeded);
     stage.exit(3, "exit code 1");
     let pause = Duration::from_millis(100);
     assert_eq!(stage.later(pause), [Action::Prepare(generation(4), Source::Served(generation(2)))]);
-    stage.launch(4, Plumbing::NotNeeded);
+    stage.launch(4, PlumbingDemand::NotNeeded);
     stage.exit(4, "exit code 1");
     let next = stage.later(pause * 2);
     assert_eq!(next, [Action::Prepare(generation(5), Source::Disk)], "better than nobody");
     // Whoever asks gets what is on the disk.
-    stage.launch(5, Plumbing::NotNeeded);
+    stage.launch(5, PlumbingDemand::NotNeeded);
     stage.prove(5);
     let asked = stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
     assert_eq!(asked, [Action::Prepare(generation(6), Source::Disk)]);
@@ -605,7 +605,7 @@ fn old_generations_over_the_budget_are_warned_about_and_the_idlest_goes_first() 
     stage.supervisor.limits.settle = Duration::ZERO;
     for number in 2..4 {
         stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-        stage.launch(number, Plumbing::NotNeeded);
+        stage.launch(number, PlumbingDemand::NotNeeded);
         let committed = stage.prove(number);
         let survey = Action::Survey(vec![generation(1), generation(2)]);
         assert_eq!(committed.contains(&survey), number == 3, "{committed:?}");
@@ -632,7 +632,7 @@ fn age_and_memory_count_if_they_are_limited() {
     stage.supervisor.limits = Limits { old, ..LIMITS };
     for number in 2..5 {
         stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-        stage.launch(number, Plumbing::NotNeeded);
+        stage.launch(number, PlumbingDemand::NotNeeded);
         stage.prove(number);
     }
     let all = [generation(1), generation(2), generation(3)];
@@ -679,7 +679,7 @@ fn a_stop_says_what_is_left_ever_less_often() {
 /// Starts a generation that proves itself and ends after `age`.
 fn lives_for(stage: &mut Stage, number: u32, age: Duration) -> Vec<Action> {
     stage.later(LONGEST_PAUSE);
-    stage.launch(number, Plumbing::NotNeeded);
+    stage.launch(number, PlumbingDemand::NotNeeded);
     stage.prove(number);
     stage.later(age);
     stage.exit(number, "exit code 1")
@@ -698,7 +698,7 @@ fn a_start_that_never_lives_ends_clearway_with_the_reason() {
         assert!(stage.supervisor.next_deadline().is_some() || !next.is_empty(), "{number}: nothing follows");
     }
     stage.later(LONGEST_PAUSE);
-    stage.launch(MOST_YOUNG_DEATHS, Plumbing::NotNeeded);
+    stage.launch(MOST_YOUNG_DEATHS, PlumbingDemand::NotNeeded);
     stage.prove(MOST_YOUNG_DEATHS);
     let gone = stage.gone(MOST_YOUNG_DEATHS, "exit code 1");
     assert!(gone.contains(&Action::ReleaseCustody), "{gone:?}");
@@ -731,7 +731,7 @@ fn one_that_has_lived_once_is_started_again_however_often() {
 fn one_that_gave_way_to_a_reload_has_lived_as_well() {
     let mut stage = Stage::serving();
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     stage.prove(2);
     stage.exit(1, "exit code 0");
     stage.exit(2, "exit code 1");
@@ -749,7 +749,7 @@ fn an_old_generation_outlives_as_many_reloads_as_the_configuration_says() {
     let mut ended = Vec::new();
     for number in 2..7 {
         stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-        stage.launch(number, Plumbing::NotNeeded);
+        stage.launch(number, PlumbingDemand::NotNeeded);
         let committed = stage.prove(number);
         let asked: Vec<_> = committed.iter().filter(|action| matches!(action, Action::Survey(_))).collect();
         // The first may outlive two, and the fourth takes over from the third.
@@ -779,16 +779,16 @@ fn a_start_after_a_crash_is_no_reload() {
     let mut stage = Stage::serving();
     stage.most_reloads = Some(1);
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     stage.prove(2);
     stage.now += Duration::from_mins(1);
     stage.exit(2, "killed by SIGSEGV");
     stage.later(Duration::ZERO);
-    stage.launch(3, Plumbing::NotNeeded);
+    stage.launch(3, PlumbingDemand::NotNeeded);
     let committed = stage.prove(3);
     assert!(!committed.iter().any(|action| matches!(action, Action::Survey(_))), "{committed:?}");
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(4, Plumbing::NotNeeded);
+    stage.launch(4, PlumbingDemand::NotNeeded);
     let committed = stage.prove(4);
     let all = vec![generation(1), generation(3)];
     assert!(committed.contains(&Action::Survey(all)), "{committed:?}");
@@ -800,7 +800,8 @@ fn no_generation_is_committed_before_it_has_what_the_former_one_knew() {
     let generation = Generation::FIRST;
     let mut now = Duration::ZERO;
     supervisor.step(Event::Begin, now);
-    supervisor.step(Event::Prepared { generation, plumbing: Plumbing::NotNeeded, most_reloads: None }, now);
+    supervisor
+        .step(Event::Prepared { generation, plumbing: PlumbingDemand::NotNeeded, most_reloads: None }, now);
     supervisor.step(Event::Started { generation, pid: 10 }, now);
     let proved = Event::Proved { generation, proof: proof(11) };
     assert_eq!(supervisor.step(proved.clone(), now), [Action::Carry(generation)]);
@@ -813,7 +814,8 @@ fn no_generation_is_committed_before_it_has_what_the_former_one_knew() {
     // A shell that does not answer does not hold up a reload for ever.
     let generation = generation.next();
     supervisor.step(Event::ReloadAsked(Asker::Signal("SIGHUP")), now);
-    supervisor.step(Event::Prepared { generation, plumbing: Plumbing::NotNeeded, most_reloads: None }, now);
+    supervisor
+        .step(Event::Prepared { generation, plumbing: PlumbingDemand::NotNeeded, most_reloads: None }, now);
     supervisor.step(Event::Started { generation, pid: 20 }, now);
     supervisor.step(Event::Proved { generation, proof: proof(21) }, now);
     now += CARRY_DEADLINE;
@@ -826,10 +828,10 @@ fn no_generation_is_committed_before_it_has_what_the_former_one_knew() {
 fn a_crash_while_the_next_one_is_given_the_state_waits_for_that() {
     let mut stage = Stage::new();
     stage.step(Event::Begin);
-    stage.launch(1, Plumbing::NotNeeded);
+    stage.launch(1, PlumbingDemand::NotNeeded);
     stage.prove(1);
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     let (supervisor, now) = (&mut stage.supervisor, stage.now);
     let generation = generation(2);
     let proved = supervisor.step(Event::Proved { generation, proof: proof(21) }, now);
@@ -850,7 +852,7 @@ fn a_worker_that_its_master_has_replaced_gives_way_to_a_generation() {
     assert_eq!(stage.supervisor.status(stage.now).generations[0].worker, Some(77));
     // Once more meanwhile: one more reload follows.
     assert_eq!(stage.step(Event::Replaced { generation: first, worker: 78 }), []);
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     let committed = stage.prove(2);
     assert!(committed.contains(&Action::Drain(first)), "{committed:?}");
     assert!(committed.contains(&Action::Prepare(generation(3), Source::Disk)), "{committed:?}");
@@ -864,13 +866,13 @@ fn a_worker_that_its_master_has_replaced_gives_way_to_a_generation() {
 fn what_lacks_only_the_descriptors_of_clearway_is_started_once_more_without_them() {
     let mut stage = Stage::new();
     stage.step(Event::Begin);
-    stage.launch(1, Plumbing::NotNeeded);
+    stage.launch(1, PlumbingDemand::NotNeeded);
     stage.gone(1, "exit code 1");
     let lacks = Failure { lacks_only_ours: true, ..failure(ExitCode::ConfigurationRefused) };
     let told = Event::LastWords { generation: generation(1), failure: lacks.clone() };
     let first = [Action::Abandon(generation(1)), Action::Prepare(generation(2), Source::Disk)];
     assert_eq!(stage.step(told), first);
-    stage.launch_so(2, Plumbing::NotNeeded, Strictness::Lenient);
+    stage.launch_so(2, PlumbingDemand::NotNeeded, Strictness::Lenient);
     stage.gone(2, "exit code 1");
     let second = stage.step(Event::LastWords { generation: generation(2), failure: lacks });
     assert_eq!(second.last(), Some(&Action::Exit(ExitCode::ConfigurationRefused)));
@@ -881,21 +883,21 @@ fn what_follows_a_lenient_start_is_strict_again() {
     let mut stage = Stage::serving();
     let lacks = Failure { lacks_only_ours: true, ..failure(ExitCode::ConfigurationRefused) };
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     stage.gone(2, "exit code 1");
     stage.step(Event::LastWords { generation: generation(2), failure: lacks.clone() });
-    stage.launch_so(3, Plumbing::NotNeeded, Strictness::Lenient);
+    stage.launch_so(3, PlumbingDemand::NotNeeded, Strictness::Lenient);
     stage.gone(3, "exit code 1");
     stage.step(Event::LastWords { generation: generation(3), failure: lacks });
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(4, Plumbing::NotNeeded);
+    stage.launch(4, PlumbingDemand::NotNeeded);
 }
 
 /// One that serves generation 2 beside generation 1, which drains.
 fn draining() -> Stage {
     let mut stage = Stage::serving();
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     stage.prove(2);
     stage
 }

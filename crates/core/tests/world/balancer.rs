@@ -60,7 +60,7 @@ impl World {
                     let failure = Failure::new(ExitCode::ConfigurationRefused, "made up");
                     Event::Failed { generation, failure }
                 } else {
-                    let plumbing = Plumbing::NotNeeded;
+                    let plumbing = PlumbingDemand::NotNeeded;
                     Event::Prepared { generation, plumbing, most_reloads: None }
                 };
                 self.at(delay, Happening::Tell(id, event));

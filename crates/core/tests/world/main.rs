@@ -28,7 +28,7 @@ use clearway_core::peers::{
     Beginning, NameGate, NamePart, PeersAction, PeersEvent, Relations, ToHolder, ToPredecessor,
 };
 use clearway_core::supervisor::{
-    Action, Asker, Budget, Carried, Declined, End, Event, How, Limits, Peer, Plumbing, Proof, Source,
+    Action, Asker, Budget, Carried, Declined, End, Event, How, Limits, Peer, PlumbingDemand, Proof, Source,
     Supervisor, Unclean,
 };
 

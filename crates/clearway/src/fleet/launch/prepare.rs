@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
-use clearway_core::supervisor::{Event, Plumbing as Needs};
+use clearway_core::supervisor::{Event, PlumbingDemand};
 use clearway_haproxy::configuration::{Configuration, GlobalSetting, ProgramSections, UsesrcLine};
 use clearway_haproxy::derived::{self, Sections};
 use clearway_haproxy::drift::Imprint;
@@ -32,7 +32,7 @@ use crate::tell::said::Subject;
 impl Fleet {
     /// Whether the generation can be started here, as far as memory and rights are concerned, and whether it needs the
     /// plumbing. `intercepts`: whether connections to other addresses are to be taken.
-    pub fn examine(&mut self, draft: &Draft, intercepts: bool) -> Result<Needs, Failure> {
+    pub fn examine(&mut self, draft: &Draft, intercepts: bool) -> Result<PlumbingDemand, Failure> {
         self.check_memory(draft.imprint())?;
         let configuration = draft.configuration();
         if self.is_tried(draft.generation()) {
@@ -57,7 +57,11 @@ impl Fleet {
                 "`CLEARWAY_INTERCEPT` takes connections to addresses of others".to_owned()
             })?;
         }
-        Ok(if transparent.is_some() || intercepts { Needs::Needed } else { Needs::NotNeeded })
+        Ok(if transparent.is_some() || intercepts {
+            PlumbingDemand::Needed
+        } else {
+            PlumbingDemand::NotNeeded
+        })
     }
 
     /// The same files need what they needed before. Others may need less: what is too tight for them is only said.
@@ -77,7 +81,7 @@ impl Fleet {
     pub fn prepared(
         &mut self,
         draft: Draft,
-        plumbing: Needs,
+        plumbing: PlumbingDemand,
         selection: Selection,
         private: Option<Private>,
     ) -> Event {

@@ -269,8 +269,8 @@ impl Simulation {
 
     fn prepared(&mut self, generation: Generation) {
         let needs = !self.trials.contains(&generation) && self.random.bool();
-        let plumbing = if needs { Plumbing::Needed } else { Plumbing::NotNeeded };
-        self.plumbed |= plumbing == Plumbing::Needed;
+        let plumbing = if needs { PlumbingDemand::Needed } else { PlumbingDemand::NotNeeded };
+        self.plumbed |= plumbing == PlumbingDemand::Needed;
         let most_reloads = (self.random.u8(0..3) == 0).then(|| self.random.u32(0..3));
         self.step(Event::Prepared { generation, plumbing, most_reloads });
     }

@@ -24,7 +24,7 @@ fn succeeding() -> Stage {
     let supervisor = Supervisor::new(Limits { settle: Duration::from_millis(200), ..LIMITS }).succeeding();
     let mut stage = Stage { supervisor, now: Duration::ZERO, most_reloads: None };
     assert_eq!(stage.step(Event::Begin), [Action::Prepare(generation(1), Source::Disk)]);
-    stage.launch(1, Plumbing::NotNeeded);
+    stage.launch(1, PlumbingDemand::NotNeeded);
     stage
 }
 
@@ -42,7 +42,7 @@ fn sockets_are_handed_over_between_attempts_only() {
     let mut stage = Stage::serving();
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
     assert_eq!(stage.step(Event::TakeoverAsked(PEER)), []);
-    stage.launch(2, Plumbing::NotNeeded);
+    stage.launch(2, PlumbingDemand::NotNeeded);
     let commit = stage.prove(2);
     assert_eq!(commit.last(), Some(&Action::HandOver(PEER)), "{commit:?}");
     assert_eq!(stage.step(Event::TakeoverAsked(Peer(4))), [Action::Decline(Peer(4), Declined::Busy)]);

@@ -9,22 +9,12 @@ use clearway_core::exit::ExitCode;
 use clearway_core::hints::Hint;
 use clearway_core::settings::{self, InvalidSetting, Setting, Settings, Stray, TABLE};
 
-use crate::front::find::Named;
+use crate::front::find::{Named, Target};
+use crate::ground::notice::tell;
+use crate::tell::notices::TellNotice;
 
-mod events;
-
-pub use events::events;
-
-/// What a subcommand needs to find a running Clearway.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Its settings: instance name and run directory are looked at.
-    pub settings: Settings,
-    /// Which one is meant, where the command line says that in another way.
-    pub named: Option<Named>,
-    /// Print JSON instead of text.
-    pub json: bool,
-}
+pub mod guise;
+pub mod invocation;
 
 /// What becomes of the listening sockets that a holder has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -359,6 +349,13 @@ pub fn strays(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Ve
     };
     let known: Vec<(String, String)> = environment.into_iter().filter_map(text).collect();
     settings::strays(known.iter().map(|(name, value)| (&**name, &**value)))
+}
+
+/// Says which variables of this process look like settings and have no effect.
+pub fn tell_strays() {
+    for stray in strays(std::env::vars_os()) {
+        tell(&TellNotice::UnknownSetting { stray });
+    }
 }
 
 /// The settings and the exit codes as Markdown: docs/reference is made from it.

@@ -9,15 +9,13 @@
 //! | a subcommand of Clearway | that subcommand |
 //! | anything else | execute it in place (`docker run -it image bash`) |
 //!
-//! Under the name `haproxy` (module [`guise`]) all arguments are HAProxy's.
+//! Under the name `haproxy` (module [`guise`](crate::cli::guise)) all arguments are HAProxy's.
 //!
 //! This module only decides; it touches nothing.
 
 use std::ffi::OsString;
 
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
-
-pub mod guise;
 
 /// Clearway's subcommands; everything else that is not for HAProxy is executed in place.
 pub const SUBCOMMANDS: [&str; 16] = [

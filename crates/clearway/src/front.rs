@@ -11,10 +11,9 @@ pub mod admin;
 pub mod api;
 pub mod client;
 pub mod clients;
+mod ending;
 pub mod find;
 pub mod request;
-mod sessions;
-mod status;
 pub mod view;
 
 use std::collections::HashMap;
@@ -27,8 +26,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::peers::ServeAdmin;
 use admin::{AdminServer, Wishes};
 use clients::Clients;
+use ending::Ending;
 use request::{ReloadOutcome, Request};
-use sessions::Ending;
 use view::View;
 
 /// How many requests may wait for the loop.

@@ -1,5 +1,6 @@
 //! What every room stands on: threads beside the loop, the clock, the other end of a connection, failures with their
-//! remedy, the way of notices to the log, hooks for the tests.
+//! remedy, the way of notices to the log, what the subcommands write,
+//! hooks for the tests.
 //!
 //! It knows no room.
 
@@ -7,7 +8,9 @@ pub mod aside;
 pub mod clock;
 pub mod credentials;
 pub mod due;
+pub mod execute;
 pub mod failure;
 pub mod notice;
 pub mod places;
+pub mod print;
 pub mod steps;

@@ -7,14 +7,14 @@
 use std::ffi::OsString;
 
 use clearway_core::exit::ExitCode;
-use entry::guise;
+use cli::guise;
+use ground::execute;
 
 mod cli;
 mod command;
 mod custody;
 mod cutover;
 mod entry;
-mod execute;
 mod fleet;
 mod front;
 mod ground;

@@ -14,10 +14,10 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::version::{UserWithTransparency, Version};
 use clearway_kernel::capabilities::{self, Capability};
 
-use crate::cli::Target;
-use crate::command::subject::Subject;
+use crate::command::subject::{Subject, elsewhere};
 use crate::cutover::strategies;
 use crate::fleet::executable::Executable;
+use crate::front::find::Target;
 use crate::front::{client, find};
 use crate::ground::places;
 use crate::path::intercept;
@@ -59,7 +59,7 @@ pub async fn check(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode
     for fighting in &configuration.fighting {
         crate::say!("note: {fighting}");
     }
-    for line in super::elsewhere(&configuration) {
+    for line in elsewhere(&configuration) {
         crate::say!("note: {line}");
     }
     if listens_nowhere(status, &configuration, ask(&["-c"])).map_err(failed)? {

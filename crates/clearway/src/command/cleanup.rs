@@ -5,7 +5,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_kernel::capabilities::{self, Capability};
 
-use crate::cli::Target;
+use crate::front::find::Target;
 use crate::peers::admin_socket;
 
 /// Sweeps the kernel and the run directory.

@@ -17,10 +17,10 @@ use clearway_kernel::plumbing;
 use clearway_kernel::transparency::{self, Family};
 use serde::Serialize;
 
-use crate::cli::Target;
-use crate::command::subject::Subject;
+use crate::command::subject::{Subject, elsewhere};
 use crate::cutover::strategies;
 use crate::fleet::executable::Executable;
+use crate::front::find::Target;
 use crate::ground::places::{self, Missing};
 use crate::path::obstacles::{self, Bits, Obstacle, ObstacleSeverity};
 
@@ -230,7 +230,7 @@ fn left_behind() -> Finding {
 
 fn configuration(configuration: &Configuration, interception: &Interception, bits: Bits) -> Vec<Finding> {
     let fighting = configuration.fighting.iter().map(ToString::to_string);
-    let notes = fighting.chain(super::elsewhere(configuration)).map(Finding::note);
+    let notes = fighting.chain(elsewhere(configuration)).map(Finding::note);
     let transparent = configuration
         .transparent
         .iter()

@@ -7,10 +7,12 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use hyper::{Method, StatusCode};
 
-use crate::cli::{Release, Target};
+use crate::cli::Release;
+use crate::command::print::code;
 use crate::front::admin::UNTIL_ENDED;
 use crate::front::api;
 use crate::front::client::{self, Wait};
+use crate::front::find::Target;
 use crate::front::find::{self, Found};
 
 /// How often it is looked whether Clearway has ended.
@@ -61,7 +63,7 @@ pub async fn drain(target: Target, release: Release) -> Result<ExitCode, Failure
         crate::say!("{}", serde_json::json!({ "name": name, "ended": true, "code": ended.code }));
         return Ok(ExitCode::Done);
     }
-    match super::code(ended.code) {
+    match code(ended.code) {
         ExitCode::Done => crate::say!("drained: {name} has ended"),
         code => {
             crate::say!("drained: {name} has ended with exit code {}: {}", code.number(), code.meaning());

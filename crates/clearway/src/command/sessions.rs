@@ -7,10 +7,10 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use hyper::{Method, StatusCode};
 
-use crate::cli::Target;
 use crate::front::api::{EndOf, Sessions, SessionsOf};
 use crate::front::client::{self, Wait};
 use crate::front::find;
+use crate::front::find::Target;
 
 /// Lists the sessions of one generation, or of all.
 pub async fn sessions(target: Target, generation: Option<u32>) -> Result<ExitCode, Failure> {

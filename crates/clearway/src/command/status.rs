@@ -11,9 +11,10 @@ use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing::Description;
 use hyper::{Method, StatusCode};
 
-use crate::cli::{Depth, Target};
+use crate::cli::Depth;
 use crate::front::api::{Crash, Holding, LastAttempt, Status};
 use crate::front::client::{self, Wait};
+use crate::front::find::Target;
 use crate::front::find::{self, Found};
 use crate::front::request::Health;
 use crate::path::canary::SeenByCanary;

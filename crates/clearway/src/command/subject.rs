@@ -1,16 +1,21 @@
 //! What `check` and `doctor` look at: the files that their command line names, else those of the Clearway that runs here,
 //! with its environment, its working directory and its settings. What was given to the subcommand itself wins.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use clearway_core::failure::Failure;
 use clearway_core::settings::{Settings, Stray, TABLE};
 use clearway_haproxy::command_line::Invocation;
-use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::configuration::{Bind, Configuration};
+use clearway_kernel::listeners::is_local;
 
 use crate::cli;
+use crate::cli::invocation::invocation;
+use crate::custody::foreign;
 use crate::fleet::child::is_inherited;
 use crate::fleet::reading::read_with;
 use crate::front::api::Started;
@@ -32,7 +37,7 @@ impl Subject {
     /// What the arguments name.
     pub fn named(arguments: Vec<OsString>, settings: &Settings) -> Result<Self, Failure> {
         Ok(Self {
-            invocation: super::invocation(arguments)?,
+            invocation: invocation(arguments)?,
             settings: settings.clone(),
             environment: None,
             strays: cli::strays(std::env::vars_os()),
@@ -42,7 +47,7 @@ impl Subject {
     /// What a running Clearway was started with. This process goes to its working directory, where relative paths begin.
     /// Nothing, if that is not the same place here, or says nothing.
     pub fn of_running(started: &Started, pid: i32, settings: &Settings) -> Option<Self> {
-        let invocation = super::invocation(started.haproxy.iter().map(OsString::from).collect()).ok()?;
+        let invocation = invocation(started.haproxy.iter().map(OsString::from).collect()).ok()?;
         let mut settings = settings.clone();
         for row in TABLE {
             if let Some(text) = started.settings.get(row.variable)
@@ -89,4 +94,21 @@ fn environment(pid: i32) -> Option<Vec<(OsString, OsString)>> {
         Some((OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value.get(1..)?).to_owned()))
     });
     Some(pairs.collect())
+}
+
+/// A line for each address of a `bind` line that this host does not have: HAProxy alone would refuse it, Clearway listens
+/// there for it, and a mistyped address looks like one that is still to come.
+pub fn elsewhere(configuration: &Configuration) -> Vec<String> {
+    // A range of ports has one address.
+    let addresses = foreign::wanted(configuration).map(|(bind, address)| (address.ip(), bind));
+    let addresses: BTreeMap<IpAddr, &Bind> = addresses.collect();
+    let foreign = addresses.into_iter().filter(|(address, _)| !is_local(*address));
+    foreign
+        .map(|(address, bind)| {
+            format!(
+                "{address} ({}) is not an address of this host: no client is served there until it is",
+                bind.span
+            )
+        })
+        .collect()
 }

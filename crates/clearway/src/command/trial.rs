@@ -5,9 +5,9 @@ use clearway_core::failure::Failure;
 use clearway_core::supervisor::Bound;
 use hyper::{Method, StatusCode};
 
-use crate::cli::Target;
-use crate::command::{code, list, refused};
+use crate::command::print::{code, list, refused};
 use crate::front::client::{self, Wait};
+use crate::front::find::Target;
 use crate::front::{api, find};
 
 /// Asks, and waits until the generation that was tried has shown what it can.

@@ -7,13 +7,12 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::settings::{SettingKey, Settings, TABLE};
 use clearway_core::strategy::{Moved, Strategy};
-use clearway_core::supervisor::{Answer, Carried, Cause, LifePhase, Phase};
+use clearway_core::supervisor::{Carried, Cause, LifePhase, Phase};
 use clearway_haproxy::command_line::Invocation;
 use clearway_kernel::plumbing;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::front::request::ReloadOutcome;
 use crate::ground::clock;
 use crate::path::canary::{CanaryAsks, SeenByCanary};
 use crate::path::obstacles::Obstacle;
@@ -292,34 +291,6 @@ impl Reloaded {
             Self::Serving { .. } | Self::Tried { .. } => ExitCode::Done.number(),
             Self::Refused(refused) => refused.code,
             Self::Stopping => ExitCode::NoInstance.number(),
-        }
-    }
-}
-
-impl From<ReloadOutcome> for Reloaded {
-    fn from(ReloadOutcome { answer, not_read }: ReloadOutcome) -> Self {
-        match answer {
-            Answer::Serving { generation, proof, moved, carried } => Self::Serving {
-                generation: generation.number(),
-                worker: proof.worker,
-                adopted: proof.adopted.len(),
-                moved: proof.all_moved(moved),
-                fresh: proof.fresh,
-                unclaimed: proof.unclaimed,
-                carried,
-                not_read,
-            },
-            Answer::Tried { proof, changes } => Self::Tried {
-                adopted: proof.adopted.len(),
-                fresh: proof.fresh,
-                unclaimed: proof.unclaimed,
-                changes,
-            },
-            Answer::Refused(mut failure) => {
-                failure.hints.extend(not_read);
-                Self::Refused(failure.into())
-            }
-            Answer::Stopping => Self::Stopping,
         }
     }
 }

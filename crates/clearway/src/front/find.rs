@@ -25,7 +25,6 @@ use clearway_core::failure::Failure;
 use clearway_core::names::InstanceName;
 use clearway_core::settings::Settings;
 
-use crate::cli::Target;
 use crate::front::client;
 use crate::ground::credentials::Credentials;
 use crate::peers::names::{
@@ -39,6 +38,17 @@ pub enum Named {
     Socket(String),
     /// By the number of its process, as it is seen from here.
     Pid(i32),
+}
+
+/// What a subcommand needs to find a running Clearway.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its settings: instance name and run directory are looked at.
+    pub settings: Settings,
+    /// Which one is meant, where the command line says that in another way.
+    pub named: Option<Named>,
+    /// Print JSON instead of text.
+    pub json: bool,
 }
 
 /// A running Clearway: a connection to it, and what it is called.

@@ -41,6 +41,34 @@ pub struct ReloadOutcome {
     pub not_read: Vec<String>,
 }
 
+impl From<ReloadOutcome> for api::Reloaded {
+    fn from(ReloadOutcome { answer, not_read }: ReloadOutcome) -> Self {
+        match answer {
+            Answer::Serving { generation, proof, moved, carried } => Self::Serving {
+                generation: generation.number(),
+                worker: proof.worker,
+                adopted: proof.adopted.len(),
+                moved: proof.all_moved(moved),
+                fresh: proof.fresh,
+                unclaimed: proof.unclaimed,
+                carried,
+                not_read,
+            },
+            Answer::Tried { proof, changes } => Self::Tried {
+                adopted: proof.adopted.len(),
+                fresh: proof.fresh,
+                unclaimed: proof.unclaimed,
+                changes,
+            },
+            Answer::Refused(mut failure) => {
+                failure.hints.extend(not_read);
+                Self::Refused(failure.into())
+            }
+            Answer::Stopping => Self::Stopping,
+        }
+    }
+}
+
 /// What a probe is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {

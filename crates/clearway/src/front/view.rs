@@ -1,5 +1,8 @@
 //! What answers are made of: the core and the rooms, as they are while a request is answered.
 
+mod sessions;
+mod status;
+
 use std::time::Duration;
 
 use clearway_core::names::Generation;

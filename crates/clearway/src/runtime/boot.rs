@@ -12,6 +12,7 @@ use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 use clearway_kernel::capabilities::{self, Capability};
 use tokio::sync::mpsc;
 
+use crate::cli::{self, invocation::invocation};
 use crate::custody::Custody;
 use crate::cutover::strategies;
 use crate::fleet::Fleet;
@@ -19,6 +20,7 @@ use crate::fleet::child::Descriptors;
 use crate::fleet::open_files::OpenFiles;
 use crate::front::Front;
 use crate::ground::notice::tell;
+use crate::ground::{execute, print};
 use crate::path;
 use crate::peers::beginning::arrive;
 use crate::peers::{Peers, admin_socket};
@@ -28,7 +30,6 @@ use crate::runtime::signals::{SignalNews, Signals};
 use crate::shell::Shell;
 use crate::tell::systemd::{Stored, Systemd};
 use crate::tell::{Tell, log, output};
-use crate::{command, execute};
 
 /// The volume of images that had the kernel bind addresses of clients by a sysctl.
 const VOLUME: &str = "/var/proc/sys/net/ipv4/ip_nonlocal_bind";
@@ -38,7 +39,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Supervises HAProxy until a stop; or executes HAProxy in place if it is only asked for something.
 pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
-    let invocation = match command::invocation(arguments) {
+    let invocation = match invocation(arguments) {
         Ok(invocation) => invocation,
         Err(failure) => {
             let code = failure.code;
@@ -78,7 +79,7 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
 /// Says why nothing is begun: to a person, or to what reads the log if that is to be JSON.
 fn refuse(settings: &Settings, failure: Failure) {
     if settings.log.format == LogFormat::Text {
-        return command::complain(&failure);
+        return print::complain(&failure);
     }
     log::init(settings.log);
     tell(&RuntimeNotice::Failed { failure });
@@ -146,7 +147,7 @@ fn introduce(settings: &Settings, invocation: &Invocation) {
     for handled in &invocation.handled {
         tell(&RuntimeNotice::ArgumentReplaced { detail: handled.to_string() });
     }
-    log::strays();
+    cli::tell_strays();
     // A root shell on a host has everything; SYS_MODULE without SYS_ADMIN was given on purpose.
     let given = |held: capabilities::Set| held.has(Capability::SysModule) && !held.has(Capability::SysAdmin);
     if capabilities::effective().is_ok_and(given) {

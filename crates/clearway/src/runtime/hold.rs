@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::cli;
 use crate::custody::held::Held;
 use crate::fleet::open_files::OpenFiles;
 use crate::front::admin;
@@ -49,7 +50,7 @@ pub fn hold(settings: &Settings) -> Result<ExitCode, Failure> {
     };
     let open_files = OpenFiles::raise();
     log::init(settings.log);
-    log::strays();
+    cli::tell_strays();
     open_files.tell();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime

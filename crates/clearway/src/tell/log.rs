@@ -16,9 +16,7 @@ use serde_json::Value;
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::cli;
 use crate::ground::{clock, notice};
-use crate::tell::notices::TellNotice;
 use crate::tell::output::{self, Stderr};
 
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
@@ -102,13 +100,6 @@ pub fn object(
     // Of what is in them, nothing can fail: every name is a text.
     let _ = serde_json::Serializer::new(&mut line).collect_map(begun.into_iter().chain(more));
     String::from_utf8(line).unwrap_or_default()
-}
-
-/// Variables that look like settings and have no effect.
-pub fn strays() {
-    for stray in cli::strays(std::env::vars_os()) {
-        notice::tell(&TellNotice::UnknownSetting { stray });
-    }
 }
 
 /// What was found of dead predecessors, if anything.

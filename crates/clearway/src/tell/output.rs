@@ -8,9 +8,6 @@
 //! HAProxy's standard output is its own, and goes straight out; where the log is JSON, a thread for each generation
 //! passes it on ([`pass_to_stdout`]). That thread waits for whoever reads, as HAProxy would have to: its pipe fills up
 //! meanwhile, and a log line that finds no room is HAProxy's own to drop and to count, as ever.
-//!
-//! The subcommands write directly, by `say!` and `complain!`, which ignore a reader that is gone where
-//! `println!` would panic.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -54,24 +51,6 @@ enum Piece {
     Bytes(Vec<u8>),
     /// Everything before it is written: say so.
     Flush(SyncSender<()>),
-}
-
-/// A line to standard output; a reader that is gone is no reason to fail.
-#[macro_export]
-macro_rules! say {
-    ($($words:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($words)*);
-    }};
-}
-
-/// A line to standard error, likewise.
-#[macro_export]
-macro_rules! complain {
-    ($($words:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($words)*);
-    }};
 }
 
 /// Queues bytes for standard error. Never blocks and never fails.

@@ -6,10 +6,10 @@ use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
 use clearway_kernel::plumbing::Description;
 
-use crate::cli::Target;
 use crate::command::doctor::{Finding, transparent};
 use crate::command::subject::Subject;
 use crate::front::api::Status;
+use crate::front::find::Target;
 use crate::front::{client, find};
 
 /// Those that were found, and what they answered.

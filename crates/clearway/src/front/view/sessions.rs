@@ -1,8 +1,7 @@
-//! `clearway sessions` and `clearway end`: which sessions generations have, and the end of one generation by hand.
+//! `clearway sessions`: which sessions generations have.
 
 use std::time::{Duration, Instant};
 
-use clearway_core::names::Generation;
 use tokio::sync::oneshot;
 
 use crate::fleet::worker_cli::ONE_OF_SEVERAL;
@@ -15,40 +14,6 @@ const LISTING: Duration = Duration::from_secs(3);
 
 /// How many sessions are listed; the answer stays below what a client reads.
 const MOST: usize = 10_000;
-
-/// A client that waits until a generation is gone.
-#[derive(Debug)]
-pub struct Ending {
-    generation: Generation,
-    /// How many sessions are cut, as soon as it has said so.
-    cut: Option<u64>,
-    sender: oneshot::Sender<EndOf>,
-}
-
-impl Ending {
-    pub fn new(generation: Generation, sender: oneshot::Sender<EndOf>) -> Self {
-        Self { generation, cut: None, sender }
-    }
-
-    pub fn is_of(&self, generation: Generation) -> bool {
-        self.generation == generation
-    }
-
-    pub fn is_closed(&self) -> bool {
-        self.sender.is_closed()
-    }
-
-    /// Takes note of how many sessions are cut, if it is this generation's end.
-    pub fn note(&mut self, generation: Generation, sessions: Option<u64>) {
-        if self.is_of(generation) {
-            self.cut = sessions;
-        }
-    }
-
-    pub fn tell(self) {
-        let _ = self.sender.send(EndOf::Ended { generation: self.generation.number(), cut: self.cut });
-    }
-}
 
 impl View<'_> {
     /// Lists the sessions of one generation, or of all, on a thread of its own: one that hangs must not stop the loop.

@@ -13,7 +13,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::hints::Hint;
 
-use crate::{command, execute};
+use crate::ground::{execute, print};
 
 /// The name.
 const NAME: &str = "haproxy";
@@ -48,7 +48,7 @@ pub fn step_aside(words: &[OsString], serves: bool) -> ExitCode {
     match behind(NAME.into()) {
         Ok(program) => execute::in_place(&program, words.get(1..).unwrap_or_default()),
         Err(failure) => {
-            command::complain(&failure);
+            print::complain(&failure);
             failure.code
         }
     }

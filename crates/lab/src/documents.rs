@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod impls;
+mod imports;
+mod source;
+mod tokens;
 mod types;
 
 fn root() -> PathBuf {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::source::{is_shipped, shipped_part};
 use super::{files, root};
 
 /// Each room of the binary has its own; it is written with the name of the room.
@@ -23,16 +24,9 @@ const SHARED: &[&str] = &[
     "Unavailable",
 ];
 
-/// Whether this is shipped code: no test, and nothing beside one.
-fn is_shipped(path: &Path) -> bool {
-    let path = path.strip_prefix(root().join("crates")).unwrap();
-    !path.iter().any(|part| part == "tests" || part == "tests.rs" || part == "examples" || part == "target")
-}
-
 /// The types that a file declares: `struct`, `enum`, `union`, and `type` outside of an `impl` or `trait`.
 fn declared(text: &str) -> Vec<String> {
-    let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    shipped.lines().filter_map(declaration).collect()
+    shipped_part(text).lines().filter_map(declaration).collect()
 }
 
 fn declaration(line: &str) -> Option<String> {

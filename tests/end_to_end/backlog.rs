@@ -126,7 +126,7 @@ fn follows(name: &str, arguments: &[&str]) -> Result<(BTreeMap<String, u32>, BTr
     let position = balancer.log_position()?;
     let changed = reload(&stage, &OTHER)?;
     let line = balancer.wait_for_log(position, LINE, SOON)?;
-    ensure!(line.contains("of 0.0.0.0:9001 from 20 to 200") && line.contains(", and "), "{line}");
+    ensure!(line.contains("of 0.0.0.0:9001 from 20 to 200") && line.ends_with(" more"), "{line}");
     // The same once more: there is nothing to change, and nothing is.
     let position = balancer.log_position()?;
     ensure!(reload(&stage, &OTHER)? == changed);

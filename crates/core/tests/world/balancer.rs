@@ -1,5 +1,7 @@
 //! A balancer that runs, as the rooms of the crate `clearway` have it: what it does is what its [`Supervisor`] says.
 
+use clearway_core::path::PathEvent;
+
 use super::*;
 
 impl World {
@@ -31,6 +33,7 @@ impl World {
             for action in self.balancers[id].supervisor.step(event, now) {
                 if let Action::Exit(code) = action {
                     self.tell_peers(id, PeersEvent::Leaves);
+                    self.path_leaves(id, code);
                     return self.dies(id, Some(code));
                 }
                 events.extend(self.carry_out(id, action));
@@ -56,14 +59,11 @@ impl World {
         match action {
             Action::Prepare(generation, source) => {
                 self.balancers[id].preparing.insert(generation);
-                let event = if source == Source::Disk && !self.good_file {
-                    let failure = Failure::new(ExitCode::ConfigurationRefused, "made up");
-                    Event::Failed { generation, failure }
-                } else {
-                    let plumbing = PlumbingDemand::NotNeeded;
-                    Event::Prepared { generation, plumbing, most_reloads: None }
+                let file = match source {
+                    Source::Disk => self.good_file.then(|| self.file.clone()),
+                    Source::Served(former) => self.balancers[id].path.files.get(&former).cloned(),
                 };
-                self.at(delay, Happening::Tell(id, event));
+                self.at(delay, Happening::OnPath(OnPath::Prepare(id, generation, file)));
             }
             Action::Launch(generation, _) => {
                 let held = self.balancers[id].custody.first().copied();
@@ -93,9 +93,11 @@ impl World {
                     process.committed = true;
                     balancer.custody = vec![process.socket];
                 }
+                self.path_serves(id, generation);
                 self.tell_peers(id, PeersEvent::Committed);
                 self.tell_peers(id, PeersEvent::ServersKnown);
             }
+            Action::Unplumb => self.step_path(id, PathEvent::Unplumb),
             Action::Drain(generation) => self.process_leaves(id, generation, 30_000),
             Action::End(generation, How::Terminate | How::Kill) => self.process_leaves(id, generation, 100),
             Action::Survey(_) => return Some(Event::Surveyed(Vec::new())),
@@ -103,6 +105,7 @@ impl World {
                 let balancer = &mut self.balancers[id];
                 (balancer.custody, balancer.released) = (Vec::new(), true);
                 let at_once = self.random.u8(0..8) == 0;
+                self.step_path(id, PathEvent::ReleaseCustody);
                 self.tell_peers(id, PeersEvent::Released { at_once });
             }
             action => self.deal_with_others(id, action),

@@ -89,6 +89,7 @@ impl World {
             successors: BTreeSet::new(),
             holder: None,
             came: None,
+            path: PathSide::new(self.network.closed, self.canary),
         });
         self.living.push(id);
         let delay = self.soon();

@@ -153,6 +153,7 @@ impl World {
         self.balancers[id].alive = false;
         self.living.retain(|one| *one != id);
         self.balancers[id].processes.clear();
+        self.path_dies(id);
         self.close_all_of(Party::Balancer(id));
         self.look_at_the_knocking();
         let container = self.balancers[id].container;

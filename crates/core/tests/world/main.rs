@@ -1,6 +1,6 @@
 //! A world of Clearways of one name: balancers that come, take over, die and stop, containers that are started again
-//! whenever they end, and holders. All that decides is the core's own: [`Arrival`], [`Supervisor`], [`Relations`]
-//! and [`Keeping`] (the machine of `clearway hold`). What the crate `clearway` does for them, and the kernel with its sockets,
+//! whenever they end, and holders. All that decides is the core's own: [`Arrival`], [`Supervisor`], [`Relations`],
+//! [`PathMachine`](clearway_core::path::PathMachine) and [`Keeping`] (the machine of `clearway hold`). What the crate `clearway` does for them, and the kernel with its sockets,
 //! is imagined here, with random delays. Messages of one conversation keep their order, those of two do not.
 //!
 //! Invariants hold after every step, and more of them when nothing has happened for a while. A failure prints its seed;
@@ -27,6 +27,7 @@ use clearway_core::peers::hold::{BalancerId, HoldAction, HoldEvent, Keeping};
 use clearway_core::peers::{
     Beginning, NameGate, NamePart, PeersAction, PeersEvent, Relations, ToHolder, ToPredecessor,
 };
+use clearway_core::settings::CanaryMode;
 use clearway_core::supervisor::{
     Action, Asker, Budget, Carried, Declined, End, Event, How, Limits, Peer, PlumbingDemand, Proof, Source,
     Supervisor, Unclean,
@@ -37,8 +38,14 @@ mod balancer;
 mod chance;
 mod holder;
 mod kernel;
+mod network;
 mod others;
+mod path;
+mod path_promises;
 mod promises;
+
+use network::Network;
+use path::{Asking, File, OnPath, PathSide};
 
 /// Seeds that once broke an invariant: they stay.
 const SEEDS_THAT_FAILED: &[u64] = &[652];
@@ -145,6 +152,8 @@ enum Happening {
     StartAgain(usize),
     /// A holder looks at the clock.
     HolderWakes(Id),
+    /// What has to do with transparency.
+    OnPath(OnPath),
 }
 
 /// A HAProxy.
@@ -210,6 +219,7 @@ struct Balancer {
     holder: Option<Wire>,
     /// The holder that has just come.
     came: Option<Wire>,
+    path: PathSide,
 }
 
 /// A process that keeps the sockets.
@@ -258,6 +268,15 @@ struct World {
     /// No door can be made: its directory is gone.
     no_doors: bool,
     good_file: bool,
+    /// Of all that has to do with transparency, so that the rest goes its way.
+    path_random: fastrand::Rng,
+    network: Network,
+    canary: CanaryMode,
+    file: File,
+    /// Servers that were added or removed at run time.
+    moved: BTreeSet<u16>,
+    /// What was wrong in the middle of a step.
+    fault: Option<String>,
     messages: usize,
     rests: bool,
     trace: Vec<String>,
@@ -271,6 +290,7 @@ impl World {
             let pause = Duration::from_millis(world.random.u64(0..8_000));
             world.let_pass(pause)?;
             world.something_happens();
+            world.something_happens_to_paths();
             world.check()?;
         }
         // From here on only what was begun goes on.
@@ -285,6 +305,7 @@ impl World {
     }
 
     fn new(seed: u64) -> Self {
+        let mut path_random = fastrand::Rng::with_seed(!seed);
         Self {
             random: fastrand::Rng::with_seed(seed),
             now: Duration::ZERO,
@@ -301,6 +322,12 @@ impl World {
             knocking: Vec::new(),
             no_doors: false,
             good_file: true,
+            network: Network::new(path_random.u8(0..3) == 0),
+            canary: if path_random.bool() { CanaryMode::On } else { CanaryMode::Ready },
+            file: File { transparent: path_random.bool(), servers: BTreeSet::from([1, 2]) },
+            path_random,
+            moved: BTreeSet::new(),
+            fault: None,
             messages: 0,
             rests: false,
             trace: Vec::new(),
@@ -359,6 +386,7 @@ impl World {
                 }
             }
             Happening::HolderWakes(id) => self.tell_holder(id, HoldEvent::TimePassed),
+            Happening::OnPath(happening) => self.happens_on_path(happening),
         }
     }
 }

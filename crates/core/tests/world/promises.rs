@@ -48,7 +48,8 @@ impl World {
                 return Err(format!("balancer {id} holds sockets, and nothing will accept on them"));
             }
         }
-        self.check_those_that_accept()
+        self.check_those_that_accept()?;
+        self.check_paths()
     }
 
     /// Two accept clients only in a takeover, which has not been heard of everywhere yet.
@@ -74,6 +75,7 @@ impl World {
 
     /// Nothing has happened for a long time.
     pub fn check_at_rest(&self) -> Result<(), String> {
+        self.check_paths_at_rest()?;
         let wanted = |one: &&Balancer| one.alive && !one.stopped;
         let serving: Vec<Id> = (0..self.balancers.len())
             .filter(|id| {

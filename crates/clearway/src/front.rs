@@ -80,10 +80,10 @@ impl Front {
     }
 
     /// Answers what can be answered at once or beside the loop; what the core has to decide is an event.
-    pub fn hear(&mut self, request: Request, mut view: View<'_>) -> Event {
+    pub fn hear(&mut self, request: Request, view: &View<'_>) -> Event {
         match request {
             Request::Status(sender) => view.answer_status(sender),
-            Request::Health(sender) => drop(sender.send(view.health())),
+            Request::Health(sender) => view.answer_health(sender),
             Request::Sessions(only, sender) => view.list_sessions(only, sender),
             Request::Ended(sender) => {
                 self.until_ended.retain(|one| !one.is_closed());

@@ -21,6 +21,8 @@ mod watch;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use std::sync::Arc;
+
 use clearway_core::intercept::Interception;
 use clearway_core::names::{InstanceName, Mark};
 use clearway_core::path::schedule::Round;
@@ -76,7 +78,7 @@ pub struct Path {
     machine: PathMachine,
     plumbing: Option<Plumbing>,
     watch: RemovalWatch,
-    interfaces: Interfaces,
+    interfaces: Arc<Interfaces>,
     followed: FollowedServers,
     canary: Canary,
     /// Set if something could not be taken out of the kernel.
@@ -97,7 +99,7 @@ impl Path {
             machine: PathMachine::new(&settings.interception, settings.canary, settings.canary_every),
             plumbing: None,
             watch: RemovalWatch::default(),
-            interfaces: Interfaces::new(),
+            interfaces: Arc::new(Interfaces::new()),
             followed: FollowedServers::default(),
             canary: Canary::new(settings.canary_address),
             residue: false,
@@ -140,9 +142,9 @@ impl Path {
         self.machine.is_ready()
     }
 
-    /// Whether no client can come any more, because the network that this process began in is gone.
-    pub fn is_cut_off(&mut self) -> bool {
-        self.interfaces.are_gone()
+    /// What tells whether the network that this process began in is gone, so that no client can come any more.
+    pub fn interfaces(&self) -> Arc<Interfaces> {
+        Arc::clone(&self.interfaces)
     }
 
     /// Tells the machine, and carries out what it answers, until there is nothing more to do.

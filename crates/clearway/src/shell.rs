@@ -1,8 +1,7 @@
 //! The shell around the core: it carries out what [`Supervisor`](clearway_core::supervisor::Supervisor)
 //! decides, and tells it what happened.
 //!
-//! It owns the processes, the sockets in custody, the plumbing and whoever waits for an answer. It makes no
-//! decisions about the order of things.
+//! It owns the rooms, and hands each action to the one that it is for. It makes no decisions about the order of things.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,16 +71,16 @@ pub enum News {
 /// Everything that Clearway holds.
 #[derive(Debug)]
 pub struct Shell {
-    pub settings: Settings,
-    pub inner: UnboundedSender<Inner>,
+    settings: Settings,
+    inner: UnboundedSender<Inner>,
     heard: UnboundedReceiver<Inner>,
-    pub custody: Custody,
-    pub fleet: Fleet,
-    pub cutover: Cutover,
-    pub path: Path,
-    pub peers: Peers,
-    pub front: Front,
-    pub tell: Tell,
+    custody: Custody,
+    fleet: Fleet,
+    cutover: Cutover,
+    path: Path,
+    peers: Peers,
+    front: Front,
+    tell: Tell,
 }
 
 impl Shell {
@@ -111,7 +110,7 @@ impl Shell {
 
     /// Carries one action out. What comes of it at once is answered as an event; an exit code ends the loop.
     pub fn carry_out(&mut self, action: Action) -> Outcome {
-        self.tell.systemd.hear(&action);
+        self.tell.hear(&action);
         match action {
             Action::Prepare(generation, source) => self.fleet.read(generation, source),
             Action::Try(generation) => self.fleet.begin_trial(generation),
@@ -140,7 +139,7 @@ impl Shell {
             Action::ReleaseCustody => {
                 self.cutover.redirection.release();
                 self.give_back();
-                self.tell.systemd.stop(self.front.releases());
+                self.tell.stop(self.front.releases());
                 self.peers.take(PeersEvent::Released { at_once: self.front.releases() });
                 self.custody.release();
                 self.fleet.give_up();
@@ -188,7 +187,7 @@ impl Shell {
     }
 
     /// The generation serves: what it uses is what custody holds.
-    pub fn commit(&mut self, generation: Generation) {
+    fn commit(&mut self, generation: Generation) {
         let Some(committed) = self.fleet.commit(generation) else { return };
         self.cutover.switching.take_if(|(one, _)| *one == generation);
         // Before anything is closed that clients may still be sent to.
@@ -223,21 +222,21 @@ impl Shell {
     /// The predecessor keeps the former sockets for a while, to come back perhaps: those that would go on getting clients
     /// do not listen until then. Not before it has been told that it may drain: its HAProxy would not accept any more, even
     /// if they did listen again.
-    pub fn close_what_the_predecessor_keeps(&mut self) {
+    fn close_what_the_predecessor_keeps(&mut self) {
         if let Some((former, listeners)) = self.cutover.kept_by_predecessor.take() {
             former.stop_listening(&listeners);
         }
     }
 
     /// What is ours, also what a generation uses that has not been committed.
-    pub fn ours(&self) -> Ours {
+    fn ours(&self) -> Ours {
         let processes = std::iter::once(std::process::id()).chain(self.fleet.processes());
         let ours = Ours::of(&self.custody.sockets(), processes, self.cutover.others.clone());
         self.fleet.proved().fold(ours, Ours::and)
     }
 
     /// The generation will not be committed: its clients go back to who serves, as soon as the thread hears of it.
-    pub fn cancel_switch(&mut self, generation: Generation) {
+    fn cancel_switch(&mut self, generation: Generation) {
         if let Some((_, cancel)) = self.cutover.switching.take_if(|(one, _)| *one == generation) {
             cancel.now();
         }
@@ -246,7 +245,7 @@ impl Shell {
         }
     }
 
-    pub fn switch(&mut self, generation: Generation) -> Outcome {
+    fn switch(&mut self, generation: Generation) -> Outcome {
         let Some(new) = self.fleet.proved_by(generation) else {
             return Outcome::Event(Event::Switched { generation, moved: Vec::new() });
         };
@@ -356,7 +355,7 @@ impl Shell {
     pub async fn next(&mut self) -> News {
         tokio::select! {
             biased;
-            () = self.tell.systemd.keep_up() => News::KeptUp,
+            () = self.tell.keep_up() => News::KeptUp,
             Some(news) = self.heard.recv() => News::Inner(Box::new(news)),
             news = self.fleet.next() => News::Fleet(Box::new(news)),
             news = self.path.next() => News::Path(news),
@@ -374,8 +373,8 @@ impl Shell {
             }
             News::Request(request) => {
                 let Self { settings, custody, fleet, cutover, path, peers, front, .. } = self;
-                return front
-                    .hear(request, View { core, now, settings, custody, cutover, path, fleet, peers });
+                let view = View { core, now, settings, custody, cutover, path, fleet, peers };
+                return front.hear(request, &view);
             }
             News::Fleet(news) => {
                 return self.hear_from_the_fleet(*news);
@@ -397,7 +396,7 @@ impl Shell {
                 Event::TimePassed
             }
             Inner::Strangers(lines) => {
-                self.tell.said.found(Subject::Strangers, lines);
+                self.tell.found(Subject::Strangers, lines);
                 Event::TimePassed
             }
             Inner::Switched(mut switch) => {
@@ -468,7 +467,7 @@ impl Shell {
             self.fleet.inherit_state(servers);
             self.custody.begin_with(sockets, KeptBy::Holder);
         }
-        self.custody.begin_with(self.tell.systemd.kept(), KeptBy::Systemd);
+        self.custody.begin_with(self.tell.kept(), KeptBy::Systemd);
         self.cutover.others.inherit(&self.custody.sockets());
         self.peers.begin(newcomer, inherited)
     }
@@ -480,7 +479,7 @@ impl Shell {
         self.fleet.hear_programs_out().await;
     }
 
-    pub fn leave(&mut self, code: ExitCode) -> ExitCode {
+    fn leave(&mut self, code: ExitCode) -> ExitCode {
         self.peers.leave();
         self.fleet.leave();
         let mut residue = false;
@@ -492,7 +491,7 @@ impl Shell {
         }
         residue |= self.path.leave(code);
         let code = if residue && code == ExitCode::Done { ExitCode::Residue } else { code };
-        self.tell.systemd.hear(&Action::Report(Report::Leaving { exit_code: code }));
+        self.tell.hear(&Action::Report(Report::Leaving { exit_code: code }));
         tell(&Report::Leaving { exit_code: code });
         code
     }

@@ -3,24 +3,53 @@
 pub mod log;
 pub mod notices;
 pub mod output;
+mod rendered;
 pub mod said;
 pub mod systemd;
 pub mod voice;
 
-use said::Said;
+use clearway_core::hints::Remark;
+use clearway_core::supervisor::Action;
+use clearway_haproxy::getsocks::ReceivedSocket;
+
+use said::{Said, Subject};
 use systemd::Systemd;
 
-/// Observers: the log, systemd. They own nothing else.
+/// The observers.
 #[derive(Debug)]
 pub struct Tell {
-    pub said: Said,
-    /// Who has started us, if that was systemd.
-    pub systemd: Systemd,
+    said: Said,
+    systemd: Systemd,
 }
 
 impl Tell {
     /// Nothing has been done yet.
     pub fn new(systemd: Systemd) -> Self {
         Self { said: Said::default(), systemd }
+    }
+
+    /// Passes on to systemd which sockets serve, whenever these are others. Never ends without; can be cancelled.
+    pub async fn keep_up(&mut self) {
+        self.systemd.keep_up().await;
+    }
+
+    /// What is about to be carried out.
+    pub fn hear(&mut self, action: &Action) {
+        self.systemd.hear(action);
+    }
+
+    /// A stop begins; nothing is to be kept if it is `at_once`.
+    pub fn stop(&mut self, at_once: bool) {
+        self.systemd.stop(at_once);
+    }
+
+    /// The sockets that systemd has kept over a restart of the unit, once.
+    pub fn kept(&mut self) -> Vec<ReceivedSocket> {
+        self.systemd.kept()
+    }
+
+    /// All that a look at a subject has found: what is new of it is said.
+    pub fn found(&mut self, subject: Subject, lines: impl IntoIterator<Item = impl Into<Remark>>) {
+        self.said.found(subject, lines);
     }
 }

@@ -1,7 +1,7 @@
 //! Clearway under the name `haproxy`.
 //!
 //! In the image the first `haproxy` on PATH is a link to Clearway, so that a script's `exec haproxy ...` is supervised
-//! (decision 0033). HAProxy itself lies further behind on PATH: [`behind`] finds it. Whoever else calls `haproxy` in the
+//! (decision 0033). HAProxy itself lies further behind on PATH: [`behind`] finds it. What else calls `haproxy` in the
 //! container (`docker exec`, a health check, a program of HAProxy's) gets HAProxy, not Clearway.
 
 use std::ffi::{OsStr, OsString};

@@ -8,7 +8,7 @@ use clearway_haproxy::command_line::Invocation;
 
 use crate::cli::{guise, is_a_flag};
 
-/// HAProxy's arguments. A flag of ours among them would be a usage error of HAProxy's, whose words are of no help.
+/// HAProxy's arguments. A flag of ours among them would be a usage error of HAProxy's, and its words are of no help.
 pub fn invocation(arguments: Vec<OsString>) -> Result<Invocation, Failure> {
     let of_haproxy = arguments.iter().map_while(|word| word.to_str()).take_while(|word| *word != "--");
     if let Some(flag) = of_haproxy.into_iter().find(|word| is_a_flag(word)) {

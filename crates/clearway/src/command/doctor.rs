@@ -15,71 +15,27 @@ use clearway_haproxy::drift::FileMount;
 use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::plumbing;
 use clearway_kernel::transparency::{self, Family};
-use serde::Serialize;
 
 use crate::command::subject::{Subject, elsewhere};
 use crate::cutover::strategies;
 use crate::fleet::executable::Executable;
 use crate::front::find::Target;
-use crate::ground::places::{self, Missing};
-use crate::path::obstacles::{self, Bits, Obstacle, ObstacleSeverity};
+use crate::ground::places;
+use crate::path::obstacles::{self, Bits, ObstacleSeverity};
 
+mod finding;
 mod intercepted;
 mod rights;
 mod running;
 mod transparent;
 
+use finding::Finding;
 use rights::Needs;
 use running::Running;
 
-/// One thing that was looked at.
-#[derive(Debug, Serialize)]
-struct Finding {
-    severity: ObstacleSeverity,
-    /// What was looked at and what was seen.
-    saw: String,
-    /// Why it matters, where it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    matters: Option<String>,
-    /// What mends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-}
-
-impl Finding {
-    fn good(saw: impl Into<String>) -> Self {
-        Self { severity: ObstacleSeverity::Good, saw: saw.into(), matters: None, remedy: None }
-    }
-
-    fn note(saw: impl Into<String>) -> Self {
-        Self { severity: ObstacleSeverity::Note, ..Self::good(saw) }
-    }
-
-    fn problem(saw: impl Into<String>, matters: &str, remedy: impl Into<String>) -> Self {
-        let (matters, remedy) = (Some(matters.to_owned()), Some(remedy.into()));
-        Self { severity: ObstacleSeverity::Problem, saw: saw.into(), matters, remedy }
-    }
-}
-
-impl From<Missing> for Finding {
-    fn from(missing: Missing) -> Self {
-        let Missing { saw, matters, remedy, stops } = missing;
-        let severity = if stops { ObstacleSeverity::Problem } else { ObstacleSeverity::Note };
-        Self { severity, ..Self::problem(saw, matters, remedy) }
-    }
-}
-
-impl From<Obstacle> for Finding {
-    fn from(obstacle: Obstacle) -> Self {
-        let Obstacle { severity, saw, matters, remedy, .. } = obstacle;
-        let unless_empty = |text: String| (!text.is_empty()).then_some(text);
-        Self { severity, saw, matters: unless_empty(matters), remedy: unless_empty(remedy) }
-    }
-}
-
 /// Looks at everything and prints what it found.
 pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
-    // A usage error is told before anybody is asked.
+    // A usage error is told before any Clearway is asked.
     let named = Subject::named(arguments, &target.settings)?;
     let running = Running::ask(target).await;
     let is_named = !named.invocation.arguments.is_empty();
@@ -125,25 +81,10 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     if target.json {
         crate::say!("{}", serde_json::json!({ "findings": findings }));
     } else {
-        findings.iter().for_each(print);
+        findings.iter().for_each(Finding::print);
     }
     let problem = findings.iter().any(|finding| finding.severity == ObstacleSeverity::Problem);
     Ok(if problem { ExitCode::Findings } else { ExitCode::Done })
-}
-
-fn print(finding: &Finding) {
-    let mark = match finding.severity {
-        ObstacleSeverity::Good => "ok  ",
-        ObstacleSeverity::Note => "note",
-        ObstacleSeverity::Problem => "BAD ",
-    };
-    crate::say!("{mark}  {}", finding.saw);
-    if let Some(matters) = &finding.matters {
-        crate::say!("      why it matters: {matters}");
-    }
-    if let Some(remedy) = &finding.remedy {
-        crate::say!("      what mends it: {remedy}");
-    }
 }
 
 fn haproxy(subject: &Subject) -> Finding {

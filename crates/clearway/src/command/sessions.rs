@@ -1,4 +1,4 @@
-//! `clearway sessions`: who has a session with which generation. `clearway end`: the end of one generation by hand.
+//! `clearway sessions`: which client has a session with which generation. `clearway end`: the end of one generation by hand.
 
 use std::fmt::Write;
 

@@ -169,18 +169,20 @@ impl DriftQuestion {
     /// Compares on a thread that may hang; not to be called in the loop.
     pub fn ask(&self) -> Drift {
         let until = Instant::now() + COMPARING;
-        loop {
+        // Files that have not answered another one for so long are not waited for once more.
+        while self.comparing.busy_for() <= Some(COMPARING) {
             let answer = self.begin();
             let left = until.saturating_duration_since(Instant::now());
             if let Some(drift) = answer.as_ref().and_then(|answer| answer.recv_timeout(left).ok()) {
                 return drift;
             }
             if left.is_zero() || answer.is_some() {
-                let files = FilesOnDisk::Unreadable("its files do not answer".to_owned());
-                return Drift { files, named: Vec::new(), replaced: Vec::new() };
+                break;
             }
             std::thread::sleep(PACE);
         }
+        let files = FilesOnDisk::Unreadable("its files do not answer".to_owned());
+        Drift { files, named: Vec::new(), replaced: Vec::new() }
     }
 
     /// Begins to compare; nothing is told if another thread still does.

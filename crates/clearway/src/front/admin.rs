@@ -12,9 +12,9 @@
 //! | `GET /health` | 200 while a generation serves, or sessions finish as planned after a takeover; else 503 with the reason |
 //!
 //! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
-//! ([`crate::peers::names`]). Whoever connects is known by its peer credentials, and sent away before a byte is read if it
+//! ([`crate::peers::names`]). A process that connects is known by its peer credentials, and sent away before a byte is read if it
 //! is not root or us: an abstract name has no file mode, and with host networking every process of the host
-//! can connect to it. Whoever waits for an answer gets it before Clearway is gone ([`crate::front::clients`]).
+//! can connect to it. One that waits for an answer gets it before Clearway is gone ([`crate::front::clients`]).
 
 use axum::extract::connect_info::Connected;
 use axum::extract::{self, ConnectInfo, State};
@@ -35,18 +35,18 @@ use crate::front::request::{ReloadOutcome, Request};
 use crate::ground::credentials::Credentials;
 use crate::peers::ServeAdmin;
 
-/// What is asked together with a stop by whoever wants to hear of the end.
+/// What is asked together with a stop to be told of the end.
 pub const UNTIL_ENDED: &str = "until=ended";
 
 /// Where requests go.
 pub type Wishes = mpsc::Sender<Request>;
 
-/// A listener that lets root and our own user in, and nobody else.
+/// A listener that lets in root and our own user only.
 struct ForUs {
     inner: UnixListener,
     /// Closed where another process accepts from the same socket: a name that was handed over. Unset: always open.
     gate: Option<watch::Receiver<bool>>,
-    /// Said once: whoever is sent away may come back a thousand times a second.
+    /// Said once: a process that is sent away may come back a thousand times a second.
     said: bool,
 }
 
@@ -87,7 +87,7 @@ impl Listener for ForUs {
     }
 }
 
-/// Where whoever has connected is.
+/// The process that has connected.
 #[derive(Clone, Copy, Debug)]
 struct Caller {
     /// Its process, if it is in our PID namespace.
@@ -150,7 +150,7 @@ pub async fn serve(
     }
 }
 
-/// Keeps in mind who waits for an answer.
+/// Keeps in mind which process waits for an answer.
 async fn visit(
     State(clients): State<Clients>,
     ConnectInfo(caller): ConnectInfo<Caller>,

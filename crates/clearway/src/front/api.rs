@@ -45,7 +45,7 @@ pub struct Status {
     pub last_attempt: Option<LastAttempt>,
     /// Deaths and failed starts of HAProxy in a row, since it last served for a second.
     pub crashes_in_a_row: u32,
-    /// How many generations that served have ended although nobody asked them to, since Clearway began.
+    /// How many generations that served have ended unasked since Clearway began.
     #[serde(default)]
     pub crashes: u32,
     /// Of these, how many since a reload was asked for that took.
@@ -207,7 +207,7 @@ fn unknown() -> Cause {
     Cause::Unknown
 }
 
-/// The end of a generation that served, although nobody asked it to.
+/// The end of a generation that served, unasked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crash {
     /// Which.
@@ -223,7 +223,7 @@ pub struct Crash {
 /// Why something did not take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// The exit code of whoever asked: see docs/reference/settings.md.
+    /// What the command that asked exits with: see docs/reference/settings.md.
     pub code: u8,
     /// What was being done and why it failed.
     pub message: String,

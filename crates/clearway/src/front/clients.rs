@@ -1,8 +1,8 @@
 //! Clients that Clearway lets go before it ends itself.
 //!
 //! The end of a container's first process kills every other process in it, also one that was given its answer a
-//! millisecond before. So Clearway ends after them: whoever waits for an answer, or was given one less than [`MOMENT`] ago,
-//! has that long to read it and to be gone. One that cannot be seen from here (it asks from outside of the container) is not
+//! millisecond before. So Clearway ends after them: a client that waits for an answer, or was given one less than [`MOMENT`]
+//! ago, has that long to read it and to be gone. One that cannot be seen from here (it asks from outside of the container) is not
 //! killed by our end, but is given its answer before it.
 
 use std::os::fd::OwnedFd;

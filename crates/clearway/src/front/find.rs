@@ -14,7 +14,7 @@
 //!
 //! What is named is asked, and nothing else. If several are left, those of our network namespace and then those of our
 //! mount namespace go first: with host networking the abstract names of other containers can be seen, and (with
-//! `--pid=host`) their processes. Those whose process is not in our PID namespace are passed over. What is not told
+//! `--pid=host`) their processes. Those with a process outside of our PID namespace are passed over. What is not told
 //! apart by that is listed, and none is chosen.
 
 use std::os::unix::net::UnixStream;
@@ -319,7 +319,7 @@ fn at_abstract(name: &str) -> Option<Found> {
     found(connect_abstract(name).ok()?, format!("@{ABSTRACT_PREFIX}{name}"), true)
 }
 
-/// What a stranger says is not believed: anybody can bind an abstract name.
+/// What a stranger says is not believed: any process can bind an abstract name.
 fn found(stream: UnixStream, name: String, is_abstract: bool) -> Option<Found> {
     let process = Credentials::of(&stream)?;
     if process.is_trusted() {

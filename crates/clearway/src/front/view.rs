@@ -8,6 +8,7 @@ use std::time::Duration;
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::{GenerationStatus, LifePhase, Supervisor};
+use tokio::sync::oneshot;
 
 use crate::custody::Custody;
 use crate::cutover::Cutover;
@@ -15,6 +16,7 @@ use crate::cutover::neighbours::Ours;
 use crate::fleet::Fleet;
 use crate::front::api::EndOf;
 use crate::front::request::Health;
+use crate::ground::aside;
 use crate::path::Path;
 use crate::peers::Peers;
 
@@ -32,7 +34,7 @@ pub struct View<'a> {
     /// What diverts clients.
     pub cutover: &'a Cutover,
     /// Transparency.
-    pub path: &'a mut Path,
+    pub path: &'a Path,
     /// The generations.
     pub fleet: &'a Fleet,
     /// Other Clearways.
@@ -40,17 +42,23 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// What a probe is told.
-    pub fn health(&mut self) -> Health {
+    /// Tells a probe how it is. Where a generation serves, the network is looked at on a thread of its own.
+    pub fn answer_health(&self, sender: oneshot::Sender<Health>) {
         if self.core.drains_as_planned() {
-            Health::Superseded
-        } else if !self.core.is_ready() || !self.path.is_ready() {
-            Health::NotServing
-        } else if self.path.is_cut_off() {
-            Health::NetworkGone
-        } else {
-            Health::Serving
+            let _ = sender.send(Health::Superseded);
+            return;
         }
+        if !self.core.is_ready() || !self.path.is_ready() {
+            let _ = sender.send(Health::NotServing);
+            return;
+        }
+        let (interfaces, remembered) = (self.path.interfaces(), self.path.interfaces());
+        tokio::spawn(async move {
+            let looked =
+                aside::outcome_of("looking at the network for a probe", move || interfaces.are_gone()).await;
+            let is_gone = looked.unwrap_or_else(|| remembered.were_gone());
+            sender.send(if is_gone { Health::NetworkGone } else { Health::Serving })
+        });
     }
 
     /// What is ours, also what a generation uses that has not been committed.

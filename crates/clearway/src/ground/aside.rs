@@ -1,8 +1,8 @@
 //! Threads beside the loop. None is worth the life of PID 1: where the limit of processes is reached, what a thread
 //! was to do is left out, and said.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -40,12 +40,21 @@ pub async fn outcome_of<T: Send + 'static>(
 
 /// Something that may never end, as a file may be on a machine that does not answer: once at a time.
 #[derive(Clone, Debug, Default)]
-pub struct Single(Arc<AtomicBool>);
+pub struct Single(Arc<Mutex<Option<Instant>>>);
 
 impl Single {
+    fn begun(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long it has been under way, if it is.
+    pub fn busy_for(&self) -> Option<Duration> {
+        self.begun().map(|begun| begun.elapsed())
+    }
+
     /// Whether it is under way.
     pub fn is_busy(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.begun().is_some()
     }
 
     /// Does it beside the loop, and tells what came of it when it is not under way any more: what hears that may begin the
@@ -56,10 +65,11 @@ impl Single {
         work: impl FnOnce() -> T + Send + 'static,
         tell: impl FnOnce(T) + Send + 'static,
     ) -> bool {
-        if self.0.swap(true, Ordering::AcqRel) {
-            return false;
+        match &mut *self.begun() {
+            Some(_) => return false,
+            begun => *begun = Some(Instant::now()),
         }
-        let busy = Busy(Arc::clone(&self.0));
+        let busy = Busy(self.clone());
         spawn(what, move || {
             let outcome = work();
             drop(busy);
@@ -69,11 +79,11 @@ impl Single {
 }
 
 /// As long as it lives.
-struct Busy(Arc<AtomicBool>);
+struct Busy(Single);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        *self.0.begun() = None;
     }
 }
 

@@ -45,7 +45,7 @@ pub fn unreadable(error: &ConfigurationError) -> Failure {
         }
         ConfigurationError::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
             failure.hint(format!(
-                "make it readable for the user {} that Clearway runs as, or for everybody; root needs \
+                "make it readable for the user {} that Clearway runs as, or for all; root needs \
                  `--cap-add=DAC_READ_SEARCH` for files of others where all capabilities are dropped",
                 rustix::process::geteuid().as_raw()
             ))
@@ -151,7 +151,7 @@ pub fn of_an_end(
         .causes
         .iter()
         .filter_map(ComplaintCause::path)
-        .filter_map(|path| places::whose(Path::new(path)))
+        .filter_map(|path| places::owner(Path::new(path)))
     {
         if !failure.hints.contains(&line) {
             failure.hints.push(line);
@@ -200,7 +200,7 @@ fn look_for_the_root(cause: &mut ComplaintCause) {
     }
 }
 
-/// What helps who wants to come into the place of another program.
+/// What helps where this Clearway is to come into the place of another program.
 const BESIDE: &str = "if that is to go on meanwhile, `--strategy tableflip` (NET_ADMIN) brings new connections here \
                       although it does not share the port (another user, another program, `noreuseport`)";
 
@@ -220,7 +220,7 @@ fn code_of(cause: &ComplaintCause) -> ExitCode {
     }
 }
 
-/// Who holds the ports that HAProxy could not get, as far as that can be seen from here. Where HAProxy
+/// What holds the ports that HAProxy could not get, as far as that can be seen from here. Where HAProxy
 /// does not say which address it is about, `HAPROXY_PORTS` may know.
 fn holders(complaint: &Complaint, ports: &[u16]) -> Vec<String> {
     let named = complaint.causes.iter().filter_map(ComplaintCause::address);

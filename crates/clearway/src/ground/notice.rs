@@ -41,7 +41,7 @@ pub fn is_heard(level: LogLevel) -> bool {
     LOG.get().is_some_and(|log| level <= log.level)
 }
 
-/// A sentence with the level `debug`, for those who look for a fault.
+/// A sentence with the level `debug`, for finding a fault.
 #[macro_export]
 macro_rules! debug {
     ($($words:tt)*) => {

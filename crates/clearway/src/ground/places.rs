@@ -14,7 +14,7 @@ use clearway_haproxy::configuration::{Bind, Configuration, Endpoint, Guard, Span
 use rustix::fs::Access;
 use rustix::io::Errno;
 
-/// More than anybody has; a hostile file may name millions.
+/// More than any file needs; a hostile one may name millions.
 const MOST: usize = 1000;
 
 /// Something that is not as the configuration needs it.
@@ -193,14 +193,14 @@ impl Place {
     }
 }
 
-/// Whose the nearest directory or file on the way is that this process may not write to; nothing if it may.
-pub fn whose(path: &Path) -> Option<String> {
+/// The owner of the nearest directory or file on the way, if this process may not write to it.
+pub fn owner(path: &Path) -> Option<String> {
     let there = path.ancestors().find(|path| std::fs::symlink_metadata(path).is_ok())?;
     let denied = rustix::fs::access(there, Access::WRITE_OK).is_err_and(|error| error == Errno::ACCESS);
     if denied { belongs(there) } else { None }
 }
 
-/// Whose a directory or file is, and as whom HAProxy is started.
+/// The owner of a directory or file, and the user that HAProxy is started as.
 fn belongs(path: &Path) -> Option<String> {
     let file = std::fs::metadata(path).ok();
     let Some(file) = file else {

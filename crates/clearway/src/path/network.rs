@@ -4,6 +4,9 @@
 //! other one is restarted, but not what is in it: the interfaces are gone, and no client comes any more. HAProxy is still serving,
 //! and does not notice.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
 use clearway_kernel::interfaces;
 use tracing::error;
 
@@ -15,27 +18,34 @@ pub const GONE: &str = "the network is gone: no interface but `lo` is left (was 
 #[derive(Debug)]
 pub struct Interfaces {
     /// Whether there was one beside `lo`.
-    had: bool,
+    had: AtomicBool,
     /// Whether it was said that there is none any more.
-    said: bool,
+    said: AtomicBool,
 }
 
 impl Interfaces {
     /// As it is now.
     pub fn new() -> Self {
-        Self { had: interfaces::are_beside_lo() == Some(true), said: false }
+        let had = interfaces::are_beside_lo() == Some(true);
+        Self { had: had.into(), said: false.into() }
     }
 
-    /// Whether there is no interface beside `lo` any more. Where there never was one, nothing is missing.
-    pub fn are_gone(&mut self) -> bool {
+    /// Whether there is no interface beside `lo` any more. Where there never was one, nothing is missing. A host with
+    /// thousands of interfaces takes a while to list them: not to be called in the loop.
+    pub fn are_gone(&self) -> bool {
         match interfaces::are_beside_lo() {
-            Some(true) => *self = Self { had: true, said: false },
-            Some(false) if self.had && !self.said => {
-                self.said = true;
-                error!("{GONE}");
+            Some(true) => {
+                self.had.store(true, Relaxed);
+                self.said.store(false, Relaxed);
             }
+            Some(false) if self.had.load(Relaxed) && !self.said.swap(true, Relaxed) => error!("{GONE}"),
             _ => {}
         }
-        self.said
+        self.were_gone()
+    }
+
+    /// The same when it was looked at last.
+    pub fn were_gone(&self) -> bool {
+        self.said.load(Relaxed)
     }
 }

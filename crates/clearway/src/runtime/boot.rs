@@ -136,7 +136,7 @@ async fn stopped(signals: &mut Signals) -> ExitCode {
     }
 }
 
-/// The first lines of the log: who this is, and what becomes of what it was given.
+/// The first lines of the log: what has started, and what becomes of what it was given.
 fn introduce(settings: &Settings, invocation: &Invocation) {
     tell(&RuntimeNotice::Starting {
         version: env!("CARGO_PKG_VERSION").to_owned(),

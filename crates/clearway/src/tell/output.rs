@@ -1,12 +1,12 @@
-//! Standard error and standard output, such that nobody who reads them slowly, or no more, can hurt.
+//! Standard error and standard output, such that a reader that is slow, or gone, does no harm.
 //!
-//! Clearway's loop never writes to standard error itself: a pipe that nobody reads would stop the loop,
+//! Clearway's loop never writes to standard error itself: a pipe that is not read would stop the loop,
 //! a broken one would end it, and HAProxy may have made it non-blocking (with `log stdout` and `2>&1` it is
 //! the same file). One thread writes; what comes while its queue is full is dropped and counted, and the
 //! count is written when there is room again.
 //!
 //! HAProxy's standard output is its own, and goes straight out; where the log is JSON, a thread for each generation
-//! passes it on ([`pass_to_stdout`]). That thread waits for whoever reads, as HAProxy would have to: its pipe fills up
+//! passes it on ([`pass_to_stdout`]). That thread waits for the reader, as HAProxy would have to: its pipe fills up
 //! meanwhile, and a log line that finds no room is HAProxy's own to drop and to count, as ever.
 
 use std::fs::File;
@@ -20,8 +20,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pipe::PipeFlags;
 
-use crate::tell::log;
 use crate::tell::notices::TellNotice;
+use crate::tell::rendered;
 use crate::tell::voice::Voice;
 
 /// How many pieces (lines of ours, reads of HAProxy's) may wait.
@@ -146,7 +146,7 @@ impl Write for Stderr {
 fn start() -> SyncSender<Piece> {
     let (sender, receiver) = sync_channel(QUEUE);
     let thread = std::thread::Builder::new().name("stderr".to_owned()).stack_size(STACK);
-    // Without the thread nobody receives, and what has room in the reader's pipe is written at once.
+    // Without the thread nothing is received, and what has room in the reader's pipe is written at once.
     let _ = thread.spawn(move || write_all(&receiver));
     sender
 }
@@ -158,7 +158,7 @@ fn write_all(queue: &Receiver<Piece>) {
             Piece::Bytes(bytes) => {
                 let dropped = DROPPED.swap(0, Ordering::Relaxed);
                 if dropped > 0 {
-                    let lost = log::rendered(&TellNotice::Lost { pieces: dropped });
+                    let lost = rendered::rendered(&TellNotice::Lost { pieces: dropped });
                     write(stderr.as_fd(), lost.as_bytes());
                 }
                 write(stderr.as_fd(), &bytes);

@@ -7,13 +7,13 @@
 //!      |<- FDSTOREREMOVE=1 FDNAME=clearway/1/INODE/... ---|  a commit: what is no longer used goes,
 //!      |<- FDSTORE=1 FDNAME=... --------------------------|  and then comes every socket that is not there yet
 //!      |<- READY=1 ---------------------------------------|  the first commit, not before; the end of a reload
-//!      |<- RELOADING=1 MONOTONIC_USEC=... ----------------|  a reload begins, whoever asked for it
+//!      |<- RELOADING=1 MONOTONIC_USEC=... ----------------|  a reload begins, also one by another way
 //!      |<- STOPPING=1 ------------------------------------|  a stop: TimeoutStopSec= begins; the store stays
 //!      |<- STATUS=... ------------------------------------|  a sentence at each change
 //! ```
 //!
 //! Whether a stop is half a restart Clearway cannot know: systemd keeps the store for the next start, or closes it
-//! when the unit is down for good. Only who has nothing to come back for empties it: `clearway stop --release`, and
+//! when the unit is down for good. Only one that has nothing to come back for empties it: `clearway stop --release`, and
 //! one that another Clearway has taken over from.
 //!
 //! Without `NOTIFY_SOCKET` nothing is sent, and there is no thread. HAProxy sees none of [`VARIABLES`]: it would talk
@@ -35,7 +35,7 @@ pub use stored::Stored;
 
 use mailbox::{Letter, Mailbox};
 
-/// Variables by which systemd talks to the main process of a unit, and to nobody else.
+/// Variables by which systemd talks to the main process of a unit, and to no other one.
 pub const VARIABLES: [&str; 8] = [
     "NOTIFY_SOCKET",
     "FDSTORE",
@@ -64,9 +64,9 @@ pub struct Systemd {
 /// What systemd believes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nobody has served yet.
+    /// No generation has served yet.
     Starting,
-    /// Somebody serves, or is on the way back.
+    /// One serves, or is on the way back.
     Ready,
     /// This is the end.
     Stopping,
@@ -107,7 +107,7 @@ impl Systemd {
     pub fn hear(&mut self, action: &Action) {
         match action {
             Action::Prepare(generation, _) => {
-                // Whoever waited is in this one.
+                // What waited is in this one.
                 self.one_more = false;
                 if self.phase == Phase::Starting {
                     self.say("", &format!("generation {generation} is starting"));
@@ -129,7 +129,7 @@ impl Systemd {
                 self.phase = Phase::Ready;
                 self.done()
             }
-            // Whoever reloads is done also if it failed.
+            // A reload is done also if it failed.
             Report::Refused { .. } if self.phase == Phase::Ready => self.done(),
             Report::Takeover(Turn::TakenOver { .. } | Turn::GivingBack | Turn::Withdrawn { .. }) => {
                 self.superseded = true;
@@ -152,7 +152,7 @@ impl Systemd {
         if self.one_more { String::new() } else { "READY=1\n".to_owned() }
     }
 
-    /// A stop begins. The store is emptied `at_once` if whoever stops wants nothing to be kept. Of one that was taken
+    /// A stop begins. The store is emptied if that is to be `at_once`. Of one that was taken
     /// over from nothing is said: `TimeoutStopSec=` would count from then, and its sessions may take much longer.
     pub fn stop(&mut self, at_once: bool) {
         let former = std::mem::replace(&mut self.phase, Phase::Stopping);

@@ -16,7 +16,7 @@ use clearway_core::settings::{LogFormat, LogLevel, LogSetting};
 use clearway_haproxy::line::{Level, Line};
 use serde_json::{Map, Value, json};
 
-use crate::tell::log;
+use crate::tell::rendered;
 
 /// A longer line is passed on in parts.
 const LONGEST: usize = 64 << 10;
@@ -123,7 +123,7 @@ impl Voice {
             Stream::Stderr => "stderr",
         };
         fields.push(("stream", json!(stream)));
-        log::object(level, line.text, fields)
+        rendered::object(level, line.text, fields)
     }
 }
 

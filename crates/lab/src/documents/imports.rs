@@ -45,11 +45,6 @@ const CIRCULAR: &[(&str, &str, &str)] = &[
     ("kernel", "routing::closing", "routing::rule"),
     ("kernel", "routing::removals::filter", "routing::removals"),
     ("kernel", "routing::rule::reading", "routing::rule"),
-    ("clearway", "command::doctor::intercepted", "command::doctor"),
-    ("clearway", "command::doctor::rights", "command::doctor"),
-    ("clearway", "command::doctor::running", "command::doctor"),
-    ("clearway", "command::doctor::transparent", "command::doctor"),
-    ("clearway", "command::status::findings", "command::status"),
     ("clearway", "custody::held", "custody::backlog"),
     ("clearway", "custody::subscription", "custody"),
     ("clearway", "cutover::neighbours", "shell"),
@@ -78,7 +73,6 @@ const CIRCULAR: &[(&str, &str, &str)] = &[
     ("clearway", "peers::name", "peers"),
     ("clearway", "peers::predecessor", "peers"),
     ("clearway", "peers::successor", "peers"),
-    ("clearway", "tell::log", "tell::output"),
 ];
 
 const CRATES: [&str; 4] = ["core", "haproxy", "kernel", "clearway"];

@@ -1,9 +1,9 @@
-//! What is intercepted on its way through this host, who takes it, and whether the rest gets through.
+//! What is intercepted on its way through this host, what takes it, and whether the rest gets through.
 
 use clearway_core::intercept::Interception;
 use clearway_haproxy::configuration::Configuration;
 
-use crate::command::doctor::Finding;
+use crate::command::doctor::finding::Finding;
 use crate::path::intercept;
 
 /// What the settings say, and what this host lacks for it.
@@ -27,7 +27,7 @@ pub fn host(interception: &Interception) -> Vec<Finding> {
     findings
 }
 
-/// Rules that lead to nobody.
+/// Rules that lead nowhere.
 pub fn listeners(configuration: &Configuration, interception: &Interception) -> Vec<Finding> {
     let untaken = intercept::untaken(configuration, interception);
     let problem = |rule: &intercept::Untaken<'_>| {

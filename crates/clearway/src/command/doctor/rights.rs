@@ -5,7 +5,7 @@ use clearway_core::intercept::Interception;
 use clearway_haproxy::configuration::{Configuration, Endpoint};
 use clearway_kernel::capabilities::{self, Capability};
 
-use crate::command::doctor::Finding;
+use crate::command::doctor::finding::Finding;
 use crate::path::obstacles::ObstacleSeverity;
 
 /// The capabilities that are needed. Where no file is known, any may be.

@@ -6,7 +6,8 @@ use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
 use clearway_kernel::plumbing::Description;
 
-use crate::command::doctor::{Finding, transparent};
+use crate::command::doctor::finding::Finding;
+use crate::command::doctor::transparent;
 use crate::command::subject::Subject;
 use crate::front::api::Status;
 use crate::front::find::Target;

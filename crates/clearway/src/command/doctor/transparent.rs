@@ -7,7 +7,7 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing::Description;
 
-use crate::command::doctor::Finding;
+use crate::command::doctor::finding::Finding;
 use crate::front::api::Status;
 use crate::path::canary::SeenByCanary;
 use crate::path::obstacles::{Bits, ObstacleKind, TransparentServer};

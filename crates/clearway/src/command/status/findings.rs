@@ -4,6 +4,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Phase;
 use clearway_kernel::canary::CanaryVerdict;
 
+use crate::command::status::words::attempted;
 use crate::front::api::{Holding, Status};
 use crate::front::request::Health;
 
@@ -62,13 +63,13 @@ fn told_of_a_holder(holding: &Holding, json: bool) -> (String, ExitCode) {
     (told, code)
 }
 
-/// What somebody should look at.
+/// What should be looked at.
 fn of(status: &Status) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(last) = &status.last_attempt
         && last.failure.is_some()
     {
-        found.push(super::attempted(last));
+        found.push(attempted(last));
     }
     if let (1.., Some(last)) = (status.crashes_since_reload, &status.last_crash) {
         found.push(format!(
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn each_thing_that_somebody_should_look_at_is_a_finding() {
+    fn each_thing_that_should_be_looked_at_is_a_finding() {
         let canary = |verdict: &str| serde_json::json!([{"address": "10.2.0.3:80", "verdict": verdict, "words": "no way"}]);
         let crash = serde_json::json!({"generation": 3, "how": "signal 11", "seconds_ago": 9, "at": "T"});
         let obstacle = serde_json::json!({"kind": "masquerade", "severity": "problem", "saw": "it", "matters": "", "remedy": ""});

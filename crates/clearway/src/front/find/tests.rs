@@ -13,12 +13,12 @@ fn our_abstract_names_are_found_in_the_kernels_table() {
 }
 
 #[test]
-fn nobody_is_found_where_nobody_is() {
+fn none_is_found_where_none_is() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = Settings { run_directory: directory.path().to_owned(), ..Settings::default() };
-    settings.instance = Some("t-nobody-here".parse().unwrap());
+    settings.instance = Some("t-none-here".parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let failure = runtime.block_on(find(&Target { settings, json: false, named: None })).unwrap_err();
     assert_eq!(failure.code, ExitCode::NoInstance);
-    assert!(failure.message.contains("`t-nobody-here`"));
+    assert!(failure.message.contains("`t-none-here`"));
 }

@@ -16,6 +16,8 @@ fn what_hangs_is_not_begun_again() {
         move || hangs.recv().is_err(),
         move |released| tell.send(released).unwrap()
     ));
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(single.busy_for() >= Some(Duration::from_millis(2)));
     assert!(single.is_busy() && !single.spawn("once more", || panic!("a second one"), drop::<()>));
     drop(release);
     assert!(told.recv_timeout(SOON).unwrap());

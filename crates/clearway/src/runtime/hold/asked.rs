@@ -11,12 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::front::admin::UNTIL_ENDED;
 use crate::front::api::{Ended, Holding};
 
-/// What somebody wants of the holder.
+/// What is asked of the holder.
 #[derive(Debug)]
 pub enum Ask {
     /// How is it?
     Status(oneshot::Sender<Holding>),
-    /// Stop; whoever waits for that is told.
+    /// Stop, and tell the end.
     Stop(oneshot::Sender<Ended>),
 }
 

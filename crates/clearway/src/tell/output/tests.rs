@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use super::*;
 
 #[test]
-fn a_pipe_that_nobody_reads_any_more_is_no_reason_to_fail() {
+fn a_pipe_that_is_not_read_any_more_is_no_reason_to_fail() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     write(writer.as_fd(), b"into the void");

@@ -1,5 +1,5 @@
 //! The way to systemd: datagrams, sent one after the other by a thread of its own. systemd may be slow to read (it
-//! executes itself anew at an update), and the loop waits for nobody.
+//! executes itself anew at an update), and the loop waits for nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;

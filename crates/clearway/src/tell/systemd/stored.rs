@@ -39,7 +39,7 @@ impl Stored {
     pub fn take(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let text = |name: &str| variable(name)?.into_string().ok();
         let mut stored = Self::default();
-        // Meant for us, and not for somebody who has started us.
+        // Meant for us, and not for a process that has started us.
         if text("LISTEN_PID").as_deref() != Some(&std::process::id().to_string()) {
             return stored;
         }
@@ -59,7 +59,7 @@ impl Stored {
         if inode(number).is_none() {
             return;
         }
-        // SAFETY: it is open, systemd has made it for this process, and by its name it is ours; nobody else in this
+        // SAFETY: it is open, systemd has made it for this process, and by its name it is ours; nothing else in this
         // process knows of it, and each number is taken once.
         let fd = unsafe { OwnedFd::from_raw_fd(i32::from(number)) };
         if rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC).is_ok() {

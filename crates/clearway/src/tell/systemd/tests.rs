@@ -15,7 +15,7 @@ fn subscription() -> Subscription {
     Custody::new().subscribe()
 }
 
-/// A socket that plays systemd, and who talks to it.
+/// A socket that plays systemd, and what talks to it.
 struct Manager {
     socket: UnixDatagram,
     systemd: Systemd,
@@ -81,7 +81,7 @@ const QUEUED: Action = Action::Report(Report::ReloadQueued { by: Asker::Signal("
 const RELOADING: &str = "RELOADING=1 MONOTONIC_USEC STATUS";
 
 #[test]
-fn ready_is_said_when_somebody_serves_and_not_before() {
+fn ready_is_said_when_a_generation_serves_and_not_before() {
     let mut manager = Manager::new();
     assert_eq!(manager.hears(&prepare(1)), "STATUS");
     assert_eq!(manager.hears(&refused()), "STATUS");
@@ -124,13 +124,13 @@ fn one_that_was_taken_over_from_may_take_its_time() {
 }
 
 #[test]
-fn nothing_is_said_where_nobody_listens() {
+fn nothing_is_said_where_systemd_does_not_listen() {
     for address in [None, Some(""), Some("vsock:2:9"), Some("relative")] {
         let systemd =
             Systemd::of_this_process(Stored::default(), |_| address.map(OsString::from), subscription());
         assert!(systemd.mailbox.is_none(), "{address:?}");
     }
-    // Nor does it matter that nobody is there any more.
+    // Nor does it matter that the socket is gone.
     let mut systemd =
         Systemd::of_this_process(Stored::default(), |_| Some("/nowhere/at/all".into()), subscription());
     systemd.hear(&serving());

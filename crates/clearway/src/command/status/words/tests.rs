@@ -1,7 +1,7 @@
 use clearway_core::supervisor::{LifePhase, Phase};
 
 use super::*;
-use crate::front::api::{GenerationStatus, LastAttempt, ProgramStatus, Refused};
+use crate::front::api::{GenerationStatus, Holding, LastAttempt, ProgramStatus, Refused};
 use crate::path::canary::CanaryAsks;
 
 /// With something in every field that may have something.
@@ -165,7 +165,7 @@ fn names(value: &serde_json::Value, found: &mut Vec<String>) {
 
 #[test]
 fn the_page_about_the_json_names_every_field() {
-    let page = include_str!("../../../../../docs/reference/status-json.md");
+    let page = include_str!("../../../../../../docs/reference/status-json.md");
     let mut status = full();
     status.obstacles = vec![crate::path::obstacles::Obstacle::new(
         crate::path::obstacles::ObstacleSeverity::Problem,

@@ -1,0 +1,161 @@
+//! The status for a person to read.
+
+use std::fmt::Write;
+
+use clearway_core::count::Count;
+use clearway_core::strategy::{Strategy, by_means};
+use clearway_core::supervisor::Cause;
+use clearway_kernel::canary::CanaryVerdict;
+use clearway_kernel::plumbing::Description;
+
+use crate::front::api::{Crash, LastAttempt, Status};
+use crate::front::request::Health;
+use crate::path::canary::SeenByCanary;
+
+/// The status for a person to read.
+pub fn in_words(status: &Status) -> String {
+    let mut text = String::new();
+    let instance = status.instance.as_deref().unwrap_or("private");
+    let haproxy = status.haproxy.as_deref().unwrap_or("unknown");
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{} (clearway {}, pid {}, instance {instance}, HAProxy {haproxy})",
+        status.state, status.version, status.pid
+    );
+    for one in &status.generations {
+        let _ = write!(text, "generation {} {}", one.generation, one.state);
+        if let Some(seconds) = one.seconds {
+            let _ = write!(text, " for {seconds} s");
+        }
+        if let Some(sessions) = one.sessions {
+            let _ = write!(text, ", {}", Count(sessions, "session"));
+        }
+        if let Some(memory) = one.memory {
+            let _ = write!(text, ", {} MiB", memory >> 20);
+        }
+        let _ = write!(text, ", master {}", one.master);
+        let _ = match one.worker {
+            Some(worker) => writeln!(text, ", worker {worker}"),
+            None => writeln!(text),
+        };
+    }
+    for one in &status.programs {
+        let _ = write!(text, "program {} {}", one.name, one.state);
+        if let Some(seconds) = one.seconds {
+            let _ = write!(text, " for {seconds} s");
+        }
+        let _ = match one.pid {
+            Some(pid) => writeln!(text, ", pid {pid}"),
+            None => writeln!(text),
+        };
+    }
+    if let Some(last) = &status.last_attempt {
+        let _ = writeln!(text, "{}", attempted(last));
+        for (means, addresses) in by_means(&last.moved) {
+            let _ = writeln!(text, "{}: {}", means.heading(), listed(&addresses));
+        }
+        if !last.carried.is_nothing() {
+            let _ = writeln!(text, "{}", last.carried);
+        }
+        for line in last.failure.iter().flat_map(|refused| &refused.words) {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    if status.network_gone {
+        let _ = writeln!(text, "UNREACHABLE: {}", Health::NetworkGone);
+    }
+    if let Some(configuration) = &status.configuration {
+        let _ = writeln!(text, "configuration: {}", configuration.words);
+    }
+    for stranger in &status.strangers {
+        let _ = writeln!(text, "STRANGER: {stranger}");
+    }
+    if let Some(last) = &status.last_crash {
+        let Crash { generation, how, seconds_ago, at } = last;
+        let _ = writeln!(
+            text,
+            "crashes: {} in all, {} since a reload was asked for; the last one {seconds_ago} s ago ({at}): generation \
+             {generation} ({how})",
+            status.crashes, status.crashes_since_reload
+        );
+    }
+    if status.crashes_in_a_row > 0 {
+        let _ = writeln!(text, "{} deaths and failed starts of HAProxy in a row", status.crashes_in_a_row);
+    }
+    if status.strategy != Strategy::default() {
+        let _ = writeln!(text, "strategy: {}", status.strategy);
+    }
+    for way in &status.redirected {
+        let _ = writeln!(text, "redirected: {way}");
+    }
+    let _ = writeln!(text, "in custody: {}", listed(&status.custody));
+    match status.holder {
+        Some(true) => text += "holder: there, it keeps the listening sockets open when this Clearway ends\n",
+        Some(false) => text += "holder: none\n",
+        None => {}
+    }
+    if let Some(plumbing) = &status.plumbing {
+        let Description { table, mark, route_table, intercepts, fail, .. } = plumbing;
+        let _ = writeln!(text, "plumbing: table inet {table}, mark {mark}, route table {route_table}");
+        let fail = fail.map_or_else(|| "?".to_owned(), |fail| fail.to_string());
+        for rule in intercepts {
+            let _ = writeln!(text, "intercepted: {rule} (fails {fail})");
+        }
+    }
+    for one in &status.obstacles {
+        let _ = writeln!(text, "IN THE WAY: {}", one.saw);
+    }
+    if let Some(asks) = &status.canary_asks {
+        let _ = writeln!(text, "canary: {asks}");
+    }
+    if let Some(why) = &status.incomplete {
+        let _ = writeln!(text, "INCOMPLETE: {why}");
+    }
+    text + &canary(&status.canary)
+}
+
+/// How the last start or reload went, and when.
+pub fn attempted(last: &LastAttempt) -> String {
+    let when = last.at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
+    let when = format!("{} s ago{when}", last.seconds_ago);
+    let what = match last.cause {
+        Cause::Start => "the start",
+        Cause::Reload => "the last reload",
+        Cause::Crash => "the start after a crash",
+        Cause::Unknown => "the last start or reload",
+    };
+    match &last.failure {
+        None if last.cause == Cause::Crash => {
+            format!("a crash started generation {}, {when}", last.generation)
+        }
+        None => format!("{what} succeeded, {when}"),
+        Some(refused) => {
+            format!("{what} DID NOT TAKE, {when}, as generation {}: {}", last.generation, refused.message)
+        }
+    }
+}
+
+/// One line if all is well, else one for each server where it is not.
+fn canary(seen: &[SeenByCanary]) -> String {
+    let wrong: Vec<String> = seen
+        .iter()
+        .filter(|one| one.verdict != CanaryVerdict::Works)
+        .map(|one| {
+            let line = one.line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default();
+            format!("canary: the server {}: {}{line}\n", one.address, one.words)
+        })
+        .collect();
+    match (seen.len(), wrong.len()) {
+        (0, _) => String::new(),
+        (all, 0) => format!("canary: return path verified for {}\n", Count(all, "server")),
+        _ => wrong.concat(),
+    }
+}
+
+fn listed(items: &[String]) -> String {
+    if items.is_empty() { "nothing".to_owned() } else { items.join(", ") }
+}
+
+#[cfg(test)]
+mod tests;

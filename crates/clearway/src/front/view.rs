@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
-use clearway_core::supervisor::{GenerationStatus, LifePhase, Supervisor};
+use clearway_core::supervisor::{GenerationView, LifePhase, Supervisor};
 use tokio::sync::oneshot;
 
 use crate::custody::Custody;
@@ -68,7 +68,7 @@ impl View<'_> {
         self.fleet.proved().fold(ours, Ours::and)
     }
 
-    pub(super) fn generations(&self) -> Vec<GenerationStatus> {
+    pub(super) fn generations(&self) -> Vec<GenerationView> {
         self.core.status(self.now).generations
     }
 

@@ -5,22 +5,25 @@
 //! outlived more than N reloads is told to end (`mworker_kill_max_reloads`), at once. The smaller budget is reached first. A start
 //! after a crash is no reload.
 //!
-//! Whoever is over it has sessions, so nothing is cut in silence: the shell is asked how many sessions each has
+//! A generation over the budget has sessions, so nothing is cut in silence: the shell is asked how many sessions each has
 //! ([`Action::Survey`]), those with the fewest go first, and [`WARNING`] before a cut the log says so. Sessions
-//! of a draining generation are at least as old as its drain: it accepts nobody new.
+//! of a draining generation are at least as old as its drain: it accepts no new client.
 //!
 //! ```text
 //!   over the budget ---> Survey ---> Surveyed: the fewest sessions are condemned ---> WARNING ---> End
 //! ```
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::names::Generation;
 
-use super::event::{Action, How, Survey};
+use super::action::Action;
+use super::cuts::Condemned;
+use super::event::{How, Survey};
+use super::life::LifeState;
+use super::limits::{Budget, GRACE};
+use super::machine::Supervisor;
 use super::report::{Over, Report};
-use super::{GRACE, State, Supervisor};
 
 /// From the warning to the cut. Where twice as many drain as may, there is none.
 pub const WARNING: Duration = Duration::from_secs(10);
@@ -28,46 +31,12 @@ pub const WARNING: Duration = Duration::from_secs(10);
 /// How often old generations are looked at, if their memory or their age counts.
 const PACE: Duration = Duration::from_secs(10);
 
-/// What old generations may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// How many may drain.
-    pub generations: usize,
-    /// How long each may drain; unset: as long as it takes.
-    pub age: Option<Duration>,
-    /// How many bytes all of them may have resident together; unset: as many as there are.
-    pub memory: Option<u64>,
-}
-
-/// What is known about cuts to come.
-#[derive(Debug, Default)]
-pub(super) struct Cuts {
-    /// When to look again; unset: when something changes.
-    look_at: Option<Duration>,
-    /// Whether the shell was asked and has not answered.
-    asked: bool,
-    condemned: BTreeMap<Generation, Condemned>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Condemned {
-    at: Duration,
-    how: How,
-    over: Over,
-}
-
-impl Cuts {
-    pub(super) fn deadline(&self) -> Option<Duration> {
-        self.condemned.values().map(|one| one.at).chain(self.look_at).min()
-    }
-}
-
 impl Supervisor {
     /// Generations that drain, with how long they have done so, the oldest first. None during a stop, which has
     /// its own limit.
     fn draining(&self, now: Duration) -> Vec<(Generation, Duration)> {
         let old = self.lives.iter().filter_map(|(generation, life)| match life.state {
-            State::Draining { since } => Some((*generation, now.saturating_sub(since))),
+            LifeState::Draining { since } => Some((*generation, now.saturating_sub(since))),
             _ => None,
         });
         if self.stop.is_some() { Vec::new() } else { old.collect() }
@@ -75,7 +44,7 @@ impl Supervisor {
 
     /// A generation has taken over from another one: those that drain have outlived one more reload.
     pub(super) fn count_a_reload(&mut self) {
-        for life in self.lives.values_mut().filter(|life| matches!(life.state, State::Draining { .. })) {
+        for life in self.lives.values_mut().filter(|life| matches!(life.state, LifeState::Draining { .. })) {
             life.outlived = life.outlived.saturating_add(1);
         }
     }
@@ -87,20 +56,20 @@ impl Supervisor {
         serving.most_reloads.filter(|most| outlived > *most)
     }
 
-    /// Somebody ends a generation by hand, which is done at once, also during a stop. One that serves is not: it would be
+    /// A generation is ended by hand, which is done at once, also during a stop. One that serves is not: it would be
     /// started again.
     pub(super) fn end_asked(&mut self, generation: Generation, now: Duration, todo: &mut Vec<Action>) {
-        if self.lives.get(&generation).is_some_and(|life| matches!(life.state, State::Draining { .. })) {
+        if self.lives.get(&generation).is_some_and(|life| matches!(life.state, LifeState::Draining { .. })) {
             todo.push(Action::Report(Report::EndAsked { generation }));
             let by_hand = Condemned { at: now, how: How::Terminate, over: Over::ByHand };
             self.cuts.condemned.insert(generation, by_hand);
         }
     }
 
-    /// Cuts who is due, and asks the shell for numbers if somebody may be over the budget.
+    /// Cuts those that are due, and asks the shell for numbers if one may be over the budget.
     pub(super) fn look_at_the_old(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let draining = self.draining(now);
-        // Whoever is gone, and whoever is one too many no longer, because others have ended meanwhile.
+        // Those that are gone, and those that are no longer one too many because others have ended meanwhile.
         self.cuts.condemned.retain(|generation, condemned| {
             let pardoned = matches!(condemned.over, Over::Number(most) if draining.len() <= most);
             let by_hand = condemned.over == Over::ByHand && self.lives.contains_key(generation);
@@ -110,7 +79,7 @@ impl Supervisor {
         for (generation, condemned) in &mut self.cuts.condemned {
             if condemned.at <= now {
                 todo.push(Action::End(*generation, condemned.how));
-                // Whoever does not follow is killed.
+                // One that does not follow is killed.
                 *condemned = Condemned { at: now + GRACE, how: How::Kill, ..*condemned };
             }
         }
@@ -125,11 +94,11 @@ impl Supervisor {
         }
         let Budget { age, memory, .. } = self.limits.old;
         let nearly = |limit: Duration, age: Duration| age + WARNING + PACE >= limit;
-        let somebody = draining.iter().any(|(generation, their_age)| {
+        let near = draining.iter().any(|(generation, their_age)| {
             let old = age.is_some_and(|limit| nearly(limit, *their_age));
             (old || memory.is_some()) && !self.cuts.condemned.contains_key(generation)
         });
-        if over || (due && somebody) {
+        if over || (due && near) {
             self.cuts.asked = true;
             todo.push(Action::Survey(draining.iter().map(|(generation, _)| *generation).collect()));
         }
@@ -146,7 +115,7 @@ impl Supervisor {
         left.any(|(one, _)| self.has_outlived(*one).is_some())
     }
 
-    /// The shell has looked: condemns those who are over the budget.
+    /// The shell has looked: condemns those that are over the budget.
     pub(super) fn surveyed(&mut self, surveys: &[Survey], now: Duration, todo: &mut Vec<Action>) {
         self.cuts.asked = false;
         if self.stop.is_some() {

@@ -10,7 +10,7 @@ use clearway_kernel::flip::Way;
 use clearway_kernel::memory::resident;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
@@ -22,14 +22,9 @@ use crate::fleet::memory::FirstToGo;
 use crate::fleet::standard_error::StandardError;
 use crate::fleet::worker_cli::WorkerCli;
 
-/// The process that accepts connections: not our child, so it has a handle that no other process can
-/// come to stand behind.
-#[derive(Debug)]
-struct Worker {
-    pid: u32,
-    /// Its handle (pidfd, Linux 5.3).
-    handle: OwnedFd,
-}
+mod worker;
+
+use worker::Worker;
 
 /// Our ends of what a generation has inherited.
 #[derive(Debug)]
@@ -105,7 +100,7 @@ impl Running {
 
     /// The process that accepts connections, as far as it is known.
     pub fn worker(&self) -> Option<u32> {
-        self.worker.as_ref().map(|worker| worker.pid)
+        self.worker.as_ref().map(Worker::pid)
     }
 
     /// Its master and its worker.
@@ -123,15 +118,10 @@ impl Running {
         self.said.heard()
     }
 
-    /// Takes note of the worker. It has told its number itself, so that is believed only if the process is
-    /// a child of our child: a worker that lies must not make us signal another process.
+    /// Takes note of the worker, which has told its number itself.
     pub fn know_worker(&mut self, pid: u32) {
         self.configuration = None;
-        let named = process(pid);
-        let handle = named.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
-        // Looked at while the handle keeps the number from being used again.
-        let parent = parent_of(pid);
-        self.worker = handle.filter(|_| parent == Some(self.master)).map(|handle| Worker { pid, handle });
+        self.worker = Worker::of(self.master, pid);
         if self.worker.is_none() {
             warn!("process {pid} says that it is the worker of {}, which is not its parent", self.master);
         }
@@ -216,11 +206,11 @@ impl Running {
     /// again until it has.
     pub fn drain(&self) {
         let Some(worker) = &self.worker else { return self.signal(Signal::USR1) };
-        match rustix::process::pidfd_send_signal(&worker.handle, Signal::USR1) {
+        match worker.signal(Signal::USR1) {
             Ok(()) => {}
             // The master was signalled instead of Clearway and has replaced its worker: it knows the new one.
             Err(Errno::SRCH) => self.signal(Signal::USR1),
-            Err(error) => self.cannot_signal(Signal::USR1, worker.pid, error),
+            Err(error) => self.cannot_signal(Signal::USR1, worker.pid(), error),
         }
     }
 
@@ -259,11 +249,4 @@ impl Running {
 /// A process id as system calls take it.
 fn process(number: u32) -> Option<Pid> {
     i32::try_from(number).ok().and_then(Pid::from_raw)
-}
-
-/// The parent of a process, from `/proc/PID/stat`, whose second field may hold anything in parentheses.
-fn parent_of(pid: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, after) = stat.rsplit_once(')')?;
-    after.split_whitespace().nth(1)?.parse().ok()
 }

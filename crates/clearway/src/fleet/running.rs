@@ -8,11 +8,9 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::Imprint;
 use clearway_kernel::flip::Way;
 use clearway_kernel::memory::resident;
-use rustix::io::Errno;
 use rustix::net::Shutdown;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::custody::sockets::Sockets;
 use crate::cutover::redirection::Private;
@@ -22,6 +20,7 @@ use crate::fleet::memory::FirstToGo;
 use crate::fleet::standard_error::StandardError;
 use crate::fleet::worker_cli::WorkerCli;
 
+mod signals;
 mod worker;
 
 use worker::Worker;
@@ -41,7 +40,7 @@ pub struct OurEnds {
 
 /// A generation that has a process.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningGeneration {
     generation: Generation,
     /// HAProxy's master, our child.
     master: u32,
@@ -64,7 +63,7 @@ pub struct Running {
     first_to_go: Option<FirstToGo>,
 }
 
-impl Running {
+impl RunningGeneration {
     /// It has just been started.
     pub fn begins(
         (generation, master): (Generation, u32),
@@ -201,52 +200,9 @@ impl Running {
         self.carry = None;
     }
 
-    /// `SIGUSR1` to the worker, which drains and takes its master along when it is done. Not to the master, which is deaf
-    /// for a moment up to 3.0. A generation that has not proved itself has no known worker yet: the core lets it be told
-    /// again until it has.
-    pub fn drain(&self) {
-        let Some(worker) = &self.worker else { return self.signal(Signal::USR1) };
-        match worker.signal(Signal::USR1) {
-            Ok(()) => {}
-            // The master was signalled instead of Clearway and has replaced its worker: it knows the new one.
-            Err(Errno::SRCH) => self.signal(Signal::USR1),
-            Err(error) => self.cannot_signal(Signal::USR1, worker.pid(), error),
-        }
-    }
-
-    /// A signal to the master. It is a child of ours that is not reaped, so its pid is right.
-    pub fn signal(&self, signal: Signal) {
-        if let Some(Err(error)) = process(self.master).map(|pid| rustix::process::kill_process(pid, signal)) {
-            self.cannot_signal(signal, self.master, error);
-        }
-    }
-
-    fn cannot_signal(&self, signal: Signal, pid: u32, error: Errno) {
-        let advice = if error == Errno::PERM { " (add --cap-add=KILL to `docker run`)" } else { "" };
-        let signal = clearway_core::signal::Signal(signal.as_raw());
-        error!("{signal} to generation {}, pid {pid}: {error}{advice}", self.generation);
-    }
-
-    /// Kills what its master has left, if that has ended. A worker that outlives its master (it hangs in a system call and
-    /// cannot hear that) would go on accepting beside its successor: it is in the master's process group, whose number is
-    /// ours as long as the master is not reaped.
-    pub fn kill_what_is_left(&self) {
-        let Some(master) = process(self.master) else { return };
-        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        if matches!(rustix::process::waitid(WaitId::Pid(master), ended), Ok(Some(_))) {
-            // An error means that the group has no other process.
-            let _ = rustix::process::kill_process_group(master, Signal::KILL);
-        }
-    }
-
     /// It has ended: what it says, and its configuration if it has not accepted.
     pub fn gone(mut self) -> (StandardError, Option<Arc<Configuration>>) {
         self.settle();
         (self.said, self.configuration)
     }
-}
-
-/// A process id as system calls take it.
-fn process(number: u32) -> Option<Pid> {
-    i32::try_from(number).ok().and_then(Pid::from_raw)
 }

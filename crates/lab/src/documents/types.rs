@@ -15,7 +15,6 @@ const SHARED: &[&str] = &[
     "Crash",
     "GenerationStatus",
     "Phase",
-    "Running",
     "Stage",
     "State",
     "Status",

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Signal};
 
-use super::process;
+use super::signals::process;
 
 /// The process that accepts connections.
 #[derive(Debug)]

@@ -188,6 +188,8 @@ fn a_server_that_is_down_gets_no_client_after_a_crash() -> Result<()> {
     ensure!(log.contains(" s ago)"), "its age: {log}");
     balancer.wait_for_log(from, " serves, worker ", SOON)?;
     let report = load.finish_after(300)?;
+    // The next crash is known of, too.
+    wait_until_known(&balancer)?;
     // What the killed one had accepted; nothing else. Afterwards half of the clients would be lost for two seconds.
     assert_only_accepted_ones_lost(&report, 1)?;
     ensure!(report.total.failed() <= 3, "more than what it had accepted: {report}");

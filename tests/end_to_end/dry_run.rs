@@ -245,6 +245,9 @@ fn a_trial_does_not_outlive_the_crash_of_what_serves() -> Result<()> {
     ensure!(!output.status.success(), "{}", said(&output));
     balancer.wait_for_log(0, "generation 3 serves", SOON)?;
     stage.wait_ready(&mut balancer)?;
+    // What serves is what served before.
+    let text = takes(&stage)?;
+    ensure!(!text.contains("server f0/s"), "{text}");
     // The pipe's other end, at last.
     drop(std::fs::OpenOptions::new().write(true).read(true).open(&pipe)?);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

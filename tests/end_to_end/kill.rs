@@ -87,12 +87,14 @@ const SWITCHED: [&str; 5] =
 
 /// What may come at any time and has no place in a reload: the clock, the lines of a thread, and what the tests
 /// themselves ask for.
-const BESIDE: [&str; 10] = [
+const BESIDE: [&str; 12] = [
     "hears State",
     "hears StateDue",
     "hears Event Carried",
     "hears Servers",
     "hears Canary",
+    "hears Due",
+    "hears Removed",
     "takes TimePassed",
     "hears Strangers",
     "hears Event Exited",

@@ -15,33 +15,33 @@
 //! [`News`], and what of that is for other rooms as [`Consequence`].
 
 pub mod asking;
-pub mod carry;
+mod carry;
 pub mod child;
 pub mod configurations;
-pub mod deaf;
-pub mod ends;
+mod deaf;
+mod ends;
 pub mod executable;
 mod files;
-pub mod hand_over;
+mod hand_over;
 pub mod launch;
-pub mod master;
-pub mod memory;
-pub mod named;
+mod master;
+mod memory;
+mod named;
 mod news;
 pub mod open_files;
 mod preparing;
-pub mod prove;
+mod prove;
 pub mod questions;
 pub mod reading;
-pub mod reaper;
-pub mod roster;
-pub mod running;
-pub mod sidecars;
+mod reaper;
+mod roster;
+mod running;
+mod sidecars;
 pub mod stand_in;
-pub mod standard_error;
+mod standard_error;
 pub mod state;
-pub mod trial;
-pub mod watch;
+mod trial;
+mod watch;
 pub mod worker_cli;
 
 use std::sync::Arc;
@@ -63,7 +63,7 @@ use memory::Memory;
 pub use news::{Consequence, News};
 use preparing::Preparing;
 use roster::Roster;
-use running::Running;
+use running::RunningGeneration;
 use sidecars::Sidecars;
 use stand_in::StandIn;
 use state::StateOfServers;
@@ -215,6 +215,6 @@ impl Fleet {
 
     /// Where the clients of a generation are to be sent, if it has private ports.
     pub fn ways(&self, generation: Generation) -> Option<&[Way]> {
-        self.roster.get(generation).and_then(Running::ways)
+        self.roster.get(generation).and_then(RunningGeneration::ways)
     }
 }

@@ -13,6 +13,10 @@
 
 use std::time::Duration;
 
+mod glances;
+
+pub use glances::{CLOSE, Glances};
+
 /// How often one is asked, or looked at, that says nothing.
 pub const EVERY: Duration = Duration::from_secs(10);
 

@@ -21,3 +21,4 @@ pub mod settings;
 pub mod signal;
 pub mod strategy;
 pub mod supervisor;
+pub mod watching;

@@ -81,6 +81,8 @@ const BESIDE: &[&str] = &[
     "hears StateDue",
     "hears Event Carried",
     "hears Canary",
+    "hears Due",
+    "hears Removed",
     "hears Event Exited",
     "hears Event LastWords",
 ];

@@ -34,7 +34,7 @@ use clearway_haproxy::overlay::RateLimit;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
-use crate::fleet::running::Running;
+use crate::fleet::running::RunningGeneration;
 use crate::fleet::state::{Snapshot, StateQuestion};
 use crate::fleet::{Fleet, News};
 use crate::ground::aside;
@@ -194,7 +194,7 @@ impl Fleet {
 
     /// Carries the state over, if there is any: [`Event::Carried`] follows.
     pub fn carry(&mut self, generation: Generation) -> Option<Event> {
-        let begun = self.roster.get_mut(generation).is_some_and(Running::go_on_carrying);
+        let begun = self.roster.get_mut(generation).is_some_and(RunningGeneration::go_on_carrying);
         (!begun).then(|| Event::Carried { generation, carried: Carried::default() })
     }
 }

@@ -49,7 +49,7 @@ use crate::fleet::hand_over::{BindBeside, HandOver};
 use crate::fleet::memory::FirstToGo;
 use crate::fleet::prove::{Candidate, Offered, tell};
 use crate::fleet::reading::ReadFrom;
-use crate::fleet::running::Running;
+use crate::fleet::running::RunningGeneration;
 use crate::fleet::standard_error::StandardError;
 use crate::tell::output;
 use crate::tell::voice::{Speaker, Stream, Voice};
@@ -117,7 +117,7 @@ impl Fleet {
         generation: Generation,
         prepared: Prepared,
         around: Surroundings<'_>,
-    ) -> Result<Running, Failure> {
+    ) -> Result<RunningGeneration, Failure> {
         let Surroundings { sockets, has_predecessor, redirection } = around;
         let offered = Offered::of(&prepared.selection, &sockets);
         let predecessor = self.predecessor_of(&prepared, has_predecessor);
@@ -164,7 +164,7 @@ impl Fleet {
             tell(&self.news, generation, Err(Failure::new(ExitCode::Internal, message)));
         }
         let from = (configuration, imprint);
-        Ok(Running::begins((generation, master), from, private, ends, said, carry, first_to_go))
+        Ok(RunningGeneration::begins((generation, master), from, private, ends, said, carry, first_to_go))
     }
 
     /// What listens to a generation, and where that goes for HAProxy.

@@ -3,8 +3,8 @@
 //!
 //! The master then starts another worker from what is on disk, and tells the one that Clearway knows to finish. The sockets that
 //! the new one has are not those in custody, they are not proved, and a port that the file does not have any more is
-//! held and accepted on by nothing. So that is noticed within [`CLOSE`] of its words ([`inquiry::EVERY`] without), the core is told which worker it is now, and makes
-//! it a reload of Clearway's.
+//! held and accepted on by nothing. So that is noticed within a quarter of a second of its words,
+//! or ten seconds without ([`Glances`]), the core is told which worker it is now, and makes it a reload of Clearway's.
 //!
 //! Which children the master has is looked at in `/proc`; only if they have changed the master is asked (`show proc`), on
 //! a thread, and its answer counts: a `program` is a child as well, and a worker that could not start has come and gone.
@@ -15,7 +15,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use clearway_core::inquiry;
+use clearway_core::inquiry::Glances;
 use clearway_core::names::Generation;
 use clearway_haproxy::runtime::{Channel, CliCommand};
 use clearway_haproxy::sockpair::{self, SockpairError};
@@ -26,17 +26,13 @@ use tracing::debug;
 use crate::fleet::News;
 use crate::ground::{aside, due};
 
-/// How often the children of a master are looked at, and how many times, when HAProxy has just said something: a master that reloads says so, and takes a while.
-const CLOSE: Duration = Duration::from_millis(250);
-const LOOKS: u32 = 12;
-
 /// How long an answer may take. It is asked again then.
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// A master, and which worker it is known to have.
 #[derive(Debug)]
 pub struct Master {
-    /// Whose it is.
+    /// Of which generation it is.
     pub generation: Generation,
     /// Its number.
     pub pid: u32,
@@ -62,15 +58,12 @@ impl Master {
     /// Looks after it until it has ended, and tells when it has replaced its worker.
     pub async fn watch(mut self, news: UnboundedSender<News>) {
         let mut seen = children(self.pid);
-        let mut looks = LOOKS;
+        let mut glances = Glances::begin();
         loop {
-            // Where it says nothing, as with `quiet`, that is seldom.
-            let soon = due::elapsed() + CLOSE;
-            let next = if looks > 0 { soon } else { inquiry::together(soon) };
             tokio::select! {
-                () = due::after(Some(next)) => looks = looks.saturating_sub(1),
-                Ok(()) = self.heard.changed(), if looks == 0 => {
-                    looks = LOOKS;
+                () = due::after(Some(glances.next(due::elapsed()))) => glances.looked(),
+                Ok(()) = self.heard.changed(), if glances.listens() => {
+                    glances.said();
                     continue;
                 }
             }

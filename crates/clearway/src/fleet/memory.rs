@@ -1,4 +1,4 @@
-//! Memory that runs out: who goes first, and what is said about it.
+//! Memory that runs out: which process goes first, and what is said about it.
 //!
 //! While a reload goes on, two generations share the memory of the container. Where it does not suffice for both,
 //! the kernel kills one, by size, which would be the one that serves. So a new one for which there is no room is not

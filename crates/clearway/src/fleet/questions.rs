@@ -6,7 +6,7 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Survey};
 use clearway_kernel::memory::resident;
 
-use crate::fleet::running::Running;
+use crate::fleet::running::RunningGeneration;
 use crate::fleet::worker_cli::{ONE_OF_SEVERAL, WorkerCli};
 use crate::fleet::{Fleet, News};
 use crate::ground::aside;
@@ -28,7 +28,7 @@ pub struct Askable {
 }
 
 impl Askable {
-    fn of(generation: Generation, running: &Running) -> Self {
+    fn of(generation: Generation, running: &RunningGeneration) -> Self {
         Self {
             generation,
             worker: running.worker(),

@@ -1,5 +1,5 @@
 //! The one place that waits for children, also for those that are not ours: PID 1 inherits the orphans of
-//! its container, and whoever does not reap them fills the process table.
+//! its container, which would fill the process table.
 //!
 //! Those of other threads are left to them ([`crate::fleet::executable`] asks questions from a thread and waits for the end of what
 //! answers): `__WNOTHREAD`. A thread that ends leaves its children to the first thread, where orphans go as well.

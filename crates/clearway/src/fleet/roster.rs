@@ -9,13 +9,13 @@ use clearway_haproxy::drift::Imprint;
 use clearway_kernel::flip::Way;
 
 use crate::custody::sockets::Sockets;
-use crate::fleet::running::Running;
+use crate::fleet::running::RunningGeneration;
 use crate::fleet::worker_cli::WorkerCli;
 
 /// The generations that have a process.
 #[derive(Debug, Default)]
 pub struct Roster {
-    running: BTreeMap<Generation, Running>,
+    running: BTreeMap<Generation, RunningGeneration>,
     /// The one that was committed last, dead or alive.
     committed: Option<Generation>,
     serving: Option<Serving>,
@@ -41,12 +41,12 @@ impl Serves {
 
 impl Roster {
     /// It was started.
-    pub fn begins(&mut self, generation: Generation, running: Running) {
+    pub fn begins(&mut self, generation: Generation, running: RunningGeneration) {
         self.running.insert(generation, running);
     }
 
     /// Its master has ended, if it is one of these.
-    pub fn ended(&mut self, master: u32) -> Option<(Generation, Running)> {
+    pub fn ended(&mut self, master: u32) -> Option<(Generation, RunningGeneration)> {
         let generation =
             self.iter().find(|(_, one)| one.pid() == master).map(|(generation, _)| generation)?;
         self.serves_no_more(generation);
@@ -57,7 +57,7 @@ impl Roster {
     pub fn commit(&mut self, generation: Generation) -> Option<Arc<Sockets>> {
         self.committed = Some(generation);
         self.serving = Some(Serving { generation, alive: Arc::new(AtomicBool::new(true)) });
-        self.running.get_mut(&generation).and_then(Running::commit)
+        self.running.get_mut(&generation).and_then(RunningGeneration::commit)
     }
 
     /// What starts from now on gets all sockets in custody: no other generation accepts on them.
@@ -68,17 +68,17 @@ impl Roster {
     }
 
     /// One that has a process.
-    pub fn get(&self, generation: Generation) -> Option<&Running> {
+    pub fn get(&self, generation: Generation) -> Option<&RunningGeneration> {
         self.running.get(&generation)
     }
 
     /// The same, to change it.
-    pub fn get_mut(&mut self, generation: Generation) -> Option<&mut Running> {
+    pub fn get_mut(&mut self, generation: Generation) -> Option<&mut RunningGeneration> {
         self.running.get_mut(&generation)
     }
 
     /// All of them, the oldest first.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Generation, &Running)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Generation, &RunningGeneration)> {
         self.running.iter().map(|(generation, running)| (*generation, running))
     }
 
@@ -89,7 +89,7 @@ impl Roster {
 
     /// None of them will be committed.
     pub fn give_up(&mut self) {
-        self.running.values_mut().for_each(Running::give_up);
+        self.running.values_mut().for_each(RunningGeneration::give_up);
     }
 
     /// The one that was committed last, dead or alive.
@@ -114,7 +114,7 @@ impl Roster {
 
     /// The most bytes that one had when it was new.
     pub fn needed(&self) -> Option<u64> {
-        self.running.values().filter_map(Running::needed).max()
+        self.running.values().filter_map(RunningGeneration::needed).max()
     }
 
     /// Whether one was started from these files.
@@ -124,7 +124,8 @@ impl Roster {
 
     /// The latest one that was not committed, has not proved itself, and has such ways for its clients.
     pub fn starting_with(&self, ways: impl Fn(&[Way]) -> bool) -> Option<Generation> {
-        let is_so = |running: &Running| running.proved().is_none() && running.ways().is_some_and(&ways);
+        let is_so =
+            |running: &RunningGeneration| running.proved().is_none() && running.ways().is_some_and(&ways);
         let uncommitted = self.iter().rev().take_while(|(one, _)| Some(*one) > self.committed);
         uncommitted.into_iter().find(|(_, running)| is_so(running)).map(|(generation, _)| generation)
     }

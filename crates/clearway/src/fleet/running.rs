@@ -8,11 +8,9 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::Imprint;
 use clearway_kernel::flip::Way;
 use clearway_kernel::memory::resident;
-use rustix::io::Errno;
 use rustix::net::Shutdown;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::custody::sockets::Sockets;
 use crate::cutover::redirection::Private;
@@ -22,14 +20,10 @@ use crate::fleet::memory::FirstToGo;
 use crate::fleet::standard_error::StandardError;
 use crate::fleet::worker_cli::WorkerCli;
 
-/// The process that accepts connections: not our child, so it has a handle that no other process can
-/// come to stand behind.
-#[derive(Debug)]
-struct Worker {
-    pid: u32,
-    /// Its handle (pidfd, Linux 5.3).
-    handle: OwnedFd,
-}
+mod signals;
+mod worker;
+
+use worker::Worker;
 
 /// Our ends of what a generation has inherited.
 #[derive(Debug)]
@@ -46,7 +40,7 @@ pub struct OurEnds {
 
 /// A generation that has a process.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningGeneration {
     generation: Generation,
     /// HAProxy's master, our child.
     master: u32,
@@ -69,7 +63,7 @@ pub struct Running {
     first_to_go: Option<FirstToGo>,
 }
 
-impl Running {
+impl RunningGeneration {
     /// It has just been started.
     pub fn begins(
         (generation, master): (Generation, u32),
@@ -105,7 +99,7 @@ impl Running {
 
     /// The process that accepts connections, as far as it is known.
     pub fn worker(&self) -> Option<u32> {
-        self.worker.as_ref().map(|worker| worker.pid)
+        self.worker.as_ref().map(Worker::pid)
     }
 
     /// Its master and its worker.
@@ -123,15 +117,10 @@ impl Running {
         self.said.heard()
     }
 
-    /// Takes note of the worker. It has told its number itself, so that is believed only if the process is
-    /// a child of our child: a worker that lies must not make us signal another process.
+    /// Takes note of the worker, which has told its number itself.
     pub fn know_worker(&mut self, pid: u32) {
         self.configuration = None;
-        let named = process(pid);
-        let handle = named.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
-        // Looked at while the handle keeps the number from being used again.
-        let parent = parent_of(pid);
-        self.worker = handle.filter(|_| parent == Some(self.master)).map(|handle| Worker { pid, handle });
+        self.worker = Worker::of(self.master, pid);
         if self.worker.is_none() {
             warn!("process {pid} says that it is the worker of {}, which is not its parent", self.master);
         }
@@ -211,59 +200,9 @@ impl Running {
         self.carry = None;
     }
 
-    /// `SIGUSR1` to the worker, which drains and takes its master along when it is done. Not to the master, which is deaf
-    /// for a moment up to 3.0. A generation that has not proved itself has no known worker yet: the core lets it be told
-    /// again until it has.
-    pub fn drain(&self) {
-        let Some(worker) = &self.worker else { return self.signal(Signal::USR1) };
-        match rustix::process::pidfd_send_signal(&worker.handle, Signal::USR1) {
-            Ok(()) => {}
-            // The master was signalled instead of Clearway and has replaced its worker: it knows the new one.
-            Err(Errno::SRCH) => self.signal(Signal::USR1),
-            Err(error) => self.cannot_signal(Signal::USR1, worker.pid, error),
-        }
-    }
-
-    /// A signal to the master. It is a child of ours that is not reaped, so its pid is right.
-    pub fn signal(&self, signal: Signal) {
-        if let Some(Err(error)) = process(self.master).map(|pid| rustix::process::kill_process(pid, signal)) {
-            self.cannot_signal(signal, self.master, error);
-        }
-    }
-
-    fn cannot_signal(&self, signal: Signal, pid: u32, error: Errno) {
-        let advice = if error == Errno::PERM { " (add --cap-add=KILL to `docker run`)" } else { "" };
-        let signal = clearway_core::signal::Signal(signal.as_raw());
-        error!("{signal} to generation {}, pid {pid}: {error}{advice}", self.generation);
-    }
-
-    /// Kills what its master has left, if that has ended. A worker that outlives its master (it hangs in a system call and
-    /// cannot hear that) would go on accepting beside its successor: it is in the master's process group, whose number is
-    /// ours as long as the master is not reaped.
-    pub fn kill_what_is_left(&self) {
-        let Some(master) = process(self.master) else { return };
-        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        if matches!(rustix::process::waitid(WaitId::Pid(master), ended), Ok(Some(_))) {
-            // An error means that the group has no other process.
-            let _ = rustix::process::kill_process_group(master, Signal::KILL);
-        }
-    }
-
     /// It has ended: what it says, and its configuration if it has not accepted.
     pub fn gone(mut self) -> (StandardError, Option<Arc<Configuration>>) {
         self.settle();
         (self.said, self.configuration)
     }
-}
-
-/// A process id as system calls take it.
-fn process(number: u32) -> Option<Pid> {
-    i32::try_from(number).ok().and_then(Pid::from_raw)
-}
-
-/// The parent of a process, from `/proc/PID/stat`, whose second field may hold anything in parentheses.
-fn parent_of(pid: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, after) = stat.rsplit_once(')')?;
-    after.split_whitespace().nth(1)?.parse().ok()
 }

@@ -31,10 +31,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clearway_core::count::Count;
 use clearway_core::settings::WatchMode;
+use clearway_core::watching::{LookTimes, POLL};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 use tokio::sync::oneshot;
@@ -49,17 +50,12 @@ use crate::ground::{aside, due};
 use inotify::{Inotify, NoHints};
 use look::{Following, Job, LookAt, Looked, Looking};
 
-/// How long a constant stream of events may put a look off.
-const LONGEST: Duration = Duration::from_secs(5);
-
-/// How often everything is looked at where the kernel gives no hints.
-const POLL: Duration = Duration::from_secs(5);
-
 /// Watches the files of a configuration, or does nothing at all.
 #[derive(Debug)]
 pub struct Watch {
     mode: WatchMode,
-    quiet: Duration,
+    /// When it is looked.
+    times: LookTimes,
     files: Arc<FileSet>,
     seen: Arc<Sighting>,
     inotify: Inotify,
@@ -68,10 +64,6 @@ pub struct Watch {
     looking: Option<Looking>,
     /// What is to be watched as soon as no look is under way.
     following: Option<Following>,
-    /// The first hint since the last look, and the last one.
-    hinted: Option<(Instant, Instant)>,
-    /// When to look although there was no hint.
-    poll_at: Option<Instant>,
     /// What was said already, by the file that it is about.
     said: BTreeSet<PathBuf>,
     said_polling: bool,
@@ -83,15 +75,13 @@ impl Watch {
     pub fn new(mode: WatchMode, quiet: Duration) -> Self {
         Self {
             mode,
-            quiet,
+            times: LookTimes::after(quiet),
             files: Arc::default(),
             seen: Arc::default(),
             inotify: Inotify::default(),
             look: look::look,
             looking: None,
             following: None,
-            hinted: None,
-            poll_at: None,
             said: BTreeSet::new(),
             said_polling: false,
             said_late: false,
@@ -126,34 +116,21 @@ impl Watch {
                 }
                 continue;
             }
-            let due = self.due();
-            if self.following.is_some() || due.is_some_and(|at| at <= Instant::now()) {
+            let next = self.times.next();
+            if self.following.is_some() || next.is_some_and(|at| at <= due::elapsed()) {
                 self.begin();
                 continue;
             }
             tokio::select! {
-                relevant = self.inotify.next() => if relevant { self.hint() },
-                () = due::at(due) => {}
+                relevant = self.inotify.next() => if relevant { self.times.hint(due::elapsed()) },
+                () = due::after(next) => {}
             }
         }
     }
 
-    fn hint(&mut self) {
-        let now = Instant::now();
-        self.hinted = Some((self.hinted.map_or(now, |(first, _)| first), now));
-    }
-
-    fn due(&self) -> Option<Instant> {
-        let hinted = self.hinted.map(|(first, last)| {
-            let latest = first + LONGEST.max(self.quiet);
-            (last + self.quiet).min(latest)
-        });
-        [hinted, self.poll_at].into_iter().flatten().min()
-    }
-
     /// Begins to look at every file.
     fn begin(&mut self) {
-        let hinted = self.hinted.take().is_some();
+        let hinted = self.times.begin();
         let files = match self.following.take() {
             Some(following) => LookAt::Anew(following),
             None => LookAt::Again(Arc::clone(&self.files)),
@@ -169,7 +146,7 @@ impl Watch {
         if begun {
             self.looking = Some(Looking::begun(hinted, answer));
         } else {
-            self.poll_at = Some(Instant::now() + POLL);
+            self.times.poll(due::elapsed() + POLL);
         }
     }
 
@@ -181,7 +158,7 @@ impl Watch {
             info!("the watched files answer again");
         }
         let Some(Looked { files, now, difference, armed, replaced }) = looked else {
-            self.poll_at = Some(Instant::now() + POLL);
+            self.times.poll(due::elapsed() + POLL);
             return Vec::new();
         };
         if let Some(Err(why)) = armed.map(|armed| self.inotify.take(armed)) {
@@ -193,8 +170,11 @@ impl Watch {
                 warn!("{}", mount.replaced());
             }
         }
-        let polls = self.mode == WatchMode::Poll || !self.inotify.is_complete();
-        self.poll_at = polls.then(|| Instant::now() + POLL);
+        if self.mode == WatchMode::Poll || !self.inotify.is_complete() {
+            self.times.poll(due::elapsed() + POLL);
+        } else {
+            self.times.wait_for_hints();
+        }
         match difference {
             None => {
                 (self.files, self.seen) = (files, Arc::new(now));
@@ -205,14 +185,14 @@ impl Watch {
                     );
                 }
                 // What has changed since the files were read gave no hint if it was not watched before.
-                self.hint();
+                self.times.hint(due::elapsed());
                 Vec::new()
             }
             // Another configuration is about to be followed: these files are looked at for it, or never more.
             Some(_) if self.following.is_some() => Vec::new(),
             Some(difference) if !hinted && !difference.changed.is_empty() => {
                 // Seen by polling, perhaps half written: a quiet time later it is looked at again.
-                self.hint();
+                self.times.hint(due::elapsed());
                 Vec::new()
             }
             Some(difference) => self.changed_since(now, difference),

@@ -76,3 +76,21 @@ fn what_is_done_seldom_is_done_together() {
     // Far away is not at once.
     assert!(together(Duration::MAX) > Duration::from_hours(24));
 }
+
+#[test]
+fn a_master_that_says_something_is_looked_at_closely_for_a_while() {
+    let mut glances = Glances::begin();
+    let mut now = Duration::ZERO;
+    while !glances.listens() {
+        assert_eq!(glances.next(now), now + CLOSE);
+        now = glances.next(now);
+        glances.looked();
+    }
+    assert_eq!(now, 3000 * MS);
+    assert_eq!(glances.next(now), EVERY);
+    glances.looked();
+    assert_eq!(glances.next(EVERY), 2 * EVERY);
+    glances.said();
+    assert!(!glances.listens(), "it is looked at closely already");
+    assert_eq!(glances.next(EVERY), EVERY + CLOSE);
+}

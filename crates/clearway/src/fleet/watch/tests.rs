@@ -43,7 +43,7 @@ impl Stage {
 
     /// Whether nothing is to be looked at any more, and nothing is.
     fn is_idle(&self) -> bool {
-        self.watch.due().is_none() && self.watch.looking.is_none() && self.watch.following.is_none()
+        self.watch.times.next().is_none() && self.watch.looking.is_none() && self.watch.following.is_none()
     }
 
     /// What has changed.
@@ -137,39 +137,35 @@ fn what_changes_between_reading_and_following_is_seen() {
 }
 
 #[test]
-fn a_constant_stream_of_events_is_no_excuse() {
-    let mut watch = Watch::new(WatchMode::On, QUIET);
-    let begun = Instant::now();
-    watch.hinted = Some((begun, begun + Duration::from_mins(1)));
-    assert_eq!(watch.due(), Some(begun + LONGEST));
-    watch.quiet = Duration::from_secs(10);
-    assert_eq!(watch.due(), Some(begun + Duration::from_secs(10)), "as long as was asked for, at least");
-    watch.hinted = None;
-    assert_eq!(watch.due(), None);
-}
-
-#[test]
 fn polling_looks_again_before_it_asks() {
     run(async {
         let mut stage = Stage::new(WatchMode::Poll);
         stage.settle_once().await;
         stage.write("a.lua", "half");
         // A quiet time that is not over in this test.
-        stage.watch.quiet = SOON * 2;
-        stage.watch.poll_at = Some(Instant::now());
-        while stage.watch.hinted.is_none() {
+        stage.watch.times = LookTimes::after(SOON * 2);
+        stage.poll();
+        while !stage.watch.times.is_hinted() {
             let _ = tokio::time::timeout(QUIET, stage.watch.changed()).await;
         }
-        stage.watch.quiet = QUIET;
+        stage.watch.times = LookTimes::after(QUIET);
+        stage.watch.times.hint(due::elapsed());
         assert_eq!(stage.changed().await, ["a.lua"]);
-        assert!(stage.watch.poll_at.is_some(), "it goes on");
+        assert!(stage.watch.times.next().is_some(), "it goes on");
     });
 }
 
 impl Stage {
+    /// It is time to look, as if nothing had been hinted at.
+    fn poll(&mut self) {
+        self.watch.times.poll(due::elapsed());
+    }
+
     /// The look that follows each start.
     async fn settle_once(&mut self) {
-        while self.watch.hinted.is_some() || self.watch.looking.is_some() || self.watch.following.is_some() {
+        let is_busy =
+            |watch: &Watch| watch.times.is_hinted() || watch.looking.is_some() || watch.following.is_some();
+        while is_busy(&self.watch) {
             let _ = tokio::time::timeout(QUIET, self.watch.changed()).await;
         }
     }
@@ -202,12 +198,12 @@ fn a_look_that_hangs_stops_nothing_and_is_not_begun_again() {
         stage.settle_once().await;
         stage.watch.look = Hung::look;
         stage.write("a.lua", "1");
-        stage.watch.poll_at = Some(Instant::now());
+        stage.poll();
         while HUNG.waiting.load(SeqCst) == 0 {
             let _ = tokio::time::timeout(QUIET, stage.watch.changed()).await;
         }
-        // Somebody hints, and a reload has read another configuration: that waits, and the loop does not.
-        stage.watch.hint();
+        // There is a hint, and a reload has read another configuration: that waits, and the loop does not.
+        stage.watch.times.hint(due::elapsed());
         stage.write("h.cfg", "global\n lua-load a.lua\n lua-load b.lua\n");
         let configuration = Arc::new(Configuration::read(&stage.invocation, &|_| None).unwrap());
         let mut followed = stage.watch.follow(&configuration, &stage.invocation).unwrap();
@@ -225,7 +221,7 @@ fn a_look_that_hangs_stops_nothing_and_is_not_begun_again() {
         // What HAProxy will read by then is no news; what comes is.
         stage.settle_once().await;
         stage.write("b.lua", "1");
-        stage.watch.poll_at = Some(Instant::now());
+        stage.poll();
         assert_eq!(stage.changed().await, ["b.lua"]);
     });
 }
@@ -236,7 +232,7 @@ fn off_is_off() {
         let mut stage = Stage::new(WatchMode::Off);
         stage.write("a.lua", "1");
         assert!(tokio::time::timeout(QUIET * 2, stage.watch.changed()).await.is_err());
-        assert!(stage.watch.due().is_none() && stage.watch.seen.paths().next().is_none());
+        assert!(stage.watch.times.next().is_none() && stage.watch.seen.paths().next().is_none());
     });
 }
 

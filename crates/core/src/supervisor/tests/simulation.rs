@@ -41,6 +41,8 @@ struct Simulation {
     configuration: BTreeMap<Generation, Generation>,
     /// Those that are only tried.
     trials: BTreeSet<Generation>,
+    /// Those that have not heard that they are to drain: they had not proved themselves.
+    deaf: BTreeSet<Generation>,
     /// What the last words of these were: they lacked only the descriptors that Clearway adds.
     lacking: BTreeSet<Generation>,
     /// Those that were started without these.
@@ -86,6 +88,7 @@ impl Simulation {
             remembered: BTreeSet::new(),
             configuration: BTreeMap::new(),
             trials: BTreeSet::new(),
+            deaf: BTreeSet::new(),
             lacking: BTreeSet::new(),
             lenient: BTreeSet::new(),
             warned: BTreeSet::new(),
@@ -165,7 +168,9 @@ impl Simulation {
             (5..=7, _) if !self.speaking.is_empty() => self.last_words(),
             (0, _) => self.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))),
             (1, Some((generation, _))) if self.random.u8(0..5) == 0 => {
-                if let Some(Process::Running { told_to_finish: true }) = self.processes.get(&generation) {
+                let hears =
+                    self.processes.get(&generation) == Some(&Process::Running { told_to_finish: true });
+                if hears || self.deaf.contains(&generation) {
                     self.warned.insert(generation);
                 }
                 self.step(Event::EndAsked(generation));
@@ -294,6 +299,7 @@ impl Simulation {
 
     fn exited(&mut self, generation: Generation, how: &str, failure: Failure) {
         self.processes.remove(&generation);
+        self.deaf.remove(&generation);
         if self.committed == Some(generation) {
             self.committed = None;
         }
@@ -378,7 +384,6 @@ impl Simulation {
 
     fn carry_out(&mut self, action: Action) {
         assert!(self.exit.is_none(), "{action:?} after the exit");
-        let cuts = matches!(action, Action::End(..));
         match action {
             Action::Prepare(generation, source) => {
                 let configuration = match source {
@@ -439,13 +444,12 @@ impl Simulation {
                 });
                 self.surveys = Some(surveys.collect());
             }
-            Action::Drain(generation) | Action::End(generation, _) => {
-                if cuts && self.supervisor.stop.is_none() && !self.trials.contains(&generation) {
+            Action::Drain(generation) => self.drains(generation),
+            Action::End(generation, _) => {
+                if self.supervisor.stop.is_none() && !self.trials.contains(&generation) {
                     assert!(self.warned.contains(&generation), "generation {generation} was cut in silence");
                 }
-                if let Some(Process::Running { told_to_finish }) = self.processes.get_mut(&generation) {
-                    *told_to_finish = true;
-                }
+                self.told_to_finish(generation);
             }
             Action::Program(action) => self.do_with_program(&action),
             Action::ReleaseCustody => self.custody = false,
@@ -489,6 +493,24 @@ impl Simulation {
             }
             programs::ProgramAction::Tell(id, told) => *self.programs.get_mut(id).unwrap() = Some(*told),
             programs::ProgramAction::Report(_) => unreachable!("it is a report of the supervisor's"),
+        }
+    }
+
+    /// Before its proof its master may not hear it, and is told again.
+    fn drains(&mut self, generation: Generation) {
+        let has_proved = self.supervisor.lives.get(&generation).is_some_and(|life| life.has_proved);
+        let hears = has_proved || self.deaf.contains(&generation) || self.random.bool();
+        if hears {
+            self.told_to_finish(generation);
+        } else {
+            self.deaf.insert(generation);
+        }
+    }
+
+    fn told_to_finish(&mut self, generation: Generation) {
+        self.deaf.remove(&generation);
+        if let Some(Process::Running { told_to_finish }) = self.processes.get_mut(&generation) {
+            *told_to_finish = true;
         }
     }
 
@@ -537,11 +559,14 @@ impl Simulation {
         if self.exit.is_some() {
             return;
         }
-        // Every process that is not serving and not the attempt's has been told to finish.
-        let untold = self
-            .processes
-            .values()
-            .filter(|process| matches!(process, Process::Running { told_to_finish: false }));
+        // Every process that is not serving and not the attempt's has been told to finish, or will be told again.
+        let is_told_again = |generation| {
+            let life = self.supervisor.lives.get(generation);
+            self.deaf.contains(generation) && life.is_some_and(|life| life.reminder.is_some())
+        };
+        let untold = self.processes.iter().filter(|(generation, process)| {
+            matches!(process, Process::Running { told_to_finish: false }) && !is_told_again(*generation)
+        });
         let proving = status.generations.iter().filter(|one| one.state == LifePhase::Starting).count();
         assert!(untold.count() <= serving + proving, "a process that is never ended: {:?}", self.processes);
         // Sockets in custody are always accepted on, or a start is under way or due.

@@ -157,6 +157,7 @@ impl Shell {
                 self.peers.take(PeersEvent::Relieve(peer));
             }
             Action::TakeBack => {
+                self.custody.sockets().listen_again();
                 self.cutover.others.inherit(&self.custody.sockets());
                 self.cutover.others.pause(false);
                 self.cutover.redirection.take_back();
@@ -451,6 +452,7 @@ impl Shell {
     fn hear_of_others(&mut self, news: peers::News) -> Event {
         // It may have died in the middle of a switch; while we switch ourselves, it has not been given our sockets yet.
         if matches!(&news, peers::News::SuccessorGone(peer) if self.peers.has_given_to(*peer)) {
+            self.custody.sockets().listen_again();
             self.cutover.others.inherit(&self.custody.sockets());
         }
         self.peers.hear(news).unwrap_or(Event::TimePassed)
@@ -458,16 +460,18 @@ impl Shell {
 
     /// Begins with what a predecessor, a holder or systemd gave; says whether that is a predecessor that serves.
     pub fn begin(&mut self, mut newcomer: Newcomer) -> Result<bool, Failure> {
+        let mut inherited = 0;
         if let Some(Given { sockets, servers }) = newcomer.inherited.take() {
             self.fleet.inherit_state(servers);
-            self.custody.inherit(sockets).map_err(|why| peers::unusable(&why))?;
+            inherited = self.custody.inherit(sockets).map_err(|why| peers::unusable(&why))?;
         }
-        let inherited = self.custody.sockets().all().len();
         if let Some(Given { sockets, servers }) = newcomer.kept.take() {
             self.fleet.inherit_state(servers);
             self.custody.begin_with(sockets, KeptBy::Holder);
         }
         self.custody.begin_with(self.tell.kept(), KeptBy::Systemd);
+        // Whether they listen was seen just now.
+        self.custody.sockets().unseal();
         self.cutover.others.inherit(&self.custody.sockets());
         self.peers.begin(newcomer, inherited)
     }

@@ -1,13 +1,12 @@
 //! One socket in custody: a duplicate of a listening socket of HAProxy's, or one that Clearway has made for it.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use clearway_haproxy::configuration::BindLines;
 use clearway_haproxy::getsocks::{OfferedSocket, ReceivedSocket};
 use clearway_haproxy::inventory::{InventoryError, LocalAddress, SocketIdentity, SocketKind};
-use clearway_kernel::listeners::is_local;
 use clearway_kernel::queues::Listener;
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
@@ -99,11 +98,12 @@ impl Held {
 
     /// Whether HAProxy can make another one at the same place, with new clients being sent to either of both: TCP at an
     /// address of this host, in this network namespace, without `noreuseport`. Not Multipath TCP: the kernel takes
-    /// neither a filter nor a choice for it (`ENOTSUP`, measured on 6.18).
-    pub fn can_be_bound_beside(&self) -> bool {
-        let local = self.address().is_some_and(|at| is_local(at.ip()));
+    /// neither a filter nor a choice for it (`ENOTSUP`, measured on 6.18). `is_local`: whether this host has an address,
+    /// which costs a socket to find out.
+    pub fn can_be_bound_beside(&self, is_local: impl FnOnce(IpAddr) -> bool) -> bool {
+        let local = || self.address().is_some_and(|at| is_local(at.ip()));
         let shares = || SockRef::from(&self.socket.fd).reuse_port().unwrap_or(false);
-        self.is_tcp() && local && !self.has_namespace() && shares()
+        self.is_tcp() && !self.has_namespace() && local() && shares()
     }
 
     /// Whether it is TCP's, of this network namespace or another one.

@@ -14,15 +14,15 @@
 //!   stop                              gives back: new clients are theirs, before our HAProxy drains
 //! ```
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use clearway_kernel::queues;
 use clearway_kernel::steering::{self, Present, Reason, ReuseportGroup};
+use clearway_kernel::{listeners, queues};
 use tracing::{debug, info};
 
 use crate::custody::held::Held;
@@ -73,7 +73,6 @@ impl Others {
     /// The sockets, if there are any, were another Clearway's, which may have steered them, or died in the middle of a
     /// switch.
     pub fn inherit(&self, sockets: &Sockets) {
-        sockets.listen_again();
         self.state().is_inherited = !sockets.is_empty();
     }
 
@@ -248,7 +247,11 @@ impl State {
 fn release_inherited(sockets: &Sockets) -> bool {
     let ours: Vec<BorrowedFd<'_>> = sockets.all().iter().map(Held::descriptor).collect();
     let Ok(crowded) = steering::crowded(&ours).inspect_err(|error| debug!("{error}")) else { return false };
-    for held in sockets.all().iter().filter(|held| held.can_be_bound_beside() && !held.is_one_of(&crowded)) {
+    // Thousands of sockets have few addresses.
+    let mut local = HashMap::new();
+    let mut is_local = |address| *local.entry(address).or_insert_with(|| listeners::is_local(address));
+    let alone = |held: &&Held| !held.is_one_of(&crowded) && held.can_be_bound_beside(&mut is_local);
+    for held in sockets.all().iter().filter(alone) {
         if let Err(error) = steering::release(held.descriptor()) {
             debug!("{}: {error}", held.identity);
         }

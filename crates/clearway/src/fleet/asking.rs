@@ -30,6 +30,7 @@ use crate::fleet::executable::{Executable, PATIENCE};
 use crate::fleet::reading::Chosen;
 use crate::fleet::sidecars::Declared;
 use crate::fleet::{Consequence, Fleet, News};
+use crate::ground::aside;
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
@@ -40,8 +41,6 @@ const ASKING: Duration = Duration::from_secs(2 * PATIENCE.as_secs() + 2);
 /// What HAProxy has answered.
 #[derive(Debug)]
 pub struct Answers {
-    /// The file of HAProxy, which remembers its version.
-    pub executable: Executable,
     /// The version of the file on disk.
     pub version: Version,
     /// The first transparent line that counts.
@@ -56,9 +55,9 @@ pub struct Answers {
 
 impl Answers {
     /// Asks. Blocks.
-    fn of(mut executable: Executable, configuration: &Configuration) -> Result<Self, Failure> {
+    fn of(executable: &Executable, configuration: &Configuration) -> Result<Self, Failure> {
         let version = executable.version()?;
-        let mut conditions = Conditions::asked(&executable, version);
+        let mut conditions = Conditions::asked(executable, version);
         let transparent =
             configuration.transparent.iter().find(|line| conditions.all_hold(line.guards.as_ref()));
         let other_user =
@@ -68,7 +67,7 @@ impl Answers {
         let most_reloads =
             most_reloads.filter(|(_, guards)| conditions.all_hold(guards)).map(|(most, _)| most);
         let programs = Declared::read(configuration, version, &mut |guards| conditions.all_hold(guards))?;
-        Ok(Self { executable, version, transparent, other_user, most_reloads, programs })
+        Ok(Self { version, transparent, other_user, most_reloads, programs })
     }
 }
 
@@ -112,6 +111,13 @@ impl Draft {
 }
 
 impl Fleet {
+    /// Asks HAProxy for its version while something else is waited for, so that the first generation need not wait.
+    pub fn ask_version(&self) {
+        let executable = self.executable.clone();
+        // What is wrong with it is said when a generation is prepared.
+        aside::spawn("asking HAProxy for its version", move || drop(executable.version()));
+    }
+
     /// Begins to ask what must be known before a generation is prepared: [`News::Asked`] follows.
     pub(super) fn ask(&mut self, chosen: Chosen) -> Event {
         // It may have been abandoned while its files were looked at.
@@ -121,7 +127,7 @@ impl Fleet {
         let (sender, receiver) = oneshot::channel();
         let (executable, configuration) = (self.executable.clone(), Arc::clone(chosen.configuration()));
         let hangs = self.preparing.asking.is_busy();
-        let work = move || Answers::of(executable, &configuration);
+        let work = move || Answers::of(&executable, &configuration);
         self.preparing.asking.spawn("asking HAProxy for its version", work, |answers| {
             // It may not be waited for any more.
             let _ = sender.send(answers);
@@ -155,10 +161,7 @@ impl Fleet {
             return Consequence::Event(Event::TimePassed);
         }
         match draft {
-            Ok(draft) => {
-                self.executable.clone_from(&draft.answers.executable);
-                Consequence::Asked(draft)
-            }
+            Ok(draft) => Consequence::Asked(draft),
             Err(failure) => Consequence::Event(Event::Failed { generation, failure }),
         }
     }

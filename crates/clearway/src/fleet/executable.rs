@@ -1,7 +1,8 @@
 //! The HAProxy on disk: where it is, which version it is, and short questions to it.
 //!
 //! The version is asked for again only when the file has changed: a reload picks a new HAProxy up, and
-//! pays for `haproxy -v` (6 to 9 ms) only then.
+//! pays for `haproxy -v` (6 to 9 ms) only then. Clones know what one of them has found out; of two that ask at the same
+//! time one waits for the other.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -9,6 +10,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
@@ -31,13 +33,15 @@ const LONGEST_ANSWER: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct Executable {
     name: OsString,
-    known: Option<(Stamp, Version)>,
+    known: Arc<Mutex<Option<(Stamp, Version)>>>,
+    /// Held while it is asked.
+    asking: Arc<Mutex<()>>,
 }
 
 impl Executable {
     /// The program as the user named it: a name on `PATH`, or a path.
     pub fn new(name: OsString) -> Self {
-        Self { name, known: None }
+        Self { name, known: Arc::default(), asking: Arc::default() }
     }
 
     /// The program as it is given to exec.
@@ -47,20 +51,26 @@ impl Executable {
 
     /// The version that was found last.
     pub fn known_version(&self) -> Option<Version> {
-        self.known.map(|(_, version)| version)
+        self.known().map(|(_, version)| version)
     }
 
-    /// The version of the file that is on disk now. Blocks, for [`PATIENCE`] at most if the file itself answers.
-    pub fn version(&mut self) -> Result<Version, Failure> {
+    fn known(&self) -> Option<(Stamp, Version)> {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The version of the file that is on disk now. Blocks, for [`PATIENCE`] at most if the file itself answers, and as long
+    /// for a clone that asks already.
+    pub fn version(&self) -> Result<Version, Failure> {
         let path = self.find()?;
         let stamp = std::fs::metadata(&path)
             .map(|file| Stamp::of(&file))
             .map_err(|error| missing(&format!("looking at `{}`: {error}", path.display())))?;
-        match self.known {
+        let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.known() {
             Some((known, version)) if known == stamp => Ok(version),
             _ => {
                 let version = ask_version(&path)?;
-                self.known = Some((stamp, version));
+                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((stamp, version));
                 Ok(version)
             }
         }

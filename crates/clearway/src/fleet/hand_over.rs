@@ -13,6 +13,7 @@ use std::time::Duration;
 use clearway_core::count::Count;
 use clearway_core::strategy::Strategy;
 use clearway_haproxy::{getsocks, sockpair};
+use clearway_kernel::listeners::is_local;
 use clearway_kernel::steering;
 use tracing::debug;
 
@@ -43,7 +44,7 @@ impl BindBeside {
     fn binds(&self, held: &Held) -> bool {
         self.serving.as_ref().is_some_and(Serves::still)
             && !self.strategy.hands_over()
-            && held.can_be_bound_beside()
+            && held.can_be_bound_beside(is_local)
     }
 }
 

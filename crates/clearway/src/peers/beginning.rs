@@ -42,8 +42,9 @@ pub struct Newcomer {
     pub(super) holder: Option<Arc<Wire>>,
 }
 
-/// Takes the name, or the sockets of the Clearway that has it: one that dies meanwhile leaves it to this one.
-pub async fn arrive(settings: &Settings) -> Result<Newcomer, Failure> {
+/// Takes the name, or the sockets of the Clearway that has it: one that dies meanwhile leaves it to this one. `meanwhile` is
+/// done when another Clearway is asked, which takes a while.
+pub async fn arrive(settings: &Settings, meanwhile: impl Fn()) -> Result<Newcomer, Failure> {
     let Settings { instance, run_directory, .. } = settings;
     let mut newcomer = Newcomer {
         inherited: None,
@@ -68,7 +69,7 @@ pub async fn arrive(settings: &Settings) -> Result<Newcomer, Failure> {
                     ArrivalEvent::NotFree
                 }
             },
-            ArrivalAction::Knock => match ask_predecessor(settings).await {
+            ArrivalAction::Knock => match ask_predecessor(settings, &meanwhile).await {
                 None => ArrivalEvent::NoAnswer,
                 Some(Ok((predecessor, given))) => {
                     newcomer.admin.beside(run_directory);
@@ -110,13 +111,17 @@ fn heard(why: NotGiven) -> (ArrivalEvent, Failure) {
 
 /// Asks the Clearway that has the name, beside the loop: it may be busy with a reload, which may take long. Unset if no
 /// process is at its door.
-async fn ask_predecessor(settings: &Settings) -> Option<Result<(Predecessor, Given), NotGiven>> {
+async fn ask_predecessor(
+    settings: &Settings,
+    meanwhile: impl Fn(),
+) -> Option<Result<(Predecessor, Given), NotGiven>> {
     let door = Door::of_balancer(settings.instance.as_ref()?, settings);
     steps::at("asks", &"Predecessor");
     let wire = match door.knock() {
         Ok(wire) => wire?,
         Err(failure) => return Some(Err(NotGiven::Refused(failure))),
     };
+    meanwhile();
     let limit = longest_reload(settings.ready_timeout, settings.settle);
     let without_a_thread =
         format!("taking over from the Clearway at {door}: no thread can be started for it");

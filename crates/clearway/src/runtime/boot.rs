@@ -97,15 +97,15 @@ async fn supervise(
         .map_err(|error| Failure::new(ExitCode::Internal, format!("installing signal handlers: {error}")))?;
     introduce(&settings, &invocation);
     strategies::check(settings.strategy)?;
+    let fleet = Fleet::new(&settings, invocation, descriptors);
     let newcomer = tokio::select! {
         biased;
         code = stopped(&mut signals) => return Ok(code),
-        newcomer = arrive(&settings) => newcomer?,
+        newcomer = arrive(&settings, || fleet.ask_version()) => newcomer?,
     };
     sweep(&settings);
 
     let front = Front::new();
-    let fleet = Fleet::new(&settings, invocation, descriptors);
     let custody = Custody::new();
     let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name), custody.subscribe());
     let peers = Peers::new(&settings, front.server(), custody.subscribe());

@@ -178,7 +178,7 @@ impl Supervisor {
     pub(super) fn withdrawn(&mut self, failure: Failure, now: Duration, todo: &mut Vec<Action>) {
         match (self.role, &self.attempt) {
             (TakeoverRole::Succeeding, Some(attempt)) => {
-                self.attempt_over(attempt.generation, failure, now, todo)
+                self.attempt_over(attempt.generation, failure, now, todo);
             }
             // Its word and our commit have crossed: it is still serving, so this one must not.
             (TakeoverRole::OnProbation { .. }, _) if self.stop.is_none() => {
@@ -235,7 +235,7 @@ impl Supervisor {
                 self.peer_gone(to, now, todo);
             }
             TakeoverRole::Superseded { by, until, .. } if until <= now => {
-                self.successor_settled(by, now, todo)
+                self.successor_settled(by, now, todo);
             }
             TakeoverRole::OnProbation { until } if until <= now => {
                 self.role = TakeoverRole::Alone;

@@ -23,7 +23,7 @@ fn a_missing_haproxy_is_named_with_the_package_to_install() {
 #[test]
 fn an_old_haproxy_is_refused_by_its_version() {
     let directory = tempfile::tempdir().unwrap();
-    let mut old = script(directory.path(), "echo 'HA-Proxy version 2.2.9-2+deb11u6 2023/12/14'");
+    let old = script(directory.path(), "echo 'HA-Proxy version 2.2.9-2+deb11u6 2023/12/14'");
     let failure = old.version().unwrap_err();
     assert_eq!(failure.code, ExitCode::NoHaproxy);
     assert!(failure.message.contains("is HAProxy 2.2.9; Clearway needs 2.4 or later"), "{}", failure.message);
@@ -34,13 +34,29 @@ fn the_version_is_asked_for_again_only_when_the_file_changes() {
     let directory = tempfile::tempdir().unwrap();
     let count = directory.path().join("count");
     let text = format!("echo x >> {}; echo 'HAProxy version 3.0.11-1 2026/05/20'", count.display());
-    let mut program = script(directory.path(), &text);
+    let program = script(directory.path(), &text);
     for _ in 0..3 {
         assert_eq!(program.version().unwrap(), Version::release(3, 0, 11));
     }
     assert_eq!(std::fs::read_to_string(&count).unwrap(), "x\n");
     script(directory.path(), "echo 'HAProxy version 3.2.26-1 2026/10/14' # a new one");
     assert_eq!(program.version().unwrap(), Version::release(3, 2, 26));
+}
+
+#[test]
+fn clones_that_ask_at_the_same_time_ask_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = directory.path().join("count");
+    let text =
+        format!("echo x >> {}; sleep 0.1; echo 'HAProxy version 3.0.11-1 2026/05/20'", count.display());
+    let program = script(directory.path(), &text);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| assert_eq!(program.clone().version().unwrap(), Version::release(3, 0, 11)));
+        }
+    });
+    assert_eq!(std::fs::read_to_string(&count).unwrap(), "x\n");
+    assert_eq!(program.known_version(), Some(Version::release(3, 0, 11)));
 }
 
 #[test]

@@ -17,10 +17,8 @@ const SHARED: &[&str] = &[
     "Phase",
     "Running",
     "Stage",
-    "State",
     "Status",
     "Subject",
-    "Turn",
     "Unavailable",
 ];
 

@@ -51,7 +51,6 @@ use clearway_core::settings::Settings;
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::version::Version;
-use clearway_kernel::flip::Way;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::custody::sockets::Sockets;
@@ -63,7 +62,6 @@ use memory::Memory;
 pub use news::{Consequence, News};
 use preparing::Preparing;
 use roster::Roster;
-use running::RunningGeneration;
 use sidecars::Sidecars;
 use stand_in::StandIn;
 use state::StateOfServers;
@@ -104,12 +102,8 @@ pub struct Fleet {
 pub struct Committed {
     /// What it uses.
     pub sockets: Option<Arc<Sockets>>,
-    /// Where its clients are sent, if it has private ports.
-    pub ways: Option<Vec<Way>>,
     /// What it was started from, as it was read.
     pub configuration: Option<Arc<Configuration>>,
-    /// Whether it is the first one.
-    pub is_first: bool,
 }
 
 impl Fleet {
@@ -138,14 +132,13 @@ impl Fleet {
     /// The generation serves from now on.
     pub fn commit(&mut self, generation: Generation) -> Option<Committed> {
         let running = self.roster.get(generation)?;
-        let (ways, heard) = (running.ways().map(<[Way]>::to_vec), running.heard());
-        let is_first = self.roster.committed().is_none();
+        let heard = running.heard();
         let configuration = self.configurations.commit(generation);
         if let Some(configuration) = &configuration {
             self.servers.serves(generation, configuration, heard);
         }
         let sockets = self.roster.commit(generation);
-        Some(Committed { sockets, ways, configuration, is_first })
+        Some(Committed { sockets, configuration })
     }
 
     /// The generation will never serve.
@@ -183,11 +176,6 @@ impl Fleet {
         self.configurations.what_was_not_read()
     }
 
-    /// The generation that was committed last, dead or alive.
-    pub fn committed(&self) -> Option<Generation> {
-        self.roster.committed()
-    }
-
     /// Whether a generation serves.
     pub fn serves(&self) -> bool {
         self.roster.serves().is_some()
@@ -211,10 +199,5 @@ impl Fleet {
     /// The same of all generations.
     pub fn proved(&self) -> impl Iterator<Item = &Sockets> {
         self.roster.iter().filter_map(|(_, running)| running.proved().map(|sockets| &**sockets))
-    }
-
-    /// Where the clients of a generation are to be sent, if it has private ports.
-    pub fn ways(&self, generation: Generation) -> Option<&[Way]> {
-        self.roster.get(generation).and_then(RunningGeneration::ways)
     }
 }

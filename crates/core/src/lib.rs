@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod count;
+pub mod cutover;
 pub mod exit;
 pub mod failure;
 pub mod hints;

@@ -8,6 +8,7 @@ use clearway_core::peers::hold::HoldReport;
 use clearway_core::supervisor::Report;
 
 use crate::custody::notices::CustodyNotice;
+use crate::cutover::notices::CutoverNotice;
 use crate::ground::notice::GroundNotice;
 use crate::peers::notices::PeersNotice;
 use crate::runtime::RuntimeNotice;
@@ -22,6 +23,7 @@ fn table() -> Vec<Row> {
         GroundNotice::table(),
         CustodyNotice::table(),
         TellNotice::table(),
+        CutoverNotice::table(),
         PeersNotice::table(),
         RuntimeNotice::table(),
     ]

@@ -35,6 +35,11 @@ impl Subscription {
         (has_changed && holding.is_committed).then(|| Arc::clone(&holding.sockets))
     }
 
+    /// What is held, whether it serves or not.
+    pub fn held(&self) -> Arc<Sockets> {
+        Arc::clone(&self.0.borrow().sockets)
+    }
+
     /// The set that serves, whether it is news or not; it is none from now on.
     pub fn serving(&mut self) -> Option<Arc<Sockets>> {
         let holding = self.0.borrow_and_update();

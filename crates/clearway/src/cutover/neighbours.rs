@@ -5,12 +5,10 @@ use std::collections::HashSet;
 use clearway_haproxy::configuration::{Bind, BindLines, V6};
 use clearway_haproxy::inventory::{Adoption, LocalAddress, SocketIdentity, SocketKind};
 use clearway_kernel::listeners::{self, Managed, Stranger};
-use tokio::sync::mpsc::UnboundedSender;
 
+use crate::custody::held::Held;
 use crate::custody::sockets::Sockets;
-use crate::cutover::beside::Others;
 use crate::ground::aside;
-use crate::shell::Inner;
 
 /// A line for each address that HAProxy has bound a second time, with the `bind` line and what mends it; but for what it
 /// was not given on purpose.
@@ -55,24 +53,20 @@ pub struct Ours {
     managed: Vec<Managed>,
     inodes: HashSet<u64>,
     processes: HashSet<u32>,
-    others: Others,
+    /// Sockets of others that get no new clients.
+    without_clients: HashSet<u64>,
 }
 
 impl Ours {
-    /// The sockets in custody, and the processes of all generations; and those whose new clients are ours.
-    pub fn of(sockets: &Sockets, processes: impl IntoIterator<Item = u32>, others: Others) -> Self {
-        let managed =
-            sockets.all().iter().filter(|held| held.identity.kind != SocketKind::Datagram).filter_map(
-                |held| match held.identity.address {
-                    LocalAddress::Ip(address) => Some(Managed { address, v6only: held.identity.v6only }),
-                    _ => None,
-                },
-            );
+    /// The sockets in custody, and the processes of all generations; and the sockets of others whose new clients are ours.
+    pub fn of(sockets: &Sockets, processes: HashSet<u32>, without_clients: HashSet<u64>) -> Self {
+        let is_managed = |held: &&Held| held.identity.kind != SocketKind::Datagram;
+        let managed = |held: &Held| Some(Managed { address: held.address()?, v6only: held.identity.v6only });
         Self {
-            managed: managed.collect(),
+            managed: sockets.all().iter().filter(is_managed).filter_map(managed).collect(),
             inodes: sockets.inodes(),
-            processes: processes.into_iter().collect(),
-            others,
+            processes,
+            without_clients,
         }
     }
 
@@ -82,16 +76,16 @@ impl Ours {
         self
     }
 
-    /// Who else listens on an address of ours, a line for each.
+    /// Other processes that listen on an address of ours, a line for each.
     pub fn strangers(&self) -> Vec<String> {
         match listeners::strangers(&self.managed, &self.inodes) {
             Ok(found) => {
                 let is_ours = |one: &Stranger| {
                     one.holder.process.as_ref().is_some_and(|process| self.processes.contains(&process.pid))
                 };
-                let without = self.others.without_clients();
+                let is_without = |one: &Stranger| self.without_clients.contains(&one.holder.inode.into());
                 let strangers = found.iter().filter(|one| !is_ours(one));
-                strangers.map(|one| words_for(one, without.contains(&one.holder.inode.into()))).collect()
+                strangers.map(|one| words_for(one, is_without(one))).collect()
             }
             Err(error) => {
                 tracing::debug!("looking for strangers: {error}");
@@ -100,14 +94,14 @@ impl Ours {
         }
     }
 
-    /// Looks on a thread of its own; what is found is logged.
-    pub fn look(self, inner: UnboundedSender<Inner>) {
+    /// Looks on a thread of its own; `found` hears a line for each.
+    pub fn look(self, found: impl FnOnce(Vec<String>) + Send + 'static) {
         aside::spawn("looking for strangers", move || {
             let lines = self
                 .strangers()
                 .into_iter()
                 .map(|line| format!("another process is listening on our address: {line}"));
-            let _ = inner.send(Inner::Strangers(lines.collect()));
+            found(lines.collect());
         });
     }
 }

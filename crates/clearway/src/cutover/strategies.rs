@@ -16,7 +16,7 @@ pub fn check(strategy: Strategy) -> Result<(), Unavailable> {
     match strategy {
         // These take what can be had.
         Strategy::Auto | Strategy::Handoff => Ok(()),
-        // To know who waits: `sock_diag` for TCP, which may be a module.
+        // To know which clients wait: `sock_diag` for TCP, which may be a module.
         Strategy::Reuseport => Present::now().map(drop).map_err(|error| Unavailable::of(strategy, &error)),
         Strategy::TableFlip => redirection::probe(),
         Strategy::SynDrop => of_a_gate(Manner::Drop),

@@ -12,7 +12,6 @@ use rustix::process::Signal;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use crate::cutover::redirection::Redirection;
 use crate::fleet::worker_cli::QUESTIONS;
 use crate::fleet::{Fleet, News, reaper};
 use crate::ground::{aside, failure};
@@ -82,9 +81,9 @@ impl Fleet {
 
     /// The generation that served is among what has ended, and the one that is being started has other private ports than
     /// those at which clients wait: one with these is started instead, at once.
-    pub fn start_over(&self, reaped: &Reaped, redirection: &Redirection) -> Option<Event> {
-        let generation =
-            self.roster.starting_with(|ways| redirection.leaves(ways)).filter(|_| reaped.has_committed)?;
+    pub fn start_over(&self, reaped: &Reaped, has_other_ports: impl Fn(Generation) -> bool) -> Option<Event> {
+        let mut starting = self.roster.starting().filter(|_| reaped.has_committed);
+        let generation = starting.find(|generation| has_other_ports(*generation))?;
         let message = "the HAProxy that served has ended meanwhile, and clients wait at its private ports: these are \
                        served first";
         let failure = Failure::new(ExitCode::NotReady, message.to_owned()).hint("then reload again");

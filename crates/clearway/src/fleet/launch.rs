@@ -25,7 +25,9 @@
 //! The two conversations block, so each has a thread of its own that lives as long as the proof; if
 //! HAProxy dies, both see the end of their connection. Neither thread ever forks.
 
+use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use clearway_core::exit::ExitCode;
@@ -41,7 +43,6 @@ use tracing::debug;
 
 use crate::custody::selection::Selection;
 use crate::custody::sockets::Sockets;
-use crate::cutover::redirection::{Private, Redirection};
 use crate::fleet::Fleet;
 use crate::fleet::child::{self, Rights, Streams};
 use crate::fleet::deaf::Hears;
@@ -74,29 +75,23 @@ pub struct Prepared {
     rights: Rights,
     /// Whether it is to have the state of the servers of the one before.
     carries: bool,
-    private: Option<Private>,
     hears: Hears,
 }
 
 /// What other rooms have for a launch.
 #[derive(Debug)]
-pub struct Surroundings<'a> {
+pub struct Surroundings {
     /// What is in custody.
     pub sockets: Arc<Sockets>,
     /// Whether a predecessor serves, and drains when this generation is committed.
     pub has_predecessor: bool,
-    /// Where clients are sent, if generations have private ports.
-    pub redirection: &'a Redirection,
+    /// The public address for each private one.
+    pub publics: HashMap<SocketAddr, SocketAddr>,
 }
 
 impl Fleet {
     /// Starts a prepared generation; what comes of it arrives as news.
-    pub fn launch(
-        &mut self,
-        generation: Generation,
-        strictness: Strictness,
-        around: Surroundings<'_>,
-    ) -> Event {
+    pub fn launch(&mut self, generation: Generation, strictness: Strictness, around: Surroundings) -> Event {
         let Some(mut prepared) = self.preparing.take(generation) else {
             let failure = Failure::new(ExitCode::Internal, "a generation was launched that was not prepared");
             return Event::Failed { generation, failure };
@@ -116,9 +111,9 @@ impl Fleet {
         &mut self,
         generation: Generation,
         prepared: Prepared,
-        around: Surroundings<'_>,
+        around: Surroundings,
     ) -> Result<RunningGeneration, Failure> {
-        let Surroundings { sockets, has_predecessor, redirection } = around;
+        let Surroundings { sockets, has_predecessor, publics } = around;
         let offered = Offered::of(&prepared.selection, &sockets);
         let predecessor = self.predecessor_of(&prepared, has_predecessor);
         let Inherited { descriptors, files, names, ends, to_prove, to_hand_over } =
@@ -130,8 +125,7 @@ impl Fleet {
         let (said, streams) = self
             .streams(generation, names)
             .map_err(|error| cannot("its standard output and error", &error))?;
-        let Prepared { configuration, imprint, overlay, selection, rights, carries, private, hears, .. } =
-            prepared;
+        let Prepared { configuration, imprint, overlay, selection, rights, carries, hears, .. } = prepared;
         let limit = self.descriptors.limit;
         let process = child::spawn(program, arguments, descriptors, streams, rights, limit, hears)
             .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
@@ -151,7 +145,7 @@ impl Fleet {
             master,
             stats: to_prove,
             offered,
-            publics: redirection.names(private.as_ref().map_or(&[], |private| &private.ways)),
+            publics,
             configuration: Arc::clone(&configuration),
             frontend_maxconn: self.invocation.frontend_maxconn.filter(|number| *number > 0),
             hears,
@@ -164,7 +158,7 @@ impl Fleet {
             tell(&self.news, generation, Err(Failure::new(ExitCode::Internal, message)));
         }
         let from = (configuration, imprint);
-        Ok(RunningGeneration::begins((generation, master), from, private, ends, said, carry, first_to_go))
+        Ok(RunningGeneration::begins((generation, master), from, ends, said, carry, first_to_go))
     }
 
     /// What listens to a generation, and where that goes for HAProxy.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clearway_core::names::Generation;
 use clearway_haproxy::drift::Imprint;
-use clearway_kernel::flip::Way;
 
 use crate::custody::sockets::Sockets;
 use crate::fleet::running::RunningGeneration;
@@ -122,11 +121,9 @@ impl Roster {
         self.running.values().any(|running| running.is_from(imprint))
     }
 
-    /// The latest one that was not committed, has not proved itself, and has such ways for its clients.
-    pub fn starting_with(&self, ways: impl Fn(&[Way]) -> bool) -> Option<Generation> {
-        let is_so =
-            |running: &RunningGeneration| running.proved().is_none() && running.ways().is_some_and(&ways);
+    /// Those that were not committed and have not proved themselves, the latest first.
+    pub fn starting(&self) -> impl Iterator<Item = Generation> {
         let uncommitted = self.iter().rev().take_while(|(one, _)| Some(*one) > self.committed);
-        uncommitted.into_iter().find(|(_, running)| is_so(running)).map(|(generation, _)| generation)
+        uncommitted.filter(|(_, running)| running.proved().is_none()).map(|(generation, _)| generation)
     }
 }

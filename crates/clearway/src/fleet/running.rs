@@ -6,14 +6,12 @@ use std::sync::Arc;
 use clearway_core::names::Generation;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::Imprint;
-use clearway_kernel::flip::Way;
 use clearway_kernel::memory::resident;
 use rustix::net::Shutdown;
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::custody::sockets::Sockets;
-use crate::cutover::redirection::Private;
 use crate::fleet::carry;
 use crate::fleet::master::Master;
 use crate::fleet::memory::FirstToGo;
@@ -51,8 +49,6 @@ pub struct RunningGeneration {
     /// Until it accepts: what helps if it does not come to that depends on it.
     configuration: Option<Arc<Configuration>>,
     imprint: Arc<Imprint>,
-    /// Its private ports, if it has some.
-    private: Option<Private>,
     /// What it has proved to use; custody at the commit.
     proved: Option<Arc<Sockets>>,
     /// How many bytes it had when it had just proved itself.
@@ -68,7 +64,6 @@ impl RunningGeneration {
     pub fn begins(
         (generation, master): (Generation, u32),
         (configuration, imprint): (Arc<Configuration>, Arc<Imprint>),
-        private: Option<Private>,
         ends: OurEnds,
         said: StandardError,
         carry: Option<carry::Go>,
@@ -84,7 +79,6 @@ impl RunningGeneration {
             said,
             configuration,
             imprint,
-            private,
             proved,
             needed,
             carry,
@@ -142,20 +136,12 @@ impl RunningGeneration {
     pub fn prove(&mut self, sockets: Sockets) {
         self.settle();
         self.needed = self.processes().map(resident).sum();
-        if let Some(private) = &mut self.private {
-            private.bound(&sockets);
-        }
         self.proved = Some(Arc::new(sockets));
     }
 
     /// What it has proved to use, until it is committed or given up.
     pub fn proved(&self) -> Option<&Arc<Sockets>> {
         self.proved.as_ref()
-    }
-
-    /// Where its clients are to be sent, if it has private ports.
-    pub fn ways(&self) -> Option<&[Way]> {
-        self.private.as_ref().map(|private| &*private.ways)
     }
 
     /// It serves: from now on it is as dear as any other. Gives what it has proved to use.

@@ -63,9 +63,7 @@ impl View<'_> {
 
     /// What is ours, also what a generation uses that has not been committed.
     pub fn ours(&self) -> Ours {
-        let processes = std::iter::once(std::process::id()).chain(self.fleet.processes());
-        let ours = Ours::of(&self.custody.sockets(), processes, self.cutover.others.clone());
-        self.fleet.proved().fold(ours, Ours::and)
+        self.cutover.ours(self.fleet.processes(), self.fleet.proved())
     }
 
     pub(super) fn generations(&self) -> Vec<GenerationView> {

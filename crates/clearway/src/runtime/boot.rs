@@ -10,7 +10,6 @@ use clearway_core::settings::{LogFormat, Settings};
 use clearway_core::supervisor::{Limits, Supervisor};
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 use clearway_kernel::capabilities::{self, Capability};
-use tokio::sync::mpsc;
 
 use crate::cli::{self, invocation::invocation};
 use crate::custody::Custody;
@@ -118,7 +117,7 @@ async fn supervise(
         old: settings.old,
     };
     let tell = Tell::new(systemd);
-    let mut shell = Shell::new(settings, mpsc::unbounded_channel(), custody, fleet, peers, front, tell);
+    let mut shell = Shell::new(settings, custody, fleet, peers, front, tell);
     let mut core = Supervisor::new(limits);
     if shell.begin(newcomer)? {
         core = core.succeeding();

@@ -6,28 +6,30 @@ use std::net::SocketAddr;
 use clearway_core::strategy::{Means, Moved, Strategy};
 use clearway_kernel::queues::Listener;
 use clearway_kernel::steering::{NotSteerable, Reason, ReuseportGroup};
-use tracing::{debug, info};
+use tracing::debug;
 
-use crate::cutover::redirection::Turn;
+use crate::cutover::notices::CutoverNotice;
+use crate::cutover::redirection::WayChange;
+use crate::ground::notice::tell;
 
 /// What is to be done.
 #[derive(Debug, Default)]
-pub struct Plan {
-    /// Whose new clients are steered.
+pub struct MovePlan {
+    /// Sockets whose new clients are steered.
     pub groups: Vec<ReuseportGroup>,
-    /// Who is made deaf.
+    /// Sockets that are made deaf to SYNs.
     pub sealed: Vec<Listener>,
-    /// Whose SYNs are stopped before they arrive.
+    /// Sockets whose SYNs are stopped before they arrive.
     pub gated: Vec<Listener>,
-    /// Who needs nothing: the kernel prefers the new socket already.
+    /// Sockets that need nothing: the kernel prefers the new one already.
     easy: Vec<Listener>,
-    /// Nobody comes after these.
+    /// No new socket serves the address of these.
     last: Vec<Listener>,
-    /// All of them: whom to wait for.
+    /// All of them: their clients are waited for.
     pub leaving: Vec<Listener>,
 }
 
-impl Plan {
+impl MovePlan {
     /// The best for each socket, as far as the strategy goes. `crowded`: where others listened as well, so that the
     /// order within the kernel's group is not known.
     pub fn of(
@@ -47,9 +49,9 @@ impl Plan {
                         plan.groups.push(group);
                     }
                 }
-                // Who had listened there besides may have gone, and the last of the new ones be among the old.
+                // What had listened there besides may have gone, and the last of the new ones be among the old.
                 Ok(group) if crowded.contains(&group.address()) => {
-                    info!("new connections to {} are not steered: others listened there", group.address());
+                    tell(&CutoverNotice::Crowded { address: group.address() });
                     plan.rest(gate_rest).extend(group.leaving().iter().copied());
                 }
                 Ok(group) => {
@@ -70,31 +72,31 @@ impl Plan {
                 debug!("{cannot}");
                 self.easy.extend(cannot.leaving);
             }
-            // Where nobody comes after it, who connects now comes again and is refused then.
+            // No socket comes after it: a client that connects now tries again, and is refused then.
             Reason::Unserved => {
                 debug!("{cannot}");
                 self.last.extend(cannot.leaving.iter().copied());
                 self.sealed.extend(cannot.leaving);
             }
-            Reason::NotListening => info!("new connections are not steered: {cannot}"),
+            Reason::NotListening => tell(&CutoverNotice::NotSteered { why: cannot.to_string() }),
             _ => {
                 if !gate_all {
-                    info!("new connections are not steered: {cannot}");
+                    tell(&CutoverNotice::NotSteered { why: cannot.to_string() });
                 }
                 self.rest(gate_rest).extend(cannot.leaving);
             }
         }
     }
 
-    /// Where it is put what cannot be steered: the new sockets get nobody as long as the old one is open, so who comes
-    /// now waits, or comes again.
+    /// Where it is put what cannot be steered: the new sockets get no client as long as the old one is open, so a client
+    /// that comes now waits, or comes again.
     fn rest(&mut self, gate: bool) -> &mut Vec<Listener> {
         if gate { &mut self.gated } else { &mut self.sealed }
     }
 
-    /// Whose clients are sent to private ports from now on, by the address that they call.
-    pub fn redirected(&self, turn: &Turn) -> Vec<Moved> {
-        let publics: BTreeSet<_> = self.last.iter().filter_map(|one| turn.public_of(one.address)).collect();
+    /// The addresses that clients call and whose clients are redirected to private ports from now on.
+    pub fn redirected(&self, ways: &WayChange) -> Vec<Moved> {
+        let publics: BTreeSet<_> = self.last.iter().filter_map(|one| ways.public_of(one.address)).collect();
         publics.iter().map(|address| Moved { address: address.to_string(), by: Means::TableFlip }).collect()
     }
 

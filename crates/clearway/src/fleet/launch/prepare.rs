@@ -18,7 +18,6 @@ use clearway_kernel::capabilities::{self, Capability};
 use tracing::warn;
 
 use crate::custody::selection::Selection;
-use crate::cutover::redirection::Private;
 use crate::fleet::Fleet;
 use crate::fleet::asking::{Answers, Draft};
 use crate::fleet::child::Rights;
@@ -77,21 +76,22 @@ impl Fleet {
         }
     }
 
-    /// Everything is there: it is launched next. `plumbing`: whether it has the plumbing for it.
+    /// Everything is there: it is launched next. `plumbing`: whether it has the plumbing for it. `copy`: what it is to read
+    /// instead of the files, if it has private ports.
     pub fn prepared(
         &mut self,
         draft: Draft,
         plumbing: PlumbingDemand,
         selection: Selection,
-        private: Option<Private>,
+        copy: Option<Arc<Configuration>>,
     ) -> Event {
         let generation = draft.generation();
         let (chosen, Answers { version, most_reloads, programs, .. }) = draft.into_parts();
         let (mut files, from) = chosen.into_parts();
         let mut configuration = from.configuration;
-        if let Some(private) = &private {
-            configuration = Arc::clone(&private.configuration);
-            files = ReadFrom::Copies(Arc::clone(&configuration));
+        if let Some(copy) = copy {
+            files = ReadFrom::Copies(Arc::clone(&copy));
+            configuration = copy;
         }
         let read = what_is_read(&files, &configuration, version);
         let rights = Rights::for_files(read.files.iter().map(|file| &*file.bytes));
@@ -108,8 +108,7 @@ impl Fleet {
         overlay.rate_limit = RateLimit::beside(&configuration).filter(|_| carries);
         overlay.lua = Lua::of(&configuration, self.descriptors.lua);
         let imprint = from.imprint;
-        let prepared =
-            Prepared { files, configuration, imprint, overlay, selection, rights, carries, private, hears };
+        let prepared = Prepared { files, configuration, imprint, overlay, selection, rights, carries, hears };
         self.preparing.done(generation, prepared);
         Event::Prepared { generation, plumbing, most_reloads }
     }

@@ -76,7 +76,7 @@ impl View<'_> {
         status.instance = self.settings.instance.as_ref().map(ToString::to_string);
         status.haproxy = self.fleet.version().map(|version| version.to_string());
         status.strategy = self.settings.strategy;
-        status.redirected = self.cutover.redirection.describe();
+        status.redirected = self.cutover.redirected();
         status.custody = self.custody.sockets().addresses();
         status.canary = self.path.seen_by_canary();
         status.canary_asks = self.path.canary_asks();

@@ -11,7 +11,7 @@ fn cannot(reason: Reason) -> Vec<Result<ReuseportGroup, NotSteerable>> {
 }
 
 fn means(strategy: Strategy, reason: Reason) -> Vec<Means> {
-    let mut plan = Plan::of(cannot(reason), strategy, &HashSet::new());
+    let mut plan = MovePlan::of(cannot(reason), strategy, &HashSet::new());
     assert_eq!(plan.leaving[0], listener(7), "it is waited for, whatever is done");
     let (sealed, gated) = (std::mem::take(&mut plan.sealed), std::mem::take(&mut plan.gated));
     let gate = if strategy == Strategy::SynDrop { Means::SynDrop } else { Means::Plug };
@@ -39,7 +39,7 @@ fn what_cannot_be_steered_is_sealed_or_gated() {
 }
 
 #[test]
-fn nobody_is_moved_to_an_address_that_is_given_up() {
+fn no_client_is_moved_to_an_address_that_is_given_up() {
     for strategy in Strategy::ALL {
         assert_eq!(means(strategy, Reason::Unserved), []);
     }
@@ -47,7 +47,7 @@ fn nobody_is_moved_to_an_address_that_is_given_up() {
 
 #[test]
 fn where_there_is_no_gate_a_seal_must_do_and_without_that_nothing_is_promised() {
-    let plan = Plan::of(cannot(Reason::Wider), Strategy::Auto, &HashSet::new());
+    let plan = MovePlan::of(cannot(Reason::Wider), Strategy::Auto, &HashSet::new());
     assert_eq!(plan.gated, [listener(7)]);
     let moved = |sealed: &[Listener]| plan.moved(&[], sealed, None, &|one| one.address.to_string())[0].by;
     assert_eq!(moved(&[listener(7)]), Means::SynDrop);
@@ -61,7 +61,7 @@ fn shards_are_one_line() {
         leaving: vec![listener(7), listener(8)],
         reason: Reason::Wider,
     })];
-    let plan = Plan::of(two, Strategy::SynDrop, &HashSet::new());
+    let plan = MovePlan::of(two, Strategy::SynDrop, &HashSet::new());
     let moved = plan.moved(&[], &[], Some((&plan.gated, Means::SynDrop)), &|one| one.address.to_string());
     assert_eq!(moved.len(), 1);
 }
@@ -75,7 +75,7 @@ fn a_hundred_thousand_sockets_are_gone_through_once() {
         Err(NotSteerable { address: ADDRESS.parse().ok(), leaving: leaving.to_vec(), reason })
     };
     let (easy, rest) = many.split_at(50_000);
-    let plan = Plan::of(
+    let plan = MovePlan::of(
         vec![refused(easy, Reason::Narrower), refused(rest, Reason::Wider)],
         Strategy::Handoff,
         &HashSet::new(),

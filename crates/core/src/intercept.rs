@@ -10,15 +10,15 @@
 //! A packet is tried on the rules in their order. What is wrong is told with the number of the rule, the word and what
 //! was expected instead. Pure: nothing is looked up, and an interface need not exist.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString};
 
 mod network;
+mod rule;
 mod words;
 
 pub use network::IpNetwork;
+pub use rule::{InterceptRule, InterceptTarget, PortRange};
 
 /// More rules for the kernel than anybody needs: each destination with each port is one.
 const MOST: usize = 256;
@@ -38,65 +38,6 @@ pub enum Fail {
 fn open_or_closed(_: &str) -> String {
     "expected `open` (without Clearway the clients reach the real servers) or `closed` (they are rejected)"
         .to_owned()
-}
-
-/// One port or several in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PortRange {
-    /// From this one.
-    pub first: u16,
-    /// To this one; the same for a single port.
-    pub last: u16,
-}
-
-impl fmt::Display for PortRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.first)?;
-        if self.first == self.last { Ok(()) } else { write!(f, "-{}", self.last) }
-    }
-}
-
-/// One rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InterceptRule {
-    /// Where clients want to go; nothing: anywhere.
-    pub destinations: Vec<IpNetwork>,
-    /// To which ports there; nothing: any.
-    pub ports: Vec<PortRange>,
-    /// By which interface they come in; unset: by any but `lo`.
-    pub interface: Option<String>,
-    /// The port of the listener that gets them.
-    pub to: u16,
-}
-
-impl fmt::Display for InterceptRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} port {}", listed(&self.destinations), listed(&self.ports))?;
-        if let Some(interface) = &self.interface {
-            write!(f, " from {interface}")?;
-        }
-        write!(f, " to {}", self.to)
-    }
-}
-
-fn listed<T: fmt::Display>(items: &[T]) -> String {
-    if items.is_empty() {
-        return "any".to_owned();
-    }
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
-}
-
-/// A rule for one destination and one range of ports, as kernels take them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InterceptTarget<'a> {
-    /// Unset: anywhere, in both families.
-    pub destination: Option<IpNetwork>,
-    /// Unset: any.
-    pub ports: Option<PortRange>,
-    /// Unset: any but `lo`.
-    pub interface: Option<&'a str>,
-    /// The port of the listener.
-    pub to: u16,
 }
 
 /// What a removal does to the rules that reject what is not intercepted.
@@ -132,24 +73,6 @@ impl Interception {
     pub fn targets(&self) -> impl Iterator<Item = InterceptTarget<'_>> {
         self.rules.iter().flat_map(InterceptRule::targets)
     }
-}
-
-impl InterceptRule {
-    fn targets(&self) -> impl Iterator<Item = InterceptTarget<'_>> {
-        each(&self.destinations).flat_map(move |destination| {
-            each(&self.ports).map(move |ports| InterceptTarget {
-                destination,
-                ports,
-                interface: self.interface.as_deref(),
-                to: self.to,
-            })
-        })
-    }
-}
-
-/// Each item, or once nothing for none.
-fn each<T: Copy>(items: &[T]) -> impl Iterator<Item = Option<T>> {
-    items.iter().copied().map(Some).chain(items.is_empty().then_some(None))
 }
 
 /// The rules of `CLEARWAY_INTERCEPT`.

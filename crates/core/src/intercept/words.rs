@@ -1,6 +1,7 @@
 //! The words of one rule.
 
-use super::{InterceptRule, IpNetwork, PortRange};
+use super::network::IpNetwork;
+use super::rule::{InterceptRule, PortRange};
 
 /// The whole form, for whoever has got it wrong from the ground up.
 pub(super) const EXPECTED: &str = "expected `DESTINATION[,...] port PORT[,...] [from INTERFACE] to PORT`, such as \

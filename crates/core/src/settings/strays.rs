@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::TABLE;
+use super::table::TABLE;
 use crate::notice::parts;
 
 /// What every variable of ours begins with, but for those of other images.

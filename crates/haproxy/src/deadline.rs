@@ -47,7 +47,7 @@ impl Deadline {
     fn wait(self, fd: &impl AsFd, flags: PollFlags) -> Result<(), Errno> {
         loop {
             let left = self.at.map(|at| at.saturating_duration_since(Instant::now()));
-            // What does not fit is longer than anybody waits.
+            // What does not fit is longer than any wait.
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             match poll(&mut [PollFd::new(fd, flags)], left.as_ref()) {
                 Ok(0) => return Err(Errno::TIMEDOUT),

@@ -1,4 +1,4 @@
-//! A copy of the user's configuration whose TCP addresses have private ports: for two generations side by side.
+//! A copy of the user's configuration with private ports for its TCP addresses: for two generations side by side.
 //!
 //! Only the address of a `bind` line is written anew, where it stands; every other byte stays, and so does the number of
 //! every line, which HAProxy names in its messages. Variables and quotes in the address go, as its value is known; a
@@ -22,7 +22,7 @@ mod refusal;
 pub use beside::{Sections, USERS_FILES, asks_for_its_files, beside};
 pub use refusal::NotDerivable;
 
-/// More addresses than anybody binds; a hostile file may name millions.
+/// More addresses than any real file binds; a hostile one may name millions.
 const MOST: usize = 10_000;
 /// What HAProxy takes in one line (`LINESIZE` is 2048), with room for its end.
 const LONGEST: usize = 2000;
@@ -49,7 +49,7 @@ pub enum Why {
     NoIp,
     /// Some address of it is UDP or QUIC.
     NoTcp,
-    /// Multipath TCP, whose connections come to more than one address.
+    /// Multipath TCP: one connection comes to more than one address.
     Mptcp,
     /// A name that HAProxy resolves.
     Name,
@@ -208,7 +208,7 @@ impl PrivatePorts<'_> {
 }
 
 impl Bind {
-    /// Why nobody could be redirected to the line's addresses under other ports.
+    /// Why clients cannot be redirected to the line's addresses under other ports.
     fn reason_to_stay(&self) -> Option<Why> {
         let of_endpoint = |endpoint: &Endpoint| match endpoint {
             Endpoint::Ip { transport: Transport::Tcp, address, .. } => match address {

@@ -5,7 +5,7 @@
 //! different. What the configuration names (certificates, maps) is told by the crate that watches it, as
 //! [`Drift::named`].
 //!
-//! A container that has a single *file* mounted goes on seeing that file after somebody has replaced it on the
+//! A container that has a single *file* mounted goes on seeing that file after it was replaced on the
 //! host, which is what most editors do, and no reload sees the new one (docker-library/haproxy#253). The kernel
 //! shows it in `/proc/self/mountinfo` ([`FileMount`]); a drift says so.
 
@@ -21,8 +21,8 @@ mod mounts;
 
 pub use mounts::{FileMount, Mounts};
 
-/// 64 bits that tell contents apart. Against accidents, not against somebody who writes the files: he may make
-/// any content he likes run anyway.
+/// 64 bits that tell contents apart. Against accidents, not against an attacker: one that can write the files can run
+/// any content anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(u64);
 

@@ -1,9 +1,9 @@
 //! `_getsocks`: how listening sockets go from one process to another, in HAProxy's own protocol.
 //!
-//! HAProxy speaks it between an old and a new process (`-x`), and to anybody who connects to a stats socket with
+//! HAProxy speaks it between an old and a new process (`-x`), and to any process that connects to a stats socket with
 //! `expose-fd listeners`. The form is the same from 2.3 to 3.5. Clearway is both sides: with [`fetch`] it takes
 //! the sockets of a running HAProxy into custody, with [`serve`] it gives them to the next one. Either way they
-//! are duplicates of the same sockets in the kernel: nobody who connects meanwhile notices.
+//! are duplicates of the same sockets in the kernel: a client that connects meanwhile notices nothing.
 //!
 //! ```text
 //!   client                                           server
@@ -22,7 +22,7 @@
 //! A record belongs to the descriptor of the same rank: `u8 length, network namespace, u8 length, interface,
 //! 4 zero bytes`. Integers are native C `int`s. A message is one `sendmsg` with one `SCM_RIGHTS`.
 //!
-//! | who dies or errs | what happens |
+//! | what dies or errs | what happens |
 //! |---|---|
 //! | the server before the end | the client gets an error and keeps nothing; its copies are closed |
 //! | HAProxy as server has no such right, or no socket | it closes without an answer: [`GetsocksError::Refused`] |
@@ -31,7 +31,7 @@
 //!
 //! Facts that shaped the code: a HAProxy that receives never makes its control buffer larger again, so full
 //! messages go first (docs/facts E7); it waits one second for each message, and so does the server for an ack.
-//! Which of the sockets HAProxy really used, nobody says: see [`crate::inventory::adoption`]. Descriptors are
+//! HAProxy does not say which of the sockets it used: see [`crate::inventory::adoption`]. Descriptors are
 //! close-on-exec from the moment they arrive.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -66,7 +66,7 @@ pub struct ReceivedSocket {
 /// A socket that is offered.
 #[derive(Clone, Copy, Debug)]
 pub struct OfferedSocket<'a> {
-    /// The socket. HAProxy sets `O_NONBLOCK` on it, for everybody who shares it.
+    /// The socket. HAProxy sets `O_NONBLOCK` on it, for every process that shares it.
     pub fd: BorrowedFd<'a>,
     /// The name of its network namespace as the bind line gives it, at most 255 bytes.
     pub namespace: &'a str,

@@ -50,7 +50,7 @@ pub enum LocalAddress {
     None,
 }
 
-/// Who a socket is.
+/// Which socket it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketIdentity {
     /// Its number.
@@ -68,7 +68,7 @@ pub struct SocketIdentity {
     pub v6only: bool,
     /// `IP_TRANSPARENT` or `IP_FREEBIND`: what a bind line with `transparent` makes, and matches.
     pub foreign: bool,
-    /// `SO_ACCEPTCONN`: somebody called `listen`, and nobody has taken it back (docs/facts E19).
+    /// `SO_ACCEPTCONN`: `listen` was called on it and not undone (docs/facts E19).
     pub listening: bool,
 }
 
@@ -176,7 +176,7 @@ pub struct Adoption {
     /// Used but not held: HAProxy bound them for itself.
     pub fresh: Vec<SocketIdentity>,
     /// Held but not used: close them, or steer if a fresh one has the same address; connections that the kernel
-    /// still gives them are answered by nobody.
+    /// still gives them are never answered.
     pub unclaimed: Vec<SocketIdentity>,
 }
 

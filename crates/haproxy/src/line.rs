@@ -46,7 +46,7 @@ impl<'a> Line<'a> {
     }
 
     /// Whether it says nothing beside what Clearway says itself of every start and every end that go as they should: that a
-    /// worker was started, has ended with 0, or stopped a proxy that nobody had connected to, and which HAProxy this is.
+    /// worker was started, has ended with 0, or stopped a proxy without connections, and which HAProxy this is.
     pub fn is_routine(&self) -> bool {
         let text = self.text;
         let begins = |all: &[&str]| all.iter().any(|begin| text.starts_with(begin));

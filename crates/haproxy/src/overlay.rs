@@ -170,8 +170,8 @@ impl Overlay {
     ///
     /// `held` are the rights that Clearway itself can pass on. `setcap` with a right that is not there ends the
     /// worker (`Failed to preset the capabilities to preserve using capset(): Operation not permitted`), so only
-    /// these are listed. The line is written only where it matters: a transparent configuration whose worker
-    /// changes its user, from 2.9 on.
+    /// these are listed. The line is written only where it matters: a transparent configuration with a worker
+    /// that changes its user, from 2.9 on.
     pub fn new(
         stats_socket: ChildFd,
         configuration: &Configuration,

@@ -9,7 +9,7 @@
 //!
 //! An answer of the worker does not mean that the *master* is ready. Up to 3.0 the master executes itself once more
 //! after it has started the worker; for 20 to 40 ms a `SIGUSR1` to it is lost and a `SIGTERM` kills it (exit by
-//! signal 15, the worker goes too). Ask it `show proc` first, or signal the worker itself, whose end ends the master
+//! signal 15, the worker goes too). Ask it `show proc` first, or signal the worker itself: its end ends the master
 //! with status 0 (measured with 2.6.12, 3.0.11; 3.2.26 has no such gap).
 
 use std::fmt;
@@ -38,7 +38,7 @@ pub const LONGEST_ANSWER: usize = 16 << 20;
 /// closed our side, in 3.0 and 3.2 (a race; 2.6 always closes), so that this line is an end by itself.
 const NO_SUCH_PROCESS: &[u8] = b"Can't find the target PID";
 
-/// Who is at the other end.
+/// What is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// A worker's `stats socket`: closes after one command.

@@ -1,7 +1,7 @@
 //! Connections without a name: what HAProxy calls `sockpair@N`.
 //!
 //! Owns the pair of connected Unix sockets of which HAProxy inherits one end, and the handshake over it. Nothing
-//! has a path, so nothing has to be writable, nobody else can connect, and nothing is left behind.
+//! has a path, so nothing has to be writable, no other process can connect, and nothing is left behind.
 //!
 //! ```text
 //! stats socket, -S: HAProxy "listens" on its end      -x: HAProxy "connects" to its end
@@ -54,7 +54,7 @@ pub enum SockpairError {
     Io(Errno),
 }
 
-/// A new pair: our end, and the one that HAProxy is to inherit. Both are close-on-exec; whoever starts HAProxy
+/// A new pair: our end, and the one that HAProxy is to inherit. Both are close-on-exec; what starts HAProxy
 /// clears that for its end in the child only.
 pub fn pair() -> Result<(OwnedFd, OwnedFd), SockpairError> {
     socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)

@@ -34,7 +34,7 @@ pub enum ComplaintCause {
         /// The path of the socket.
         path: String,
     },
-    /// A Unix socket whose owner may not be changed: `user`, `group` and the like on its line.
+    /// The owner of a Unix socket may not be changed: `user`, `group` and the like on its line.
     OwnerDenied {
         /// The path of the socket.
         path: String,

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub enum Transport {
     /// A TCP listener.
     Tcp,
-    /// Multipath TCP, since 2.9; a TCP socket to everybody but `SO_PROTOCOL`.
+    /// Multipath TCP, since 2.9; a TCP socket in all but `SO_PROTOCOL`.
     Mptcp,
     /// QUIC over UDP.
     Quic,
@@ -57,7 +57,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Reads a comma separated list whose variables are already expanded.
+    /// Reads a comma separated list with its variables already expanded.
     pub(super) fn list(text: &str, usual: Transport) -> Vec<Self> {
         text.split(',').filter(|one| !one.is_empty()).map(|one| Self::parse(one, usual)).collect()
     }

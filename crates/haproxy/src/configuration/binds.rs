@@ -49,7 +49,7 @@ pub struct StatsSocket {
     pub span: Span,
     /// Where it listens.
     pub endpoints: Vec<Endpoint>,
-    /// `expose-fd listeners`: whoever can connect can also take the listening sockets.
+    /// `expose-fd listeners`: a process that can connect can also take the listening sockets.
     pub exposes_listeners: bool,
     /// The conditions under which the line counts.
     pub guards: Arc<[Guard]>,

@@ -67,7 +67,7 @@ impl Configuration {
         names.join(OsStr::new(";"))
     }
 
-    /// The stream addresses that are known without asking anybody, port ranges written out, with their lines.
+    /// The stream addresses that are known without a lookup, port ranges written out, with their lines.
     /// Lazy: a hostile file may name millions.
     pub fn tcp_addresses(&self) -> impl Iterator<Item = (&Bind, SocketAddr)> {
         self.binds.iter().flat_map(|bind| {

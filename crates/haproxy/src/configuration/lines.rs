@@ -8,7 +8,7 @@ use super::binds::Bind;
 use super::content::Configuration;
 use crate::inventory::{LocalAddress, SocketIdentity, SocketKind};
 
-/// More addresses than anybody binds; a hostile file may name millions. What comes behind them is found by none.
+/// More addresses than any real file binds; a hostile one may name millions. Lines behind them are not found.
 const MOST: usize = 10_000;
 
 /// The `bind` lines by their addresses. Host names are not among them.

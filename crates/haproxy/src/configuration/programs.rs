@@ -96,7 +96,7 @@ impl ProgramSections {
         self.tolerant.iter().any(|guards| counts(guards))
     }
 
-    /// The sections whose conditions hold, in the order of the files.
+    /// The sections that count under their conditions, in the order of the files.
     pub fn that_count(
         &self,
         counts: &mut dyn FnMut(&[Guard]) -> bool,

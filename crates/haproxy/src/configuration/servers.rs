@@ -1,4 +1,4 @@
-//! Which servers HAProxy reaches with somebody else's address.
+//! Which servers HAProxy reaches with an address that is not its own.
 //!
 //! `source` of a `server` line counts before that of the `default-server` above it, and this before that of the
 //! section, wherever it stands (`connect_server` and `srv_settings_cpy` in HAProxy's source). A section inherits both
@@ -12,12 +12,12 @@ use super::address::{Endpoint, Transport};
 use super::guards::Guard;
 use super::span::{Section, Span};
 
-/// A line with `usesrc`: HAProxy connects to servers with somebody else's address.
+/// A line with `usesrc`: HAProxy connects to servers with an address that is not its own, mostly the client's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsesrcLine {
     /// Where it stands.
     pub span: Span,
-    /// The section it stands in. A line in `defaults` counts by itself, whether somebody inherits it or not.
+    /// The section it stands in. A line in `defaults` counts by itself, whether a section inherits it or not.
     pub section: Arc<Section>,
     /// The line without the blanks around it.
     pub text: String,

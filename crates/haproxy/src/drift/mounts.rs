@@ -108,7 +108,7 @@ impl FileMount {
         Some(Self { id, point: path(point), source: path(source), deleted })
     }
 
-    /// For whoever may fall into the trap: what a single file means.
+    /// A warning before it happens: what a single file as a mount means.
     pub fn note(&self) -> String {
         format!(
             "`{}` is mounted as a single file: a program that replaces it on the host, as most editors do, changes \
@@ -117,7 +117,7 @@ impl FileMount {
         )
     }
 
-    /// For whoever has fallen into it: what happened, and what mends it.
+    /// After it has happened: what happened, and what mends it.
     pub fn replaced(&self) -> String {
         let directory = self.point.parent().unwrap_or(Path::new("/")).display();
         format!(

@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use crate::process::{Binary, Start, identities};
 use crate::{Verdict, check, listen};
 
-/// The public ports are somebody else's, who shares them with nobody: the original could not even start.
+/// The public ports belong to another process, which does not share them: the original could not even start.
 pub(crate) fn a_derived_copy_listens_on_private_ports(binary: &Binary) -> Result<Verdict, Failed> {
     let Ok(six) = TcpListener::bind("[::1]:0") else { return Ok(Verdict::Ignored("no IPv6 here")) };
     let held = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];

@@ -44,7 +44,7 @@ fn around(binary: &Binary, count: usize) -> Result<(), Failed> {
     let address = made.first().ok_or("none")?.local_addr()?;
     drop(made);
 
-    // Nobody serves now, but the sockets are ours: a client waits.
+    // No process serves now, but the sockets are ours: a client waits.
     drop(first);
     let waiting = std::thread::spawn(move || is_served(address));
     let offered: Vec<OfferedSocket<'_>> = fetched.iter().map(OfferedSocket::from).collect();

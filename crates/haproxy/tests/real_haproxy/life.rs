@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use crate::process::{Binary, LIMIT, Start};
 use crate::{Verdict, check, listen, listeners};
 
-/// A configuration that serves on an address that nobody knows.
+/// A configuration that serves on an address that is not known.
 fn quiet(global: &str) -> String {
     let port = listeners(1).ok().and_then(|l| l.first()?.local_addr().ok());
     format!("global\n{global}{}", listen(&[port.map_or_else(String::new, |address| address.to_string())]))
@@ -55,8 +55,8 @@ pub(crate) fn answers_over_both_channels(binary: &Binary) -> Result<Verdict, Fai
     check(processes.all.first().is_some_and(|master| master.pid == running.pid()), format!("{processes:?}"))?;
     let over = ask(&CliCommand::show_info().at_worker(info.pid))?.info()?;
     check(over.pid == info.pid && over.get("Nbthread") == info.get("Nbthread"), format!("{over:?}"))?;
-    let nobody = ask(&CliCommand::show_info().at_worker(4_000_000))?.info();
-    check(matches!(nobody, Err(RuntimeError::Refused { .. })), format!("{nobody:?}"))?;
+    let none = ask(&CliCommand::show_info().at_worker(4_000_000))?.info();
+    check(matches!(none, Err(RuntimeError::Refused { .. })), format!("{none:?}"))?;
     let connection = sockpair::dial(&running.stats)?;
     let nonsense = CliCommand::new("frobnicate")?.ask(&connection, Channel::Worker, LIMIT)?;
     check(nonsense.done().is_err(), nonsense.text)?;

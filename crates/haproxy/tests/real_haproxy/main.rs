@@ -81,7 +81,7 @@ pub(crate) fn listen(binds: &[String]) -> String {
     for bind in binds {
         text.extend([" bind ", bind, "\n"]);
     }
-    // Nobody is there: connections are accepted, then closed.
+    // There is no server: connections are accepted, then closed.
     text.push_str(" server nobody 127.0.0.1:1\n");
     text
 }

@@ -64,7 +64,7 @@ pub(crate) struct Start<'a> {
     pub(crate) flags: &'a [&'a str],
     /// `-x`: what to serve.
     pub(crate) sockets: Option<&'a [OfferedSocket<'a>]>,
-    /// `-x`, but nobody answers.
+    /// `-x`, but nothing answers.
     pub(crate) silent: bool,
 }
 

@@ -97,7 +97,7 @@ fn add(span: &Span, name: &str, bases: &Bases, found: &mut Collected) {
     }
 }
 
-/// `file@FILE`, `opt@FILE`, `virt@NAME`, `FILE`: the prefixes count since 3.0, and nobody has such a file.
+/// `file@FILE`, `opt@FILE`, `virt@NAME`, `FILE`: the prefixes count since 3.0; no file is expected to have such a name.
 fn pattern_file(name: &str, bases: &Bases) -> Option<(PathBuf, Need)> {
     let (name, need) = match name.split_once('@') {
         Some(("virt", _)) => return None,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::bases::{Bases, LONGEST};
 use crate::configuration::span::Span;
 
-/// More than anybody names; a hostile file may name millions.
+/// More than any real file names; a hostile one may name millions.
 pub const MOST: usize = 100_000;
 
 /// What all paths together may have; a hostile file may put a long base before millions of short names.
@@ -35,7 +35,7 @@ pub enum ReferenceKind {
     Certificate,
     /// Certificates of authorities or a list of revoked ones; a file or a directory.
     Authority,
-    /// The file of a `crt-list`, whose lines name more files.
+    /// The file of a `crt-list`: its lines name more files.
     CertificateList(Arc<Bases>),
     /// A map or the patterns of an ACL.
     Patterns,

@@ -10,7 +10,7 @@ use crate::configuration::span::Span;
 
 /// Finds files line by line.
 pub(crate) struct ReferenceFinder {
-    /// Shared with every `crt-list`, whose entries count from the same directories.
+    /// Shared with every `crt-list`: its entries count from the same directories.
     bases: Arc<Bases>,
     /// The bases of the current `crt-store`, which begins with those of `global`.
     store: Arc<Bases>,

@@ -1,5 +1,5 @@
-//! What helps, as a thing of its own: the text of an error says what failed and why, its hints say what mends that. Nobody
-//! writes the one into the other, or looks for it there.
+//! Hints: the text of an error says what failed and why, its hints say what mends that. The one is never written into the
+//! other, nor looked for there.
 
 use std::fmt;
 

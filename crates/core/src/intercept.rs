@@ -20,10 +20,10 @@ mod words;
 pub use network::IpNetwork;
 pub use rule::{InterceptRule, InterceptTarget, PortRange};
 
-/// More rules for the kernel than anybody needs: each destination with each port is one.
+/// More rules for the kernel than a gateway needs: each destination with each port is one.
 const MOST: usize = 256;
 
-/// What happens to new connections when nobody is there who could intercept them.
+/// What happens to new connections while no Clearway runs that could intercept them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = open_or_closed)]
@@ -64,7 +64,7 @@ impl Interception {
         self.rules.is_empty()
     }
 
-    /// Whether something in the kernel is to outlive us, so that nobody slips by.
+    /// Whether something in the kernel is to outlive us, so that no connection slips by.
     pub fn is_closed(&self) -> bool {
         !self.is_empty() && self.fail == Fail::Closed
     }

@@ -54,7 +54,7 @@ pub struct Settings {
     pub old: Budget,
     /// Format and level of Clearway's own log.
     pub log: LogSetting,
-    /// Unset: chosen among the bits that nobody tests.
+    /// Unset: chosen among the bits that no rule tests.
     pub mark: Option<Mark>,
     /// Where the admin socket is made if it can be.
     pub run_directory: std::path::PathBuf,
@@ -64,9 +64,9 @@ pub struct Settings {
     pub watch: WatchMode,
     /// From the last change to a look.
     pub watch_quiet: Duration,
-    /// Whether the way of the clients is proved.
+    /// Whether the return path of clients is verified.
     pub canary: CanaryMode,
-    /// As whom.
+    /// From which addresses.
     pub canary_address: ProbeAddresses,
     /// Unset: only after changes.
     pub canary_every: Option<Duration>,

@@ -1,4 +1,4 @@
-//! Signals by their number, with the names that everybody knows.
+//! Signals by their number, with their usual names.
 
 use std::fmt;
 

@@ -52,7 +52,7 @@ fn one_of_them(_: &str) -> String {
 pub enum Means {
     /// The new generation uses the very same socket.
     Handoff,
-    /// They were sent to the socket of the new generation, until nobody waited in the old one.
+    /// They were sent to the socket of the new generation, until the queue of the old one was empty.
     Reuseport,
     /// Their SYNs were dropped until the old socket was closed.
     SynDrop,
@@ -62,7 +62,7 @@ pub enum Means {
     #[serde(rename = "tableflip")]
     #[strum(serialize = "tableflip")]
     TableFlip,
-    /// Nothing could be done: who came in the moment of the closing was reset.
+    /// Nothing could be done: a client that came in the moment of the closing was reset.
     Nothing,
 }
 

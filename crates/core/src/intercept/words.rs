@@ -3,7 +3,7 @@
 use super::network::IpNetwork;
 use super::rule::{InterceptRule, PortRange};
 
-/// The whole form, for whoever has got it wrong from the ground up.
+/// The whole form, for a rule that has none of its parts right.
 pub(super) const EXPECTED: &str = "expected `DESTINATION[,...] port PORT[,...] [from INTERFACE] to PORT`, such as \
                                    `10.2.0.0/16,2001:db8:2::/48 port 80,443 from lan0 to 8080`, and `;` between rules";
 

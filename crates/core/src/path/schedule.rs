@@ -31,7 +31,7 @@ enum CanaryState {
     Known,
 }
 
-/// A round whose answers are awaited.
+/// A round that is awaited.
 #[derive(Clone, Copy, Debug)]
 struct Asking {
     round: Round,

@@ -1,7 +1,7 @@
 //! The settings of the canary: whether, from where.
 //!
 //! **The default addresses** lie in the blocks for benchmarks, 198.18.0.0/15 (RFC 2544) and `2001:2::/48`
-//! (RFC 5180, erratum 1752). Nobody on the Internet has them; and unlike those for documentation
+//! (RFC 5180, erratum 1752). No host on the Internet has them; and unlike those for documentation
 //! (192.0.2.0/24, `2001:db8::/32`) they are, by IANA's special-purpose registries (RFC 6890), valid as source
 //! and as destination, and may be forwarded. docs/decisions/0013-canary.md weighs the others. 179 is the
 //! number that Clearway's rules and routes carry.
@@ -31,7 +31,7 @@ fn off_on_or_ready(_: &str) -> String {
     "expected `off`, `on` or `ready`".to_owned()
 }
 
-/// `CLEARWAY_CANARY_ADDRESS`: as whom the canary connects, one address a family.
+/// `CLEARWAY_CANARY_ADDRESS`: the source addresses of the canary, one of each family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ProbeAddresses {
     /// To IPv4 servers.
@@ -90,7 +90,7 @@ impl FromStr for ProbeAddresses {
     }
 }
 
-/// Why nobody who is elsewhere can have this address.
+/// Why no other host can have this address.
 fn unusable(address: IpAddr) -> Option<&'static str> {
     let link_local = match address {
         IpAddr::V4(address) => address.is_link_local(),

@@ -72,12 +72,12 @@ impl FromStr for LogSetting {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString)]
 #[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = off_on_or_poll)]
 pub enum WatchMode {
-    /// Not at all: somebody asks for a reload.
+    /// Not at all: a reload is asked for.
     #[default]
     Off,
     /// The kernel tells.
     On,
-    /// By looking: for filesystems whose changes the kernel is not told of (network, some virtual machines).
+    /// By looking: for filesystems that do not tell the kernel of changes (network, some virtual machines).
     Poll,
 }
 

@@ -18,7 +18,7 @@ struct Played {
     told: usize,
 }
 
-/// Plays a round in which a server takes as long as it is said to; whoever does it looks every `step`.
+/// Plays a round in which a server takes as long as it is said to; the player looks every `step`.
 fn play(servers: &[SocketAddr], window: usize, step: Duration, takes: impl Fn(usize) -> Duration) -> Played {
     let mut pace = RoundPace::new(servers.iter().copied(), window, Duration::ZERO);
     let mut now = Duration::ZERO;

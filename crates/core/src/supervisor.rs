@@ -20,14 +20,14 @@
 //! - What the former generation knew of its servers is carried over before the new one accepts clients, whether another
 //!   one serves or not. If that does not work out, the attempt goes on, and the report says so.
 //! - Between that and the commit both generations accept, for as long as [`Limits::settle`] says. Then the clients of
-//!   sockets that were not handed over are brought to the new generation (the switch), until nobody waits in
-//!   the former one's. If the new one dies, or the switch fails, nothing has changed. If the former one dies, the
+//!   sockets that were not handed over are brought to the new generation (the switch), until the queues
+//!   of the former one's are empty. If the new one dies, or the switch fails, nothing has changed. If the former one dies, the
 //!   commit comes at once.
-//! - An attempt that failed is asked to finish, never killed: it may have accepted somebody.
+//! - An attempt that failed is asked to finish, never killed: it may have accepted a client.
 //! - If the serving generation dies, its sockets stay open in custody and the next start follows at
 //!   once, with the configuration that served; if that dies young again, after a pause that doubles up to
 //!   [`LONGEST_PAUSE`]. If it dies within [`PROBATION`] of its commit, its configuration is not trusted: the
-//!   one that served before is started, until somebody asks for another reload.
+//!   one that served before is started, until another reload is asked for.
 //! - If none has ever served for a second, and [`MOST_YOUNG_DEATHS`] have died younger, Clearway leaves: that is a start
 //!   that fails, and whatever has started Clearway is to know.
 //! - A stop drains every generation; a second `SIGTERM` or `SIGINT`, or the end of the drain timeout, ends them with
@@ -89,7 +89,7 @@ const PROVEN_AGE: Duration = Duration::from_secs(1);
 /// How many generations may die so young, if none has ever lived longer, until Clearway leaves (decision 0026).
 pub const MOST_YOUNG_DEATHS: u32 = 5;
 
-/// A configuration whose generation dies so soon after its commit gives way to the one that served before.
+/// If a generation dies so soon after its commit, its configuration gives way to the one that served before.
 pub const PROBATION: Duration = Duration::from_secs(5);
 
 /// How long the switch waits for clients at the former generation's sockets.
@@ -99,7 +99,7 @@ pub const SWITCHING: Duration = Duration::from_secs(2);
 /// what it could not do.
 pub const CARRY_DEADLINE: Duration = Duration::from_secs(15);
 
-/// How long it may take altogether before the commit comes anyway: whoever makes it has begun later than we count, and
+/// How long it may take altogether before the commit comes anyway: the switch begins later than we count, and
 /// has to say what it has done.
 pub const SWITCH_DEADLINE: Duration = Duration::from_secs(3);
 
@@ -120,7 +120,7 @@ pub struct Limits {
     pub stop_delay: Duration,
     /// From a stop to the cut of what is left.
     pub drain: Duration,
-    /// The same after a takeover: whoever waits for sessions to end waits for no client.
+    /// The same after a takeover: no new client waits for that.
     pub takeover_drain: Duration,
     /// From the launch of a generation to its proof.
     pub ready: Duration,
@@ -185,12 +185,12 @@ pub struct Supervisor {
     limits: Limits,
     /// Every generation that has a process.
     lives: BTreeMap<Generation, Life>,
-    /// Those that are gone, and whose last words have not been heard.
+    /// Those that are gone, without their last words as yet.
     unheard: BTreeSet<Generation>,
     /// The number that the next attempt gets.
     next: Generation,
     attempt: Option<Attempt>,
-    /// Who asked for a reload while an attempt was under way.
+    /// What asked for a reload while an attempt was under way.
     waiting: Vec<Asker>,
     /// When to start again after a crash, and with what.
     restart: Option<Restart>,
@@ -204,11 +204,11 @@ pub struct Supervisor {
     first_life: FirstLife,
     crashes: Crashes,
     stop: Option<Stop>,
-    /// Who has asked for a stop, and when it begins: until then everything goes on, but probes are told no.
+    /// What has asked for a stop, and when it begins: until then everything goes on, but health checks are answered no.
     announced: Option<(Asker, Duration)>,
     role: Role,
     programs: Programs,
-    /// Whether the sockets in custody are those of a predecessor that is gone: nobody else has them.
+    /// Whether the sockets in custody are those of a predecessor that is gone: no other process has them.
     inherited: bool,
     /// Whether there is plumbing in the kernel, as far as is known.
     plumbed: bool,
@@ -312,7 +312,7 @@ impl Supervisor {
         }
         if let Some(restart) = self.restart.filter(|restart| restart.at <= now) {
             let askers = std::mem::take(&mut self.waiting);
-            // Whoever asked for a reload wants what is on the disk.
+            // A reload that was asked for means what is on the disk.
             let source = if askers.is_empty() { restart.source } else { Source::Disk };
             self.begin_attempt(source, askers, now, todo);
         }
@@ -359,7 +359,7 @@ impl Supervisor {
         }
     }
 
-    /// The serving generation is gone. Its sockets are in custody: whoever connects waits in their queue.
+    /// The serving generation is gone. Its sockets are in custody: new clients wait in their queues.
     fn crashed(
         &mut self,
         generation: Generation,

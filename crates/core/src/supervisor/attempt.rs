@@ -113,7 +113,7 @@ impl Attempt {
 }
 
 impl Supervisor {
-    /// A new generation is wanted, by nobody in particular at the start and after a crash.
+    /// A new generation is wanted; `askers` is empty at the start and after a crash.
     pub(super) fn begin_attempt(
         &mut self,
         source: Source,
@@ -177,7 +177,7 @@ impl Supervisor {
     }
 
     /// A master has reloaded behind our back. What its new worker uses is neither proved nor in custody, so a reload of
-    /// ours follows, whose generation takes over from it; one that drains does not begin to serve again.
+    /// ours follows, and its generation takes over from it; one that drains does not begin to serve again.
     pub(super) fn replaced(
         &mut self,
         generation: Generation,
@@ -305,7 +305,7 @@ impl Supervisor {
         }
     }
 
-    /// Nobody waits any more in a socket that the commit closes.
+    /// No client waits any more in a socket that the commit closes.
     pub(super) fn switched(
         &mut self,
         generation: Generation,
@@ -321,7 +321,7 @@ impl Supervisor {
         }
     }
 
-    /// The commit, if there is somebody to commit: from here on the new generation serves.
+    /// The commit, if there is something to commit: from here on the new generation serves.
     pub(super) fn commit_ready(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = self.attempt.take_if(|attempt| attempt.ready().is_some()) else { return };
         let Some(proof) = attempt.ready().cloned() else { return };
@@ -515,9 +515,9 @@ impl Supervisor {
         }
     }
 
-    /// Nobody serves, and the attempt failed. What was trusted, what served last and what is on the disk
+    /// No generation serves, and the attempt failed. What was trusted, what served last and what is on the disk
     /// are tried in turns: the one may not start any more (its certificate is gone), the other may not live, and
-    /// with nobody to disturb even a file that nobody has asked for is better than none.
+    /// while none serves even a file that no reload asked for is better than nothing.
     fn restart_after_a_refusal(&mut self, tried: Source, now: Duration) {
         let at = now + self.pause();
         let mut turns: Vec<Source> = self.good.into_iter().chain(self.served).map(Source::Served).collect();
@@ -545,7 +545,7 @@ impl Supervisor {
         }
     }
 
-    /// A stop ends the attempt: nothing new begins, whoever waits is told.
+    /// A stop ends the attempt: nothing new begins, requests that wait are answered.
     pub(super) fn cancel_attempt(&mut self, todo: &mut Vec<Action>) {
         self.restart = None;
         if let Some(attempt) = self.attempt.take() {
@@ -556,7 +556,7 @@ impl Supervisor {
     }
 }
 
-/// Answers those who wait; a signal does not.
+/// Answers the requests among them; a signal does not wait.
 pub(super) fn answer(askers: &[Asker], answer: &Answer, todo: &mut Vec<Action>) {
     todo.extend(askers.iter().filter_map(|asker| match asker {
         Asker::Admin(request) => Some(Action::Answer(*request, answer.clone())),

@@ -5,9 +5,9 @@
 //! outlived more than N reloads is told to end (`mworker_kill_max_reloads`), at once. The smaller budget is reached first. A start
 //! after a crash is no reload.
 //!
-//! Whoever is over it has sessions, so nothing is cut in silence: the shell is asked how many sessions each has
+//! A generation over the budget has sessions, so nothing is cut in silence: the shell is asked how many sessions each has
 //! ([`Action::Survey`]), those with the fewest go first, and [`WARNING`] before a cut the log says so. Sessions
-//! of a draining generation are at least as old as its drain: it accepts nobody new.
+//! of a draining generation are at least as old as its drain: it accepts no new client.
 //!
 //! ```text
 //!   over the budget ---> Survey ---> Surveyed: the fewest sessions are condemned ---> WARNING ---> End
@@ -87,7 +87,7 @@ impl Supervisor {
         serving.most_reloads.filter(|most| outlived > *most)
     }
 
-    /// Somebody ends a generation by hand, which is done at once, also during a stop. One that serves is not: it would be
+    /// A generation is ended by hand, which is done at once, also during a stop. One that serves is not: it would be
     /// started again.
     pub(super) fn end_asked(&mut self, generation: Generation, now: Duration, todo: &mut Vec<Action>) {
         if self.lives.get(&generation).is_some_and(|life| matches!(life.state, State::Draining { .. })) {
@@ -97,10 +97,10 @@ impl Supervisor {
         }
     }
 
-    /// Cuts who is due, and asks the shell for numbers if somebody may be over the budget.
+    /// Cuts those that are due, and asks the shell for numbers if one may be over the budget.
     pub(super) fn look_at_the_old(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let draining = self.draining(now);
-        // Whoever is gone, and whoever is one too many no longer, because others have ended meanwhile.
+        // Those that are gone, and those that are no longer one too many because others have ended meanwhile.
         self.cuts.condemned.retain(|generation, condemned| {
             let pardoned = matches!(condemned.over, Over::Number(most) if draining.len() <= most);
             let by_hand = condemned.over == Over::ByHand && self.lives.contains_key(generation);
@@ -110,7 +110,7 @@ impl Supervisor {
         for (generation, condemned) in &mut self.cuts.condemned {
             if condemned.at <= now {
                 todo.push(Action::End(*generation, condemned.how));
-                // Whoever does not follow is killed.
+                // One that does not follow is killed.
                 *condemned = Condemned { at: now + GRACE, how: How::Kill, ..*condemned };
             }
         }
@@ -125,11 +125,11 @@ impl Supervisor {
         }
         let Budget { age, memory, .. } = self.limits.old;
         let nearly = |limit: Duration, age: Duration| age + WARNING + PACE >= limit;
-        let somebody = draining.iter().any(|(generation, their_age)| {
+        let near = draining.iter().any(|(generation, their_age)| {
             let old = age.is_some_and(|limit| nearly(limit, *their_age));
             (old || memory.is_some()) && !self.cuts.condemned.contains_key(generation)
         });
-        if over || (due && somebody) {
+        if over || (due && near) {
             self.cuts.asked = true;
             todo.push(Action::Survey(draining.iter().map(|(generation, _)| *generation).collect()));
         }
@@ -146,7 +146,7 @@ impl Supervisor {
         left.any(|(one, _)| self.has_outlived(*one).is_some())
     }
 
-    /// The shell has looked: condemns those who are over the budget.
+    /// The shell has looked: condemns those that are over the budget.
     pub(super) fn surveyed(&mut self, surveys: &[Survey], now: Duration, todo: &mut Vec<Action>) {
         self.cuts.asked = false;
         if self.stop.is_some() {

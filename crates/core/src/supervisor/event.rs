@@ -13,22 +13,22 @@ use crate::strategy::{Means, Moved};
 use super::carried::Carried;
 use super::report::Report;
 
-/// Somebody who waits for an answer over the admin socket.
+/// A request over the admin socket that waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u64);
 
-/// Who asked for something.
+/// What asked for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asker {
-    /// A signal, by its name (`SIGHUP`): nobody waits for an answer.
+    /// A signal, by its name (`SIGHUP`): it gets no answer.
     Signal(&'static str),
     /// A request over the admin socket, which is answered.
     Admin(RequestId),
     /// `clearway drain`, which looks for itself when Clearway is gone.
     Drain,
-    /// HAProxy's own master, which was signalled instead of Clearway: nobody waits for an answer.
+    /// HAProxy's own master, which was signalled instead of Clearway: it gets no answer.
     Master,
-    /// Files that are watched (`CLEARWAY_WATCH`): nobody waits for an answer.
+    /// Files that are watched (`CLEARWAY_WATCH`): they get no answer.
     Watch,
 }
 
@@ -91,13 +91,13 @@ pub enum Declined {
 pub enum Event {
     /// Clearway begins.
     Begin,
-    /// Somebody wants the configuration to be taken anew.
+    /// A reload is asked for.
     ReloadAsked(Asker),
-    /// Somebody wants to know whether a reload would take, and what it would change.
+    /// It is asked whether a reload would succeed, and what it would change.
     TrialAsked(RequestId),
-    /// Somebody wants Clearway to stop: it drains. A second `SIGTERM` or `SIGINT` ends it at once.
+    /// A stop is asked for: Clearway drains. A second `SIGTERM` or `SIGINT` ends it at once.
     StopAsked(Asker),
-    /// Somebody wants a generation that drains to be ended now.
+    /// It is asked that a generation that drains ends now.
     EndAsked(Generation),
     /// [`Action::Prepare`] is done.
     Prepared {
@@ -130,7 +130,7 @@ pub enum Event {
         /// What it has of the state of the servers.
         carried: Carried,
     },
-    /// [`Action::Switch`] is done: nobody waits in a socket that will be closed, as far as that can be had.
+    /// [`Action::Switch`] is done: no client waits in a socket that will be closed, as far as that can be had.
     Switched {
         /// To which.
         generation: Generation,
@@ -160,15 +160,15 @@ pub enum Event {
         /// How it ended.
         end: End,
     },
-    /// A generation that is gone has been heard to the end, or as long as is worth waiting for: somebody else may
-    /// hold its standard error open.
+    /// A generation that is gone has been heard to the end, or as long as is worth waiting for: another process
+    /// may hold its standard error open.
     LastWords {
         /// Which generation.
         generation: Generation,
         /// What they tell about why it ended; used if it had not been committed.
         failure: Failure,
     },
-    /// A generation serves whose configuration has or had `program` sections.
+    /// A generation serves, and its configuration has or had `program` sections.
     Programs {
         /// Which generation.
         generation: Generation,
@@ -187,7 +187,7 @@ pub enum Event {
     SuccessorSettled(Peer),
     /// It is gone without a word, or has given up.
     PeerGone(Peer),
-    /// The Clearway whose sockets this one has is gone.
+    /// The Clearway that gave this one its sockets is gone.
     PredecessorGone,
     /// It does not wait any longer, and is still serving.
     Withdrawn(Failure),
@@ -225,7 +225,7 @@ pub enum Killed {
 }
 
 impl Killed {
-    /// The exit code of a master whose worker was killed: 128 and the number of `SIGKILL`.
+    /// The exit code of a master after its worker was killed: 128 and the number of `SIGKILL`.
     const CODE: i32 = 128 + Signal::KILL.0;
 
     /// Which of them was, if an end is one by `SIGKILL`.
@@ -359,8 +359,8 @@ pub enum Action {
     Launch(Generation, Strictness),
     /// Give it what the former generation knew of its servers, and let it accept clients only then.
     Carry(Generation),
-    /// Bring new clients to this generation where it does not use the sockets of the serving one, until nobody
-    /// waits in those.
+    /// Bring new clients to this generation where it does not use the sockets of the serving one, until the
+    /// queues of those are empty.
     Switch(Generation),
     /// Forget what was prepared for a generation that will never serve.
     Abandon(Generation),
@@ -394,7 +394,7 @@ pub enum Action {
     Settled,
     /// Part from the predecessor, so that it serves again.
     GiveBack,
-    /// Tell somebody who waits how it went.
+    /// Answer a request: how it went.
     Answer(RequestId, Answer),
     /// Write a line into the log.
     Report(Report),
@@ -420,7 +420,7 @@ pub enum How {
     Kill,
 }
 
-/// What somebody who waited is told.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The reload took.

@@ -59,14 +59,14 @@ pub enum Cause {
     Start,
     /// A reload was asked for.
     Reload,
-    /// The generation that served has ended although nobody asked it to.
+    /// The generation that served has ended although it was not asked to.
     Crash,
     /// A word of a later version, where it is read, or none of an earlier one.
     #[serde(other)]
     Unknown,
 }
 
-/// How often a generation that served has ended although nobody asked it to.
+/// How often a generation that served has ended although it was not asked to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crashes {
     /// Since Clearway began.
@@ -95,7 +95,7 @@ impl Crashes {
         self.last = Some(Crash { generation, how: how.to_owned(), at });
     }
 
-    /// A reload took that was begun at this time: whoever asked for it may have known of what came before.
+    /// A reload succeeded that was begun at this time: what asked for it may have known of what came before.
     pub(super) fn reloaded(&mut self, begun: Duration) {
         if self.last.as_ref().is_some_and(|last| last.at <= begun) {
             self.since_reload = 0;

@@ -27,7 +27,7 @@ pub(super) struct Stop {
     ask_at: Option<Duration>,
 }
 
-/// How long after the beginning it is said for the first time what is left; then after twice as long, and so on. Whoever
+/// How long after the beginning it is said for the first time what is left; then after twice as long, and so on. What
 /// stops Clearway may kill it when it likes (`docker stop` after ten seconds), and the log is to tell what was lost.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
@@ -42,7 +42,7 @@ enum Stage {
     Terminating {
         until: Duration,
     },
-    /// `SIGKILL` was sent: the kernel does the rest, and what it cannot end now nobody can.
+    /// `SIGKILL` was sent: the kernel does the rest, and what it cannot end now nothing can.
     Killing {
         until: Duration,
     },
@@ -58,7 +58,7 @@ impl Stop {
 }
 
 impl Supervisor {
-    /// Whether another Clearway has taken over, and what is left finishes here as planned: nobody has asked for a stop.
+    /// Whether another Clearway has taken over, and what is left finishes here as planned: no stop was asked for.
     pub fn drains_as_planned(&self) -> bool {
         self.stop.map_or_else(|| self.is_superseded(), |stop| stop.superseded)
     }
@@ -77,7 +77,7 @@ impl Supervisor {
         }
     }
 
-    /// The first time it is announced, if there is to be a delay and somebody serves; the second time, or after the
+    /// The first time it is announced, if there is to be a delay and a generation serves; the second time, or after the
     /// delay, it begins.
     pub(super) fn stop_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
         let delay = self.limits.stop_delay;
@@ -145,7 +145,7 @@ impl Supervisor {
     ) {
         self.cancel_attempt(todo);
         self.part(now, todo);
-        // Custody first: whoever connects from now on is refused, and nobody waits in a queue that is
+        // Custody first: new connections are refused from now on, and no client waits in a queue that is
         // never read.
         todo.push(Action::ReleaseCustody);
         self.drain_all(now, todo);
@@ -156,7 +156,7 @@ impl Supervisor {
         self.after_an_end(now, todo);
     }
 
-    /// The successor does well: what is left may take as long as this, and it is no stop that anybody has asked for.
+    /// The successor does well: what is left may take as long as this, and it is not a stop that was asked for.
     pub(super) fn finish_superseded(&mut self, limit: Duration, now: Duration, todo: &mut Vec<Action>) {
         self.begin_stop(ExitCode::Done, limit, false, now, todo);
         if let Some(stop) = &mut self.stop {

@@ -26,7 +26,7 @@
 //!   it starts again what served. So a new image that dies young gives way to the old one.
 //! - One that stops gives what it has left, which may be nothing but its name.
 //! - A predecessor that goes before the commit leaves its sockets to the successor, which commits as soon as it can,
-//!   and tries again if it cannot: nobody else is there.
+//!   and tries again if it cannot: there is no other.
 
 use std::time::Duration;
 
@@ -43,11 +43,11 @@ use crate::failure::Failure;
 pub(super) enum Role {
     /// There is no other one.
     Alone,
-    /// Somebody wants the sockets, as soon as the attempt is over that is under way.
+    /// Another Clearway wants the sockets, as soon as the attempt is over that is under way.
     Asked(Peer),
-    /// Somebody has the sockets, and has until then to serve from them.
+    /// Another one has the sockets, and has until then to serve from them.
     Handing { to: Peer, until: Duration },
-    /// Somebody serves from them. Until then it may come to nothing, and this one would come back.
+    /// Another one serves from them. Until then it may fail, and this one would come back.
     Superseded { by: Peer, since: Duration, until: Duration },
     /// The other way round: the sockets are those of a predecessor that serves.
     Succeeding,
@@ -67,7 +67,7 @@ impl Role {
         }
     }
 
-    /// Whether no attempt may begin because somebody asks for it.
+    /// Whether a reload that is asked for may not begin.
     pub(super) fn lets_nobody_reload(self) -> bool {
         matches!(self, Self::Handing { .. } | Self::Superseded { .. })
     }
@@ -109,7 +109,7 @@ impl Supervisor {
 
     fn hand_over(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
         if let Role::OnProbation { .. } = self.role {
-            // From now on this one is whom the next would come back to.
+            // From now on the next one would come back to this one.
             todo.push(Action::Settled);
         }
         let until = now + self.limits.ready + self.limits.settle + PROBATION;
@@ -118,7 +118,7 @@ impl Supervisor {
         todo.push(Action::Report(Report::Takeover(Turn::HandingOver { takeover: peer })));
     }
 
-    /// An attempt is over: whoever asked for the sockets meanwhile gets them.
+    /// An attempt is over: a successor that asked for the sockets meanwhile gets them.
     pub(super) fn look_at_the_asking(&mut self, now: Duration, todo: &mut Vec<Action>) {
         if let Role::Asked(peer) = self.role
             && self.attempt.is_none()
@@ -187,7 +187,7 @@ impl Supervisor {
         }
     }
 
-    /// The predecessor has died, or stops: whoever waits in its sockets is served by this one or by nobody.
+    /// The predecessor has died, or stops: only this one can serve the clients that wait in its sockets.
     pub(super) fn predecessor_gone(&mut self, now: Duration, todo: &mut Vec<Action>) {
         match self.role {
             Role::Succeeding => {
@@ -224,7 +224,7 @@ impl Supervisor {
         }
     }
 
-    /// A successor whose generation has died young leaves: the predecessor comes back. Says whether it did.
+    /// Its generation has died young, and a successor leaves then: the predecessor comes back. Says whether it did.
     pub(super) fn give_back(&mut self, now: Duration, todo: &mut Vec<Action>) -> bool {
         let Role::OnProbation { .. } = self.role else { return false };
         if self.stop.is_some() {
@@ -235,7 +235,7 @@ impl Supervisor {
         true
     }
 
-    /// A stop begins: whoever waits for this one need not wait any longer. What it holds is the other's before it
+    /// A stop begins: a Clearway that waits for this one need not wait any longer. What it holds is the other's before it
     /// is let go.
     pub(super) fn part(&mut self, now: Duration, todo: &mut Vec<Action>) {
         match self.role {

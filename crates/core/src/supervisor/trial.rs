@@ -38,7 +38,7 @@ impl Supervisor {
         self.begin(Purpose::Trial, Source::Disk, vec![asker], now, todo);
     }
 
-    /// It would serve. Whoever asked is told when nothing of it is left.
+    /// It would serve. The request is answered when nothing of it is left.
     pub(super) fn tried(
         &mut self,
         generation: Generation,

@@ -31,21 +31,21 @@ struct Simulation {
     supervisor: Supervisor,
     now: Duration,
     processes: BTreeMap<Generation, Process>,
-    /// Who is gone and has not been heard to the end.
+    /// Those that are gone and have not been heard to the end.
     speaking: Vec<(Generation, Failure)>,
     committed: Option<Generation>,
-    /// Who had proved itself.
+    /// Those that had proved themselves.
     proved: BTreeSet<Generation>,
     /// The configurations that the shell still has, and those that have served.
     remembered: BTreeSet<Generation>,
     configuration: BTreeMap<Generation, Generation>,
-    /// Who is only tried.
+    /// Those that are only tried.
     trials: BTreeSet<Generation>,
     /// What the last words of these were: they lacked only the descriptors that Clearway adds.
     lacking: BTreeSet<Generation>,
     /// Those that were started without these.
     lenient: BTreeSet<Generation>,
-    /// Who was warned about.
+    /// Those that were warned about.
     warned: BTreeSet<Generation>,
     custody: bool,
     plumbed: bool,
@@ -57,11 +57,11 @@ struct Simulation {
     told_to_stop: Option<Duration>,
     /// What the shell will answer when it comes to it.
     switch_done: Option<Generation>,
-    /// Whose servers are being given their state, and since when.
+    /// Those that are being given the state of their servers, and since when.
     carrying: BTreeMap<Generation, Duration>,
     carried: BTreeSet<Generation>,
     surveys: Option<Vec<Survey>>,
-    /// Who has the sockets beside us: a successor that starts, or that serves.
+    /// What has the sockets beside us: a successor that starts, or that serves.
     peer: Option<(Peer, bool)>,
     peers: u64,
     /// Whether the sockets are a predecessor's, which serves.
@@ -123,7 +123,7 @@ impl Simulation {
         let killed = it.programs.values().all(|told| *told == Some(programs::ProgramSignal::Kill));
         assert!(killed, "seed {seed}: a program runs on: {:?}", it.programs);
         assert!(!it.plumbed && !it.custody, "seed {seed}: something was left behind");
-        assert_eq!(it.asked, it.answered, "seed {seed}: somebody still waits for an answer");
+        assert_eq!(it.asked, it.answered, "seed {seed}: a request still waits for its answer");
     }
 
     fn something_happens(&mut self) {
@@ -143,7 +143,7 @@ impl Simulation {
                     _ => self.step(Event::PredecessorGone),
                 }
             }
-            // The machine was suspended, for long: nobody woke in time.
+            // The machine was suspended, for long: nothing woke in time.
             (22, _) if self.random.u8(0..5) == 0 => {
                 let slept = Duration::from_secs(self.random.u64(0..100_000));
                 self.now += slept;
@@ -235,7 +235,7 @@ impl Simulation {
         Event::Programs { generation, sections: sections.collect(), on_death: programs::OnDeath::Restart }
     }
 
-    /// A successor, or somebody who says that he is one.
+    /// A successor, or what says that it is one.
     fn the_other_one_does_something(&mut self) {
         match self.peer {
             None if self.random.u8(0..4) == 0 => self.step(Event::PeerGone(Peer(self.peers))),
@@ -305,7 +305,7 @@ impl Simulation {
         }
     }
 
-    /// Somebody else had held the standard error of a process that was gone.
+    /// Another process had held the standard error of a process that was gone.
     fn last_words(&mut self) {
         let some = self.random.usize(0..self.speaking.len());
         let (generation, failure) = self.speaking.swap_remove(some);
@@ -463,7 +463,7 @@ impl Simulation {
                 self.peer.take_if(|(one, _)| *one == peer);
             }
             Action::Relieve(peer) => {
-                assert_eq!(self.peer, Some((peer, true)), "relieved by nobody");
+                assert_eq!(self.peer, Some((peer, true)), "relieved by none");
                 self.committed = None;
             }
             Action::TakeBack => assert!(self.custody, "the sockets are gone, and are to be taken back"),
@@ -543,14 +543,14 @@ impl Simulation {
             .values()
             .filter(|process| matches!(process, Process::Running { told_to_finish: false }));
         let proving = status.generations.iter().filter(|one| one.state == LifePhase::Starting).count();
-        assert!(untold.count() <= serving + proving, "a process that nobody ends: {:?}", self.processes);
+        assert!(untold.count() <= serving + proving, "a process that is never ended: {:?}", self.processes);
         // Sockets in custody are always accepted on, or a start is under way or due.
         if self.custody && self.stopping_since.is_none() {
             let elsewhere = matches!(self.peer, Some((_, true)))
                 || self.predecessor
                 || self.supervisor.role.deadline().is_some();
             let due = elsewhere || self.supervisor.attempt.is_some() || self.supervisor.restart.is_some();
-            assert!(serving == 1 || due, "sockets are held and nobody will accept: {status:?}");
+            assert!(serving == 1 || due, "sockets are held and nothing will accept: {status:?}");
         }
         if let Some(since) = self.stopping_since {
             let limit = LIMITS.drain.max(LIMITS.takeover_drain) + GRACE * 2 + self.late;

@@ -19,7 +19,7 @@ fn superseded() -> Stage {
     stage
 }
 
-/// A successor whose first generation has started.
+/// A successor with its first generation started.
 fn succeeding() -> Stage {
     let supervisor = Supervisor::new(Limits { settle: Duration::from_millis(200), ..LIMITS }).succeeding();
     let mut stage = Stage { supervisor, now: Duration::ZERO, most_reloads: None };
@@ -52,7 +52,7 @@ fn sockets_are_handed_over_between_attempts_only() {
 fn a_reload_waits_for_a_takeover_that_comes_to_nothing() {
     let mut stage = handing();
     assert_eq!(stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))), []);
-    assert_eq!(stage.step(Event::PeerGone(Peer(9))), [], "somebody else");
+    assert_eq!(stage.step(Event::PeerGone(Peer(9))), [], "another one");
     assert_eq!(stage.step(Event::PeerGone(PEER)), [Action::Prepare(generation(2), Source::Disk)]);
 }
 
@@ -260,7 +260,7 @@ fn a_stop_is_announced_if_there_is_a_delay() {
     assert_eq!(stage.step(drain), [], "asked twice means nothing");
     let begun = [Action::ReleaseCustody, Action::Drain(generation(1))];
     assert_eq!(stage.later(Duration::from_secs(5)), begun);
-    // Whoever insists need not wait.
+    // A second request need not wait.
     let mut stage = Stage::serving();
     stage.supervisor.limits.stop_delay = Duration::from_secs(5);
     assert_eq!(stage.step(term.clone()), []);

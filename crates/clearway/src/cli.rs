@@ -84,17 +84,17 @@ pub fn command() -> Command {
         .action(ArgAction::SetTrue)
         .help("A holder (`clearway hold`) closes the listening sockets at once, too");
     let dry_run = Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help(
-        "Start a generation, let it prove itself and end it: say whether a reload would take and what it would change",
+        "Start a generation, verify it and end it again: report whether a reload would succeed and what it would change",
     );
     let check = Arg::new("check").long("check").action(ArgAction::SetTrue).help(
-        "For monitoring: one line, and exit with 0 if all is well, with 2 after a reload that failed or a crash, with drift \
-         of the files, strangers on the ports or no return path, with 3 if nothing serves",
+        "For monitoring: one line and an exit code: 0 if all is well; 2 after a failed reload or a crash, with changed files, \
+         another process on our addresses or no return path; 3 if HAProxy does not serve",
     );
     let generation = Arg::new("generation")
         .long("generation")
         .value_name("N")
         .value_parser(clap::value_parser!(u32))
-        .help("Of this generation, as `clearway status` numbers them");
+        .help("Number of the generation, as `clearway status` shows it");
     let haproxy = Arg::new("haproxy")
         .value_name("HAPROXY ARGUMENTS")
         .num_args(0..)
@@ -118,45 +118,45 @@ pub fn command() -> Command {
                 .after_help(SIGNALS),
         )
         .subcommand(
-            with_target(sub("reload", "Take the configuration anew; waits, and says what came of it")).arg(dry_run),
+            with_target(sub("reload", "Reload the configuration, wait for the result and report it")).arg(dry_run),
         )
         .subcommand(
-            with_target(sub("status", "Say which generations there are and how the last reload went"))
+            with_target(sub("status", "Show the generations, the last reload, the sockets and what is wrong"))
                 .arg(check),
         )
         .subcommand(with_target(sub(
             "health",
-            "Exit with 0 while HAProxy serves: for HEALTHCHECK and probes",
+            "Exit with 0 while HAProxy serves, for HEALTHCHECK and probes",
         )))
         .subcommand(
-            with_target(sub("drain", "Stop accepting, let the sessions finish, end; waits for the end"))
+            with_target(sub("drain", "Stop accepting, let the sessions finish and exit; waits for the end"))
                 .visible_alias("stop")
                 .arg(release),
         )
         .subcommand(
-            with_target(sub("sessions", "List the sessions of each generation, also of those that drain"))
+            with_target(sub("sessions", "List the sessions of each generation, draining ones included"))
                 .arg(generation.clone()),
         )
         .subcommand(
             with_target(sub(
                 "end",
-                "End a generation that drains, and cut its sessions; waits until it is gone",
+                "End a draining generation and cut its sessions; waits until it is gone",
             ))
             .arg(generation.required(true)),
         )
         .subcommand(
-            sub("hold", "Keep the listening sockets of an instance open while no balancer of that name runs")
+            sub("hold", "Hold the listening sockets of an instance open while no balancer of it runs")
                 .args(TABLE.iter().filter(|row| is_of_a_holder(row)).map(argument))
                 .arg(json.clone().hide(true)),
         )
         .subcommand(
-            with_place(sub("cleanup", "Remove from the kernel what dead instances left behind")).arg(json.clone()),
+            with_place(sub("cleanup", "Remove what dead instances left behind in the kernel")).arg(json.clone()),
         )
         .subcommand(
             with_place(sub(
                 "check",
-                "Let HAProxy check the configuration (`haproxy -W -c`), and say what it needs from the host; without \
-                 HAProxy's arguments that of the running instance",
+                "Check the configuration with HAProxy (`haproxy -W -c`) and report what it needs from the host; without \
+                 HAProxy's arguments, that of the running instance",
             ))
             .args(names_one())
             .args(TABLE.iter().filter(|row| is_looked_at(row)).map(argument))
@@ -165,8 +165,8 @@ pub fn command() -> Command {
         .subcommand(with_target(
             sub(
                 "doctor",
-                "Say what this host, this kernel and these capabilities allow, and what the configuration needs of that \
-                 (without HAProxy's arguments: that of the running instance); changes nothing",
+                "Report what this host, its kernel and the capabilities allow, and what the configuration needs (without \
+                 HAProxy's arguments, that of the running instance); changes nothing",
             )
                 .args(TABLE.iter().filter(|row| is_looked_at(row)).map(argument))
                 .arg(haproxy),
@@ -177,12 +177,12 @@ pub fn command() -> Command {
 }
 
 const AFTER_HELP: &str = "\
-clearway haproxy -f FILE...   supervises HAProxy (so do arguments that begin with `-`)
-clearway PROGRAM ...          executes any other program in place";
+clearway haproxy -f FILE...   supervise HAProxy (likewise with arguments that begin with `-`)
+clearway PROGRAM ...          execute any other program in place";
 
 const SIGNALS: &str = "\
 SIGHUP, SIGUSR2           reload
-SIGTERM, SIGINT, SIGUSR1  stop accepting, drain, end; SIGTERM or SIGINT once more: end at once";
+SIGTERM, SIGINT, SIGUSR1  stop accepting, drain, exit; SIGTERM or SIGINT again: exit at once";
 
 fn argument(row: &Setting) -> Arg {
     let help = format!("{} [{}; default: {}]", row.help, row.variable, row.default);
@@ -197,14 +197,14 @@ fn names_an_instance(row: &Setting) -> bool {
 fn names_one() -> [Arg; 2] {
     [
         Arg::new("socket").long("socket").value_name("NAME").conflicts_with("instance").help(
-            "The Clearway with this admin socket: a path, or `@clearway/NAME`, as `clearway status` lists them",
+            "Admin socket of the Clearway: a path, or `@clearway/NAME`, as `clearway status` lists them",
         ),
         Arg::new("pid")
             .long("pid")
             .value_name("N")
             .value_parser(clap::value_parser!(i32).range(1..))
             .conflicts_with_all(["instance", "socket"])
-            .help("The Clearway with this process number"),
+            .help("Process ID of the Clearway"),
     ]
 }
 

@@ -82,26 +82,22 @@ impl ExitCode {
     /// What the code means, in one line.
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Done => "done; for `run`: stopped as asked, and nothing is left behind",
-            Self::Findings => "`check`, `doctor` or `status --check` found something that needs attention",
-            Self::NotServing => "`health`, `status --check`: HAProxy does not serve at the moment",
+            Self::Done => "success; for `run`: stopped as requested, nothing left behind",
+            Self::Findings => "`check`, `doctor` or `status --check` found a problem",
+            Self::NotServing => "`health`, `status --check`: HAProxy does not serve",
             Self::Usage => "a flag, a setting or an argument is wrong",
             Self::ConfigurationRefused => "HAProxy refused the configuration",
             Self::ConfigurationUnreadable => "the configuration is missing or cannot be read",
-            Self::NoInstance => {
-                "no running Clearway was found, or it is not clear which one is meant, or it has ended meanwhile"
-            }
+            Self::NoInstance => "no running Clearway was found, or several were, or it has ended meanwhile",
             Self::NoHaproxy => "HAProxy was not found, cannot be executed, or is older than 2.4",
-            Self::Internal => "something that should not happen; the message says what",
+            Self::Internal => "internal error; the message says what",
             Self::Kernel => "the kernel cannot do what transparent proxying, or the strategy, needs",
             Self::AddressInUse => "HAProxy could not get an address or a port",
             Self::TakeoversTooMany => {
-                "containers of this instance name take over from each other again and again; the one that serves goes on"
+                "containers of this instance keep taking over from each other; the serving one continues"
             }
-            Self::NotReady => "HAProxy was started but did not prove itself in time",
-            Self::InstanceTaken => {
-                "another Clearway with the same instance name is running, and does not give way"
-            }
+            Self::NotReady => "HAProxy was started but was not ready in time",
+            Self::InstanceTaken => "another Clearway of the same instance is running and does not hand over",
             Self::Residue => "something could not be removed from the kernel; `clearway cleanup` tries again",
             Self::Rights => "a capability is missing; the message names the flag that adds it",
             Self::CannotExecute => "the program to execute in place cannot be executed",

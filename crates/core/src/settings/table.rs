@@ -57,8 +57,9 @@ pub const TABLE: &[Setting] = &[
         flag: "instance",
         variable: "CLEARWAY_INSTANCE",
         value: "NAME",
-        default: "a private, unnamed instance that never meets another",
-        help: "The name under which Clearways belong together: `a-z`, `0-9` and `-`, up to 32 characters",
+        default: "none: a private instance, without takeovers",
+        help: "Name of the instance, within which Clearways take over from each other: `a-z`, `0-9` and `-`, at \
+               most 32 characters",
     },
     Setting {
         key: SettingKey::DrainTimeout,
@@ -66,7 +67,7 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_DRAIN_TIMEOUT",
         value: "DURATION",
         default: "295s",
-        help: "How long sessions may take to finish after a stop was asked for, before they are cut",
+        help: "Maximum time for sessions to finish after a stop, before they are cut",
     },
     Setting {
         key: SettingKey::StopDelay,
@@ -74,7 +75,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_STOP_DELAY",
         value: "DURATION",
         default: "0s",
-        help: "How long after a stop was asked for everything goes on but the health check, so that balancers in front see it coming",
+        help: "Delay between a request to stop and the stop: `clearway health` fails at once, so that load \
+               balancers in front send no more clients",
     },
     Setting {
         key: SettingKey::TakeoverDrain,
@@ -82,7 +84,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_TAKEOVER_DRAIN",
         value: "DURATION",
         default: "24h",
-        help: "How long sessions may take to finish after another Clearway of this name took over, before they are cut",
+        help: "Maximum time for sessions to finish after another Clearway of this instance has taken over, \
+               before they are cut",
     },
     Setting {
         key: SettingKey::TakeoverBack,
@@ -90,7 +93,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_TAKEOVER_BACK",
         value: "DURATION",
         default: "10m",
-        help: "How long a container that was superseded does not get the sockets back when it is started again; each try counts anew",
+        help: "How long a superseded container that is started again does not get the sockets back; each \
+               attempt starts this time anew",
     },
     Setting {
         key: SettingKey::TakeoverMost,
@@ -98,8 +102,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_TAKEOVER_MOST",
         value: "NUMBER",
         default: "10",
-        help: "After how many takeovers within `CLEARWAY_TAKEOVER_BACK` every further container of this name is turned away, \
-               because containers replace each other for ever; `0`: never",
+        help: "Number of takeovers within `CLEARWAY_TAKEOVER_BACK` after which further containers of this \
+               instance are refused, because containers keep replacing each other; `0`: no limit",
     },
     Setting {
         key: SettingKey::TakeoverDirectory,
@@ -107,7 +111,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_TAKEOVER_DIRECTORY",
         value: "DIRECTORY",
         default: "abstract sockets, which all containers of one network namespace see",
-        help: "A directory on a volume that Clearways of one name share, for the sockets over which they take over",
+        help: "Directory on a volume that the Clearways of an instance share, for the sockets over which they \
+               take over",
     },
     Setting {
         key: SettingKey::HoldAfterStop,
@@ -115,7 +120,7 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_HOLD_AFTER_STOP",
         value: "DURATION",
         default: "10s",
-        help: "`clearway hold`: how long the sockets stay open after the balancer was stopped as planned",
+        help: "`clearway hold`: how long the sockets stay open after a planned stop of the balancer",
     },
     Setting {
         key: SettingKey::HoldAfterLoss,
@@ -131,7 +136,7 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_READY_TIMEOUT",
         value: "DURATION",
         default: "10m",
-        help: "How long a new HAProxy may take to prove that it is ready, before it is given up",
+        help: "Maximum time for a new HAProxy to become ready, before it is given up",
     },
     Setting {
         key: SettingKey::Settle,
@@ -139,7 +144,7 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_SETTLE",
         value: "DURATION",
         default: "200ms",
-        help: "How long a new HAProxy that is ready must live beside the one that serves, before it replaces it",
+        help: "How long a new HAProxy that is ready must live beside the serving one, before it replaces it",
     },
     Setting {
         key: SettingKey::Carry,
@@ -147,8 +152,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_CARRY",
         value: "WHAT",
         default: "servers",
-        help: "What a generation knows that passes to the next one: `servers` (health, and what was set through the \
-               runtime API), `off` (docs/explanation/carry.md)",
+        help: "What passes from one generation to the next: `servers` (their health, and what was set through \
+               the runtime API), `off` (docs/explanation/carry.md)",
     },
     Setting {
         key: SettingKey::Strategy,
@@ -156,8 +161,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_STRATEGY",
         value: "NAME",
         default: "handoff",
-        help: "How clients come to the new HAProxy at a reload: `handoff`, `reuseport`, `syn-drop`, `plug`, `tableflip`, `auto` \
-               (docs/explanation/strategies.md)",
+        help: "How a reload moves clients to the new HAProxy: `handoff`, `reuseport`, `syn-drop`, `plug`, \
+               `tableflip`, `auto` (docs/explanation/strategies.md)",
     },
     Setting {
         key: SettingKey::OldGenerations,
@@ -165,23 +170,24 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_OLD_GENERATIONS",
         value: "NUMBER",
         default: "50",
-        help: "How many old generations may be finishing their sessions; above, those with the fewest are cut",
+        help: "Maximum number of old generations that finish their sessions; above it, those with the fewest \
+               sessions are cut",
     },
     Setting {
         key: SettingKey::OldAge,
         flag: "old-age",
         variable: "CLEARWAY_OLD_AGE",
         value: "DURATION",
-        default: "as long as its last session",
-        help: "How long an old generation may finish its sessions, before they are cut",
+        default: "no limit",
+        help: "Maximum time for an old generation to finish its sessions, before they are cut",
     },
     Setting {
         key: SettingKey::OldMemory,
         flag: "old-memory",
         variable: "CLEARWAY_OLD_MEMORY",
         value: "SIZE",
-        default: "as much as there is",
-        help: "How much memory all old generations may have together (`512M`); above, those with the fewest \
+        default: "no limit",
+        help: "Maximum memory of all old generations together (`512M`); above it, those with the fewest \
                sessions are cut",
     },
     Setting {
@@ -190,7 +196,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_LOG",
         value: "FORMAT,LEVEL",
         default: "text,info",
-        help: "Clearway's own log on standard error: `text` or `json`, and `error`, `warn`, `info` or `debug`",
+        help: "Format and level of Clearway's log on standard error: `text` or `json`, and `error`, `warn`, \
+               `info` or `debug`",
     },
     Setting {
         key: SettingKey::Mark,
@@ -198,23 +205,23 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_MARK",
         value: "BIT",
         default: "bit 29 (0x20000000), or the next that no policy rule tests",
-        help: "The one bit of the packet mark that Clearway uses, as a number with one bit set (0x20000000)",
+        help: "Bit of the packet mark that Clearway uses, as a number with one bit set (0x20000000)",
     },
     Setting {
         key: SettingKey::RunDirectory,
         flag: "run-directory",
         variable: "CLEARWAY_RUN_DIRECTORY",
         value: "DIRECTORY",
-        default: "/run/clearway, or an abstract socket where nothing can be written",
-        help: "Where the admin socket is made, and where the subcommands look for it",
+        default: "/run/clearway, or an abstract socket where that cannot be written",
+        help: "Directory of the admin socket, for Clearway and for the subcommands that look for it",
     },
     Setting {
         key: SettingKey::Ports,
         flag: "ports",
         variable: "HAPROXY_PORTS",
         value: "PORT,...",
-        default: "the ports are found in the configuration",
-        help: "Ports in addition to those found in the configuration, as the shell-script images took them",
+        default: "none",
+        help: "Ports in addition to those found in the configuration (the variable of the shell-script images)",
     },
     Setting {
         key: SettingKey::Watch,
@@ -222,7 +229,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_WATCH",
         value: "MODE",
         default: "off",
-        help: "Reload by itself when the configuration or a file that it names changes: `off`, `on` (the kernel tells), `poll` (looks every 5 s)",
+        help: "Reload when the configuration or a file that it names changes: `off`, `on` (notified by the \
+               kernel), `poll` (every 5 s)",
     },
     Setting {
         key: SettingKey::WatchQuiet,
@@ -230,7 +238,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_WATCH_QUIET",
         value: "DURATION",
         default: "500ms",
-        help: "How long watched files must be left alone before they are looked at, so that many changes are one reload",
+        help: "How long watched files must stay unchanged before they are compared, so that many changes make \
+               one reload",
     },
     Setting {
         key: SettingKey::Canary,
@@ -238,8 +247,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_CANARY",
         value: "MODE",
         default: "on",
-        help: "Prove with connections to the transparent servers that their answers to clients come back, at the start and after each \
-               change: `off`, `on`, `ready` (Clearway is ready only if they do)",
+        help: "Verify, with connections to the transparent servers at the start and after each change, that \
+               their answers to clients return here: `off`, `on`, `ready` (Clearway is ready only then)",
     },
     Setting {
         key: SettingKey::CanaryAddress,
@@ -247,8 +256,8 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_CANARY_ADDRESS",
         value: "ADDRESS[,ADDRESS]",
         default: "198.18.179.1,2001:2::179",
-        help: "Source address of the canary's probes, one for each family: one that no client has, and that the servers route as \
-               they route clients",
+        help: "Source address of the canary's probes, one for each family: no client may have it, and the \
+               servers must route it as they route clients",
     },
     Setting {
         key: SettingKey::CanaryEvery,
@@ -256,7 +265,7 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_CANARY_EVERY",
         value: "DURATION",
         default: "off",
-        help: "How often it is proved again although nothing has changed here",
+        help: "Interval at which the return path is verified again although nothing has changed",
     },
     Setting {
         key: SettingKey::Intercept,
@@ -264,9 +273,9 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_INTERCEPT",
         value: "RULE[;RULE]",
         default: "nothing",
-        help: "Which connections that go through this host to addresses of others a `bind ... transparent` gets: \
-               `DESTINATION[,...] port PORT[,...] [from INTERFACE] to PORT`, such as `10.2.0.0/16,2001:db8:2::/48 port \
-               80,8000-8099 from lan0 to 8080; any port 25 to 2525`",
+        help: "Connections to other hosts that an inline gateway sends to a `bind ... transparent`: \
+               `DESTINATION[,...] port PORT[,...] [from INTERFACE] to PORT`, such as \
+               `10.2.0.0/16,2001:db8:2::/48 port 80,8000-8099 from lan0 to 8080; any port 25 to 2525`",
     },
     Setting {
         key: SettingKey::InterceptFail,
@@ -274,7 +283,7 @@ pub const TABLE: &[Setting] = &[
         variable: "CLEARWAY_INTERCEPT_FAIL",
         value: "MODE",
         default: "open",
-        help: "What becomes of these connections when Clearway is lost: `open` (they go on to where they were going), \
-               `closed` (they are rejected until the next start, or until `clearway cleanup`)",
+        help: "What happens to these connections while no Clearway runs: `open` (they are forwarded to their \
+               destination), `closed` (they are rejected until the next start, or until `clearway cleanup`)",
     },
 ];

@@ -8,8 +8,7 @@ cd "$(dirname "$0")/../docs/decisions"
 # Decisions
 
 What a successor might undo, and why it is so. Made by `scripts/decisions.sh`. Numbers are handed out before the work on a
-decision begins. One that is missing below, 0019 for example, was not needed in the end, and no other decision gets it. Nothing
-was removed.
+decision begins, and are used once. A decision that no longer holds stays, and says which one took its place.
 
 | number | title |
 |---|---|

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 mod impls;
 mod imports;
+mod names;
 mod source;
 mod tokens;
 mod types;

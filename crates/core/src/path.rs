@@ -22,7 +22,6 @@
 //! Actions are carried out in their order, and what comes of each is told as an event. Time is a duration since an arbitrary
 //! beginning.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -37,10 +36,11 @@ pub mod probes;
 pub mod repairs;
 pub mod schedule;
 pub mod upkeep;
+mod verdict;
 
-pub use asked::CanaryVerdict;
 pub use event::{Generations, PathAction, PathEvent};
 pub use needs::ServerNeeds;
+pub use verdict::{CanaryVerdict, ServersByAddress};
 
 use asked::AskedServers;
 use schedule::Round;
@@ -111,7 +111,7 @@ impl PathMachine {
                 }
             }
             PathEvent::Serves { transparent } => {
-                // There may be plumbing that only a former generation needs, and lines whose condition does not hold.
+                // There may be plumbing that only a former generation needs, and lines under a condition that does not hold.
                 self.follows = transparent && self.plumbing.is_some();
                 self.servers.serve(self.follows, now, &mut todo);
             }
@@ -210,9 +210,6 @@ impl PathMachine {
         self.servers.are_ready()
     }
 }
-
-/// Servers, with what the files call them.
-pub type ServersByAddress = BTreeMap<SocketAddr, String>;
 
 #[cfg(test)]
 mod tests;

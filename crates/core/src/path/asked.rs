@@ -4,43 +4,14 @@
 //! something is wrong, and at the pace of the setting ([`Schedule`]).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::settings::CanaryMode;
 
+use super::event::PathAction;
 use super::schedule::{Round, RoundResult, Schedule};
-use super::{PathAction, ServersByAddress};
-
-/// What the canary's answer means for clients. Its words are those of `clearway status --json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CanaryVerdict {
-    /// They are served.
-    Works,
-    /// They are not, and no other client is: the server is down, as health checks see it too.
-    Down,
-    /// They are not, although the server answers this host: what health checks do not see.
-    Broken,
-    /// Not known; also a word of a later version, where it is read.
-    #[serde(other)]
-    Unknown,
-}
-
-/// The same word as in the status.
-impl fmt::Display for CanaryVerdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Works => "works",
-            Self::Down => "down",
-            Self::Broken => "broken",
-            Self::Unknown => "unknown",
-        })
-    }
-}
+use super::verdict::{CanaryVerdict, ServersByAddress};
 
 #[derive(Debug)]
 struct AskedServer {

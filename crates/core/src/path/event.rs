@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use crate::exit::ExitCode;
 use crate::intercept::Closing;
 
+use super::needs::ServerNeeds;
 use super::schedule::Round;
-use super::{CanaryVerdict, ServerNeeds, ServersByAddress};
+use super::verdict::{CanaryVerdict, ServersByAddress};
 
 /// How many generations there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generations {
-    /// The one whose servers are told.
+    /// Only the one that the told servers belong to.
     One,
     /// Others that drain or start: their sessions may go to other servers.
     Several,

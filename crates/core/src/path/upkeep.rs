@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::PathAction;
+use super::event::PathAction;
 use super::repairs::RepairPace;
 
 /// When to look again although no removal was seen: where a look failed, or nothing can be watched.

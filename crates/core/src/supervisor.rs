@@ -37,214 +37,61 @@
 //! Time is a duration since Clearway began; the shell calls [`Supervisor::step`] with
 //! [`Event::TimePassed`] no later than [`Supervisor::next_deadline`] says.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::names::Generation;
-use crate::programs::{self, Programs};
+use crate::programs;
 
+mod action;
 mod attempt;
 mod bound;
 mod budget;
 mod carried;
+mod cuts;
+mod end;
 mod event;
+mod life;
+mod limits;
+mod machine;
+mod outcome;
 mod reminder;
 mod report;
+mod role;
 mod sidecars;
+mod stage;
 mod status;
 mod stop;
+mod stopping;
 mod takeover;
 mod trial;
 mod turn;
 
+pub use action::{Action, Answer};
 pub use bound::Bound;
-pub use budget::{Budget, WARNING};
+pub use budget::WARNING;
 pub use carried::Carried;
+pub use end::{End, Killed, Unclean};
 pub use event::{
-    Action, Answer, Asker, Declined, End, Event, How, Killed, Peer, PlumbingDemand, Proof, RequestId, Source,
-    Strictness, Survey, Unclean,
+    Asker, Declined, Event, How, Peer, PlumbingDemand, Proof, RequestId, Source, Strictness, Survey,
 };
+pub use limits::{
+    Budget, CARRY_DEADLINE, GRACE, LONGEST_PAUSE, Limits, MOST_YOUNG_DEATHS, PROBATION, SWITCH_DEADLINE,
+    SWITCHING, longest_reload,
+};
+pub use machine::Supervisor;
+pub use outcome::{Attempted, Cause, CrashView, Crashes};
 pub use report::{Cut, Next, Over, Report};
-pub use status::{Attempted, Cause, Crash, Crashes, GenerationStatus, LifePhase, Phase, Status};
+pub use status::{GenerationView, LifePhase, Phase, SupervisorStatus};
 pub use turn::Turn;
 
-use attempt::Attempt;
-use budget::Cuts;
-use reminder::Reminder;
-use stop::Stop;
-use takeover::Role;
-
-/// After `SIGTERM`, before `SIGKILL`; after HAProxy closed its private socket, before its end is no
-/// longer waited for.
-pub const GRACE: Duration = Duration::from_secs(2);
-
-/// The longest pause between two starts of a HAProxy that keeps dying.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// A generation that served at least so long did not die of its own start.
-const PROVEN_AGE: Duration = Duration::from_secs(1);
-
-/// How many generations may die so young, if none has ever lived longer, until Clearway leaves (decision 0026).
-pub const MOST_YOUNG_DEATHS: u32 = 5;
-
-/// If a generation dies so soon after its commit, its configuration gives way to the one that served before.
-pub const PROBATION: Duration = Duration::from_secs(5);
-
-/// How long the switch waits for clients at the former generation's sockets.
-pub const SWITCHING: Duration = Duration::from_secs(2);
-
-/// How long [`Action::Carry`] may take before the attempt goes on without: it has a limit of its own, and says itself
-/// what it could not do.
-pub const CARRY_DEADLINE: Duration = Duration::from_secs(15);
-
-/// How long it may take altogether before the commit comes anyway: the switch begins later than we count, and
-/// has to say what it has done.
-pub const SWITCH_DEADLINE: Duration = Duration::from_secs(3);
-
-/// How long it may take to read the files and to ask HAProxy about them, before it is started.
-const PREPARING: Duration = Duration::from_secs(30);
-
-/// How long a reload may take, from its beginning to its commit: a Clearway that does not answer for longer hangs. With the
-/// limits of a generation's proof and of its life beside the former one.
-pub fn longest_reload(ready: Duration, settle: Duration) -> Duration {
-    let others = PREPARING + CARRY_DEADLINE + SWITCH_DEADLINE;
-    ready.saturating_add(settle).saturating_add(others)
-}
-
-/// How long things may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// From the asking for a stop to its beginning: probes see it coming.
-    pub stop_delay: Duration,
-    /// From a stop to the cut of what is left.
-    pub drain: Duration,
-    /// The same after a takeover: no new client waits for that.
-    pub takeover_drain: Duration,
-    /// From the launch of a generation to its proof.
-    pub ready: Duration,
-    /// From the proof of a generation to its commit, if another one serves meanwhile.
-    pub settle: Duration,
-    /// What old generations may take.
-    pub old: Budget,
-}
-
-/// A generation that has a process.
-#[derive(Clone, Debug)]
-struct Life {
-    pid: u32,
-    /// The generation for which its configuration was read.
-    configuration: Generation,
-    plumbing: PlumbingDemand,
-    /// `mworker-max-reloads` in its configuration.
-    most_reloads: Option<u32>,
-    /// How many generations have taken over since it served.
-    outlived: u32,
-    state: State,
-    /// Whether its worker is known.
-    has_proved: bool,
-    /// Set as long as it may not have heard that it is to drain.
-    reminder: Option<Reminder>,
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    /// Launched, not committed yet; belongs to the attempt.
-    Proving,
-    Serving {
-        since: Duration,
-        proof: Proof,
-    },
-    Draining {
-        since: Duration,
-    },
-}
-
-/// A start that is due after a crash.
-#[derive(Clone, Copy, Debug)]
-struct Restart {
-    at: Duration,
-    source: Source,
-}
-
-/// Whether anything has ever served for [`PROVEN_AGE`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FirstLife {
-    /// Nothing yet: how many have served and died younger.
-    Awaited { deaths: u32 },
-    /// Something has, or has given way to a reload without dying: what dies is started again, however often.
-    Lived,
-    /// So many have died young that Clearway leaves; this was the last.
-    GivenUp(Generation),
-}
-
-/// The state machine. It owns no process and no socket, only what is known about them.
-#[derive(Debug)]
-pub struct Supervisor {
-    limits: Limits,
-    /// Every generation that has a process.
-    lives: BTreeMap<Generation, Life>,
-    /// Those that are gone, without their last words as yet.
-    unheard: BTreeSet<Generation>,
-    /// The number that the next attempt gets.
-    next: Generation,
-    attempt: Option<Attempt>,
-    /// What asked for a reload while an attempt was under way.
-    waiting: Vec<Asker>,
-    /// When to start again after a crash, and with what.
-    restart: Option<Restart>,
-    /// The configuration of whatever served last; while nothing ever has, a failure is Clearway's end.
-    served: Option<Generation>,
-    /// The configuration that served before that, or long enough to be trusted.
-    good: Option<Generation>,
-    cuts: Cuts,
-    /// Crashes in a row, each before [`PROVEN_AGE`].
-    young_deaths: u32,
-    first_life: FirstLife,
-    crashes: Crashes,
-    stop: Option<Stop>,
-    /// What has asked for a stop, and when it begins: until then everything goes on, but health checks are answered no.
-    announced: Option<(Asker, Duration)>,
-    role: Role,
-    programs: Programs,
-    /// Whether the sockets in custody are those of a predecessor that is gone: no other process has them.
-    inherited: bool,
-    /// Whether there is plumbing in the kernel, as far as is known.
-    plumbed: bool,
-    /// How the last attempt went, for the status.
-    last: Option<Attempted>,
-    left: bool,
-}
+use life::{FirstLife, LifeState, Restart};
+use limits::PROVEN_AGE;
+use stage::Attempt;
+use stopping::Stop;
 
 impl Supervisor {
-    /// A supervisor that has not begun.
-    pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            lives: BTreeMap::new(),
-            unheard: BTreeSet::new(),
-            next: Generation::FIRST,
-            attempt: None,
-            waiting: Vec::new(),
-            restart: None,
-            served: None,
-            good: None,
-            cuts: Cuts::default(),
-            young_deaths: 0,
-            first_life: FirstLife::Awaited { deaths: 0 },
-            crashes: Crashes::default(),
-            stop: None,
-            announced: None,
-            role: Role::Alone,
-            programs: Programs::default(),
-            inherited: false,
-            plumbed: false,
-            last: None,
-            left: false,
-        }
-    }
-
     /// Takes one event in and answers what is to be done, in this order. After [`Action::Exit`]
     /// nothing more is ever answered.
     pub fn step(&mut self, event: Event, now: Duration) -> Vec<Action> {
@@ -303,7 +150,7 @@ impl Supervisor {
 
     /// The generation that accepts connections.
     pub fn serving(&self) -> Option<Generation> {
-        self.lives.iter().find(|(_, life)| matches!(life.state, State::Serving { .. })).map(|(g, _)| *g)
+        self.lives.iter().find(|(_, life)| matches!(life.state, LifeState::Serving { .. })).map(|(g, _)| *g)
     }
 
     fn look_at_the_clock(&mut self, now: Duration, todo: &mut Vec<Action>) {
@@ -334,14 +181,14 @@ impl Supervisor {
         let Some(life) = self.lives.remove(&generation) else { return };
         self.unheard.insert(generation);
         match life.state {
-            State::Proving => self.attempt_gone(generation, end, now),
-            State::Draining { since } if *end == End::Clean => {
+            LifeState::Proving => self.attempt_gone(generation, end, now),
+            LifeState::Draining { since } if *end == End::Clean => {
                 todo.push(Action::Report(Report::Drained { generation, took: now.saturating_sub(since) }));
             }
-            State::Draining { .. } => {
+            LifeState::Draining { .. } => {
                 todo.push(Action::Report(Report::DrainedBadly { generation, how: end.to_string() }));
             }
-            State::Serving { since, .. } => {
+            LifeState::Serving { since, .. } => {
                 self.crashed(generation, life.configuration, end, since, now, todo);
             }
         }

@@ -297,7 +297,7 @@ impl Reloaded {
 
 impl Status {
     /// What the core knows, as long as this after Clearway began.
-    pub fn of(core: clearway_core::supervisor::Status, now: Duration) -> Self {
+    pub fn of(core: clearway_core::supervisor::SupervisorStatus, now: Duration) -> Self {
         let ago = |at: Duration| now.saturating_sub(at);
         let generations = core.generations.into_iter().map(|one| GenerationStatus {
             generation: one.generation.number(),

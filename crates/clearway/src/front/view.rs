@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clearway_core::names::Generation;
 use clearway_core::settings::Settings;
-use clearway_core::supervisor::{GenerationStatus, LifePhase, Supervisor};
+use clearway_core::supervisor::{GenerationView, LifePhase, Supervisor};
 
 use crate::custody::Custody;
 use crate::cutover::Cutover;
@@ -58,7 +58,7 @@ impl View<'_> {
         self.cutover.ours(self.fleet.processes(), self.fleet.proved())
     }
 
-    pub(super) fn generations(&self) -> Vec<GenerationStatus> {
+    pub(super) fn generations(&self) -> Vec<GenerationView> {
         self.core.status(self.now).generations
     }
 

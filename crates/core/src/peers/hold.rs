@@ -9,6 +9,7 @@
 //!
 //! Time is a duration since the holder began.
 
+mod balancer_id;
 mod starts;
 mod store;
 
@@ -20,9 +21,7 @@ use crate::count::Count;
 use starts::Starts;
 use store::Store;
 
-/// A conversation with a balancer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BalancerId(pub u64);
+pub use balancer_id::BalancerId;
 
 /// What happened.
 #[derive(Debug)]

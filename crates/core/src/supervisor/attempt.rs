@@ -6,111 +6,17 @@ use crate::exit::ExitCode;
 use crate::names::Generation;
 use crate::strategy::Moved;
 
+use super::action::{Action, Answer, answer};
 use super::carried::Carried;
-use super::event::{Action, Answer, Asker, End, PlumbingDemand, Proof, Source, Strictness};
+use super::end::End;
+use super::event::{Asker, PlumbingDemand, Proof, Source, Strictness};
+use super::life::{FirstLife, Life, LifeState};
+use super::limits::{CARRY_DEADLINE, GRACE, PROBATION, SWITCH_DEADLINE};
+use super::machine::Supervisor;
+use super::outcome::{Attempted, Cause};
 use super::report::Report;
-use super::status::{Attempted, Cause};
-use super::{CARRY_DEADLINE, FirstLife, GRACE, Life, PROBATION, SWITCH_DEADLINE, State, Supervisor};
+use super::stage::{Attempt, AttemptStage, Purpose};
 use crate::failure::Failure;
-
-/// An attempt under way. At most one exists.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) generation: Generation,
-    pub(super) purpose: Purpose,
-    source: Source,
-    cause: Cause,
-    pub(super) askers: Vec<Asker>,
-    since: Duration,
-    pub(super) stage: Stage,
-    /// What the switch has come to.
-    moved: Vec<Moved>,
-    /// What it has of the state of the servers.
-    carried: Carried,
-    /// Lenient if it is the second start of what lacked only the descriptors that Clearway adds.
-    strictness: Strictness,
-}
-
-/// Whether it is to serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// It is.
-    Serve,
-    /// It only shows whether it would ([`super::trial`]).
-    Trial,
-}
-
-#[derive(Debug)]
-pub(super) enum Stage {
-    Preparing,
-    /// Launched; what it says counts until then.
-    Proving {
-        plumbing: PlumbingDemand,
-        most_reloads: Option<u32>,
-        until: Duration,
-    },
-    /// It has proved itself, and is given the state of the servers before it accepts clients.
-    Carrying {
-        proof: Proof,
-        until: Duration,
-    },
-    /// It has that, and accepts beside the one that serves.
-    Settling {
-        proof: Proof,
-        until: Duration,
-    },
-    /// It has settled, and clients are brought to it.
-    Switching {
-        proof: Proof,
-        until: Duration,
-    },
-    /// A trial that has proved itself, and is told to end.
-    Tried {
-        proof: Proof,
-        until: Duration,
-    },
-    /// HAProxy closed its private socket: its end will tell why.
-    Ending {
-        until: Duration,
-        failure: Failure,
-    },
-    /// Its process is gone: its last words will tell why.
-    Gone {
-        until: Duration,
-        /// What there is to say without them.
-        failure: Failure,
-        /// Whether that counts more than what they tell: it was ready, and no start was refused.
-        was_ready: bool,
-    },
-}
-
-impl Attempt {
-    pub(super) fn deadline(&self) -> Option<Duration> {
-        match self.stage {
-            Stage::Preparing => None,
-            Stage::Proving { until, .. }
-            | Stage::Carrying { until, .. }
-            | Stage::Settling { until, .. }
-            | Stage::Switching { until, .. }
-            | Stage::Ending { until, .. }
-            | Stage::Tried { until, .. }
-            | Stage::Gone { until, .. } => Some(until),
-        }
-    }
-
-    /// What it has proved, if it could be committed.
-    fn ready(&self) -> Option<&Proof> {
-        match &self.stage {
-            Stage::Settling { proof, .. } | Stage::Switching { proof, .. } => Some(proof),
-            _ => None,
-        }
-    }
-
-    /// Whether it has proved itself, and its process is not known to be gone.
-    fn has_proved(&self) -> bool {
-        matches!(self.stage, Stage::Carrying { .. }) || self.ready().is_some()
-    }
-}
 
 impl Supervisor {
     /// A new generation is wanted; `askers` is empty at the start and after a crash.
@@ -141,7 +47,7 @@ impl Supervisor {
             (true, true) => Cause::Crash,
             (true, false) => Cause::Start,
         };
-        let stage = Stage::Preparing;
+        let stage = AttemptStage::Preparing;
         self.attempt = Some(Attempt {
             generation,
             purpose,
@@ -188,9 +94,9 @@ impl Supervisor {
         let Some(life) = self.lives.get_mut(&generation) else { return };
         todo.push(Action::Report(Report::Replaced { generation, worker }));
         match &mut life.state {
-            State::Draining { .. } => return todo.push(Action::Drain(generation)),
-            State::Serving { proof, .. } => proof.worker = worker,
-            State::Proving => {}
+            LifeState::Draining { .. } => return todo.push(Action::Drain(generation)),
+            LifeState::Serving { proof, .. } => proof.worker = worker,
+            LifeState::Proving => {}
         }
         self.reload_asked(Asker::Master, now, todo);
     }
@@ -208,9 +114,9 @@ impl Supervisor {
         let until = now + self.limits.ready;
         match &mut self.attempt {
             Some(attempt)
-                if attempt.generation == generation && matches!(attempt.stage, Stage::Preparing) =>
+                if attempt.generation == generation && matches!(attempt.stage, AttemptStage::Preparing) =>
             {
-                attempt.stage = Stage::Proving { plumbing, most_reloads, until };
+                attempt.stage = AttemptStage::Proving { plumbing, most_reloads, until };
                 todo.push(Action::Launch(generation, attempt.strictness));
             }
             _ => todo.push(Action::Abandon(generation)),
@@ -219,7 +125,7 @@ impl Supervisor {
 
     pub(super) fn started(&mut self, generation: Generation, pid: u32, todo: &mut Vec<Action>) {
         let Some(Attempt { generation: current, source, stage, .. }) = &self.attempt else { return };
-        let Stage::Proving { plumbing, most_reloads, .. } = stage else { return };
+        let AttemptStage::Proving { plumbing, most_reloads, .. } = stage else { return };
         if *current != generation {
             return;
         }
@@ -229,7 +135,7 @@ impl Supervisor {
             plumbing: *plumbing,
             most_reloads: *most_reloads,
             outlived: 0,
-            state: State::Proving,
+            state: LifeState::Proving,
             has_proved: false,
             reminder: None,
         };
@@ -255,13 +161,13 @@ impl Supervisor {
             }
             return;
         };
-        if !is_there || !matches!(attempt.stage, Stage::Proving { .. }) {
+        if !is_there || !matches!(attempt.stage, AttemptStage::Proving { .. }) {
             return;
         }
         if attempt.purpose == Purpose::Trial {
             return self.tried(generation, proof, now, todo);
         }
-        attempt.stage = Stage::Carrying { proof, until: now + CARRY_DEADLINE };
+        attempt.stage = AttemptStage::Carrying { proof, until: now + CARRY_DEADLINE };
         todo.push(Action::Carry(generation));
     }
 
@@ -278,8 +184,8 @@ impl Supervisor {
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             return;
         };
-        let Stage::Carrying { proof, .. } = &attempt.stage else { return };
-        attempt.stage = Stage::Settling { proof: proof.clone(), until: now + settle };
+        let AttemptStage::Carrying { proof, .. } = &attempt.stage else { return };
+        attempt.stage = AttemptStage::Settling { proof: proof.clone(), until: now + settle };
         if !carried.is_nothing() {
             todo.push(Action::Report(Report::Carried { generation, carried: carried.clone() }));
         }
@@ -294,11 +200,11 @@ impl Supervisor {
     /// It has lived on for long enough. What it has not taken over would lose clients if it were closed now.
     fn settled(&mut self, now: Duration, todo: &mut Vec<Action>) {
         if let Some(Attempt { generation, stage, .. }) = &mut self.attempt
-            && let Stage::Settling { proof, .. } = stage
+            && let AttemptStage::Settling { proof, .. } = stage
             && !proof.unclaimed.is_empty()
         {
             let proof = proof.clone();
-            *stage = Stage::Switching { proof, until: now + SWITCH_DEADLINE };
+            *stage = AttemptStage::Switching { proof, until: now + SWITCH_DEADLINE };
             todo.push(Action::Switch(*generation));
         } else {
             self.commit_ready(now, todo);
@@ -313,8 +219,9 @@ impl Supervisor {
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
-        let switching =
-            |one: &&mut Attempt| one.generation == generation && matches!(one.stage, Stage::Switching { .. });
+        let switching = |one: &&mut Attempt| {
+            one.generation == generation && matches!(one.stage, AttemptStage::Switching { .. })
+        };
         if let Some(attempt) = self.attempt.as_mut().filter(switching) {
             attempt.moved = moved;
             self.commit_ready(now, todo);
@@ -328,7 +235,7 @@ impl Supervisor {
         let Attempt { generation, cause, askers, since, moved, carried, .. } = attempt;
         let former = self.serving();
         let Some(life) = self.lives.get_mut(&generation) else { return };
-        life.state = State::Serving { since: now, proof: proof.clone() };
+        life.state = LifeState::Serving { since: now, proof: proof.clone() };
         let configuration = life.configuration;
         todo.push(Action::Commit(generation));
         let took = now.saturating_sub(since);
@@ -353,7 +260,7 @@ impl Supervisor {
 
     /// A generation gives way to its successor: what can be said of it and of its configuration.
     fn served_until_now(&mut self, generation: Generation, now: Duration) {
-        let Some(&Life { configuration, state: State::Serving { since, .. }, .. }) =
+        let Some(&Life { configuration, state: LifeState::Serving { since, .. }, .. }) =
             self.lives.get(&generation)
         else {
             return;
@@ -373,7 +280,7 @@ impl Supervisor {
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             return;
         };
-        if matches!(attempt.stage, Stage::Tried { .. }) {
+        if matches!(attempt.stage, AttemptStage::Tried { .. }) {
             return;
         }
         let was_ready = attempt.has_proved();
@@ -383,7 +290,7 @@ impl Supervisor {
             format!("HAProxy ended before it was ready ({end})")
         };
         let failure = Failure::new(ExitCode::NotReady, message);
-        attempt.stage = Stage::Gone { until: now + GRACE, failure, was_ready };
+        attempt.stage = AttemptStage::Gone { until: now + GRACE, failure, was_ready };
     }
 
     /// The last words of a process that is gone: if it was the attempt's, they tell why that failed.
@@ -395,16 +302,18 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         let failure = match &self.attempt {
-            Some(Attempt { generation: current, stage: Stage::Gone { failure, was_ready, .. }, .. })
-                if *current == generation =>
-            {
+            Some(Attempt {
+                generation: current,
+                stage: AttemptStage::Gone { failure, was_ready, .. },
+                ..
+            }) if *current == generation => {
                 if *was_ready {
                     Failure { message: failure.message.clone(), code: failure.code, ..told }
                 } else {
                     told
                 }
             }
-            Some(Attempt { generation: current, stage: Stage::Tried { .. }, .. })
+            Some(Attempt { generation: current, stage: AttemptStage::Tried { .. }, .. })
                 if *current == generation =>
             {
                 return self.trial_over(generation, now, todo);
@@ -448,10 +357,11 @@ impl Supervisor {
     ) {
         match &mut self.attempt {
             // That it does not answer is no news when it is gone.
-            Some(attempt) if matches!(attempt.stage, Stage::Gone { .. } | Stage::Tried { .. }) => {}
+            Some(attempt)
+                if matches!(attempt.stage, AttemptStage::Gone { .. } | AttemptStage::Tried { .. }) => {}
             Some(attempt) if attempt.generation == generation => {
                 if failure.closed && self.lives.contains_key(&generation) {
-                    attempt.stage = Stage::Ending { until: now + GRACE, failure };
+                    attempt.stage = AttemptStage::Ending { until: now + GRACE, failure };
                 } else {
                     self.attempt_over(generation, failure, now, todo);
                 }
@@ -463,14 +373,14 @@ impl Supervisor {
     pub(super) fn attempt_timed_out(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = &self.attempt else { return };
         let failure = match &attempt.stage {
-            Stage::Carrying { .. } => {
+            AttemptStage::Carrying { .. } => {
                 let carried = Carried::failed("the state of the servers, which took too long");
                 return self.carried(attempt.generation, carried, now, todo);
             }
-            Stage::Settling { .. } => return self.settled(now, todo),
-            Stage::Switching { .. } => return self.commit_ready(now, todo),
-            Stage::Tried { .. } => return self.trial_timed_out(attempt.generation, now, todo),
-            Stage::Ending { failure, .. } | Stage::Gone { failure, .. } => failure.clone(),
+            AttemptStage::Settling { .. } => return self.settled(now, todo),
+            AttemptStage::Switching { .. } => return self.commit_ready(now, todo),
+            AttemptStage::Tried { .. } => return self.trial_timed_out(attempt.generation, now, todo),
+            AttemptStage::Ending { failure, .. } | AttemptStage::Gone { failure, .. } => failure.clone(),
             _ => Failure::new(
                 ExitCode::NotReady,
                 format!("HAProxy did not answer within {} s", self.limits.ready.as_secs_f32()),
@@ -554,12 +464,4 @@ impl Supervisor {
         }
         answer(&std::mem::take(&mut self.waiting), &Answer::Stopping, todo);
     }
-}
-
-/// Answers the requests among them; a signal does not wait.
-pub(super) fn answer(askers: &[Asker], answer: &Answer, todo: &mut Vec<Action>) {
-    todo.extend(askers.iter().filter_map(|asker| match asker {
-        Asker::Admin(request) => Some(Action::Answer(*request, answer.clone())),
-        Asker::Signal(_) | Asker::Drain | Asker::Watch | Asker::Master => None,
-    }));
 }

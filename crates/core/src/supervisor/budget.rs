@@ -13,14 +13,17 @@
 //!   over the budget ---> Survey ---> Surveyed: the fewest sessions are condemned ---> WARNING ---> End
 //! ```
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::names::Generation;
 
-use super::event::{Action, How, Survey};
+use super::action::Action;
+use super::cuts::Condemned;
+use super::event::{How, Survey};
+use super::life::LifeState;
+use super::limits::{Budget, GRACE};
+use super::machine::Supervisor;
 use super::report::{Over, Report};
-use super::{GRACE, State, Supervisor};
 
 /// From the warning to the cut. Where twice as many drain as may, there is none.
 pub const WARNING: Duration = Duration::from_secs(10);
@@ -28,46 +31,12 @@ pub const WARNING: Duration = Duration::from_secs(10);
 /// How often old generations are looked at, if their memory or their age counts.
 const PACE: Duration = Duration::from_secs(10);
 
-/// What old generations may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// How many may drain.
-    pub generations: usize,
-    /// How long each may drain; unset: as long as it takes.
-    pub age: Option<Duration>,
-    /// How many bytes all of them may have resident together; unset: as many as there are.
-    pub memory: Option<u64>,
-}
-
-/// What is known about cuts to come.
-#[derive(Debug, Default)]
-pub(super) struct Cuts {
-    /// When to look again; unset: when something changes.
-    look_at: Option<Duration>,
-    /// Whether the shell was asked and has not answered.
-    asked: bool,
-    condemned: BTreeMap<Generation, Condemned>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Condemned {
-    at: Duration,
-    how: How,
-    over: Over,
-}
-
-impl Cuts {
-    pub(super) fn deadline(&self) -> Option<Duration> {
-        self.condemned.values().map(|one| one.at).chain(self.look_at).min()
-    }
-}
-
 impl Supervisor {
     /// Generations that drain, with how long they have done so, the oldest first. None during a stop, which has
     /// its own limit.
     fn draining(&self, now: Duration) -> Vec<(Generation, Duration)> {
         let old = self.lives.iter().filter_map(|(generation, life)| match life.state {
-            State::Draining { since } => Some((*generation, now.saturating_sub(since))),
+            LifeState::Draining { since } => Some((*generation, now.saturating_sub(since))),
             _ => None,
         });
         if self.stop.is_some() { Vec::new() } else { old.collect() }
@@ -75,7 +44,7 @@ impl Supervisor {
 
     /// A generation has taken over from another one: those that drain have outlived one more reload.
     pub(super) fn count_a_reload(&mut self) {
-        for life in self.lives.values_mut().filter(|life| matches!(life.state, State::Draining { .. })) {
+        for life in self.lives.values_mut().filter(|life| matches!(life.state, LifeState::Draining { .. })) {
             life.outlived = life.outlived.saturating_add(1);
         }
     }
@@ -90,7 +59,7 @@ impl Supervisor {
     /// A generation is ended by hand, which is done at once, also during a stop. One that serves is not: it would be
     /// started again.
     pub(super) fn end_asked(&mut self, generation: Generation, now: Duration, todo: &mut Vec<Action>) {
-        if self.lives.get(&generation).is_some_and(|life| matches!(life.state, State::Draining { .. })) {
+        if self.lives.get(&generation).is_some_and(|life| matches!(life.state, LifeState::Draining { .. })) {
             todo.push(Action::Report(Report::EndAsked { generation }));
             let by_hand = Condemned { at: now, how: How::Terminate, over: Over::ByHand };
             self.cuts.condemned.insert(generation, by_hand);

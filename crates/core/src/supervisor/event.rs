@@ -1,17 +1,15 @@
-//! What the supervisor is told, what it answers with, and what those carry.
+//! What the supervisor is told, and what that carries.
 
 use std::fmt;
 
-use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::names::Generation;
 use crate::notice::{data, parts};
 use crate::programs;
-use crate::signal::Signal;
 use crate::strategy::{Means, Moved};
 
 use super::carried::Carried;
-use super::report::Report;
+use super::end::End;
 
 /// A request over the admin socket that waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +97,7 @@ pub enum Event {
     StopAsked(Asker),
     /// It is asked that a generation that drains ends now.
     EndAsked(Generation),
-    /// [`Action::Prepare`] is done.
+    /// [`super::Action::Prepare`] is done.
     Prepared {
         /// Which generation.
         generation: Generation,
@@ -109,7 +107,7 @@ pub enum Event {
         /// configuration); unset: as many as there are.
         most_reloads: Option<u32>,
     },
-    /// [`Action::Launch`] has made a process.
+    /// [`super::Action::Launch`] has made a process.
     Started {
         /// Which generation.
         generation: Generation,
@@ -123,14 +121,14 @@ pub enum Event {
         /// What it proved.
         proof: Proof,
     },
-    /// [`Action::Carry`] is done, or it is known what could not be had.
+    /// [`super::Action::Carry`] is done, or it is known what could not be had.
     Carried {
         /// To which.
         generation: Generation,
         /// What it has of the state of the servers.
         carried: Carried,
     },
-    /// [`Action::Switch`] is done: no client waits in a socket that will be closed, as far as that can be had.
+    /// [`super::Action::Switch`] is done: no client waits in a socket that will be closed, as far as that can be had.
     Switched {
         /// To which.
         generation: Generation,
@@ -144,7 +142,7 @@ pub enum Event {
         /// The new worker.
         worker: u32,
     },
-    /// What came of [`Action::Survey`].
+    /// What came of [`super::Action::Survey`].
     Surveyed(Vec<Survey>),
     /// Preparing, launching or proving failed.
     Failed {
@@ -193,82 +191,6 @@ pub enum Event {
     Withdrawn(Failure),
     /// Nothing but time has passed.
     TimePassed,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// With exit code 0: it had been asked to, and everything was finished.
-    Clean,
-    /// Otherwise.
-    Unclean(Unclean),
-}
-
-/// An end that was not asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unclean {
-    /// With this exit code.
-    Code(i32),
-    /// By this signal.
-    Signal(Signal),
-    /// Killed by the kernel because memory had run out: its limit in bytes, if it is known. It ended as said.
-    OutOfMemory(Killed, Option<u64>),
-}
-
-/// How a HAProxy ends that is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Killed {
-    /// Its master was, which is our child.
-    Master,
-    /// Its worker was, which the master passes on as exit code 137.
-    Worker,
-}
-
-impl Killed {
-    /// The exit code of a master after its worker was killed: 128 and the number of `SIGKILL`.
-    const CODE: i32 = 128 + Signal::KILL.0;
-
-    /// Which of them was, if an end is one by `SIGKILL`.
-    pub fn of(end: &End) -> Option<Self> {
-        match end {
-            End::Unclean(Unclean::Signal(Signal::KILL)) => Some(Self::Master),
-            End::Unclean(Unclean::Code(Self::CODE)) => Some(Self::Worker),
-            End::Unclean(Unclean::OutOfMemory(killed, _)) => Some(*killed),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Clean => f.write_str("exit code 0"),
-            Self::Unclean(how) => write!(f, "{how}"),
-        }
-    }
-}
-
-/// `exit code 1`, `killed by SIGSEGV`.
-impl fmt::Display for Unclean {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
-            Self::Signal(signal) => write!(f, "killed by {signal}"),
-            Self::OutOfMemory(killed, limit) => {
-                write!(f, "{killed}, out of memory")?;
-                limit.map_or(Ok(()), |limit| write!(f, ": the limit is {} MiB", limit >> 20))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Killed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Master => write!(f, "{}", Unclean::Signal(Signal::KILL)),
-            Self::Worker => write!(f, "{}", Unclean::Code(Self::CODE)),
-        }
-    }
 }
 
 /// What was seen of a draining generation.
@@ -347,61 +269,6 @@ parts! {
     }
 }
 
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Read the configuration, look at the HAProxy there is, set up the plumbing if it is needed.
-    Prepare(Generation, Source),
-    /// Read the configuration for a generation that only shows whether it would serve: nothing is changed for it, and it
-    /// accepts nothing.
-    Try(Generation),
-    /// Start HAProxy with what is in custody, and let it prove itself.
-    Launch(Generation, Strictness),
-    /// Give it what the former generation knew of its servers, and let it accept clients only then.
-    Carry(Generation),
-    /// Bring new clients to this generation where it does not use the sockets of the serving one, until the
-    /// queues of those are empty.
-    Switch(Generation),
-    /// Forget what was prepared for a generation that will never serve.
-    Abandon(Generation),
-    /// The generation serves from now on: its sockets are what custody holds.
-    Commit(Generation),
-    /// No other configuration than these will ever be wanted as [`Source::Served`].
-    RememberOnly(Vec<Generation>),
-    /// `SIGUSR1`: accept nothing more, finish what is there.
-    Drain(Generation),
-    /// End it although it has sessions.
-    End(Generation, How),
-    /// Look how many sessions and how much memory these have.
-    Survey(Vec<Generation>),
-    /// Close every socket in custody: new connections are refused from now on.
-    ReleaseCustody,
-    /// Take the plumbing out of the kernel.
-    Unplumb,
-    /// What is to be done with a program.
-    Program(programs::ProgramAction),
-    /// Give the sockets in custody to another Clearway.
-    HandOver(Peer),
-    /// Tell it that it does not get them, or may not use them any more.
-    Decline(Peer, Declined),
-    /// Tell it that it serves alone from now on; the name is its own.
-    Relieve(Peer),
-    /// The name is ours again: the successor failed.
-    TakeBack,
-    /// Tell the predecessor that this one serves.
-    Supersede,
-    /// Tell the predecessor that this one serves well: it need not wait any longer.
-    Settled,
-    /// Part from the predecessor, so that it serves again.
-    GiveBack,
-    /// Answer a request: how it went.
-    Answer(RequestId, Answer),
-    /// Write a line into the log.
-    Report(Report),
-    /// Leave.
-    Exit(ExitCode),
-}
-
 /// What becomes of a HAProxy that cannot have as many descriptors as it would reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
@@ -418,31 +285,4 @@ pub enum How {
     Terminate,
     /// `SIGKILL`: HAProxy did not even do that.
     Kill,
-}
-
-/// The answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The reload took.
-    Serving {
-        /// Which generation serves.
-        generation: Generation,
-        /// What it proved.
-        proof: Proof,
-        /// What was done for sockets that it did not take over.
-        moved: Vec<Moved>,
-        /// What it has of the state of the servers.
-        carried: Carried,
-    },
-    /// The reload would take.
-    Tried {
-        /// What the generation proved.
-        proof: Proof,
-        /// What would be different beside the sockets, for people: the shell knows.
-        changes: Vec<String>,
-    },
-    /// The reload did not take; the former generation, if there is one, is still serving.
-    Refused(Failure),
-    /// Clearway is stopping: it reloads no more.
-    Stopping,
 }

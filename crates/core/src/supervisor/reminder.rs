@@ -5,36 +5,14 @@
 
 use std::time::Duration;
 
-use super::event::Action;
-use super::{Life, State, Supervisor};
-
-/// How long after one time it is told the next time; then not any more.
-const PAUSES: [Duration; 5] = [
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(10),
-];
-
-/// When a generation is told again, and which time that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reminder {
-    pub(super) at: Duration,
-    time: usize,
-}
-
-impl Reminder {
-    /// It was told so many times.
-    fn after(time: usize, now: Duration) -> Option<Self> {
-        PAUSES.get(time).map(|pause| Self { at: now.saturating_add(*pause), time: time + 1 })
-    }
-}
+use super::action::Action;
+use super::life::{Life, LifeState, Reminder};
+use super::machine::Supervisor;
 
 impl Life {
     /// It drains from now on.
     pub(super) fn begins_to_drain(&mut self, now: Duration) {
-        self.state = State::Draining { since: now };
+        self.state = LifeState::Draining { since: now };
         self.reminder = if self.has_proved { None } else { Reminder::after(0, now) };
     }
 

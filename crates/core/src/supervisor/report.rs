@@ -11,10 +11,10 @@ use crate::notice::{data, parts};
 use crate::programs;
 use crate::strategy::{Moved, by_means};
 
-use super::MOST_YOUNG_DEATHS;
 use super::bound::Bound;
 use super::carried::Carried;
 use super::event::{Asker, Proof};
+use super::limits::MOST_YOUNG_DEATHS;
 use super::turn::Turn;
 use crate::failure::Failure;
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::names::Generation;
 use crate::programs::{self, OnDeath, ProgramSpec, WhyServing};
 
-use super::event::Action;
+use super::action::Action;
+use super::life::LifeState;
+use super::machine::Supervisor;
 use super::report::Report;
-use super::{State, Supervisor};
 
 impl Supervisor {
     /// A generation serves that has these sections; one that is gone by now, or has been replaced, says nothing any more.
@@ -22,7 +23,7 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         let Some(life) = self.lives.get(&generation) else { return };
-        if !matches!(life.state, State::Serving { .. }) {
+        if !matches!(life.state, LifeState::Serving { .. }) {
             return;
         }
         let cause = if life.configuration == generation { WhyServing::Reload } else { WhyServing::Crash };

@@ -6,26 +6,13 @@ use crate::exit::ExitCode;
 use crate::names::Generation;
 use crate::programs;
 
-use super::event::{Action, Asker, How, Survey};
+use super::action::Action;
+use super::event::{Asker, How, Survey};
+use super::life::LifeState;
+use super::limits::GRACE;
+use super::machine::Supervisor;
 use super::report::{Cut, Report};
-use super::{GRACE, State, Supervisor};
-
-/// A stop under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stop {
-    /// What Clearway leaves with.
-    pub(super) code: ExitCode,
-    stage: Stage,
-    /// Whether `SIGTERM` or `SIGINT` has come: the next one means at once.
-    insisted: bool,
-    since: Duration,
-    /// How long it may drain, for the log.
-    limit: Duration,
-    /// Whether it is the quiet end after a takeover, and no stop was asked for.
-    superseded: bool,
-    /// When to ask what is left; unset while an answer is awaited.
-    ask_at: Option<Duration>,
-}
+use super::stopping::{Stop, StopStage};
 
 /// How long after the beginning it is said for the first time what is left; then after twice as long, and so on. What
 /// stops Clearway may kill it when it likes (`docker stop` after ten seconds), and the log is to tell what was lost.
@@ -33,29 +20,6 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// The longest time between two looks.
 const PACE: Duration = Duration::from_hours(1);
-
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    Draining {
-        until: Duration,
-    },
-    Terminating {
-        until: Duration,
-    },
-    /// `SIGKILL` was sent: the kernel does the rest, and what it cannot end now nothing can.
-    Killing {
-        until: Duration,
-    },
-}
-
-impl Stop {
-    pub(super) fn deadline(&self) -> Duration {
-        match self.stage {
-            Stage::Draining { until } => self.ask_at.map_or(until, |at| at.min(until)),
-            Stage::Terminating { until } | Stage::Killing { until } => until,
-        }
-    }
-}
 
 impl Supervisor {
     /// Whether another Clearway has taken over, and what is left finishes here as planned: no stop was asked for.
@@ -99,10 +63,10 @@ impl Supervisor {
                 todo.push(Action::Report(Report::Stopping { by, generations, limit: self.limits.drain }));
                 self.begin_stop(ExitCode::Done, self.limits.drain, by.insists(), now, todo);
             }
-            Some(Stop { stage: Stage::Draining { .. }, insisted: true, .. }) if by.insists() => {
+            Some(Stop { stage: StopStage::Draining { .. }, insisted: true, .. }) if by.insists() => {
                 self.cut(Cut::Asked(by), now, todo);
             }
-            Some(Stop { stage: Stage::Draining { until }, superseded, insisted, .. })
+            Some(Stop { stage: StopStage::Draining { until }, superseded, insisted, .. })
                 if superseded || (by.insists() && !insisted) =>
             {
                 self.stop_once_more(by, until, now, todo);
@@ -123,7 +87,7 @@ impl Supervisor {
             stop.ask_at = stop.ask_at.map(|_| now.saturating_add(FIRST_LOOK));
         }
         let until = until.min(sooner);
-        stop.stage = Stage::Draining { until };
+        stop.stage = StopStage::Draining { until };
         stop.insisted |= by.insists();
         stop.superseded = false;
         let (generations, limit) = (self.lives.len(), until.saturating_sub(now));
@@ -149,7 +113,7 @@ impl Supervisor {
         // never read.
         todo.push(Action::ReleaseCustody);
         self.drain_all(now, todo);
-        let stage = Stage::Draining { until: now.saturating_add(limit) };
+        let stage = StopStage::Draining { until: now.saturating_add(limit) };
         let ask_at = Some(now.saturating_add(FIRST_LOOK));
         self.stop = Some(Stop { code, stage, insisted, since: now, limit, superseded: false, ask_at });
         self.tell_programs(programs::ProgramEvent::Stop, now, todo);
@@ -169,7 +133,7 @@ impl Supervisor {
         let not_draining: Vec<Generation> = self
             .lives
             .iter()
-            .filter(|(_, life)| !matches!(life.state, State::Draining { .. }))
+            .filter(|(_, life)| !matches!(life.state, LifeState::Draining { .. }))
             .map(|(generation, _)| *generation)
             .collect();
         for generation in not_draining {
@@ -180,15 +144,15 @@ impl Supervisor {
     pub(super) fn look_at_the_stop(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let Some(Stop { code, stage, limit, .. }) = self.stop.filter(|_| !self.left) else { return };
         match stage {
-            Stage::Draining { until } if until <= now => {
+            StopStage::Draining { until } if until <= now => {
                 self.cut(Cut::TimedOut(limit), now, todo);
             }
-            Stage::Terminating { until } if until <= now => {
-                self.end_all(Cut::Ignored, How::Kill, Stage::Killing { until: now + GRACE }, todo);
+            StopStage::Terminating { until } if until <= now => {
+                self.end_all(Cut::Ignored, How::Kill, StopStage::Killing { until: now + GRACE }, todo);
                 self.tell_programs(programs::ProgramEvent::Cut, now, todo);
             }
-            Stage::Killing { until } if until <= now => self.leave(code, todo),
-            Stage::Draining { .. } => self.look_at_what_is_left(now, todo),
+            StopStage::Killing { until } if until <= now => self.leave(code, todo),
+            StopStage::Draining { .. } => self.look_at_what_is_left(now, todo),
             _ => {}
         }
     }
@@ -208,7 +172,7 @@ impl Supervisor {
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
-        let Some(Stop { stage: Stage::Draining { until }, since, ask_at, .. }) = &mut self.stop else {
+        let Some(Stop { stage: StopStage::Draining { until }, since, ask_at, .. }) = &mut self.stop else {
             return;
         };
         if ask_at.is_some() {
@@ -230,10 +194,10 @@ impl Supervisor {
             // Programs are left, which have had their `SIGTERM`.
             self.tell_programs(programs::ProgramEvent::Cut, now, todo);
         }
-        self.end_all(why, How::Terminate, Stage::Terminating { until: now + GRACE }, todo);
+        self.end_all(why, How::Terminate, StopStage::Terminating { until: now + GRACE }, todo);
     }
 
-    fn end_all(&mut self, why: Cut, how: How, stage: Stage, todo: &mut Vec<Action>) {
+    fn end_all(&mut self, why: Cut, how: How, stage: StopStage, todo: &mut Vec<Action>) {
         let generations: Vec<Generation> = self.lives.keys().copied().collect();
         todo.extend(generations.iter().map(|generation| Action::End(*generation, how)));
         if !generations.is_empty() {

@@ -32,95 +32,66 @@ use std::time::Duration;
 
 use crate::exit::ExitCode;
 
-use super::event::{Action, Declined, Peer, Source};
+use super::action::Action;
+use super::event::{Declined, Peer, Source};
+use super::life::Restart;
+use super::limits::PROBATION;
+use super::machine::Supervisor;
 use super::report::Report;
+use super::role::TakeoverRole;
 use super::turn::Turn;
-use super::{PROBATION, Restart, Supervisor};
 use crate::failure::Failure;
-
-/// What this Clearway is to another one of its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// There is no other one.
-    Alone,
-    /// Another Clearway wants the sockets, as soon as the attempt is over that is under way.
-    Asked(Peer),
-    /// Another one has the sockets, and has until then to serve from them.
-    Handing { to: Peer, until: Duration },
-    /// Another one serves from them. Until then it may fail, and this one would come back.
-    Superseded { by: Peer, since: Duration, until: Duration },
-    /// The other way round: the sockets are those of a predecessor that serves.
-    Succeeding,
-    /// The predecessor drains, and would come back until then.
-    OnProbation { until: Duration },
-    /// Another one has the name, and this one will not serve again: it stops.
-    Nameless,
-}
-
-impl Role {
-    pub(super) fn deadline(self) -> Option<Duration> {
-        match self {
-            Self::Handing { until, .. } | Self::Superseded { until, .. } | Self::OnProbation { until } => {
-                Some(until)
-            }
-            Self::Alone | Self::Asked(_) | Self::Succeeding | Self::Nameless => None,
-        }
-    }
-
-    /// Whether a reload that is asked for may not begin.
-    pub(super) fn lets_nobody_reload(self) -> bool {
-        matches!(self, Self::Handing { .. } | Self::Superseded { .. })
-    }
-}
 
 impl Supervisor {
     /// The same, beginning with the sockets of a predecessor that serves.
     #[must_use]
     pub fn succeeding(self) -> Self {
-        Self { role: Role::Succeeding, ..self }
+        Self { role: TakeoverRole::Succeeding, ..self }
     }
 
     /// Whether a successor serves, and this one only waits whether it does well.
     pub(super) fn is_superseded(&self) -> bool {
-        matches!(self.role, Role::Superseded { .. })
+        matches!(self.role, TakeoverRole::Superseded { .. })
     }
 
     /// Another Clearway accepts connections from the sockets that this one has.
     pub(super) fn somebody_else_serves(&self) -> bool {
-        self.role == Role::Succeeding
+        self.role == TakeoverRole::Succeeding
     }
 
     pub(super) fn takeover_asked(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
         let declined = match self.role {
             // It may have asked before, and be heard only now.
-            Role::Superseded { .. } | Role::Nameless => Declined::Superseded,
-            Role::Alone | Role::OnProbation { .. } if self.attempt.is_none() || self.stop.is_some() => {
+            TakeoverRole::Superseded { .. } | TakeoverRole::Nameless => Declined::Superseded,
+            TakeoverRole::Alone | TakeoverRole::OnProbation { .. }
+                if self.attempt.is_none() || self.stop.is_some() =>
+            {
                 return self.hand_over(peer, now, todo);
             }
-            Role::Alone | Role::OnProbation { .. } => {
-                self.role = Role::Asked(peer);
+            TakeoverRole::Alone | TakeoverRole::OnProbation { .. } => {
+                self.role = TakeoverRole::Asked(peer);
                 return;
             }
-            Role::Asked(_) | Role::Handing { .. } => Declined::Busy,
-            Role::Succeeding => Declined::NotServing,
+            TakeoverRole::Asked(_) | TakeoverRole::Handing { .. } => Declined::Busy,
+            TakeoverRole::Succeeding => Declined::NotServing,
         };
         todo.push(Action::Decline(peer, declined));
     }
 
     fn hand_over(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
-        if let Role::OnProbation { .. } = self.role {
+        if let TakeoverRole::OnProbation { .. } = self.role {
             // From now on the next one would come back to this one.
             todo.push(Action::Settled);
         }
         let until = now + self.limits.ready + self.limits.settle + PROBATION;
-        self.role = Role::Handing { to: peer, until };
+        self.role = TakeoverRole::Handing { to: peer, until };
         todo.push(Action::HandOver(peer));
         todo.push(Action::Report(Report::Takeover(Turn::HandingOver { takeover: peer })));
     }
 
     /// An attempt is over: a successor that asked for the sockets meanwhile gets them.
     pub(super) fn look_at_the_asking(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        if let Role::Asked(peer) = self.role
+        if let TakeoverRole::Asked(peer) = self.role
             && self.attempt.is_none()
         {
             self.hand_over(peer, now, todo);
@@ -129,18 +100,18 @@ impl Supervisor {
 
     /// The successor serves.
     pub(super) fn superseded(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
-        let Role::Handing { to, .. } = self.role else { return };
+        let TakeoverRole::Handing { to, .. } = self.role else { return };
         if to != peer {
             return;
         }
         todo.push(Action::Relieve(peer));
         if self.stop.is_some() {
             // It drains already, and has let go of the sockets.
-            self.role = Role::Nameless;
+            self.role = TakeoverRole::Nameless;
             return;
         }
         // Twice as long as the successor takes to say that it has settled.
-        self.role = Role::Superseded { by: peer, since: now, until: now + PROBATION * 2 };
+        self.role = TakeoverRole::Superseded { by: peer, since: now, until: now + PROBATION * 2 };
         todo.push(Action::Report(Report::Takeover(Turn::Superseded { takeover: peer })));
         self.cancel_attempt(todo);
         self.drain_all(now, todo);
@@ -149,16 +120,16 @@ impl Supervisor {
     /// The other Clearway is gone without a word, or has given up.
     pub(super) fn peer_gone(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
         match self.role {
-            Role::Asked(other) if other == peer => self.role = Role::Alone,
-            Role::Handing { to, .. } if to == peer => {
-                self.role = Role::Alone;
+            TakeoverRole::Asked(other) if other == peer => self.role = TakeoverRole::Alone,
+            TakeoverRole::Handing { to, .. } if to == peer => {
+                self.role = TakeoverRole::Alone;
                 if self.stop.is_none() {
                     todo.push(Action::Report(Report::Takeover(Turn::NotTakenOver { takeover: peer })));
                     self.after_an_attempt(now, todo);
                 }
             }
-            Role::Superseded { by, .. } if by == peer => {
-                self.role = if self.stop.is_some() { Role::Nameless } else { Role::Alone };
+            TakeoverRole::Superseded { by, .. } if by == peer => {
+                self.role = if self.stop.is_some() { TakeoverRole::Nameless } else { TakeoverRole::Alone };
                 if self.stop.is_none() {
                     todo.push(Action::Report(Report::Takeover(Turn::SuccessorGone { takeover: peer })));
                     let source = self.served.map_or(Source::Disk, Source::Served);
@@ -172,11 +143,11 @@ impl Supervisor {
 
     /// The successor has served long enough: this one is not needed any more.
     pub(super) fn successor_settled(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
-        let Role::Superseded { by, since, .. } = self.role else { return };
+        let TakeoverRole::Superseded { by, since, .. } = self.role else { return };
         if by != peer {
             return;
         }
-        self.role = Role::Nameless;
+        self.role = TakeoverRole::Nameless;
         if self.stop.is_none() {
             let limit = self.limits.takeover_drain.saturating_sub(now.saturating_sub(since));
             todo.push(Action::Report(Report::Takeover(Turn::TakenOver {
@@ -190,15 +161,15 @@ impl Supervisor {
     /// The predecessor has died, or stops: only this one can serve the clients that wait in its sockets.
     pub(super) fn predecessor_gone(&mut self, now: Duration, todo: &mut Vec<Action>) {
         match self.role {
-            Role::Succeeding => {
-                self.role = Role::Alone;
+            TakeoverRole::Succeeding => {
+                self.role = TakeoverRole::Alone;
                 self.inherited = true;
                 if self.stop.is_none() {
                     todo.push(Action::Report(Report::Takeover(Turn::PredecessorGone)));
                     self.commit_ready(now, todo);
                 }
             }
-            Role::OnProbation { .. } => self.role = Role::Alone,
+            TakeoverRole::OnProbation { .. } => self.role = TakeoverRole::Alone,
             _ => {}
         }
     }
@@ -206,9 +177,11 @@ impl Supervisor {
     /// The predecessor does not give way after all: it has waited for too long.
     pub(super) fn withdrawn(&mut self, failure: Failure, now: Duration, todo: &mut Vec<Action>) {
         match (self.role, &self.attempt) {
-            (Role::Succeeding, Some(attempt)) => self.attempt_over(attempt.generation, failure, now, todo),
+            (TakeoverRole::Succeeding, Some(attempt)) => {
+                self.attempt_over(attempt.generation, failure, now, todo);
+            }
             // Its word and our commit have crossed: it is still serving, so this one must not.
-            (Role::OnProbation { .. }, _) if self.stop.is_none() => {
+            (TakeoverRole::OnProbation { .. }, _) if self.stop.is_none() => {
                 todo.push(Action::Report(Report::Takeover(Turn::Withdrawn { error: failure.message })));
                 self.begin_stop(failure.code, self.limits.drain, false, now, todo);
             }
@@ -218,15 +191,15 @@ impl Supervisor {
 
     /// The commit of a successor: the predecessor hears of it.
     pub(super) fn supersede(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        if self.role == Role::Succeeding {
-            self.role = Role::OnProbation { until: now + PROBATION };
+        if self.role == TakeoverRole::Succeeding {
+            self.role = TakeoverRole::OnProbation { until: now + PROBATION };
             todo.push(Action::Supersede);
         }
     }
 
     /// Its generation has died young, and a successor leaves then: the predecessor comes back. Says whether it did.
     pub(super) fn give_back(&mut self, now: Duration, todo: &mut Vec<Action>) -> bool {
-        let Role::OnProbation { .. } = self.role else { return false };
+        let TakeoverRole::OnProbation { .. } = self.role else { return false };
         if self.stop.is_some() {
             return false;
         }
@@ -239,28 +212,33 @@ impl Supervisor {
     /// is let go.
     pub(super) fn part(&mut self, now: Duration, todo: &mut Vec<Action>) {
         match self.role {
-            Role::Asked(peer) => {
-                self.role = Role::Alone;
+            TakeoverRole::Asked(peer) => {
+                self.role = TakeoverRole::Alone;
                 self.hand_over(peer, now, todo);
             }
-            Role::OnProbation { .. } | Role::Succeeding => {
-                self.role = Role::Nameless;
+            TakeoverRole::OnProbation { .. } | TakeoverRole::Succeeding => {
+                self.role = TakeoverRole::Nameless;
                 todo.push(Action::GiveBack);
             }
             // It drains: the successor is told so when it asks for that.
-            Role::Handing { .. } | Role::Superseded { .. } | Role::Alone | Role::Nameless => {}
+            TakeoverRole::Handing { .. }
+            | TakeoverRole::Superseded { .. }
+            | TakeoverRole::Alone
+            | TakeoverRole::Nameless => {}
         }
     }
 
     pub(super) fn look_at_the_other(&mut self, now: Duration, todo: &mut Vec<Action>) {
         match self.role {
-            Role::Handing { to, until } if until <= now => {
+            TakeoverRole::Handing { to, until } if until <= now => {
                 todo.push(Action::Decline(to, Declined::TooLate));
                 self.peer_gone(to, now, todo);
             }
-            Role::Superseded { by, until, .. } if until <= now => self.successor_settled(by, now, todo),
-            Role::OnProbation { until } if until <= now => {
-                self.role = Role::Alone;
+            TakeoverRole::Superseded { by, until, .. } if until <= now => {
+                self.successor_settled(by, now, todo);
+            }
+            TakeoverRole::OnProbation { until } if until <= now => {
+                self.role = TakeoverRole::Alone;
                 todo.push(Action::Settled);
             }
             _ => {}

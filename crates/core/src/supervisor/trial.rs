@@ -15,10 +15,12 @@ use std::time::Duration;
 use crate::exit::ExitCode;
 use crate::names::Generation;
 
-use super::attempt::{Attempt, Purpose, Stage, answer};
-use super::event::{Action, Answer, Asker, How, Proof, RequestId, Source};
+use super::action::{Action, Answer, answer};
+use super::event::{Asker, How, Proof, RequestId, Source};
+use super::limits::GRACE;
+use super::machine::Supervisor;
 use super::report::Report;
-use super::{GRACE, Supervisor};
+use super::stage::{Attempt, AttemptStage, Purpose};
 use crate::failure::Failure;
 
 impl Supervisor {
@@ -47,7 +49,7 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         let Some(attempt) = &mut self.attempt else { return };
-        attempt.stage = Stage::Tried { proof, until: now + GRACE };
+        attempt.stage = AttemptStage::Tried { proof, until: now + GRACE };
         todo.push(Action::Report(Report::Tried { generation }));
         // It has accepted nothing.
         todo.push(Action::End(generation, How::Terminate));
@@ -58,7 +60,7 @@ impl Supervisor {
         if !self.lives.contains_key(&generation) {
             return self.trial_over(generation, now, todo);
         }
-        if let Some(Attempt { stage: Stage::Tried { until, .. }, .. }) = &mut self.attempt {
+        if let Some(Attempt { stage: AttemptStage::Tried { until, .. }, .. }) = &mut self.attempt {
             *until = now + GRACE;
             todo.push(Action::End(generation, How::Kill));
         }
@@ -85,7 +87,7 @@ impl Supervisor {
     /// Everything of it is gone.
     pub(super) fn trial_over(&mut self, generation: Generation, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = self.attempt.take_if(|attempt| attempt.generation == generation) else { return };
-        if let Stage::Tried { proof, .. } = attempt.stage {
+        if let AttemptStage::Tried { proof, .. } = attempt.stage {
             answer(&attempt.askers, &Answer::Tried { proof, changes: Vec::new() }, todo);
         }
         todo.push(Action::Abandon(generation));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::count::Count;
 
-use super::PROBATION;
 use super::event::Peer;
+use super::limits::PROBATION;
 
 crate::notices! {
     /// How a takeover goes.

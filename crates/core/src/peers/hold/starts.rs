@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::BalancerId;
+use super::balancer_id::BalancerId;
 
 /// Those that start, and how many in a row have ended before they served.
 #[derive(Debug, Default)]

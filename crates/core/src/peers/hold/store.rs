@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::BalancerId;
+use super::balancer_id::BalancerId;
 
 /// The sockets, and whose they are.
 #[derive(Debug)]

@@ -1,0 +1,109 @@
+//! How far an attempt is.
+
+use std::time::Duration;
+
+use super::carried::Carried;
+use super::event::{Asker, PlumbingDemand, Proof, Source, Strictness};
+use super::outcome::Cause;
+use crate::failure::Failure;
+use crate::names::Generation;
+use crate::strategy::Moved;
+
+/// An attempt under way. At most one exists.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) generation: Generation,
+    pub(super) purpose: Purpose,
+    pub(super) source: Source,
+    pub(super) cause: Cause,
+    pub(super) askers: Vec<Asker>,
+    pub(super) since: Duration,
+    pub(super) stage: AttemptStage,
+    /// What the switch has come to.
+    pub(super) moved: Vec<Moved>,
+    /// What it has of the state of the servers.
+    pub(super) carried: Carried,
+    /// Lenient if it is the second start of what lacked only the descriptors that Clearway adds.
+    pub(super) strictness: Strictness,
+}
+
+/// Whether it is to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is.
+    Serve,
+    /// It only shows whether it would ([`super::trial`]).
+    Trial,
+}
+
+#[derive(Debug)]
+pub(super) enum AttemptStage {
+    Preparing,
+    /// Launched; what it says counts until then.
+    Proving {
+        plumbing: PlumbingDemand,
+        most_reloads: Option<u32>,
+        until: Duration,
+    },
+    /// It has proved itself, and is given the state of the servers before it accepts clients.
+    Carrying {
+        proof: Proof,
+        until: Duration,
+    },
+    /// It has that, and accepts beside the one that serves.
+    Settling {
+        proof: Proof,
+        until: Duration,
+    },
+    /// It has settled, and clients are brought to it.
+    Switching {
+        proof: Proof,
+        until: Duration,
+    },
+    /// A trial that has proved itself, and is told to end.
+    Tried {
+        proof: Proof,
+        until: Duration,
+    },
+    /// HAProxy closed its private socket: its end will tell why.
+    Ending {
+        until: Duration,
+        failure: Failure,
+    },
+    /// Its process is gone: its last words will tell why.
+    Gone {
+        until: Duration,
+        /// What there is to say without them.
+        failure: Failure,
+        /// Whether that counts more than what they tell: it was ready, and no start was refused.
+        was_ready: bool,
+    },
+}
+
+impl Attempt {
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        match self.stage {
+            AttemptStage::Preparing => None,
+            AttemptStage::Proving { until, .. }
+            | AttemptStage::Carrying { until, .. }
+            | AttemptStage::Settling { until, .. }
+            | AttemptStage::Switching { until, .. }
+            | AttemptStage::Ending { until, .. }
+            | AttemptStage::Tried { until, .. }
+            | AttemptStage::Gone { until, .. } => Some(until),
+        }
+    }
+
+    /// What it has proved, if it could be committed.
+    pub(super) fn ready(&self) -> Option<&Proof> {
+        match &self.stage {
+            AttemptStage::Settling { proof, .. } | AttemptStage::Switching { proof, .. } => Some(proof),
+            _ => None,
+        }
+    }
+
+    /// Whether it has proved itself, and its process is not known to be gone.
+    pub(super) fn has_proved(&self) -> bool {
+        matches!(self.stage, AttemptStage::Carrying { .. }) || self.ready().is_some()
+    }
+}

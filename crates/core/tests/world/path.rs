@@ -107,7 +107,8 @@ impl PathSide {
 fn interception(closed: bool) -> Interception {
     let mut settings = Settings::default();
     if closed {
-        settings.set(SettingKey::Intercept, "10.0.0.0/8 port 80 to 8080", "a test").unwrap();
+        let set = settings.set(SettingKey::Intercept, "10.0.0.0/8 port 80 to 8080", "a test");
+        assert!(set.is_ok(), "{set:?}");
         settings.interception.fail = Fail::Closed;
     }
     settings.interception

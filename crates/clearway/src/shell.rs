@@ -1,4 +1,4 @@
-//! The shell around the core: it carries out what [`Supervisor`](clearway_core::supervisor::Supervisor)
+//! The shell around the core: it carries out what [`Supervisor`]
 //! decides, and tells it what happened.
 //!
 //! It owns the rooms, and hands each action to the one that it is for. It makes no decisions about the order of things.

@@ -1,7 +1,7 @@
 //! How long to wait until the next look: a moment, unless another process removes again what was put back, again and again.
 //!
-//! A process that removes our rules once, or once in a few seconds, does so in one go: after [`SOON`] it is over. Against
-//! one that does nothing else there is no winning: then the pauses grow to [`LONGEST`], which settles at some 25 repairs a
+//! A process that removes our rules once, or once in a few seconds, does so in one go: after 10 ms it is over. Against
+//! one that does nothing else there is no winning: then the pauses grow to `LONGEST`, which settles at some 25 repairs a
 //! minute. Looks that find nothing (another Clearway of this instance changes its rules) are cheap, and stay within a
 //! second.
 

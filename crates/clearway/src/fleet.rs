@@ -1,28 +1,32 @@
 //! HAProxy's generations: their configurations, processes, words and ends.
 //!
 //! ```text
-//!   Prepare   reading, named       the files are read, and what they name is looked at
-//!             asking               HAProxy is asked what must be known before it is started
-//!             launch::prepare      a command line and an overlay, with what other rooms have for it
-//!   Launch    launch, child        a process
-//!             hand_over, prove     gets the sockets in custody, and shows which it uses
-//!   Carry     carry                has the state of the servers before it accepts
-//!   Commit                         serves: what is remembered of it is in roster and configurations
-//!   Drain     ends                 finishes its sessions; reaped
+//!   Prepare   reading        the files are read (chosen), and what they name is looked at (named)
+//!             asking         HAProxy is asked what must be known before it is started (draft)
+//!             launch::prepare   an overlay and rights, with what other rooms have for it
+//!   Launch    launch::start  a process (child), which gets sockets (hand_over) and shows which it uses (prove)
+//!   Carry     carrying       it has the state of the servers before it accepts (carry)
+//!   Commit                   it serves (roster, configurations); servers, programs: what it is asked for then
+//!   Drain     ends           it finishes its sessions, and is reaped
+//!   Try       trying         the same up to its proof, and no further (trial, deaf)
 //! ```
 //!
 //! [`Fleet`] knows no other room: what it needs of one it is given as an argument. What its threads find out comes back as
-//! [`News`], and what of that is for other rooms as [`Consequence`].
+//! [`News`] (hearing), and what of that is for other rooms as [`Consequence`].
 
-pub mod asking;
+mod asking;
 mod carry;
+mod carrying;
 pub mod child;
+pub mod chosen;
 pub mod configurations;
 mod deaf;
+pub mod draft;
 mod ends;
 pub mod executable;
 mod files;
 mod hand_over;
+mod hearing;
 pub mod launch;
 mod master;
 mod memory;
@@ -30,17 +34,20 @@ mod named;
 mod news;
 pub mod open_files;
 mod preparing;
+mod programs;
 mod prove;
 pub mod questions;
-pub mod reading;
+mod reading;
 mod reaper;
 mod roster;
 mod running;
+mod servers;
 mod sidecars;
 pub mod stand_in;
 mod standard_error;
 pub mod state;
 mod trial;
+mod trying;
 mod watch;
 pub mod worker_cli;
 

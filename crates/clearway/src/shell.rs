@@ -15,7 +15,7 @@ use clearway_core::settings::Settings;
 use clearway_core::supervisor::{Action, Answer, Event, PlumbingDemand, Report, Strictness, Supervisor};
 
 use crate::cutover::{self, Cutover, PreparedFor, Upshot};
-use crate::fleet::asking::Draft;
+use crate::fleet::draft::Draft;
 use crate::fleet::launch::Surroundings;
 use crate::fleet::state::ServersHeard;
 use crate::fleet::{self, Consequence, Fleet};

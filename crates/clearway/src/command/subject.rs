@@ -17,7 +17,7 @@ use crate::cli;
 use crate::cli::invocation::invocation;
 use crate::custody::foreign;
 use crate::fleet::child::is_inherited;
-use crate::fleet::reading::read_with;
+use crate::fleet::chosen::read_with;
 use crate::front::api::Started;
 
 /// A configuration, and what it is read with.

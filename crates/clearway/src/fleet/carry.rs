@@ -18,7 +18,6 @@
 //!
 //! What to set is decided by [`clearway_haproxy::carry`]; where the state comes from is [`crate::fleet::state`]'s matter.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -26,7 +25,6 @@ use std::time::{Duration, Instant};
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::settings::CarryMode;
 use clearway_core::supervisor::{Carried, Event};
 use clearway_haproxy::carry::{self, CarryOutcome as Came, StateCommand};
 use clearway_haproxy::configuration::Configuration;
@@ -34,14 +32,14 @@ use clearway_haproxy::overlay::RateLimit;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
-use crate::fleet::running::RunningGeneration;
+use crate::fleet::News;
 use crate::fleet::state::{Snapshot, StateQuestion};
-use crate::fleet::{Fleet, News};
 use crate::ground::aside;
 
 mod private_socket;
 
-use private_socket::{Broken, PrivateSocket};
+use private_socket::Broken;
+pub use private_socket::PrivateSocket;
 
 /// How long the new one may take for all questions and orders.
 const SETTING: Duration = Duration::from_secs(5);
@@ -56,7 +54,7 @@ const WAKING: [Duration; 4] = [
 
 /// What is asked of a new generation as a rule: what is set in advance, its state, what is different, the limit, and to
 /// wake its listeners.
-const QUESTIONS: usize = 4 + WAKING.len();
+pub const QUESTIONS: usize = 4 + WAKING.len();
 
 /// Lets the thread of a generation go on when it has proved itself. Dropped, it ends that thread, at any time.
 #[derive(Debug)]
@@ -64,23 +62,24 @@ pub struct Go(Sender<()>);
 
 /// What the thread needs.
 #[derive(Debug)]
-struct Carry {
-    generation: Generation,
+pub struct Carry {
+    /// For which generation.
+    pub generation: Generation,
     /// Our end of its private stats socket.
-    private: PrivateSocket,
+    pub private: PrivateSocket,
     /// What its file says.
-    configuration: Arc<Configuration>,
+    pub configuration: Arc<Configuration>,
     /// What keeps it from accepting, if something does.
-    rate_limit: Option<RateLimit>,
+    pub rate_limit: Option<RateLimit>,
     /// How long it may take to load.
-    ready: Duration,
+    pub ready: Duration,
     /// Where to tell what came of it.
-    news: UnboundedSender<News>,
+    pub news: UnboundedSender<News>,
 }
 
 impl Carry {
     /// Begins; unset if there can be no thread.
-    fn begin(self, question: StateQuestion) -> Option<Go> {
+    pub fn begin(self, question: StateQuestion) -> Option<Go> {
         let (go, waiting) = channel();
         let run = move || self.run(question, &waiting);
         aside::spawn("carrying the state of the servers over", run).then_some(Go(go))
@@ -162,39 +161,5 @@ impl Go {
     /// The generation has proved itself: the thread goes on. False if it has ended.
     pub fn on(&self) -> bool {
         self.0.send(()).is_ok()
-    }
-}
-
-impl Fleet {
-    /// Whether a generation that is about to start is to have the state of one before.
-    pub(super) fn has_something_to_carry(&self) -> bool {
-        let known = self.servers.known().is_some_and(|known| known.servers.servers().next().is_some());
-        self.settings.carry == CarryMode::Servers && (known || self.roster.serves().is_some())
-    }
-
-    /// Begins to carry the state over to a generation that has just been started. `stats`: our end of its private stats
-    /// socket.
-    pub(super) fn begin_to_carry(
-        &self,
-        generation: Generation,
-        stats: &OwnedFd,
-        configuration: &Arc<Configuration>,
-        rate_limit: Option<RateLimit>,
-    ) -> Option<Go> {
-        let carry = Carry {
-            generation,
-            private: PrivateSocket::of(stats.try_clone().ok()?, QUESTIONS),
-            configuration: Arc::clone(configuration),
-            rate_limit,
-            ready: self.settings.ready_timeout,
-            news: self.news.clone(),
-        };
-        carry.begin(self.question())
-    }
-
-    /// Carries the state over, if there is any: [`Event::Carried`] follows.
-    pub fn carry(&mut self, generation: Generation) -> Option<Event> {
-        let begun = self.roster.get_mut(generation).is_some_and(RunningGeneration::go_on_carrying);
-        (!begun).then(|| Event::Carried { generation, carried: Carried::default() })
     }
 }

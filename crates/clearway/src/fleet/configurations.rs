@@ -14,8 +14,8 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::{Drift, FilesOnDisk, Imprint};
 use tracing::warn;
 
+use crate::fleet::chosen::{Chosen, ReadFrom, StartedFrom};
 use crate::fleet::named::NamedFiles;
-use crate::fleet::reading::{Chosen, ReadFrom, read_with};
 use crate::ground::aside::Single;
 
 /// How long the files may take to be compared for a status.
@@ -23,26 +23,6 @@ const COMPARING: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether another thread still compares.
 const PACE: Duration = Duration::from_millis(5);
-
-/// What a generation is started from.
-#[derive(Clone, Debug)]
-pub struct StartedFrom {
-    /// What the files say.
-    pub configuration: Arc<Configuration>,
-    /// What tells later whether they still do.
-    pub imprint: Arc<Imprint>,
-    /// The files that it names, as they were seen just before; unset if they did not answer.
-    pub named: Option<Arc<NamedFiles>>,
-}
-
-impl StartedFrom {
-    /// Reads the files, with the environment that HAProxy will have.
-    pub fn read(invocation: &Invocation) -> Result<Self, Failure> {
-        let configuration = read_with(invocation, |name| std::env::var_os(name))?;
-        let imprint = Arc::new(Imprint::of(&configuration.files));
-        Ok(Self { configuration: Arc::new(configuration), imprint, named: None })
-    }
-}
 
 /// What generations were started from.
 #[derive(Debug, Default)]

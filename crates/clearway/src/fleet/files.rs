@@ -18,6 +18,7 @@ pub use sighting::{FileChanges, Sighting};
 pub use stamp::Stamp;
 
 use scan::{LARGE, Scan};
+use sighting::absolute;
 
 /// What is looked at.
 #[derive(Debug, Default)]
@@ -95,13 +96,13 @@ impl FileSet {
         scan.done()
     }
 
+    /// What is different between two looks at them.
+    pub fn difference(&self, before: &Sighting, now: &Sighting) -> FileChanges {
+        before.difference(now, &self.required())
+    }
+
     /// Those without which HAProxy would not start.
     fn required(&self) -> BTreeSet<&Path> {
         self.0.iter().filter(|entry| entry.is_required()).map(FileSetEntry::path).collect()
     }
-}
-
-/// As the process sees it, without looking at links.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }

@@ -15,27 +15,21 @@
 //!
 //! One reading at a time: while one hangs, no other is begun.
 
-use std::ffi::OsString;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Source};
-use clearway_haproxy::command_line::Invocation;
-use clearway_haproxy::configuration::Configuration;
-use clearway_haproxy::drift::{FileMount, Imprint};
 use clearway_kernel::paths::MovedPath;
 use tokio::sync::oneshot;
 use tokio::time::{timeout, timeout_at};
 
 use crate::custody::paths;
 use crate::custody::sockets::Sockets;
-use crate::fleet::configurations::StartedFrom;
+use crate::fleet::chosen::{Chosen, StartedFrom};
 use crate::fleet::named::{self, NamedFiles};
 use crate::fleet::{Fleet, News};
-use crate::ground::failure;
 
 /// How long the files may take: they have 64 MiB at most, and HAProxy reads them again.
 const READING: Duration = Duration::from_secs(5);
@@ -46,67 +40,6 @@ const COPY_AFTER: Duration = Duration::from_secs(1);
 /// How long what the configuration names may take to be looked at. HAProxy is started all the same then; a change that
 /// comes before the look is over is not noticed.
 const FOLLOWING: Duration = Duration::from_secs(2);
-
-/// Which files HAProxy reads.
-#[derive(Debug)]
-pub enum ReadFrom {
-    /// Those that the user named.
-    Paths,
-    /// Copies of what they said when they were read before.
-    Copies(Arc<Configuration>),
-}
-
-/// What a generation will be started from.
-#[derive(Debug)]
-pub struct Chosen {
-    generation: Generation,
-    files: ReadFrom,
-    from: StartedFrom,
-    /// The sockets in custody whose path leads elsewhere.
-    moved: Vec<MovedPath>,
-    /// Of the files themselves, those that were replaced on the host, where this container cannot see it.
-    replaced: Vec<FileMount>,
-}
-
-impl Chosen {
-    /// This is chosen, and nothing was looked at yet.
-    pub fn new(generation: Generation, files: ReadFrom, from: StartedFrom, replaced: Vec<FileMount>) -> Self {
-        Self { generation, files, from, moved: Vec::new(), replaced }
-    }
-
-    /// For which generation.
-    pub fn generation(&self) -> Generation {
-        self.generation
-    }
-
-    /// What it says.
-    pub fn configuration(&self) -> &Arc<Configuration> {
-        &self.from.configuration
-    }
-
-    /// What tells it from others.
-    pub fn imprint(&self) -> &Arc<Imprint> {
-        &self.from.imprint
-    }
-
-    /// The sockets in custody whose path leads elsewhere.
-    pub fn moved(&self) -> &[MovedPath] {
-        &self.moved
-    }
-
-    /// Which files HAProxy reads, and what they said.
-    pub fn into_parts(self) -> (ReadFrom, StartedFrom) {
-        (self.files, self.from)
-    }
-
-    /// What was replaced on the host where this container cannot see it, a line for each.
-    fn replaced(&self) -> Vec<String> {
-        let named = self.from.named.iter().flat_map(|named| &named.replaced);
-        let mut replaced: Vec<&FileMount> = self.replaced.iter().chain(named).collect();
-        replaced.dedup_by_key(|mount| mount.id);
-        replaced.into_iter().map(FileMount::replaced).collect()
-    }
-}
 
 /// Looks under way at what a choice names.
 struct Looks {
@@ -129,12 +62,12 @@ impl Looks {
         if let Some(looked) = self.moved
             && let Ok(Ok(moved)) = timeout_at(until, looked).await
         {
-            chosen.moved = moved;
+            chosen.has_moved(moved);
         }
         if let Some(looked) = self.named
             && let Ok(Ok(named)) = timeout_at(until, looked).await
         {
-            chosen.from.named = Some(Arc::new(named));
+            chosen.names(named);
         }
         chosen
     }
@@ -193,11 +126,10 @@ impl Fleet {
         let looks = Looks {
             // While a copy runs, the files stay as they were seen: that they differ is known, and a reload was not asked
             // for. What is tried changes nothing: the change is still to come.
-            followed: match chosen.files {
-                ReadFrom::Paths if !self.preparing.is_tried(generation) => {
-                    self.watch.follow(configuration, &self.invocation)
-                }
-                ReadFrom::Paths | ReadFrom::Copies(_) => None,
+            followed: if chosen.is_at_its_paths() && !self.preparing.is_tried(generation) {
+                self.watch.follow(configuration, &self.invocation)
+            } else {
+                None
             },
             moved: paths::look(&self.preparing.looking, sockets),
             named: named::look(&self.preparing.naming, configuration, self.configurations.named()),
@@ -215,25 +147,15 @@ impl Fleet {
 
     /// What is to be read was looked at, as far as it answers.
     pub(super) fn followed(&mut self, chosen: Chosen) -> Event {
-        let lines = chosen.replaced();
-        self.configurations.names(chosen.generation, chosen.from.named.clone());
-        if self.preparing.is_tried(chosen.generation) {
+        let (generation, lines) = (chosen.generation(), chosen.replaced());
+        self.configurations.names(generation, chosen.named().cloned());
+        if self.preparing.is_tried(generation) {
             self.would(lines.into_iter().map(|line| format!("nothing new would be read: {line}")));
         } else {
-            self.configurations.not_read(chosen.generation, lines);
+            self.configurations.not_read(generation, lines);
         }
         self.ask(chosen)
     }
-}
-
-/// Reads the files with the environment that HAProxy will have, or that of another process: what `check` and `doctor` look
-/// at.
-pub fn read_with(
-    invocation: &Invocation,
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Configuration, Failure> {
-    let lookup = |name: &str| variable(name).and_then(|value| value.into_string().ok());
-    Configuration::read(invocation, &lookup).map_err(|error| failure::unreadable(&error))
 }
 
 fn no_answer(since: &str) -> Failure {

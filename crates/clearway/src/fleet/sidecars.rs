@@ -22,7 +22,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::Duration;
 
 use clearway_core::names::Generation;
 use clearway_core::programs::{
@@ -35,8 +34,7 @@ use rustix::process::Rlimit;
 use tokio::task::JoinHandle;
 
 use crate::fleet::child::{self, Descriptors};
-use crate::fleet::{Fleet, News, reaper, standard_error};
-use crate::ground::aside;
+use crate::fleet::{reaper, standard_error};
 
 mod accounts;
 mod declared;
@@ -44,9 +42,6 @@ mod environment;
 mod process;
 
 pub use declared::Declared;
-
-/// How long the worker may take to say its environment. A program waits for it, nothing else.
-const ASKING: Duration = Duration::from_secs(2);
 
 /// All programs.
 #[derive(Debug)]
@@ -96,20 +91,20 @@ impl Sidecars {
     }
 
     /// The generation serves: its sections.
-    fn declared_by(&mut self, generation: Generation) -> Option<Declared> {
+    pub fn declared_by(&mut self, generation: Generation) -> Option<Declared> {
         let declared = self.declared.remove(&generation);
         self.declared.retain(|one, _| *one > generation);
         declared
     }
 
     /// It has no program: that is for the core if the former generation had some.
-    fn none(&mut self, generation: Generation) -> Option<Event> {
+    pub fn none(&mut self, generation: Generation) -> Option<Event> {
         self.current.take()?;
         Some(Event::Programs { generation, sections: Vec::new(), on_death: OnDeath::Restart })
     }
 
     /// It has these, which are started from now on.
-    fn some(&mut self, generation: Generation, declared: Declared) -> Event {
+    pub fn some(&mut self, generation: Generation, declared: Declared) -> Event {
         let (sections, on_death) = (declared.sections.clone(), declared.on_death);
         self.current = Some(declared);
         Event::Programs { generation, sections, on_death }
@@ -148,41 +143,13 @@ impl Sidecars {
         let ended = if wanted { ProgramEnd::Wanted(how) } else { ProgramEnd::Failed(how) };
         Some(Event::Program(Happened::Ended(id, ended)))
     }
-}
-
-impl Fleet {
-    /// The generation serves. Where it has programs, or the former one had some, the core hears of it, as soon as HAProxy
-    /// has said what only HAProxy knows.
-    pub fn find_programs(&mut self, generation: Generation) -> Option<Event> {
-        let Some(mut declared) = self.sidecars.declared_by(generation) else {
-            return self.sidecars.none(generation);
-        };
-        let worker = self.roster.worker_cli(generation);
-        let (news, private, known) = (self.news.clone(), self.sidecars.private, declared.clone());
-        let begun = aside::spawn("asking HAProxy for the environment of programs", move || {
-            if let Some(answer) = worker.and_then(|worker| worker.environment(ASKING)) {
-                declared.environment.hear(&answer, private);
-            }
-            let _ = news.send(News::Programs { generation, declared });
-        });
-        (!begun).then(|| self.programs_known(generation, known))
-    }
-
-    /// The same, with HAProxy's answer. An older generation's comes too late.
-    pub fn programs_known(&mut self, generation: Generation, declared: Declared) -> Event {
-        if self.roster.committed() == Some(generation) {
-            self.sidecars.some(generation, declared)
-        } else {
-            Event::TimePassed
-        }
-    }
 
     /// Does something with a program.
-    pub fn do_with_program(&mut self, action: ProgramAction) -> Option<Event> {
+    pub fn carry_out(&mut self, action: ProgramAction) -> Option<Event> {
         match action {
-            ProgramAction::Start(id, section) => Some(Event::Program(self.sidecars.start(id, &section))),
+            ProgramAction::Start(id, section) => Some(Event::Program(self.start(id, &section))),
             ProgramAction::Tell(id, told) => {
-                if let Some((pid, _)) = self.sidecars.running.iter().find(|(_, one)| **one == id) {
+                if let Some((pid, _)) = self.running.iter().find(|(_, one)| **one == id) {
                     process::tell(*pid, told);
                 }
                 None
@@ -192,10 +159,15 @@ impl Fleet {
         }
     }
 
+    /// HAProxy's end of the private stats socket, which is none of a program's.
+    pub fn private(&self) -> ChildFd {
+        self.private
+    }
+
     /// What programs have said before they ended is written; what they have started may go on saying something.
-    pub async fn hear_programs_out(&mut self) {
+    pub async fn hear_out(&mut self) {
         let until = tokio::time::Instant::now() + standard_error::REST;
-        for one in std::mem::take(&mut self.sidecars.listening) {
+        for one in std::mem::take(&mut self.listening) {
             let _ = tokio::time::timeout_at(until, one).await;
         }
     }

@@ -16,15 +16,13 @@ use clearway_core::count::Count;
 use clearway_core::inquiry::Inquiry;
 use clearway_core::names::Generation;
 use clearway_core::settings::CarryMode;
-use clearway_core::supervisor::Event;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::runtime::state::Remembered;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
 use crate::fleet::worker_cli::WorkerCli;
-use crate::fleet::{Consequence, Fleet, News};
-use crate::ground::{aside, due};
+use crate::ground::due;
 use crate::path::servers::ToldServers;
 
 /// How long an answer may take that something waits for: the new generation loads meanwhile.
@@ -69,6 +67,20 @@ impl StateOfServers {
         self.known.as_ref()
     }
 
+    /// What was handed over is known, unless something is known already.
+    pub fn inherit(&mut self, snapshot: Snapshot) {
+        let (count, age) = (snapshot.servers.count(), snapshot.taken.elapsed().as_secs());
+        info!("the state of {} was handed over, as it was {age} s ago", Count(count, "server"));
+        self.known.get_or_insert(snapshot);
+    }
+
+    /// Where the state is to be had at this moment. `worker`: of the generation that serves, if it can be asked.
+    pub fn question(&self, worker: impl Fn(Generation) -> Option<WorkerCli>) -> StateQuestion {
+        let serving = self.of.as_ref();
+        let serving = serving.and_then(|(of, configuration)| Some((worker(*of)?, Arc::clone(configuration))));
+        StateQuestion { serving, known: self.known.clone() }
+    }
+
     /// Waits until the serving generation is to be asked.
     pub async fn due(&mut self) {
         loop {
@@ -81,7 +93,8 @@ impl StateOfServers {
         }
     }
 
-    fn asked(&mut self) {
+    /// It is asked now.
+    pub fn asked(&mut self) {
         self.inquiry.asked();
         if let Some(heard) = &mut self.heard {
             heard.mark_unchanged();
@@ -89,14 +102,14 @@ impl StateOfServers {
     }
 
     /// The generation that was committed last, and its files, if a state is of use.
-    fn subject(&self, transparent: bool, carry: CarryMode) -> Option<(Generation, Arc<Configuration>)> {
+    pub fn subject(&self, transparent: bool, carry: CarryMode) -> Option<(Generation, Arc<Configuration>)> {
         let (generation, configuration) = self.of.as_ref()?;
         let carries = carry == CarryMode::Servers && !configuration.stated.is_empty();
         (transparent || carries).then(|| (*generation, Arc::clone(configuration)))
     }
 
     /// The answer of a generation, or none. Unset if that was replaced meanwhile. `serves`: whether one serves.
-    fn hear(&mut self, answer: StateAnswer, serves: bool) -> Option<ServersHeard> {
+    pub fn hear(&mut self, answer: StateAnswer, serves: bool) -> Option<ServersHeard> {
         let StateAnswer { generation, snapshot, seen, took } = answer;
         self.of.as_ref().filter(|(of, _)| *of == generation)?;
         self.inquiry.heard(took, due::elapsed());
@@ -165,6 +178,27 @@ pub struct StateAnswer {
     took: Duration,
 }
 
+impl StateAnswer {
+    /// It cannot be asked.
+    pub fn none(generation: Generation) -> Self {
+        Self { generation, snapshot: None, seen: None, took: Duration::ZERO }
+    }
+
+    /// Asks for it, and looks where the transparent servers are if that is wanted. Blocks, for [`PATIENT`] at most.
+    pub fn of(
+        generation: Generation,
+        worker: &WorkerCli,
+        configuration: &Configuration,
+        transparent: bool,
+    ) -> Self {
+        let begun = Instant::now();
+        let snapshot = ask(worker, configuration, PATIENT);
+        let transparent = snapshot.as_ref().filter(|_| transparent);
+        let seen = transparent.map(|snapshot| ToldServers::of(&snapshot.servers, configuration));
+        Self { generation, snapshot, seen, took: begun.elapsed() }
+    }
+}
+
 /// What other rooms are to know of an answer, or of its lack.
 #[derive(Debug)]
 pub struct ServersHeard {
@@ -174,59 +208,4 @@ pub struct ServersHeard {
     pub is_new: bool,
     /// Where those servers are that see the addresses of clients, if some do.
     pub seen: Option<ToldServers>,
-}
-
-impl Fleet {
-    /// Where the state of the servers is to be had at this moment.
-    pub fn question(&self) -> StateQuestion {
-        let of = self.servers.of.as_ref().filter(|(of, _)| self.roster.is_serving(*of));
-        let serving = of.and_then(|(generation, configuration)| {
-            Some((self.roster.worker_cli(*generation)?, Arc::clone(configuration)))
-        });
-        StateQuestion { serving, known: self.servers.known.clone() }
-    }
-
-    /// Asks the generation that was committed last for the state of its servers, if that is of use: [`News::State`] follows.
-    /// It may drain: its sessions need the plumbing. `transparent`: whether it is asked where its servers are.
-    pub fn ask_for_state(&mut self, transparent: bool) {
-        self.servers.asked();
-        let Some((generation, configuration)) = self.servers.subject(transparent, self.settings.carry) else {
-            return;
-        };
-        let Some(running) = self.roster.get(generation) else { return };
-        let news = self.news.clone();
-        let begun = running.worker_cli().is_some_and(|worker| {
-            aside::spawn("asking for the state of the servers", move || {
-                let begun = Instant::now();
-                let snapshot = ask(&worker, &configuration, PATIENT);
-                let transparent = snapshot.as_ref().filter(|_| transparent);
-                let seen = transparent.map(|snapshot| ToldServers::of(&snapshot.servers, &configuration));
-                let answer = StateAnswer { generation, snapshot, seen, took: begun.elapsed() };
-                let _ = news.send(News::State(answer));
-            })
-        });
-        if !begun {
-            let answer = StateAnswer { generation, snapshot: None, seen: None, took: Duration::ZERO };
-            let _ = self.news.send(News::State(answer));
-        }
-    }
-
-    /// The answer, or none.
-    pub(super) fn hear_state(&mut self, answer: StateAnswer) -> Consequence {
-        let heard = self.servers.hear(answer, self.roster.serves().is_some());
-        heard.map_or(Consequence::Event(Event::TimePassed), Consequence::Servers)
-    }
-
-    /// What is known, for what keeps it over the end of this process: a holder.
-    pub fn state_to_keep(&self) -> Option<&Snapshot> {
-        self.servers.known().filter(|_| self.settings.carry == CarryMode::Servers)
-    }
-
-    /// What another Clearway or a holder handed over, unless something is known already.
-    pub fn inherit_state(&mut self, snapshot: Option<Snapshot>) {
-        let Some(snapshot) = snapshot.filter(|_| self.settings.carry == CarryMode::Servers) else { return };
-        let (count, age) = (snapshot.servers.count(), snapshot.taken.elapsed().as_secs());
-        info!("the state of {} was handed over, as it was {age} s ago", Count(count, "server"));
-        self.servers.known.get_or_insert(snapshot);
-    }
 }

@@ -10,12 +10,10 @@ use std::path::{Path, PathBuf};
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{PlumbingDemand, Source};
 use clearway_haproxy::configuration::{Configuration, Endpoint};
 use clearway_haproxy::inventory::LocalAddress;
 
 use crate::custody::sockets::Sockets;
-use crate::fleet::Fleet;
 
 /// Which generation is tried, and what it would change.
 #[derive(Debug)]
@@ -30,49 +28,19 @@ impl Trial {
         Self { generation, changes: Vec::new() }
     }
 
+    /// Something that a reload would do.
+    pub fn would(&mut self, what: impl IntoIterator<Item = String>) {
+        self.changes.extend(what);
+    }
+
+    /// What it would change, as far as it is known and was not taken yet.
+    pub fn take_changes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.changes)
+    }
+
     /// Whether it is of this generation.
     pub fn is_of(&self, generation: Generation) -> bool {
         self.generation == generation
-    }
-}
-
-impl Fleet {
-    /// Begins to read the files for a generation that is only tried.
-    pub fn begin_trial(&mut self, generation: Generation) {
-        self.preparing.begin_trial(generation);
-        self.read(generation, Source::Disk);
-    }
-
-    /// Whether this generation is only tried.
-    pub fn is_tried(&self, generation: Generation) -> bool {
-        self.preparing.is_tried(generation)
-    }
-
-    /// Something that a reload would do.
-    pub fn would(&mut self, what: impl IntoIterator<Item = String>) {
-        if let Some(trial) = self.preparing.trial() {
-            trial.changes.extend(what);
-        }
-    }
-
-    /// What the one that is tried would change, as far as it is known.
-    pub fn take_changes(&mut self) -> Vec<String> {
-        self.preparing.trial().map(|trial| std::mem::take(&mut trial.changes)).unwrap_or_default()
-    }
-
-    /// What the files say that is different from those that serve. `plumbed`: whether there is plumbing in the kernel.
-    pub fn compare_for_trial(&mut self, new: &Configuration, needs: PlumbingDemand, plumbed: bool) {
-        let former = self.configurations.committed().cloned().unwrap_or_default();
-        let mut changes = servers(&former, new);
-        match (plumbed, needs) {
-            (false, PlumbingDemand::Needed) => changes.push("the transparent plumbing would be put into the kernel".to_owned()),
-            (true, PlumbingDemand::NotNeeded) => changes.push(
-                "the transparent plumbing would be taken out of the kernel, after the last generation that needs it"
-                    .to_owned(),
-            ),
-            _ => {}
-        }
-        self.would(changes);
     }
 }
 
@@ -112,7 +80,7 @@ fn unfinished(path: &Path, pid: u32) -> PathBuf {
 }
 
 /// Servers that come, go or move.
-fn servers(former: &Configuration, new: &Configuration) -> Vec<String> {
+pub fn servers(former: &Configuration, new: &Configuration) -> Vec<String> {
     let named = |configuration: &Configuration| -> BTreeMap<String, String> {
         let one = |server: &clearway_haproxy::configuration::ServerLine| {
             let address =

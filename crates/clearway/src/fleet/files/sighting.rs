@@ -7,7 +7,6 @@ use clearway_haproxy::configuration::SourceFile;
 use clearway_haproxy::drift::{self, Digest};
 
 use crate::fleet::files::stamp::Stamp;
-use crate::fleet::files::{FileSet, absolute};
 
 /// What there was at the last look. What is not in it was not there.
 #[derive(Debug, Default)]
@@ -98,8 +97,8 @@ impl Sighting {
         self
     }
 
-    /// What is different now, of the files of this set.
-    pub fn difference(&self, now: &Self, set: &FileSet) -> FileChanges {
+    /// What is different now. `required`: the files without which HAProxy would not start.
+    pub fn difference(&self, now: &Self, required: &BTreeSet<&Path>) -> FileChanges {
         let mut changes = FileChanges::default();
         for (path, content) in &now.files {
             if self.missing.contains(path) {
@@ -109,7 +108,6 @@ impl Sighting {
                 changes.changed.push(path.clone());
             }
         }
-        let required = set.required();
         // Of a directory that is not there at the moment nothing is known.
         let without = |path: &Path| path.parent().is_some_and(|at| required.contains(at) && !at.is_dir());
         for path in self.files.keys().filter(|path| !now.files.contains_key(*path)) {
@@ -138,6 +136,11 @@ impl FileContent {
             _ => self.stamp.is_some() && self.stamp == other.stamp,
         }
     }
+}
+
+/// As the process sees it, without looking at links.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 
 use std::os::fd::OwnedFd;
 
+use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles};
 use clearway_haproxy::sockpair;
 
 use crate::fleet::child::Descriptors;
+use crate::fleet::launch::Prepared;
 use crate::fleet::launch::memory_files;
-use crate::fleet::launch::{Prepared, cannot};
 use crate::fleet::running::OurEnds;
 
 /// What HAProxy inherits. Everything is made before there is a process, so that nothing can fail when there is one.
@@ -67,4 +68,9 @@ impl Inherited {
         let ends = OurEnds { stats, master_cli, handover };
         Ok(Self { descriptors, files, names, ends, to_prove, to_hand_over })
     }
+}
+
+/// Nothing was started.
+pub fn cannot(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(ExitCode::Internal, format!("starting HAProxy: {what}: {error}"))
 }

@@ -12,7 +12,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use tracing::info;
 
 use crate::fleet::child::Descriptors;
-use crate::fleet::reading::ReadFrom;
+use crate::fleet::chosen::ReadFrom;
 
 /// Files of one generation, each with the descriptor that it is in the child.
 pub type MemoryFiles = Vec<(ChildFd, OwnedFd)>;

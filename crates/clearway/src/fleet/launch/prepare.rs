@@ -19,11 +19,11 @@ use tracing::warn;
 
 use crate::custody::selection::Selection;
 use crate::fleet::Fleet;
-use crate::fleet::asking::{Answers, Draft};
 use crate::fleet::child::Rights;
+use crate::fleet::chosen::ReadFrom;
 use crate::fleet::deaf::Hears;
+use crate::fleet::draft::{Answers, Draft};
 use crate::fleet::launch::Prepared;
-use crate::fleet::reading::ReadFrom;
 use crate::fleet::trial::can_be_tried;
 use crate::ground::failure;
 use crate::tell::said::Subject;

@@ -1,10 +1,11 @@
 //! What the processes of a generation are told.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
 use tracing::error;
 
 use super::RunningGeneration;
+use super::worker::process;
 
 impl RunningGeneration {
     /// `SIGUSR1` to the worker, which drains and takes its master along when it is done. Not to the master, which is deaf
@@ -44,9 +45,4 @@ impl RunningGeneration {
             let _ = rustix::process::kill_process_group(master, Signal::KILL);
         }
     }
-}
-
-/// A process id as system calls take it.
-pub fn process(number: u32) -> Option<Pid> {
-    i32::try_from(number).ok().and_then(Pid::from_raw)
 }

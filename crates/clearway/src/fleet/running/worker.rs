@@ -3,9 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::process::{PidfdFlags, Signal};
-
-use super::signals::process;
+use rustix::process::{Pid, PidfdFlags, Signal};
 
 /// The process that accepts connections.
 #[derive(Debug)]
@@ -40,4 +38,9 @@ fn parent_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after) = stat.rsplit_once(')')?;
     after.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A process id as system calls take it.
+pub fn process(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
 }

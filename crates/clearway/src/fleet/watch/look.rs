@@ -81,7 +81,7 @@ pub fn look(job: Job) -> Looked {
         let _ = seen.send(());
         (now.with(&configuration.files), None)
     } else {
-        let difference = before.difference(&now, &files);
+        let difference = files.difference(&before, &now);
         (now, Some(difference))
     };
     Looked { files, now, difference, armed, replaced: replaced.collect() }

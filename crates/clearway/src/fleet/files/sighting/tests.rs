@@ -4,6 +4,7 @@ use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 
 use super::*;
+use crate::fleet::files::FileSet;
 use crate::fleet::files::scan::LARGE;
 
 struct Files {
@@ -45,7 +46,7 @@ fn only_another_content_is_a_change() {
     files.write("h.cfg", "global\n lua-load a.lua\nfrontend f\n acl a src -f opt@later.lst\n");
     files.write("a.lua", "1");
     let (set, seen) = files.follow();
-    let changed = |seen: &Sighting| files.names(&seen.difference(&set.look(seen), &set).changed);
+    let changed = |seen: &Sighting| files.names(&set.difference(seen, &set.look(seen)).changed);
     assert!(changed(&seen).is_empty());
     files.write("a.lua", "1");
     std::fs::rename(files.at("h.cfg"), files.at("x")).unwrap();
@@ -68,10 +69,10 @@ fn a_large_file_is_not_read_but_told_apart() {
     write();
     let (set, seen) = files.follow();
     assert!(seen.files[&files.at("large.map")].digest.is_none());
-    assert!(seen.difference(&set.look(&seen), &set).changed.is_empty());
+    assert!(set.difference(&seen, &set.look(&seen)).changed.is_empty());
     std::fs::remove_file(files.at("large.map")).unwrap();
     write();
-    assert_eq!(seen.difference(&set.look(&seen), &set).changed.len(), 1);
+    assert_eq!(set.difference(&seen, &set.look(&seen)).changed.len(), 1);
 }
 
 #[test]
@@ -86,12 +87,12 @@ fn directories_are_what_counts_in_them() {
     for ignored in ["conf.d/notes", "conf.d/.b.cfg", "certs/.hidden", "other"] {
         files.write(ignored, "");
     }
-    assert!(seen.difference(&set.look(&seen), &set).changed.is_empty());
+    assert!(set.difference(&seen, &set.look(&seen)).changed.is_empty());
     for counts in ["conf.d/b.cfg", "certs/y.pem", "one.crt.ocsp", "one.key"] {
         files.write(counts, "");
     }
     std::fs::remove_file(files.at("certs/x.pem")).unwrap();
-    let changed = seen.difference(&set.look(&seen), &set).changed;
+    let changed = set.difference(&seen, &set.look(&seen)).changed;
     assert_eq!(
         files.names(&changed),
         ["certs/y.pem", "conf.d/b.cfg", "one.crt.ocsp", "one.key", "certs/x.pem"]
@@ -106,18 +107,18 @@ fn what_must_be_there_is_waited_for() {
     let (set, seen) = files.follow();
     std::fs::remove_file(files.at("a.lua")).unwrap();
     let now = set.look(&seen);
-    let difference = seen.difference(&now, &set);
+    let difference = set.difference(&seen, &now);
     assert!(difference.changed.is_empty());
     assert_eq!(files.names(&difference.missing), ["a.lua"]);
     let seen = now.keeping(&seen, &difference.missing);
 
     files.write("a.lua", "1");
     let now = set.look(&seen);
-    let difference = seen.difference(&now, &set);
+    let difference = set.difference(&seen, &now);
     assert!(difference.changed.is_empty(), "back as it was");
     assert_eq!(files.names(&difference.back), ["a.lua"]);
     files.write("a.lua", "2");
-    assert_eq!(files.names(&seen.difference(&set.look(&seen), &set).changed), ["a.lua"]);
+    assert_eq!(files.names(&set.difference(&seen, &set.look(&seen)).changed), ["a.lua"]);
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn a_directory_that_is_away_is_waited_for() {
     files.write("conf.d/a.cfg", "global\n");
     let (set, seen) = files.follow();
     std::fs::rename(files.at("conf.d"), files.at("away")).unwrap();
-    let difference = seen.difference(&set.look(&seen), &set);
+    let difference = set.difference(&seen, &set.look(&seen));
     assert!(difference.changed.is_empty());
     assert_eq!(files.names(&difference.missing), ["conf.d/a.cfg"]);
 }
@@ -140,7 +141,7 @@ fn what_was_read_for_a_generation_counts_and_not_what_is_there_by_now() {
     files.write("h.cfg", "global \n");
     let set = FileSet::of(&configuration, &files.invocation);
     let seen = set.look(&Sighting::default()).with(&configuration.files);
-    assert_eq!(files.names(&seen.difference(&set.look(&seen), &set).changed), ["h.cfg"]);
+    assert_eq!(files.names(&set.difference(&seen, &set.look(&seen)).changed), ["h.cfg"]);
 }
 
 #[test]
@@ -150,5 +151,5 @@ fn special_files_are_not_opened() {
     rustix::fs::mkfifoat(rustix::fs::CWD, files.at("pipe"), 0o600.into()).unwrap();
     let (set, seen) = files.follow();
     assert_eq!(seen.files.len(), 1);
-    assert!(seen.difference(&set.look(&seen), &set).changed.is_empty());
+    assert!(set.difference(&seen, &set.look(&seen)).changed.is_empty());
 }

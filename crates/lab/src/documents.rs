@@ -42,20 +42,62 @@ fn files(directories: &[&str], endings: &[&str]) -> Vec<PathBuf> {
     found
 }
 
+/// What a text has in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The names of the modules whose files stand in this directory.
+fn modules(directory: &str) -> BTreeSet<String> {
+    let modules = names(directory).into_iter().filter_map(|name| name.strip_suffix(".rs").map(str::to_owned));
+    modules.filter(|name| !["lib", "main", "tests"].contains(&name.as_str())).collect()
+}
+
 #[test]
 fn the_map_of_the_house_names_every_module() {
     let text = read("docs/architecture.md");
+    let row = |name: &str, column: usize| {
+        let row = text.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
+        quoted(row.split('|').nth(column).unwrap()).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
     for owner in ["core", "haproxy", "kernel", "clearway"] {
-        let row = text.lines().find(|line| line.starts_with(&format!("| `crates/{owner}` |"))).unwrap();
-        let owns = row.split('|').nth(2).unwrap();
-        let named: BTreeSet<&str> = owns.split('`').skip(1).step_by(2).collect();
-        let there = names(&format!("crates/{owner}/src"));
-        let there: BTreeSet<&str> = there
-            .iter()
-            .filter_map(|name| name.strip_suffix(".rs"))
-            .filter(|name| !["lib", "main"].contains(name))
-            .collect();
-        assert_eq!(named, there, "docs/architecture.md, the row of crates/{owner}: named, and there");
+        let name = format!("crates/{owner}");
+        assert_eq!(row(&name, 2), modules(&format!("{name}/src")), "docs/architecture.md, the row of {name}");
+    }
+    for room in modules("crates/clearway/src") {
+        let directory = format!("crates/clearway/src/{room}");
+        let there = if root().join(&directory).is_dir() { modules(&directory) } else { BTreeSet::new() };
+        assert_eq!(row(&room, 3), there, "docs/architecture.md, the row of {room}");
+    }
+}
+
+#[test]
+fn the_map_of_the_house_names_nothing_that_is_not_there() {
+    let mut words = BTreeSet::new();
+    for path in files(&["crates"], &["rs"]) {
+        words.extend(path.file_stem().map(|stem| stem.to_str().unwrap().to_owned()));
+        let text = fs::read_to_string(path).unwrap();
+        words.extend(text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned));
+    }
+    words.extend(["core", "kernel", "haproxy"].map(str::to_owned));
+    let text = read("docs/architecture.md");
+    let named: Vec<_> = quoted(&text).filter(|name| name.contains("::") && !name.contains(' ')).collect();
+    assert!(named.len() > 50, "only {} names were found", named.len());
+    for name in named {
+        for part in name.split("::") {
+            assert!(words.contains(part), "docs/architecture.md names `{name}`, and there is no {part}");
+        }
+    }
+}
+
+#[test]
+fn each_way_through_the_house_has_ten_steps_at_most() {
+    let text = read("docs/architecture.md");
+    let ways: Vec<_> = text.split("\n## ").filter(|chapter| chapter.starts_with("The way of ")).collect();
+    assert_eq!(ways.len(), 4);
+    for way in ways {
+        let steps = way.lines().filter(|line| line.starts_with("| ")).count() - 1;
+        assert!((5..=10).contains(&steps), "{steps} steps: {}", way.lines().next().unwrap_or_default());
     }
 }
 

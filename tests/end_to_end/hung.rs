@@ -23,13 +23,14 @@ crate::tests![
 ];
 
 /// A directory that hangs, until this is dropped.
-struct Hung {
+pub struct Hung {
     at: PathBuf,
     _program: File,
 }
 
 impl Hung {
-    fn over(at: PathBuf) -> Result<Self> {
+    /// Lets it hang from now on.
+    pub fn over(at: PathBuf) -> Result<Self> {
         let cannot =
             |why: &dyn std::fmt::Display| CannotRun(format!("no filesystem can be made to hang: {why}"));
         let program = File::options().read(true).write(true).open("/dev/fuse");

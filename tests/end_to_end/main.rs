@@ -32,6 +32,7 @@ mod obstacles;
 mod parity;
 mod paths;
 mod programs;
+mod prompt;
 mod questions;
 mod reload;
 mod repair;
@@ -116,6 +117,7 @@ fn main() {
         backlog::TESTS,
         hung::TESTS,
         questions::TESTS,
+        prompt::TESTS,
         crash::TESTS,
         device::TESTS,
         kinds::TESTS,

@@ -1,8 +1,8 @@
 //! What Clearway asks HAProxy before a start (`haproxy -v`, `haproxy -cc`): a program that does not answer keeps
 //! nothing else waiting, and it has no right that the answer does not need.
 //!
-//! The program is a script before the real one. While a file `hangs` is there, it answers neither question: it says its
-//! number, and reads from a pipe that is never written to.
+//! The program is a script before the real one. What the file `hangs` has (`-v`, `-cc`, or the `-W` of a start), it does
+//! not answer: it says its number, and reads from a pipe that is never written to.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -25,7 +25,7 @@ crate::tests![
 ];
 
 /// A stage with a configuration that has a condition that must be asked about.
-fn stage(name: &str) -> Result<Stage> {
+pub fn stage(name: &str) -> Result<Stage> {
     let stage = Stage::new(name)?;
     let line = "    source 0.0.0.0 usesrc clientip\n";
     let text = stage.transparent();
@@ -41,7 +41,7 @@ fn write_program(stage: &Stage) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let (here, real) = (folder.display(), haproxy_program());
     let text = format!(
-        "#!/bin/sh\ncase $1 in -v|-cc)\n    grep ^Cap /proc/$$/status > {here}/rights$1\n    if [ \"$(cat {here}/hangs)\" = \
+        "#!/bin/sh\ncase $1 in -v|-cc|-W)\n    grep ^Cap /proc/$$/status > {here}/rights$1\n    if [ \"$(cat {here}/hangs)\" = \
          x$1 ]; then\n        echo $$ > {here}/new; mv {here}/new {here}/asked\n        read never < {here}/pipe\n    fi;;\n\
          esac\nexec {real} \"$@\"\n"
     );
@@ -57,13 +57,13 @@ fn write_program(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-fn start(stage: &Stage) -> Result<Balancer> {
+pub fn start(stage: &Stage) -> Result<Balancer> {
     let path = format!("{}:/usr/bin:/bin", stage.path("bin").display());
     stage.start_with(&[], &[("PATH", &path)])
 }
 
 /// Lets the next question of this kind hang, asks for a reload, and waits until it does: the number of the process.
-fn hang(stage: &Stage, balancer: &mut Balancer, question: &str) -> Result<u32> {
+pub fn hang(stage: &Stage, balancer: &mut Balancer, question: &str) -> Result<u32> {
     let asked = stage.path("bin").join("asked");
     let _ = fs::remove_file(&asked);
     fs::write(stage.path("bin").join("hangs"), format!("x{question}"))?;
@@ -74,7 +74,7 @@ fn hang(stage: &Stage, balancer: &mut Balancer, question: &str) -> Result<u32> {
 }
 
 /// Whether it still hangs: it was neither killed nor reaped.
-fn hangs(pid: u32) -> bool {
+pub fn hangs(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z')))
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::session::{Session, State};
+use clearway_lab::wait::eventually_because;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -21,6 +22,16 @@ pub fn json(stage: &Stage, words: &[&str]) -> Result<Value> {
     serde_json::from_slice(&output.stdout).with_context(|| said(&output))
 }
 
+/// The answer of a subcommand about generations, once each of them has told its sessions: a busy one may not do so in time.
+pub fn told(ask: impl Fn() -> Result<Value>) -> Result<Value> {
+    eventually_because(SOON, "every generation tells its sessions", || {
+        let answer = ask()?;
+        let generations = answer["generations"].as_array().context("no generations")?;
+        ensure!(generations.iter().all(|one| !one["sessions"].is_null()), "not all in {answer}");
+        Ok(answer)
+    })
+}
+
 /// A generation of an answer.
 pub fn generation(answer: &Value, number: u64) -> Result<&Value> {
     let generations = answer["generations"].as_array().context("no generations")?;
@@ -36,7 +47,7 @@ fn sessions_of_every_generation_are_listed() -> Result<()> {
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     let second = Session::open(&stage.hosts.client, stage.fronts()[1], None)?;
     let processes = balancer.haproxy_processes();
-    let (status, sessions) = (json(&stage, &["status"])?, json(&stage, &["sessions"])?);
+    let (status, sessions) = (told(|| json(&stage, &["status"]))?, told(|| json(&stage, &["sessions"]))?);
     for (number, front, client) in [(1, "f0", &first), (2, "f1", &second)] {
         let one = generation(&status, number)?;
         let worker = one["worker"].as_u64().with_context(|| format!("no worker in {one}"))?;

@@ -10,7 +10,7 @@ use clearway_lab::wait::patience;
 use rustix::process::Signal;
 
 use super::{NAMED, successor};
-use crate::sessions::generation;
+use crate::sessions::{generation, told};
 use crate::stage::{SOON, Stage, assert_code, complained, said};
 
 crate::tests![
@@ -110,11 +110,11 @@ fn in_its_own_container_it_answers_for_itself() -> Result<()> {
         assert_code(output.status, 0).with_context(|| complained(&output))?;
         serde_json::from_slice(&output.stdout).with_context(|| said(&output))
     };
-    let status = json(&["status"])?;
+    let status = told(|| json(&["status"]))?;
     ensure!(status["pid"] == first.pid() && status["state"] == "superseded", "{status}");
     let old = generation(&status, 1)?;
     ensure!(old["sessions"] == 1 && old["worker"].is_u64() && old["memory"].is_u64(), "{old}");
-    let sessions = json(&["sessions"])?;
+    let sessions = told(|| json(&["sessions"]))?;
     let listed = generation(&sessions, 1)?["sessions"].as_array().map(Vec::len);
     ensure!(listed == Some(1), "{sessions}");
     let health = ask(&["health"])?;

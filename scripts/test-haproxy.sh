@@ -14,34 +14,12 @@ matrix=${CARGO_TARGET_DIR:-target}/matrix
 mkdir -p "$matrix"
 table=$matrix/haproxy.md
 . scripts/results.sh
+. scripts/take-out.sh
 
 # A place that every user can reach: a test runs Clearway as nobody.
 bench=$(mktemp -d /tmp/clearway-haproxy-XXXXXX)
 chmod 755 "$bench"
 trap 'rm -rf "$bench"' EXIT
-
-# Puts HAProxy and its libraries into a directory, as one executable that starts by itself. Started through its
-# root's dynamic loader it would not know its own name: /proc/self/exe would be the loader, and a master that
-# executes itself anew would not find itself. So the loader is written into a copy.
-take_out() { # root, into
-  local root=$1 into=$2 loader places
-  mkdir -p "$into/lib"
-  loader=$(find "$root" -type f -name 'ld-linux-*.so.*' -print -quit)
-  # Links in such a root may be absolute, to where this machine has its own: libraries are looked for by place.
-  places=$(find "$root" -path '*/lib/*.so*' -printf '%h\n' | sort -u | paste -sd:)
-  cp "$loader" "$into/lib/loader"
-  # Lines such as `libz.so.1 => /path/libz.so.1 (0x...)`.
-  "$loader" --library-path "$places" --list "$root/usr/sbin/haproxy" | awk '$2 == "=>" { print $3 }' |
-    while read -r library; do
-      case $library in
-        "$root"/*) cp -L "$library" "$into/lib/" ;;
-        *ld-linux*) ;;
-        *) echo "test-haproxy: $root has no ${library##*/}" >&2; exit 1 ;;
-      esac
-    done
-  cp "$root/usr/sbin/haproxy" "$into/haproxy"
-  patchelf --set-interpreter "$into/lib/loader" --force-rpath --set-rpath "$into/lib" "$into/haproxy"
-}
 
 # Built beforehand: the times in the table are those of the tests.
 cargo test --locked --no-run -p clearway-lab --test end_to_end
@@ -56,7 +34,7 @@ failed=0
 haproxys=()
 for suite in "${suites[@]}"; do
   root=$(scripts/debian-root.sh "haproxy-$suite" extract "$suite" haproxy)
-  take_out "$root" "$bench/$suite"
+  take_out "$root" /usr/sbin/haproxy "$bench/$suite"
   haproxys+=("$bench/$suite")
   export HAPROXY_BIN=$bench/$suite/haproxy
   # Clearway itself takes `haproxy` from PATH; a test (`the_haproxy_under_test_serves`) compares.

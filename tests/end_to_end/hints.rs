@@ -118,8 +118,9 @@ fn a_pidfile_that_cannot_be_written_is_named() -> Result<()> {
     let stage = Stage::new("hintpid")?;
     let file = stage.path("none/pid");
     let log = refused(&stage, &format!("global\n pidfile {}\n", file.display()), "", &[], 65)?;
-    let wanted = format!("HAProxy cannot write {}", file.display());
-    ensure!(hints(&log).contains(&wanted) && hints(&log).contains("leave `pidfile` out"), "{log}");
+    let wanted = format!("the pid file {} cannot be written", file.display());
+    ensure!(log.contains(&wanted), "{log}");
+    ensure!(hints(&log).contains("create it") && hints(&log).contains("leave `pidfile`"), "{log}");
     stage.assert_clean()
 }
 

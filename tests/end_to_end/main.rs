@@ -31,6 +31,7 @@ mod names;
 mod obstacles;
 mod parity;
 mod paths;
+mod pid_file;
 mod programs;
 mod prompt;
 mod questions;
@@ -124,6 +125,7 @@ fn main() {
         masters::TESTS,
         parity::TESTS,
         paths::TESTS,
+        pid_file::TESTS,
         copies::TESTS,
         programs::TESTS,
         residue::TESTS,

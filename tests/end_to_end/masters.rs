@@ -1,5 +1,5 @@
-//! HAProxy's own master is signalled instead of Clearway: by `kill -USR2 $(cat FILE)` where the configuration has a `pidfile`, or
-//! by a hook that signals every HAProxy. It becomes a reload of Clearway's.
+//! HAProxy's own master is signalled instead of Clearway: by a hook that signals every HAProxy.
+//! It becomes a reload of Clearway's.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,16 +23,15 @@ const OTHER: u16 = PORT + 7;
 
 fn begin(name: &str) -> Result<(Stage, Balancer)> {
     let stage = Stage::new(name)?;
-    stage.write(&with_pid_file(&stage, PORT))?;
+    stage.write(&on_port(&stage, PORT))?;
     let balancer = stage.start()?;
     Ok((stage, balancer))
 }
 
-/// The IPv4 front at another port, and a pid file.
-fn with_pid_file(stage: &Stage, port: u16) -> String {
+/// The IPv4 front at another port.
+fn on_port(stage: &Stage, port: u16) -> String {
     let front = stage.fronts()[0];
-    let text = stage.plain().replace(&format!("bind {front}"), &format!("bind {}:{port}", front.ip()));
-    format!("global\n    pidfile {}\n{text}", stage.path("haproxy.pid").display())
+    stage.plain().replace(&format!("bind {front}"), &format!("bind {}:{port}", front.ip()))
 }
 
 /// The generation that serves, from the status.
@@ -65,8 +64,8 @@ fn a_reload_of_haproxys_own_master_becomes_one_of_clearways() -> Result<()> {
     let (stage, mut balancer) = begin("master")?;
     // The old worker stays, so that its end tells nothing.
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
-    stage.write(&with_pid_file(&stage, OTHER))?;
-    let pid: u32 = std::fs::read_to_string(stage.path("haproxy.pid"))?.trim().parse()?;
+    stage.write(&on_port(&stage, OTHER))?;
+    let pid = serving(&stage)?["master"].as_u64().context("a master")?.try_into()?;
     // Up to 3.0 a master executes itself anew just after its start, and a signal of these milliseconds is lost.
     eventually(SOON, "the master to hear a signal", || {
         signal(pid, Signal::USR2).ok()?;
@@ -95,7 +94,7 @@ fn a_signal_to_every_haproxy_ends_in_one_generation_that_serves() -> Result<()> 
     let (stage, mut balancer) = begin("masters")?;
     // One generation that drains, and one that serves.
     let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
-    stage.write(&with_pid_file(&stage, OTHER))?;
+    stage.write(&on_port(&stage, OTHER))?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     let front = SocketAddr::new(stage.fronts()[0].ip(), OTHER);
     let plan = Plan::open(&[front], 50.0, Duration::from_mins(1)).from(stage.hosts.client_addresses());

@@ -171,7 +171,6 @@ fn arguments_that_fight_with_supervision_are_handled() -> Result<()> {
         "`-D`",
         "`-W`",
         "`-db`",
-        "`-p ",
         "`-S /nowhere`",
         "`-x /nowhere`",
         "`-sf 1 2`",

@@ -195,6 +195,7 @@ impl Shell {
     fn prepare(&mut self, draft: Draft) -> Result<Event, Failure> {
         let needs = self.fleet.examine(&draft, self.path.intercepts())?;
         let configuration = Arc::clone(draft.configuration());
+        self.tell.prepare(draft.generation(), draft.answers().pid_file.as_ref())?;
         if self.fleet.is_tried(draft.generation()) {
             let notices = self.path.not_intercepted(&configuration);
             self.fleet.would(notices.into_iter().map(|notice| notice.text));
@@ -340,7 +341,11 @@ impl Shell {
         }
         self.custody.begin_with(self.tell.kept(), KeptBy::Systemd);
         self.cutover.inherit();
-        self.peers.begin(newcomer, inherited)
+        let succeeds = self.peers.begin(newcomer, inherited)?;
+        if succeeds {
+            self.tell.succeed();
+        }
+        Ok(succeeds)
     }
 
     /// The loop is over: the last answers, and the last words to other Clearways. Does not wait for long.

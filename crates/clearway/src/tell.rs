@@ -3,15 +3,19 @@
 pub mod log;
 pub mod notices;
 pub mod output;
+pub mod pid_file;
 mod rendered;
 pub mod said;
 pub mod systemd;
 pub mod voice;
 
+use clearway_core::failure::Failure;
 use clearway_core::hints::Remark;
+use clearway_core::names::Generation;
 use clearway_core::supervisor::Action;
 use clearway_haproxy::getsocks::ReceivedSocket;
 
+use pid_file::{PidFile, PidFilePlace};
 use said::{Said, Subject};
 use systemd::Systemd;
 
@@ -20,12 +24,13 @@ use systemd::Systemd;
 pub struct Tell {
     said: Said,
     systemd: Systemd,
+    pid_file: PidFile,
 }
 
 impl Tell {
     /// Nothing has been done yet.
     pub fn new(systemd: Systemd) -> Self {
-        Self { said: Said::default(), systemd }
+        Self { said: Said::default(), systemd, pid_file: PidFile::default() }
     }
 
     /// Passes on to systemd which sockets serve, whenever these are others. Never ends without; can be cancelled.
@@ -36,6 +41,17 @@ impl Tell {
     /// What is about to be carried out.
     pub fn hear(&mut self, action: &Action) {
         self.systemd.hear(action);
+        self.pid_file.hear(action);
+    }
+
+    /// Where the pid is to be written when a generation serves. Fails if it cannot be.
+    pub fn prepare(&mut self, generation: Generation, place: Option<&PidFilePlace>) -> Result<(), Failure> {
+        self.pid_file.prepare(generation, place)
+    }
+
+    /// A predecessor serves, which may have the same pid file.
+    pub fn succeed(&mut self) {
+        self.pid_file.succeed();
     }
 
     /// A stop begins; nothing is to be kept if it is `at_once`.

@@ -71,6 +71,8 @@ pub struct Invocation {
     pub local_peer: Option<OsString>,
     /// `-N`: the `maxconn` of frontends that have none, unless it is 0.
     pub frontend_maxconn: Option<u32>,
+    /// `-p`: where Clearway writes its own pid, as given.
+    pub pid_file: Option<PathBuf>,
     /// The options that were taken out or are given anyway, in order, for one log line each.
     pub handled: Vec<Handled>,
     /// What to do with it all.
@@ -92,6 +94,7 @@ impl Invocation {
             working_directory: None,
             local_peer: None,
             frontend_maxconn: None,
+            pid_file: None,
             handled: Vec::new(),
             purpose: InvocationPurpose::Supervise,
         };
@@ -141,9 +144,7 @@ impl Invocation {
             [b'S', ..] => self.handled.push(Handled::MasterCli(rest.value(&option, "an address")?)),
             [b's', b'f', ..] => self.handled.push(Handled::Finish(rest.plain_words(usize::MAX))),
             [b's', b't', ..] => self.handled.push(Handled::Terminate(rest.plain_words(usize::MAX))),
-            [b'p', ..] => {
-                self.handled.push(Handled::PidFile(rest.value(&option, "a file for the pids")?.into()));
-            }
+            [b'p', ..] => self.pid_file = Some(rest.value(&option, "a file for the pid")?.into()),
             [letter @ (b'f' | b'C' | b'L' | b'n' | b'm' | b'N'), ..] => {
                 let mut value = rest.value(&option, meaning(*letter))?;
                 match letter {

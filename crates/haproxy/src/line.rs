@@ -63,7 +63,9 @@ impl<'a> Line<'a> {
                         && text.ends_with(" exited with code 0 (Exit)"))
                     || (begins(&["Proxy "]) && text.ends_with(" stopped (cumulated conns: FE: 0, BE: 0)."))
             }
-            Some(Level::Alert) | None => false,
+            // Clearway writes the pid file, and tells HAProxy to write another one.
+            Some(Level::Alert) => text.ends_with("'pidfile' already specified. Continuing."),
+            None => false,
         }
     }
 }
@@ -99,6 +101,7 @@ mod tests {
             "[WARNING]  (7) : Exiting Master process...",
             "[WARNING]  (7) : Current worker (8) exited with code 0 (Exit)",
             "[WARNING]  (7) : All workers exited. Exiting... (0)",
+            "[ALERT]    (7) : config : parsing [h.cfg:2] : 'pidfile' already specified. Continuing.",
         ];
         for line in routine {
             assert!(Line::of(line).is_routine(), "{line}");

@@ -18,6 +18,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::Event;
+use clearway_haproxy::command_line::Invocation;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -47,7 +48,11 @@ impl Fleet {
         let (sender, receiver) = oneshot::channel();
         let (executable, configuration) = (self.executable.clone(), Arc::clone(chosen.configuration()));
         let hangs = self.preparing.asking.is_busy();
-        let work = move || Answers::of(&executable, &configuration);
+        let Invocation { pid_file, working_directory, .. } = self.invocation.clone();
+        let work = move || {
+            let pid_file = (pid_file.as_deref(), working_directory.as_deref());
+            Answers::of(&executable, &configuration, pid_file)
+        };
         self.preparing.asking.spawn("asking HAProxy for its version", work, |answers| {
             // It may not be waited for any more.
             let _ = sender.send(answers);

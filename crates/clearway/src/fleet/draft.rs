@@ -1,6 +1,7 @@
 //! What HAProxy has answered before it is started, and with that all that is known of a generation before it is prepared.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use clearway_kernel::paths::MovedPath;
 use crate::fleet::chosen::Chosen;
 use crate::fleet::executable::{Executable, PATIENCE};
 use crate::fleet::sidecars::Declared;
+use crate::tell::pid_file::PidFilePlace;
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
@@ -29,13 +31,20 @@ pub struct Answers {
     pub other_user: Option<GlobalSetting>,
     /// How many reloads an old generation may outlive, if that counts (`mworker-max-reloads`).
     pub most_reloads: Option<u32>,
+    /// Where Clearway writes its pid: the first `pidfile` that counts.
+    pub pid_file: Option<PidFilePlace>,
     /// The `program` sections that count, if there are any.
     pub programs: Option<Declared>,
 }
 
 impl Answers {
-    /// Asks. Blocks.
-    pub fn of(executable: &Executable, configuration: &Configuration) -> Result<Self, Failure> {
+    /// Asks. `named`: the pid file of the command line, which counts before that of the files; relative ones are relative to
+    /// `directory`. Blocks.
+    pub fn of(
+        executable: &Executable,
+        configuration: &Configuration,
+        (named, directory): (Option<&Path>, Option<&Path>),
+    ) -> Result<Self, Failure> {
         let version = executable.version()?;
         let mut conditions = Conditions::asked(executable, version);
         let transparent =
@@ -46,8 +55,11 @@ impl Answers {
         let most_reloads = configuration.global.max_reloads();
         let most_reloads =
             most_reloads.filter(|(_, guards)| conditions.all_hold(guards)).map(|(most, _)| most);
+        let pid_file = configuration.global.pid_files.iter().find(|one| conditions.all_hold(&one.guards));
+        let pid_file = named.or(pid_file.map(|one| one.value.as_ref()));
+        let pid_file = pid_file.map(|file| PidFilePlace::look(directory, file));
         let programs = Declared::read(configuration, version, &mut |guards| conditions.all_hold(guards))?;
-        Ok(Self { version, transparent, other_user, most_reloads, programs })
+        Ok(Self { version, transparent, other_user, most_reloads, pid_file, programs })
     }
 }
 

@@ -20,6 +20,7 @@
 //! | O | the overlay, a sealed memfd: nothing has to be written, a read-only root will do |
 //! | M | HAProxy's end of the master CLI, which answers while a generation drains |
 //! | N | HAProxy's end of the pair over which it asks for its listening sockets, if there are any |
+//! | P | a memfd that HAProxy writes its pid into, if its files have a `pidfile`, which is Clearway's |
 //! | L | the script that tells Lua code the names of the user's files, if that loads some |
 //!
 //! The two conversations block, so each has a thread of its own that lives as long as the proof; if

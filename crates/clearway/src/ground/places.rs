@@ -93,17 +93,35 @@ fn sockets(configuration: &Configuration) -> impl Iterator<Item = Socket<'_>> {
 }
 
 fn pid_file(configuration: &Configuration) -> Option<Missing> {
-    let setting = configuration.global.pid_file.as_ref()?;
+    let setting = configuration.global.pid_files.first()?;
     let path = Path::new(&setting.value);
-    // One that is there is written over, in whatever directory.
-    let place = if path.exists() { Place::at(path) } else { Place::of(path.parent()?) };
-    let place = place.filter(|_| path.is_absolute())?;
+    let place = no_pid_file(path).filter(|_| path.is_absolute())?;
     Some(Missing {
         saw: format!("`pidfile {}` ({}): {}", setting.value, setting.span, place.saw),
-        matters: NO_START,
-        remedy: format!("{}; or leave `pidfile` out, which nothing needs", place.remedy),
+        matters: "Clearway, which writes its own pid there, would not start",
+        remedy: format!("{}; or leave `pidfile` out", place.remedy),
         stops: setting.guards.is_empty(),
     })
+}
+
+/// Why no pid file can be written at a path. One that is there is written over, in whatever directory.
+pub fn no_pid_file(path: &Path) -> Option<Place> {
+    let there = std::fs::symlink_metadata(path).ok();
+    if there.as_ref().is_some_and(Metadata::is_dir) {
+        return Some(Place {
+            saw: format!("{} is a directory", path.display()),
+            remedy: "name a file in it".to_owned(),
+        });
+    }
+    if there.is_some_and(|file| file.is_file()) && Place::at(path).is_none() {
+        return None;
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty())?;
+    let error = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).err()?;
+    Some(Place::judge(directory, error).unwrap_or_else(|| Place {
+        saw: format!("{}: {}", directory.display(), std::io::Error::from(error)),
+        remedy: "name a path that can be written".to_owned(),
+    }))
 }
 
 fn root(configuration: &Configuration) -> Option<Missing> {
@@ -150,9 +168,11 @@ fn log_targets(configuration: &Configuration) -> Vec<Missing> {
 
 /// What is wrong with a directory or a file, and what mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    saw: String,
-    remedy: String,
+pub struct Place {
+    /// What is wrong.
+    pub saw: String,
+    /// What mends it.
+    pub remedy: String,
 }
 
 impl Place {

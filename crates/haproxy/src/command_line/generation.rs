@@ -50,6 +50,8 @@ pub struct GenerationFiles {
     /// The pid that HAProxy is told of as its predecessor (`-sf`), and that it sends `SIGUSR1`: with one it waits for
     /// its local peer to teach it the stick tables, without one it does not (`nb_oldpids` in `peers.c`, 2.4 to 3.5).
     pub told: Option<u32>,
+    /// Where it writes its pid instead of the `pidfile` that its files name: that one is Clearway's.
+    pub pid_file: Option<ChildFd>,
     /// Files to be read instead of those that the user named, in their order: copies of what they said before.
     pub copies: Option<Vec<PathBuf>>,
 }
@@ -67,6 +69,9 @@ impl Invocation {
         }
         if let Some(pid) = files.told {
             arguments.extend(["-sf".into(), pid.to_string().into()]);
+        }
+        if let Some(fd) = files.pid_file {
+            arguments.extend(["-p".into(), fd.path().into_os_string()]);
         }
         if let Some(fd) = files.master_cli {
             arguments.extend(["-S".into(), fd.sockpair().into()]);

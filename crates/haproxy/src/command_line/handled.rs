@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
 
 /// An option that is not passed on. Its `Display` is one line for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +17,6 @@ pub enum Handled {
     Foreground,
     /// `-q`: HAProxy would not say why it refuses a configuration (measured with 2.6.12 and 3.4.7).
     Quiet,
-    /// `-p FILE`
-    PidFile(PathBuf),
     /// `-S ADDRESS`
     MasterCli(OsString),
     /// `-sf PIDS`
@@ -46,11 +43,6 @@ impl fmt::Display for Handled {
             Self::Quiet => {
                 f.write_str("`-q` is left out: HAProxy would not say why it refuses a configuration")
             }
-            Self::PidFile(file) => write!(
-                f,
-                "`-p {}` is left out: signals go to Clearway, which stays when HAProxy is replaced",
-                file.display()
-            ),
             Self::MasterCli(address) => write!(
                 f,
                 "`-S {}` is left out: Clearway keeps the master CLI of each generation to itself",

@@ -39,11 +39,6 @@ pub enum ComplaintCause {
         /// The path of the socket.
         path: String,
     },
-    /// A `pidfile` that cannot be written; HAProxy does not say why.
-    PidFile {
-        /// The file.
-        file: String,
-    },
     /// `user` or `uid` without the right to change it.
     CannotChangeUser,
     /// `group` or `gid` without the right to change it.
@@ -199,9 +194,6 @@ impl ComplaintCause {
         if let Some(host) = between(line, "could not resolve address '", "'") {
             return Some(Self::Unresolved { host });
         }
-        if let Some(file) = after(line, "Cannot create pidfile ") {
-            return Some(Self::PidFile { file: file.trim_end().to_owned() });
-        }
         let says = |text: &str| line.contains(text);
         if says("Missing LF on last line") {
             Some(Self::LastLineOpen)
@@ -215,9 +207,7 @@ impl ComplaintCause {
     /// The file that it is about, if it is one that HAProxy makes.
     pub fn path(&self) -> Option<&str> {
         match self {
-            Self::BindDenied { address: path } | Self::PidFile { file: path } => {
-                path.starts_with('/').then_some(path)
-            }
+            Self::BindDenied { address: path } => path.starts_with('/').then_some(path),
             _ => None,
         }
     }

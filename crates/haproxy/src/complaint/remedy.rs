@@ -54,10 +54,6 @@ impl ComplaintCause {
                  `user`, `uid`, `group` and `gid` out of its line"
             )
             .into(),
-            Self::PidFile { file } => format!(
-                "HAProxy cannot write {file}: make its directory and make it writable, or leave `pidfile` out"
-            )
-            .into(),
             Self::CannotChangeUser => {
                 "`user` and `uid` need a right: add `--cap-add=SETUID` to `docker run`, or leave them out".into()
             }

@@ -55,7 +55,6 @@ const NO_SETGID_3_2: &str = "\
 ";
 const NO_DIRECTORY_2_6: &str = "[ALERT]    (5643) : Binding [a.cfg:2] for frontend GLOBAL: cannot bind UNIX socket (No such file or directory) [/no/such/dir/s.sock]\n";
 const NO_DIRECTORY_3_4: &str = "[ALERT]    (5661) : Binding [a.cfg:2] for frontend GLOBAL: protocol unix_stream: cannot bind UNIX socket (No such file or directory) [/no/such/dir/s.sock].\n";
-const PIDFILE_3_4: &str = "[ALERT]    (5720) : [haproxy.main()] Cannot create pidfile /no/such/dir/pid\n";
 const PEER_2_6: &str = "[ALERT]    (6119) : Binding [a.cfg:3] for proxy me: cannot bind socket (Cannot assign requested address) for [10.9.9.9:1024]\n";
 const STATS_3_4: &str = "[ALERT]    (5389) : Binding [a.cfg:2] for frontend GLOBAL: protocol tcpv4: cannot bind socket (Cannot assign requested address) for [10.9.9.9:1025].\n";
 const PROGRAM_3_4: &str =
@@ -160,7 +159,6 @@ fn knows_what_it_has_seen() {
         (LF_2_6, ComplaintCause::LastLineOpen),
         (NO_DIRECTORY_2_6, ComplaintCause::DirectoryMissing { path: "/no/such/dir/s.sock".into() }),
         (NO_DIRECTORY_3_4, ComplaintCause::DirectoryMissing { path: "/no/such/dir/s.sock".into() }),
-        (PIDFILE_3_4, ComplaintCause::PidFile { file: "/no/such/dir/pid".into() }),
         (
             PROGRAM_3_4,
             ComplaintCause::UnknownKeyword { keyword: "program".into(), place: "prog.cfg:1".into() },

@@ -32,8 +32,9 @@ pub struct Global {
     pub chroot: Option<GlobalSetting>,
     /// `unix-bind [prefix PATH] [mode M] ...`, for the Unix sockets of `bind` lines.
     pub unix_bind: Option<GlobalSetting>,
-    /// `pidfile FILE`, see [`FightingKeyword::PidFile`].
-    pub pid_file: Option<GlobalSetting>,
+    /// `pidfile FILE`, each line: the first one that counts is taken. HAProxy's master would write its pid there at each
+    /// start, in spite of `-db`, and never remove the file (measured with 2.6.12, 3.0.11, 3.2.26).
+    pub pid_files: Vec<GlobalSetting>,
     /// `nbproc N`: refused since 2.5. In 2.4, several processes would each have their own sockets.
     pub nbproc: Option<GlobalSetting>,
     /// `stats maxconn N`, 10 if unsaid: counts all stats sockets together, Clearway's private one too.
@@ -102,7 +103,6 @@ impl Global {
             "gid" => &mut self.gid,
             "chroot" => &mut self.chroot,
             "unix-bind" => &mut self.unix_bind,
-            "pidfile" => &mut self.pid_file,
             "nbproc" => &mut self.nbproc,
             "setcap" => &mut self.setcap,
             "hard-stop-after" => &mut self.hard_stop_after,
@@ -128,9 +128,6 @@ pub(super) const TOLERANT: &str = "no-exit-on-failure";
 pub enum FightingKeyword {
     /// `daemon`: `-db` wins (measured with 2.6.12, 3.0.11, 3.2.26).
     Daemon,
-    /// `pidfile`: in spite of `-db` the master writes its pid there, at each start, and never removes the file
-    /// (measured with 2.6.12, 3.0.11, 3.2.26).
-    PidFile(String),
     /// `master-worker`: changes nothing (measured with 2.6.12, 3.0.11, 3.2.26; 3.5 refuses the keyword).
     MasterWorker,
     /// `master-worker no-exit-on-failure`: the same, but for the sections `program`.
@@ -153,7 +150,6 @@ impl Fighting {
     pub(super) fn new(keyword: &str, span: &Span, value: &str, guards: &Arc<[Guard]>) -> Option<Self> {
         let keyword = match keyword {
             "daemon" => FightingKeyword::Daemon,
-            "pidfile" => FightingKeyword::PidFile(value.to_owned()),
             "master-worker" if value.split(' ').next() == Some(TOLERANT) => FightingKeyword::Tolerant,
             "master-worker" => FightingKeyword::MasterWorker,
             _ => return None,
@@ -169,11 +165,6 @@ impl fmt::Display for Fighting {
             FightingKeyword::Daemon => {
                 write!(f, "`daemon` ({span}) has no effect: Clearway supervises HAProxy in the foreground")
             }
-            FightingKeyword::PidFile(file) => write!(
-                f,
-                "`pidfile {file}` ({span}): HAProxy writes the pid of its newest master there; send signals to \
-                 Clearway instead"
-            ),
             FightingKeyword::MasterWorker => write!(
                 f,
                 "`master-worker` ({span}) has no effect: each generation is one master and one worker anyway"

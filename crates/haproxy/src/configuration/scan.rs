@@ -153,6 +153,10 @@ impl<'a> Scanner<'a> {
                 let value = word(2).to_owned();
                 self.found.global.stats_maxconn = Some(GlobalSetting { span, value, guards });
             }
+            ("pidfile", file) => {
+                let value = self.environment.expand(file);
+                self.found.global.pid_files.push(GlobalSetting { span, value, guards });
+            }
             _ => {
                 if let Some(slot) = self.found.global.slot(keyword) {
                     *slot = Some(GlobalSetting { span, value, guards });

@@ -161,6 +161,7 @@ fn reads_global() {
     assert_eq!(value(&global.chroot), Some(("/var/lib/haproxy".into(), 6)));
     assert_eq!(value(&global.zero_warning), Some((String::new(), 15)));
     assert_eq!(global.stats_maxconn(), Some(40));
+    assert!(global.pid_files.len() == 1 && global.pid_files[0].value == "/run/h.pid");
     assert!(global.changes_user() && !Global::default().changes_user());
     assert!(!scan("global\n user root\n uid 0\n").global.changes_user());
     assert_eq!(found.stats_sockets.len(), 2);
@@ -176,8 +177,6 @@ fn reads_global() {
         lines(&found),
         [
             "`daemon` (h.cfg:2) has no effect: Clearway supervises HAProxy in the foreground",
-            "`pidfile /run/h.pid` (h.cfg:7): HAProxy writes the pid of its newest master there; send signals to \
-             Clearway instead",
             "`master-worker no-exit-on-failure` (h.cfg:8): the program of a `program` section that dies is not started \
              again before the next reload; there is no other effect, each generation is one master and one worker \
              anyway",

@@ -96,6 +96,7 @@ impl Start<'_> {
             sockets_from: asks.then_some(SOCKETS),
             told: None,
             copies: None,
+            pid_file: None,
         };
 
         let stderr = File::from(memfd("stderr", "")?);

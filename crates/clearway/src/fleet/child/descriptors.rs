@@ -17,6 +17,8 @@ pub struct Descriptors {
     pub sockets: ChildFd,
     /// The script that tells Lua the names of the user's files, if there is one.
     pub lua: ChildFd,
+    /// Where it writes its pid, if its files name a file for it.
+    pub pid_file: ChildFd,
     /// The first copy of a configuration file, if there are any; from here on all are free.
     pub copies: ChildFd,
     /// How many descriptors a child may have: as many as were allowed to us.
@@ -35,9 +37,11 @@ impl Descriptors {
             .collect();
         let mut free = (3..).filter(|number| !given.contains(number)).map(ChildFd);
         let mut next = || free.next().unwrap_or(ChildFd(u16::MAX));
-        let (stats, overlay, master_cli, sockets, lua) = (next(), next(), next(), next(), next());
+        let (stats, overlay, master_cli, sockets) = (next(), next(), next(), next());
+        let (lua, pid_file) = (next(), next());
         // Behind everything that was given, so that they follow one another.
-        let last = given.into_iter().max().unwrap_or_default().max(lua.0);
-        Self { stats, overlay, master_cli, sockets, lua, copies: ChildFd(last.saturating_add(1)), limit }
+        let last = given.into_iter().max().unwrap_or_default().max(pid_file.0);
+        let copies = ChildFd(last.saturating_add(1));
+        Self { stats, overlay, master_cli, sockets, lua, pid_file, copies, limit }
     }
 }

@@ -45,6 +45,10 @@ impl Inherited {
         let mut descriptors = vec![(numbers.stats, stats_child), (numbers.master_cli, master_child)];
         let overlay = memory_files::overlay(&prepared.overlay, numbers);
         descriptors.extend(overlay.map_err(|error| cannot("overlay", &error))?);
+        let pid_file = memory_files::pid_file(&prepared.configuration, numbers);
+        let pid_file = pid_file.map_err(|error| cannot("pid file", &error))?;
+        let has_pid_file = pid_file.is_some();
+        descriptors.extend(pid_file);
         let handover = offers.then(|| pair("handover")).transpose()?.map(|(ours, theirs)| {
             descriptors.push((numbers.sockets, theirs));
             ours
@@ -61,6 +65,7 @@ impl Inherited {
             master_cli: Some(numbers.master_cli),
             sockets_from: handover.is_some().then_some(numbers.sockets),
             told: predecessor,
+            pid_file: has_pid_file.then_some(numbers.pid_file),
             copies,
         };
         let to_prove = duplicate(&stats)?;

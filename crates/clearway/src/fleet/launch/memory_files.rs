@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use clearway_haproxy::command_line::ChildFd;
+use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::overlay::Overlay;
 use rustix::fs::{MemfdFlags, SealFlags};
 use tracing::info;
@@ -25,6 +26,18 @@ pub fn overlay(overlay: &Overlay, numbers: &Descriptors) -> io::Result<MemoryFil
         files.push((lua.script, memory_file("clearway-lua", &lua.text())?));
     }
     Ok(files)
+}
+
+/// Where HAProxy writes its pid, if its files name a file for it: that one is for Clearway's.
+pub fn pid_file(
+    configuration: &Configuration,
+    numbers: &Descriptors,
+) -> io::Result<Option<(ChildFd, OwnedFd)>> {
+    if configuration.global.pid_files.is_empty() {
+        return Ok(None);
+    }
+    let file = rustix::fs::memfd_create("clearway-pid", MemfdFlags::CLOEXEC)?;
+    Ok(Some((numbers.pid_file, file)))
 }
 
 /// Copies of the configuration files, if it is to read some, and their paths in the child.

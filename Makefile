@@ -82,9 +82,8 @@ reference: build ## write docs/reference/settings.md and log-events.md anew from
 	$(BINARY) log-events > $(TARGET)/log-events.md
 	mv $(TARGET)/log-events.md docs/reference/log-events.md
 
-man: build ## write the manual page to target/man/clearway.1
-	mkdir -p $(TARGET)/man
-	$(BINARY) man > $(TARGET)/man/clearway.1
+man: build ## write the manual pages to target/man
+	$(BINARY) man --directory $(TARGET)/man
 
 clean: ## remove everything that was built
 	cargo clean

@@ -17,7 +17,7 @@ options=(--network=none --volume "$PWD/examples:/examples:ro" --volume "$PWD/exa
 fail() { printf 'image-smoke: %s\n' "$@" >&2; exit 1; }
 once() { echo "+ $*" >&2; "$engine" run --rm "${options[@]}" "$image" "$@"; }
 
-[ "$(once --version)" = "clearway $version" ] || fail "$image is not of Clearway $version"
+[[ "$(once --version)" =~ ^clearway\ "$version"(\ |$) ]] || fail "$image is not of Clearway $version"
 once haproxy -v
 once check -f /examples/plain.cfg
 

@@ -2,9 +2,11 @@
 //! the manual page cannot drift apart.
 
 use std::ffi::OsString;
-use std::fmt::Write;
+use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap_complete::Shell;
 use clearway_core::exit::ExitCode;
 use clearway_core::hints::Hint;
 use clearway_core::settings::{self, InvalidSetting, Setting, Settings, Stray, TABLE};
@@ -15,6 +17,7 @@ use crate::tell::notices::TellNotice;
 
 pub mod guise;
 pub mod invocation;
+pub mod pages;
 
 /// What becomes of the listening sockets that a holder has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +71,12 @@ pub enum Order {
     Check(Target, Vec<OsString>),
     /// Say what this host can do.
     Doctor(Target, Vec<OsString>),
-    /// Print the manual page.
-    Manual,
+    /// Print the manual page, or that of a subcommand.
+    Manual(Option<String>),
+    /// Write all manual pages into a directory.
+    Manuals(PathBuf),
+    /// Print the completions for a shell.
+    Completions(Shell),
     /// Print the settings and exit codes as Markdown, for docs/reference.
     Reference,
     /// Print the events of the log as Markdown, likewise.
@@ -105,10 +112,10 @@ pub fn command() -> Command {
         |command: Command| command.args(TABLE.iter().filter(|row| names_an_instance(row)).map(argument));
     let with_target = |command: Command| with_place(command).args(names_one()).arg(json.clone());
     let sub = |name: &'static str, about: &'static str| Command::new(name).about(about);
-    Command::new("clearway")
+    let all = Command::new("clearway")
         .about("The first process of an HAProxy container: no lost connection, no hidden client, no trace")
         .after_help(AFTER_HELP)
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(env!("CLEARWAY_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
@@ -171,9 +178,36 @@ pub fn command() -> Command {
                 .args(TABLE.iter().filter(|row| is_looked_at(row)).map(argument))
                 .arg(haproxy),
         ))
-        .subcommand(sub("man", "Print the manual page (roff)").hide(true))
+        .subcommand(sub("completions", "Print what a shell needs to complete command lines").arg(shell()))
         .subcommand(sub("settings", "Print the settings and the exit codes as Markdown").hide(true))
-        .subcommand(sub("log-events", "Print the events of the log as Markdown").hide(true))
+        .subcommand(sub("log-events", "Print the events of the log as Markdown").hide(true));
+    let man = sub("man", "Print a manual page (roff)").args(pages(&all));
+    all.subcommand(man)
+}
+
+/// Those whose completions are tried.
+fn shell() -> Arg {
+    let shells = PossibleValuesParser::new(["bash", "zsh", "fish"]).try_map(|name| name.parse::<Shell>());
+    Arg::new("shell").value_name("SHELL").required(true).value_parser(shells).help("The shell")
+}
+
+/// What selects manual pages, of the subcommands that there are.
+fn pages(all: &Command) -> [Arg; 2] {
+    let pages = all.get_subcommands().filter(|sub| !sub.is_hide_set()).map(|sub| {
+        PossibleValue::new(sub.get_name().to_owned()).aliases(sub.get_visible_aliases().map(str::to_owned))
+    });
+    [
+        Arg::new("subcommand")
+            .value_name("SUBCOMMAND")
+            .value_parser(PossibleValuesParser::new(pages.collect::<Vec<_>>()))
+            .help("The subcommand whose page it is; that of `clearway` itself if unsaid"),
+        Arg::new("directory")
+            .long("directory")
+            .value_name("DIRECTORY")
+            .value_parser(clap::value_parser!(PathBuf))
+            .conflicts_with("subcommand")
+            .help("Write the pages of all subcommands into this directory"),
+    ]
 }
 
 const AFTER_HELP: &str = "\
@@ -273,7 +307,7 @@ pub fn parse(
 ) -> Result<Order, Refusal> {
     let argv = std::iter::once(OsString::from("clearway")).chain(separated(arguments));
     let matches = command().try_get_matches_from(argv).map_err(|error| Refusal::Clap(Box::new(error)))?;
-    let Some((name, matches)) = matches.subcommand() else { return Ok(Order::Manual) };
+    let Some((name, matches)) = matches.subcommand() else { return Ok(Order::Manual(None)) };
     let settings = settings(Some(matches), variable).map_err(Refusal::Setting)?;
     let haproxy = || matches.get_many::<OsString>("haproxy").unwrap_or_default().cloned().collect();
     let json = matches.try_get_one::<bool>("json").ok().flatten().is_some_and(|json| *json);
@@ -296,8 +330,14 @@ pub fn parse(
         "doctor" => Order::Doctor(target(settings), haproxy()),
         "settings" => Order::Reference,
         "log-events" => Order::Events,
-        _ => Order::Manual,
+        "completions" => Order::Completions(matches.get_one("shell").copied().unwrap_or(Shell::Bash)),
+        _ => manual(matches),
     })
+}
+
+fn manual(matches: &ArgMatches) -> Order {
+    let directory = matches.get_one::<PathBuf>("directory").cloned();
+    directory.map_or_else(|| Order::Manual(matches.get_one("subcommand").cloned()), Order::Manuals)
 }
 
 /// Puts `--` in front of HAProxy's arguments where it was left out: `clearway check -f FILE`. What begins
@@ -356,39 +396,6 @@ pub fn tell_strays() {
     for stray in strays(std::env::vars_os()) {
         tell(&TellNotice::UnknownSetting { stray });
     }
-}
-
-/// The settings and the exit codes as Markdown: docs/reference is made from it.
-pub fn reference() -> String {
-    let mut text = String::from(
-        "# Settings and exit codes\n\nMade by `clearway settings`; a test compares. A flag of `clearway run` wins \
-         over the variable of the same meaning, and an empty variable counts as unset. A DURATION is \
-         `295s`, `5m`, `1m30s`, `500ms` or a bare number of seconds, at most a year.\n\n\
-         | flag | variable | default | meaning |\n|---|---|---|---|\n",
-    );
-    // Writing to a String cannot fail.
-    for row in TABLE {
-        let Setting { flag, value, variable, default, help, .. } = row;
-        let _ = writeln!(text, "| `--{flag} {value}` | `{variable}` | {default} | {help} |");
-    }
-    text += "\n| exit code | meaning |\n|---|---|\n";
-    for code in ExitCode::ALL {
-        let _ = writeln!(text, "| {} | {} |", code.number(), code.meaning());
-    }
-    text +=
-        "\nHAProxy's own exit code is never passed on; a program that is executed in place has its own.\n";
-    text
-}
-
-/// The manual page in roff.
-pub fn manual() -> std::io::Result<Vec<u8>> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command()).render(&mut page)?;
-    for sub in command().get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        clap_mangen::Man::new(sub.clone()).render_synopsis_section(&mut page)?;
-        clap_mangen::Man::new(sub.clone()).render_options_section(&mut page)?;
-    }
-    Ok(page)
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! The subcommands other than `run`: each talks to a running Clearway, or looks at this host.
 
+use std::path::Path;
+
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 
-use crate::cli::{self, Commit, Order};
+use crate::cli::{Commit, Order, pages};
 use crate::ground::print::complain;
 use crate::runtime;
 use crate::runtime::hold;
@@ -39,15 +41,11 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Doctor(target, arguments) => {
             in_runtime(async move { doctor::doctor(&target, arguments).await })
         }
-        Order::Reference => {
-            crate::say!("{}", cli::reference().trim_end());
-            Ok(ExitCode::Done)
-        }
-        Order::Events => {
-            crate::say!("{}", events::events().trim_end());
-            Ok(ExitCode::Done)
-        }
-        Order::Manual => print_manual(),
+        Order::Reference => Ok(print(pages::reference().as_bytes())),
+        Order::Events => Ok(print(events::events().as_bytes())),
+        Order::Manual(page) => print_manual(page.as_deref()),
+        Order::Manuals(directory) => write_manuals(&directory),
+        Order::Completions(shell) => Ok(print(&pages::completions(shell))),
     };
     outcome.unwrap_or_else(|failure| {
         complain(&failure);
@@ -62,9 +60,18 @@ fn in_runtime(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<E
         .block_on(work)
 }
 
-fn print_manual() -> Result<ExitCode, Failure> {
-    let page = cli::manual()
-        .map_err(|error| Failure::new(ExitCode::Internal, format!("writing the manual page: {error}")))?;
-    crate::say!("{}", String::from_utf8_lossy(&page).trim_end());
+fn print(text: &[u8]) -> ExitCode {
+    crate::say!("{}", String::from_utf8_lossy(text).trim_end());
+    ExitCode::Done
+}
+
+fn print_manual(subcommand: Option<&str>) -> Result<ExitCode, Failure> {
+    let failure = |error| Failure::new(ExitCode::Internal, format!("writing the manual page: {error}"));
+    Ok(print(&pages::manual(subcommand).map_err(failure)?))
+}
+
+fn write_manuals(directory: &Path) -> Result<ExitCode, Failure> {
+    let failure = |error| Failure::new(ExitCode::Usage, format!("{}: {error}", directory.display()));
+    pages::write_manuals(directory).map_err(failure)?;
     Ok(ExitCode::Done)
 }

@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 
 /// Clearway's subcommands; everything else that is not for HAProxy is executed in place.
-pub const SUBCOMMANDS: [&str; 16] = [
+pub const SUBCOMMANDS: [&str; 17] = [
     "run",
     "hold",
     "reload",
@@ -32,6 +32,7 @@ pub const SUBCOMMANDS: [&str; 16] = [
     "check",
     "doctor",
     "man",
+    "completions",
     "settings",
     "log-events",
     "help",

@@ -65,5 +65,47 @@ fn unknown_flags_are_refused_with_usage() {
 #[test]
 fn the_reference_is_what_the_table_says() {
     let written = include_str!("../../../../docs/reference/settings.md");
-    assert!(written == reference(), "docs/reference/settings.md is stale: run `make reference`");
+    assert!(written == pages::reference(), "docs/reference/settings.md is stale: run `make reference`");
+}
+
+#[test]
+fn each_subcommand_has_a_page_and_is_completed() {
+    let pages = pages::manuals().unwrap();
+    let scripts: Vec<String> = ["bash", "zsh", "fish"]
+        .map(|shell| match parse_line(&format!("completions {shell}"), &[]) {
+            Ok(Order::Completions(shell)) => String::from_utf8(pages::completions(shell)).unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .into();
+    for sub in command().get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let name = sub.get_name();
+        let (_, page) = pages.iter().find(|(file, _)| *file == format!("clearway-{name}.1")).unwrap();
+        let page = String::from_utf8_lossy(page);
+        assert!(page.contains(&format!("clearway\\-{name} \\- ")), "{page}");
+        assert!(page.contains(".SH OPTIONS\n") && page.contains(".SH \"EXIT STATUS\"\n"), "{page}");
+        assert!(scripts.iter().all(|script| script.contains(name)), "{name}");
+    }
+    assert!(
+        pages.iter().any(|(file, page)| file == "clearway-stop.1" && page == b".so man1/clearway-drain.1\n")
+    );
+}
+
+#[test]
+fn one_page_is_printed_or_all_are_written() {
+    let page = |line: &str| match parse_line(line, &[]) {
+        Ok(Order::Manual(page)) => page,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(page("man"), None);
+    assert_eq!(page("man stop").as_deref(), Some("stop"));
+    assert!(matches!(parse_line("man --directory out", &[]), Ok(Order::Manuals(_))));
+    for wrong in ["man bash", "man run --directory out", "completions powershell", "completions"] {
+        assert!(matches!(parse_line(wrong, &[]), Err(Refusal::Clap(_))), "{wrong}");
+    }
+    assert_eq!(pages::manual(Some("stop")).unwrap(), pages::manual(Some("drain")).unwrap());
+}
+
+#[test]
+fn the_version_begins_with_that_of_the_package() {
+    assert!(env!("CLEARWAY_VERSION").starts_with(env!("CARGO_PKG_VERSION")));
 }

@@ -11,9 +11,10 @@
 //!
 //! The balancer that has sent sockets last owns the hold; what another one says about an end counts for nothing: one that
 //! was superseded may leave. Where the owner ends and another balancer has sent sockets and not ended, the hold is that
-//! one's: messages of two balancers may cross on a busy machine.
+//! one's, and so are the sockets: messages of two balancers may cross on a busy machine, and a predecessor does not use those
+//! that a successor has made. So what each of them has sent is kept until it ends.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ pub(super) struct Store<Socket, Servers> {
     servers: Option<Arc<Servers>>,
     servers_at: Duration,
     owner: Option<BalancerId>,
-    /// Those that have sent sockets and have not ended, the owner among them.
-    serving: BTreeSet<BalancerId>,
+    /// What those have sent that have not ended, the owner among them.
+    serving: BTreeMap<BalancerId, Arc<Vec<Socket>>>,
     until: Option<Duration>,
 }
 
@@ -44,7 +45,7 @@ impl<Socket, Servers> Store<Socket, Servers> {
             servers: None,
             servers_at: Duration::ZERO,
             owner: None,
-            serving: BTreeSet::new(),
+            serving: BTreeMap::new(),
             until: None,
         }
     }
@@ -82,7 +83,7 @@ impl<Socket, Servers> Store<Socket, Servers> {
     pub(super) fn keep(&mut self, balancer: BalancerId, sockets: Vec<Socket>) {
         self.sockets = Arc::new(sockets);
         self.owner = Some(balancer);
-        self.serving.insert(balancer);
+        self.serving.insert(balancer, Arc::clone(&self.sockets));
         self.until = None;
     }
 
@@ -102,10 +103,11 @@ impl<Socket, Servers> Store<Socket, Servers> {
         if self.owner != Some(balancer) {
             return false;
         }
-        self.owner = self.serving.last().copied();
         self.servers_at = now;
-        if self.owner.is_none() {
-            self.until = Some(now.saturating_add(held_for));
+        self.owner = self.serving.last_key_value().map(|(next, _)| *next);
+        match self.owner.and_then(|next| self.serving.get(&next)) {
+            Some(sockets) => self.sockets = Arc::clone(sockets),
+            None => self.until = Some(now.saturating_add(held_for)),
         }
         self.owner.is_none()
     }

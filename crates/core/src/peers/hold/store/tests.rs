@@ -64,6 +64,23 @@ fn one_that_serves_again_has_the_hold_whichever_word_comes_first() {
 }
 
 #[test]
+fn what_is_held_is_what_the_balancer_uses_that_is_left() {
+    let mut store = store_of(FIRST);
+    store.keep(SECOND_ONE, vec![1, 2]);
+    assert!(!store.gone(SECOND_ONE, SECOND));
+    assert_eq!(**store.sockets(), [1], "no other process would accept from the successor's own");
+    assert!(store.gone(FIRST, 2 * SECOND));
+    assert_eq!(**store.sockets(), [1]);
+
+    // The former one's word has come late.
+    let mut store = store_of(SECOND_ONE);
+    store.keep(FIRST, vec![2]);
+    assert_eq!(**store.sockets(), [2]);
+    assert!(!store.release(FIRST, true, SECOND));
+    assert_eq!((&**store.sockets(), store.until()), (&vec![1], None));
+}
+
+#[test]
 fn what_is_known_of_servers_is_the_owners_and_grows_old_without_it() {
     let mut store: Store<u8, &str> = Store::new(10 * SECOND, 300 * SECOND);
     store.know(FIRST, Arc::new("it serves nothing yet"), SECOND);

@@ -378,7 +378,7 @@ impl Supervisor {
                 return self.carried(attempt.generation, carried, now, todo);
             }
             AttemptStage::Settling { .. } => return self.settled(now, todo),
-            AttemptStage::Switching { .. } => return self.commit_ready(now, todo),
+            AttemptStage::Switching { .. } => return self.switch_timed_out(now, todo),
             AttemptStage::Tried { .. } => return self.trial_timed_out(attempt.generation, now, todo),
             AttemptStage::Ending { failure, .. } | AttemptStage::Gone { failure, .. } => failure.clone(),
             _ => Failure::new(
@@ -388,6 +388,16 @@ impl Supervisor {
             .hint("a configuration that takes longer to load needs a higher CLEARWAY_READY_TIMEOUT"),
         };
         self.attempt_over(attempt.generation, failure, now, todo);
+    }
+
+    /// The commit comes all the same. But a predecessor would keep sockets open of which we do not know that they are to be
+    /// closed to new clients, and as long as it does another one serves.
+    fn switch_timed_out(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        let has_predecessor = self.has_predecessor();
+        match self.attempt.as_mut().map(|attempt| &mut attempt.stage) {
+            Some(AttemptStage::Switching { until, .. }) if has_predecessor => *until = now + SWITCH_DEADLINE,
+            _ => self.commit_ready(now, todo),
+        }
     }
 
     /// The attempt failed. The former generation is still serving; without one Clearway tries again,

@@ -17,18 +17,23 @@ pub(super) enum TakeoverRole {
     Superseded { by: Peer, since: Duration, until: Duration },
     /// The other way round: the sockets are those of a predecessor that serves.
     Succeeding,
-    /// The predecessor drains, and would come back until then.
-    OnProbation { until: Duration },
+    /// The predecessor drains, and would come back until then. A next one may have asked for the sockets during an attempt.
+    OnProbation { until: Duration, asked: Option<Peer> },
     /// Another one has the name, and this one will not serve again: it stops.
     Nameless,
 }
 
 impl TakeoverRole {
+    /// The predecessor will not come back.
+    pub(super) fn without_a_predecessor(asked: Option<Peer>) -> Self {
+        asked.map_or(Self::Alone, Self::Asked)
+    }
+
     pub(super) fn deadline(self) -> Option<Duration> {
         match self {
-            Self::Handing { until, .. } | Self::Superseded { until, .. } | Self::OnProbation { until } => {
-                Some(until)
-            }
+            Self::Handing { until, .. }
+            | Self::Superseded { until, .. }
+            | Self::OnProbation { until, .. } => Some(until),
             Self::Alone | Self::Asked(_) | Self::Succeeding | Self::Nameless => None,
         }
     }

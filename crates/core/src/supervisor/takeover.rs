@@ -25,6 +25,7 @@
 //! - For [`PROBATION`] after it the predecessor keeps its sockets: if the successor goes without a word, or gives up,
 //!   it starts again what served. So a new image that dies young gives way to the old one.
 //! - One that stops gives what it has left, which may be nothing but its name.
+//! - While there is a predecessor, a commit waits for its switch without a limit: another one serves meanwhile.
 //! - A predecessor that goes before the commit leaves its sockets to the successor, which commits as soon as it can,
 //!   and tries again if it cannot: there is no other.
 
@@ -59,20 +60,27 @@ impl Supervisor {
         self.role == TakeoverRole::Succeeding
     }
 
+    /// Another Clearway would come back, and keeps duplicates of what this one has.
+    pub(super) fn has_predecessor(&self) -> bool {
+        matches!(self.role, TakeoverRole::Succeeding | TakeoverRole::OnProbation { .. })
+    }
+
     pub(super) fn takeover_asked(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
         let declined = match self.role {
             // It may have asked before, and be heard only now.
             TakeoverRole::Superseded { .. } | TakeoverRole::Nameless => Declined::Superseded,
-            TakeoverRole::Alone | TakeoverRole::OnProbation { .. }
+            TakeoverRole::Alone | TakeoverRole::OnProbation { asked: None, .. }
                 if self.attempt.is_none() || self.stop.is_some() =>
             {
                 return self.hand_over(peer, now, todo);
             }
-            TakeoverRole::Alone | TakeoverRole::OnProbation { .. } => {
-                self.role = TakeoverRole::Asked(peer);
-                return;
+            TakeoverRole::Alone => return self.role = TakeoverRole::Asked(peer),
+            TakeoverRole::OnProbation { until, asked: None } => {
+                return self.role = TakeoverRole::OnProbation { until, asked: Some(peer) };
             }
-            TakeoverRole::Asked(_) | TakeoverRole::Handing { .. } => Declined::Busy,
+            TakeoverRole::Asked(_) | TakeoverRole::Handing { .. } | TakeoverRole::OnProbation { .. } => {
+                Declined::Busy
+            }
             TakeoverRole::Succeeding => Declined::NotServing,
         };
         todo.push(Action::Decline(peer, declined));
@@ -91,7 +99,7 @@ impl Supervisor {
 
     /// An attempt is over: a successor that asked for the sockets meanwhile gets them.
     pub(super) fn look_at_the_asking(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        if let TakeoverRole::Asked(peer) = self.role
+        if let TakeoverRole::Asked(peer) | TakeoverRole::OnProbation { asked: Some(peer), .. } = self.role
             && self.attempt.is_none()
         {
             self.hand_over(peer, now, todo);
@@ -121,6 +129,9 @@ impl Supervisor {
     pub(super) fn peer_gone(&mut self, peer: Peer, now: Duration, todo: &mut Vec<Action>) {
         match self.role {
             TakeoverRole::Asked(other) if other == peer => self.role = TakeoverRole::Alone,
+            TakeoverRole::OnProbation { until, asked } if asked == Some(peer) => {
+                self.role = TakeoverRole::OnProbation { until, asked: None };
+            }
             TakeoverRole::Handing { to, .. } if to == peer => {
                 self.role = TakeoverRole::Alone;
                 if self.stop.is_none() {
@@ -169,7 +180,7 @@ impl Supervisor {
                     self.commit_ready(now, todo);
                 }
             }
-            TakeoverRole::OnProbation { .. } => self.role = TakeoverRole::Alone,
+            TakeoverRole::OnProbation { asked, .. } => self.role = TakeoverRole::without_a_predecessor(asked),
             _ => {}
         }
     }
@@ -192,7 +203,7 @@ impl Supervisor {
     /// The commit of a successor: the predecessor hears of it.
     pub(super) fn supersede(&mut self, now: Duration, todo: &mut Vec<Action>) {
         if self.role == TakeoverRole::Succeeding {
-            self.role = TakeoverRole::OnProbation { until: now + PROBATION };
+            self.role = TakeoverRole::OnProbation { until: now + PROBATION, asked: None };
             todo.push(Action::Supersede);
         }
     }
@@ -217,6 +228,10 @@ impl Supervisor {
                 self.hand_over(peer, now, todo);
             }
             TakeoverRole::OnProbation { .. } | TakeoverRole::Succeeding => {
+                if let TakeoverRole::OnProbation { asked: Some(peer), .. } = self.role {
+                    // It asks again, and finds the predecessor.
+                    todo.push(Action::Decline(peer, Declined::Superseded));
+                }
                 self.role = TakeoverRole::Nameless;
                 todo.push(Action::GiveBack);
             }
@@ -237,8 +252,8 @@ impl Supervisor {
             TakeoverRole::Superseded { by, until, .. } if until <= now => {
                 self.successor_settled(by, now, todo);
             }
-            TakeoverRole::OnProbation { until } if until <= now => {
-                self.role = TakeoverRole::Alone;
+            TakeoverRole::OnProbation { until, asked } if until <= now => {
+                self.role = TakeoverRole::without_a_predecessor(asked);
                 todo.push(Action::Settled);
             }
             _ => {}

@@ -193,6 +193,64 @@ fn a_successor_settles_and_says_so() {
     assert_eq!(stage.later(PROBATION), []);
 }
 
+/// A successor that is about to lead clients away from sockets that its predecessor has, too.
+fn switching() -> Stage {
+    let mut stage = succeeding();
+    let proof = Proof { unclaimed: super::proof(1).fresh, ..super::proof(1) };
+    stage.step(Event::Proved { generation: generation(1), proof });
+    assert_eq!(stage.later(Duration::from_millis(200)), [Action::Switch(generation(1))]);
+    stage
+}
+
+#[test]
+fn a_successor_waits_for_its_switch_as_long_as_another_one_serves() {
+    let mut stage = switching();
+    assert_eq!(stage.later(SWITCH_DEADLINE), []);
+    assert_eq!(stage.later(SWITCH_DEADLINE), []);
+    assert_eq!(stage.step(super::switched(1)), [Action::Commit(generation(1)), Action::Supersede]);
+
+    let mut stage = switching();
+    assert_eq!(stage.later(SWITCH_DEADLINE), []);
+    assert_eq!(stage.step(Event::PredecessorGone), [Action::Commit(generation(1))]);
+}
+
+/// One on probation that reloads, and is asked for its sockets meanwhile.
+fn asked_during_a_reload() -> Stage {
+    let mut stage = on_probation();
+    stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
+    assert_eq!(stage.step(Event::TakeoverAsked(PEER)), []);
+    assert_eq!(stage.step(Event::TakeoverAsked(Peer(4))), [Action::Decline(Peer(4), Declined::Busy)]);
+    stage.launch(2, PlumbingDemand::NotNeeded);
+    stage
+}
+
+#[test]
+fn a_predecessor_is_let_go_when_the_sockets_go_on_to_the_next_one() {
+    let mut stage = asked_during_a_reload();
+    stage.prove(2);
+    let commit = stage.later(Duration::from_millis(200));
+    assert!(commit.ends_with(&[Action::Settled, Action::HandOver(PEER)]), "{commit:?}");
+}
+
+#[test]
+fn a_predecessor_is_let_go_in_time_although_a_next_one_waits() {
+    let mut stage = asked_during_a_reload();
+    assert_eq!(stage.later(PROBATION), [Action::Settled]);
+    stage.prove(2);
+    let commit = stage.later(Duration::from_millis(200));
+    assert!(commit.ends_with(&[Action::HandOver(PEER)]) && !commit.contains(&Action::Settled), "{commit:?}");
+}
+
+#[test]
+fn one_that_gives_back_sends_the_next_one_to_its_predecessor() {
+    let mut stage = asked_during_a_reload();
+    let stop = stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
+    let place = |wanted| stop.iter().position(|action| *action == wanted);
+    assert!(place(Action::Decline(PEER, Declined::Superseded)).is_some(), "{stop:?}");
+    assert!(place(Action::GiveBack) < place(Action::ReleaseCustody), "{stop:?}");
+    assert_eq!(stage.step(Event::PeerGone(PEER)), []);
+}
+
 #[test]
 fn a_successor_whose_generation_dies_young_gives_back() {
     let mut stage = on_probation();

@@ -206,13 +206,14 @@ impl Shell {
             return Ok(self.fleet.prepared(draft, PlumbingDemand::NotNeeded, selection, copy));
         }
         self.path.say_what_is_not_intercepted(&configuration);
-        if needs == PlumbingDemand::Needed {
-            self.path.plumb(&configuration)?;
-        }
         let selection = self.custody.select(&configuration, draft.moved());
         let purpose =
             if self.fleet.serves() { PreparedFor::ServingBeside } else { PreparedFor::ServingAlone };
         let copy = self.cutover.private_ports(draft.generation(), &configuration, purpose)?;
+        // Last: the core does not know of plumbing that was made for what failed here, and would not have it removed.
+        if needs == PlumbingDemand::Needed {
+            self.path.plumb(&configuration)?;
+        }
         Ok(self.fleet.prepared(draft, needs, selection, copy))
     }
 

@@ -19,10 +19,11 @@
 //! - Before the commit everything can be undone: new clients go where they went, in the step in which it is known that the
 //!   new generation will not serve. What a thread does later than that is undone when it tells of it.
 //! - A gate is open again no later than [`GATE_CLOSED`] after the commit, and at once where there is none.
-//! - Only the last switch steers: what a former one has left is not touched any more when the next one begins.
-//! - New clients are redirected to one generation. When it drains, they are redirected nowhere, unless another Clearway has
-//!   them. When it dies they are redirected to it all the same: its sockets are in custody, and the next generation gets
-//!   its ports.
+//! - Only the last switch steers: what a former one has left is not touched any more when the next one begins, or a
+//!   successor has the sockets. One that gives them back leads new clients to those of its predecessor first.
+//! - New clients are redirected to one generation. When it drains, or another Clearway serves from public ports, they are
+//!   redirected nowhere. When it dies, or that one has failed, they are redirected to it all the same: its sockets are in
+//!   custody, and the next generation gets its ports.
 //! - Sockets that a predecessor keeps are closed to new clients when it has been told that this one serves, not before:
 //!   until then it comes back if this one dies.
 //! - At a stop a generation is told to drain only when the clients have been accepted that came to it before those of other
@@ -108,16 +109,18 @@ impl Diversions {
                 }
             }
             CutoverEvent::Inherited { any } => self.forerunners.inherited(any, &mut todo),
+            CutoverEvent::HandedOver => self.switches.handed_over(&mut todo),
             CutoverEvent::Superseded { redirects } => {
                 self.forerunners.pause();
-                self.destination.superseded(redirects);
+                self.destination.superseded(redirects, &mut todo);
             }
             CutoverEvent::TakenBack => {
                 self.forerunners.taken_back(now, &mut todo);
-                self.destination.taken_back();
+                self.destination.taken_back(&mut todo);
             }
             CutoverEvent::PredecessorTold => self.left_open.told(&mut todo),
             CutoverEvent::Parted => {
+                self.switches.parted(&mut todo);
                 self.left_open.forget(&mut todo);
                 todo.push(CutoverAction::Unseal);
                 self.destination.nowhere(&mut todo);
@@ -148,7 +151,7 @@ impl Diversions {
         now: Duration,
         todo: &mut Vec<CutoverAction>,
     ) {
-        self.switches.overtake(generation, todo);
+        self.switches.overtake(generation, now, todo);
         if listens == ListensAt::PrivatePorts {
             self.destination.committed(generation, todo);
         }

@@ -21,8 +21,10 @@ crate::tests![
     private_ports_are_closed_to_strangers,
     a_stop_refuses_new_clients_and_lets_sessions_finish,
     a_copy_that_would_mean_something_else_is_refused,
+    a_reload_without_a_copy_plumbs_nothing,
     a_takeover_flips_to_the_newcomer,
     a_newcomer_without_a_table_gets_its_clients,
+    clients_wait_for_one_that_serves_again_after_a_newcomer_without_a_table,
     one_that_is_stopped_before_it_serves_again_lets_go_of_the_port,
     a_broken_file_is_named_by_its_line,
     clients_that_wait_at_the_ports_of_a_dead_one_are_served_before_a_reload_goes_on,
@@ -104,6 +106,20 @@ fn a_copy_that_would_mean_something_else_is_refused() -> Result<()> {
     stage.assert_clean()
 }
 
+/// No generation would need what was put into the kernel for one that cannot be started.
+fn a_reload_without_a_copy_plumbs_nothing() -> Result<()> {
+    let stage = Stage::new("flipplumb")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = start(&stage, "tableflip")?;
+    stage.write(&format!("global\n    default-path config\n{}", stage.transparent()))?;
+    let output = stage.clearway(&["reload"])?;
+    ensure!(output.status.code() == Some(65), "{}", complained(&output));
+    let log = balancer.stderr()?;
+    ensure!(!log.contains("transparent plumbing is in the kernel"), "{log}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
 /// Both tables are there for a while, and the newer one comes first.
 fn a_takeover_flips_to_the_newcomer() -> Result<()> {
     can_be_had("tableflip")?;
@@ -153,6 +169,53 @@ fn a_newcomer_without_a_table_gets_its_clients() -> Result<()> {
     }
     assert_code(third.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
+}
+
+/// They come to its ports again, at which they wait, as soon as the newcomer is gone; also if its HAProxy was dead when the
+/// newcomer came.
+fn clients_wait_for_one_that_serves_again_after_a_newcomer_without_a_table() -> Result<()> {
+    can_be_had("tableflip")?;
+    for dies in [false, true] {
+        let stage = Stage::new("flipwait")?;
+        stage.write(&stage.plain())?;
+        let (steps, mut first) = Steps::start(&stage, &[NAMED, (STRATEGY, "tableflip")])?;
+        let mut second = if dies {
+            let settle = ("CLEARWAY_SETTLE", "2s");
+            let second = stage.launch(&[], &[NAMED, (STRATEGY, "handoff"), settle])?;
+            second.wait_for_log(0, "generation 1 started", SOON)?;
+            // So that it is superseded before its next one serves.
+            let worker = *first.haproxy_processes().get(1).context("a worker")?;
+            steps.stop_at("does Launch");
+            first.kill_descendant(worker)?;
+            steps.wait()?;
+            second.wait_for_log(0, " serves, worker ", SOON)?;
+            steps.go_on();
+            second
+        } else {
+            successor_by(&stage, "handoff")?
+        };
+        first.wait_for_log(0, "is done, another Clearway serves", SOON)?;
+        let front = stage.fronts()[0];
+        let ask = || stage.hosts.client.enter(|| ask_once(front, Ask::Line, SOON));
+        let answer = ask()?;
+        ensure!(answer.is_ok(), "the newcomer does not get the clients of {front}: {answer:?}");
+        steps.stop_at("does Launch");
+        second.signal(Signal::KILL)?;
+        second.wait_exit(SOON)?;
+        steps.wait()?;
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(ask);
+            std::thread::sleep(Duration::from_millis(300));
+            steps.go_on();
+            let answer = asked.join().map_err(|_| anyhow::anyhow!("the client panicked"))??;
+            ensure!(answer.is_ok(), "{front}, HAProxy dead before: {dies}: {answer:?}");
+            Ok(())
+        })?;
+        drop(steps);
+        assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
+        stage.assert_clean()?;
+    }
+    Ok(())
 }
 
 /// The next listener at the public port has the clients, while sessions finish.

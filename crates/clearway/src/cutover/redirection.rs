@@ -7,7 +7,8 @@
 //!   proof     which of them it has really bound (a line may stand in an `.if` block)
 //!   switch    new clients are sent to those, in one transaction; those that wait in the former ones are waited for
 //!   drain     of the generation that clients are sent to (a stop): they are sent nowhere first
-//!   takeover  the newer table comes first; what this one says counts again if the newcomer dies young
+//!   takeover  the newer table comes first, or clients are sent nowhere if the newcomer has none; what this one says counts
+//!             again if the newcomer dies young
 //!   leave     the table goes, after the last generation: what conntrack translates would end with it
 //! ```
 //!
@@ -47,6 +48,8 @@ pub struct Redirection {
     flip: Option<SharedFlip>,
     /// The ways to the generation that was committed last.
     current: Vec<Way>,
+    /// No client is to be sent these ways: nothing listens there any more, or another Clearway has the clients.
+    suspended: bool,
     /// The private ports of generations that have not been committed.
     ports: BTreeMap<Generation, GenerationPorts>,
     /// The tables that others had when the sockets were handed over: of former ones that still drain.
@@ -124,7 +127,7 @@ impl Redirection {
     /// What a switch to a generation needs, if that has private ports.
     pub fn change_to(&self, generation: Generation) -> Option<WayChange> {
         let (flip, ports) = (self.flip.as_ref()?, self.ports.get(&generation)?);
-        Some(WayChange::between(Arc::clone(flip), &self.current, &ports.ways))
+        Some(WayChange::between(Arc::clone(flip), self.in_use(), &ports.ways))
     }
 
     /// Redirects new clients, unless they are redirected so already.
@@ -134,10 +137,10 @@ impl Redirection {
                 let Some(ports) = self.ports.remove(&generation) else { return };
                 self.current = ports.ways;
             }
-            Redirect::Nowhere => self.current.clear(),
-            Redirect::Back(_) => {}
+            Redirect::Nowhere | Redirect::Back(_) => {}
         }
-        let Some(Err(error)) = self.flip.as_ref().map(|flip| table::ensure(&mut lock(flip), &self.current))
+        self.suspended = matches!(to, Redirect::Nowhere | Redirect::Back(None));
+        let Some(Err(error)) = self.flip.as_ref().map(|flip| table::ensure(&mut lock(flip), self.in_use()))
         else {
             return;
         };
@@ -149,6 +152,11 @@ impl Redirection {
             Redirect::Back(_) => table::not_redirected_back(&error),
             Redirect::Nowhere => CutoverNotice::StillRedirected { error: error.to_string() },
         });
+    }
+
+    /// The ways that new clients are to be sent.
+    fn in_use(&self) -> &[Way] {
+        if self.suspended { &[] } else { &self.current }
     }
 
     /// A generation will not be committed, or has ended.
@@ -199,7 +207,7 @@ impl Redirection {
 
     /// The ways in use, for the status.
     pub fn describe(&self) -> Vec<String> {
-        self.current.iter().map(|way| format!("{} to port {}", way.public, way.private)).collect()
+        self.in_use().iter().map(|way| format!("{} to port {}", way.public, way.private)).collect()
     }
 }
 

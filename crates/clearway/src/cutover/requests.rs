@@ -104,6 +104,7 @@ impl Cutover {
 
     /// A successor is about to get the sockets.
     pub fn hand_over(&mut self) {
+        self.step(CutoverEvent::HandedOver);
         self.redirection.hand_over();
     }
 

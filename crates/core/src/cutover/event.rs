@@ -114,7 +114,9 @@ pub enum CutoverEvent {
         /// Whether there are any.
         any: bool,
     },
-    /// A successor serves from our sockets.
+    /// A successor is about to get our sockets.
+    HandedOver,
+    /// It serves from them.
     Superseded {
         /// Whether it redirects clients by itself.
         redirects: bool,

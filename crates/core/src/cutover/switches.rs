@@ -34,8 +34,8 @@ enum Course {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Decided {
     NotYet,
-    /// It was committed without waiting any longer.
-    Committed,
+    /// It was committed without waiting any longer, at this time.
+    Committed(Duration),
     /// It will not serve.
     Abandoned,
 }
@@ -71,10 +71,19 @@ impl Switches {
     }
 
     pub(super) fn asked(&mut self, generation: Generation, todo: &mut Vec<CutoverAction>) {
-        self.courses.retain(|former, course| match course {
-            // What it steers, this one steers anew.
+        // What they steer, this one steers anew.
+        self.steer_no_more(todo);
+        self.last = Some(generation);
+        self.courses.insert(generation, Course::AtWork(Decided::NotYet));
+        todo.push(CutoverAction::Move(generation));
+    }
+
+    /// What new clients are steered for from now on begins later than this. A gate stays until it is to be opened.
+    fn steer_no_more(&mut self, todo: &mut Vec<CutoverAction>) {
+        self.last = None;
+        self.courses.retain(|generation, course| match course {
             Course::Ending { gate_until: None, .. } => {
-                todo.push(CutoverAction::Forget(*former));
+                todo.push(CutoverAction::Forget(*generation));
                 false
             }
             Course::Ending { steers, .. } => {
@@ -83,9 +92,35 @@ impl Switches {
             }
             _ => true,
         });
-        self.last = Some(generation);
-        self.courses.insert(generation, Course::AtWork(Decided::NotYet));
-        todo.push(CutoverAction::Move(generation));
+    }
+
+    /// A successor has the sockets: from now on it steers. What a thread has not done yet it is not to do.
+    pub(super) fn handed_over(&mut self, todo: &mut Vec<CutoverAction>) {
+        self.steer_no_more(todo);
+        todo.extend(self.at_work().map(CutoverAction::Cancel));
+    }
+
+    /// The predecessor serves from its sockets again, and ours are about to be closed: no client is to be led there.
+    pub(super) fn parted(&mut self, todo: &mut Vec<CutoverAction>) {
+        todo.extend(self.at_work().map(CutoverAction::Cancel));
+        for course in self.courses.values_mut() {
+            if let Course::AtWork(decided) = course {
+                *decided = Decided::Abandoned;
+            }
+        }
+        let steers = |course: &Course| matches!(course, Course::Ending { steers: true, .. });
+        let steering =
+            self.courses.iter().find(|(_, course)| steers(course)).map(|(generation, _)| *generation);
+        if let Some(generation) = steering {
+            todo.push(CutoverAction::TakeBack { generation, steers: true });
+            self.forget(generation, todo);
+        }
+    }
+
+    /// The generations whose threads are at work.
+    fn at_work(&self) -> impl Iterator<Item = Generation> + use<'_> {
+        let at_work = |course: &Course| matches!(course, Course::AtWork(_));
+        self.courses.iter().filter(move |(_, course)| at_work(course)).map(|(generation, _)| *generation)
     }
 
     pub(super) fn not_begun(&mut self, generation: Generation) {
@@ -103,22 +138,25 @@ impl Switches {
             Some(Course::AtWork(Decided::NotYet)) => {
                 self.courses.insert(generation, Course::Waiting(done));
             }
-            Some(Course::AtWork(Decided::Committed)) => self.end(generation, done, Whose::Former, now, todo),
+            Some(Course::AtWork(Decided::Committed(since))) => {
+                let gate_until = *since + GATE_CLOSED;
+                self.end(generation, done, Whose::Former, gate_until, now, todo);
+            }
             _ => self.take_back(generation, done, now, todo),
         }
     }
 
     /// A generation serves, whose thread may be at work: from now on that redirects no client.
-    pub(super) fn overtake(&mut self, generation: Generation, todo: &mut Vec<CutoverAction>) {
+    pub(super) fn overtake(&mut self, generation: Generation, now: Duration, todo: &mut Vec<CutoverAction>) {
         if let Some(Course::AtWork(decided)) = self.courses.get_mut(&generation) {
-            *decided = Decided::Committed;
+            *decided = Decided::Committed(now);
             todo.push(CutoverAction::Overtake(generation));
         }
     }
 
     pub(super) fn committed(&mut self, generation: Generation, now: Duration, todo: &mut Vec<CutoverAction>) {
         if let Some(done) = self.done(generation) {
-            self.end(generation, done, Whose::Former, now, todo);
+            self.end(generation, done, Whose::Former, now + GATE_CLOSED, now, todo);
         }
     }
 
@@ -154,7 +192,7 @@ impl Switches {
         let steers = done.steers && self.last == Some(generation);
         todo.push(CutoverAction::TakeBack { generation, steers });
         // The gate is open with that.
-        self.end(generation, Done { gate: false, ..done }, Whose::New, now, todo);
+        self.end(generation, Done { gate: false, ..done }, Whose::New, now, now, todo);
     }
 
     /// Waits until the sockets are closed that new clients are led away from, if there is something to do then.
@@ -163,6 +201,7 @@ impl Switches {
         generation: Generation,
         done: Done,
         whose: Whose,
+        gate_until: Duration,
         now: Duration,
         todo: &mut Vec<CutoverAction>,
     ) {
@@ -170,7 +209,7 @@ impl Switches {
         if !done.gate && !steers {
             return self.forget(generation, todo);
         }
-        let gate_until = done.gate.then(|| now + GATE_CLOSED);
+        let gate_until = done.gate.then_some(gate_until);
         let course = Course::Ending { gate_until, steers, until: now + FORMER_CLOSING };
         self.courses.insert(generation, course);
         todo.push(CutoverAction::Watch(generation, whose));

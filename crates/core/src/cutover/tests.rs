@@ -176,6 +176,48 @@ mod switches {
     }
 
     #[test]
+    fn a_gate_that_was_closed_late_is_open_in_time_after_the_commit() {
+        let mut told = Told::switching();
+        told.tell(commit(2));
+        told.now += GATE_CLOSED + SECOND;
+        assert_eq!(
+            told.tell(CutoverEvent::Moved(TWO(), ALL)),
+            [
+                CutoverAction::Watch(TWO(), Whose::Former),
+                CutoverAction::OpenGate { generation: TWO(), closed: false }
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_successor_steers_is_not_undone() {
+        let mut told = Told::waiting(STEERS);
+        told.tell(commit(2));
+        assert_eq!(told.tell(CutoverEvent::HandedOver), [CutoverAction::Forget(TWO())]);
+        assert_eq!(told.tell(CutoverEvent::FormerClosed(TWO())), []);
+        // Nor by a thread that has been slow.
+        let mut told = Told::switching();
+        told.tell(commit(2));
+        assert_eq!(told.tell(CutoverEvent::HandedOver), [CutoverAction::Cancel(TWO())]);
+        assert_eq!(told.tell(CutoverEvent::Moved(TWO(), STEERS)), [CutoverAction::Forget(TWO())]);
+    }
+
+    #[test]
+    fn one_that_gives_back_leads_no_client_to_what_it_closes() {
+        let take_back = CutoverAction::TakeBack { generation: TWO(), steers: true };
+        let mut told = Told::waiting(STEERS);
+        told.tell(commit(2));
+        assert_eq!(
+            told.tell(CutoverEvent::Parted)[..3],
+            [take_back.clone(), CutoverAction::Forget(TWO()), CutoverAction::Unseal]
+        );
+        let mut told = Told::switching();
+        told.tell(commit(2));
+        assert_eq!(told.tell(CutoverEvent::Parted)[0], CutoverAction::Cancel(TWO()));
+        assert_eq!(told.tell(CutoverEvent::Moved(TWO(), STEERS))[0], take_back);
+    }
+
+    #[test]
     fn where_nothing_was_done_nothing_is_watched() {
         let mut told = Told::waiting(Done::default());
         assert_eq!(
@@ -205,16 +247,40 @@ mod redirection {
 
     #[test]
     fn while_a_successor_redirects_our_ways_stay_for_when_it_fails() {
-        for (redirects, to) in [(true, Some(generation(1))), (false, None)] {
+        let mut told = Told::new();
+        told.tell(commit(1));
+        assert_eq!(told.tell(CutoverEvent::Superseded { redirects: true }), []);
+        assert_eq!(told.tell(drain(1)), [CutoverAction::Drain(generation(1))]);
+        let taken_back = told.tell(CutoverEvent::TakenBack);
+        assert!(
+            !taken_back.iter().any(|action| matches!(action, CutoverAction::Redirect(_))),
+            "{taken_back:?}"
+        );
+        assert_eq!(told.tell(CutoverEvent::Released), [NOWHERE]);
+    }
+
+    #[test]
+    fn a_successor_on_public_ports_has_the_clients_although_nothing_drains_and_until_it_fails() {
+        for drains in [true, false] {
             let mut told = Told::new();
             told.tell(commit(1));
-            told.tell(CutoverEvent::Superseded { redirects });
-            assert_eq!(told.tell(drain(1)).contains(&NOWHERE), !redirects);
-            told.tell(CutoverEvent::TakenBack);
-            told.tell(CutoverEvent::SwitchAsked(generation(2)));
-            let back = told.tell(CutoverEvent::Abandoned(generation(2)));
-            assert!(back.contains(&CutoverAction::Redirect(Redirect::Back(to))), "{back:?}");
+            assert_eq!(told.tell(CutoverEvent::Superseded { redirects: false }), [NOWHERE]);
+            if drains {
+                assert_eq!(told.tell(drain(1)), [CutoverAction::Drain(generation(1))]);
+            }
+            let taken_back = told.tell(CutoverEvent::TakenBack);
+            let back = CutoverAction::Redirect(Redirect::Back(Some(generation(1))));
+            assert!(taken_back.contains(&back), "{taken_back:?}");
         }
+    }
+
+    #[test]
+    fn what_is_given_up_meanwhile_does_not_take_the_clients_of_a_successor() {
+        let mut told = Told::switching();
+        told.tell(CutoverEvent::Superseded { redirects: false });
+        let back = told.tell(CutoverEvent::Abandoned(generation(2)));
+        assert!(back.contains(&CutoverAction::Redirect(Redirect::Back(None))), "{back:?}");
+        assert_eq!(told.tell(CutoverEvent::Released), [], "they are redirected nowhere already");
     }
 
     #[test]
@@ -404,7 +470,8 @@ mod forerunners {
         assert_eq!(told.tell(found(2, Vec::new())), []);
         assert_eq!(told.diversions.due(), None);
         let taken_back = told.tell(CutoverEvent::TakenBack);
-        assert_eq!(taken_back, [CutoverAction::ListenAgain, CutoverAction::Compare(3)]);
+        let back = CutoverAction::Redirect(Redirect::Back(Some(generation(1))));
+        assert_eq!(taken_back, [CutoverAction::ListenAgain, back, CutoverAction::Compare(3)]);
         told.tell(CutoverEvent::Superseded { redirects: false });
         let released = told.tell(CutoverEvent::Released);
         assert!(!released.contains(&CutoverAction::GiveBack(vec![shared])), "{released:?}");

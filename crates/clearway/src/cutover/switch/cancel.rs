@@ -11,7 +11,7 @@ pub struct Cancel {
 }
 
 impl Cancel {
-    /// It will not serve: nothing is waited for, and new clients are not led to it.
+    /// It will not serve, or others have the sockets: nothing is waited for, and new clients are not led to it.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::SeqCst);
     }

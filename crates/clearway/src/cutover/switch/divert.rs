@@ -42,7 +42,8 @@ impl Switch {
         let half_open_until = Instant::now() + HALF_OPEN_BEHIND_A_GATE;
         loop {
             match waiting.poll() {
-                Ok(remaining) if remaining.is_nothing() || self.cancel.is_abandoned() => break,
+                // What is decided is not waited for: it closes the former sockets, or keeps them.
+                Ok(remaining) if remaining.is_nothing() || self.cancel.is_decided() => break,
                 Ok(remaining)
                     if self.gate.is_some() && remaining.queued == 0 && Instant::now() >= half_open_until =>
                 {
@@ -65,9 +66,11 @@ impl Switch {
 
     /// It failed, and the new generation is about to be drained: new clients go to the former one again, and
     /// those that have come to the new sockets, for as long as both listened, are waited for. Unless it was committed
-    /// without waiting for us: then only the gate has to be opened.
+    /// without waiting for us: then the gate is opened by the loop, when the former sockets are closed.
     pub(super) fn bring_back(&mut self, ways: Option<&WayChange>, until: Instant) {
-        self.open_gate();
+        if !self.cancel.is_overtaken() {
+            self.open_gate();
+        }
         if let Some(ways) = ways {
             ways.undo(&self.cancel);
         }
@@ -84,6 +87,9 @@ impl Switch {
     /// Sends new clients to sockets that are accepted from; tells which sockets leave.
     fn divert(&mut self, manners: &Manners) -> Result<Option<Vec<Listener>>, Failure> {
         let (Some(former), Some(new)) = (self.former.upgrade(), self.new.upgrade()) else { return Ok(None) };
+        if self.cancel.is_abandoned() {
+            return Ok(None);
+        }
         let mut plan = match look(&former, &new, manners.strategy) {
             Ok(plan) => plan,
             Err(error) => return cannot(manners.strategy, &error).map(|()| None),

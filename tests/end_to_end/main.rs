@@ -25,6 +25,7 @@ mod intercept;
 mod isolation;
 mod kill;
 mod kinds;
+mod master_cli;
 mod masters;
 mod modules;
 mod names;
@@ -122,6 +123,7 @@ fn main() {
         crash::TESTS,
         device::TESTS,
         kinds::TESTS,
+        master_cli::TESTS,
         masters::TESTS,
         parity::TESTS,
         paths::TESTS,

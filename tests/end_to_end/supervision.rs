@@ -164,19 +164,10 @@ fn arguments_that_fight_with_supervision_are_handled() -> Result<()> {
     let pid_file = stage.path("pid").display().to_string();
     let global = "global\n    daemon\n    master-worker\n";
     stage.write(&(global.to_owned() + &stage.plain()))?;
-    let words = ["-D", "-W", "-db", "-p", &pid_file, "-S", "/nowhere", "-x", "/nowhere", "-sf", "1", "2"];
+    let words = ["-D", "-W", "-db", "-p", &pid_file, "-x", "/nowhere", "-sf", "1", "2"];
     let mut balancer = stage.start_with(&words, &[])?;
     let log = balancer.stderr()?;
-    for flag in [
-        "`-D`",
-        "`-W`",
-        "`-db`",
-        "`-S /nowhere`",
-        "`-x /nowhere`",
-        "`-sf 1 2`",
-        "`daemon`",
-        "`master-worker`",
-    ] {
+    for flag in ["`-D`", "`-W`", "`-db`", "`-x /nowhere`", "`-sf 1 2`", "`daemon`", "`master-worker`"] {
         let lines = log.lines().filter(|line| line.contains(flag)).count();
         ensure!(lines == 1, "{flag} is explained by {lines} lines:\n{log}");
     }

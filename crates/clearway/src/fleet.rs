@@ -51,6 +51,7 @@ mod trying;
 mod watch;
 pub mod worker_cli;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use clearway_core::names::Generation;
@@ -69,6 +70,7 @@ use memory::Memory;
 pub use news::{Consequence, News};
 use preparing::Preparing;
 use roster::Roster;
+use running::RunningGeneration;
 use sidecars::Sidecars;
 use stand_in::StandIn;
 use state::StateOfServers;
@@ -171,6 +173,21 @@ impl Fleet {
     /// The version of HAProxy that was found last.
     pub fn version(&self) -> Option<Version> {
         self.executable.known_version()
+    }
+
+    /// The same as HAProxy writes it itself.
+    pub fn version_text(&self) -> String {
+        self.executable.known_text().unwrap_or_default()
+    }
+
+    /// What a generation has said so far.
+    pub fn said_by(&self, generation: Generation) -> Vec<String> {
+        self.roster.get(generation).map(RunningGeneration::said).unwrap_or_default()
+    }
+
+    /// The worker of a generation, and our end of its master's CLI.
+    pub fn master_cli(&self, generation: Generation) -> Option<(u32, OwnedFd)> {
+        self.roster.get(generation)?.master_cli()
     }
 
     /// The question whether the files on disk are still those that serve. Unset as long as none has served.

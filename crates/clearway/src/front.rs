@@ -13,21 +13,27 @@ pub mod client;
 pub mod clients;
 mod ending;
 pub mod find;
+pub mod master_cli;
 pub mod request;
 pub mod view;
 
 use std::collections::HashMap;
 
 use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Answer, Asker, Event, RequestId};
+use clearway_core::supervisor::{Action, Answer, Asker, Event, RequestId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::fleet::Fleet;
 use crate::peers::ServeAdmin;
-use admin::{AdminServer, Wishes};
+use admin::AdminServer;
 use clients::Clients;
 use ending::Ending;
-use request::{ReloadOutcome, Request};
+use master_cli::MasterCli;
+use master_cli::record::{MasterCliPast, reloaded};
+use master_cli::socket::MasterCliPlace;
+use request::{ReloadOutcome, Request, Wishes};
 use view::View;
 
 /// How many requests may wait for the loop.
@@ -46,15 +52,21 @@ pub struct Front {
     ending: Vec<Ending>,
     /// What waits until this Clearway ends.
     until_ended: Vec<oneshot::Sender<api::Ended>>,
+    /// The master CLI, if there is one.
+    master_cli: MasterCli,
+    /// What that tells of the past.
+    record: MasterCliPast,
     /// Whether what keeps the sockets shall let go of them at the stop.
     releases: bool,
 }
 
 impl Front {
-    /// Nothing was asked yet.
-    pub fn new() -> Self {
+    /// Nothing was asked yet. `addresses`: where the master CLI is to listen.
+    pub fn new(addresses: Vec<MasterCliPlace>) -> Self {
         let (sender, requests) = mpsc::channel(MOST);
         Self {
+            master_cli: MasterCli::new(addresses, sender.clone()),
+            record: MasterCliPast::new(),
             sender,
             clients: Clients::default(),
             requests,
@@ -71,6 +83,17 @@ impl Front {
         Box::new(AdminServer::new(self.sender.clone(), self.clients.clone()))
     }
 
+    /// Listens as a master CLI; where a predecessor serves, only when it does not any more.
+    pub fn begin(&mut self, has_predecessor: bool) -> Result<(), Failure> {
+        self.master_cli.begin(has_predecessor)
+    }
+
+    /// What is about to be carried out.
+    pub fn note(&mut self, action: &Action, fleet: &Fleet) {
+        self.record.hear(action, || fleet.version_text(), |generation| fleet.said_by(generation));
+        self.master_cli.hear(action);
+    }
+
     /// What is asked next. Never ends.
     pub async fn next(&mut self) -> Request {
         match self.requests.recv().await {
@@ -85,6 +108,8 @@ impl Front {
             Request::Status(sender) => view.answer_status(sender),
             Request::Health(sender) => view.answer_health(sender),
             Request::Sessions(only, sender) => view.list_sessions(only, sender),
+            Request::Processes(sender) => drop(sender.send(view.reachable(&self.record))),
+            Request::StartupLogs(sender) => drop(sender.send(self.record.startup_logs())),
             Request::Ended(sender) => {
                 self.until_ended.retain(|one| !one.is_closed());
                 self.until_ended.push(sender);
@@ -116,9 +141,14 @@ impl Front {
     }
 
     /// What came of a reload or a trial; its client may have gone.
-    pub fn answer(&mut self, request: RequestId, answer: Answer, not_read: &[String]) {
+    pub fn answer(&mut self, request: RequestId, answer: Answer, fleet: &Fleet) {
         if let Some(sender) = self.waiting.remove(&request) {
-            let _ = sender.send(ReloadOutcome { answer, not_read: not_read.to_vec() });
+            let for_the_master_cli = reloaded(&answer, |generation| fleet.said_by(generation));
+            let _ = sender.send(ReloadOutcome {
+                answer,
+                not_read: fleet.not_read().to_vec(),
+                for_the_master_cli,
+            });
         }
     }
 
@@ -134,6 +164,7 @@ impl Front {
 
     /// A generation is gone.
     pub fn gone(&mut self, generation: Generation) {
+        self.record.gone(generation);
         self.ending.extract_if(.., |one| one.is_of(generation)).for_each(Ending::tell);
     }
 
@@ -144,6 +175,7 @@ impl Front {
 
     /// Clearway ends: what was not decided yet is not answered any more, and what waits for the end is told.
     pub fn end(&mut self, code: ExitCode) {
+        self.master_cli.close();
         self.requests.close();
         while self.requests.try_recv().is_ok() {}
         self.waiting.clear();

@@ -4,6 +4,7 @@
 //!
 //! It knows no room.
 
+pub mod accounts;
 pub mod aside;
 pub mod clock;
 pub mod credentials;

@@ -88,6 +88,7 @@ impl Shell {
     /// Carries one action out. What comes of it at once is answered as an event; an exit code ends the loop.
     pub fn carry_out(&mut self, action: Action) -> Outcome {
         self.tell.hear(&action);
+        self.front.note(&action, &self.fleet);
         match action {
             Action::Prepare(generation, source) => self.fleet.read(generation, source),
             Action::Try(generation) => self.fleet.begin_trial(generation),
@@ -149,7 +150,7 @@ impl Shell {
                 if let Answer::Tried { changes, .. } = &mut answer {
                     *changes = self.fleet.take_changes();
                 }
-                self.front.answer(request, answer, self.fleet.not_read());
+                self.front.answer(request, answer, &self.fleet);
             }
             Action::Report(report) => tell(&report),
             Action::Exit(code) => return Outcome::Exit(self.leave(code)),
@@ -346,6 +347,7 @@ impl Shell {
         if succeeds {
             self.tell.succeed();
         }
+        self.front.begin(succeeds)?;
         Ok(succeeds)
     }
 

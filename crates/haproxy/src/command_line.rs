@@ -73,6 +73,8 @@ pub struct Invocation {
     pub frontend_maxconn: Option<u32>,
     /// `-p`: where Clearway writes its own pid, as given.
     pub pid_file: Option<PathBuf>,
+    /// `-S`, each: where Clearway answers as HAProxy's master does ([`crate::master_cli`]).
+    pub master_cli: Vec<OsString>,
     /// The options that were taken out or are given anyway, in order, for one log line each.
     pub handled: Vec<Handled>,
     /// What to do with it all.
@@ -95,6 +97,7 @@ impl Invocation {
             local_peer: None,
             frontend_maxconn: None,
             pid_file: None,
+            master_cli: Vec::new(),
             handled: Vec::new(),
             purpose: InvocationPurpose::Supervise,
         };
@@ -141,7 +144,7 @@ impl Invocation {
             [b'W', b's', ..] => self.handled.push(Handled::MasterWorkerNotify),
             [b'W', ..] => self.handled.push(Handled::MasterWorker),
             [b'x', ..] => self.handled.push(Handled::SocketsFrom(rest.value(&option, "a socket")?)),
-            [b'S', ..] => self.handled.push(Handled::MasterCli(rest.value(&option, "an address")?)),
+            [b'S', ..] => self.master_cli.push(rest.value(&option, "an address")?),
             [b's', b'f', ..] => self.handled.push(Handled::Finish(rest.plain_words(usize::MAX))),
             [b's', b't', ..] => self.handled.push(Handled::Terminate(rest.plain_words(usize::MAX))),
             [b'p', ..] => self.pid_file = Some(rest.value(&option, "a file for the pid")?.into()),

@@ -9,6 +9,7 @@ use clearway_core::supervisor::Report;
 
 use crate::custody::notices::CustodyNotice;
 use crate::cutover::notices::CutoverNotice;
+use crate::front::master_cli::notices::MasterCliNotice;
 use crate::ground::notice::GroundNotice;
 use crate::peers::notices::PeersNotice;
 use crate::runtime::RuntimeNotice;
@@ -23,6 +24,7 @@ fn table() -> Vec<Row> {
         GroundNotice::table(),
         CustodyNotice::table(),
         TellNotice::table(),
+        MasterCliNotice::table(),
         CutoverNotice::table(),
         PeersNotice::table(),
         RuntimeNotice::table(),

@@ -33,9 +33,18 @@ const LONGEST_ANSWER: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct Executable {
     name: OsString,
-    known: Arc<Mutex<Option<(Stamp, Version)>>>,
+    known: Arc<Mutex<Option<KnownVersion>>>,
     /// Held while it is asked.
     asking: Arc<Mutex<()>>,
+}
+
+/// What the file said the last time.
+#[derive(Clone, Debug)]
+struct KnownVersion {
+    stamp: Stamp,
+    version: Version,
+    /// As it writes it itself.
+    text: String,
 }
 
 impl Executable {
@@ -51,11 +60,16 @@ impl Executable {
 
     /// The version that was found last.
     pub fn known_version(&self) -> Option<Version> {
-        self.known().map(|(_, version)| version)
+        self.known().map(|known| known.version)
     }
 
-    fn known(&self) -> Option<(Stamp, Version)> {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same as HAProxy writes it itself: `2.6.12-1+deb12u4`.
+    pub fn known_text(&self) -> Option<String> {
+        self.known().map(|known| known.text)
+    }
+
+    fn known(&self) -> Option<KnownVersion> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The version of the file that is on disk now. Blocks, for [`PATIENCE`] at most if the file itself answers, and as long
@@ -67,10 +81,11 @@ impl Executable {
             .map_err(|error| missing(&format!("looking at `{}`: {error}", path.display())))?;
         let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         match self.known() {
-            Some((known, version)) if known == stamp => Ok(version),
+            Some(known) if known.stamp == stamp => Ok(known.version),
             _ => {
-                let version = ask_version(&path)?;
-                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((stamp, version));
+                let (version, text) = ask_version(&path)?;
+                let known = KnownVersion { stamp, version, text };
+                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
                 Ok(version)
             }
         }
@@ -128,7 +143,7 @@ fn unanswered(path: &Path, error: &io::Error) -> Failure {
         .hint("HAProxy answers within milliseconds: is this host starved of processor time, or is it another program?")
 }
 
-fn ask_version(path: &Path) -> Result<Version, Failure> {
+fn ask_version(path: &Path) -> Result<(Version, String), Failure> {
     let (status, answer) =
         ask(path, &["-v"], Instant::now() + PATIENCE).map_err(|error| unanswered(path, &error))?;
     if answer.is_empty() {
@@ -137,7 +152,8 @@ fn ask_version(path: &Path) -> Result<Version, Failure> {
     let version =
         Version::parse(&answer).map_err(|error| missing(&format!("`{}`: {error}", path.display())))?;
     if version.supported() {
-        Ok(version)
+        let text = answer.split_whitespace().nth(2).unwrap_or_default();
+        Ok((version, text.to_owned()))
     } else {
         let message = format!("`{}` is HAProxy {version}; Clearway needs 2.4 or later", path.display());
         Err(Failure::new(ExitCode::NoHaproxy, message).hint(

@@ -103,7 +103,17 @@ impl RunningGeneration {
 
     /// Its worker, if that can be asked.
     pub fn worker_cli(&self) -> Option<WorkerCli> {
-        Some(WorkerCli::of(self.ends.master_cli.try_clone().ok()?, self.worker()?))
+        self.master_cli().map(|(worker, master)| WorkerCli::of(master, worker))
+    }
+
+    /// Its worker, and our end of its master's CLI.
+    pub fn master_cli(&self) -> Option<(u32, OwnedFd)> {
+        Some((self.worker()?, self.ends.master_cli.try_clone().ok()?))
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> Vec<String> {
+        self.said.so_far()
     }
 
     /// Changes whenever it says something from now on.

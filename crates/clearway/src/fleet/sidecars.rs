@@ -12,7 +12,7 @@
 //! |---|---|
 //! | the environment that Clearway was given, without what is Clearway's own | as HAProxy |
 //! | `setenv` and its like in `global` | the configuration |
-//! | `HAPROXY_CFGFILES`, the user's own paths, and `HAPROXY_MWORKER` | the command line |
+//! | `HAPROXY_CFGFILES`, the user's own paths, `HAPROXY_MWORKER`, and `HAPROXY_MASTER_CLI`, Clearway's own | the command line |
 //! | `HAPROXY_CLI`, without Clearway's private socket, `HAPROXY_LOCALPEER`, `HAPROXY_BRANCH`, `HAPROXY_STARTUP_VERSION` | the worker (`show env`): it knows the conditions, and only these are believed |
 //! | standard input, output and error | Clearway's own; where the log is JSON, output and error are pipes to Clearway |
 //! | `user` and `group` | `/etc/passwd` and `/etc/group` |
@@ -30,13 +30,13 @@ use clearway_core::programs::{
 use clearway_core::settings::{LogFormat, LogSetting};
 use clearway_core::supervisor::Event;
 use clearway_haproxy::command_line::{ChildFd, Invocation};
+use clearway_haproxy::master_cli::address;
 use rustix::process::Rlimit;
 use tokio::task::JoinHandle;
 
 use crate::fleet::child::{self, Descriptors};
 use crate::fleet::{reaper, standard_error};
 
-mod accounts;
 mod declared;
 mod environment;
 mod process;
@@ -56,6 +56,8 @@ pub struct Sidecars {
     listening: Vec<JoinHandle<()>>,
     log: LogSetting,
     local_peer: Option<OsString>,
+    /// Where the master CLI listens, if there is one.
+    master_cli: Option<String>,
     /// The limit of open files that Clearway was given.
     open_files: Rlimit,
     /// HAProxy's end of the private stats socket.
@@ -72,6 +74,7 @@ impl Sidecars {
             listening: Vec::new(),
             log,
             local_peer: invocation.local_peer.clone(),
+            master_cli: address::listed(&invocation.master_cli),
             open_files: descriptors.limit,
             private: descriptors.stats,
         }
@@ -114,7 +117,8 @@ impl Sidecars {
         let Some(current) = &self.current else {
             return Happened::NotStarted(id, "its section is gone".to_owned());
         };
-        let environment = current.environment.variables(self.local_peer.as_deref());
+        let environment =
+            current.environment.variables(self.local_peer.as_deref(), self.master_cli.as_deref());
         let streams = match self.log.format {
             LogFormat::Text => Ok(None),
             LogFormat::Json => process::listen(&section.name, self.log, &mut self.listening).map(Some),

@@ -64,11 +64,21 @@ impl StandardError {
 
     /// Everything that was said by the end; another process that has the pipe is not waited for long.
     pub async fn all(self) -> Vec<String> {
-        let _ = tokio::time::timeout(REST, self.task).await;
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.finish();
-        lines.complete.iter().map(|line| renamed(line, &self.names)).collect()
+        let Self { lines, task, names, .. } = self;
+        let _ = tokio::time::timeout(REST, task).await;
+        lines.lock().unwrap_or_else(PoisonError::into_inner).finish();
+        complete(&lines, &names)
     }
+
+    /// The lines that were said so far.
+    pub fn so_far(&self) -> Vec<String> {
+        complete(&self.lines, &self.names)
+    }
+}
+
+fn complete(lines: &Mutex<LastLines>, names: &[(String, String)]) -> Vec<String> {
+    let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.complete.iter().map(|line| renamed(line, names)).collect()
 }
 
 /// The line with other names of files.

@@ -26,20 +26,17 @@ use axum::serve::{IncomingStream, Listener};
 use axum::{Json, Router};
 use clearway_core::supervisor::Answer;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::front::api;
 use crate::front::clients::Clients;
-use crate::front::request::{ReloadOutcome, Request};
+use crate::front::request::{ReloadOutcome, Request, Wishes};
 use crate::ground::credentials::Credentials;
 use crate::peers::ServeAdmin;
 
 /// What is asked together with a stop to be told of the end.
 pub const UNTIL_ENDED: &str = "until=ended";
-
-/// Where requests go.
-pub type Wishes = mpsc::Sender<Request>;
 
 /// A listener that lets in root and our own user only.
 struct ForUs {

@@ -3,12 +3,16 @@
 use std::fmt;
 
 use clearway_core::supervisor::Answer;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::front::api;
+use crate::front::master_cli::reach::Reachable;
 use crate::path::network;
 
-/// What is asked over the admin socket.
+/// Where requests go.
+pub type Wishes = mpsc::Sender<Request>;
+
+/// What is asked over the admin socket, or the master CLI.
 #[derive(Debug)]
 pub enum Request {
     /// How is it?
@@ -25,6 +29,10 @@ pub enum Request {
     End(u32, oneshot::Sender<api::EndOf>),
     /// Tell what would come of a reload.
     Try(oneshot::Sender<ReloadOutcome>),
+    /// Which processes are there, and how is each reached?
+    Processes(oneshot::Sender<Box<Reachable>>),
+    /// What did HAProxy say when it was started last?
+    StartupLogs(oneshot::Sender<String>),
     /// Stop.
     Drain {
         /// A holder lets go at once.
@@ -39,10 +47,12 @@ pub struct ReloadOutcome {
     pub answer: Answer,
     /// Files that were replaced where this container cannot see it, each with what mends it: the former ones were read.
     pub not_read: Vec<String>,
+    /// The answer of a master CLI.
+    pub for_the_master_cli: String,
 }
 
 impl From<ReloadOutcome> for api::Reloaded {
-    fn from(ReloadOutcome { answer, not_read }: ReloadOutcome) -> Self {
+    fn from(ReloadOutcome { answer, not_read, .. }: ReloadOutcome) -> Self {
         match answer {
             Answer::Serving { generation, proof, moved, carried } => Self::Serving {
                 generation: generation.number(),

@@ -18,6 +18,7 @@ use crate::fleet::Fleet;
 use crate::fleet::child::Descriptors;
 use crate::fleet::open_files::OpenFiles;
 use crate::front::Front;
+use crate::front::master_cli::socket::MasterCliPlace;
 use crate::ground::notice::tell;
 use crate::ground::{execute, print};
 use crate::path;
@@ -50,6 +51,14 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
         return execute::in_place(&invocation.program, &invocation.arguments);
     }
     let stored = Stored::take(|name| std::env::var_os(name));
+    let addresses = match MasterCliPlace::take(&invocation.master_cli) {
+        Ok(addresses) => addresses,
+        Err(failure) => {
+            let code = failure.code;
+            refuse(&settings, failure);
+            return code;
+        }
+    };
     let open_files = OpenFiles::raise();
     let descriptors = Descriptors::beside_inherited(&stored.numbers, open_files.given);
     log::init(settings.log);
@@ -62,8 +71,9 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::Internal;
         }
     };
-    let code =
-        runtime.block_on(supervise(settings, invocation, descriptors, stored)).unwrap_or_else(|failure| {
+    let code = runtime
+        .block_on(supervise(settings, invocation, addresses, descriptors, stored))
+        .unwrap_or_else(|failure| {
             let code = failure.code;
             tell(&RuntimeNotice::Failed { failure });
             code
@@ -88,6 +98,7 @@ fn refuse(settings: &Settings, failure: Failure) {
 async fn supervise(
     settings: Settings,
     invocation: Invocation,
+    addresses: Vec<MasterCliPlace>,
     descriptors: Descriptors,
     stored: Stored,
 ) -> Result<ExitCode, Failure> {
@@ -104,7 +115,7 @@ async fn supervise(
     };
     sweep(&settings);
 
-    let front = Front::new();
+    let front = Front::new(addresses);
     let custody = Custody::new();
     let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name), custody.subscribe());
     let peers = Peers::new(&settings, front.server(), custody.subscribe());

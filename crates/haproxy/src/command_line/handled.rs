@@ -17,8 +17,6 @@ pub enum Handled {
     Foreground,
     /// `-q`: HAProxy would not say why it refuses a configuration (measured with 2.6.12 and 3.4.7).
     Quiet,
-    /// `-S ADDRESS`
-    MasterCli(OsString),
     /// `-sf PIDS`
     Finish(Vec<OsString>),
     /// `-st PIDS`
@@ -43,11 +41,6 @@ impl fmt::Display for Handled {
             Self::Quiet => {
                 f.write_str("`-q` is left out: HAProxy would not say why it refuses a configuration")
             }
-            Self::MasterCli(address) => write!(
-                f,
-                "`-S {}` is left out: Clearway keeps the master CLI of each generation to itself",
-                address.display()
-            ),
             Self::Finish(pids) => write!(
                 f,
                 "`-sf{}` is left out: Clearway tells the former generation to finish once the next one serves",

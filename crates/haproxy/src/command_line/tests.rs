@@ -66,13 +66,13 @@ fn takes_out_what_fights() {
             Handled::MasterWorkerNotify,
             Handled::Foreground,
             Handled::Quiet,
-            Handled::MasterCli("/run/m.sock,mode,600".into()),
             Handled::Finish(vec!["12".into(), "13".into()]),
             Handled::Terminate(vec!["14".into()]),
             Handled::SocketsFrom("/run/h.sock".into()),
         ]
     );
     assert_eq!(got.pid_file, Some("/run/h.pid".into()));
+    assert_eq!(got.master_cli, ["/run/m.sock,mode,600"]);
     assert_eq!(got.passed, ["-f", "a"]);
     for handled in &got.handled {
         let line = handled.to_string();

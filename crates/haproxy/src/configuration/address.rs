@@ -58,7 +58,7 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Reads a comma separated list with its variables already expanded.
-    pub(super) fn list(text: &str, usual: Transport) -> Vec<Self> {
+    pub(crate) fn list(text: &str, usual: Transport) -> Vec<Self> {
         text.split(',').filter(|one| !one.is_empty()).map(|one| Self::parse(one, usual)).collect()
     }
 

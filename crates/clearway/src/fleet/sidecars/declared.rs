@@ -8,8 +8,8 @@ use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
 
 use crate::fleet::child::Rights;
-use crate::fleet::sidecars::accounts;
 use crate::fleet::sidecars::environment::ProgramEnvironment;
+use crate::ground::accounts;
 
 /// What a configuration says about programs.
 #[derive(Clone, Debug)]

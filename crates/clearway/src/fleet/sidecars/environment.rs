@@ -36,7 +36,11 @@ impl ProgramEnvironment {
     }
 
     /// All variables.
-    pub fn variables(&self, local_peer: Option<&OsStr>) -> BTreeMap<OsString, OsString> {
+    pub fn variables(
+        &self,
+        local_peer: Option<&OsStr>,
+        master_cli: Option<&str>,
+    ) -> BTreeMap<OsString, OsString> {
         let mut all: BTreeMap<OsString, OsString> = child::inherited_variables().collect();
         for (name, value) in &self.changes {
             match value {
@@ -48,6 +52,7 @@ impl ProgramEnvironment {
         let peer = local_peer.map_or_else(host, OsStr::to_owned);
         all.insert("HAPROXY_LOCALPEER".into(), peer);
         all.insert("HAPROXY_MWORKER".into(), "1".into());
+        all.extend(master_cli.map(|listed| ("HAPROXY_MASTER_CLI".into(), listed.into())));
         all.insert("HAPROXY_CFGFILES".into(), self.files.clone());
         all.extend(self.said.iter().map(|(name, value)| (name.into(), value.into())));
         all

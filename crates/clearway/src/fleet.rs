@@ -32,6 +32,7 @@ mod master;
 mod memory;
 mod named;
 mod news;
+pub mod notices;
 pub mod open_files;
 mod preparing;
 mod programs;

@@ -14,6 +14,7 @@ pub mod clients;
 mod ending;
 pub mod find;
 pub mod master_cli;
+pub mod notices;
 pub mod request;
 pub mod view;
 

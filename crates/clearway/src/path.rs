@@ -13,6 +13,7 @@
 pub mod canary;
 pub mod intercept;
 pub mod network;
+pub mod notices;
 pub mod obstacles;
 pub mod plumbing;
 pub mod servers;
@@ -33,11 +34,12 @@ use clearway_kernel::canary::ProbeOutcome;
 use clearway_kernel::plumbing::{Plumbing, PlumbingError};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
+use crate::ground::notice::tell;
 use crate::ground::{due, steps};
-use crate::tell::log;
 use crate::tell::said::Said;
 use canary::Canary;
 use network::Interfaces;
+use notices::PathNotice;
 use obstacles::Obstacle;
 use servers::FollowedServers;
 use watch::RemovalWatch;
@@ -162,7 +164,11 @@ impl Path {
     fn carry_out(&mut self, action: PathAction, shortfall: &mut Shortfall) -> Option<PathEvent> {
         match action {
             PathAction::Install(needs) => return self.install(needs, shortfall),
-            PathAction::SweepTheRest => log::swept(&clearway_kernel::plumbing::sweep()),
+            PathAction::SweepTheRest => {
+                if let Some(notice) = PathNotice::of_a_sweep(clearway_kernel::plumbing::sweep()) {
+                    tell(&notice);
+                }
+            }
             PathAction::Follow(needs) => return self.follow(needs, shortfall),
             PathAction::Watch => return self.watch.begin(self.plumbing.as_ref()?),
             PathAction::Unwatch => self.watch.end(),

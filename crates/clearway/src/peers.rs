@@ -31,7 +31,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::peers::fence::Fence;
@@ -42,14 +41,15 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tracing::{debug, info};
 
 use crate::custody::sockets::Sockets;
 use crate::custody::subscription::Subscription;
 use crate::custody::usable::Unusable;
+use crate::debug;
 use crate::fleet::state::{Snapshot, StateQuestion};
 use crate::ground::due;
 use crate::ground::notice::tell;
+use crate::peers::notices::PeersNotice;
 use beginning::Newcomer;
 use holder::KnownHolder;
 use message::Former;
@@ -141,11 +141,7 @@ impl Peers {
     pub fn begin(&mut self, newcomer: Newcomer, sockets: usize) -> Result<bool, Failure> {
         let Newcomer { admin, predecessor, holder, .. } = newcomer;
         if let Some(one) = &predecessor {
-            info!(
-                "taking over from the Clearway {} that serves under this name: {}",
-                one.version,
-                Count(sockets, "listening socket")
-            );
+            tell(&PeersNotice::TakeoverBegun { version: one.version.clone(), sockets });
             if !one.listen(self.sender.clone()) {
                 return Err(cannot_take_over(&"it cannot be listened to"));
             }
@@ -330,7 +326,8 @@ impl Peers {
         if let Event::TakeoverAsked(peer) = event
             && let Some(successor) = self.successors.get(peer)
         {
-            info!("takeover {} was asked for by a Clearway {}", peer.0, successor.version);
+            let version = successor.version.clone();
+            tell(&PeersNotice::TakeoverRequested { takeover: peer.0, version });
         }
     }
 

@@ -9,11 +9,14 @@ use clearway_core::supervisor::Report;
 
 use crate::custody::notices::CustodyNotice;
 use crate::cutover::notices::CutoverNotice;
+use crate::fleet::notices::FleetNotice;
 use crate::front::master_cli::notices::MasterCliNotice;
+use crate::front::notices::FrontNotice;
 use crate::ground::notice::GroundNotice;
+use crate::path::notices::PathNotice;
 use crate::peers::notices::PeersNotice;
 use crate::runtime::RuntimeNotice;
-use crate::tell::notices::TellNotice;
+use crate::tell::notices::{FoundNotice, TellNotice};
 
 /// Every notice that there is, by its event.
 fn table() -> Vec<Row> {
@@ -25,8 +28,12 @@ fn table() -> Vec<Row> {
         CustodyNotice::table(),
         TellNotice::table(),
         MasterCliNotice::table(),
+        FoundNotice::table(),
+        PathNotice::table(),
+        FleetNotice::table(),
         CutoverNotice::table(),
         PeersNotice::table(),
+        FrontNotice::table(),
         RuntimeNotice::table(),
     ]
     .concat();

@@ -25,12 +25,12 @@ use std::time::{Duration, Instant};
 use clearway_core::cutover::{SharedAddress, Sharing};
 use clearway_kernel::steering::{self, NotSteerable, Present, Reason, ReuseportGroup};
 use clearway_kernel::{listeners, queues};
-use tracing::debug;
 
 use crate::custody::held::Held;
 use crate::custody::sockets::Sockets;
 use crate::cutover::notices::CutoverNotice;
 use crate::cutover::steer::{Steering, through, wait_for};
+use crate::debug;
 use crate::ground::aside;
 use crate::ground::notice::tell;
 

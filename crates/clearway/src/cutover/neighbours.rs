@@ -88,7 +88,7 @@ impl Ours {
                 strangers.map(|one| words_for(one, is_without(one))).collect()
             }
             Err(error) => {
-                tracing::debug!("looking for strangers: {error}");
+                crate::debug!("looking for strangers: {error}");
                 Vec::new()
             }
         }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use clearway_kernel::queues::{self, Listener, Waiting};
 use clearway_kernel::steering::{ReuseportGroup, SteeringError};
-use tracing::debug;
 
 use crate::custody::sockets::Sockets;
 use crate::cutover::notices::CutoverNotice;
+use crate::debug;
 use crate::ground::notice::tell;
 
 /// How often it is looked whether clients wait.

@@ -30,8 +30,8 @@ use clearway_haproxy::carry::{self, CarryOutcome as Came, StateCommand};
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::overlay::RateLimit;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::debug;
 
+use crate::debug;
 use crate::fleet::News;
 use crate::fleet::state::{Snapshot, StateQuestion};
 use crate::ground::aside;

@@ -12,11 +12,12 @@ use clearway_core::supervisor::Source;
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::{Drift, FilesOnDisk, Imprint};
-use tracing::warn;
 
 use crate::fleet::chosen::{Chosen, ReadFrom, StartedFrom};
 use crate::fleet::named::NamedFiles;
+use crate::fleet::notices::FleetNotice;
 use crate::ground::aside::Single;
+use crate::ground::notice::tell;
 
 /// How long the files may take to be compared for a status.
 const COMPARING: Duration = Duration::from_secs(1);
@@ -54,15 +55,8 @@ impl Configurations {
             Ok(now) if now.configuration.files == served.configuration.files => {
                 return Ok(Chosen::new(generation, ReadFrom::Paths, served, Vec::new()));
             }
-            Ok(_) => warn!(
-                "the configuration on disk is not the one that served: generation {generation} is started from \
-                 a copy of that of generation {former}; reload to take what is on disk"
-            ),
-            Err(failure) => warn!(
-                "the configuration on disk cannot be read ({}): generation {generation} is started from a copy \
-                 of that of generation {former}",
-                failure.message
-            ),
+            Ok(_) => tell(&FleetNotice::Differs { generation, former }),
+            Err(failure) => tell(&FleetNotice::Unreadable { generation, former, error: failure.message }),
         }
         let files = ReadFrom::Copies(Arc::clone(&served.configuration));
         Ok(Chosen::new(generation, files, served, Vec::new()))
@@ -114,7 +108,7 @@ impl Configurations {
     /// What was replaced where this container cannot see it is said, each time: nothing new is read of it.
     pub fn not_read(&mut self, generation: Generation, lines: Vec<String>) {
         for line in &lines {
-            warn!("generation {generation} is started without the new file: {line}");
+            tell(&FleetNotice::NotNew { generation, detail: line.clone() });
         }
         self.not_read = lines;
     }

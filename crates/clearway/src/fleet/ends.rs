@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{End, Event, How};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
-use tracing::warn;
 
+use crate::fleet::notices::FleetNotice;
 use crate::fleet::worker_cli::QUESTIONS;
 use crate::fleet::{Fleet, News, reaper};
+use crate::ground::notice::tell;
 use crate::ground::{aside, failure};
 
 /// What has ended.
@@ -125,10 +125,8 @@ impl Fleet {
     /// It was asked, and is cut now.
     pub(super) fn cut(&self, generation: Generation, sessions: Option<u64>) {
         let Some(running) = self.roster.get(generation) else { return };
-        match sessions {
-            Some(0) => {}
-            Some(sessions) => warn!("generation {generation}: cutting {}", Count(sessions, "session")),
-            None => warn!("generation {generation} does not say how many sessions are cut"),
+        if sessions != Some(0) {
+            tell(&FleetNotice::Cut { generation, sessions });
         }
         running.signal(Signal::TERM);
     }

@@ -15,11 +15,11 @@ use clearway_core::strategy::Strategy;
 use clearway_haproxy::{getsocks, sockpair};
 use clearway_kernel::listeners::is_local;
 use clearway_kernel::steering;
-use tracing::debug;
 
 use crate::custody::held::{Held, offered};
 use crate::custody::selection::Selection;
 use crate::custody::sockets::Sockets;
+use crate::debug;
 use crate::fleet::roster::Serves;
 use crate::ground::aside;
 

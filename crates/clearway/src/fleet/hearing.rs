@@ -2,12 +2,13 @@
 
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Asker, Event};
-use tracing::info;
 
 use crate::custody::backlog;
 use crate::custody::sockets::Sockets;
+use crate::fleet::Fleet;
 use crate::fleet::news::{Consequence, News};
-use crate::fleet::{Fleet, watch};
+use crate::fleet::notices::FleetNotice;
+use crate::ground::notice::tell;
 use crate::ground::steps;
 use crate::tell::said::Subject;
 
@@ -47,7 +48,8 @@ impl Fleet {
             News::State(answer) => return self.hear_state(answer),
             News::StateDue => return Consequence::StateDue,
             News::Changed(files) => {
-                info!("changed: {}", watch::listed(&files));
+                let files = files.iter().map(|file| file.display().to_string()).collect();
+                tell(&FleetNotice::Changed { files });
                 Event::ReloadAsked(Asker::Watch)
             }
         })

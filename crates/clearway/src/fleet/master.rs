@@ -21,8 +21,8 @@ use clearway_haproxy::runtime::{Channel, CliCommand};
 use clearway_haproxy::sockpair::{self, SockpairError};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
-use tracing::debug;
 
+use crate::debug;
 use crate::fleet::News;
 use crate::ground::{aside, due};
 

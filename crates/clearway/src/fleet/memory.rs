@@ -9,7 +9,8 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::supervisor::{End, Killed, Unclean};
 use clearway_kernel::memory::{Cgroup, oom_score_adjustment, set_oom_score_adjustment};
-use tracing::debug;
+
+use crate::debug;
 
 /// How far a generation is moved up. The unit is a thousandth of the memory there is: only all of it outweighs
 /// whatever the serving one has grown to (500 does not, where that has more than half of the limit: measured).

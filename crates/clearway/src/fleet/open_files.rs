@@ -11,6 +11,9 @@ use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
+use crate::fleet::notices::FleetNotice;
+use crate::ground::notice::tell;
+
 /// Room for so many from the beginning: 64 KiB of the kernel's memory.
 const ROOM: u64 = 8192;
 
@@ -36,7 +39,7 @@ impl OpenFiles {
     /// Says in the log if that could not be done.
     pub fn tell(&self) {
         if let Some(error) = self.refused {
-            tracing::warn!("the limit of open files stays at {:?}: {error}", self.given.current);
+            tell(&FleetNotice::FilesLimited { limit: self.given.current, error: error.to_string() });
         }
     }
 }

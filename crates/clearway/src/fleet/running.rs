@@ -9,14 +9,15 @@ use clearway_haproxy::drift::Imprint;
 use clearway_kernel::memory::resident;
 use rustix::net::Shutdown;
 use tokio::sync::watch;
-use tracing::warn;
 
 use crate::custody::sockets::Sockets;
 use crate::fleet::carry;
 use crate::fleet::master::Master;
 use crate::fleet::memory::FirstToGo;
+use crate::fleet::notices::FleetNotice;
 use crate::fleet::standard_error::StandardError;
 use crate::fleet::worker_cli::WorkerCli;
+use crate::ground::notice::tell;
 
 mod signals;
 mod worker;
@@ -126,7 +127,7 @@ impl RunningGeneration {
         self.configuration = None;
         self.worker = Worker::of(self.master, pid);
         if self.worker.is_none() {
-            warn!("process {pid} says that it is the worker of {}, which is not its parent", self.master);
+            tell(&FleetNotice::WrongWorker { pid, master: self.master });
         }
     }
 

@@ -21,9 +21,10 @@ use std::process::{Command, Stdio};
 use clearway_core::exit::ExitCode;
 use nix::sys::signal::{SigSet, Signal as Blocked};
 use rustix::process::{Pid, Signal};
-use tracing::warn;
 
 use crate::fleet::child::Rights;
+use crate::fleet::notices::FleetNotice;
+use crate::ground::notice::tell;
 
 /// The name that the stand-in is started under, and that `ps` shows.
 const NAME: &str = "clearway-stand-in";
@@ -50,10 +51,7 @@ impl StandIn {
         if self.0.is_none() {
             match start() {
                 Ok(pid) => self.0 = Some(pid),
-                Err(error) => warn!(
-                    "starting the process that HAProxy is told of as its predecessor: {error}; stick tables are lost \
-                     if another reload follows within ten seconds"
-                ),
+                Err(error) => tell(&FleetNotice::NoStandIn { error: error.to_string() }),
             }
         }
         self.0

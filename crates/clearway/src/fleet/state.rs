@@ -19,10 +19,12 @@ use clearway_core::settings::CarryMode;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::runtime::state::Remembered;
 use tokio::sync::watch;
-use tracing::{debug, info};
 
+use crate::debug;
+use crate::fleet::notices::FleetNotice;
 use crate::fleet::worker_cli::WorkerCli;
 use crate::ground::due;
+use crate::ground::notice::tell;
 use crate::path::servers::ToldServers;
 
 /// How long an answer may take that something waits for: the new generation loads meanwhile.
@@ -69,8 +71,8 @@ impl StateOfServers {
 
     /// What was handed over is known, unless something is known already.
     pub fn inherit(&mut self, snapshot: Snapshot) {
-        let (count, age) = (snapshot.servers.count(), snapshot.taken.elapsed().as_secs());
-        info!("the state of {} was handed over, as it was {age} s ago", Count(count, "server"));
+        let (servers, age) = (snapshot.servers.count(), snapshot.taken.elapsed().as_secs());
+        tell(&FleetNotice::Inherited { servers, age });
         self.known.get_or_insert(snapshot);
     }
 

@@ -39,7 +39,10 @@ use clearway_core::watching::{LookTimes, POLL};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 use tokio::sync::oneshot;
-use tracing::{debug, info, warn};
+
+use crate::debug;
+use crate::fleet::notices::FleetNotice;
+use crate::ground::notice::tell;
 
 mod inotify;
 mod look;
@@ -155,7 +158,7 @@ impl Watch {
         let looking = self.looking.take();
         let hinted = looking.as_ref().is_some_and(|looking| looking.hinted);
         if !looking.is_some_and(|looking| looking.late) && std::mem::take(&mut self.said_late) {
-            info!("the watched files answer again");
+            tell(&FleetNotice::Answers);
         }
         let Some(Looked { files, now, difference, armed, replaced }) = looked else {
             self.times.poll(due::elapsed() + POLL);
@@ -167,7 +170,7 @@ impl Watch {
         // A mounted file that was replaced on the host will never change here again.
         for mount in replaced {
             if self.said.insert(mount.point.clone()) {
-                warn!("{}", mount.replaced());
+                tell(&FleetNotice::Replaced { detail: mount.replaced() });
             }
         }
         if self.mode == WatchMode::Poll || !self.inotify.is_complete() {
@@ -179,10 +182,7 @@ impl Watch {
             None => {
                 (self.files, self.seen) = (files, Arc::new(now));
                 if self.seen.is_incomplete() {
-                    self.say(
-                        Path::new(""),
-                        "the configuration names more files than are watched: some are not",
-                    );
+                    self.say(Path::new(""), &FleetNotice::Incomplete);
                 }
                 // What has changed since the files were read gave no hint if it was not watched before.
                 self.times.hint(due::elapsed());
@@ -202,11 +202,11 @@ impl Watch {
     /// What is different counts, and is remembered.
     fn changed_since(&mut self, now: Sighting, difference: FileChanges) -> Vec<PathBuf> {
         for path in &difference.missing {
-            self.say(path, "is gone, and HAProxy would not start without it; waiting until it is back");
+            self.say(path, &FleetNotice::Missing { file: path.display().to_string() });
         }
         for path in &difference.back {
             if self.said.remove(path) {
-                info!("{} is back", path.display());
+                tell(&FleetNotice::Back { file: path.display().to_string() });
             }
         }
         debug!("looked at {}; changed: {}", Count(now.paths().len(), "file"), difference.changed.len());
@@ -217,24 +217,16 @@ impl Watch {
     /// The kernel gives no hints, or not all.
     fn polls_because(&mut self, why: &NoHints) {
         if !std::mem::replace(&mut self.said_polling, true) {
-            warn!("watching the files: {why}; they are looked at every {} s instead", POLL.as_secs());
+            tell(&FleetNotice::Polls { error: why.to_string(), pause: POLL.as_secs() });
         }
     }
 
     /// Says something about a path once.
-    fn say(&mut self, path: &Path, what: &str) {
+    fn say(&mut self, path: &Path, what: &FleetNotice) {
         if self.said.insert(path.to_path_buf()) {
-            warn!("{}{}{what}", path.display(), if path.as_os_str().is_empty() { "" } else { " " });
+            tell(what);
         }
     }
-}
-
-/// The names of what has changed, for a log line: not more than a person wants to read.
-pub fn listed(changed: &[PathBuf]) -> String {
-    const MOST: usize = 3;
-    let names: Vec<String> = changed.iter().take(MOST).map(|path| path.display().to_string()).collect();
-    let more = changed.len().saturating_sub(MOST);
-    names.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use clearway_haproxy::runtime::{Channel, CliCommand, CliResponse, SessionLine};
 use clearway_haproxy::sockpair;
-use tracing::debug;
+
+use crate::debug;
 
 /// How long a generation may take to say how many sessions it has: for a status, and before it is cut.
 pub const QUESTIONS: Duration = Duration::from_millis(300);

@@ -31,8 +31,10 @@ use tokio::task::AbortHandle;
 
 use crate::front::api;
 use crate::front::clients::Clients;
+use crate::front::notices::FrontNotice;
 use crate::front::request::{ReloadOutcome, Request, Wishes};
 use crate::ground::credentials::Credentials;
+use crate::ground::notice::tell;
 use crate::peers::ServeAdmin;
 
 /// What is asked together with a stop to be told of the end.
@@ -72,7 +74,7 @@ impl Listener for ForUs {
                 Ok(caller) if caller.is_trusted() => return (stream, address),
                 Ok(Credentials { uid, .. }) if !self.said => {
                     self.said = true;
-                    tracing::warn!("a process of uid {uid} was sent away from the admin socket");
+                    tell(&FrontNotice::Foreign { uid });
                 }
                 _ => {}
             }
@@ -143,7 +145,7 @@ pub async fn serve(
         .layer(middleware::from_fn_with_state(clients, visit))
         .into_make_service_with_connect_info::<Caller>();
     if let Err(error) = axum::serve(ForUs { inner: listener, gate, said: false }, router).await {
-        tracing::error!("the admin socket is served no more: {error}");
+        tell(&FrontNotice::Ended { error: error.to_string() });
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::front::api;
 use crate::front::master_cli::reach::Reachable;
-use crate::path::network;
+use crate::path::notices;
 
 /// Where requests go.
 pub type Wishes = mpsc::Sender<Request>;
@@ -106,7 +106,7 @@ impl Health {
                 "superseded: another Clearway serves, and the sessions that are left finish here as planned"
             }
             Self::NotServing => "not serving",
-            Self::NetworkGone => network::GONE,
+            Self::NetworkGone => notices::GONE,
         }
     }
 }

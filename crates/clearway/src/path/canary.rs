@@ -10,18 +10,17 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use clearway_core::count::Count;
 use clearway_core::path::schedule::Round;
 use clearway_core::path::{PathEvent, PathMachine};
 use clearway_core::settings::ProbeAddresses;
 use clearway_kernel::canary::{self, CanaryVerdict, ProbeOutcome, ProbeRun};
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{info, warn};
 
+use crate::ground::notice::tell;
 use crate::ground::{aside, due};
+use crate::path::notices::PathNotice;
 use crate::path::obstacles::{self, Bits, Obstacle, TransparentServer};
 use crate::path::{News, Path};
-use crate::tell::log;
 
 mod status;
 
@@ -47,7 +46,7 @@ impl UnderWay {
             return ControlFlow::Break(());
         }
         if let Some(progress) = look.to_tell() {
-            info!("canary: still asking: {} of {} transparent servers are done", progress.done, progress.of);
+            tell(&PathNotice::Asking { done: progress.done, of: progress.of });
         }
         ControlFlow::Continue(())
     }
@@ -115,13 +114,9 @@ impl Canary {
         }
         let all = self.outcomes.len();
         if lines > MOST_LINES {
-            warn!(
-                "canary: return path verified for {works} of {}; {} like those above left out, see `clearway status`",
-                Count(all, "server"),
-                Count(lines - MOST_LINES, "line")
-            );
+            tell(&PathNotice::More { works, servers: all, left_out: lines - MOST_LINES });
         } else if news && works == all && all > 0 {
-            info!("canary: return path verified for {}", Count(all, "server"));
+            tell(&PathNotice::Verified { servers: all });
         }
     }
 
@@ -129,12 +124,11 @@ impl Canary {
     fn hear_of(&mut self, obstacles: Vec<Obstacle>) {
         let before: HashSet<&Obstacle> = self.obstacles.iter().collect();
         for new in obstacles.iter().filter(|one| !before.contains(one)) {
-            warn!("in the way of transparent connections: {}", new.saw);
-            log::hints(&[&new.remedy]);
+            tell(&PathNotice::Obstacle { saw: new.saw.clone(), hints: vec![new.remedy.clone()] });
         }
         let now: HashSet<&Obstacle> = obstacles.iter().collect();
         for gone in self.obstacles.iter().filter(|one| !now.contains(one)) {
-            info!("no longer in the way of transparent connections: {}", gone.saw);
+            tell(&PathNotice::ObstacleGone { saw: gone.saw.clone() });
         }
         self.obstacles = obstacles;
     }
@@ -147,12 +141,13 @@ impl Canary {
 
 /// One line for the log, and what helps.
 fn say(server: SocketAddr, outcome: &ProbeOutcome, line: &str) {
-    if outcome.verdict() == CanaryVerdict::Works {
-        info!("canary: the server {server}: {outcome}");
-    } else {
-        warn!("canary: the server {server}: {outcome} ({line})");
-        log::hints(outcome.hints());
-    }
+    tell(&PathNotice::Server {
+        server,
+        verdict: outcome.verdict().to_string(),
+        outcome: outcome.to_string(),
+        line: line.to_owned(),
+        hints: outcome.hints().iter().map(|&hint| hint.to_owned()).collect(),
+    });
 }
 
 impl Path {

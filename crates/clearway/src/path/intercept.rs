@@ -11,12 +11,13 @@ use clearway_haproxy::configuration::{Bind, Configuration, Endpoint, V6};
 use clearway_kernel::transparency::Family;
 
 use crate::path::Path;
+use crate::path::notices::PathNotice;
 use crate::tell::said::Subject;
 
-/// What is intercepted, in one line.
-pub fn described(interception: &Interception) -> String {
-    let rules: Vec<String> = interception.rules.iter().map(InterceptRule::to_string).collect();
-    format!("intercepted on the way through this host: {} (fails {})", rules.join("; "), interception.fail)
+/// What is intercepted, for the log.
+pub fn described(interception: &Interception) -> PathNotice {
+    let rules = interception.rules.iter().map(InterceptRule::to_string).collect();
+    PathNotice::Intercepts { rules, fails: interception.fail.to_string() }
 }
 
 /// A rule whose connections nobody takes.

@@ -8,11 +8,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 use clearway_kernel::interfaces;
-use tracing::error;
 
-/// What is wrong then, for people.
-pub const GONE: &str = "the network is gone: no interface but `lo` is left (was the container that owns it restarted?); no client \
-     can come until this container is restarted, too";
+use crate::ground::notice::tell;
+use crate::path::notices::PathNotice;
 
 /// What is remembered of the interfaces.
 #[derive(Debug)]
@@ -38,7 +36,9 @@ impl Interfaces {
                 self.had.store(true, Relaxed);
                 self.said.store(false, Relaxed);
             }
-            Some(false) if self.had.load(Relaxed) && !self.said.swap(true, Relaxed) => error!("{GONE}"),
+            Some(false) if self.had.load(Relaxed) && !self.said.swap(true, Relaxed) => {
+                tell(&PathNotice::NetworkGone);
+            }
             _ => {}
         }
         self.were_gone()

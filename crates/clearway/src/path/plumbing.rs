@@ -9,11 +9,11 @@ use clearway_core::path::{PathEvent, PathMachine, ServerNeeds};
 use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::interfaces;
 use clearway_kernel::plumbing::{Description, Plumbing, PlumbingError, PlumbingNeeds};
-use tracing::{info, warn};
 
 use crate::ground::failure;
+use crate::ground::notice::tell;
+use crate::path::notices::PathNotice;
 use crate::path::{Path, Shortfall, intercept, servers};
-use crate::tell::log;
 use crate::tell::said::Subject;
 
 impl Path {
@@ -81,14 +81,11 @@ impl Path {
         let needs = self.with_interception(needs);
         let (plumbing, notices) = shortfall.perhaps_without(needs, install)?;
         for notice in notices {
-            warn!("{notice}");
+            tell(&PathNotice::Without { detail: notice.to_string() });
         }
-        let Description { table, mark, route_table, .. } = plumbing.describe();
-        info!(
-            "transparent plumbing is in the kernel: table inet {table}, mark {mark}, route table {route_table}"
-        );
+        tell(&installed(plumbing.describe()));
         if !self.interception.is_empty() {
-            info!("{}", intercept::described(&self.interception));
+            tell(&intercept::described(&self.interception));
         }
         let event = PathEvent::Installed(needs_of(&plumbing));
         self.plumbing = Some(plumbing);
@@ -100,18 +97,20 @@ impl Path {
         let needs = self.with_interception(needs);
         let plumbing = self.plumbing.as_mut()?;
         let changes = shortfall.perhaps_without(needs, |needs| plumbing.follow(needs))?;
+        let event = PathEvent::Followed { needs: needs_of(plumbing), changed: !changes.is_empty() };
         if !changes.is_empty() {
-            info!("the plumbing follows the servers: {}", changes.join(", "));
+            tell(&PathNotice::Followed { changes });
         }
-        Some(PathEvent::Followed { needs: needs_of(plumbing), changed: !changes.is_empty() })
+        Some(event)
     }
 
     /// Puts back what others have removed of it.
     pub(super) fn look(&mut self, shortfall: &mut Shortfall) -> Option<PathEvent> {
         match self.plumbing.as_mut()?.repair() {
             Ok(repaired) => {
-                self.watch.say_repaired(&repaired);
-                Some(PathEvent::Looked { repaired: !repaired.put_back.is_empty() })
+                let event = PathEvent::Looked { repaired: !repaired.put_back.is_empty() };
+                self.watch.say_repaired(repaired);
+                Some(event)
             }
             Err(error) => {
                 shortfall.failed.get_or_insert(error);
@@ -122,21 +121,19 @@ impl Path {
 
     pub(super) fn stop_intercepting(&mut self) {
         if let Some(Err(error)) = self.plumbing.as_mut().map(Plumbing::stop_intercepting) {
-            warn!("new connections may still be intercepted: {error}");
+            tell(&PathNotice::StillIntercepts { error: error.to_string() });
         }
     }
 
     pub(super) fn remove(&mut self, closing: Closing) {
         let Some(mut plumbing) = self.plumbing.take() else { return };
         match plumbing.remove_but(closing) {
-            Ok(()) if closing == Closing::Stays => warn!(
-                "the transparent plumbing is out of the kernel, but for the rules that reject what was intercepted: \
-                 until the next start, or `clearway cleanup`"
-            ),
-            Ok(()) => info!("the transparent plumbing is out of the kernel"),
+            Ok(()) if closing == Closing::Stays => tell(&PathNotice::Closed),
+            Ok(()) => tell(&PathNotice::Removed),
             Err(errors) => {
                 self.residue = true;
-                log::failure(&failure::left_behind(&errors));
+                let Failure { message: error, hints, .. } = failure::left_behind(&errors);
+                tell(&PathNotice::Left { error, hints });
             }
         }
     }
@@ -158,6 +155,10 @@ impl Shortfall {
     }
 }
 
+fn installed(Description { table, mark, route_table, .. }: Description) -> PathNotice {
+    PathNotice::Installed { table, mark: mark.to_string(), route_table: route_table.to_string() }
+}
+
 fn needs_of(plumbing: &Plumbing) -> ServerNeeds {
     let PlumbingNeeds { loopback, own, .. } = plumbing.needs().clone();
     ServerNeeds { loopback, own }
@@ -165,7 +166,10 @@ fn needs_of(plumbing: &Plumbing) -> ServerNeeds {
 
 /// Removes what a dead predecessor has left in the kernel; what a living one uses stays.
 pub fn sweep(interception: &Interception) {
-    log::swept(&clearway_kernel::plumbing::sweep_but(PathMachine::at_start(interception)));
+    let outcome = clearway_kernel::plumbing::sweep_but(PathMachine::at_start(interception));
+    if let Some(notice) = PathNotice::of_a_sweep(outcome) {
+        tell(&notice);
+    }
 }
 
 /// The other servers work without.

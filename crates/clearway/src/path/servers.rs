@@ -18,8 +18,8 @@ use clearway_haproxy::configuration::{Configuration, ServerLine};
 use clearway_haproxy::runtime::state::{Remembered, ServerState};
 use clearway_kernel::listeners;
 use clearway_kernel::plumbing::PlumbingNeeds;
-use tracing::debug;
 
+use crate::debug;
 use crate::path::Path;
 use crate::path::obstacles::{self, Obstacle, TransparentServer};
 use crate::tell::said::Subject;

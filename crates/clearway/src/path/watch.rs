@@ -17,9 +17,9 @@ use clearway_kernel::plumbing::{Plumbing, Repaired};
 use clearway_kernel::routing::Removals;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tracing::{info, warn};
 
-use crate::tell::log;
+use crate::ground::notice::tell;
+use crate::path::notices::PathNotice;
 
 /// What keeps others from it.
 const REMEDY: &str = "systemd-networkd removes rules and routes that are not its own when it restarts, unless \
@@ -48,11 +48,7 @@ impl RemovalWatch {
             }
             Err(why) => {
                 if !std::mem::replace(&mut self.said_unwatched, true) {
-                    warn!(
-                        "cannot watch for removal of the rules and routes of the transparent plumbing ({why}); checking every {} s \
-                         instead",
-                        upkeep::ANYWAY.as_secs()
-                    );
+                    tell(&PathNotice::Unwatched { error: why, pause: upkeep::ANYWAY.as_secs() });
                 }
                 Some(PathEvent::CannotWatch)
             }
@@ -80,29 +76,25 @@ impl RemovalWatch {
     }
 
     /// What was gone, and is back.
-    pub(super) fn say_repaired(&mut self, Repaired { put_back, removed }: &Repaired) {
+    pub(super) fn say_repaired(&mut self, Repaired { put_back, removed }: Repaired) {
         if !removed.is_empty() {
-            info!("this part of the plumbing is no longer needed: {}", removed.join(", "));
+            tell(&PathNotice::NotNeeded { removed });
         }
         if self.failed.take().is_some() {
-            info!("the transparent plumbing could be looked at again");
+            tell(&PathNotice::LookedAt);
         }
         if put_back.is_empty() {
             return;
         }
-        warn!(
-            "another program had removed a part of the transparent plumbing; put back: {}",
-            put_back.join(", ")
-        );
-        if !std::mem::replace(&mut self.said_remedy, true) {
-            log::hints(&[REMEDY]);
-        }
+        let is_new = !std::mem::replace(&mut self.said_remedy, true);
+        let hints = is_new.then(|| REMEDY.to_owned()).into_iter().collect();
+        tell(&PathNotice::Repaired { put_back, hints });
     }
 
     /// It could not be looked, or put back.
     pub(super) fn say_failed(&mut self, why: String) {
         if self.failed.as_ref() != Some(&why) {
-            warn!("a part of the transparent plumbing is gone and could not be put back: {why}");
+            tell(&PathNotice::NotRepaired { error: why.clone() });
             self.failed = Some(why);
         }
     }
@@ -110,12 +102,8 @@ impl RemovalWatch {
 
 /// It is put back all the same.
 pub(super) fn say_removed_again_and_again() {
-    warn!(
-        "another program removes the transparent plumbing again and again; it is put back more and more seldom, at most \
-         every {} s, and transparent connections fail meanwhile",
-        repairs::LONGEST.as_secs()
-    );
-    log::hints(&[&*format!("{REMEDY}; `ip monitor rule route` shows when")]);
+    let hints = vec![format!("{REMEDY}; `ip monitor rule route` shows when")];
+    tell(&PathNotice::RemovedAgainAndAgain { pause: repairs::LONGEST.as_secs(), hints });
 }
 
 fn open(plumbing: &Plumbing) -> Result<AsyncFd<Removals>, String> {

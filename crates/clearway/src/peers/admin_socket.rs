@@ -63,7 +63,7 @@ impl AdminSocket {
                 return Err(taken(&name, Some(&directory.join(format!("{name}.sock")))));
             }
             Err(error) => {
-                tracing::debug!(
+                crate::debug!(
                     "no admin socket below {}: {error}; an abstract one serves",
                     directory.display()
                 );
@@ -78,7 +78,7 @@ impl AdminSocket {
     pub fn beside(&mut self, directory: &Path) {
         let Some(name) = self.name.clone() else { return };
         if let Err(error) = self.make_file(name.as_str(), directory) {
-            tracing::debug!("no admin socket below {} yet: {error}", directory.display());
+            crate::debug!("no admin socket below {} yet: {error}", directory.display());
         }
     }
 

@@ -16,13 +16,15 @@ use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_haproxy::runtime::state::Remembered;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tracing::{debug, info, warn};
 
 use crate::custody::held::Held;
+use crate::debug;
 use crate::fleet::state::Snapshot;
 use crate::ground::aside;
+use crate::ground::notice::tell;
 use crate::peers::door::Door;
 use crate::peers::message::{self, Initiator, PROTOCOL, PeerMessage};
+use crate::peers::notices::{HolderNotice, PeersNotice};
 use crate::peers::state::Collector;
 use crate::peers::successor::is_one_of_us;
 use crate::peers::wire::{PROMPT, Wire, WireError};
@@ -83,7 +85,7 @@ impl Balancers {
                     HoldEvent::Keeps(balancer, held)
                 }
                 Err(error) => {
-                    warn!("what a balancer sent is not held: {error}");
+                    tell(&HolderNotice::NotHeld { error: error.to_string() });
                     return None;
                 }
             },
@@ -122,12 +124,9 @@ impl Balancers {
             let sent = told.and_then(|()| wire.send(&welcome, &[], PROMPT));
             match sent.and_then(|()| wire.send_sockets(&sockets, PROMPT)) {
                 Ok(()) if sockets.is_empty() => {}
-                Ok(()) if says => info!(
-                    "gave {} to a balancer that starts, and still holds them",
-                    Count(sockets.len(), "listening socket")
-                ),
+                Ok(()) if says => tell(&HolderNotice::Gave { sockets: sockets.len() }),
                 Ok(()) => debug!("gave {} to a balancer", Count(sockets.len(), "listening socket")),
-                Err(error) => warn!("giving the listening sockets to a balancer: {error}"),
+                Err(error) => tell(&HolderNotice::NotGiven { error: error.to_string() }),
             }
         });
     }
@@ -154,7 +153,7 @@ impl Balancers {
             Ok(socket) => {
                 self.listen_to(Arc::new(Wire::of(socket)), true);
             }
-            Err(error) => warn!("a balancer was not heard: {error}"),
+            Err(error) => tell(&HolderNotice::NotHeard { error: error.to_string() }),
         }
     }
 
@@ -166,7 +165,7 @@ impl Balancers {
         let begun = aside::spawn("listening to a balancer", move || {
             if greets {
                 if let Err(reason) = greet(&wire) {
-                    warn!("a process that asked for the listening sockets was sent away: {reason}");
+                    tell(&PeersNotice::SentAway { reason: reason.clone() });
                     let refused = PeerMessage::no(&reason, false);
                     let _ = wire.say(&refused, &[]);
                     return;
@@ -195,7 +194,7 @@ fn hear(wire: &Wire, collector: &mut Collector) -> Option<BalancerSaid> {
         Ok((PeerMessage::Keep { sockets }, _)) => match wire.hear_sockets(sockets, PROMPT) {
             Ok(sockets) => BalancerSaid::Keep(sockets),
             Err(error) => {
-                warn!("a balancer did not send what it announced: {error}");
+                tell(&HolderNotice::NotSent { error: error.to_string() });
                 wire.hang_up();
                 BalancerSaid::Gone
             }
@@ -208,7 +207,7 @@ fn hear(wire: &Wire, collector: &mut Collector) -> Option<BalancerSaid> {
         Ok(_) => return None,
         Err(error) => {
             if error != WireError::Closed {
-                warn!("the conversation with a balancer: {error}");
+                tell(&HolderNotice::TalkFailed { error: error.to_string() });
             }
             BalancerSaid::Gone
         }

@@ -11,14 +11,15 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
 
 use crate::custody::sockets::Sockets;
 use crate::fleet::state::Snapshot;
 use crate::ground::aside;
+use crate::ground::notice::tell;
 use crate::peers::beginning::Given;
 use crate::peers::door::Door;
 use crate::peers::message::{self, Initiator, PeerMessage};
+use crate::peers::notices::PeersNotice;
 use crate::peers::state::{self, Collector};
 use crate::peers::wire::{PROMPT, Wire, WireError};
 
@@ -112,7 +113,7 @@ impl KnownHolder {
     pub async fn finish(self) {
         drop(self.words);
         if tokio::time::timeout(PROMPT, self.said).await.is_err() {
-            warn!("the holder does not listen: it may take this planned stop for a loss");
+            tell(&PeersNotice::HolderDeaf);
         }
     }
 }
@@ -130,9 +131,9 @@ fn say_all(wire: &Wire, words: &Receiver<Word>) {
         };
         match said {
             Ok(()) => {}
-            Err(WireError::Closed) => return info!("the holder is gone"),
+            Err(WireError::Closed) => return tell(&PeersNotice::HolderGone),
             Err(error) => {
-                warn!("the holder is given up: {error}");
+                tell(&PeersNotice::HolderGivenUp { error: error.to_string() });
                 return wire.hang_up();
             }
         }

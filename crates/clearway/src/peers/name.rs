@@ -12,10 +12,11 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tracing::warn;
 
+use crate::ground::notice::tell;
 use crate::peers::admin_socket::AdminSocket;
 use crate::peers::door::Door;
+use crate::peers::notices::PeersNotice;
 use crate::peers::{News, ServeAdmin, names, successor};
 
 /// How many connections may wait to be accepted; the same as at the beginning.
@@ -107,7 +108,7 @@ impl Name {
     pub(super) fn listen_anew(&self) {
         for socket in &self.sockets {
             if let Err(error) = rustix::net::listen(socket, BACKLOG) {
-                warn!("listening under the name of this instance: {error}");
+                tell(&PeersNotice::NotListening { error: error.to_string() });
             }
         }
     }
@@ -166,7 +167,7 @@ impl Name {
     fn serve_file(&self, file: std::os::unix::net::UnixListener) {
         match unblocked(file) {
             Ok(listener) => drop(self.serve.serve(listener, None)),
-            Err(error) => warn!("the admin socket cannot be served: {error}"),
+            Err(error) => tell(&PeersNotice::AdminUnserved { error: error.to_string() }),
         }
     }
 
@@ -177,7 +178,7 @@ impl Name {
             .and_then(|(admin, listener)| Ok((admin, unblocked(listener)?)));
         match made {
             Ok((admin, listener)) => self.aside = Some((admin, self.serve.serve(listener, None))),
-            Err(error) => warn!("this Clearway cannot be asked any more, how it is: {error}"),
+            Err(error) => tell(&PeersNotice::AdminNone { error: error.to_string() }),
         }
     }
 

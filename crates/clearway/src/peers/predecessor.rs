@@ -8,13 +8,15 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::peers::ToPredecessor;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{debug, warn};
 
+use crate::debug;
 use crate::ground::aside;
+use crate::ground::notice;
 use crate::peers::News;
 use crate::peers::beginning::Given;
 use crate::peers::door::Door;
 use crate::peers::message::{self, Former, Initiator, PeerMessage};
+use crate::peers::notices::PeersNotice;
 use crate::peers::state::Collector;
 use crate::peers::wire::{PROMPT, Wire, WireError};
 
@@ -105,7 +107,7 @@ impl Predecessor {
             ToPredecessor::Settled => PeerMessage::Settled,
         };
         if let Err(error) = self.wire.say(&message, &[]) {
-            warn!("telling the Clearway before this one: {error}");
+            notice::tell(&PeersNotice::PredecessorDeaf { error: error.to_string() });
         }
     }
 

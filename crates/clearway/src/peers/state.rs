@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::warn;
-
 use crate::fleet::state::Snapshot;
+use crate::ground::notice::tell;
 use crate::peers::message::PeerMessage;
+use crate::peers::notices::PeersNotice;
 use crate::peers::wire::{Wire, WireError};
 
 /// The longest part; a message has room for it with every line end escaped.
@@ -37,7 +37,7 @@ impl Collector {
     pub fn hear(&mut self, part: &str, more: bool, age_ms: u64) -> Option<Snapshot> {
         self.text.push_str(part);
         if self.text.len() > MOST {
-            warn!("the state of servers that another Clearway sends is longer than {} MiB", MOST >> 20);
+            tell(&PeersNotice::StateTooLong { most: MOST >> 20 });
             self.text.clear();
         }
         if more {
@@ -47,7 +47,7 @@ impl Collector {
         match std::mem::take(&mut self.text).parse() {
             Ok(servers) => Some(Snapshot { servers: Arc::new(servers), taken }),
             Err(error) => {
-                warn!("what was handed over is of no use: {error}");
+                tell(&PeersNotice::StateUnreadable { error: error.to_string() });
                 None
             }
         }

@@ -15,13 +15,15 @@ use clearway_core::supervisor::{Declined, Peer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
 
 use crate::custody::sockets::Sockets;
+use crate::debug;
 use crate::fleet::state::StateQuestion;
 use crate::ground::aside;
 use crate::ground::credentials::Credentials;
+use crate::ground::notice::tell;
 use crate::peers::message::{self, Former, Initiator, PROTOCOL, PeerMessage};
+use crate::peers::notices::PeersNotice;
 use crate::peers::wire::{PROMPT, Wire, WireError};
 use crate::peers::{News, state};
 
@@ -41,7 +43,7 @@ impl Successor {
 
     /// It does not get them at all.
     pub(super) fn turn_away(&self, failure: &Failure) {
-        warn!("a takeover was refused: {}", failure.message);
+        tell(&PeersNotice::TakeoverRefused { error: failure.message.clone() });
         let _ = self.wire.say(&PeerMessage::refused(failure), &[]);
         self.wire.hang_up();
     }
@@ -56,7 +58,7 @@ impl Successor {
             Declined::NotServing => "this one has not taken over itself yet",
             Declined::TooLate => "it took too long: this one is still serving",
         };
-        info!("takeover {} was declined: {reason}", peer.0);
+        tell(&PeersNotice::TakeoverDeclined { takeover: peer.0, reason: reason.to_owned() });
         let again = matches!(why, Declined::Busy | Declined::Superseded | Declined::NotServing);
         let _ = self.wire.say(&PeerMessage::no(reason, again), &[]);
         self.wire.hang_up();
@@ -78,7 +80,7 @@ impl Successor {
                 .and_then(|()| wire.send(&welcome, &[], PROMPT))
                 .and_then(|()| wire.send_sockets(sockets.all(), PROMPT));
             if let Err(error) = sent {
-                warn!("handing the listening sockets over to another Clearway: {error}");
+                tell(&PeersNotice::SocketsNotSent { error: error.to_string() });
                 wire.hang_up();
             }
         });
@@ -90,7 +92,7 @@ impl Successor {
     /// This one drains: the name is its own.
     pub(super) fn give_name(&self, name: &[BorrowedFd<'_>]) {
         if let Err(error) = self.wire.say(&PeerMessage::Relieved, name) {
-            warn!("handing the name over to another Clearway: {error}");
+            tell(&PeersNotice::NameNotSent { error: error.to_string() });
         }
     }
 }
@@ -131,10 +133,10 @@ pub(super) fn is_one_of_us(stream: &UnixStream) -> bool {
     match stream.peer_cred().map(Credentials::from) {
         Ok(caller) if caller.is_trusted() => return true,
         Ok(Credentials { uid, .. }) => {
-            warn!("a process of uid {uid} was sent away: it asked for the listening sockets");
+            tell(&PeersNotice::Foreign { uid });
         }
         Err(error) => {
-            warn!("a process whose user cannot be told asked for the listening sockets: {error}");
+            tell(&PeersNotice::UnknownUser { error: error.to_string() });
         }
     }
     false
@@ -147,11 +149,11 @@ fn admit(stream: &UnixStream, news: &UnboundedSender<News>) {
     }
     // A duplicate of its own, which no event loop knows.
     let Ok(socket) = stream.as_fd().try_clone_to_owned() else {
-        return warn!("a takeover was not begun: no descriptors are left");
+        return tell(&PeersNotice::NoDescriptors);
     };
     if UNKNOWN.fetch_add(1, Ordering::Relaxed) >= MOST_UNKNOWN {
         UNKNOWN.fetch_sub(1, Ordering::Relaxed);
-        return warn!("too many processes ask for the listening sockets at once: one was sent away");
+        return tell(&PeersNotice::TooMany);
     }
     let peer = Peer(CONVERSATIONS.fetch_add(1, Ordering::Relaxed));
     let wire = Arc::new(Wire::of(socket));
@@ -169,7 +171,7 @@ fn admit(stream: &UnixStream, news: &UnboundedSender<News>) {
                 converse(peer, &wire, &news);
             }
             Err(reason) => {
-                warn!("a process that asked for the listening sockets was sent away: {reason}");
+                tell(&PeersNotice::SentAway { reason: reason.clone() });
                 let _ = wire.say(&PeerMessage::no(&reason, false), &[]);
             }
         }
@@ -205,7 +207,7 @@ fn converse(peer: Peer, wire: &Wire, news: &UnboundedSender<News>) {
             Ok(_) => continue,
             Err(error) => {
                 if error != WireError::Closed {
-                    warn!("the conversation with the Clearway of takeover {}: {error}", peer.0);
+                    tell(&PeersNotice::TakeoverTalkFailed { takeover: peer.0, error: error.to_string() });
                 }
                 let _ = news.send(News::SuccessorGone(peer));
                 return;

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
+use clearway_core::hints::Hints;
 use clearway_core::names::InstanceName;
 use clearway_core::peers::hold::{HoldAction, HoldEvent, Keeping};
 use clearway_core::settings::Settings;
 use clearway_haproxy::runtime::state::Remembered;
 use clearway_kernel::capabilities::{self, Capability};
-use clearway_kernel::plumbing::Closing;
+use clearway_kernel::plumbing::{Closing, Swept};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing::{info, warn};
 
 use crate::cli;
 use crate::custody::held::Held;
@@ -29,8 +29,9 @@ use crate::peers::admin_socket::AdminSocket;
 use crate::peers::door::Door;
 use crate::peers::hold::Balancers;
 use crate::peers::names;
+use crate::peers::notices::HolderNotice;
+use crate::runtime::notices::RuntimeNotice;
 use crate::tell::{log, output};
-use clearway_core::count::Count;
 
 mod asked;
 
@@ -63,11 +64,11 @@ pub fn hold(settings: &Settings) -> Result<ExitCode, Failure> {
 async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Failure> {
     let mut stops = Stops::install().map_err(|error| internal("signals", &error))?;
     let listener = listen(settings, name)?;
-    info!(
-        "holding for the instance `{name}`: for {} s after a stop, for {} s after a loss",
-        settings.hold_after_stop.as_secs(),
-        settings.hold_after_loss.as_secs()
-    );
+    tell(&RuntimeNotice::HoldBegun {
+        instance: name.clone(),
+        after_stop: settings.hold_after_stop.as_secs(),
+        after_loss: settings.hold_after_loss.as_secs(),
+    });
     let clients = Clients::default();
     let (asks, mut asked) = mpsc::channel(ASKS);
     let admin = be_asked(settings, name, asks, &clients);
@@ -89,7 +90,7 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
                     let _ = sender.send(holder.status());
                 }
                 Ask::Stop(sender) => {
-                    info!("stop asked for by `clearway drain`");
+                    tell(&RuntimeNotice::HoldStopRequested);
                     break Some(sender);
                 }
             },
@@ -97,14 +98,14 @@ async fn serve(settings: &Settings, name: &InstanceName) -> Result<ExitCode, Fai
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => holder.balancers.admit(&stream),
                 Err(error) => {
-                    warn!("accepting a balancer: {error}");
+                    tell(&HolderNotice::NotAccepted { error: error.to_string() });
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
             () = due::at(wake) => holder.take(HoldEvent::TimePassed),
         }
     };
-    info!("stopped: no longer holding {}", Count(holder.keeping.sockets().len(), "listening socket"));
+    tell(&RuntimeNotice::HoldEnded { sockets: holder.keeping.sockets().len() });
     drop((asked, holder, admin));
     if let Some(sender) = to_be_told {
         let _ = sender.send(Ended { code: ExitCode::Done.number() });
@@ -146,7 +147,7 @@ fn be_asked(
             Some(admin)
         }
         Err(error) => {
-            warn!("the holder cannot be asked how it is: its admin socket: {error}");
+            tell(&RuntimeNotice::HoldNoAdminSocket { error: error.to_string() });
             None
         }
     }
@@ -229,7 +230,7 @@ impl Stops {
                 _ = hup.recv() => *first,
                 _ = usr2.recv() => *second,
             };
-            info!("{name}: a holder has nothing to reload");
+            tell(&RuntimeNotice::NothingToReload { signal: name.to_string() });
         }
     }
 }
@@ -242,7 +243,9 @@ fn sweep() {
     }
     match clearway_kernel::plumbing::sweep_but(Closing::Stays) {
         Ok(swept) if swept.removed.is_empty() => {}
-        Ok(swept) => info!("removed what it left in the kernel: {}", swept.removed.join(", ")),
-        Err(errors) => warn!("{errors}"),
+        Ok(Swept { removed }) => tell(&RuntimeNotice::HoldSwept { removed }),
+        Err(errors) => {
+            tell(&RuntimeNotice::HoldNotSwept { error: errors.to_string(), hints: errors.hints() });
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What is said about the life of Clearway itself.
 
+use clearway_core::count::Count;
 use clearway_core::failure::Failure;
 use clearway_core::names::InstanceName;
 use clearway_core::strategy::Strategy;
@@ -28,6 +29,25 @@ clearway_core::notices! {
         /// Admin sockets of processes that have ended were removed.
         Info "admin-socket.removed" AdminSocketsRemoved { paths: Vec<String> }
             => "removed the admin sockets of dead predecessors: {}", paths.join(", ");
+        /// A holder begins. `after_stop` and `after_loss`: how long it holds then.
+        Info "hold.begun" HoldBegun { instance: InstanceName, after_stop: u64, after_loss: u64 }
+            => "holding for the instance `{instance}`: for {after_stop} s after a stop, for {after_loss} s after a loss";
+        /// `clearway drain` ends a holder.
+        Info "hold.stop-requested" HoldStopRequested => "stop asked for by `clearway drain`";
+        /// A holder ends, and closes what it holds.
+        Info "hold.ended" HoldEnded { sockets: usize }
+            => "stopped: no longer holding {}", Count(*sockets, "listening socket");
+        /// A holder was told to reload.
+        Info "hold.nothing-to-reload" NothingToReload { signal: String }
+            => "{signal}: a holder has nothing to reload";
+        /// A holder has no admin socket.
+        Warn "hold.no-admin-socket" HoldNoAdminSocket { error: String }
+            => "the holder cannot be asked how it is: its admin socket: {error}";
+        /// A holder has removed what a balancer that was killed left in the kernel.
+        Info "hold.swept" HoldSwept { removed: Vec<String> }
+            => "removed what it left in the kernel: {}", removed.join(", ");
+        /// It could not be removed.
+        Warn "hold.not-swept" HoldNotSwept { error: String, hints: Vec<String> } => "{error}";
     }
 }
 

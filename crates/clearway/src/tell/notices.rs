@@ -33,3 +33,29 @@ clearway_core::notices! {
         Warn "systemd.silent" SystemdSilent { error: String } => "telling systemd what happens: {error}";
     }
 }
+
+clearway_core::notices! {
+    /// What was found at a look that is repeated: it is said once, as long as it holds.
+    pub enum FoundNotice {
+        /// Settings of the configuration are in each other's way.
+        Warn "found.settings-fight" Fighting { detail: String, hints: Vec<String> } => "{detail}";
+        /// Clients and transparent servers are of different families.
+        Warn "found.families-differ" Mismatch { detail: String, hints: Vec<String> } => "{detail}";
+        /// What is to be intercepted is not, or is lost.
+        Warn "found.not-intercepted" NotIntercepted { detail: String, hints: Vec<String> } => "{detail}";
+        /// The kernel lacks what transparent servers at addresses of this host need.
+        Warn "found.no-conntrack" NoConntrack { detail: String, hints: Vec<String> } => "{detail}";
+        /// The answers of transparent servers will hardly come back here.
+        Warn "found.no-way-back" NoWayBack { detail: String, hints: Vec<String> } => "{detail}";
+        /// A transparent server is a client as well.
+        Warn "found.own-client" OwnClient { detail: String, hints: Vec<String> } => "{detail}";
+        /// The plumbing cannot follow the servers.
+        Warn "found.not-followed" NotFollowed { detail: String, hints: Vec<String> } => "{detail}";
+        /// A socket was bound a second time.
+        Warn "found.bound-twice" BoundTwice { detail: String, hints: Vec<String> } => "{detail}";
+        /// Another process listens at an address of this HAProxy.
+        Warn "found.stranger" Stranger { detail: String, hints: Vec<String> } => "{detail}";
+        /// A line keeps its address, and is not redirected to a private port (`tableflip`).
+        Info "found.left-public" LeftPublic { detail: String, hints: Vec<String> } => "{detail}";
+    }
+}

@@ -10,7 +10,7 @@
 //! meanwhile, and a log line that finds no room is HAProxy's own to drop and to count, as ever.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -125,21 +125,6 @@ pub fn flush(limit: Duration) {
         && queue.try_send(Piece::Flush(sender)).is_ok()
     {
         let _ = receiver.recv_timeout(limit);
-    }
-}
-
-/// The log's way to the queue.
-#[derive(Clone, Copy, Debug)]
-pub struct Stderr;
-
-impl Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        to_stderr(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

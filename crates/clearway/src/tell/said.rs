@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clearway_core::hints::Remark;
-use tracing::info;
 
-use crate::tell::log;
+use crate::ground::notice;
+use crate::tell::notices::FoundNotice;
 
 /// How many lines of one subject are said and remembered.
 const MOST: usize = 100;
@@ -40,9 +40,20 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Whether it is no fault, and only worth knowing.
-    fn is_for_information(self) -> bool {
-        self == Self::LeftPublic
+    /// What is said of it.
+    fn finding(self, Remark { text: detail, hints }: Remark) -> FoundNotice {
+        match self {
+            Self::Fighting => FoundNotice::Fighting { detail, hints },
+            Self::Mismatches => FoundNotice::Mismatch { detail, hints },
+            Self::Interception => FoundNotice::NotIntercepted { detail, hints },
+            Self::Conntrack => FoundNotice::NoConntrack { detail, hints },
+            Self::WayBack => FoundNotice::NoWayBack { detail, hints },
+            Self::OwnClients => FoundNotice::OwnClient { detail, hints },
+            Self::Following => FoundNotice::NotFollowed { detail, hints },
+            Self::BoundTwice => FoundNotice::BoundTwice { detail, hints },
+            Self::Strangers => FoundNotice::Stranger { detail, hints },
+            Self::LeftPublic => FoundNotice::LeftPublic { detail, hints },
+        }
     }
 }
 
@@ -54,11 +65,7 @@ impl Said {
     /// All that a look at a subject has found: what is new of it is said.
     pub fn found(&mut self, subject: Subject, lines: impl IntoIterator<Item = impl Into<Remark>>) {
         for line in self.news(subject, lines) {
-            if subject.is_for_information() {
-                info!("{}", line.text);
-            } else {
-                log::notice(&line);
-            }
+            notice::tell(&subject.finding(line));
         }
     }
 

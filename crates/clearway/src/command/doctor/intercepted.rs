@@ -11,7 +11,7 @@ pub fn host(interception: &Interception) -> Vec<Finding> {
     if interception.is_empty() {
         return Vec::new();
     }
-    let mut findings = vec![Finding::good(intercept::described(interception))];
+    let mut findings = vec![Finding::good(intercept::described(interception).to_string())];
     findings.extend(intercept::not_forwarded(interception).into_iter().map(|sysctl| Finding {
         matters: Some(
             "what is not intercepted is not forwarded, and without Clearway nothing is (`open`)".to_owned(),

@@ -11,7 +11,6 @@ use clearway_core::strategy::{Means, Strategy};
 use clearway_kernel::listeners::SockDiagError;
 use clearway_kernel::queues::{Listener, Waiting};
 use clearway_kernel::steering::{self, Fate, ReuseportGroup, SocketOrder};
-use tracing::debug;
 
 use super::gate::SwitchGate;
 use super::plan::MovePlan;
@@ -21,6 +20,7 @@ use crate::custody::sockets::Sockets;
 use crate::cutover::notices::CutoverNotice;
 use crate::cutover::redirection::WayChange;
 use crate::cutover::steer::{PACE, wait_for};
+use crate::debug;
 use crate::ground::failure::Unavailable;
 use crate::ground::notice::tell;
 use crate::ground::steps;

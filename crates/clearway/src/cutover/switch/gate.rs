@@ -4,9 +4,9 @@ use clearway_core::names::InstanceName;
 use clearway_core::strategy::{Means, Strategy};
 use clearway_kernel::gate::{BoundAddress, Gate, GateError, Manner};
 use clearway_kernel::queues::Listener;
-use tracing::debug;
 
 use crate::cutover::notices::CutoverNotice;
+use crate::debug;
 use crate::ground::notice::tell;
 use crate::ground::{aside, steps};
 

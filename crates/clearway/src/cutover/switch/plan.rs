@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use clearway_core::strategy::{Means, Moved, Strategy};
 use clearway_kernel::queues::Listener;
 use clearway_kernel::steering::{NotSteerable, Reason, ReuseportGroup};
-use tracing::debug;
 
 use crate::cutover::notices::CutoverNotice;
 use crate::cutover::redirection::WayChange;
+use crate::debug;
 use crate::ground::notice::tell;
 
 /// What is to be done.

@@ -10,10 +10,11 @@ use clearway_haproxy::command_line::ChildFd;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::overlay::Overlay;
 use rustix::fs::{MemfdFlags, SealFlags};
-use tracing::info;
 
 use crate::fleet::child::Descriptors;
 use crate::fleet::chosen::ReadFrom;
+use crate::fleet::notices::FleetNotice;
+use crate::ground::notice::tell;
 
 /// Files of one generation, each with the descriptor that it is in the child.
 pub type MemoryFiles = Vec<(ChildFd, OwnedFd)>;
@@ -46,7 +47,8 @@ pub fn copies(files: &ReadFrom, numbers: &Descriptors) -> io::Result<Option<(Mem
     let numbers = (numbers.copies.0..).map(ChildFd);
     let (mut copies, mut paths) = (Vec::new(), Vec::new());
     for (file, number) in configuration.files.iter().zip(numbers) {
-        info!("the copy of {} is {}", file.name.display(), number.path().display());
+        let (name, copy) = (file.name.display().to_string(), number.path().display().to_string());
+        tell(&FleetNotice::Copy { file: name, copy });
         copies.push((number, memory_file("clearway-configuration", &file.bytes)?));
         paths.push(number.path());
     }

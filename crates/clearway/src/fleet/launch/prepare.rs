@@ -15,7 +15,6 @@ use clearway_haproxy::drift::Imprint;
 use clearway_haproxy::overlay::{Lua, Overlay, RateLimit, WorkerCapability as Kept};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
-use tracing::warn;
 
 use crate::custody::selection::Selection;
 use crate::fleet::Fleet;
@@ -24,8 +23,10 @@ use crate::fleet::chosen::ReadFrom;
 use crate::fleet::deaf::Hears;
 use crate::fleet::draft::{Answers, Draft};
 use crate::fleet::launch::Prepared;
+use crate::fleet::notices::FleetNotice;
 use crate::fleet::trial::can_be_tried;
 use crate::ground::failure;
+use crate::ground::notice::tell;
 use crate::tell::said::Subject;
 
 impl Fleet {
@@ -69,7 +70,7 @@ impl Fleet {
         match self.memory.room_for(needed) {
             Err(failure) if self.roster.has_one_from(imprint) => Err(failure),
             Err(failure) => {
-                warn!("memory is short; the same files as before would be {}", failure.message);
+                tell(&FleetNotice::MemoryShort { error: failure.message });
                 Ok(())
             }
             Ok(()) => Ok(()),

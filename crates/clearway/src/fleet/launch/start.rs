@@ -10,8 +10,8 @@ use clearway_core::settings::LogFormat;
 use clearway_core::strategy::Strategy;
 use clearway_core::supervisor::{Event, Strictness};
 use clearway_haproxy::configuration::Configuration;
-use tracing::debug;
 
+use crate::debug;
 use crate::fleet::Fleet;
 use crate::fleet::child::{self, Streams};
 use crate::fleet::deaf::Hears;

@@ -2,7 +2,9 @@
 
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
-use tracing::error;
+
+use crate::fleet::notices::FleetNotice;
+use crate::ground::notice::tell;
 
 use super::RunningGeneration;
 use super::worker::process;
@@ -29,9 +31,14 @@ impl RunningGeneration {
     }
 
     fn cannot_signal(&self, signal: Signal, pid: u32, error: Errno) {
-        let advice = if error == Errno::PERM { " (add --cap-add=KILL to `docker run`)" } else { "" };
-        let signal = clearway_core::signal::Signal(signal.as_raw());
-        error!("{signal} to generation {}, pid {pid}: {error}{advice}", self.generation);
+        let advice = (error == Errno::PERM).then(|| "add --cap-add=KILL to `docker run`".to_owned());
+        tell(&FleetNotice::NotSignalled {
+            generation: self.generation,
+            signal: clearway_core::signal::Signal(signal.as_raw()).to_string(),
+            pid,
+            error: error.to_string(),
+            hints: advice.into_iter().collect(),
+        });
     }
 
     /// Kills what its master has left, if that has ended. A worker that outlives its master (it hangs in a system call and

@@ -9,9 +9,10 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal};
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinHandle;
-use tracing::warn;
 
+use crate::fleet::notices::FleetNotice;
 use crate::fleet::standard_error;
+use crate::ground::notice;
 use crate::tell::voice::{Speaker, Stream, Voice};
 
 /// Tells a program something. It is a child of ours that is not reaped, so its pid is right.
@@ -27,7 +28,8 @@ pub fn tell(pid: u32, told: ProgramSignal) {
         ProgramSignal::Kill => (Signal::KILL, rustix::process::kill_process_group(process, Signal::KILL)),
     };
     if let Err(error) = outcome {
-        warn!("{} to the program with pid {pid}: {error}", clearway_core::signal::Signal(signal.as_raw()));
+        let signal = clearway_core::signal::Signal(signal.as_raw()).to_string();
+        notice::tell(&FleetNotice::ProgramNotSignalled { signal, pid, error: error.to_string() });
     }
 }
 

@@ -16,8 +16,8 @@ use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, Reader, WatchFlag
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tracing::debug;
 
+use crate::debug;
 use crate::fleet::watch::paths::Interests;
 
 /// How many events are read before other work of the loop gets its turn.

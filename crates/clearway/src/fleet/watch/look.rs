@@ -9,11 +9,12 @@ use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::FileMount;
 use tokio::sync::oneshot;
-use tracing::warn;
 
 use crate::fleet::files::{FileChanges, FileSet, Sighting};
+use crate::fleet::notices::FleetNotice;
 use crate::fleet::watch::inotify::{self, Armed};
 use crate::fleet::watch::paths::Interests;
+use crate::ground::notice::tell;
 
 /// What a look needs.
 #[derive(Debug)]
@@ -116,10 +117,7 @@ impl Looking {
         }
         self.late = true;
         if !std::mem::replace(said, true) {
-            warn!(
-                "the watched files, or some of them, do not answer (are they on another machine?): nothing is \
-                 watched until they do"
-            );
+            tell(&FleetNotice::Hangs);
         }
         (&mut self.answer).await.ok()
     }

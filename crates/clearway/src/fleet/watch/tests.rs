@@ -235,10 +235,3 @@ fn off_is_off() {
         assert!(stage.watch.times.next().is_none() && stage.watch.seen.paths().next().is_none());
     });
 }
-
-#[test]
-fn a_log_line_does_not_name_thousands() {
-    let paths: Vec<PathBuf> = (0..5).map(|number| PathBuf::from(format!("/{number}"))).collect();
-    assert_eq!(listed(&paths), "/0, /1, /2 and 2 more");
-    assert_eq!(listed(&paths[..1]), "/0");
-}

@@ -17,10 +17,10 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
     SocketType, connect, sendmsg, socket_with,
 };
-use tracing::debug;
 
 use crate::custody::held::Held;
 use crate::custody::sockets::Sockets;
+use crate::debug;
 use crate::ground::aside;
 use crate::ground::notice::tell;
 use crate::tell::notices::TellNotice;

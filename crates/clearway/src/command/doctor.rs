@@ -29,7 +29,7 @@ mod rights;
 mod running;
 mod transparent;
 
-use finding::Finding;
+use finding::{Finding, FindingKind};
 use rights::Needs;
 use running::Running;
 
@@ -46,12 +46,14 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     let (settings, interception) = (&subject.settings, &subject.settings.interception);
     let mut findings = vec![haproxy(&subject)];
     if is_theirs {
-        findings.push(Finding::good(format!(
+        let saw = format!(
             "looked at, since no file is named: `haproxy {}`, as the Clearway that runs here",
             subject.invocation.arguments.join(" ".as_ref()).display()
-        )));
+        );
+        findings.push(Finding::good(FindingKind::LookedAt, saw));
     }
-    findings.extend(subject.strays.iter().map(|stray| Finding::note(stray.to_string())));
+    let strays = subject.strays.iter();
+    findings.extend(strays.map(|stray| Finding::note(FindingKind::UnknownSetting, stray.to_string())));
     let needs = Needs::of(read.as_ref(), interception);
     findings.extend(rights::found(&needs));
     let sockets = Family::ALL.into_iter().map(transparent_sockets);
@@ -69,13 +71,12 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
             findings.extend(
                 strategies::check_files(wanted, &read)
                     .err()
-                    .map(|failure| Finding::problem(failure.message, NO_START, failure.hints.join("; or "))),
+                    .map(|failure| cannot_be(FindingKind::Strategy, failure, NO_START, "; or ")),
             );
             findings.extend(configuration(&read, interception, bits));
         }
         Some(Err(failure)) => {
-            let remedy = failure.hints.join("; ");
-            findings.push(Finding::problem(failure.message, "HAProxy would not start", remedy));
+            findings.push(cannot_be(FindingKind::Configuration, failure, "HAProxy would not start", "; "));
         }
     }
     if target.json {
@@ -87,24 +88,28 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     Ok(if problem { ExitCode::Findings } else { ExitCode::Done })
 }
 
+fn cannot_be(kind: FindingKind, failure: Failure, matters: &str, between: &str) -> Finding {
+    Finding::problem(kind, failure.message, matters, failure.hints.join(between))
+}
+
 fn haproxy(subject: &Subject) -> Finding {
     match Executable::new(subject.invocation.program.clone()).version() {
-        Ok(version) => Finding::good(format!("HAProxy {version}")),
-        Err(failure) => {
-            Finding::problem(failure.message, "there is nothing to supervise", failure.hints.join("; "))
-        }
+        Ok(version) => Finding::good(FindingKind::Haproxy, format!("HAProxy {version}")),
+        Err(failure) => cannot_be(FindingKind::Haproxy, failure, "there is nothing to supervise", "; "),
     }
 }
 
 fn transparent_sockets(family: Family) -> Finding {
-    match transparency::can_be_transparent(family) {
-        Ok(()) => Finding::good(format!("transparent sockets, {family}")),
+    let finding = match transparency::can_be_transparent(family) {
+        Ok(()) => Finding::good(FindingKind::TransparentSockets, format!("transparent sockets, {family}")),
         Err(error) => Finding::problem(
+            FindingKind::TransparentSockets,
             error.to_string(),
             "`usesrc` makes HAProxy open such sockets for every connection",
             "--cap-add=NET_RAW with `docker run`",
         ),
-    }
+    };
+    finding.about(family.to_string())
 }
 
 fn kernel() -> Finding {
@@ -112,14 +117,14 @@ fn kernel() -> Finding {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version >= (5, 12) {
-        Finding::good(format!(
-            "Linux {release}: the nftables table goes with its process, also after SIGKILL"
-        ))
+        let saw = format!("Linux {release}: the nftables table goes with its process, also after SIGKILL");
+        Finding::good(FindingKind::Kernel, saw)
     } else {
-        Finding::note(format!(
+        let saw = format!(
             "Linux {release} has no owner tables (5.12 and later have): after SIGKILL the table stays until the \
              next start or `clearway cleanup`"
-        ))
+        );
+        Finding::note(FindingKind::Kernel, saw)
     }
 }
 
@@ -133,52 +138,64 @@ fn strategy(strategy: Strategy, wanted: Strategy, used: Option<Strategy>) -> Fin
         None if wanted == strategy => "strategy (asked for)",
         _ => "strategy",
     };
-    match strategies::check(strategy) {
-        Ok(()) if strategy == Strategy::Auto && !capabilities::has(Capability::NetAdmin) => Finding::good(
-            format!("{name} `{strategy}`: {}; nothing, without NET_ADMIN", strategies::summary(strategy)),
-        ),
-        Ok(()) => Finding::good(format!("{name} `{strategy}`: {}", strategies::summary(strategy))),
-        Err(unavailable) => Finding {
-            severity: if strategy == wanted { ObstacleSeverity::Problem } else { ObstacleSeverity::Note },
-            saw: format!("{name} `{strategy}` is not available: {}", unavailable.why),
-            matters: (strategy == wanted).then(|| NO_START.to_owned()),
-            remedy: Some(unavailable.hints.join("; or ")),
-        },
-    }
+    let nothing = strategy == Strategy::Auto && !capabilities::has(Capability::NetAdmin);
+    let finding = match strategies::check(strategy) {
+        Ok(()) => {
+            let without = if nothing { "; nothing, without NET_ADMIN" } else { "" };
+            let saw = format!("{name} `{strategy}`: {}{without}", strategies::summary(strategy));
+            Finding::good(FindingKind::Strategy, saw)
+        }
+        Err(unavailable) => {
+            let saw = format!("{name} `{strategy}` is not available: {}", unavailable.why);
+            Finding {
+                severity: if strategy == wanted { ObstacleSeverity::Problem } else { ObstacleSeverity::Note },
+                matters: (strategy == wanted).then(|| NO_START.to_owned()),
+                remedy: Some(unavailable.hints.join("; or ")),
+                ..Finding::good(FindingKind::Strategy, saw)
+            }
+        }
+    };
+    finding.about(strategy.to_string())
 }
 
 fn left_behind() -> Finding {
+    let kind = FindingKind::Residue;
     match plumbing::residue() {
-        Ok(found) if found.is_empty() => Finding::good("nothing of Clearway is in the kernel"),
+        Ok(found) if found.is_empty() => Finding::good(kind, "nothing of Clearway is in the kernel"),
         Ok(found) if plumbing::any_process_lives().unwrap_or(false) => {
-            Finding::good(format!("in the kernel, of a running Clearway: {}", found.join("; ")))
+            Finding::good(kind, format!("in the kernel, of a running Clearway: {}", found.join("; ")))
         }
         Ok(found) if plumbing::closed().is_ok_and(|closed| !closed.is_empty()) => Finding::problem(
+            kind,
             format!("left in the kernel by a dead Clearway, and closed: {}", found.join("; ")),
             "connections that it had intercepted are rejected (`CLEARWAY_INTERCEPT_FAIL=closed`)",
             "start Clearway again, or open with `clearway cleanup`",
         ),
         Ok(found) => Finding {
             remedy: Some("`clearway cleanup`, or the next start of any Clearway here".to_owned()),
-            ..Finding::note(format!(
-                "left in the kernel by a dead Clearway, without effect: {}",
-                found.join("; ")
-            ))
+            ..Finding::note(
+                kind,
+                format!("left in the kernel by a dead Clearway, without effect: {}", found.join("; ")),
+            )
         },
-        Err(error) => Finding::note(format!("what is in the kernel could not be read: {error}")),
+        Err(error) => Finding::note(kind, format!("what is in the kernel could not be read: {error}")),
     }
 }
 
 fn configuration(configuration: &Configuration, interception: &Interception, bits: Bits) -> Vec<Finding> {
     let fighting = configuration.fighting.iter().map(ToString::to_string);
-    let notes = fighting.chain(elsewhere(configuration)).map(Finding::note);
-    let transparent = configuration
-        .transparent
-        .iter()
-        .map(|line| Finding::good(format!("transparent, {}: `{}`", line.span, line.text)));
+    let fighting = fighting.map(|saw| Finding::note(FindingKind::SettingsFight, saw));
+    let elsewhere = elsewhere(configuration).into_iter();
+    let elsewhere = elsewhere.map(|saw| Finding::note(FindingKind::ForeignAddress, saw));
+    let notes = fighting.chain(elsewhere);
+    let transparent = configuration.transparent.iter().map(|line| {
+        let saw = format!("transparent, {}: `{}`", line.span, line.text);
+        Finding::good(FindingKind::TransparentLine, saw).about(line.span.to_string())
+    });
     let mounts = FileMount::of(configuration.files.iter().map(|file| &*file.path));
     let mounts = mounts.iter().map(|mount| {
-        if mount.deleted { Finding::note(mount.replaced()) } else { Finding::note(mount.note()) }
+        let saw = if mount.deleted { mount.replaced() } else { mount.note() };
+        Finding::note(FindingKind::Mount, saw).about(mount.point.display().to_string())
     });
     let mut findings: Vec<Finding> = notes.chain(transparent).chain(mounts).collect();
     findings.extend(places::missing(configuration).into_iter().map(Finding::from));

@@ -5,7 +5,7 @@ use clearway_core::intercept::Interception;
 use clearway_haproxy::configuration::{Configuration, Endpoint};
 use clearway_kernel::capabilities::{self, Capability};
 
-use crate::command::doctor::finding::Finding;
+use crate::command::doctor::finding::{Finding, FindingKind};
 use crate::path::obstacles::ObstacleSeverity;
 
 /// The capabilities that are needed. Where no file is known, any may be.
@@ -73,15 +73,16 @@ fn has_low_ports(configuration: &Configuration) -> bool {
 /// Each capability that anything may need.
 pub fn found(needs: &Needs) -> Vec<Finding> {
     let Ok(held) = capabilities::effective() else {
-        return vec![Finding::note("this process's capabilities could not be read")];
+        return vec![Finding::note(FindingKind::Capability, "this process's capabilities could not be read")];
     };
     let one = |(capability, matters): (Capability, &str)| {
         let name = capability.name();
         if held.has(capability) {
-            return Finding::good(format!("capability {name}"));
+            return Finding::good(FindingKind::Capability, format!("capability {name}")).about(name);
         }
-        let saw = format!("capability {name} is missing");
-        needs.judge(capability, Finding::problem(saw, matters, format!("--cap-add={name} with `docker run`")))
+        let (saw, remedy) =
+            (format!("capability {name} is missing"), format!("--cap-add={name} with `docker run`"));
+        needs.judge(capability, Finding::problem(FindingKind::Capability, saw, matters, remedy).about(name))
     };
     WANTED.into_iter().map(one).collect()
 }

@@ -6,7 +6,7 @@ use clearway_core::settings::Settings;
 use clearway_core::strategy::Strategy;
 use clearway_kernel::plumbing::Description;
 
-use crate::command::doctor::finding::Finding;
+use crate::command::doctor::finding::{Finding, FindingKind};
 use crate::command::doctor::transparent;
 use crate::command::subject::Subject;
 use crate::front::api::Status;
@@ -66,15 +66,14 @@ impl Running {
     pub fn findings(&self) -> Vec<Finding> {
         let names: Vec<&str> = self.asked.iter().map(|(name, _)| &**name).collect();
         let mut findings = vec![if names.is_empty() {
-            Finding::note("no Clearway runs here")
+            Finding::note(FindingKind::Running, "no Clearway runs here")
         } else {
-            Finding::good(format!("running: {}", names.join(", ")))
+            Finding::good(FindingKind::Running, format!("running: {}", names.join(", ")))
         }];
-        findings.extend(
-            self.elsewhere
-                .iter()
-                .map(|names| Finding::note(format!("in another network namespace, and not asked: {names}"))),
-        );
+        findings.extend(self.elsewhere.iter().map(|names| {
+            let saw = format!("in another network namespace, and not asked: {names}");
+            Finding::note(FindingKind::Running, saw)
+        }));
         let several = names.len() > 1;
         for (name, answer) in &self.asked {
             let with_its_name = |finding: Finding| {
@@ -84,10 +83,10 @@ impl Running {
             match answer {
                 Ok(status) => {
                     findings.extend(network(status).map(with_its_name));
-                    findings.extend(network(status).map(with_its_name));
                     findings.extend(transparent::of_a_running_one(status).into_iter().map(with_its_name));
                 }
                 Err(failure) => findings.push(with_its_name(Finding::problem(
+                    FindingKind::Running,
                     failure.message.clone(),
                     "what it knows of its servers and of what is in their way is missing from this report",
                     failure.hints.join("; "),
@@ -102,6 +101,7 @@ impl Running {
 fn network(status: &Status) -> Option<Finding> {
     status.network_gone.then(|| {
         Finding::problem(
+            FindingKind::Network,
             "the network that Clearway began in is gone: no interface but `lo` is left",
             "HAProxy still serves, and no client can come any more",
             "restart this container, too: the one that owns the network was probably restarted",

@@ -7,7 +7,7 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing::Description;
 
-use crate::command::doctor::finding::Finding;
+use crate::command::doctor::finding::{Finding, FindingKind};
 use crate::front::api::Status;
 use crate::path::canary::SeenByCanary;
 use crate::path::obstacles::{Bits, ObstacleKind, TransparentServer};
@@ -16,7 +16,8 @@ use crate::path::obstacles::{Bits, ObstacleKind, TransparentServer};
 pub fn of_a_running_one(status: &Status) -> Vec<Finding> {
     // What is in the way is looked for anew; which server is a client as well only it has seen.
     let clients = status.obstacles.iter().filter(|one| one.kind == ObstacleKind::IsItsOwnClient);
-    let asks = status.canary_asks.map(|asks| Finding::note(format!("the canary is {asks}")));
+    let asks = status.canary_asks;
+    let asks = asks.map(|asks| Finding::note(FindingKind::Server, format!("the canary is {asks}")));
     let servers = status.canary.iter().map(of_a_server);
     servers.chain(asks).chain(clients.cloned().map(Finding::from)).collect()
 }
@@ -31,15 +32,17 @@ fn of_a_server(seen: &SeenByCanary) -> Finding {
     let line = seen.line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default();
     let saw = format!("the server {}: {}{line}", seen.address, seen.words);
     let remedy = (!seen.hints.is_empty()).then(|| seen.hints.join("; or "));
-    match seen.verdict {
-        CanaryVerdict::Works => Finding::good(saw),
+    let finding = match seen.verdict {
+        CanaryVerdict::Works => Finding::good(FindingKind::Server, saw),
         CanaryVerdict::Broken => Finding::problem(
+            FindingKind::Server,
             saw,
             "every client of this server fails, and its health check is green",
             remedy.unwrap_or_default(),
         ),
-        _ => Finding { remedy, ..Finding::note(saw) },
-    }
+        _ => Finding { remedy, ..Finding::note(FindingKind::Server, saw) },
+    };
+    finding.about(seen.address.to_string())
 }
 
 /// Of servers that the files give no address nothing more can be said.
@@ -47,11 +50,12 @@ pub fn names(configuration: &Configuration) -> Option<Finding> {
     let unknown = configuration.servers.transparent().filter(|server| server.address().is_none());
     let lines: Vec<String> = unknown.take(8).map(TransparentServer::line).collect();
     (!lines.is_empty()).then(|| {
-        Finding::note(format!(
+        let saw = format!(
             "where these servers are, the files do not say, so what is in their way is not known here; a Clearway that \
              runs asks HAProxy: {}",
             lines.join("; ")
-        ))
+        );
+        Finding::note(FindingKind::Server, saw)
     })
 }
 
@@ -69,15 +73,18 @@ pub fn sysctls(servers: &[TransparentServer]) -> Vec<Finding> {
                     .to_owned(),
             ),
             remedy: Some("let that server listen on another address of this host as well".to_owned()),
-            ..Finding::note("net.ipv4.conf.all.route_localnet is 1")
+            ..Finding::note(FindingKind::Sysctl, "net.ipv4.conf.all.route_localnet is 1")
+                .about("net.ipv4.conf.all.route_localnet")
         });
     }
     if servers.iter().any(|server| server.address.is_ipv6()) && is_set("ipv6/conf/lo/disable_ipv6") {
-        found.push(Finding::problem(
+        let finding = Finding::problem(
+            FindingKind::Sysctl,
             "net.ipv6.conf.lo.disable_ipv6 is 1",
             "the route that brings answers of IPv6 servers to this host cannot be made",
             "`sysctl -w net.ipv6.conf.lo.disable_ipv6=0`, or `--sysctl net.ipv6.conf.lo.disable_ipv6=0` with `docker run`",
-        ));
+        );
+        found.push(finding.about("net.ipv6.conf.lo.disable_ipv6"));
     }
     found
 }
@@ -100,6 +107,7 @@ pub fn clients_that_cannot(configuration: &Configuration, servers: &[Transparent
              `use_backend {backend}_plain if own`, where `{backend}_plain` is `{backend}` without `usesrc`"
         )),
         ..Finding::note(
+            FindingKind::HiddenClients,
             "clients on this host (127.0.0.0/8, ::1), and the servers themselves, cannot be seen by servers",
         )
     })

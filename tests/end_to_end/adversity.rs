@@ -10,7 +10,7 @@ use clearway_lab::session::{Session, State};
 use clearway_lab::wait::eventually;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit};
 
-use crate::stage::{PORT, SOON, Stage, assert_code, complained, said, signal};
+use crate::stage::{PORT, SOON, Stage, TEXT, assert_code, complained, said, signal};
 
 crate::tests![
     a_log_that_is_not_read_stops_nothing,
@@ -27,7 +27,7 @@ crate::tests![
 
 /// Starts Clearway with standard error where a shell puts it.
 fn start_with_stderr(stage: &Stage, redirection: &str) -> Result<Balancer> {
-    stage.launch_under(&["bash", "-c", &format!("exec \"$@\" {redirection}"), "sh"], &[])
+    stage.launch_under(&["bash", "-c", &format!("exec \"$@\" {redirection}"), "sh"], &[TEXT])
 }
 
 /// It serves, reloads and stops, whatever becomes of its log.
@@ -48,7 +48,7 @@ fn a_log_that_is_not_read_stops_nothing() -> Result<()> {
     let script = "exec 9> >(exec sleep 30); \
         dd if=/dev/zero of=/dev/fd/9 oflag=nonblock bs=4096 count=10000 2>/dev/null; \
         exec \"$@\" 2>&9 9>&-";
-    let mut balancer = stage.launch_under(&["bash", "-c", script, "sh"], &[])?;
+    let mut balancer = stage.launch_under(&["bash", "-c", script, "sh"], &[TEXT])?;
     stage.wait_ready(&mut balancer)?;
     for _ in 0..3 {
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
@@ -73,7 +73,7 @@ fn more_sockets_than_half_the_soft_limit_of_open_files() -> Result<()> {
     let many = "frontend many\n    bind 10.1.0.1:20000-20599\n    default_backend none\nbackend none\n";
     stage.write(&(stage.plain() + many))?;
     let script = "ulimit -Sn 1024; exec \"$@\"";
-    let mut balancer = stage.launch_under(&["bash", "-c", script, "sh"], &[])?;
+    let mut balancer = stage.launch_under(&["bash", "-c", script, "sh"], &[TEXT])?;
     stage.wait_ready(&mut balancer)?;
     let output = stage.clearway(&["reload"])?;
     ensure!(said(&output).contains("602 sockets taken over"), "{}{}", said(&output), complained(&output));
@@ -134,7 +134,7 @@ fn a_stranger_is_sent_away_from_the_admin_socket() -> Result<()> {
     };
     assert_code(ask("0")?.status, 0)?;
     ensure!(!ask("65534")?.status.success(), "a stranger was answered");
-    balancer.wait_for_log(0, "uid 65534 was sent away", SOON)?;
+    balancer.wait_for_event(0, "admin-socket.foreign", &[("uid", &65534)], SOON)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
@@ -146,7 +146,7 @@ fn a_stranger_with_our_name_is_not_believed() -> Result<()> {
     let variables = [("CLEARWAY_INSTANCE", "e2e-squat"), ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere")];
     let setpriv = ["setpriv", "--reuid", "65534", "--clear-groups"];
     let mut stranger = stage.launch_under(&setpriv, &variables)?;
-    stranger.wait_for_log(0, " serves, worker ", SOON)?;
+    stranger.wait_for_event(0, "generation.serving", &[], SOON)?;
     let asked = stage.clearway(&["reload", "--instance", "e2e-squat"])?;
     assert_code(asked.status, 68)?;
     ensure!(complained(&asked).contains("uid 65534, which is not asked"), "{}", complained(&asked));
@@ -171,7 +171,7 @@ fn a_haproxy_that_was_reloaded_behind_our_back_drains() -> Result<()> {
         (now.len() == 2 && now != former).then_some(())
     })?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    balancer.wait_for_log(0, "generation 1 has ended after draining", SOON)?;
+    balancer.wait_for_event(0, "generation.drained", &[("generation", &1)], SOON)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -185,7 +185,7 @@ fn a_worker_that_hangs_does_not_outlive_its_master() -> Result<()> {
     // Stopped, it can hear nothing, and it has the listening sockets.
     signal(worker, Signal::STOP)?;
     balancer.kill_descendant(master)?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     eventually(SOON, "the hanging worker to be gone", || {
         (!clearway_lab::process::is_alive(worker)).then_some(())
     })?;

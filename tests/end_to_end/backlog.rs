@@ -130,7 +130,7 @@ fn follows(name: &str, arguments: &[&str]) -> Result<(BTreeMap<String, u32>, BTr
     // The same once more: there is nothing to change, and nothing is.
     let position = balancer.log_position()?;
     ensure!(reload(&stage, &OTHER)? == changed);
-    balancer.wait_for_log(position, "generation 3 serves", SOON)?;
+    balancer.wait_for_event(position, "generation.serving", &[("generation", &3)], SOON)?;
     let log = balancer.stderr()?;
     ensure!(log.matches(LINE).count() == 1, "{log}");
     stage.write(&configuration(&stage, &ONE))?;

@@ -197,7 +197,7 @@ fn a_limit_of_descriptors_that_is_enough_for_haproxy_alone() -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let mut balancer = stage.launch_under(&words, &[])?;
     stage.wait_ready(&mut balancer)?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     let log = balancer.stderr()?;
     ensure!(log.contains("is started once more") && log.contains("--ulimit nofile"), "{log}");

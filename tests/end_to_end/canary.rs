@@ -31,7 +31,7 @@ fn what_works_is_said_once_and_shown() -> Result<()> {
     let stage = Stage::new("cyes")?;
     stage.write(&stage.transparent())?;
     let mut balancer = stage.start()?;
-    balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
+    balancer.wait_for_event(0, "canary.verified", &[("servers", &2)], SOON)?;
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("canary: return path verified for 2 servers"), "{status}");
     let json = said(&stage.clearway(&["status", "--json"])?);
@@ -56,10 +56,20 @@ fn a_server_without_a_way_back_is_named_and_decides_if_asked_to() -> Result<()> 
     gateway(&stage, ["10.2.0.254", "fd02::fe"])?;
     stage.write(&stage.transparent().replace(":8080\nlisten", ":8080 check\nlisten"))?;
     let mut balancer = stage.launch(&[], &[("CLEARWAY_CANARY", "ready")])?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     assert_code(stage.clearway(&["health"])?.status, 3).context("before the canary has answered")?;
-    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no return path", PATIENT)?;
-    balancer.wait_for_log(0, "the server [fd02::2]:8080: no return path", PATIENT)?;
+    balancer.wait_for_event(
+        0,
+        "canary.server",
+        &[("server", &"10.2.0.2:8080"), ("verdict", &"broken")],
+        PATIENT,
+    )?;
+    balancer.wait_for_event(
+        0,
+        "canary.server",
+        &[("server", &"[fd02::2]:8080"), ("verdict", &"broken")],
+        PATIENT,
+    )?;
     balancer.wait_for_log(
         0,
         "hint: the server's answers to clients must come back through this host",
@@ -70,7 +80,7 @@ fn a_server_without_a_way_back_is_named_and_decides_if_asked_to() -> Result<()> 
     ensure!(status.contains("canary: the server 10.2.0.2:8080: no return path"), "{status}");
     let ours = BACK.map(|address| address.to_string());
     gateway(&stage, [&ours[0], &ours[1]])?;
-    balancer.wait_for_log(0, "canary: return path verified for 2 servers", PATIENT)?;
+    balancer.wait_for_event(0, "canary.verified", &[("servers", &2)], PATIENT)?;
     assert_code(stage.clearway(&["health"])?.status, 0)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -81,11 +91,16 @@ fn a_plain_configuration_is_ready_while_old_sessions_need_the_plumbing() -> Resu
     let stage = Stage::new("cplain")?;
     stage.write(&stage.transparent())?;
     let mut balancer = stage.start_with(&[], &[("CLEARWAY_CANARY", "ready")])?;
-    balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
+    balancer.wait_for_event(0, "canary.verified", &[("servers", &2)], SOON)?;
     let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     gateway(&stage, ["10.2.0.254", "fd02::fe"])?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no return path", PATIENT)?;
+    balancer.wait_for_event(
+        0,
+        "canary.server",
+        &[("server", &"10.2.0.2:8080"), ("verdict", &"broken")],
+        PATIENT,
+    )?;
     assert_code(stage.clearway(&["health"])?.status, 3)?;
     stage.write(&stage.plain())?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
@@ -103,7 +118,12 @@ fn a_server_that_is_down_is_no_matter_of_the_way() -> Result<()> {
     let stage = Stage::new("cdown")?;
     stage.write(&stage.transparent().replace("server s 10.2.0.2:8080", "server s 10.2.0.2:8081"))?;
     let mut balancer = stage.launch(&[], &[("CLEARWAY_CANARY", "ready")])?;
-    balancer.wait_for_log(0, "the server 10.2.0.2:8081: refused: no process listens there", SOON)?;
+    balancer.wait_for_event(
+        0,
+        "canary.server",
+        &[("server", &"10.2.0.2:8081"), ("verdict", &"down")],
+        SOON,
+    )?;
     // A reset has come to a foreign address: that is the way back.
     eventually(SOON, "it to be ready", || stage.clearway(&["health"]).ok()?.status.success().then_some(()))?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
@@ -122,7 +142,7 @@ fn no_server_is_asked_if_it_is_off_or_nothing_is_transparent() -> Result<()> {
         let mut balancer = stage.start_with(&[], &[("CLEARWAY_CANARY", mode)])?;
         let asks = mode == "on" && text.contains("usesrc");
         if asks {
-            balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
+            balancer.wait_for_event(0, "canary.verified", &[("servers", &2)], SOON)?;
         }
         let counter = stage.hosts.server.output("nft", &["list", "counter", "inet", "watch", "canary"])?;
         ensure!(counter.contains("packets 0 ") != asks, "{mode}: {counter}");
@@ -163,7 +183,7 @@ fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> 
     };
     nat("ip saddr 172.17.0.0/16 oifname != \"docker0\" masquerade")?;
     let mut balancer = stage.start()?;
-    balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
+    balancer.wait_for_event(0, "canary.verified", &[("servers", &2)], SOON)?;
     let (text, code) = doctor()?;
     ensure!(code == Some(0), "{text}");
     for words in [
@@ -190,7 +210,12 @@ fn the_doctor_says_what_the_canary_found_and_what_hides_clients() -> Result<()> 
     ensure!(code == Some(0) && text.contains("note  MASQUERADE towards `clients`"), "{text}");
     gateway(&stage, ["10.2.0.254", "fd02::fe"])?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    balancer.wait_for_log(0, "the server 10.2.0.2:8080: no return path", PATIENT)?;
+    balancer.wait_for_event(
+        0,
+        "canary.server",
+        &[("server", &"10.2.0.2:8080"), ("verdict", &"broken")],
+        PATIENT,
+    )?;
     let (text, code) = doctor()?;
     ensure!(code == Some(2), "{text}");
     for words in ["BAD   the server 10.2.0.2:8080: no return path", "make it the server's default gateway"] {
@@ -221,7 +246,7 @@ fn of_five_thousand_servers_all_are_asked_and_a_few_named() -> Result<()> {
     ensure!(asks < u64::from(SERVERS) + 2, "{asks}");
     balancer.wait_for_log(0, &last, PATIENT)?;
     let status: serde_json::Value = serde_json::from_slice(&stage.clearway(&["status", "--json"])?.stdout)?;
-    ensure!(balancer.stderr()?.matches("WARN canary: the server ").count() == 50, "{}", balancer.stderr()?);
+    ensure!(balancer.events("canary.server", &[("level", &"WARN")])?.len() == 50, "{}", balancer.stderr()?);
     let seen = status["canary"].as_array().context("what the canary says")?;
     ensure!(seen.len() == usize::from(SERVERS) + 2, "{}", seen.len());
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

@@ -173,7 +173,7 @@ fn wait_until_known(balancer: &Balancer) -> Result<()> {
     Ok(())
 }
 
-const DEBUG: (&str, &str) = ("CLEARWAY_LOG", "text,debug");
+const DEBUG: (&str, &str) = ("CLEARWAY_LOG", "json,debug");
 
 fn a_server_that_is_down_gets_no_client_after_a_crash() -> Result<()> {
     let stage = Stage::new("crcrash")?;
@@ -186,7 +186,7 @@ fn a_server_that_is_down_gets_no_client_after_a_crash() -> Result<()> {
     balancer.kill_descendant(worker(&balancer)?)?;
     let log = balancer.wait_for_log(from, "carried over: f4/dead: down, f6/dead: down (as known ", SOON)?;
     ensure!(log.contains(" s ago)"), "its age: {log}");
-    balancer.wait_for_log(from, " serves, worker ", SOON)?;
+    balancer.wait_for_event(from, "generation.serving", &[], SOON)?;
     let report = load.finish_after(300)?;
     // The next crash is known of, too.
     wait_until_known(&balancer)?;
@@ -206,10 +206,10 @@ fn a_server_that_is_down_gets_no_client_after_a_takeover() -> Result<()> {
     let load = load(&stage, 200.0)?;
     for _ in 0..3 {
         let second = stage.launch(&[], &[NAMED])?;
-        second.wait_for_log(0, "the state of 4 servers was handed over", SOON)?;
+        second.wait_for_event(0, "servers.inherited", &[("servers", &4)], SOON)?;
         second.wait_for_log(0, "f4/dead: weight 7", SOON)?;
-        second.wait_for_log(0, " serves, worker ", SOON)?;
-        first.wait_for_log(0, "the other Clearway does well", SOON)?;
+        second.wait_for_event(0, "generation.serving", &[], SOON)?;
+        first.wait_for_event(0, "takeover.settled", &[], SOON)?;
         let mut former = std::mem::replace(&mut first, second);
         assert_code(former.wait_exit(SOON)?, 0)?;
     }
@@ -233,11 +233,11 @@ fn a_server_that_is_down_gets_no_client_after_a_loss_with_a_holder() -> Result<(
     let from = holder.log_position()?;
     first.signal(Signal::KILL)?;
     first.wait_exit(SOON)?;
-    holder.wait_for_log(from, "the balancer is gone", SOON)?;
+    holder.wait_for_event(from, "hold.lost", &[], SOON)?;
     let load = load(&stage, 100.0)?;
     let mut next = stage.launch(&[], &[NAMED])?;
     next.wait_for_log(0, "carried over: f4/dead: down, f6/dead: down", SOON)?;
-    next.wait_for_log(0, " serves, worker ", SOON)?;
+    next.wait_for_event(0, "generation.serving", &[], SOON)?;
     assert_no_client_lost(&load.finish_after(100)?)?;
     assert_code(next.stop(Signal::TERM, SOON)?, 0)?;
     end(holder)?;

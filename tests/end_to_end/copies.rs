@@ -61,7 +61,7 @@ fn crash(balancer: &Balancer) -> Result<()> {
         line.split(" serves, worker ").nth(1).and_then(|rest| rest.split(':').next()).context("a pid")?;
     let position = balancer.log_position()?;
     balancer.kill_descendant(pid.parse()?)?;
-    balancer.wait_for_log(position, " serves, worker ", SOON).map(|_| ())
+    balancer.wait_for_event(position, "generation.serving", &[], SOON).map(|_| ())
 }
 
 /// Starts HAProxy from `/` on files, waits until it serves.
@@ -72,7 +72,7 @@ fn start(stage: &Stage, files: &[&Path]) -> Result<Balancer> {
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
     ensure!(*first == stage.file(), "the first one is the stage's own");
     let balancer = stage.launch(&more, &[])?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     // What served for long enough is not suspected after a crash: no test waits for that.
     Ok(balancer)
 }
@@ -100,7 +100,7 @@ fn survives(name: &str, policy: &str, lua_at: &str) -> Result<()> {
         stage.write("global\n")?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let balancer = stage.launch(&words, &[])?;
-        balancer.wait_for_log(0, " serves, worker ", SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
         balancer
     };
     ensure!(page(&stage, "/")? == "tested");

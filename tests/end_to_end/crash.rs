@@ -10,7 +10,9 @@ use clearway_lab::load::Expect;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost, said};
+use crate::stage::{
+    EVENTS, SOON, Stage, TEXT, assert_code, assert_no_client_lost, assert_only_accepted_ones_lost, said,
+};
 
 crate::tests![
     a_killed_worker_is_replaced_and_no_client_is_refused,
@@ -20,17 +22,20 @@ crate::tests![
     a_relative_working_directory_serves,
 ];
 
-fn worker(log: &str) -> Option<u32> {
-    let line = log.lines().rfind(|line| line.contains(" serves, worker "))?;
-    line.split(" serves, worker ").nth(1)?.split(':').next()?.parse().ok()
+fn last(balancer: &Balancer, event: &str, field: &str) -> Option<u32> {
+    let events = balancer.events(event, &[]).ok()?;
+    u32::try_from(events.last()?[field].as_u64()?).ok()
 }
 
-fn master(log: &str) -> Option<u32> {
-    let line = log.lines().rfind(|line| line.contains(" started, pid "))?;
-    line.rsplit(' ').next()?.parse().ok()
+fn worker(balancer: &Balancer) -> Option<u32> {
+    last(balancer, "generation.serving", "worker")
 }
 
-fn kill_repeatedly(name: &str, which: fn(&str) -> Option<u32>) -> Result<()> {
+fn master(balancer: &Balancer) -> Option<u32> {
+    last(balancer, "generation.started", "pid")
+}
+
+fn kill_repeatedly(name: &str, which: fn(&Balancer) -> Option<u32>) -> Result<()> {
     let stage = Stage::new(name)?;
     stage.write(&stage.transparent())?;
     let mut balancer = stage.start()?;
@@ -39,10 +44,10 @@ fn kill_repeatedly(name: &str, which: fn(&str) -> Option<u32>) -> Result<()> {
     for round in 0..10 {
         std::thread::sleep(Duration::from_millis(1200)); // it has served for longer than a crash loop would
         let position = balancer.log_position()?;
-        let Some(pid) = which(&balancer.stderr()?) else { anyhow::bail!("no pid in the log") };
+        let Some(pid) = which(&balancer) else { anyhow::bail!("no pid in the log") };
         balancer.kill_descendant(pid)?;
-        balancer.wait_for_log(position, "ended by itself", SOON)?;
-        balancer.wait_for_log(position, &format!("generation {} serves", round + 2), SOON)?;
+        balancer.wait_for_event(position, "generation.crashed", &[], SOON)?;
+        balancer.wait_for_event(position, "generation.serving", &[("generation", &(round + 2))], SOON)?;
     }
     assert_only_accepted_ones_lost(&load.finish_after(101)?, 10)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
@@ -65,10 +70,10 @@ fn a_crash_with_a_missing_map_is_tried_again_until_it_is_mended() -> Result<()> 
     stage.write(&stage.plain().replacen("    server ", &(rule + "    server "), 1))?;
     let mut balancer = stage.start()?;
     std::fs::remove_file(&map)?;
-    let Some(pid) = worker(&balancer.stderr()?) else { anyhow::bail!("no worker in the log") };
+    let Some(pid) = worker(&balancer) else { anyhow::bail!("no worker in the log") };
     balancer.kill_descendant(pid)?;
-    let line = balancer.wait_for_log(0, " failed: ", SOON)?;
-    ensure!(line.contains("names.map"), "the file is not named: {line}");
+    let failed = balancer.wait_for_event(0, "generation.failed", &[], SOON)?;
+    ensure!(failed["error"].to_string().contains("names.map"), "the file is not named: {failed}");
     // No process accepts now, and no client is refused: those that come wait.
     let plan = stage
         .load(20.0, Duration::from_mins(1))
@@ -80,7 +85,7 @@ fn a_crash_with_a_missing_map_is_tried_again_until_it_is_mended() -> Result<()> 
         (listeners.iter().map(|(_, waiting)| waiting).sum::<u32>() > 5).then_some(())
     })?;
     std::fs::write(&map, "10.0.0.0/8 inside\n")?;
-    balancer.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("adopted", &2)], SOON)?;
     assert_no_client_lost(&load.finish_after(6)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
@@ -105,7 +110,7 @@ fn a_start_that_never_lives_ends_clearway_with_the_reason() -> Result<()> {
     let log = folder.join("log");
     std::fs::write(&log, "")?;
     let redirected = format!("PATH={}:$PATH; exec \"$@\" 2>> {}", folder.display(), log.display());
-    let mut balancer = stage.launch_under(&["sh", "-c", &redirected, "sh"], &[])?;
+    let mut balancer = stage.launch_under(&["sh", "-c", &redirected, "sh"], &[TEXT])?;
     assert_code(balancer.wait_exit(SOON)?, 74)?;
     let log = std::fs::read_to_string(&log)?;
     ensure!(log.matches(" serves, worker ").count() == 5, "it did not serve five times: {log}");
@@ -125,7 +130,7 @@ fn a_relative_working_directory_serves() -> Result<()> {
     let script = format!("cd {} && exec {clearway} haproxy -C {folder} -f haproxy.cfg", parent.display());
     let words = ["sh", "-c", &script].map(str::to_owned);
     let directory = stage.run_directory();
-    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str()), EVENTS];
     let mut balancer = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &variables)?;
     stage.wait_ready(&mut balancer)?;
     for generation in 2..4 {
@@ -135,10 +140,9 @@ fn a_relative_working_directory_serves() -> Result<()> {
             said(&status).contains("session").then_some(())
         })?;
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
-        balancer.wait_for_log(0, &format!("generation {generation} serves"), SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[("generation", &generation)], SOON)?;
     }
-    let log = balancer.stderr()?;
-    ensure!(!log.contains("ended by itself"), "{log}");
+    ensure!(balancer.events("generation.crashed", &[])?.is_empty(), "{}", balancer.stderr()?);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

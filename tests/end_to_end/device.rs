@@ -170,7 +170,7 @@ fn an_interface_that_is_made_anew_gets_new_sockets_after_a_crash() -> Result<()>
     let log = balancer.stderr()?;
     let worker = log.lines().find_map(|line| line.split(" serves, worker ").nth(1)?.split(':').next());
     balancer.kill_descendant(worker.context("no worker in the log")?.parse()?)?;
-    balancer.wait_for_log(position, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(position, "generation.serving", &[("generation", &2)], SOON)?;
     assert_explained(&stage, &balancer, position)?;
     served(&stage, &mut balancer)?;
     assert_one_each(&stage)?;
@@ -197,7 +197,7 @@ fn a_network_that_is_gone_is_no_health() -> Result<()> {
     }
     let health = ask(&["health"])?;
     ensure!(!health.status.success() && said(&health).contains("the network is gone"), "{}", said(&health));
-    balancer.wait_for_log(0, "the network is gone", SOON)?;
+    balancer.wait_for_event(0, "network.gone", &[], SOON)?;
     let told: serde_json::Value = serde_json::from_slice(&ask(&["health", "--json"])?.stdout)?;
     ensure!(told["serving"] == false && told["reason"].as_str().is_some(), "{told}");
     let status = said(&ask(&["status"])?);

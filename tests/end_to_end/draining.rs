@@ -172,7 +172,7 @@ fn it_answers_once_more_where_idle_connections_may_stay() -> Result<()> {
         ensure!(heard == Heard::Last, "{heard:?}");
     }
     // Nothing else kept it.
-    balancer.wait_for_log(0, "generation 1 has ended after draining", SOON)?;
+    balancer.wait_for_event(0, "generation.drained", &[("generation", &1)], SOON)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -194,7 +194,7 @@ fn it_closes_idle_connections_properly() -> Result<()> {
         let heard = connection.ask();
         ensure!(heard == Heard::Last, "{heard:?}");
     }
-    balancer.wait_for_log(0, "generation 1 has ended after draining", SOON)?;
+    balancer.wait_for_event(0, "generation.drained", &[("generation", &1)], SOON)?;
     for connection in &mut idle {
         eventually(SOON, "the end to arrive", || connection.is_closed().ok()?.then_some(()))?;
         let heard = connection.ask();

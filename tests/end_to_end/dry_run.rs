@@ -69,7 +69,7 @@ fn clients_and_the_kernel_do_not_notice_a_trial() -> Result<()> {
     assert_no_client_lost(&load.finish()?)?;
     // The number is used by what serves next.
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     let log = balancer.stderr()?;
     ensure!(log.matches("generation 2 was tried and would serve").count() == 5, "{log}");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
@@ -188,7 +188,7 @@ fn a_trial_of_a_transparent_file_puts_nothing_into_the_kernel() -> Result<()> {
         Ok(())
     })?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    balancer.wait_for_log(0, "generation 1 has ended", SOON)?;
+    balancer.wait_for_event(0, "generation.drained", &[("generation", &1)], SOON)?;
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, Duration::from_mins(1)))?;
     stage.write(&stage.plain())?;
     unchanged(&stage, || {
@@ -231,7 +231,7 @@ fn a_trial_does_not_outlive_the_crash_of_what_serves() -> Result<()> {
     let mut command = stage.hosts.balancer.command(clearway_lab::balancer::clearway_program()?);
     command.args(["reload", "--dry-run"]).env("CLEARWAY_RUN_DIRECTORY", stage.run_directory());
     let trial = command.stderr(std::process::Stdio::piped()).spawn()?;
-    balancer.wait_for_log(0, "generation 2 started", SOON)?;
+    balancer.wait_for_event(0, "generation.started", &[("generation", &2)], SOON)?;
     stage.write(&stage.plain())?;
     let log = balancer.stderr()?;
     let worker = log.split("generation 1 serves, worker ").nth(1).and_then(|rest| rest.split(':').next());
@@ -243,7 +243,7 @@ fn a_trial_does_not_outlive_the_crash_of_what_serves() -> Result<()> {
         complained(&output)
     );
     ensure!(!output.status.success(), "{}", said(&output));
-    balancer.wait_for_log(0, "generation 3 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;
     stage.wait_ready(&mut balancer)?;
     // What serves is what served before.
     let text = takes(&stage)?;

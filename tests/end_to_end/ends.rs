@@ -29,9 +29,9 @@ impl<'a> First<'a> {
     fn start(stage: &'a Stage, more: &[(&str, &str)]) -> Result<Self> {
         let unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
         let mut balancer = stage.launch_under(&unshare, more)?;
-        balancer.wait_for_log(0, "begins, pid 1,", SOON)?;
+        balancer.wait_for_event(0, "clearway.starting", &[("pid", &1)], SOON)?;
         stage.wait_ready(&mut balancer)?;
-        balancer.wait_for_log(0, " serves, worker ", SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
         let inside = clearway_lab::process::children(balancer.pid());
         let pid = inside.first().context("unshare has no child")?.to_string();
         Ok(Self { stage, balancer, pid })
@@ -78,7 +78,7 @@ fn a_client_that_waits_for_a_reload_is_told_that_it_never_comes() -> Result<()> 
     stage.write(&stage.plain())?;
     let mut first = First::start(&stage, &[("CLEARWAY_SETTLE", "60s")])?;
     let reload = first.spawn(&["reload"])?;
-    first.balancer.wait_for_log(0, "generation 2 started", SOON)?;
+    first.balancer.wait_for_event(0, "generation.started", &[("generation", &2)], SOON)?;
     let drain = first.spawn(&["drain"])?;
     let ended = |child: Child| -> Result<Output> { child.wait_with_output().context("waiting for it") };
     let (drain, reload) = (ended(drain)?, ended(reload)?);
@@ -98,10 +98,10 @@ fn a_client_that_stays_delays_the_end_for_a_moment_only() -> Result<()> {
     let mut command = stage.hosts.balancer.command(clearway_program()?);
     command.arg("drain").env("CLEARWAY_RUN_DIRECTORY", stage.run_directory());
     let client = command.stdout(Stdio::piped()).spawn().context("running clearway drain")?;
-    balancer.wait_for_log(0, "stop asked for by `clearway drain`", SOON)?;
+    balancer.wait_for_event(0, "stop.requested", &[("by", &"drain")], SOON)?;
     signal(client.id(), Signal::STOP)?;
     drop(session);
-    balancer.wait_for_log(0, "nothing left behind", SOON)?;
+    balancer.wait_for_event(0, "clearway.leaving", &[("exit_code", &0)], SOON)?;
     let begun = Instant::now();
     assert_code(balancer.wait_exit(SOON)?, 0)?;
     ensure!(begun.elapsed() < Duration::from_secs(4) * patience(), "it waited for {:?}", begun.elapsed());

@@ -32,9 +32,9 @@ crate::tests![
 /// Starts a holder, and waits until it holds sockets or is ready to.
 pub fn holder(stage: &Stage, more: &[(&str, &str)]) -> Result<Balancer> {
     let words = [clearway_program()?.display().to_string(), "hold".to_owned()];
-    let variables: Vec<_> = [NAMED, ("CLEARWAY_LOG", "text,debug")].iter().chain(more).copied().collect();
+    let variables: Vec<_> = [NAMED, ("CLEARWAY_LOG", "json,debug")].iter().chain(more).copied().collect();
     let holder = Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words, &variables)?;
-    holder.wait_for_log(0, "holding for the instance `web`", SOON)?;
+    holder.wait_for_event(0, "hold.begun", &[("instance", &"web")], SOON)?;
     Ok(holder)
 }
 
@@ -64,14 +64,14 @@ fn a_client_that_connects_while_no_balancer_runs_waits_for_the_next() -> Result<
         let from = holder.log_position()?;
         serving.signal(Signal::KILL)?;
         serving.wait_exit(SOON)?;
-        holder.wait_for_log(from, "the balancer is gone", SOON)?;
+        holder.wait_for_event(from, "hold.lost", &[], SOON)?;
         eventually(SOON, "clients to wait in the sockets that it holds", || {
             let listeners = clearway_lab::kernel::listeners(&stage.hosts.balancer).ok()?;
             (listeners.iter().map(|(_, waiting)| waiting).sum::<u32>() > 50).then_some(())
         })?;
         let next = stage.launch(&[], &[NAMED])?;
-        next.wait_for_log(0, "that a holder has kept", SOON)?;
-        next.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+        next.wait_for_event(0, "socket.kept-used", &[("by", &"a holder")], SOON)?;
+        next.wait_for_event(0, "generation.serving", &[("adopted", &2)], SOON)?;
         wait_until_it_holds(&holder, from)?;
         load.settle()?;
         serving = next;
@@ -97,7 +97,7 @@ fn a_planned_stop_is_held_for_a_while_and_then_refused() -> Result<()> {
     wait_until_it_holds(&holder, 0)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     ensure!(!refused(&stage), "a client that connects within the time is refused");
-    holder.wait_for_log(0, "the hold is over: closed 2 listening sockets", SOON)?;
+    holder.wait_for_event(0, "hold.over", &[("sockets", &2)], SOON)?;
     ensure!(refused(&stage), "a process listens although nothing runs");
     end(holder)?;
     stage.assert_clean()
@@ -112,7 +112,7 @@ fn a_stop_with_release_is_refused_at_once() -> Result<()> {
     let output = stage.clearway(&["stop", "--release", "--instance", "web"])?;
     ensure!(output.status.success(), "{}", complained(&output));
     assert_code(first.wait_exit(SOON)?, 0)?;
-    holder.wait_for_log(0, "the hold is over", SOON)?;
+    holder.wait_for_event(0, "hold.over", &[], SOON)?;
     ensure!(refused(&stage), "a process listens although nothing runs");
     end(holder)?;
     stage.assert_clean()
@@ -124,7 +124,7 @@ fn a_holder_that_comes_late_holds_too() -> Result<()> {
     let mut first = stage.start_with(&[], &[NAMED])?;
     let mut holder = holder(&stage, &[])?;
     wait_until_it_holds(&holder, 0)?;
-    first.wait_for_log(0, "a holder has come", SOON)?;
+    first.wait_for_event(0, "holder.connected", &[], SOON)?;
     // Another one in its place.
     holder.signal(Signal::KILL)?;
     holder.wait_exit(SOON)?;
@@ -132,7 +132,7 @@ fn a_holder_that_comes_late_holds_too() -> Result<()> {
     wait_until_it_holds(&holder, 0)?;
     first.signal(Signal::KILL)?;
     first.wait_exit(SOON)?;
-    holder.wait_for_log(0, "the balancer is gone: holding 2 listening sockets", SOON)?;
+    holder.wait_for_event(0, "hold.lost", &[("sockets", &2)], SOON)?;
     let mut second = stage.start_with(&[], &[NAMED])?;
     assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
     end(holder)?;
@@ -163,7 +163,7 @@ fn what_a_killed_balancer_left_is_swept() -> Result<()> {
     wait_until_it_holds(&holder, 0)?;
     first.signal(Signal::KILL)?;
     first.wait_exit(SOON)?;
-    holder.wait_for_log(0, "removed what it left in the kernel", SOON)?;
+    holder.wait_for_event(0, "hold.swept", &[], SOON)?;
     eventually(SOON, "the kernel to be clean", || stage.assert_kernel_clean().ok())?;
     end(holder)?;
     stage.assert_clean()
@@ -178,13 +178,13 @@ fn a_takeover_with_a_holder_and_then_a_loss() -> Result<()> {
     let load = patient_load(&stage, 100.0)?;
     let from = holder.log_position()?;
     let mut second = stage.launch(&[], &[NAMED])?;
-    second.wait_for_log(0, " serves, worker ", SOON)?;
+    second.wait_for_event(0, "generation.serving", &[], SOON)?;
     wait_until_it_holds(&holder, from)?;
     // What the first one says at its end is not the holder's business any more.
     assert_code(first.wait_exit(SOON)?, 0)?;
     second.signal(Signal::KILL)?;
     second.wait_exit(SOON)?;
-    holder.wait_for_log(from, "the balancer is gone", SOON)?;
+    holder.wait_for_event(from, "hold.lost", &[], SOON)?;
     let mut third = stage.start_with(&[], &[NAMED])?;
     assert_only_accepted_ones_lost(&load.finish_after(1)?, 1)?;
     assert_code(third.stop(Signal::TERM, SOON)?, 0)?;
@@ -253,7 +253,7 @@ fn a_stranger_gets_nothing_from_a_holder() -> Result<()> {
     let elsewhere = ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere");
     let mut thief = stage.launch_under(&other_user, &[NAMED, elsewhere])?;
     holder
-        .wait_for_log(0, "a process of uid 65534 was sent away", SOON)
+        .wait_for_event(0, "peer.foreign", &[("uid", &65534)], SOON)
         .with_context(|| thief.stderr().unwrap_or_default())?;
     let log = thief.stderr()?;
     ensure!(!log.contains("that a holder has kept"), "it got the sockets: {log}");

@@ -93,7 +93,7 @@ fn goes_on(stage: &Stage, balancer: &mut Balancer, hung: Hung) -> Result<()> {
     ensure!(said(&output).contains("its files do not answer"), "{}{}", said(&output), complained(&output));
 
     balancer.kill_descendant(*balancer.haproxy_processes().first().context("no HAProxy")?)?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     let output = ask(stage, &["reload"])?;
     assert_code(output.status, 66)?;
     ensure!(complained(&output).contains("its files do not answer"), "{}", complained(&output));
@@ -117,7 +117,7 @@ fn polling_a_filesystem_that_hangs_stops_neither_a_restart_nor_a_status() -> Res
 
 fn watching_one_does_not_either() -> Result<()> {
     let stage = stage("hu-watch")?;
-    let mut balancer = stage.start_with(&[], &[("CLEARWAY_WATCH", "on"), ("CLEARWAY_LOG", "debug")])?;
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_WATCH", "on"), ("CLEARWAY_LOG", "json,debug")])?;
     balancer.wait_for_log(0, "changed: 0", SOON)?;
     let hung = Hung::over(stage.path("config"))?;
     // A hint that leads there.

@@ -78,7 +78,7 @@ pub fn write(stage: &Stage, servers: Servers, port: u16) -> Result<()> {
 /// Starts Clearway and waits until it serves.
 pub fn serve(stage: &Stage, variables: &[(&str, &str)]) -> Result<Balancer> {
     let balancer = stage.launch(&[], variables)?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     Ok(balancer)
 }
 
@@ -159,10 +159,7 @@ fn clients_of_foreign_addresses_come_to_haproxy_and_servers_see_them() -> Result
     let status = said(&stage.clearway(&["status"])?);
     let line = "intercepted: 10.2.0.0/24,fd02::/64 port 8080 to 9080 (fails open)";
     ensure!(status.contains(line), "{status}");
-    ensure!(
-        balancer.stderr()?.contains("intercepted on the way through this host: "),
-        "not said at the start"
-    );
+    ensure!(!balancer.events("plumbing.intercepts", &[])?.is_empty(), "not said at the start");
     drop(on_own);
     end(&stage, balancer)
 }
@@ -315,7 +312,7 @@ fn reloads_and_crashes_lose_no_intercepted_client() -> Result<()> {
         let position = balancer.log_position()?;
         let serving = balancer.haproxy_processes();
         balancer.kill_descendant(*serving.first().context("a HAProxy")?)?;
-        balancer.wait_for_log(position, " serves, worker ", SOON)?;
+        balancer.wait_for_event(position, "generation.serving", &[], SOON)?;
         assert_ends(&stage, Ends::Here)?;
     }
     crate::stage::assert_only_accepted_ones_lost(&clients.finish_after(50)?, 3)?;
@@ -351,7 +348,7 @@ fn a_successor_intercepts_from_then_on() -> Result<()> {
     // It intercepts IPv6 alone.
     let only = ("CLEARWAY_INTERCEPT", "fd02::/64 port 8080 to 9080");
     let second = serve(&stage, &[only, NAMED])?;
-    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    first.wait_for_event(0, "takeover.settled", &[], SOON)?;
     let [v4, v6] = targets(&stage);
     let ends = |target| -> Result<Ends> { Ok(open(&stage, target)?.1) };
     // The former one says so, and does it then.

@@ -68,7 +68,7 @@ fn no_descriptor_leaks() -> Result<()> {
     stage.write(&stage.transparent())?;
     let mut balancer = stage.start()?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    balancer.wait_for_log(0, "generation 1 has ended", SOON)?;
+    balancer.wait_for_event(0, "generation.drained", &[("generation", &1)], SOON)?;
     let ours = descriptors(balancer.pid())?;
     let listening = clearway_lab::kernel::ss(&stage.hosts.balancer, &["-tlne"])?.join(" ");
     let in_custody = |target: &str| {
@@ -127,10 +127,10 @@ fn what_clearway_was_given_keeps_its_number() -> Result<()> {
     let script = "exec 3</etc/hostname 5</etc/passwd; exec \"$@\"";
     let mut balancer = stage.launch_under(&["sh", "-c", script, "sh"], &[])?;
     stage.wait_ready(&mut balancer)?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     // One that is just ending has no descriptors any more.
-    balancer.wait_for_log(0, "generation 1 has ended", SOON)?;
+    balancer.wait_for_event(0, "generation.drained", &[("generation", &1)], SOON)?;
     for pid in balancer.haproxy_processes() {
         for (number, target) in [(3, "/etc/hostname"), (5, "/etc/passwd")] {
             let found = descriptors(pid)?.into_iter().find(|one| one.number == number);

@@ -273,7 +273,7 @@ fn one_that_dies_soon_after_it_was_ready_gives_way() -> Result<()> {
         balancer.signal(Signal::HUP)?;
         match moment {
             Some(_) => steps.wait()?,
-            None => balancer.wait_for_log(position, " serves, worker ", SOON).map(drop)?,
+            None => balancer.wait_for_event(position, "generation.serving", &[], SOON).map(drop)?,
         }
         let worker = find(&balancer, &former, NewWorker).context("a new worker")?;
         kill(&balancer, worker)?;

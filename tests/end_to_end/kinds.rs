@@ -56,7 +56,7 @@ fn crash(balancer: &Balancer, next: u32) -> Result<()> {
     let line = log.lines().rfind(|line| line.contains(" serves, worker ")).context("no generation serves")?;
     let worker = line.split(" serves, worker ").nth(1).and_then(|rest| rest.split(':').next());
     balancer.kill_descendant(worker.context("no worker in the log")?.parse()?)?;
-    balancer.wait_for_log(position, &format!("generation {next} serves"), SOON)?;
+    balancer.wait_for_event(position, "generation.serving", &[("generation", &next)], SOON)?;
     Ok(())
 }
 
@@ -103,7 +103,7 @@ fn datagrams_of_a_socket_that_cannot_be_taken_over_arrive_after_a_reload() -> Re
     let datagrams = Datagrams::start(&stage, &[pieces::NOT_RECOGNISED])?;
     for generation in 2..4 {
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
-        balancer.wait_for_log(0, &format!("generation {} has ended", generation - 1), SOON)?;
+        balancer.wait_for_event(0, "generation.drained", &[("generation", &(generation - 1))], SOON)?;
         // `Sockets::of` fails where an address has two.
         before.assert_others(&Sockets::of(&stage, std::slice::from_ref(&piece))?)?;
         datagrams.assert_hardly_any_lost()?;

@@ -69,9 +69,9 @@ fn a_reload_of_haproxys_own_master_becomes_one_of_clearways() -> Result<()> {
     // Up to 3.0 a master executes itself anew just after its start, and a signal of these milliseconds is lost.
     eventually(SOON, "the master to hear a signal", || {
         signal(pid, Signal::USR2).ok()?;
-        balancer.wait_for_log(0, "signalled instead of Clearway", Duration::from_secs(2)).ok()
+        balancer.wait_for_event(0, "generation.worker-replaced", &[], Duration::from_secs(2)).ok()
     })?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     eventually_because(SOON, "what the file says to be served", || assert_loaded(&stage, &balancer))?;
     ensure!(session.beat() == State::Alive, "the old session was cut");
     // After a crash it is what is served again, unless it comes so soon that its configuration is not trusted.
@@ -79,7 +79,7 @@ fn a_reload_of_haproxys_own_master_becomes_one_of_clearways() -> Result<()> {
         serving(&stage).ok().filter(|one| one["seconds"].as_u64().is_some_and(|seconds| seconds >= 5))
     })?;
     balancer.kill_descendant(worker_of(&serving)?)?;
-    balancer.wait_for_log(0, "ended by itself", SOON)?;
+    balancer.wait_for_event(0, "generation.crashed", &[], SOON)?;
     eventually_because(SOON, "the same to be served again", || assert_loaded(&stage, &balancer))?;
     drop(session);
     // Neither the old worker nor the one that the master had started is left.
@@ -102,9 +102,9 @@ fn a_signal_to_every_haproxy_ends_in_one_generation_that_serves() -> Result<()> 
     for pid in balancer.haproxy_processes() {
         signal(pid, Signal::HUP)?;
     }
-    balancer.wait_for_log(0, "generation 2 was signalled instead of Clearway", SOON)?;
-    balancer.wait_for_log(0, "generation 1 was signalled instead of Clearway", SOON)?;
-    balancer.wait_for_log(0, "generation 3 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.worker-replaced", &[("generation", &2)], SOON)?;
+    balancer.wait_for_event(0, "generation.worker-replaced", &[("generation", &1)], SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;
     drop(session);
     eventually(SOON, "one generation to be left", || {
         (balancer.haproxy_processes().len() == 2).then_some(())

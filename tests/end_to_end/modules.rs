@@ -17,7 +17,7 @@ use rustix::process::Signal;
 
 use crate::bad_input::start_without;
 use crate::isolation::set;
-use crate::stage::{CannotRun, PORT, SOON, Stage, assert_code};
+use crate::stage::{CannotRun, EVENTS, PORT, SOON, Stage, assert_code};
 
 crate::tests![
     without_sys_module_the_kernel_loads_what_is_needed,
@@ -142,7 +142,7 @@ fn where_modules_are_locked_without_nftables_that_is_named() -> Result<()> {
     assert_code(balancer.wait_exit(SOON)?, 71)?;
     assert_explained(&balancer, &["nf_tables", "kernel.modules_disabled", "/etc/modules-load.d"])?;
     let mut balancer = start_alone(&host, folder.path(), "")?;
-    balancer.wait_for_log(0, "generation 1 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &1)], SOON)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
@@ -164,7 +164,7 @@ fn start_alone(host: &Namespace, folder: &Path, source: &str) -> Result<Balancer
     );
     std::fs::write(&file, text).context("writing the configuration")?;
     let directory = folder.display().to_string();
-    Balancer::start(host, Kind::Clearway, &file, &[], &[("CLEARWAY_RUN_DIRECTORY", &directory)])
+    Balancer::start(host, Kind::Clearway, &file, &[], &[("CLEARWAY_RUN_DIRECTORY", &directory), EVENTS])
 }
 
 /// A cable between the balancer and another host, with their addresses.
@@ -207,7 +207,7 @@ fn without_ipv6_in_the_kernel_an_ipv6_configuration_is_explained() -> Result<()>
                 listen web\n    bind :::8080 v6only\n    source ipv6@ usesrc clientip\n    server s [fd02::2]:8080\n";
     std::fs::write(&file, text).context("writing the configuration")?;
     let directory = folder.path().display().to_string();
-    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str()), EVENTS];
     let mut balancer = Balancer::start(&host, Kind::Clearway, &file, &[], &variables)?;
     let status = balancer.wait_exit(SOON)?;
     ensure!(!status.success(), "it ended with {status}");

@@ -104,7 +104,7 @@ fn cut_off(stage: &Stage, named: &str) -> Result<()> {
     // The remedy: the same server at the node's own address.
     topologies::write(stage, BACK, HERE)?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    balancer.wait_for_log(0, "no longer in the way of transparent connections", SOON)?;
+    balancer.wait_for_event(0, "obstacle.gone", &[], SOON)?;
     for front in [v4, v6] {
         eventually(SOON, "the server at the node's address to answer", || {
             answers(stage, front).then_some(())
@@ -204,7 +204,12 @@ fn rules_that_touch_our_bit_of_the_mark_are_named() -> Result<()> {
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("IN THE WAY: a rule takes away"), "{status}");
     let server = format!("(`s`, {})", line(&stage, "server s", 0)?);
-    balancer.wait_for_log(0, "canary: the server 10.2.0.2:8080: no return path", SOON)?;
+    balancer.wait_for_event(
+        0,
+        "canary.server",
+        &[("server", &"10.2.0.2:8080"), ("verdict", &"broken")],
+        SOON,
+    )?;
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.lines().any(|one| one.contains("no return path") && one.contains(&server)), "{status}");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
@@ -290,7 +295,7 @@ fn firewalld_lets_answers_in_and_the_doctor_knows_it() -> Result<()> {
     for (reverse_path, how) in [("saddr . mark . iif", "strict"), ("saddr . mark", "loose")] {
         stage.hosts.balancer.nft(&firewalld(reverse_path, PORT))?;
         let mut balancer = stage.start()?;
-        balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;
+        balancer.wait_for_event(0, "canary.verified", &[("servers", &2)], SOON)?;
         let report =
             clearway_lab::load::start(&stage.hosts.client, stage.load(100.0, Duration::from_secs(1)))?;
         crate::stage::assert_no_client_lost(&report.wait()?).context(how)?;

@@ -120,9 +120,9 @@ fn a_path_that_leads_nowhere_is_bound_anew_after_a_crash() -> Result<()> {
 fn a_path_in_a_directory_that_is_gone_stops_no_reload() -> Result<()> {
     let (stage, folder, mut balancer) = begin("pathdir")?;
     std::fs::remove_dir_all(&folder)?;
-    let from = balancer.stderr()?.len() as u64;
+    let from = balancer.log_position()?;
     reload(&stage)?;
-    balancer.wait_for_log(from, "no other can be bound there", SOON)?;
+    balancer.wait_for_event(from, "socket.path-gone", &[], SOON)?;
     stage.wait_ready(&mut balancer)?;
     std::fs::create_dir(&folder)?;
     reload(&stage)?;
@@ -148,7 +148,7 @@ fn a_path_that_leads_to_its_socket_keeps_it() -> Result<()> {
 fn container(stage: &Stage, own: &Path, named: &Path) -> Result<Balancer> {
     let script = format!("mount --bind {} {} && exec \"$@\"", own.display(), named.display());
     let balancer = stage.launch_under(&["unshare", "--mount", "sh", "-c", &script, "sh"], &[NAMED])?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     Ok(balancer)
 }
 

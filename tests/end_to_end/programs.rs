@@ -125,7 +125,7 @@ fn crash(balancer: &Balancer) -> Result<()> {
     let position = balancer.log_position()?;
     let pid = worker(&balancer.stderr()?).context("a worker in the log")?;
     balancer.kill_descendant(pid)?;
-    balancer.wait_for_log(position, " serves, worker ", SOON).map(|_| ())
+    balancer.wait_for_event(position, "generation.serving", &[], SOON).map(|_| ())
 }
 
 fn one_that_keeps_its_port_stays_over_reloads_and_crashes() -> Result<()> {
@@ -217,7 +217,7 @@ fn one_that_ends_by_itself_is_started_again_by_a_reload_only() -> Result<()> {
         })?;
         ensure!(count() == number, "it was started again without a reload");
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
-        balancer.wait_for_log(position, "program `once` started", SOON)?;
+        balancer.wait_for_event(position, "program.started", &[("program", &"once")], SOON)?;
     }
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -342,7 +342,7 @@ fn a_takeover_moves_them() -> Result<()> {
     let mut first = programs.stage.start_with(&[], &[NAMED])?;
     let former = programs.wait_started(1)?;
     let mut second = programs.stage.launch(&[], &[NAMED])?;
-    second.wait_for_log(0, " serves, worker ", SOON)?;
+    second.wait_for_event(0, "generation.serving", &[], SOON)?;
     let next = programs.wait_started(2)?;
     programs.only(next)?;
     ensure!(next != former);

@@ -160,7 +160,7 @@ fn while_successors_do_not_read() -> Result<()> {
     stage.write(&with_many_servers(&stage))?;
     let mut balancer = stage.start_with(&[], &[NAMED])?;
     let first = knock(&stage, "successor")?;
-    balancer.wait_for_log(0, "takeover 1 was asked for", SOON)?;
+    balancer.wait_for_event(0, "takeover.requested", &[("takeover", &1)], SOON)?;
     let more = (0..5).map(|_| knock(&stage, "successor")).collect::<Result<Vec<_>>>()?;
     assert_prompt(&stage, "a successor does not read")?;
     balancer.wait_for_log(0, "over to another Clearway: no answer within", SOON)?;
@@ -191,7 +191,7 @@ fn while_the_other_end_is_silent(
     rustix::net::recv(&conversation, &mut [0_u8; 4096], RecvFlags::empty())?;
     let welcome = r#"{"message":"welcome","protocol":1,"version":"test","sockets":0}"#;
     rustix::net::send(&conversation, welcome.as_bytes(), SendFlags::NOSIGNAL)?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     meanwhile(&mut balancer)?;
     assert_prompt(stage, &format!("the other end of `{of}` is silent"))?;
     balancer.wait_for_log(0, in_the_end, SOON)?;

@@ -99,7 +99,7 @@ fn meanwhile(
         }
         write_program(stage)?;
         balancer.signal(Signal::HUP)?;
-        balancer.wait_for_log(position, " serves, worker ", SOON)?;
+        balancer.wait_for_event(position, "generation.serving", &[], SOON)?;
     }
     anyhow::bail!("it was done only after the question to HAProxy (`{question}`) had been given up")
 }
@@ -116,10 +116,10 @@ fn nothing_waits(name: &str, question: &str) -> Result<()> {
         balancer.wait_for_log(position, "SIGUSR2", SOON)?;
         let children = balancer.haproxy_processes();
         balancer.kill_descendant(*children.first().context("no HAProxy")?)?;
-        balancer.wait_for_log(position, "ended by itself", SOON)?;
+        balancer.wait_for_event(position, "generation.crashed", &[], SOON)?;
         Ok(())
     })?;
-    balancer.wait_for_log(0, "generation 3 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;
     // What ended meanwhile was reaped, whatever has started it.
     eventually(SOON, "no ended child to be left", || (!has_ended_child(balancer.pid())).then_some(()))?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

@@ -42,7 +42,7 @@ fn twenty_reloads_under_load_lose_no_client() -> Result<()> {
     for number in 2..22 {
         let position = balancer.log_position()?;
         balancer.reload()?;
-        balancer.wait_for_log(position, &format!("generation {number} serves"), SOON)?;
+        balancer.wait_for_event(position, "generation.serving", &[("generation", &number)], SOON)?;
     }
     assert_no_client_lost(&load.finish_after(100)?)?;
     for session in sessions {
@@ -88,7 +88,7 @@ fn sessions_live_on_in_their_generation() -> Result<()> {
     ensure!(status.contains("generation 1 draining") && status.contains("generation 2 serving"), "{status}");
     ensure!(status.contains(", 1 session, "), "the draining generation has one session: {status}");
     ensure!(session.close() == State::Closed, "a session was not closed properly");
-    balancer.wait_for_log(0, "generation 1 has ended after draining", SOON)?;
+    balancer.wait_for_event(0, "generation.drained", &[("generation", &1)], SOON)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
@@ -123,9 +123,9 @@ fn both_signals_and_the_subcommand_reload() -> Result<()> {
     stage.write(&stage.plain())?;
     let mut balancer = stage.start()?;
     balancer.signal(Signal::HUP)?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     balancer.signal(Signal::USR2)?;
-    balancer.wait_for_log(0, "generation 3 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;
     let output = stage.clearway(&["reload", "--json"])?;
     assert_code(output.status, 0)?;
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
@@ -147,7 +147,7 @@ fn a_broken_configuration_changes_nothing() -> Result<()> {
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("generation 1 serving") && status.contains("DID NOT TAKE"), "{status}");
     balancer.signal(Signal::HUP)?;
-    balancer.wait_for_log(0, "generation 3 failed", SOON)?;
+    balancer.wait_for_event(0, "generation.failed", &[("generation", &3)], SOON)?;
     stage.write(&stage.transparent())?;
     assert_code(stage.clearway(&["reload"])?.status, 0).context("a good configuration after a broken one")?;
     assert_no_client_lost(&load.finish_after(1)?)?;
@@ -183,7 +183,7 @@ fn requests_that_pile_up_become_one_more() -> Result<()> {
         let status = said(&stage.clearway(&["status"]).ok()?);
         (status.starts_with("serving") && !status.contains("draining")).then_some(status)
     })?;
-    let generations = balancer.stderr()?.matches(" serves, worker").count();
+    let generations = balancer.events("generation.serving", &[])?.len();
     ensure!((2..=100).contains(&generations), "{generations} generations for 400 requests: {settled}");
     assert_no_client_lost(&load.finish_after(20)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

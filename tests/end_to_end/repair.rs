@@ -191,7 +191,7 @@ fn sessions_survive_that_lo_goes_down_and_loses_its_addresses() -> Result<()> {
     // The kernel silently removes IPv4 routes then.
     remove(host, &whole, &[&["-4", "address", "flush", "dev", "lo"]])?;
     host.ip(&["link", "set", "lo", "down"])?;
-    balancer.wait_for_log(0, "could not be put back: ", SOON)?;
+    balancer.wait_for_event(0, "plumbing.not-repaired", &[], SOON)?;
     host.ip(&["link", "set", "lo", "up"])?;
     let begun = Instant::now();
     eventually(SOON, "everything to be back", || (ours(host).ok()? == whole).then_some(()))?;
@@ -208,8 +208,8 @@ fn both_clearways_of_an_instance_repair_and_the_last_one_removes() -> Result<()>
     let whole = ours(host)?;
     let old = Sessions::open(&stage)?;
     let second = stage.launch(&[], &[NAMED])?;
-    second.wait_for_log(0, " serves, worker ", SOON)?;
-    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    second.wait_for_event(0, "generation.serving", &[], SOON)?;
+    first.wait_for_event(0, "takeover.settled", &[], SOON)?;
     ensure!(ours(host)? == whole, "{}", ours(host)?);
     let new = Sessions::open(&stage)?;
     for _ in 0..3 {
@@ -254,7 +254,11 @@ fn flushed_packet_filters_do_not_reach_an_owner_table() -> Result<()> {
     }
     assert_no_client_lost(&load.wait()?)?;
     sessions.assert_alive()?;
-    ensure!(ours(host)? == whole && !balancer.stderr()?.contains("put back"), "{}", balancer.stderr()?);
+    ensure!(
+        ours(host)? == whole && balancer.events("plumbing.repaired", &[])?.is_empty(),
+        "{}",
+        balancer.stderr()?
+    );
     end(&stage, balancer)
 }
 
@@ -270,7 +274,7 @@ fn sessions_survive_a_change_of_routes() -> Result<()> {
     Sessions::open(&stage)?.assert_alive()?;
     assert_no_client_lost(&load.wait()?)?;
     ensure!(meddlers::came_over_second_cable(&stage.hosts)? > 10, "nothing went over the other cable");
-    ensure!(!balancer.stderr()?.contains("put back"), "{}", balancer.stderr()?);
+    ensure!(balancer.events("plumbing.repaired", &[])?.is_empty(), "{}", balancer.stderr()?);
     stop(balancer)
 }
 

@@ -7,7 +7,7 @@ use clearway_lab::kernel::{Snapshot, has_owner_tables, processes_in};
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, said};
+use crate::stage::{EVENTS, SOON, Stage, assert_code, said};
 
 crate::tests![
     after_sigkill_the_kernel_removes_an_owned_table_and_the_next_start_the_rest,
@@ -41,7 +41,7 @@ fn after_sigkill_the_kernel_removes_an_owned_table_and_the_next_start_the_rest()
     let stays = after.output("nft list ruleset").contains("clearway");
     ensure!(stays != owned, "after SIGKILL, the table (with owner: {owned}) is there: {stays}");
     let mut next = stage.start()?;
-    next.wait_for_log(0, "removed what a dead predecessor left in the kernel", SOON)?;
+    next.wait_for_event(0, "plumbing.swept", &[], SOON)?;
     assert_code(next.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -111,9 +111,9 @@ fn two_private_instances_do_not_meet() -> Result<()> {
         clearway_lab::balancer::Kind::Clearway,
         &other,
         &[],
-        &[("CLEARWAY_RUN_DIRECTORY", directory.as_str())],
+        &[("CLEARWAY_RUN_DIRECTORY", directory.as_str()), EVENTS],
     )?;
-    second.wait_for_log(0, "generation 1 serves", SOON)?;
+    second.wait_for_event(0, "generation.serving", &[("generation", &1)], SOON)?;
     let ambiguous = stage.clearway(&["status"])?;
     assert_code(ambiguous.status, 68)?;
     let alone = Snapshot::take(&stage.hosts.balancer)?;

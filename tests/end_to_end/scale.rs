@@ -41,7 +41,7 @@ fn two_hundred_reloads_back_to_back() -> Result<()> {
     for number in 2..202 {
         let position = balancer.log_position()?;
         balancer.signal(Signal::HUP)?;
-        balancer.wait_for_log(position, &format!("generation {number} serves"), SOON)?;
+        balancer.wait_for_event(position, "generation.serving", &[("generation", &number)], SOON)?;
     }
     assert_no_client_lost(&load.finish_after(20)?)?;
     for session in &mut sessions {
@@ -149,7 +149,7 @@ fn a_reload_for_which_descriptors_do_not_suffice() -> Result<()> {
     stage.write(&format!("global\n    maxconn 20\n{}{many}", stage.plain()))?;
     let mut balancer = stage.launch_under(&["prlimit", "--nofile=700:700"], &[])?;
     stage.wait_ready(&mut balancer)?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     let output = stage.clearway(&["reload"])?;
     ensure!(!output.status.success(), "it took: {}", said(&output));
     let words = complained(&output);

@@ -8,7 +8,7 @@ use clearway_lab::balancer::{Balancer, clearway_program};
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, complained, said};
+use crate::stage::{EVENTS, SOON, Stage, assert_code, complained, said};
 
 crate::tests![
     of_one_directory_the_one_of_this_network_namespace_is_asked,
@@ -47,7 +47,7 @@ fn of_one_directory_the_one_of_this_network_namespace_is_asked() -> Result<()> {
             let output = stage.clearway(&words)?;
             assert_code(output.status, 0).with_context(|| complained(&output))?;
         }
-        balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
         let doctor = said(&stage.clearway(&["doctor", "--run-directory", &directory])?);
         ensure!(doctor.contains("in another network namespace, and not asked: "), "{doctor}");
     }
@@ -67,7 +67,7 @@ fn without_a_name_none_of_another_network_namespace_is_asked() -> Result<()> {
     let private = "mount -t tmpfs none /run && unset CLEARWAY_RUN_DIRECTORY && exec \"$@\"";
     let mut balancer = one.launch_under(&["unshare", "-m", "sh", "-c", private, "sh"], &[])?;
     one.wait_ready(&mut balancer)?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     let program = clearway_program()?.display().to_string();
     let ask = |stage: &Stage, word: &str| {
         let mount = format!("--mount=/proc/{}/ns/mnt", balancer.pid());
@@ -108,13 +108,14 @@ fn a_named_directory_is_asked_and_nothing_else() -> Result<()> {
     let mut command = stage.hosts.balancer.command("unshare");
     command
         .args(["-m", &program, "haproxy", "-f", &file])
-        .env("CLEARWAY_RUN_DIRECTORY", stage.run_directory());
+        .env("CLEARWAY_RUN_DIRECTORY", stage.run_directory())
+        .env(EVENTS.0, EVENTS.1);
     let mut named = Balancer::start_command(clearway_lab::balancer::Kind::Clearway, command)?;
-    named.wait_for_log(0, " serves, worker ", SOON)?;
+    named.wait_for_event(0, "generation.serving", &[], SOON)?;
     let pid = answered_by(&stage.clearway(&["status", "--json"])?)?;
     ensure!(pid == named.pid(), "{pid} has answered instead of {}", named.pid());
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
-    named.wait_for_log(0, "generation 2 serves", SOON)?;
+    named.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     assert_code(stage.clearway(&["drain"])?.status, 0)?;
     assert_code(named.wait_exit(SOON)?, 0)?;
     ensure!(!abstract_one.stderr()?.contains("generation 2"), "{}", abstract_one.stderr()?);
@@ -143,7 +144,7 @@ fn the_doctor_asks_every_clearway_of_this_network_namespace() -> Result<()> {
     }
     stage.write(&stage.transparent())?;
     let mut one = stage.launch(&[], &[])?;
-    one.wait_for_log(0, " serves, worker ", SOON)?;
+    one.wait_for_event(0, "generation.serving", &[], SOON)?;
     let doctor = || Ok::<_, anyhow::Error>(said(&stage.clearway(&["doctor"])?));
     // No server has answered yet, and none will for five seconds.
     let (status, report) = (said(&stage.clearway(&["status"])?), doctor()?);
@@ -151,11 +152,11 @@ fn the_doctor_asks_every_clearway_of_this_network_namespace() -> Result<()> {
     ensure!(report.contains("note  the canary is still asking, for "), "{report}");
     let json: serde_json::Value = serde_json::from_slice(&stage.clearway(&["status", "--json"])?.stdout)?;
     ensure!(json["canary_asks"]["seconds"].is_u64(), "{json}");
-    one.wait_for_log(0, "the server 10.2.0.2:8080: no return path", SOON)?;
+    one.wait_for_event(0, "canary.server", &[("server", &"10.2.0.2:8080"), ("verdict", &"broken")], SOON)?;
     let status = said(&stage.clearway(&["status"])?);
     ensure!(!status.contains("still asking"), "{status}");
     let mut two = stage.launch(&[], &[])?;
-    two.wait_for_log(0, "the server 10.2.0.2:8080: no return path", SOON)?;
+    two.wait_for_event(0, "canary.server", &[("server", &"10.2.0.2:8080"), ("verdict", &"broken")], SOON)?;
     let report = eventually(SOON, "both to be named", || {
         doctor().ok().filter(|report| report.matches("BAD   /").count() == 4)
     })?;
@@ -231,7 +232,7 @@ fn without_a_thread_the_status_says_what_is_known() -> Result<()> {
     let user = ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups"];
     let mut balancer = stage.launch_under(&user, &[])?;
     stage.wait_ready(&mut balancer)?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     let pid = balancer.pid().to_string();
     // By the same user: it is another's process for root, too, where that has no SYS_RESOURCE.
     let limit = [&user[1..], &["prlimit", "--pid", &pid, "--nproc=1"]].concat();
@@ -256,7 +257,7 @@ fn an_unnamed_one_is_selected_by_its_socket_or_its_process() -> Result<()> {
     stage.write(&stage.plain())?;
     let mut one = stage.start()?;
     let mut two = stage.launch(&[], &[])?;
-    two.wait_for_log(0, " serves, worker ", SOON)?;
+    two.wait_for_event(0, "generation.serving", &[], SOON)?;
     let (first_pid, second_pid) = (one.pid().to_string(), two.pid().to_string());
     for word in ["status", "reload", "health", "drain", "check"] {
         let output = stage.clearway(&[word])?;
@@ -292,7 +293,7 @@ fn an_unnamed_one_is_selected_by_its_socket_or_its_process() -> Result<()> {
         }
     }
     assert_code(stage.clearway(&["reload", "--pid", &second_pid])?.status, 0)?;
-    two.wait_for_log(0, "generation 2 serves", SOON)?;
+    two.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     ensure!(!one.stderr()?.contains("generation 2"), "the wrong one has reloaded");
     for (words, code) in [
         (&["status", "--pid", "1"] as &[&str], 68),

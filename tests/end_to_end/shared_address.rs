@@ -23,7 +23,7 @@ use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::stage::{CannotRun, SOON, assert_code, assert_no_client_lost};
+use crate::stage::{CannotRun, EVENTS, SOON, assert_code, assert_no_client_lost};
 
 crate::tests![the_other_one_serves_when_the_addresses_move_and_back];
 
@@ -105,9 +105,9 @@ impl Pair {
              listen f6\n bind [fd01::1]:8080 v6only\n source ipv6@ usesrc clientip\n server s [fd02::2]:8080\n";
         std::fs::write(&file, text)?;
         let directory = self.folder.path().join(format!("run{number}")).display().to_string();
-        let variables = [("CLEARWAY_RUN_DIRECTORY", &*directory)];
+        let variables = [("CLEARWAY_RUN_DIRECTORY", &*directory), EVENTS];
         let balancer = Balancer::start(&self.balancers[number], Kind::Clearway, &file, &[], &variables)?;
-        balancer.wait_for_log(0, " serves, worker ", SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
         Ok(balancer)
     }
 

@@ -24,6 +24,12 @@ pub const SOON: Duration = Duration::from_secs(15);
 /// Where HAProxy listens, unless a test wants it elsewhere, and where the servers do.
 pub const PORT: u16 = 8080;
 
+/// A log of events, which tests look for; a test that is about the text of the log wants [`TEXT`].
+pub const EVENTS: (&str, &str) = ("CLEARWAY_LOG", "json");
+
+/// A log for people.
+pub const TEXT: (&str, &str) = ("CLEARWAY_LOG", "text");
+
 /// Why no test can run here, if so.
 pub fn why_not() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
@@ -167,14 +173,18 @@ impl Stage {
         let mut balancer = self.launch(arguments, environment)?;
         self.wait_ready(&mut balancer)?;
         // HAProxy answers clients a moment before it has answered Clearway.
-        balancer.wait_for_log(0, " serves, worker ", SOON)?;
+        if environment.iter().any(|(name, _)| *name == EVENTS.0) {
+            balancer.wait_for_log(0, " serves, worker ", SOON)?;
+        } else {
+            balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
+        }
         Ok(balancer)
     }
 
     /// Starts Clearway and waits for nothing.
     pub fn launch(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Balancer> {
         let directory = self.run_directory();
-        let mut variables = vec![("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+        let mut variables = vec![("CLEARWAY_RUN_DIRECTORY", directory.as_str()), EVENTS];
         variables.extend(environment);
         Balancer::start(&self.hosts.balancer, Kind::Clearway, &self.file(), arguments, &variables)
     }
@@ -197,7 +207,7 @@ impl Stage {
         let words = wrapper.iter().copied().chain([program.as_str(), "haproxy", "-f", &file]);
         let words: Vec<String> = words.map(str::to_owned).collect();
         let directory = self.run_directory();
-        let mut variables = vec![("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+        let mut variables = vec![("CLEARWAY_RUN_DIRECTORY", directory.as_str()), EVENTS];
         variables.extend(environment);
         Balancer::start_words(&self.hosts.balancer, Kind::Clearway, &words, &variables)
     }

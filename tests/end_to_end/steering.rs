@@ -121,7 +121,7 @@ fn a_new_generation_that_dies_is_undone() -> Result<()> {
         balancer.kill_descendant(new)?;
         eventually(SOON, "it to be dead", || (!is_alive(new)).then_some(()))?;
         steps.go_on();
-        balancer.wait_for_log(0, &format!("generation {round} failed"), SOON)?;
+        balancer.wait_for_event(0, "generation.failed", &[("generation", &round)], SOON)?;
         let plan = Plan::closed(&stage.fronts(), 32, Duration::from_secs(1));
         let load = clearway_lab::load::start(&stage.hosts.client, plan.from(stage.hosts.client_addresses()))?;
         assert_no_client_lost(&load.wait()?)?;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, Kind, clearway_program};
 use clearway_lab::wait::eventually;
 
-use crate::stage::{CannotRun, SOON, Stage};
+use crate::stage::{CannotRun, EVENTS, SOON, Stage};
 
 crate::tests![the_binary_that_is_shipped_has_no_hook];
 
@@ -91,7 +91,7 @@ impl Steps {
     pub fn start(stage: &Stage, environment: &[(&str, &str)]) -> Result<(Self, Balancer)> {
         let (steps, mut balancer) = Self::launch(stage, None, environment)?;
         stage.wait_ready(&mut balancer)?;
-        balancer.wait_for_log(0, " serves, worker ", SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
         ensure!(!steps.0.state().seen.is_empty(), "it serves and has not said a step");
         Ok((steps, balancer))
     }
@@ -111,7 +111,7 @@ impl Steps {
         // It ends with Clearway's end of the connection; if that never comes, with the tests.
         std::thread::spawn(move || listener.accept().and_then(|(stream, _)| following.follow(stream)));
         let (socket, directory) = (path.display().to_string(), stage.run_directory());
-        let mut variables = vec![("CLEARWAY_RUN_DIRECTORY", &*directory), (VARIABLE, &*socket)];
+        let mut variables = vec![("CLEARWAY_RUN_DIRECTORY", &*directory), EVENTS, (VARIABLE, &*socket)];
         variables.extend(environment);
         let (program, file) = (program.display().to_string(), stage.file().display().to_string());
         let words = [program, "haproxy".to_owned(), "-f".to_owned(), file];

@@ -28,7 +28,7 @@ fn a_stop_refuses_new_clients_and_lets_sessions_finish() -> Result<()> {
     let mut balancer = stage.start()?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[1], None)?;
     balancer.signal(Signal::TERM)?;
-    balancer.wait_for_log(0, "generation 1 finishes its sessions", SOON)?;
+    balancer.wait_for_event(0, "generation.draining", &[("generation", &1)], SOON)?;
     for front in stage.fronts() {
         let refused = || {
             let answer =
@@ -78,7 +78,7 @@ fn a_second_stop_ends_at_once() -> Result<()> {
         let mut balancer = stage.start()?;
         let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
         balancer.signal(Signal::TERM)?;
-        balancer.wait_for_log(0, "generation 1 finishes its sessions", SOON)?;
+        balancer.wait_for_event(0, "generation.draining", &[("generation", &1)], SOON)?;
         assert_code(balancer.stop(second, Duration::from_secs(5))?, 0)?;
         drop(session);
         stage.assert_clean()?;
@@ -110,7 +110,7 @@ fn drain_does_not_call_a_killed_one_drained() -> Result<()> {
     let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let output = std::thread::scope(|scope| -> Result<_> {
         let draining = scope.spawn(|| stage.clearway(&["drain"]));
-        balancer.wait_for_log(0, "generation 1 finishes its sessions", SOON)?;
+        balancer.wait_for_event(0, "generation.draining", &[("generation", &1)], SOON)?;
         balancer.signal(Signal::KILL)?;
         draining.join().map_err(|_| anyhow::anyhow!("the drain panicked"))?
     })?;
@@ -127,7 +127,7 @@ fn a_stop_while_starting_leaves_nothing() -> Result<()> {
     stage.write(&stage.transparent())?;
     for pause in [0, 5, 20, 50, 80, 120] {
         let mut balancer = stage.launch(&[], &[])?;
-        balancer.wait_for_log(0, "begins", SOON)?;
+        balancer.wait_for_event(0, "clearway.starting", &[], SOON)?;
         std::thread::sleep(Duration::from_millis(pause)); // the moment varies, nothing is waited for
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;
@@ -169,7 +169,7 @@ fn a_stop_delay_shows_before_any_client_is_refused() -> Result<()> {
     )?;
     let begun = Instant::now();
     balancer.signal(Signal::TERM)?;
-    balancer.wait_for_log(0, "not ready from now on", SOON)?;
+    balancer.wait_for_event(0, "stop.announced", &[], SOON)?;
     assert_code(stage.clearway(&["health"])?.status, 3)?;
     assert_no_client_lost(&load.wait()?)?;
     ensure!(balancer.is_running()?, "it has ended");
@@ -178,7 +178,7 @@ fn a_stop_delay_shows_before_any_client_is_refused() -> Result<()> {
     // A second signal does not wait for it.
     let mut balancer = stage.start_with(&[], &[("CLEARWAY_STOP_DELAY", "1h")])?;
     balancer.signal(Signal::TERM)?;
-    balancer.wait_for_log(0, "not ready from now on", SOON)?;
+    balancer.wait_for_event(0, "stop.announced", &[], SOON)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -202,7 +202,7 @@ fn a_generation_that_crashes_gets_its_sockets_back() -> Result<()> {
             let alone = || Some(balancer.haproxy_processes()).filter(|processes| processes.len() == 2);
             let worker = eventually(SOON, "one generation to be alone", alone)?[1];
             balancer.kill_descendant(worker)?;
-            balancer.wait_for_log(position, "2 of 2 sockets taken over", SOON)?;
+            balancer.wait_for_event(position, "generation.serving", &[("adopted", &2)], SOON)?;
             let output = stage.clearway(&["reload"])?;
             assert_code(output.status, 0)
                 .with_context(|| format!("round {round}: {}", complained(&output)))?;
@@ -263,7 +263,7 @@ fn a_client_that_goes_silent_keeps_no_other_waiting() -> Result<()> {
         let load = load(&stage, 100.0)?;
         let output = stage.clearway(&["reload"])?;
         assert_code(output.status, 0).with_context(|| complained(&output))?;
-        balancer.wait_for_log(0, "not waiting for 1 handshake without progress", SOON)?;
+        balancer.wait_for_event(0, "switch.half-open", &[("handshakes", &1)], SOON)?;
         assert_no_client_lost(&load.finish_after(10)?)?;
         drop(silent);
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
@@ -324,7 +324,7 @@ fn without_net_admin_what_cannot_be_moved_is_told() -> Result<()> {
     let without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
     let mut balancer = stage.launch_under(&without, &[(STRATEGY, "auto")])?;
     stage.wait_ready(&mut balancer)?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     stage.write(&stage.plain().replace(&format!("bind {v4}"), &format!("bind :{PORT}")))?;
     let output = stage.clearway(&["reload"])?;
     assert_code(output.status, 0)?;
@@ -360,7 +360,7 @@ fn one_that_fails_in_the_middle_of_a_reload_is_undone() -> Result<()> {
         ensure!(!reload.status.success(), "it took: {}", said(&reload));
         let words = complained(&reload);
         ensure!(words.contains("did not take") && words.contains(strategy), "{words}");
-        balancer.wait_for_log(0, "generation 1 is still serving", SOON)?;
+        balancer.wait_for_event(0, "generation.failed", &[("serving", &1)], SOON)?;
         let again = stage.clearway(&["reload"])?;
         assert_code(again.status, 0).with_context(|| complained(&again))?;
         assert_no_client_lost(&load.finish_after(10)?)?;
@@ -400,7 +400,7 @@ fn clients_of_a_generation_that_is_undone_are_served() -> Result<()> {
         "it did not wait for the clients that have come: {log}"
     );
     signal(newest, Signal::CONT)?;
-    balancer.wait_for_log(position, "generation 1 is still serving", SOON)?;
+    balancer.wait_for_event(position, "generation.failed", &[("serving", &1)], SOON)?;
     assert_no_client_lost(&load.finish_after(50)?)?;
     host.nft("delete table inet full")?;
     drop(steps);

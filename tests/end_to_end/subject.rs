@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, Kind, clearway_program};
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, complained, said};
+use crate::stage::{EVENTS, SOON, Stage, assert_code, complained, said};
 
 crate::tests![
     the_doctor_asks_for_the_rights_that_the_files_need,
@@ -91,10 +91,10 @@ fn start_elsewhere(stage: &Stage) -> Result<Balancer> {
         &stage.hosts.balancer,
         Kind::Clearway,
         &words.map(str::to_owned),
-        &[("CLEARWAY_RUN_DIRECTORY", &stage.run_directory()), ("FRONT_ADDRESS", &address)],
+        &[("CLEARWAY_RUN_DIRECTORY", &stage.run_directory()), ("FRONT_ADDRESS", &address), EVENTS],
     )?;
     stage.wait_ready(&mut balancer)?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     Ok(balancer)
 }
 

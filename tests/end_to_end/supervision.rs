@@ -8,7 +8,7 @@ use clearway_lab::process::Facts;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
-use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost, complained, said};
+use crate::stage::{EVENTS, SOON, Stage, TEXT, assert_code, assert_no_client_lost, complained, said};
 
 crate::tests![
     the_haproxy_under_test_serves,
@@ -42,7 +42,7 @@ fn as_pid_1_it_reaps_orphans_and_stops_cleanly() -> Result<()> {
     stage.write(&stage.transparent())?;
     let unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
     let mut balancer = stage.launch_under(&unshare, &[])?;
-    balancer.wait_for_log(0, "begins, pid 1,", SOON)?;
+    balancer.wait_for_event(0, "clearway.starting", &[("pid", &1)], SOON)?;
     stage.wait_ready(&mut balancer)?;
     let inside = clearway_lab::process::children(balancer.pid());
     let pid_1 = inside.first().context("unshare has no child")?.to_string();
@@ -70,7 +70,7 @@ fn haproxys_standard_output_is_its_own() -> Result<()> {
     let text = log.to_owned()
         + &stage.plain().replace("defaults\n", "defaults\n    log global\n    option tcplog\n");
     stage.write(&text)?;
-    let mut balancer = stage.start()?;
+    let mut balancer = stage.start_with(&[], &[TEXT])?;
     let line = eventually(SOON, "HAProxy's log on standard output", || {
         balancer.stdout().ok()?.lines().find(|line| line.contains("f0/s")).map(str::to_owned)
     })?;
@@ -99,7 +99,7 @@ fn the_log_can_be_json() -> Result<()> {
         log + &stage.plain().replace("defaults\n", &defaults) + program
     };
     stage.write(&text("tcplog"))?;
-    let mut balancer = stage.start_with(&[], &[("CLEARWAY_LOG", "json")])?;
+    let mut balancer = stage.start_with(&[], &[EVENTS])?;
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     stage.write(&text("tcplogg"))?;
     assert_code(stage.clearway(&["reload"])?.status, 65)?;
@@ -107,7 +107,7 @@ fn the_log_can_be_json() -> Result<()> {
     let position = balancer.log_position()?;
     let worker = *balancer.haproxy_processes().last().context("no worker")?;
     balancer.kill_descendant(worker)?;
-    balancer.wait_for_log(position, " serves, worker ", SOON)?;
+    balancer.wait_for_event(position, "generation.serving", &[], SOON)?;
     let settled = || balancer.stdout().ok().filter(|said| said.contains("f0/s"));
     eventually(SOON, "HAProxy's log on standard output", settled)?;
     eventually(SOON, "what the program says", || balancer.stderr().ok().filter(|said| said.contains("two")))?;
@@ -117,7 +117,7 @@ fn the_log_can_be_json() -> Result<()> {
             .map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}")))
             .collect()
     };
-    let (out, err) = (parsed(balancer.stdout()?)?, parsed(balancer.stderr()?)?);
+    let (out, err) = (parsed(balancer.stdout()?)?, parsed(balancer.raw_stderr()?)?);
     let find = |all: &[serde_json::Value], text: &str| {
         let found = all.iter().find(|one| one["message"].as_str().is_some_and(|said| said.contains(text)));
         found.cloned().with_context(|| format!("no event says `{text}`: {all:?}"))
@@ -200,7 +200,8 @@ fn several_files_and_directories_are_passed_on() -> Result<()> {
 fn idle_it_sleeps_and_is_small() -> Result<()> {
     let stage = Stage::new("idle")?;
     stage.write(&stage.transparent())?;
-    let mut balancer = stage.start()?;
+    // As it is by default: with JSON there is one thread more.
+    let mut balancer = stage.start_with(&[], &[TEXT])?;
     // The loop, and the thread that writes the log.
     eventually(SOON, "its other threads to end", || (balancer.facts().ok()?.threads == 2).then_some(()))?;
     balancer.wait_for_log(0, "canary: return path verified for 2 servers", SOON)?;

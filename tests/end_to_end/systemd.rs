@@ -109,8 +109,8 @@ fn a_restart_of_the_unit_refuses_no_client() -> Result<()> {
         stop(balancer)?;
         manager.heard.clear();
         balancer = manager.start(&stage, &[QUICK])?;
-        balancer.wait_for_log(0, "beginning with 2 listening sockets that systemd has kept", SOON)?;
-        balancer.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+        balancer.wait_for_event(0, "socket.kept-used", &[("sockets", &2), ("by", &"systemd")], SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[("adopted", &2)], SOON)?;
         manager.wait_for("READY=1")?;
         ensure!(manager.inodes()? == inodes, "other sockets: {inodes:?}, {:?}", manager.inodes()?);
         ensure!(manager.heard.iter().all(|text| !text.contains("FDSTORE")), "{:?}", manager.heard);
@@ -137,7 +137,7 @@ fn a_killed_unit_refuses_no_client() -> Result<()> {
         balancer.signal(Signal::KILL)?;
         balancer.wait_exit(SOON)?;
         balancer = manager.start(&stage, &[QUICK])?;
-        balancer.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[("adopted", &2)], SOON)?;
     }
     assert_only_accepted_ones_lost(&load.finish_after(30)?, 3)?;
     stop(balancer)?;
@@ -165,7 +165,7 @@ fn the_store_follows_the_configuration() -> Result<()> {
     // What the store does not tell by the socket itself, the name of the interface, comes back too.
     stop(balancer)?;
     let balancer = manager.start(&stage, &[QUICK])?;
-    balancer.wait_for_log(0, "3 of 3 sockets taken over", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("adopted", &3)], SOON)?;
     stop(balancer)?;
     drop(manager);
     stage.assert_clean()
@@ -208,9 +208,9 @@ fn sockets_of_a_socket_unit_stay_where_they_are() -> Result<()> {
         stop(balancer)?;
         manager.heard.clear();
         balancer = manager.start(&stage, &[QUICK])?;
-        balancer.wait_for_log(0, "beginning with 2 listening sockets that systemd has kept", SOON)?;
+        balancer.wait_for_event(0, "socket.kept-used", &[("sockets", &2), ("by", &"systemd")], SOON)?;
         // HAProxy says nothing of the third one: it never hands on what it was given by number.
-        balancer.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[("adopted", &2)], SOON)?;
         manager.wait_for("READY=1")?;
     }
     stop(balancer)?;
@@ -227,7 +227,7 @@ fn what_is_not_usable_is_let_go() -> Result<()> {
     let elsewhere = stage.hosts.client.enter(|| TcpListener::bind(("127.0.0.1", front.port())))??;
     manager.store.push(("clearway/1/17//".to_owned(), OwnedFd::from(elsewhere)));
     let balancer = manager.start(&stage, &[QUICK])?;
-    balancer.wait_for_log(0, "what systemd has kept is of no use here", SOON)?;
+    balancer.wait_for_event(0, "socket.kept-unusable", &[("by", &"systemd")], SOON)?;
     manager.wait_for("READY=1")?;
     let names = manager.names();
     ensure!(names.len() == 2 && !names.contains(&"clearway/1/17//".to_owned()), "{names:?}");

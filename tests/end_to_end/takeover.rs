@@ -49,7 +49,7 @@ fn successor(stage: &Stage) -> Result<Balancer> {
 /// The same with a strategy; the first one is started like that as well.
 pub fn successor_by(stage: &Stage, strategy: &str) -> Result<Balancer> {
     let balancer = stage.launch(&[], &[NAMED, (STRATEGY, strategy)])?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     Ok(balancer)
 }
 
@@ -99,12 +99,12 @@ fn a_transparent_one_keeps_its_clients() -> Result<()> {
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_mins(2)))?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let mut second = successor(&stage)?;
-    second.wait_for_log(0, "taking over from the Clearway", SOON)?;
-    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    second.wait_for_event(0, "takeover.begun", &[], SOON)?;
+    first.wait_for_event(0, "takeover.settled", &[], SOON)?;
     ensure!(session.beat() == State::Alive, "the session of the first one was lost");
     // And back, while the first one still has a session.
     let mut third = successor(&stage)?;
-    second.wait_for_log(0, "the other Clearway does well", SOON)?;
+    second.wait_for_event(0, "takeover.settled", &[], SOON)?;
     ensure!(session.beat() == State::Alive, "the session of the first one was lost");
     assert_no_client_lost(&load.finish_after(1)?)?;
     drop(session);
@@ -150,7 +150,7 @@ fn a_successor_that_cannot_start_changes_nothing() -> Result<()> {
     stage.write("listen nonsense\n    bind nowhere at all\n")?;
     let mut second = stage.launch(&[], &[NAMED])?;
     assert_code(second.wait_exit(SOON)?, 65)?;
-    first.wait_for_log(0, "failed: this one is still serving", SOON)?;
+    first.wait_for_event(0, "takeover.failed", &[], SOON)?;
     stage.write(&stage.plain())?;
     assert_code(stage.clearway(&["reload", "--instance", "web"])?.status, 0)?;
     assert_no_client_lost(&load.finish_after(1)?)?;
@@ -167,10 +167,10 @@ fn a_successor_that_dies_before_it_serves_changes_nothing() -> Result<()> {
         stage.load(200.0, Duration::from_mins(1)).expecting(clearway_lab::load::Expect::Anything),
     )?;
     let mut second = stage.launch(&[], &[NAMED, ("CLEARWAY_SETTLE", "30s")])?;
-    second.wait_for_log(0, "generation 1 started", SOON)?;
+    second.wait_for_event(0, "generation.started", &[("generation", &1)], SOON)?;
     second.signal(Signal::KILL)?;
     second.wait_exit(SOON)?;
-    first.wait_for_log(0, "failed: this one is still serving", SOON)?;
+    first.wait_for_event(0, "takeover.failed", &[], SOON)?;
     assert_only_accepted_ones_lost(&load.finish_after(1)?, 1)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -203,7 +203,7 @@ fn gives_back(strategy: &str) -> Result<()> {
     let mut from = 0;
     for of_clearway in [true, false] {
         let mut second = successor_by(&stage, strategy)?;
-        first.wait_for_log(from, "is done, another Clearway serves", SOON)?;
+        first.wait_for_event(from, "takeover.superseded", &[], SOON)?;
         if of_clearway {
             second.signal(Signal::KILL)?;
             second.wait_exit(SOON)?;
@@ -211,7 +211,7 @@ fn gives_back(strategy: &str) -> Result<()> {
             second.kill_descendant(*second.haproxy_processes().first().unwrap_or(&0))?;
             assert_code(second.wait_exit(SOON)?, 74)?;
         }
-        first.wait_for_log(from, "this one serves again", SOON)?;
+        first.wait_for_event(from, "takeover.undone", &[], SOON)?;
         from = serves_again(&first, from)?;
         let status = said(&stage.clearway(&["status", "--instance", "web"])?);
         ensure!(status.contains("serving"), "{status}");
@@ -235,10 +235,10 @@ fn a_predecessor_that_dies_leaves_its_sockets() -> Result<()> {
             .patient_for(Duration::from_secs(10)),
     )?;
     let mut second = stage.launch(&[], &[NAMED, ("CLEARWAY_SETTLE", "30s")])?;
-    second.wait_for_log(0, "generation 1 started", SOON)?;
+    second.wait_for_event(0, "generation.started", &[("generation", &1)], SOON)?;
     first.signal(Signal::KILL)?;
     first.wait_exit(SOON)?;
-    second.wait_for_log(0, " serves, worker ", SOON)?;
+    second.wait_for_event(0, "generation.serving", &[], SOON)?;
     let status = eventually(SOON, "the successor to have the name", || {
         let status = said(&stage.clearway(&["status", "--instance", "web"]).ok()?);
         status.contains("serving").then_some(())
@@ -257,16 +257,16 @@ fn reloads_wait_for_a_takeover() -> Result<()> {
     stage.write(&stage.plain())?;
     let mut first = stage.start_with(&[], &[NAMED])?;
     let mut second = stage.launch(&[], &[NAMED, ("CLEARWAY_SETTLE", "30s")])?;
-    second.wait_for_log(0, "generation 1 started", SOON)?;
+    second.wait_for_event(0, "generation.started", &[("generation", &1)], SOON)?;
     std::thread::scope(|scope| {
         let reload = scope.spawn(|| stage.clearway(&["reload", "--instance", "web"]));
-        first.wait_for_log(0, "one more follows", SOON)?;
+        first.wait_for_event(0, "reload.queued", &[], SOON)?;
         second.signal(Signal::TERM)?;
         let output = reload.join().map_err(|_| anyhow::anyhow!("the reload panicked"))??;
         ensure!(output.status.success(), "{}", complained(&output));
         Ok(())
     })?;
-    first.wait_for_log(0, "generation 2 serves", SOON)?;
+    first.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     assert_code(second.wait_exit(SOON)?, 0)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -278,7 +278,7 @@ fn the_name_and_the_admin_socket_change_hands() -> Result<()> {
     let mut first = stage.start_with(&[], &[NAMED])?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let mut second = successor(&stage)?;
-    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    first.wait_for_event(0, "takeover.settled", &[], SOON)?;
     let pid = |words: &[&str]| -> Result<String> { Ok(said(&stage.clearway(words)?)) };
     let status = pid(&["status", "--instance", "web", "--json"])?;
     ensure!(status.contains(&format!("\"pid\":{}", second.pid())), "{status}");
@@ -305,7 +305,7 @@ fn one_that_stops_gives_its_name_at_once() -> Result<()> {
     let mut first = stage.start_with(&[], &[NAMED])?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     first.signal(Signal::TERM)?;
-    first.wait_for_log(0, "stop asked for", SOON)?;
+    first.wait_for_event(0, "stop.requested", &[], SOON)?;
     let mut second = stage.start_with(&[], &[NAMED])?;
     ensure!(session.beat() == State::Alive, "the session of the first one was lost");
     drop(session);
@@ -324,7 +324,7 @@ fn one_that_is_killed_leaves_its_name_while_an_older_one_drains() -> Result<()> 
     let mut first = stage.start_with(&[], &[NAMED])?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let mut second = successor(&stage)?;
-    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    first.wait_for_event(0, "takeover.settled", &[], SOON)?;
     second.signal(Signal::KILL)?;
     second.wait_exit(SOON)?;
     let mut third = successor(&stage)?;
@@ -343,7 +343,7 @@ fn a_stranger_gets_nothing() -> Result<()> {
     let other_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     let mut thief = stage.launch_under(&other_user, &[NAMED])?;
     ensure!(!thief.wait_exit(SOON)?.success(), "it got the sockets");
-    first.wait_for_log(0, "a process of uid 65534 was sent away", SOON)?;
+    first.wait_for_event(0, "peer.foreign", &[("uid", &65534)], SOON)?;
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -356,7 +356,7 @@ fn a_stranger_that_has_the_name_gives_nothing() -> Result<()> {
     let other_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     let elsewhere = ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere");
     let mut squatter = stage.launch_under(&other_user, &[NAMED, elsewhere])?;
-    squatter.wait_for_log(0, " serves, worker ", SOON)?;
+    squatter.wait_for_event(0, "generation.serving", &[], SOON)?;
     let mut ours = stage.launch(&[], &[NAMED])?;
     assert_code(ours.wait_exit(SOON)?, 75)?;
     let log = ours.stderr()?;

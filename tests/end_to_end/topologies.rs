@@ -201,7 +201,7 @@ fn a_server_that_moves_to_this_host_at_run_time_is_followed() -> Result<()> {
         let mut answer = String::new();
         std::io::Read::read_to_string(&mut stream, &mut answer)?;
     }
-    balancer.wait_for_log(0, "the plumbing follows the servers", SOON)?;
+    balancer.wait_for_event(0, "plumbing.followed", &[], SOON)?;
     for front in stage.fronts() {
         let seen = eventually(SOON, "the server on this host to answer", || {
             let answer = stage.hosts.client.enter(|| ask_once(front, Ask::Line, Duration::from_secs(2)));

@@ -141,7 +141,7 @@ fn one_that_died_is_not_committed_while_another_holds_its_standard_error() -> Re
     eventually(SOON, "it to be dead", || (!is_alive(master)).then_some(()))?;
     steps.go_on();
     eventually(SOON, "it to be reaped", || (!Path::new(&format!("/proc/{master}")).exists()).then_some(()))?;
-    let outcome = balancer.wait_for_log(0, "generation 2 failed", SOON);
+    let outcome = balancer.wait_for_event(0, "generation.failed", &[("generation", &2)], SOON);
     let held = std::fs::read_link(format!("/proc/{holder}/fd/2"));
     signal(holder, Signal::KILL)?;
     ensure!(held.is_ok_and(|at| at.to_string_lossy().starts_with("pipe:")), "no process held it");
@@ -165,7 +165,7 @@ fn if_the_serving_one_dies_meanwhile_the_new_one_takes_over() -> Result<()> {
     balancer.signal(Signal::HUP)?;
     newest(&balancer, &former)?;
     balancer.kill_descendant(former[0])?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     assert_only_accepted_ones_lost(&load.finish_after(10)?, 1)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
@@ -210,10 +210,9 @@ fn a_configuration_that_dies_young_gives_way_to_the_one_before() -> Result<()> {
     let new: Vec<u32> =
         balancer.haproxy_processes().into_iter().filter(|pid| !former.contains(pid)).collect();
     balancer.kill_descendant(new[1])?;
-    balancer.wait_for_log(0, "with the configuration of generation 1, which served before", SOON)?;
-    let line = balancer.wait_for_log(0, "started from a copy of that of generation 1", SOON)?;
-    ensure!(line.contains("WARN"), "{line}");
-    balancer.wait_for_log(0, "generation 3 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.crashed", &[("back_to", &1)], SOON)?;
+    balancer.wait_for_event(0, "configuration.differs", &[("former", &1), ("level", &"WARN")], SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;
     wait_for_server(&stage, &mut balancer, "s1")?;
     assert_only_accepted_ones_lost(&load.finish_after(10)?, 1)?;
     // A reload that is asked for gets what is on the disk.
@@ -230,36 +229,36 @@ fn one_that_gave_way_is_not_watched_back_in() -> Result<()> {
     let mut balancer = stage.start_with(&[], &variables)?;
     let former = balancer.haproxy_processes();
     stage.write(&other(&stage))?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     let new = newest(&balancer, &former)?;
     balancer.kill_descendant(new[1])?;
-    balancer.wait_for_log(0, "generation 3 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;
     std::thread::sleep(Duration::from_secs(1)); // ten quiet times: the rejected one may not be tried again
     wait_for_server(&stage, &mut balancer, "s1")?;
     ensure!(!balancer.stderr()?.contains("generation 4"), "the rejected file was loaded again");
     // The next change is one.
     stage.write(&(other(&stage) + "# better\n"))?;
-    balancer.wait_for_log(0, "generation 4 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &4)], SOON)?;
     wait_for_server(&stage, &mut balancer, "s2")?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)
 }
 
 /// Serves for long enough to be trusted, changes what is on the disk, kills, and looks which one serves then.
-fn brings_back(stage: &Stage, arguments: &[&str], change: impl Fn() -> Result<()>) -> Result<()> {
+fn brings_back(stage: &Stage, arguments: &[&str], why: &str, change: impl Fn() -> Result<()>) -> Result<()> {
     let mut balancer = stage.start_with(arguments, &[])?;
     wait_for_server(stage, &mut balancer, "s1")?;
     let load = load(stage)?;
     change()?;
     let worker = *balancer.haproxy_processes().last().context("a worker")?;
     balancer.kill_descendant(worker)?;
-    balancer.wait_for_log(0, "copy of that of generation 1", SOON)?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, why, &[("former", &1)], SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     wait_for_server(stage, &mut balancer, "s1")?;
     // Again: the copy is still there.
     let position = balancer.log_position()?;
     let worker = *balancer.haproxy_processes().last().context("a worker")?;
     balancer.kill_descendant(worker)?;
-    balancer.wait_for_log(position, "generation 3 serves", SOON)?;
+    balancer.wait_for_event(position, "generation.serving", &[("generation", &3)], SOON)?;
     assert_only_accepted_ones_lost(&load.finish_after(10)?, 2)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -268,19 +267,19 @@ fn brings_back(stage: &Stage, arguments: &[&str], change: impl Fn() -> Result<()
 fn a_crash_with_another_file_on_disk_brings_back_what_served() -> Result<()> {
     let stage = Stage::new("another")?;
     stage.write(&stage.plain())?;
-    brings_back(&stage, &[], || stage.write(&other(&stage)))
+    brings_back(&stage, &[], "configuration.differs", || stage.write(&other(&stage)))
 }
 
 fn a_crash_with_a_broken_file_on_disk_brings_back_what_served() -> Result<()> {
     let stage = Stage::new("brokend")?;
     stage.write(&stage.plain())?;
-    brings_back(&stage, &[], || stage.write("nonsense\n"))
+    brings_back(&stage, &[], "configuration.differs", || stage.write("nonsense\n"))
 }
 
 fn a_crash_without_a_file_on_disk_brings_back_what_served() -> Result<()> {
     let stage = Stage::new("without")?;
     stage.write(&stage.plain())?;
-    brings_back(&stage, &[], || Ok(std::fs::remove_file(stage.file())?))
+    brings_back(&stage, &[], "configuration.unreadable", || Ok(std::fs::remove_file(stage.file())?))
 }
 
 fn a_directory_of_files_is_brought_back_too() -> Result<()> {
@@ -292,7 +291,9 @@ fn a_directory_of_files_is_brought_back_too() -> Result<()> {
     std::fs::create_dir(&directory)?;
     std::fs::write(directory.join("10.cfg"), format!("listen {rest}"))?;
     let name = directory.display().to_string();
-    brings_back(&stage, &["-f", &name], || Ok(std::fs::remove_dir_all(&directory)?))
+    brings_back(&stage, &["-f", &name], "configuration.unreadable", || {
+        Ok(std::fs::remove_dir_all(&directory)?)
+    })
 }
 
 /// Waits until the workers before the newest have closed their listening sockets: they do so when they have seen
@@ -320,10 +321,15 @@ fn too_many_old_generations_are_warned_about_and_the_idlest_is_cut() -> Result<(
     let mut first = hold(&stage, &balancer, 3)?;
     let mut second = hold(&stage, &balancer, 1)?;
     let mut third = hold(&stage, &balancer, 2)?;
-    let warning = balancer.wait_for_log(0, "more than 2 old generations are draining", SOON)?;
-    ensure!(warning.contains("generation 2 has 1 session") && warning.contains("WARN"), "{warning}");
+    let warning = balancer.wait_for_event(
+        0,
+        "generation.over-budget",
+        &[("generation", &2), ("sessions", &1)],
+        SOON,
+    )?;
+    ensure!(warning["level"] == "WARN", "{warning}");
     ensure!(second[0].beat() == State::Alive, "it was cut without a moment to act");
-    balancer.wait_for_log(0, "generation 2: cutting 1 session", SOON)?;
+    balancer.wait_for_event(0, "generation.cut", &[("generation", &2), ("sessions", &1)], SOON)?;
     eventually(SOON, "the session to be cut", || (second[0].beat() != State::Alive).then_some(()))?;
     for session in first.iter_mut().chain(&mut third) {
         ensure!(session.beat() == State::Alive, "one was cut that was not over the budget");
@@ -338,10 +344,14 @@ fn an_old_generation_may_have_an_age() -> Result<()> {
     stage.write(&stage.plain())?;
     let mut balancer = stage.start_with(&[], &[("CLEARWAY_OLD_AGE", "11s")])?;
     let mut session = hold(&stage, &balancer, 1)?;
-    let warning = balancer.wait_for_log(0, "may drain for 11 s", SOON)?;
-    ensure!(warning.contains("generation 1 has 1 session"), "{warning}");
+    balancer.wait_for_event(
+        0,
+        "generation.over-budget",
+        &[("generation", &1), ("sessions", &1), ("over", &"age")],
+        SOON,
+    )?;
     ensure!(session[0].beat() == State::Alive, "it was cut without a moment to act");
-    balancer.wait_for_log(0, "generation 1: cutting 1 session", SOON)?;
+    balancer.wait_for_event(0, "generation.cut", &[("generation", &1), ("sessions", &1)], SOON)?;
     assert_no_client_lost(&load(&stage)?.finish_after(10)?)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()

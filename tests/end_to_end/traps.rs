@@ -252,7 +252,7 @@ fn sessions_survive_that_the_servers_interface_becomes_a_port_of_a_bridge() -> R
         let report = session.finish()?;
         ensure!(report.ended_by_us && report.ending == State::Closed, "a busy session: {report:?}");
     }
-    ensure!(!balancer.stderr()?.contains("put back"), "{}", balancer.stderr()?);
+    ensure!(balancer.events("plumbing.repaired", &[])?.is_empty(), "{}", balancer.stderr()?);
     drop(resting);
     let mut balancer = balancer;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)

@@ -76,7 +76,7 @@ fn a_crash_is_told_until_a_reload_was_asked_for() -> Result<()> {
     assert_code(stage.clearway(&["status", "--check"])?.status, 0)?;
     let worker = *balancer.haproxy_processes().last().context("no worker")?;
     balancer.kill_descendant(worker)?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     let told = status(&stage)?;
     ensure!(told["last_attempt"]["cause"] == "crash" && told["crashes"] == 1, "{told}");
     ensure!(told["last_crash"]["generation"] == 1 && told["last_crash"]["at"].is_string(), "{told}");
@@ -104,7 +104,7 @@ fn a_reload_that_reads_nothing_new_says_so() -> Result<()> {
     let script = format!("mount --bind {} {} && exec \"$@\"", outside.display(), stage.file().display());
     let mut balancer = stage.launch_under(&["unshare", "--mount", "sh", "-c", &script, "sh"], &[])?;
     stage.wait_ready(&mut balancer)?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     let quiet = said(&stage.clearway(&["reload"])?);
     ensure!(!quiet.contains("NOT READ"), "nothing was replaced: {quiet}");
     std::fs::rename(&outside, stage.path("host.cfg~"))?;

@@ -40,7 +40,7 @@ struct Watching {
 }
 
 const ON: [(&str, &str); 3] =
-    [("CLEARWAY_WATCH", "on"), ("CLEARWAY_WATCH_QUIET", "200ms"), ("CLEARWAY_LOG", "debug")];
+    [("CLEARWAY_WATCH", "on"), ("CLEARWAY_WATCH_QUIET", "200ms"), ("CLEARWAY_LOG", "json,debug")];
 
 /// What a look says that has found nothing.
 const NOTHING: &str = "changed: 0";
@@ -63,13 +63,10 @@ impl Watching {
 
     /// Waits until a generation serves, and that it was because of this file.
     fn loaded(&self, generation: u32, because_of: &Path) -> Result<()> {
-        self.balancer.wait_for_log(0, &format!("generation {generation} serves"), SOON)?;
+        self.balancer.wait_for_event(0, "generation.serving", &[("generation", &generation)], SOON)?;
         let name = because_of.display().to_string();
-        let line = self.balancer.wait_for_log(0, "changed: ", SOON)?;
-        ensure!(
-            self.balancer.stderr()?.contains(&format!("changed: {name}")),
-            "not because of {name}: {line}"
-        );
+        let changed = self.balancer.events("watch.changed", &[])?;
+        ensure!(changed.iter().any(|event| event["files"][0] == *name), "not because of {name}: {changed:?}");
         Ok(())
     }
 
@@ -160,7 +157,7 @@ fn a_config_map_is_loaded_when_its_link_is_swapped() -> Result<()> {
         version(number)?;
         // As the kubelet does.
         fs::remove_dir_all(stage.path(&format!("..2026_{}", number - 1)))?;
-        balancer.wait_for_log(0, &format!("generation {number} serves"), SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[("generation", &number)], SOON)?;
     }
     Watching { stage, balancer }.stop(2)
 }
@@ -280,7 +277,7 @@ fn a_broken_file_is_tried_again_when_it_is_mended() -> Result<()> {
     let stage = &watching.stage;
     // Half of a line: the writer has not finished.
     stage.write(&(stage.plain() + "listen half\n    bi"))?;
-    watching.balancer.wait_for_log(0, "generation 2 failed", SOON)?;
+    watching.balancer.wait_for_event(0, "generation.failed", &[("generation", &2)], SOON)?;
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("generation 1 serving"), "{status}");
     stage.write(&(stage.plain() + "listen whole\n    bind 127.0.0.1:9004\n    server s 127.0.0.1:1\n"))?;
@@ -294,9 +291,9 @@ fn a_file_that_comes_back_as_it_was_is_no_reload() -> Result<()> {
     let watching = Watching::start(stage)?;
     let stage = &watching.stage;
     fs::remove_file(stage.file())?;
-    watching.balancer.wait_for_log(0, "is gone, and HAProxy would not start without it", SOON)?;
+    watching.balancer.wait_for_event(0, "watch.missing", &[("file", &stage.file().display())], SOON)?;
     stage.write(&stage.plain())?;
-    watching.balancer.wait_for_log(0, "haproxy.cfg is back", SOON)?;
+    watching.balancer.wait_for_event(0, "watch.back", &[("file", &stage.file().display())], SOON)?;
     stage.write(&commented(stage, "changed"))?;
     watching.loaded(2, &stage.file())?;
     watching.stop(1)
@@ -328,12 +325,11 @@ fn limited(name: &str, limit: &str, sysctl: &str) -> Result<()> {
     let wrapper = ["unshare", "--user", "--map-root-user", "sh", "-c", &script, "sh"];
     let mut balancer = stage.launch_under(&wrapper, &ON)?;
     stage.wait_ready(&mut balancer)?;
-    let line = balancer.wait_for_log(0, "they are looked at every", SOON)?;
-    ensure!(line.contains(sysctl), "the limit is not named: {line}");
+    let polls = balancer.wait_for_event(0, "watch.polls", &[], SOON)?;
+    ensure!(polls["error"].as_str().is_some_and(|error| error.contains(sysctl)), "it is not named: {polls}");
     stage.write(&commented(&stage, "changed"))?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
-    let log = balancer.stderr()?;
-    ensure!(log.matches("they are looked at every").count() == 1, "said more than once:\n{log}");
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
+    ensure!(balancer.events("watch.polls", &[])?.len() == 1, "said more than once: {}", balancer.stderr()?);
     Watching { stage, balancer }.stop(1)
 }
 
@@ -350,7 +346,7 @@ fn polling_needs_no_events() -> Result<()> {
     let balancer = stage.start_with(&[], &environment)?;
     balancer.wait_for_log(0, NOTHING, SOON)?;
     replace(&stage.file(), &commented(&stage, "changed"))?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     Watching { stage, balancer }.stop(1)
 }
 
@@ -365,9 +361,9 @@ fn a_mounted_file_that_is_replaced_outside_is_explained() -> Result<()> {
     balancer.wait_for_log(0, NOTHING, SOON)?;
     // Written in place it is the same file inside, and its own directory there hears nothing of it.
     fs::write(&outside, commented(&stage, "changed"))?;
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     replace(&outside, &commented(&stage, "the container will never see this"))?;
-    let line = balancer.wait_for_log(0, "was replaced on the host", SOON)?;
-    ensure!(line.contains("--volume=DIRECTORY:"), "nothing helps: {line}");
+    let replaced = balancer.wait_for_event(0, "watch.replaced", &[], SOON)?["detail"].to_string();
+    ensure!(replaced.contains("--volume=DIRECTORY:"), "nothing helps: {replaced}");
     Watching { stage, balancer }.stop(1)
 }

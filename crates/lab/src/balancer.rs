@@ -1,7 +1,9 @@
 //! The balancer under test, seen from outside: Clearway, or plain HAProxy as the one to compare with.
 
 mod kind;
+mod log;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use kind::path_text;
@@ -212,14 +215,45 @@ impl Balancer {
         self.read("stdout", 0)
     }
 
-    /// Everything that it has written to standard error.
+    /// Everything that it has written to standard error, for people: events are written as lines of text.
     pub fn stderr(&self) -> Result<String> {
+        self.stderr_since(0)
+    }
+
+    /// The same since `position`.
+    pub fn stderr_since(&self, position: u64) -> Result<String> {
+        Ok(log::as_text(&self.read("stderr", position)?))
+    }
+
+    /// Everything that it has written to standard error, as it was written.
+    pub fn raw_stderr(&self) -> Result<String> {
         self.read("stderr", 0)
     }
 
-    /// What it has written to standard error since `position`.
-    pub fn stderr_since(&self, position: u64) -> Result<String> {
-        self.read("stderr", position)
+    /// All events of this name, with these fields, that a Clearway with `CLEARWAY_LOG=json` has written so far.
+    pub fn events(&self, name: &str, fields: &[(&str, &dyn Display)]) -> Result<Vec<Value>> {
+        self.events_since(0, name, fields)
+    }
+
+    fn events_since(&self, position: u64, name: &str, fields: &[(&str, &dyn Display)]) -> Result<Vec<Value>> {
+        let log = self.read("stderr", position)?;
+        Ok(log.lines().filter_map(log::event).filter(|event| log::is(event, name, fields)).collect())
+    }
+
+    /// Waits for an event among what was written since `position` (0: since the start), and gives it.
+    pub fn wait_for_event(
+        &self,
+        position: u64,
+        name: &str,
+        fields: &[(&str, &dyn Display)],
+        deadline: Duration,
+    ) -> Result<Value> {
+        let wanted = fields.iter().map(|(name, value)| format!(", `{name}` {value}"));
+        let wanted = format!("the event `{name}`{}", wanted.collect::<String>());
+        let found = eventually(deadline, &wanted, || {
+            self.events_since(position, name, fields).ok()?.into_iter().next()
+        });
+        found.with_context(|| self.log_for_people())
     }
 
     /// Where standard error ends now, for [`Balancer::wait_for_log`].
@@ -231,7 +265,7 @@ impl Balancer {
     /// gives the line.
     pub fn wait_for_log(&self, position: u64, text: &str, deadline: Duration) -> Result<String> {
         let found = eventually(deadline, &format!("the log to say `{text}`"), || {
-            let log = self.read("stderr", position).ok()?;
+            let log = self.stderr_since(position).ok()?;
             log.lines().find(|line| line.contains(text)).map(str::to_owned)
         });
         found.with_context(|| self.log_for_people())

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::{end, holder, wait_until_it_holds};
 use crate::sessions::json;
-use crate::stage::{SOON, Stage, assert_code, complained, said};
+use crate::stage::{EVENTS, SOON, Stage, assert_code, complained, said};
 use crate::takeover::NAMED;
 
 crate::tests![
@@ -64,7 +64,7 @@ fn it_says_how_it_is() -> Result<()> {
     wait_until_it_holds(&one, 0)?;
     balancer.signal(Signal::KILL)?;
     balancer.wait_exit(SOON)?;
-    one.wait_for_log(0, "the balancer is gone", SOON)?;
+    one.wait_for_event(0, "hold.lost", &[], SOON)?;
     let status = json(&stage, &[&["status"], &WEB[..]].concat())?;
     ensure!(status["pid"] == one.pid() && status["balancer_serves"] == false, "{status}");
     ensure!(status["sockets"].as_array().map(Vec::len) == Some(2), "{status}");
@@ -84,7 +84,7 @@ fn a_balancer_that_fails_to_start_is_called_so() -> Result<()> {
     wait_until_it_holds(&one, 0)?;
     balancer.signal(Signal::KILL)?;
     balancer.wait_exit(SOON)?;
-    one.wait_for_log(0, "the balancer is gone", SOON)?;
+    one.wait_for_event(0, "hold.lost", &[], SOON)?;
     stage.write("listen nonsense\n    bind nowhere at all\n")?;
     let from = one.log_position()?;
     for failed in 1..4 {
@@ -95,18 +95,12 @@ fn a_balancer_that_fails_to_start_is_called_so() -> Result<()> {
             (status["failed_starts"] == failed).then_some(())
         })?;
     }
-    let log = one.stderr()?;
-    let new = log.get(usize::try_from(from)?..).unwrap_or_default();
-    ensure!(
-        new.contains(
-            "a balancer has ended before it served, and what is held stays held: 2 listening sockets"
-        ),
-        "{new}"
-    );
-    ensure!(!new.contains("a balancer serves"), "none of them has served:\n{new}");
+    let failed = one.wait_for_event(from, "hold.start-failed", &[("times", &1)], SOON)?;
+    ensure!(failed["sockets"] == 2, "{failed}");
+    ensure!(one.events("hold.serving", &[])?.len() == 1, "none of them has served: {}", one.stderr()?);
     stage.write(&stage.plain())?;
     let mut balancer = stage.start_with(&[], &[NAMED])?;
-    one.wait_for_log(from, "a balancer serves from 2 listening sockets", SOON)?;
+    one.wait_for_event(from, "hold.serving", &[("sockets", &2)], SOON)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     end(one)?;
     stage.assert_clean()
@@ -122,7 +116,7 @@ fn it_is_stopped_if_it_is_meant() -> Result<()> {
     let pid = one.pid().to_string();
     ensure!(complained(&stop).contains(&format!("`--pid {pid}`")), "{}", complained(&stop));
     one.signal(Signal::HUP)?;
-    one.wait_for_log(0, "a holder has nothing to reload", SOON)?;
+    one.wait_for_event(0, "hold.nothing-to-reload", &[("signal", &"SIGHUP")], SOON)?;
     let stop = stage.clearway(&["stop", "--pid", &pid])?;
     assert_code(stop.status, 0)?;
     ensure!(said(&stop).contains("has ended"), "{}", said(&stop));
@@ -135,10 +129,10 @@ fn in_a_container_of_its_own_it_is_stopped_like_any_other() -> Result<()> {
     let program = clearway_program()?.display().to_string();
     let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", &program, "hold"];
     let directory = stage.run_directory();
-    let variables = [NAMED, ("CLEARWAY_RUN_DIRECTORY", &*directory)];
+    let variables = [NAMED, EVENTS, ("CLEARWAY_RUN_DIRECTORY", &*directory)];
     let mut one =
         Balancer::start_words(&stage.hosts.balancer, Kind::Clearway, &words.map(str::to_owned), &variables)?;
-    one.wait_for_log(0, "holding for the instance `web`", SOON)?;
+    one.wait_for_event(0, "hold.begun", &[("instance", &"web")], SOON)?;
     let inside = clearway_lab::process::children(one.pid());
     let target = inside.first().map(u32::to_string).unwrap_or_default();
     let mut command = stage.hosts.balancer.command("nsenter");
@@ -155,7 +149,7 @@ fn from_another_container_it_is_asked_by_its_name() -> Result<()> {
     let stage = Stage::new("hdother")?;
     let nowhere = ("CLEARWAY_RUN_DIRECTORY", "/proc/nowhere");
     let one = holder(&stage, &[nowhere])?;
-    one.wait_for_log(0, "holding for the instance `web`", SOON)?;
+    one.wait_for_event(0, "hold.begun", &[("instance", &"web")], SOON)?;
     let program = clearway_program()?.display().to_string();
     let ask = |words: &[&str]| {
         let mut command = stage.hosts.balancer.command("unshare");

@@ -19,7 +19,7 @@ crate::tests![
 ];
 
 /// A balancer that tells everything.
-const TALKING: [(&str, &str); 2] = [NAMED, ("CLEARWAY_LOG", "text,debug")];
+const TALKING: [(&str, &str); 2] = [NAMED, ("CLEARWAY_LOG", "json,debug")];
 
 /// For so long the two are watched, which looked for each other hundreds of times a second once.
 const WATCHED: Duration = Duration::from_secs(4);
@@ -49,7 +49,7 @@ fn beside_a_balancer_that_drains() -> Result<()> {
     let mut first = stage.start_with(&[], &TALKING)?;
     let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     first.signal(Signal::TERM)?;
-    first.wait_for_log(0, "stop asked for", SOON)?;
+    first.wait_for_event(0, "stop.requested", &[], SOON)?;
     let holder = holder(&stage, &[])?;
     assert_quiet(&holder, &first)?;
     ensure!(first.is_running()?, "it has not waited for its session");
@@ -60,7 +60,7 @@ fn beside_a_balancer_that_drains() -> Result<()> {
     assert_code(first.wait_exit(SOON)?, 0)?;
     second.signal(Signal::KILL)?;
     second.wait_exit(SOON)?;
-    holder.wait_for_log(0, "the balancer is gone: holding 2 listening sockets", SOON)?;
+    holder.wait_for_event(0, "hold.lost", &[("sockets", &2)], SOON)?;
     end(holder)?;
     stage.assert_clean()
 }
@@ -80,9 +80,9 @@ fn beside_a_balancer_that_loads_its_first_configuration() -> Result<()> {
     stage.write(&(line + &stage.plain()))?;
     let mut first = stage.launch(&[], &TALKING)?;
     // It has looked for a holder before that, and found none.
-    first.wait_for_log(0, "generation 1 started", SOON)?;
+    first.wait_for_event(0, "generation.started", &[("generation", &1)], SOON)?;
     let holder = holder(&stage, &[])?;
-    first.wait_for_log(0, "a holder has come", SOON)?;
+    first.wait_for_event(0, "holder.connected", &[], SOON)?;
     assert_quiet(&holder, &first)?;
     std::fs::remove_file(wait)?;
     wait_until_it_holds(&holder, 0)?;
@@ -99,7 +99,7 @@ fn beside_a_successor_that_cannot_start_and_has_lost_its_predecessor() -> Result
     let (line, wait) = loading(&stage)?;
     stage.write(&(line + &stage.plain()))?;
     let mut second = stage.launch(&[], &TALKING)?;
-    second.wait_for_log(0, "taking over from the Clearway", SOON)?;
+    second.wait_for_event(0, "takeover.begun", &[], SOON)?;
     first.signal(Signal::KILL)?;
     first.wait_exit(SOON)?;
     // What it is told to load is no configuration by now.
@@ -107,7 +107,7 @@ fn beside_a_successor_that_cannot_start_and_has_lost_its_predecessor() -> Result
     second.signal(Signal::HUP)?;
     std::fs::remove_file(wait)?;
     let holder = holder(&stage, &[])?;
-    second.wait_for_log(0, "a holder has come", SOON)?;
+    second.wait_for_event(0, "holder.connected", &[], SOON)?;
     assert_quiet(&holder, &second)?;
     stage.write(&stage.plain())?;
     second.signal(Signal::HUP)?;

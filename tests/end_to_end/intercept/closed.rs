@@ -222,7 +222,7 @@ fn the_last_of_an_instance_opens_it() -> Result<()> {
         "10.2.0.0/25,10.0.0.0/8,fd02::/64 port 8080 to 9080; 10.0.0.0/8 port any to 9080",
     );
     let second = serve(&stage, &[more, CLOSED, NAMED])?;
-    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    first.wait_for_event(0, "takeover.settled", &[], SOON)?;
     assert_ends(&stage, Ends::Here)?;
     ensure!(session.beat() == State::Alive, "a session is lost");
     drop(session);
@@ -243,7 +243,7 @@ fn a_start_that_intercepts_nothing_opens_it() -> Result<()> {
     kill(&stage, balancer)?;
     assert_rejected(&stage)?;
     let mut balancer = serve(&stage, &[])?;
-    balancer.wait_for_log(0, "removed what a dead predecessor left", SOON)?;
+    balancer.wait_for_event(0, "plumbing.swept", &[], SOON)?;
     assert_ends(&stage, Ends::There)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -258,11 +258,11 @@ fn a_holder_does_not_open_it() -> Result<()> {
     holder::wait_until_it_holds(&holder, 0)?;
     balancer.signal(Signal::KILL)?;
     balancer.wait_exit(SOON)?;
-    holder.wait_for_log(0, "removed what it left in the kernel", SOON)?;
+    holder.wait_for_event(0, "hold.swept", &[], SOON)?;
     assert_rejected(&stage)?;
     let balancer = serve(&stage, &[ALL, CLOSED, NAMED])?;
     assert_ends(&stage, Ends::Here)?;
-    ensure!(balancer.stderr()?.contains("2 of 2 sockets taken over"), "{}", balancer.stderr()?);
+    ensure!(!balancer.events("generation.serving", &[("adopted", &2)])?.is_empty(), "{}", balancer.stderr()?);
     holder::end(holder)?;
     end(&stage, balancer)
 }

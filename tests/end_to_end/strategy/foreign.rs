@@ -125,9 +125,9 @@ fn the_first_process_has_the_clients_again_when_we_go() -> Result<()> {
         let stage = Stage::new("frgback")?;
         let mut other = foreign(&stage, "")?;
         let mut balancer = stage.launch(&[], &[(STRATEGY, strategy)])?;
-        balancer.wait_for_log(0, " serves, worker ", SOON)?;
+        balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
         if strategy == "handoff" {
-            balancer.wait_for_log(0, STEERED, SOON)?;
+            balancer.wait_for_event(0, "beside.taken", &[], SOON)?;
             let told = strangers(&stage)?;
             ensure!(
                 told.len() == 2 && told.iter().all(|one| one.contains("gets no new clients of")),
@@ -173,7 +173,7 @@ fn beside_several(theirs: u8) -> Result<()> {
     let load = load(&stage, 300.0)?;
     stage.write(&shards(&stage.transparent(), 2))?;
     let mut balancer = stage.launch(&[], &[])?;
-    balancer.wait_for_log(0, STEERED, SOON)?;
+    balancer.wait_for_event(0, "beside.taken", &[], SOON)?;
     assert_all_ours(&stage)?;
     let reload = |number: u8| -> Result<()> {
         stage.write(&shards(&stage.transparent(), number))?;
@@ -191,7 +191,7 @@ fn beside_several(theirs: u8) -> Result<()> {
     assert_no_client_lost(&load.finish_after(300)?)?;
     other.signal(Signal::USR1)?;
     other.wait_exit(SOON)?;
-    balancer.wait_for_log(0, "the processes that listened here before have ended", SOON)?;
+    balancer.wait_for_event(0, "beside.ended", &[], SOON)?;
     // What was left behind would lead all of them to the second of these.
     reload(2)?;
     // No process accepts, so it is seen where they wait.
@@ -226,13 +226,13 @@ fn a_crash_beside_the_other_one_sends_no_client_there() -> Result<()> {
     let stage = Stage::new("frgcrash")?;
     let mut other = foreign(&stage, "")?;
     let mut balancer = stage.launch(&[], &[])?;
-    balancer.wait_for_log(0, STEERED, SOON)?;
+    balancer.wait_for_event(0, "beside.taken", &[], SOON)?;
     let load = clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_mins(2)))?;
     for _ in 0..3 {
         let position = balancer.log_position()?;
         let worker = eventually(SOON, "a worker", || balancer.haproxy_processes().get(1).copied())?;
         balancer.kill_descendant(worker)?;
-        balancer.wait_for_log(position, "2 of 2 sockets taken over", SOON)?;
+        balancer.wait_for_event(position, "generation.serving", &[("adopted", &2)], SOON)?;
     }
     assert_only_accepted_ones_lost(&load.finish_after(50)?, 3)?;
     other.stop(Signal::TERM, SOON)?;
@@ -247,7 +247,7 @@ fn a_stop_beside_the_other_one_loses_no_client() -> Result<()> {
         let mut other = foreign(&stage, "")?;
         let load = load(&stage, 300.0)?;
         let mut balancer = stage.launch(&[], &[(STRATEGY, strategy)])?;
-        balancer.wait_for_log(0, STEERED, SOON)?;
+        balancer.wait_for_event(0, "beside.taken", &[], SOON)?;
         assert_all_ours(&stage)?;
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         ensure!(
@@ -267,7 +267,7 @@ fn clients_that_have_come_are_waited_for_beside_the_loop() -> Result<()> {
     let stage = Stage::new("frgwait")?;
     let mut other = foreign(&stage, "")?;
     let (steps, mut balancer) = Steps::start(&stage, &[])?;
-    balancer.wait_for_log(0, STEERED, SOON)?;
+    balancer.wait_for_event(0, "beside.taken", &[], SOON)?;
     steps.take_seen();
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     let seen = steps.take_seen();

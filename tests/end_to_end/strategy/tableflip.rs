@@ -154,11 +154,11 @@ fn a_newcomer_without_a_table_gets_its_clients() -> Result<()> {
     stage.wait_ready(&mut first)?;
     let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let mut second = successor_by(&stage, "tableflip")?;
-    first.wait_for_log(0, "is done, another Clearway serves", SOON)?;
+    first.wait_for_event(0, "takeover.superseded", &[], SOON)?;
     let mut third = successor_by(&stage, "handoff")?;
     // Until then the second one's table leads to its own ports: a client that comes in that moment may be lost
     // (documented).
-    second.wait_for_log(0, "generation 1 finishes its sessions", SOON)?;
+    second.wait_for_event(0, "generation.draining", &[("generation", &1)], SOON)?;
     for front in stage.fronts() {
         let answer = stage.hosts.client.enter(|| ask_once(front, Ask::Line, SOON))?;
         ensure!(answer.is_ok(), "{front}: {answer:?}");
@@ -227,14 +227,14 @@ fn one_that_is_stopped_before_it_serves_again_lets_go_of_the_port() -> Result<()
     let (steps, mut first) = Steps::start(&stage, &[NAMED, (STRATEGY, "tableflip")])?;
     let mut session = Session::open(&stage.hosts.client, front, None)?;
     let mut second = stage.launch(&[], &[NAMED, (STRATEGY, "tableflip")])?;
-    first.wait_for_log(0, "is done, another Clearway serves", SOON)?;
+    first.wait_for_event(0, "takeover.superseded", &[], SOON)?;
     steps.stop_at("does Launch");
     second.signal(Signal::KILL)?;
     second.wait_exit(SOON)?;
     steps.wait()?;
     first.signal(Signal::TERM)?;
     steps.go_on();
-    first.wait_for_log(0, "stop asked for", SOON)?;
+    first.wait_for_event(0, "stop.requested", &[], SOON)?;
     let _listener = stage.hosts.balancer.enter(|| std::net::TcpListener::bind(front))??;
     eventually(SOON, "the next one to get new clients", || {
         stage.hosts.client.enter(|| std::net::TcpStream::connect_timeout(&front, SOON)).ok()?.ok()
@@ -264,7 +264,7 @@ fn clients_that_wait_at_the_ports_of_a_dead_one_are_served_before_a_reload_goes_
     let position = balancer.log_position()?;
     steps.go_on();
     balancer.wait_for_log(position, "these are served first", SOON)?;
-    balancer.wait_for_log(position, " serves, worker ", SOON)?;
+    balancer.wait_for_event(position, "generation.serving", &[], SOON)?;
     assert_only_accepted_ones_lost(&load.finish_after(50)?, 1)?;
     drop(steps);
     assert_code(stage.clearway(&["reload"])?.status, 0)?;

@@ -15,7 +15,7 @@ use clearway_lab::wait::eventually;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use crate::stage::{SOON, Stage};
+use crate::stage::{EVENTS, SOON, Stage};
 
 /// The manager.
 pub struct Manager {
@@ -53,6 +53,7 @@ impl Manager {
             .env("LISTEN_FDS", passed.len().to_string())
             .env("LISTEN_FDNAMES", names.join(":"))
             .env("CLEARWAY_RUN_DIRECTORY", stage.run_directory())
+            .env(EVENTS.0, EVENTS.1)
             .envs(environment.iter().copied());
         let mappings = (3..)
             .zip(&passed)

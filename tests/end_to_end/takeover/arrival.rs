@@ -30,7 +30,7 @@ fn one_that_dies_after_it_was_waited_for_leaves_its_name() -> Result<()> {
     first.signal(Signal::KILL)?;
     first.wait_exit(SOON)?;
     drop(steps);
-    second.wait_for_log(0, " serves, worker ", SOON)?;
+    second.wait_for_event(0, "generation.serving", &[], SOON)?;
     stage.wait_ready(&mut second)?;
     assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -48,7 +48,7 @@ fn one_that_is_busy_is_waited_for_until_its_reload_is_over() -> Result<()> {
     std::thread::sleep(Duration::from_secs(8));
     ensure!(second.is_running()?, "it has not waited: {}", second.stderr()?);
     drop(steps);
-    second.wait_for_log(0, " serves, worker ", SOON)?;
+    second.wait_for_event(0, "generation.serving", &[], SOON)?;
     assert_code(first.wait_exit(SOON)?, 0)?;
     assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -61,14 +61,14 @@ fn a_door_that_could_not_be_opened_is_opened_later() -> Result<()> {
     let shared = directory.display().to_string();
     let variables = [NAMED, ("CLEARWAY_TAKEOVER_DIRECTORY", shared.as_str())];
     let mut first = stage.start_with(&[], &variables)?;
-    first.wait_for_log(0, "no other Clearway can take over from this one", SOON)?;
+    first.wait_for_event(0, "instance.not-open", &[], SOON)?;
     // The volume is there now.
     std::fs::create_dir(&directory)?;
     let opened = || directory.join("web.takeover").exists().then_some(());
     eventually(SOON, "the door to be opened", opened)?;
-    first.wait_for_log(0, "other Clearways can take over from this one from now on", SOON)?;
+    first.wait_for_event(0, "instance.open", &[], SOON)?;
     let mut second = stage.launch(&[], &variables)?;
-    second.wait_for_log(0, "taking over from the Clearway", SOON)?;
+    second.wait_for_event(0, "takeover.begun", &[], SOON)?;
     assert_code(first.wait_exit(SOON)?, 0)?;
     let said = first.stderr()?;
     let times = said.lines().filter(|line| line.contains("no other Clearway can take over")).count();
@@ -87,7 +87,7 @@ fn one_that_can_start_no_thread_leaves_with_a_reason() -> Result<()> {
     let user = ["setpriv", "--reuid", "54328", "--regid", "54328", "--clear-groups"];
     let mut first = stage.launch_under(&user, &[NAMED])?;
     stage.wait_ready(&mut first)?;
-    first.wait_for_log(0, " serves, worker ", SOON)?;
+    first.wait_for_event(0, "generation.serving", &[], SOON)?;
     let limited = [&user[..], &["prlimit", "--nproc=1"]].concat();
     let mut second = stage.launch_under(&limited, &[NAMED])?;
     assert_code(second.wait_exit(SOON)?, 70)?;

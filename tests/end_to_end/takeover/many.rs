@@ -19,14 +19,12 @@ crate::tests![three_thousand_sockets_change_hands];
 const LINEAR: Duration = Duration::from_secs(30);
 
 /// How the balancer says that it has taken all of them over.
-const ALL: &str = "3002 of 3002 sockets taken over";
-
 fn next(stage: &Stage) -> Result<Balancer> {
     // As systemd and most shells start it: the limit is to be raised before the sockets come.
     let soft = ["bash", "-c", "ulimit -Sn 1024; exec \"$@\"", "sh"];
     let balancer = stage.launch_under(&soft, &[NAMED])?;
-    balancer.wait_for_log(0, " serves, worker ", LINEAR)?;
-    balancer.wait_for_log(0, ALL, LINEAR)?;
+    balancer.wait_for_event(0, "generation.serving", &[], LINEAR)?;
+    balancer.wait_for_event(0, "generation.serving", &[("adopted", &3002)], LINEAR)?;
     Ok(balancer)
 }
 
@@ -50,7 +48,7 @@ fn three_thousand_sockets_change_hands() -> Result<()> {
     let from = holder.log_position()?;
     second.signal(Signal::KILL)?;
     second.wait_exit(SOON)?;
-    holder.wait_for_log(from, "the balancer is gone", SOON)?;
+    holder.wait_for_event(from, "hold.lost", &[], SOON)?;
     let mut third = next(&stage)?;
     assert_only_accepted_ones_lost(&load.finish_after(1)?, 1)?;
     assert_code(third.stop(Signal::TERM, SOON)?, 0)?;

@@ -71,7 +71,7 @@ fn one_that_serves_again_hears_new_clients() -> Result<()> {
     let mut old = stage.start_with(&[], &[NAMED])?;
     stage.write(&moved(&stage))?;
     let mut new = successor(&stage)?;
-    old.wait_for_log(0, "is done, another Clearway serves", SOON)?;
+    old.wait_for_event(0, "takeover.superseded", &[], SOON)?;
     new.signal(Signal::KILL)?;
     new.wait_exit(SOON)?;
     serves_again(&old, 0)?;

@@ -37,7 +37,7 @@ fn a_stop_of_one_that_is_superseded_counts_at_once() -> Result<()> {
     for settled in [false, true] {
         let (mut first, mut session, mut second) = superseded(&stage, &[("CLEARWAY_DRAIN_TIMEOUT", &limit)])?;
         if settled {
-            first.wait_for_log(0, "the other Clearway does well", SOON)?;
+            first.wait_for_event(0, "takeover.settled", &[], SOON)?;
         }
         let begun = Instant::now();
         let from = first.log_position()?;
@@ -68,7 +68,7 @@ fn one_that_drains_as_planned_is_healthy() -> Result<()> {
     // While it would come back, and when it would not any more.
     for settled in [false, true] {
         if settled {
-            first.wait_for_log(0, "the other Clearway does well", SOON)?;
+            first.wait_for_event(0, "takeover.settled", &[], SOON)?;
         }
         let output = health()?;
         assert_code(output.status, 0)?;
@@ -76,7 +76,7 @@ fn one_that_drains_as_planned_is_healthy() -> Result<()> {
     }
     // A stop is something else.
     first.signal(Signal::TERM)?;
-    first.wait_for_log(0, "stop asked for by SIGTERM", SOON)?;
+    first.wait_for_event(0, "stop.requested", &[("by", &"SIGTERM")], SOON)?;
     assert_code(health()?.status, 3)?;
     drop(session);
     assert_code(first.wait_exit(SOON)?, 0)?;
@@ -99,10 +99,10 @@ fn in_its_own_container_it_answers_for_itself() -> Result<()> {
     stage.write(&stage.plain())?;
     let mut first = stage.launch_under(&["unshare", "--mount"], &[NAMED, NOWHERE])?;
     stage.wait_ready(&mut first)?;
-    first.wait_for_log(0, " serves, worker ", SOON)?;
+    first.wait_for_event(0, "generation.serving", &[], SOON)?;
     let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
     let mut second = successor(&stage)?;
-    first.wait_for_log(0, "is done, another Clearway serves", SOON)?;
+    first.wait_for_event(0, "takeover.superseded", &[], SOON)?;
 
     let ask = |words: &[&str]| in_the_container_of(&stage, &first, words);
     let json = |words: &[&str]| -> Result<serde_json::Value> {
@@ -125,7 +125,7 @@ fn in_its_own_container_it_answers_for_itself() -> Result<()> {
         serde_json::from_slice(&stage.clearway(&["status", "--json", "--instance", "web"])?.stdout)?;
     ensure!(other["pid"] == second.pid(), "{other}");
     // What hangs there is ended by hand; when it is not needed any more, that is the end.
-    first.wait_for_log(0, "the other Clearway does well", SOON)?;
+    first.wait_for_event(0, "takeover.settled", &[], SOON)?;
     ensure!(session.beat() == State::Alive, "the session was lost");
     let status = json(&["status"])?;
     ensure!(status["state"] == "superseded", "{status}");
@@ -152,12 +152,12 @@ fn it_is_no_longer_aside_when_it_serves_again() -> Result<()> {
         let names = std::fs::read_dir(stage.run_directory())?.flatten().map(|entry| entry.file_name());
         Ok(names.filter(|name| name.to_string_lossy().starts_with("web_")).count())
     };
-    first.wait_for_log(0, "is done, another Clearway serves", SOON)?;
+    first.wait_for_event(0, "takeover.superseded", &[], SOON)?;
     ensure!(aside()? == 1, "{} sockets beside the name", aside()?);
     let from = first.log_position()?;
     second.signal(Signal::KILL)?;
     second.wait_exit(SOON)?;
-    first.wait_for_log(from, " serves, worker ", SOON)?;
+    first.wait_for_event(from, "generation.serving", &[], SOON)?;
     ensure!(aside()? == 0, "{} sockets beside the name", aside()?);
     drop(session);
     assert_code(first.stop(Signal::TERM, SOON)?, 0)?;

@@ -13,7 +13,7 @@ crate::tests![stick_tables_outlive_a_takeover_and_a_reload_right_after_it];
 
 fn launch(stage: &Stage) -> Result<Balancer> {
     let balancer = stage.launch(&["-L", "me"], &[NAMED])?;
-    balancer.wait_for_log(0, " serves, worker ", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[], SOON)?;
     Ok(balancer)
 }
 
@@ -46,7 +46,7 @@ fn stick_tables_outlive_a_takeover_and_a_reload_right_after_it() -> Result<()> {
         let position = next.log_position()?;
         // Not by the name, which it may still be waiting for.
         next.signal(Signal::HUP)?;
-        next.wait_for_log(position, " serves, worker ", SOON)?;
+        next.wait_for_event(position, "generation.serving", &[], SOON)?;
         kept(worker(&next)?, &format!("a reload right after takeover {round}"))?;
         let mut former = std::mem::replace(&mut serving, next);
         assert_code(former.wait_exit(SOON)?, 0)?;

@@ -42,7 +42,7 @@ fn of_a_server(seen: &SeenByCanary) -> Finding {
         ),
         _ => Finding { remedy, ..Finding::note(FindingKind::Server, saw) },
     };
-    finding.about(seen.address.to_string())
+    finding.about(seen.address.as_str())
 }
 
 /// Of servers that the files give no address nothing more can be said.

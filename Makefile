@@ -14,7 +14,7 @@ export CLEARWAY_STEPS_BIN := $(TARGET)/debug/clearway-steps
 export CLEARWAY_IMAGE ?= clearway:test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels test-regtests demo bench bench-quick bench-soak bench-reload bench-transparent check reference man clean
+.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels test-regtests test-deb deb demo bench bench-quick bench-soak bench-reload bench-transparent check reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -47,6 +47,15 @@ test-kernels: build ## run what deals with the kernel on 5.10, 6.1, 6.12 and the
 
 test-regtests: build ## run HAProxy's own regression tests with and without Clearway, for 2.6, 3.0, 3.2 and 3.4; ARGS=bookworm (the same)
 	scripts/test-regtests.sh $(ARGS)
+
+deb: build ## build the Debian packages, amd64 and arm64 (ARGS="amd64" for one), into target/packages
+	@scripts/setup.sh deb
+	scripts/deb.sh $(ARGS)
+
+test-deb: build ## install, upgrade, remove and purge the package, and try haproxy.service's drop-in, under a real systemd (needs root)
+	@scripts/setup.sh deb
+	@scripts/setup.sh roots
+	scripts/test-deb.sh $(ARGS)
 
 demo: setup build ## show every claim on real traffic, in about a minute once built (needs root)
 	$(LAB) demo $(ARGS)

@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
 # Builds target/release/clearway as a static binary: with musl where the target can be had, else with glibc.
+#
+#   build-static.sh [MACHINE]     `x86_64` or `aarch64`, this one if unsaid. That of another machine is only left in
+#                                 target/TARGET/release, and started where qemu-user is installed
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+machine=${1:-$(uname -m)}
 . scripts/static-target.sh
 echo "build-static: $target"
 cargo build --release --locked -p clearway --target "$target"
@@ -14,6 +18,12 @@ if ! LC_ALL=C ldd "$built" 2>&1 | grep -Eq 'statically linked|not a dynamic exec
   echo "build-static: $built is not static:" >&2
   ldd "$built" >&2
   exit 1
+fi
+if [ "$machine" != "$(uname -m)" ]; then
+  emulator=$(command -v "qemu-$machine-static" "qemu-$machine" | head -n 1) || true
+  [ -n "$emulator" ] || { echo "build-static: there is no qemu-$machine: $built was NOT started"; exit 0; }
+  "$emulator" "$built" --version
+  exit 0
 fi
 "$built" --version
 mkdir -p "$into/release"

@@ -7,6 +7,7 @@
 #   setup.sh image      and what `make image` calls where no registry can be reached
 #   setup.sh roots      and what `make test-haproxy` calls: roots of other Debian releases
 #   setup.sh vm         and what `make test-kernels` calls: virtual machines
+#   setup.sh deb        and what `make deb` calls: lintian, a linker and an emulator for the other architecture
 #   setup.sh bench      and what `make bench-transparent` and `make bench-reload` compare with: nginx, iptables
 set -euo pipefail
 
@@ -48,6 +49,14 @@ case ${1:-} in
     need qemu-system-x86_64 qemu-system-x86
     need cpio cpio
     need depmod kmod
+    ;;
+  deb)
+    need lintian lintian
+    case $(uname -m) in
+      x86_64) need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu ;;
+      aarch64) need x86_64-linux-gnu-gcc gcc-x86-64-linux-gnu ;;
+    esac
+    command -v qemu-aarch64-static >/dev/null || command -v qemu-aarch64 >/dev/null || missing+=(qemu-user-static)
     ;;
   bench)
     need iptables iptables

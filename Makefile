@@ -14,7 +14,7 @@ export CLEARWAY_STEPS_BIN := $(TARGET)/debug/clearway-steps
 export CLEARWAY_IMAGE ?= clearway:test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels test-regtests test-deb deb demo bench bench-quick bench-soak bench-reload bench-transparent check reference man clean
+.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels test-regtests test-deb deb release demo bench bench-quick bench-soak bench-reload bench-transparent check reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -51,6 +51,10 @@ test-regtests: build ## run HAProxy's own regression tests with and without Clea
 deb: build ## build the Debian packages, amd64 and arm64 (ARGS="amd64" for one), into target/packages
 	@scripts/setup.sh deb
 	scripts/deb.sh $(ARGS)
+
+release: build ## leave binaries, packages, checksums and the SBOM in target/release-VERSION
+	@scripts/setup.sh deb
+	scripts/release.sh files
 
 test-deb: build ## install, upgrade, remove and purge the package, and try haproxy.service's drop-in, under a real systemd (needs root)
 	@scripts/setup.sh deb

@@ -23,6 +23,8 @@ if [ "$machine" != "$(uname -m)" ]; then
   emulator=$(command -v "qemu-$machine-static" "qemu-$machine" | head -n 1) || true
   [ -n "$emulator" ] || { echo "build-static: there is no qemu-$machine: $built was NOT started"; exit 0; }
   "$emulator" "$built" --version
+  # With the HAProxy of this machine, which the kernel executes.
+  ! command -v haproxy >/dev/null || "$emulator" "$built" check -f examples/plain.cfg
   exit 0
 fi
 "$built" --version

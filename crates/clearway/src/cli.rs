@@ -196,6 +196,7 @@ fn pages(all: &Command) -> [Arg; 2] {
     let pages = all.get_subcommands().filter(|sub| !sub.is_hide_set()).map(|sub| {
         PossibleValue::new(sub.get_name().to_owned()).aliases(sub.get_visible_aliases().map(str::to_owned))
     });
+    let pages = pages.chain([PossibleValue::new("man")]);
     [
         Arg::new("subcommand")
             .value_name("SUBCOMMAND")

@@ -84,6 +84,9 @@ fn each_subcommand_has_a_page_and_is_completed() {
         assert!(page.contains(&format!("clearway\\-{name} \\- ")), "{page}");
         assert!(page.contains(".SH OPTIONS\n") && page.contains(".SH \"EXIT STATUS\"\n"), "{page}");
         assert!(scripts.iter().all(|script| script.contains(name)), "{name}");
+        assert!(
+            matches!(parse_line(&format!("man {name}"), &[]), Ok(Order::Manual(Some(page))) if page == name)
+        );
     }
     assert!(
         pages.iter().any(|(file, page)| file == "clearway-stop.1" && page == b".so man1/clearway-drain.1\n")

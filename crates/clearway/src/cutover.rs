@@ -13,7 +13,7 @@ pub mod switch;
 mod carry_out;
 mod requests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use clearway_core::cutover::{CutoverEvent, Diversions};
@@ -98,6 +98,8 @@ pub struct Cutover {
     first_comers: FirstComers,
     /// The sockets of which a predecessor keeps some that new clients would still come to.
     left_open: Option<(Arc<Sockets>, Vec<Listener>)>,
+    /// The sockets (by inode) that were given to a successor.
+    given: HashSet<u64>,
     sender: UnboundedSender<News>,
     news: UnboundedReceiver<News>,
 }
@@ -116,6 +118,7 @@ impl Cutover {
             redirection: Redirection::default(),
             first_comers: FirstComers::default(),
             left_open: None,
+            given: HashSet::new(),
             sender,
             news,
         }

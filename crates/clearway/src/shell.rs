@@ -136,11 +136,11 @@ impl Shell {
                 self.cutover.take_back();
                 self.peers.take(PeersEvent::TakeBack);
             }
-            Action::Supersede => {
-                self.peers.take(PeersEvent::Supersede);
-                self.cutover.told_predecessor();
+            Action::Supersede => drop(self.peers.take(PeersEvent::Supersede)),
+            Action::Settled => {
+                self.cutover.predecessor_drains();
+                self.peers.take(PeersEvent::Settled);
             }
-            Action::Settled => drop(self.peers.take(PeersEvent::Settled)),
             Action::GiveBack => {
                 self.cutover.part();
                 self.peers.take(PeersEvent::GiveBack);
@@ -326,6 +326,9 @@ impl Shell {
         // It may have died in the middle of a switch; while we switch ourselves, it has not been given our sockets yet.
         if matches!(&news, peers::News::SuccessorGone(peer) if self.peers.has_given_to(*peer)) {
             self.cutover.inherit();
+        }
+        if let peers::News::Relieved(_) | peers::News::PredecessorGone = &news {
+            self.cutover.predecessor_drains();
         }
         self.peers.hear(news).unwrap_or(Event::TimePassed)
     }

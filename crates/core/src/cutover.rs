@@ -24,8 +24,8 @@
 //! - New clients are redirected to one generation. When it drains, or another Clearway serves from public ports, they are
 //!   redirected nowhere. When it dies, or that one has failed, they are redirected to it all the same: its sockets are in
 //!   custody, and the next generation gets its ports.
-//! - Sockets that a predecessor keeps are closed to new clients when it has been told that this one serves, not before:
-//!   until then it comes back if this one dies.
+//! - Sockets that a predecessor keeps are closed to new clients when it drains, not before: until then its HAProxy accepts from
+//!   them, and its table may redirect clients there.
 //! - At a stop a generation is told to drain only when the clients have been accepted that came to it before those of other
 //!   processes were given back.
 //!
@@ -60,6 +60,8 @@ pub struct Diversions {
     destination: Destination,
     left_open: LeftOpen,
     forerunners: Forerunners,
+    /// Whether a successor was given sockets. Without any it may have got those from a holder that were made since.
+    has_given: bool,
     /// What is to drain when the clients have been accepted that came here before others got theirs back.
     giving_back: Option<Vec<Generation>>,
 }
@@ -109,8 +111,12 @@ impl Diversions {
                 }
             }
             CutoverEvent::Inherited { any } => self.forerunners.inherited(any, &mut todo),
-            CutoverEvent::HandedOver => self.switches.handed_over(&mut todo),
+            CutoverEvent::HandedOver { any } => {
+                self.has_given = any;
+                self.switches.handed_over(&mut todo);
+            }
             CutoverEvent::Superseded { redirects } => {
+                todo.extend(self.has_given.then_some(CutoverAction::CloseNotGiven));
                 self.forerunners.pause();
                 self.destination.superseded(redirects, &mut todo);
             }
@@ -118,7 +124,7 @@ impl Diversions {
                 self.forerunners.taken_back(now, &mut todo);
                 self.destination.taken_back(&mut todo);
             }
-            CutoverEvent::PredecessorTold => self.left_open.told(&mut todo),
+            CutoverEvent::PredecessorDrains => self.left_open.it_drains(&mut todo),
             CutoverEvent::Parted => {
                 self.switches.parted(&mut todo);
                 self.left_open.forget(&mut todo);

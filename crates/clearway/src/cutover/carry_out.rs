@@ -5,6 +5,7 @@ use clearway_core::names::Generation;
 use clearway_kernel::steering::ReuseportGroup;
 
 use super::{Cutover, News, SwitchProgress, Upshot, first_comers, switch};
+use crate::custody::held::Held;
 use crate::cutover::notices::CutoverNotice;
 use crate::cutover::steer::all_closed;
 use crate::ground::aside;
@@ -55,6 +56,11 @@ impl Cutover {
             }
             CutoverAction::ForgetLeftOpen => self.left_open = None,
             CutoverAction::ListenAgain => self.custody.held().listen_again(),
+            CutoverAction::CloseNotGiven => {
+                let held = self.custody.held();
+                let not_given = held.all().iter().filter(|one| !self.given.contains(&one.inode()));
+                held.stop_listening(&not_given.filter_map(Held::listener).collect::<Vec<_>>());
+            }
             CutoverAction::Unseal => self.custody.held().unseal(),
             CutoverAction::Drain(generation) => upshots.push(Upshot::Drain(generation)),
             action => return self.do_with_first_comers(action),

@@ -54,6 +54,8 @@ pub struct Redirection {
     ports: BTreeMap<Generation, GenerationPorts>,
     /// The tables that others had when the sockets were handed over: of former ones that still drain.
     elders: HashSet<TableName>,
+    /// Whether ours was there then: one that was made later comes before a successor's.
+    is_elder: bool,
     /// What was said of lines that stay as they are: not at every reload.
     said: Said,
 }
@@ -175,12 +177,13 @@ impl Redirection {
     /// Another Clearway gets the sockets, and makes its table, if it has one, from now on.
     pub fn hand_over(&mut self) {
         self.elders = self.siblings();
+        self.is_elder = self.flip.is_some();
     }
 
-    /// It serves. Whether it has a table: then new clients are its own as long as that is there.
+    /// It serves. Whether it has a table that comes before ours: then new clients are its own as long as that is there.
     pub fn is_another_ones(&mut self) -> bool {
         let elders = std::mem::take(&mut self.elders);
-        self.siblings().difference(&elders).next().is_some()
+        self.is_elder && self.siblings().difference(&elders).next().is_some()
     }
 
     fn siblings(&self) -> HashSet<TableName> {

@@ -104,7 +104,9 @@ impl Cutover {
 
     /// A successor is about to get the sockets.
     pub fn hand_over(&mut self) {
-        self.step(CutoverEvent::HandedOver);
+        let held = self.custody.held();
+        self.given = held.inodes();
+        self.step(CutoverEvent::HandedOver { any: !held.is_empty() });
         self.redirection.hand_over();
     }
 
@@ -119,9 +121,9 @@ impl Cutover {
         self.step(CutoverEvent::TakenBack);
     }
 
-    /// The predecessor has been told that we serve.
-    pub fn told_predecessor(&mut self) {
-        self.step(CutoverEvent::PredecessorTold);
+    /// The predecessor has said that it drains, or is gone, or is not waited for any more.
+    pub fn predecessor_drains(&mut self) {
+        self.step(CutoverEvent::PredecessorDrains);
     }
 
     /// The predecessor serves again.

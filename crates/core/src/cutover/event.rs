@@ -115,7 +115,10 @@ pub enum CutoverEvent {
         any: bool,
     },
     /// A successor is about to get our sockets.
-    HandedOver,
+    HandedOver {
+        /// Whether there are any.
+        any: bool,
+    },
     /// It serves from them.
     Superseded {
         /// Whether it redirects clients by itself.
@@ -123,8 +126,8 @@ pub enum CutoverEvent {
     },
     /// It has failed.
     TakenBack,
-    /// The predecessor has been told that we serve.
-    PredecessorTold,
+    /// The predecessor has said that it drains, or is gone, or is not waited for any more.
+    PredecessorDrains,
     /// The predecessor serves again instead of us.
     Parted,
     /// The sockets in custody are about to be let go.
@@ -206,6 +209,9 @@ pub enum CutoverAction {
     CloseLeftOpen,
     /// Keep them no longer, as they are.
     ForgetLeftOpen,
+    /// Take `listen` back from sockets in custody that were not handed over: a generation has made them since, and the
+    /// successor does not know them.
+    CloseNotGiven,
     /// Let sockets get SYNs again that another Clearway has sealed, and listen if they do not.
     ListenAgain,
     /// Let sockets get SYNs again.

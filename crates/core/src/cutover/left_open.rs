@@ -8,9 +8,9 @@ use crate::names::Generation;
 /// What a predecessor keeps open.
 #[derive(Debug, Default)]
 pub(super) struct LeftOpen {
-    /// Whether a generation of ours has been committed, of which the predecessor was told.
-    it_was_told: bool,
-    /// Whether there are sockets that are to be closed when it is.
+    /// Whether the predecessor accepts no client any more.
+    it_drains: bool,
+    /// Whether there are sockets that are to be closed when that is so.
     any: bool,
 }
 
@@ -21,12 +21,17 @@ impl LeftOpen {
             todo.push(CutoverAction::KeepLeftOpen(generation));
             self.any = true;
         }
-        if std::mem::replace(&mut self.it_was_told, true) {
-            self.told(todo);
+        if self.it_drains {
+            self.close(todo);
         }
     }
 
-    pub(super) fn told(&mut self, todo: &mut Vec<CutoverAction>) {
+    pub(super) fn it_drains(&mut self, todo: &mut Vec<CutoverAction>) {
+        self.it_drains = true;
+        self.close(todo);
+    }
+
+    fn close(&mut self, todo: &mut Vec<CutoverAction>) {
         if std::mem::take(&mut self.any) {
             todo.push(CutoverAction::CloseLeftOpen);
         }

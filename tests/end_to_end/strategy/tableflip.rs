@@ -156,8 +156,7 @@ fn a_newcomer_without_a_table_gets_its_clients() -> Result<()> {
     let mut second = successor_by(&stage, "tableflip")?;
     first.wait_for_event(0, "takeover.superseded", &[], SOON)?;
     let mut third = successor_by(&stage, "handoff")?;
-    // Until then the second one's table leads to its own ports: a client that comes in that moment may be lost
-    // (documented).
+    // Until then the second one's table leads to its own ports: a client that comes in that moment may be a second late.
     second.wait_for_event(0, "generation.draining", &[("generation", &1)], SOON)?;
     for front in stage.fronts() {
         let answer = stage.hosts.client.enter(|| ask_once(front, Ask::Line, SOON))?;

@@ -112,6 +112,7 @@ impl World {
         if let Some(wire) = balancer.predecessor {
             self.read(wire, 0);
         }
+        self.inherits(id);
         self.sweep_the_kernel();
         self.tell_peers(id, PeersEvent::Begin(beginning));
         self.tell(id, Event::Begin);

@@ -1,5 +1,6 @@
 //! A balancer that runs, as the rooms of the crate `clearway` have it: what it does is what its [`Supervisor`] says.
 
+use clearway_core::cutover::CutoverEvent;
 use clearway_core::path::PathEvent;
 
 use super::*;
@@ -66,42 +67,39 @@ impl World {
                 self.at(delay, Happening::OnPath(OnPath::Prepare(id, generation, file)));
             }
             Action::Launch(generation, _) => {
-                let held = self.balancers[id].custody.first().copied();
-                let socket = held.or_else(|| self.bind(Purpose::Clients)).unwrap_or_default();
+                let socket = self.launch(id, generation);
                 let process = Process { leaves: false, committed: false, socket };
+                let held = &self.balancers[id].custody;
+                let is_held = held.contains(&socket);
+                let names = |there: bool| if there { vec!["127.0.0.1:80".to_owned()] } else { Vec::new() };
+                let unclaimed = names(!is_held && !held.is_empty());
+                let proof = Proof { worker: 1, adopted: names(is_held), fresh: names(!is_held), unclaimed };
                 self.balancers[id].processes.insert(generation, process);
-                let address = vec!["127.0.0.1:80".to_owned()];
-                let (adopted, fresh) =
-                    if held.is_some() { (address, Vec::new()) } else { (Vec::new(), address) };
-                let proof = Proof { worker: 1, adopted, fresh, unclaimed: Vec::new() };
                 self.at(delay, Happening::Tell(id, Event::Proved { generation, proof }));
                 return Some(Event::Started { generation, pid: 1 });
             }
             Action::Abandon(generation) => {
                 self.balancers[id].preparing.remove(&generation);
+                self.abandons(id, generation);
             }
             Action::Carry(generation) => {
                 return Some(Event::Carried { generation, carried: Carried::default() });
             }
-            Action::Switch(generation) => {
-                return Some(Event::Switched { generation, moved: Vec::new() });
-            }
+            Action::Switch(generation) => return self.begin_switch(id, generation),
             Action::Commit(generation) => {
                 self.note(format!("balancer {id} commits generation {generation}"));
-                let balancer = &mut self.balancers[id];
-                if let Some(process) = balancer.processes.get_mut(&generation) {
-                    process.committed = true;
-                    balancer.custody = vec![process.socket];
-                }
+                self.switch_is_committed(id, generation);
+                self.commits(id, generation);
                 self.path_serves(id, generation);
                 self.tell_peers(id, PeersEvent::Committed);
                 self.tell_peers(id, PeersEvent::ServersKnown);
             }
             Action::Unplumb => self.step_path(id, PathEvent::Unplumb),
-            Action::Drain(generation) => self.process_leaves(id, generation, 30_000),
+            Action::Drain(generation) => self.step_cutover(id, CutoverEvent::Draining(generation)),
             Action::End(generation, How::Terminate | How::Kill) => self.process_leaves(id, generation, 100),
             Action::Survey(_) => return Some(Event::Surveyed(Vec::new())),
             Action::ReleaseCustody => {
+                self.step_cutover(id, CutoverEvent::Released);
                 let balancer = &mut self.balancers[id];
                 (balancer.custody, balancer.released) = (Vec::new(), true);
                 let at_once = self.random.u8(0..8) == 0;
@@ -121,10 +119,17 @@ impl World {
     }
 
     pub fn process_ends(&mut self, id: Id, generation: Generation, end: End) {
-        if self.balancers[id].processes.remove(&generation).is_none() {
+        let Some(process) = self.balancers[id].processes.remove(&generation) else { return };
+        self.close_what_nothing_has();
+        if !self.balancers[id].is_running() {
             return;
         }
+        self.abandons(id, generation);
+        let starts_over = if process.committed { self.starts_over(id) } else { None };
         self.tell_if_it_lives(id, Event::Exited { generation, end });
+        if let Some(event) = starts_over {
+            self.tell_if_it_lives(id, event);
+        }
         let failure = Failure::new(ExitCode::NotReady, "made up");
         let delay = self.soon();
         self.at(delay, Happening::Tell(id, Event::LastWords { generation, failure }));

@@ -64,7 +64,8 @@ impl World {
 
     pub fn start_process(&mut self, container: usize) {
         let id = self.balancers.len();
-        self.note(format!("balancer {id} starts in container {container}"));
+        let strategy = self.a_strategy();
+        self.note(format!("balancer {id} starts in container {container}, {strategy:?}"));
         self.balancers.push(Balancer {
             container,
             alive: true,
@@ -90,6 +91,7 @@ impl World {
             holder: None,
             came: None,
             path: PathSide::new(self.network.closed, self.canary),
+            cutover: CutoverSide::new(strategy),
         });
         self.living.push(id);
         let delay = self.soon();
@@ -103,6 +105,7 @@ impl World {
             alive: true,
             begun: self.now,
             keeping: Keeping::new(Duration::from_secs(30), Duration::from_mins(1)),
+            sent: BTreeMap::new(),
             wakes: Duration::MAX,
         });
         self.tell_holder(id, HoldEvent::TimePassed);

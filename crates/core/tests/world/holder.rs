@@ -2,6 +2,13 @@
 
 use super::*;
 
+impl Holder {
+    pub fn keeps(&self, socket: Socket) -> bool {
+        let kept = self.keeping.sockets().iter().chain(self.sent.values().flatten());
+        self.alive && kept.into_iter().any(|held| *held == socket)
+    }
+}
+
 impl World {
     pub fn tell_holder(&mut self, id: Id, event: HoldEvent<Socket, ()>) {
         if !self.holders[id].alive {
@@ -37,12 +44,18 @@ impl World {
         let balancer = BalancerId(wire as u64);
         let event = match message {
             Message::Hello(Caller::Balancer) => HoldEvent::Came(balancer),
-            Message::Keep(sockets) => HoldEvent::Keeps(balancer, sockets),
+            Message::Keep(sockets) => {
+                self.holders[id].sent.insert(balancer, sockets.clone());
+                HoldEvent::Keeps(balancer, sockets)
+            }
             Message::Servers => HoldEvent::Knows(balancer, Arc::default()),
             Message::Release { at_once } => HoldEvent::Releases { balancer, at_once },
             Message::Closed => HoldEvent::Gone(balancer),
             _ => return,
         };
+        if let HoldEvent::Releases { .. } | HoldEvent::Gone(_) = event {
+            self.holders[id].sent.remove(&balancer);
+        }
         self.tell_holder(id, event);
     }
 }

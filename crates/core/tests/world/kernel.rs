@@ -8,9 +8,11 @@ impl World {
         let balancers = self.living.iter().map(|id| &self.balancers[*id]);
         let by_balancer = |one: &Balancer| {
             let named = one.name.sockets.iter().chain(&one.name.given).chain(&one.custody);
-            named.chain(one.processes.values().map(|process| &process.socket)).any(|held| *held == socket)
+            let listening = one.processes.values().filter(|process| !process.leaves);
+            let used = listening.map(|process| &process.socket).chain(one.cutover.keeps());
+            named.chain(used).any(|held| *held == socket)
         };
-        let by_holder = |one: &Holder| one.alive && one.keeping.sockets().contains(&socket);
+        let by_holder = |one: &Holder| one.keeps(socket);
         let on_its_way = |wire: &Conversation| {
             wire.queues.iter().flatten().any(|message| message.carries().contains(&socket))
         };

@@ -1,7 +1,8 @@
 //! A world of Clearways of one name: balancers that come, take over, die and stop, containers that are started again
 //! whenever they end, and holders. All that decides is the core's own: [`Arrival`], [`Supervisor`], [`Relations`],
-//! [`PathMachine`](clearway_core::path::PathMachine) and [`Keeping`] (the machine of `clearway hold`). What the crate `clearway` does for them, and the kernel with its sockets,
-//! is imagined here, with random delays. Messages of one conversation keep their order, those of two do not.
+//! [`Diversions`](clearway_core::cutover::Diversions), [`PathMachine`](clearway_core::path::PathMachine) and [`Keeping`] (the
+//! machine of `clearway hold`). What the crate `clearway` does for them, and the kernel with its sockets, is imagined here, with
+//! random delays: where a new client comes to is known after every step. Messages of one conversation keep their order, those of two do not.
 //!
 //! Invariants hold after every step, and more of them when nothing has happened for a while. A failure prints its seed;
 //! put it into [`SEEDS_THAT_FAILED`] and mend the rule. `CLEARWAY_SEEDS=20000` tries more of them.
@@ -36,6 +37,8 @@ use clearway_core::supervisor::{
 mod arriving;
 mod balancer;
 mod chance;
+mod clients;
+mod diverting;
 mod holder;
 mod kernel;
 mod network;
@@ -43,12 +46,16 @@ mod others;
 mod path;
 mod path_promises;
 mod promises;
+mod switching;
 
+use clients::Listeners;
+use diverting::CutoverSide;
 use network::Network;
 use path::{Asking, File, OnPath, PathSide};
+use switching::OnSwitch;
 
 /// Seeds that once broke an invariant: they stay.
-const SEEDS_THAT_FAILED: &[u64] = &[652];
+const SEEDS_THAT_FAILED: &[u64] = &[652, 1_043, 1_553, 1_896];
 
 const LIMITS: Limits = Limits {
     stop_delay: Duration::ZERO,
@@ -71,7 +78,7 @@ const REST: Duration = Duration::from_mins(5);
 
 /// How many messages balancers may send each other while the world rests: the end of what was under way, and a container
 /// that is turned away again and again.
-const MOST_MESSAGES_AT_REST: usize = 1_000;
+const MOST_MESSAGES_AT_REST: usize = 1_500;
 
 /// How many things may happen between two that happen by chance, or while the world rests.
 const MOST_STEPS: usize = 300_000;
@@ -154,6 +161,8 @@ enum Happening {
     HolderWakes(Id),
     /// What has to do with transparency.
     OnPath(OnPath),
+    /// What has to do with clients that are diverted.
+    OnSwitch(OnSwitch),
 }
 
 /// A HAProxy.
@@ -220,6 +229,7 @@ struct Balancer {
     /// The holder that has just come.
     came: Option<Wire>,
     path: PathSide,
+    cutover: CutoverSide,
 }
 
 /// A process that keeps the sockets.
@@ -227,6 +237,8 @@ struct Holder {
     alive: bool,
     begun: Duration,
     keeping: Keeping<Socket, ()>,
+    /// What those have sent that have not ended: all of it is kept.
+    sent: BTreeMap<BalancerId, Vec<Socket>>,
     /// When it wakes next.
     wakes: Duration,
 }
@@ -270,6 +282,9 @@ struct World {
     good_file: bool,
     /// Of all that has to do with transparency, so that the rest goes its way.
     path_random: fastrand::Rng,
+    /// Of all that diverts clients.
+    switch_random: fastrand::Rng,
+    listeners: Listeners,
     network: Network,
     canary: CanaryMode,
     file: File,
@@ -291,7 +306,8 @@ impl World {
             world.let_pass(pause)?;
             world.something_happens();
             world.something_happens_to_paths();
-            world.check()?;
+            world.close_what_nothing_has();
+            world.check().map_err(|what| format!("{what}\n{}", world.trace.join("\n")))?;
         }
         // From here on only what was begun goes on.
         (world.good_file, world.no_doors) = (true, false);
@@ -326,6 +342,8 @@ impl World {
             canary: if path_random.bool() { CanaryMode::On } else { CanaryMode::Ready },
             file: File { transparent: path_random.bool(), servers: BTreeSet::from([1, 2]) },
             path_random,
+            switch_random: fastrand::Rng::with_seed(seed.rotate_left(32)),
+            listeners: Listeners::default(),
             moved: BTreeSet::new(),
             fault: None,
             messages: 0,
@@ -387,7 +405,9 @@ impl World {
             }
             Happening::HolderWakes(id) => self.tell_holder(id, HoldEvent::TimePassed),
             Happening::OnPath(happening) => self.happens_on_path(happening),
+            Happening::OnSwitch(happening) => self.happens_to_switch(happening),
         }
+        self.close_what_nothing_has();
     }
 }
 

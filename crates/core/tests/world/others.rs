@@ -1,24 +1,37 @@
 //! What a balancer does with other Clearways, as the room `peers` of the crate `clearway` does it: what its [`Relations`] say.
 
+use clearway_core::cutover::CutoverEvent;
+
 use super::*;
 
 impl World {
     /// What is asked of the machine by the generations.
     pub fn deal_with_others(&mut self, id: Id, action: Action) {
         let event = match action {
-            Action::HandOver(peer) => PeersEvent::HandOver(peer),
+            Action::HandOver(peer) => {
+                self.about_to_hand_over(id);
+                PeersEvent::HandOver(peer)
+            }
             Action::Decline(peer, why) => PeersEvent::Decline(peer, why),
             Action::Relieve(peer) => {
                 self.note(format!("balancer {id} is superseded by takeover {}", peer.0));
+                self.is_relieved(id);
                 PeersEvent::Relieve(peer)
             }
             Action::TakeBack => {
                 self.note(format!("balancer {id} takes back"));
+                self.takes_back(id);
                 PeersEvent::TakeBack
             }
             Action::Supersede => PeersEvent::Supersede,
-            Action::Settled => PeersEvent::Settled,
-            Action::GiveBack => PeersEvent::GiveBack,
+            Action::Settled => {
+                self.step_cutover(id, CutoverEvent::PredecessorDrains);
+                PeersEvent::Settled
+            }
+            Action::GiveBack => {
+                self.step_cutover(id, CutoverEvent::Parted);
+                PeersEvent::GiveBack
+            }
             _ => return,
         };
         self.tell_peers(id, event);
@@ -149,6 +162,7 @@ impl World {
     pub fn successor_hears(&mut self, id: Id, message: Message) {
         let event = match message {
             Message::Relieved(given) => {
+                self.step_cutover(id, CutoverEvent::PredecessorDrains);
                 let named = !given.is_empty();
                 self.balancers[id].name.given = given;
                 PeersEvent::Relieved { named }
@@ -158,6 +172,7 @@ impl World {
             }
             Message::Closed => {
                 self.balancers[id].predecessor = None;
+                self.step_cutover(id, CutoverEvent::PredecessorDrains);
                 PeersEvent::PredecessorGone
             }
             _ => return,
@@ -181,7 +196,12 @@ impl World {
             Message::Serving => PeersEvent::Serves(peer),
             Message::Settled => PeersEvent::ServesWell(peer),
             Message::Closed if self.balancers[id].holder == Some(wire) => return,
-            Message::Closed if self.balancers[id].successors.remove(&wire) => PeersEvent::Gone(peer),
+            Message::Closed if self.balancers[id].successors.remove(&wire) => {
+                if self.balancers[id].peers.has_given_to(peer) {
+                    self.inherits(id);
+                }
+                PeersEvent::Gone(peer)
+            }
             _ => return,
         };
         self.tell_peers(id, event);

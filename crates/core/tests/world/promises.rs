@@ -16,7 +16,7 @@ impl Balancer {
 impl World {
     /// The known exception (decision 0012): its predecessor was killed before it gave the name, and a third one took that
     /// first. Both serve, clients are the third one's (it steers round the other), and the log of this one says so.
-    fn has_lost_its_name(&self, id: Id) -> bool {
+    pub fn has_lost_its_name(&self, id: Id) -> bool {
         let Balancer { name, predecessor, .. } = &self.balancers[id];
         let has_ended = |wire: Wire| {
             let Conversation { open, queues, .. } = &self.wires[wire];
@@ -49,6 +49,8 @@ impl World {
             }
         }
         self.check_those_that_accept()?;
+        self.check_gates()?;
+        self.check_clients()?;
         self.check_paths()
     }
 
@@ -109,6 +111,7 @@ impl World {
                 one.custody
             ));
         }
+        self.check_clients_at_rest(id)?;
         self.check_the_holder(id)
     }
 

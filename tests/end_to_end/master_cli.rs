@@ -22,6 +22,7 @@ crate::tests![
     a_reload_is_answered_when_it_is_known_how_it_went,
     workers_are_reached_old_ones_too,
     a_payload_reaches_a_worker_as_it_is,
+    the_client_library_of_the_data_plane_api_gets_its_answers,
     it_listens_where_and_for_whom_it_is_told,
     it_takes_a_socket_that_it_was_given,
     what_cannot_be_a_master_cli_is_refused_at_the_start,
@@ -56,7 +57,7 @@ fn ask(path: &Path, text: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Numbers, and blanks that pad them, are not the same twice.
+/// Numbers, and blanks that pad them, are not the same twice. In `show proc debug` those of Clearway are -1.
 fn normalised(text: &str) -> String {
     let mut normal = String::new();
     for c in text.chars() {
@@ -65,7 +66,7 @@ fn normalised(text: &str) -> String {
             normal.push(c);
         }
     }
-    normal
+    normal.replace("-9", "9")
 }
 
 /// A real `haproxy -W -S`; ends with the test.
@@ -87,7 +88,7 @@ fn real(stage: &Stage, path: &Path) -> Result<Real> {
     command.arg("-W").arg("-db").arg("-S").arg(path).arg("-f").arg(&file);
     let real = Real(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
     eventually(SOON, "a real master", || {
-        ask(path, "@1 show version\n").ok().filter(|text| !text.is_empty())
+        ask(path, "@1 show version\n").ok().filter(|text| text.ends_with("\n\n"))
     })?;
     Ok(real)
 }
@@ -281,6 +282,59 @@ fn a_payload_reaches_a_worker_as_it_is() -> Result<()> {
     slow.read_to_string(&mut answer)?;
     ensure!(answer == "master> + + \nmaster> master> ", "{answer:?}");
     ensure!(ask(&path, &format!("@1 show map {map}\n"))?.contains("slow one"), "the slow one");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+/// As `client-native` (`runtime/runtime_single_client.go`) does it: one write, then reads of 1,024 bytes until the end.
+fn as_the_client_library(path: &Path, text: &str) -> Result<String> {
+    let mut stream = connect(path)?;
+    stream.write_all(text.as_bytes())?;
+    let (mut answer, mut piece) = (Vec::new(), [0; 1024]);
+    loop {
+        match stream.read(&mut piece)? {
+            0 => return Ok(String::from_utf8_lossy(&answer).into_owned()),
+            length => answer.extend_from_slice(&piece[..length]),
+        }
+    }
+}
+
+fn the_client_library_of_the_data_plane_api_gets_its_answers() -> Result<()> {
+    let stage = Stage::new("mclidata")?;
+    let (path, map) = (stage.path("m.sock"), stage.path("x.map"));
+    std::fs::write(&map, "old value\n")?;
+    let rule = format!("    tcp-request connection reject if {{ src,map({}) -m found }}\n", map.display());
+    stage.write(&stage.plain().replace("    server s", &format!("{rule}    server s")))?;
+    let mut balancer = stage.start_with(&["-S", &path.display().to_string()], &[])?;
+    let map = map.display();
+    let worker =
+        |text: &str| as_the_client_library(&path, &format!("@1 set severity-output number;@1 {text};quit\n"));
+    // The first command answers with an empty line, then the second one as if it were alone.
+    ensure!(worker("show info")?.contains("\nPid: "), "{}", worker("show info")?);
+    ensure!(worker("show stat")?.contains("f0,FRONTEND,"), "{}", worker("show stat")?);
+    ensure!(worker("set server f0/s weight 50%")?.trim().is_empty(), "weight");
+    ensure!(worker("show servers state f0")?.contains(" f0 1 s "), "state");
+    ensure!(worker(&format!("show map {map}"))?.contains(" old value\n"), "a map");
+    ensure!(worker(&format!("set map {map} old new"))?.trim().is_empty(), "set map");
+    let added = as_the_client_library(&path, &format!("@1 add map {map} <<\na b\nc d\n\nquit\n"))?;
+    ensure!(added.trim().is_empty(), "add map: {added}");
+    let shown = worker(&format!("show map {map}"))?;
+    ensure!(["old new", "a b", "c d"].iter().all(|row| shown.contains(row)), "{shown}");
+    ensure!(worker(&format!("del map {map} a"))?.trim().is_empty(), "del map");
+    let created = worker("new ssl cert /nowhere/x.pem")?;
+    ensure!(created.contains("New empty certificate store '/nowhere/x.pem'!"), "{created}");
+    ensure!(worker("show ssl cert")?.contains("/nowhere/x.pem"), "a certificate");
+    ensure!(worker("del ssl cert /nowhere/x.pem")?.contains("deleted"), "del ssl cert");
+    // For the master there is no newline at the end.
+    let answer = as_the_client_library(&path, "reload;quit")?;
+    ensure!(answer.starts_with("Success=1\n--\n"), "{answer}");
+    let shown = as_the_client_library(&path, "show proc;quit\n")?;
+    ensure!(
+        shown.contains("master          1 [failed: 0]") && listed(&shown, "# workers").len() == 1,
+        "{shown}"
+    );
+    stage.write("nonsense\n")?;
+    ensure!(as_the_client_library(&path, "reload;quit")?.starts_with("Success=0\n--\n"), "a broken file");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

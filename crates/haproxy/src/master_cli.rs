@@ -9,7 +9,7 @@
 //!
 //! Everything that the shell need not know is left to the master of a generation, which has the words of its version: help,
 //! unknown commands, and every command of a worker. Read in `pcli_*` of HAProxy's `cli.c` (2.6, 3.4), and compared with a real
-//! `haproxy -W -S` (2.6.12) by a test.
+//! `haproxy -W -S` by a test (2.6.12, 3.0.11, 3.2.26, 3.4.7).
 
 pub mod address;
 mod command;
@@ -80,8 +80,8 @@ impl Dialect {
         self.is_from(3, 1)
     }
 
-    /// Whether there are programs.
-    fn has_programs(self) -> bool {
-        !self.is_from(3, 3)
+    /// Whether `show proc` has a line for programs where there are none.
+    fn announces_programs(self) -> bool {
+        !self.is_from(3, 1)
     }
 }

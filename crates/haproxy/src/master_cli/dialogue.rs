@@ -138,7 +138,11 @@ impl Dialogue {
         if let Some(payload) = self.payload.take() {
             return self.payload_line(payload, table);
         }
-        let needs_line = self.dialect.has_conversations() && !self.input.contains(&b'\n');
+        // All of its line is for the worker. (From 3.2 on HAProxy waits for a line in any case, and a client that writes
+        // `reload;quit` without an end, as the data plane API does, for an answer.)
+        let needs_line = self.dialect.has_conversations()
+            && self.input.trim_ascii_start().starts_with(b"@@")
+            && !self.input.contains(&b'\n');
         let end = command::end(&self.input).filter(|_| !needs_line);
         let Some(end) = end else {
             if self.input.len() < LONGEST_COMMAND {

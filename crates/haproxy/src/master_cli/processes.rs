@@ -99,15 +99,15 @@ impl ProcessTable {
                 worker.row(&mut text, debug);
             }
         }
-        if dialect.has_programs() {
-            self.show_programs(&mut text);
-        }
+        self.show_programs(&mut text, dialect);
         text
     }
 
-    fn show_programs(&self, text: &mut String) {
+    fn show_programs(&self, text: &mut String, dialect: Dialect) {
         let (old, current): (Vec<_>, Vec<_>) = self.programs.iter().partition(|program| program.leaves);
-        text.push_str("# programs\n");
+        if !current.is_empty() || dialect.announces_programs() {
+            text.push_str("# programs\n");
+        }
         for program in current {
             program.row(text);
         }
@@ -178,8 +178,9 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_one_has_a_debug_mode_and_no_programs() {
-        let shown = table().show(Dialect::of(Some(Version::release(3, 4, 0))), true);
+    fn a_newer_one_has_a_debug_mode_and_no_line_for_no_programs() {
+        let table = ProcessTable { programs: Vec::new(), ..table() };
+        let shown = table.show(Dialect::of(Some(Version::release(3, 4, 0))), true);
         assert!(shown.lines().next().unwrap().ends_with("\t\t <ipc_fd[0]>     <ipc_fd[1]>    "), "{shown}");
         assert!(!shown.contains("programs"), "{shown}");
     }

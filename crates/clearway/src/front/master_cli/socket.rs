@@ -1,5 +1,6 @@
 //! A socket at which the master CLI listens.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io;
@@ -44,14 +45,17 @@ impl MasterCliPlace {
     /// Reads the values of `-S`, and takes the descriptors that they name. To be called once, before anything is opened: the
     /// numbers are believed.
     pub fn take(values: &[OsString]) -> Result<Vec<Self>, Failure> {
-        values.iter().map(|value| Self::take_one(&value.to_string_lossy())).collect()
+        let mut taken = BTreeSet::new();
+        values.iter().map(|value| Self::take_one(&value.to_string_lossy(), &mut taken)).collect()
     }
 
-    fn take_one(text: &str) -> Result<Self, Failure> {
+    fn take_one(text: &str, taken: &mut BTreeSet<i32>) -> Result<Self, Failure> {
         let address = MasterCliAddress::parse(text);
         let address = address.map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
         let given = match &address.endpoint {
-            Endpoint::Inherited(number) | Endpoint::Sockpair(number) => Some(Arc::new(given(text, number)?)),
+            Endpoint::Inherited(number) | Endpoint::Sockpair(number) => {
+                Some(Arc::new(given(text, number, taken)?))
+            }
             _ => None,
         };
         Ok(Self { address, given })
@@ -59,12 +63,15 @@ impl MasterCliPlace {
 }
 
 /// The descriptor that this process was given with a number.
-fn given(text: &str, number: &str) -> Result<OwnedFd, Failure> {
+fn given(text: &str, number: &str, taken: &mut BTreeSet<i32>) -> Result<OwnedFd, Failure> {
     let not_there = |why: String| Failure::new(ExitCode::Usage, format!("`-S {text}`: {why}"));
     let number: i32 = number.parse().unwrap_or(-1);
     let is_socket = |path: PathBuf| path.to_string_lossy().starts_with("socket:");
     if number < 3 || !std::fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(is_socket) {
         return Err(not_there(format!("no socket was given to this process with the number {number}")));
+    }
+    if !taken.insert(number) {
+        return Err(not_there("that descriptor is named twice".to_owned()));
     }
     // SAFETY: it is open, it was given to this process to be used here, and each number is taken once.
     let given = unsafe { OwnedFd::from_raw_fd(number) };

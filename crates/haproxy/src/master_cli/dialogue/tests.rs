@@ -151,6 +151,8 @@ fn a_conversation_with_a_worker_gets_everything() {
     let got = steps(&mut dialogue(3, 2), "user\n@@1 show info\nshow stat\n");
     let bytes = b"user\n@@!20 show info\nshow stat\n".to_vec();
     assert_eq!(got[1..], [DialogueStep::Speak { worker: 20, bytes }]);
+    assert_eq!(steps(&mut dialogue(3, 2), " @@1 show info;show"), []);
+    assert_eq!(steps(&mut dialogue(3, 2), "reload;quit"), [DialogueStep::Own(OwnCommand::Reload)]);
     let got = steps(&mut dialogue(3, 2), "@@1\n");
     assert_eq!(got, [DialogueStep::Speak { worker: 20, bytes: b"@@!20 prompt i\n".to_vec() }]);
     let words = "Can't find the target PID matching the prefix '@@1'\n".to_owned();

@@ -27,7 +27,7 @@
 //!
 //! No privilege but `NET_RAW` (or `NET_ADMIN`) is needed. Nothing panics, nothing is changed in the kernel.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -39,10 +39,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 mod handshake;
 mod icmp;
+mod ours;
 mod outcome;
 mod probe;
 
 pub use icmp::{IcmpKind, Unreachable};
+pub use ours::is_ours;
 pub use outcome::{ProbeAnswer, ProbeOutcome, ServerLocation};
 
 use probe::Probe;
@@ -169,24 +171,6 @@ fn wait(running: &[(usize, Probe)], next: Option<Instant>) {
     {
         std::thread::sleep(PAUSE);
     }
-}
-
-/// Whether the address is one of this host's, in this network namespace.
-///
-/// The kernel is asked for the source address of a packet to it (a UDP socket that sends nothing): only for an address
-/// of our own is it that same address, or a loopback one. Unlike a bind this is not misled by `ip_nonlocal_bind`.
-pub fn is_ours(address: IpAddr) -> bool {
-    const DISCARD: u16 = 9;
-    let any: IpAddr = match address {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let source = || {
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect((address, DISCARD))?;
-        socket.local_addr()
-    };
-    source().is_ok_and(|source| source.ip() == address || source.ip().is_loopback())
 }
 
 #[cfg(test)]

@@ -65,19 +65,11 @@ mod chains;
 mod content;
 mod error;
 mod priority;
+mod way;
 
 pub use error::FlipError;
 pub use priority::LOWEST;
-
-/// A redirection of new clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Way {
-    /// What clients call; the unspecified address is every local address of its family. For a socket that takes both
-    /// families (`[::]` without `v6only`) there must be a way for each.
-    pub public: SocketAddr,
-    /// The port, at the same address, that they are sent to.
-    pub private: u16,
-}
+pub use way::Way;
 
 /// Our table, as long as this lives: an owner table ends with the socket in here.
 #[derive(Debug)]

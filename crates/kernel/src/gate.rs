@@ -30,7 +30,6 @@
 //! queue are removed. Not the table first: when it removes a hook, the kernel drops every packet that waits in *any*
 //! queue of the network namespace.
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -52,10 +51,8 @@ mod queue;
 mod rules;
 
 pub use error::GateError;
-
-/// The timeout of an element of the sets, unless it is refreshed: below a second, with room for the resolution of the
-/// kernel's clock.
-pub const TIMEOUT: Duration = Duration::from_millis(800);
+pub use keeper::Opened;
+pub use keys::{BoundAddress, TIMEOUT};
 
 /// How long a gate stays closed at most, if it is not opened: longer than HAProxy needs to load thousands of
 /// certificates.
@@ -71,22 +68,6 @@ pub enum Manner {
     Drop,
     /// It waits in a netfilter queue and goes on when the gate opens.
     Hold,
-}
-
-/// The address of a listening socket, to which SYNs are stopped: a specific one, or every one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BoundAddress {
-    /// An unspecified IPv4 address means every IPv4 address, an unspecified IPv6 address every address of both
-    /// families.
-    pub address: SocketAddr,
-    /// `IPV6_V6ONLY`: not of both.
-    pub v6only: bool,
-}
-
-impl From<SocketAddr> for BoundAddress {
-    fn from(address: SocketAddr) -> Self {
-        Self { address, v6only: false }
-    }
 }
 
 /// Less than the kernel offers, for tests of the fallbacks.
@@ -107,18 +88,6 @@ impl Default for GateLimits {
     fn default() -> Self {
         Self { owner: true, expression: true, length: LENGTH, longest: LONGEST }
     }
-}
-
-/// What a gate did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// How many SYNs were held, those that were sent again counted again; 0 with [`Manner::Drop`].
-    pub held: u64,
-    /// How long the rules were there.
-    pub closed_for: Duration,
-    /// Whether new clients may have passed meanwhile: the thread could not refresh the elements in time, the queue
-    /// failed or was full, or [`LONGEST`] was over.
-    pub lapsed: bool,
 }
 
 /// A closed gate; dropping it opens it.

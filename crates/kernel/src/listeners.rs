@@ -16,11 +16,11 @@ mod table;
 pub(crate) use foreign::covers;
 pub use foreign::{bind_foreign, is_local};
 pub use hairpins::to_themselves;
-pub use holders::{Holder, HolderProcess, SockDiagError, holders};
+pub use holders::{Holder, HolderProcess, holders};
 pub(crate) use nearby::Nearby;
 pub use reserve::{Reserved, reserve};
 pub use strangers::{Managed, Stranger, strangers};
-pub use table::listening;
+pub use table::{SockDiagError, listening};
 pub(crate) use table::{TcpSocket, TcpState, rows};
 
 #[cfg(test)]

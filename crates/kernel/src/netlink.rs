@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -24,10 +23,13 @@ pub(crate) mod attributes;
 mod batch;
 mod error;
 mod frame;
+mod protocol;
 
 pub use batch::{BatchError, Feature, Step};
 pub use error::NetlinkError;
+pub use frame::Reply;
 use frame::{Frame, FrameContent, frames};
+pub use protocol::Protocol;
 
 /// How long one answer is waited for. The kernel answers within the `send` itself, so this is never
 /// reached unless something is badly wrong.
@@ -38,37 +40,6 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Larger than any datagram the kernel sends to us: dumps are cut at 32 KiB.
 const BUFFER: usize = 64 * 1024;
-
-/// The netlink protocols that Clearway speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
-#[strum(serialize_all = "snake_case")]
-pub enum Protocol {
-    /// Rules, routes.
-    Route,
-    /// nftables. A kernel without `CONFIG_NETFILTER_NETLINK` answers `EPROTONOSUPPORT`.
-    Netfilter,
-    /// Sockets (`ss`).
-    SockDiag,
-}
-
-impl Protocol {
-    fn number(self) -> isize {
-        match self {
-            Self::Route => NETLINK_ROUTE,
-            Self::Netfilter => NETLINK_NETFILTER,
-            Self::SockDiag => NETLINK_SOCK_DIAG,
-        }
-    }
-}
-
-/// One message of an answer: its type and what follows the netlink header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// `nlmsg_type`.
-    pub kind: u16,
-    /// Family header and attributes, unchecked.
-    pub payload: Vec<u8>,
-}
 
 /// A connection to the kernel for one protocol.
 #[derive(Debug)]

@@ -53,15 +53,15 @@
 //! (before 5.12) a plain table with a token (see [`crate::token`]) does the same, except that a killed process leaves
 //! it behind for the next sweep.
 
-use std::fmt;
-
 use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 use rustix::io::Errno;
 
-use crate::netlink::{BatchError, Feature, NetlinkClient, Protocol};
+use crate::netlink::{Feature, NetlinkClient};
 use content::{Content, Own};
 
+mod access;
+mod chains;
 mod claim;
 mod content;
 mod error;
@@ -73,6 +73,8 @@ mod set;
 mod strays;
 mod transaction;
 
+pub use access::open;
+pub(crate) use access::{absent_is_fine, delete};
 pub(crate) use claim::{Claim, Ownership};
 pub use error::NftError;
 pub(crate) use error::{explain, is};
@@ -207,28 +209,6 @@ impl Table {
     /// The socket that owns the table.
     pub fn client(&mut self) -> &mut NetlinkClient {
         self.claim.client()
-    }
-}
-
-/// Opens a socket for nftables.
-pub fn open() -> Result<NetlinkClient, NftError> {
-    NetlinkClient::open(Protocol::Netfilter).map_err(|error| match error.errno() {
-        Some(Errno::PROTONOSUPPORT) => NftError::NoNfTables(error),
-        _ => NftError::Netlink(error),
-    })
-}
-
-/// Deletes a table; one that is not there is success. An owner table of others is refused (`EPERM`).
-pub(crate) fn delete(client: &mut NetlinkClient, name: &impl fmt::Display) -> Result<(), NftError> {
-    let mut gone = Transaction::on(name);
-    gone.delete();
-    absent_is_fine(client.batch(&format!("removing the nftables table `{name}`"), gone.steps()))
-}
-
-pub(crate) fn absent_is_fine(outcome: Result<(), BatchError>) -> Result<(), NftError> {
-    match outcome {
-        Err(BatchError { needs: Some(_), error }) if is(&error, &[Errno::NOENT]) => Ok(()),
-        outcome => outcome.map_err(explain),
     }
 }
 

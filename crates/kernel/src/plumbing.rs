@@ -37,6 +37,7 @@ use choice::MarkPurpose;
 
 pub(crate) mod choice;
 mod error;
+mod follow;
 mod needs;
 mod notice;
 mod sweep;

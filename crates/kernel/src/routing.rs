@@ -26,12 +26,7 @@
 //! lie in a [`Block`]: only what has both is ours, and only that is ever removed. Which block is used, and whether
 //! a process still uses it, [`crate::plumbing`] decides. No sysctl is written.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
-
 pub use clearway_core::intercept::Closing;
-use clearway_core::intercept::Interception;
-use clearway_core::names::Mark;
 
 use crate::netlink::NetlinkClient;
 pub use crate::transparency::Family;
@@ -43,6 +38,9 @@ mod error;
 mod removals;
 mod route;
 mod rule;
+mod tagged;
+mod terms;
+mod wanted;
 
 use among::Among;
 pub use block::Block;
@@ -50,34 +48,8 @@ pub use error::RoutingError;
 pub use removals::Removals;
 pub use route::{Route, routes_in, routes_tagged};
 pub use rule::{PolicyRule, rules};
-
-/// The protocol number on all our rules and routes (`ip rule` shows `proto 179`). It is not in iproute2's `rt_protos`,
-/// and no routing daemon is known to use it.
-pub const TAG: u8 = 179;
-
-/// Whether a call has changed anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// It made or removed the object.
-    Done,
-    /// The object was there, or not there, already.
-    Nothing,
-}
-
-/// What a block is to hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// Which one.
-    pub block: Block,
-    /// The bit of diverted packets.
-    pub mark: Mark,
-    /// The bit of replies of servers on this host's own addresses, if there are any.
-    pub replies: Option<Mark>,
-    /// Servers on loopback addresses.
-    pub loopback: &'a BTreeSet<SocketAddr>,
-    /// What is intercepted, of which only what fails closed needs rules here.
-    pub interception: &'a Interception,
-}
+pub use tagged::{Removal, Tagged};
+pub use terms::{Effect, TAG, Wanted};
 
 /// Makes what is missing of a block in one family, and says what that was.
 ///
@@ -176,56 +148,6 @@ pub fn left_in(
     tagged.rules.retain(|rule| rule.block() == Some(wanted.block) && !ours.has(rule));
     tagged.routes.retain(|route| route.block() == Some(wanted.block) && !route.is_wanted());
     Ok(tagged)
-}
-
-/// Our rules and routes as they were at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Tagged {
-    /// By preference.
-    pub rules: Vec<PolicyRule>,
-    /// As the kernel lists them.
-    pub routes: Vec<Route>,
-}
-
-impl Tagged {
-    /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.routes.is_empty()
-    }
-}
-
-/// What a removal has done so far: it never stops at the first error.
-#[derive(Debug, Default)]
-pub struct Removal {
-    /// In `ip`'s words.
-    pub removed: Vec<String>,
-    /// What failed.
-    pub errors: Vec<RoutingError>,
-}
-
-impl Removal {
-    /// Removes what lies in the chosen blocks: routes, look-ups, jumps, targets.
-    pub fn remove(&mut self, client: &mut NetlinkClient, tagged: Tagged, chosen: impl Fn(Block) -> bool) {
-        for route in tagged.routes.into_iter().filter(|route| route.block().is_some_and(&chosen)) {
-            let outcome = route.remove(client);
-            self.note(format!("{} route {route}", route.family), outcome);
-        }
-        let mut rules: Vec<PolicyRule> =
-            tagged.rules.into_iter().filter(|rule| rule.block().is_some_and(&chosen)).collect();
-        rules.sort_by_key(PolicyRule::removal_order);
-        for rule in rules {
-            let outcome = rule.remove(client);
-            self.note(format!("{} rule {rule}", rule.family), outcome);
-        }
-    }
-
-    fn note(&mut self, object: String, outcome: Result<Effect, RoutingError>) {
-        match outcome {
-            Ok(Effect::Done) => self.removed.push(object),
-            Ok(Effect::Nothing) => {}
-            Err(error) => self.errors.push(error),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use rustix::io::Errno;
 use serde::Serialize;
 use socket2::Socket;
 
+use super::ours::is_ours;
+
 /// An ICMP error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unreachable {
@@ -144,7 +146,7 @@ fn told(error: &libc::sock_extended_err, by: Option<IpAddr>) -> Option<Unreachab
         _ => return None,
     };
     let by = by.filter(|by| !by.is_unspecified());
-    Some(Unreachable { what, by, here: by.is_some_and(super::is_ours) })
+    Some(Unreachable { what, by, here: by.is_some_and(is_ours) })
 }
 
 /// What the error number of a connection alone says, where the queue says nothing.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::handshake::{Handshake, Hindrance};
-use super::is_ours;
+use super::ours::is_ours;
 use super::outcome::{ProbeAnswer, ProbeOutcome, ServerLocation};
 
 /// The part of the limit after which our own address is tried as well.

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::Way;
+use super::way::Way;
 use crate::nft::{Element, SetType, Transaction, Values, leading_to, member};
 
 /// In the order in which they are looked up: one address before all.

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::keys::Keys;
+use super::keys::{Keys, TIMEOUT};
 use super::queue::NetfilterQueue;
-use super::{GateError, Opened, TIMEOUT, rules};
+use super::{GateError, rules};
 use crate::nft::{Claim, absent_is_fine};
 
 /// A few times within [`TIMEOUT`].
@@ -21,6 +21,18 @@ const REFRESH: Duration = Duration::from_millis(200);
 const SILENCE: Duration = Duration::from_millis(5);
 /// How many times silence is waited for.
 const ROUNDS: u32 = 40;
+
+/// What a gate did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// How many SYNs were held, those that were sent again counted again; 0 with [`Manner::Drop`].
+    pub held: u64,
+    /// How long the rules were there.
+    pub closed_for: Duration,
+    /// Whether new clients may have passed meanwhile: the thread could not refresh the elements in time, the queue
+    /// failed or was full, or [`LONGEST`] was over.
+    pub lapsed: bool,
+}
 
 /// What there is of a closed gate.
 #[derive(Debug)]

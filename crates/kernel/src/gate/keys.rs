@@ -5,9 +5,29 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::{BoundAddress, TIMEOUT};
 use crate::nft::{SetType, Transaction, member_for};
+
+/// The timeout of an element of the sets, unless it is refreshed: below a second, with room for the resolution of the
+/// kernel's clock.
+pub const TIMEOUT: Duration = Duration::from_millis(800);
+
+/// The address of a listening socket, to which SYNs are stopped: a specific one, or every one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundAddress {
+    /// An unspecified IPv4 address means every IPv4 address, an unspecified IPv6 address every address of both
+    /// families.
+    pub address: SocketAddr,
+    /// `IPV6_V6ONLY`: not of both.
+    pub v6only: bool,
+}
+
+impl From<SocketAddr> for BoundAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, v6only: false }
+    }
+}
 
 /// All there are, in the order in which they are made.
 pub(super) const SETS: [SetType; 5] =

@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use clearway_core::hints::Hints;
 use netlink_packet_core::Emitable;
 use netlink_packet_netfilter::nftables::NfTablesMessage;

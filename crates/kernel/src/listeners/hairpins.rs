@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::holders::SockDiagError;
 use super::is_local;
-use super::table::{TcpState, rows};
+use super::table::{SockDiagError, TcpState, rows};
 use crate::transparency::Family;
 
 /// The destinations of connections that are being opened from the address of their destination, if that is not ours.

@@ -10,10 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::foreign::covers;
-use super::table::{TcpSocket, TcpState, rows};
-use crate::netlink::NetlinkError;
+use super::table::{SockDiagError, TcpSocket, TcpState, rows};
 use crate::transparency::Family;
-use clearway_core::hints::Hints;
 
 /// How long `/proc` is searched: a host may have a million descriptors, and this runs in an event loop.
 const PROC_PATIENCE: Duration = Duration::from_secs(1);
@@ -57,26 +55,6 @@ impl fmt::Display for Holder {
                     self.address, self.uid
                 )
             }
-        }
-    }
-}
-
-/// The sockets could not be listed.
-#[derive(Debug, thiserror::Error)]
-pub enum SockDiagError {
-    /// `ENOENT`: the kernel lacks `inet_diag` or `tcp_diag`, and they could not be loaded.
-    #[error("{0}")]
-    NoDiag(NetlinkError),
-    /// Anything else.
-    #[error(transparent)]
-    Netlink(NetlinkError),
-}
-
-impl Hints for SockDiagError {
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::NoDiag(_) => vec!["load the modules `inet_diag` and `tcp_diag` on the host".to_owned()],
-            Self::Netlink(_) => Vec::new(),
         }
     }
 }

@@ -10,9 +10,9 @@ use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use super::foreign::covers;
-use super::holders::{Holder, SockDiagError, name};
+use super::holders::{Holder, name};
 use super::nearby::Nearby;
-use super::table::{TcpState, rows};
+use super::table::{SockDiagError, TcpState, rows};
 use crate::transparency::Family;
 
 /// An address that is ours.

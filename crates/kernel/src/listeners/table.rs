@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use clearway_core::hints::Hints;
 use netlink_packet_core::{NlasIterator, Parseable};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, INET_DIAG_SKV6ONLY, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
 use rustix::io::Errno;
 
-use super::SockDiagError;
-use crate::netlink::{NetlinkClient, Protocol, Reply};
+use crate::netlink::{NetlinkClient, NetlinkError, Protocol, Reply};
 use crate::transparency::Family;
 
 /// `sizeof(struct inet_diag_msg)`.
@@ -46,6 +46,26 @@ pub(crate) struct TcpSocket {
     pub waiting: u32,
     /// Of a listener: how many may.
     pub limit: u32,
+}
+
+/// The sockets could not be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum SockDiagError {
+    /// `ENOENT`: the kernel lacks `inet_diag` or `tcp_diag`, and they could not be loaded.
+    #[error("{0}")]
+    NoDiag(NetlinkError),
+    /// Anything else.
+    #[error(transparent)]
+    Netlink(NetlinkError),
+}
+
+impl Hints for SockDiagError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoDiag(_) => vec!["load the modules `inet_diag` and `tcp_diag` on the host".to_owned()],
+            Self::Netlink(_) => Vec::new(),
+        }
+    }
 }
 
 /// The TCP sockets (by inode) that listen in this network namespace, at one port or at any: two dumps, however many

@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::Protocol;
+use super::protocol::Protocol;
 
 /// Why a netlink call did not succeed. `what` is what was being done.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use netlink_packet_core::{
 };
 use rustix::io::Errno;
 
-use super::{NetlinkError, Reply};
+use super::error::NetlinkError;
 
 /// `NLMSGERR_ATTR_MSG` of `linux/netlink.h`: the explanation as text.
 const EXPLANATION: u16 = 1;
@@ -17,6 +17,15 @@ const EXPLANATION: u16 = 1;
 const HEADER: usize = 16;
 /// `MAX_ERRNO`.
 const MOST: i32 = 4095;
+
+/// One message of an answer: its type and what follows the netlink header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// `nlmsg_type`.
+    pub kind: u16,
+    /// Family header and attributes, unchecked.
+    pub payload: Vec<u8>,
+}
 
 /// One message, and the request that it belongs to.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use std::io;
 use netlink_packet_netfilter::nftables::TableFlags;
 use rustix::io::Errno;
 
-use super::{Listed, NftError, TableName, Transaction, delete, explain, is, list, open};
+use super::access::{delete, open};
+use super::{Listed, NftError, TableName, Transaction, explain, is, list};
 use crate::netlink::{BatchError, NetlinkClient};
 use crate::token::Token;
 

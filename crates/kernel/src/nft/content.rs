@@ -6,21 +6,12 @@ use std::fmt::Display;
 
 use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
-use netlink_packet_netfilter::nftables::InetHookNumber;
 
+use super::chains::{DIVERT, FORWARD, OUTPUT, POSTROUTING, PREROUTING, empty, for_own};
 use super::interception::{self, INTERCEPT};
 use super::rule::{ICMP, ICMPV6, TCP};
-use super::{ChainType, NftRule, Transaction, strays};
+use super::{NftRule, Transaction, strays};
 
-pub(super) const PREROUTING: &str = "prerouting";
-const DIVERT: &str = "divert";
-const OUTPUT: &str = "output";
-pub(super) const FORWARD: &str = "forward";
-pub(super) const POSTROUTING: &str = "postrouting";
-/// `mangle`, as `nft` calls it: after conntrack, before NAT and routing.
-const PRIORITY: i32 = -150;
-/// `raw`: before all others.
-const FIRST: i32 = -300;
 /// In this order: nearly every packet that matters is TCP.
 const PROTOCOLS: [(&str, u8); 3] =
     [("rule for TCP", TCP), ("rule for ICMP", ICMP), ("rule for ICMPv6", ICMPV6)];
@@ -110,27 +101,4 @@ pub(super) fn removal(table: &impl Display, output: bool, intercept: bool) -> Tr
         all.delete_chain(chain);
     }
     all
-}
-
-/// A chain of servers on this host. Where it is `stale` it is made, so that it can be emptied and deleted also if
-/// another program has removed it.
-pub(super) fn for_own(all: &mut Transaction, chain: &str, needed: bool, stale: bool) {
-    if needed || stale {
-        empty(all, chain);
-    }
-    if stale && !needed {
-        all.delete_chain(chain);
-    }
-}
-
-/// A chain with nothing in it.
-pub(super) fn empty(all: &mut Transaction, chain: &str) {
-    match chain {
-        PREROUTING => all.hooked(chain, ChainType::Filter, InetHookNumber::PreRouting, PRIORITY),
-        OUTPUT => all.hooked(chain, ChainType::Route, InetHookNumber::LocalOut, PRIORITY),
-        FORWARD => all.hooked(chain, ChainType::Filter, InetHookNumber::Forward, FIRST),
-        POSTROUTING => all.hooked(chain, ChainType::Filter, InetHookNumber::PostRouting, FIRST),
-        _ => all.chain(chain),
-    }
-    all.flush(chain);
 }

@@ -15,9 +15,11 @@ use super::SetType;
 use crate::interfaces::LOOPBACK;
 use crate::netlink::Feature;
 use crate::transparency::Family;
-use expressions::{ExpressionNla, Header, number};
+use expressions::{Header, number};
 
 mod expressions;
+
+pub(crate) use expressions::NftRule;
 
 /// Protocols above IP.
 pub(super) const TCP: u8 = 6;
@@ -44,22 +46,8 @@ const NAME: usize = 16;
 const DROP: u32 = 0;
 pub(super) const ACCEPT: u32 = 1;
 
-/// Conditions and what becomes of a packet that fulfils them all.
-#[derive(Clone, Debug)]
-#[must_use]
-pub(crate) struct NftRule {
-    pub(crate) expressions: Vec<ExpressionNla>,
-    /// The last of what it uses that not every kernel has.
-    pub(super) needs: Feature,
-}
-
 /// What it asks of a packet.
 impl NftRule {
-    /// For every packet.
-    pub(crate) fn new() -> Self {
-        Self { expressions: Vec::new(), needs: Feature::Basics }
-    }
-
     /// `iif lo`.
     pub(super) fn iif_lo(self) -> Self {
         self.meta(MetaKey::Iif).equals(&LOOPBACK.to_ne_bytes())

@@ -12,7 +12,7 @@
 
 use clearway_core::names::Mark;
 
-use super::content::{FORWARD, POSTROUTING, empty, for_own};
+use super::chains::{FORWARD, POSTROUTING, empty, for_own};
 use super::{NftRule, Transaction};
 
 /// The chains with their rules. `replies`: the bit of replies of servers on this host; `stale`: there may be a chain

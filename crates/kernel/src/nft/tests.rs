@@ -7,7 +7,7 @@ use clearway_core::intercept::{Fail, InterceptRule as Intercepts, PortRange};
 
 use super::content::removal;
 use super::*;
-use crate::netlink::{NetlinkError, Reply, Step};
+use crate::netlink::{BatchError, NetlinkError, Reply, Step};
 use crate::routing::Block;
 
 fn emitted(emitable: &impl Emitable) -> Vec<u8> {

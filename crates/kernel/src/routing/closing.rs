@@ -18,7 +18,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use clearway_core::intercept::{Closing, InterceptTarget, IpNetwork};
 use netlink_packet_route::rule::RuleAction;
 
-use super::{Among, Block, Family, PolicyRule, Tagged, Wanted};
+use super::among::Among;
+use super::tagged::Tagged;
+use super::terms::Wanted;
+use super::{Block, Family, PolicyRule};
 
 /// The rules of a block in one family, in the order in which they are made; none if nothing fails closed. `target`: the
 /// jump's.

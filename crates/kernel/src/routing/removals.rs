@@ -31,6 +31,8 @@ use crate::netlink::{NetlinkError, Protocol, replies};
 
 mod filter;
 
+use filter::{DELETE_ROUTE, DELETE_RULE};
+
 /// `RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`, `_IPV6_IFADDR`, `_IPV6_ROUTE`, `_IPV6_RULE`, as bits.
 const GROUPS: u32 = (1 << 0) | (1 << 4) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 18);
 /// What the kernel tells about one rule or route needs some hundred bytes, about `lo` some 1,500. What does not fit
@@ -38,14 +40,6 @@ const GROUPS: u32 = (1 << 0) | (1 << 4) | (1 << 6) | (1 << 7) | (1 << 8) | (1 <<
 const BUFFER: usize = 8 * 1024;
 /// How many messages are read at once; if there are more, that is a hint, whatever they say.
 const AT_ONCE: usize = 100;
-
-/// Message types of `linux/rtnetlink.h`.
-const NEW_LINK: u16 = 16;
-const DELETE_LINK: u16 = 17;
-const NEW_ADDRESS: u16 = 20;
-const DELETE_ADDRESS: u16 = 21;
-const DELETE_ROUTE: u16 = 25;
-const DELETE_RULE: u16 = 33;
 
 /// A socket that receives removals, close-on-exec and non-blocking.
 ///

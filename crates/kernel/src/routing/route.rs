@@ -12,8 +12,8 @@ use netlink_packet_route::route::{
 };
 use rustix::io::Errno;
 
-use super::rule::address_family;
-use super::{Block, Effect, Family, RoutingError, TAG};
+use super::terms::{Effect, TAG, address_family};
+use super::{Block, Family, RoutingError};
 use crate::interfaces::LOOPBACK;
 use crate::netlink::{NetlinkClient, NetlinkError, Reply};
 

@@ -4,14 +4,14 @@
 //! does not disturb. Making and removing ([`writing`]) is for ours only.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use clearway_core::intercept::PortRange;
 use clearway_core::names::Mark;
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::rule::RuleAction;
 
-use super::{Block, Family, TAG, Wanted, closing};
+use super::terms::{TAG, host_length};
+use super::{Block, Family};
 
 mod reading;
 mod writing;
@@ -58,50 +58,6 @@ pub struct PolicyRule {
 }
 
 impl PolicyRule {
-    /// The rules of a block, in the order in which they are made: target, jump, look-ups.
-    pub(super) fn wanted(wanted: &Wanted<'_>, family: Family) -> Vec<Self> {
-        let Wanted { block, mark, .. } = *wanted;
-        let [replies, first, second, third, loopback] = block.preferences();
-        let bit = |mark: Mark| Some((mark.value(), mark.value()));
-        let target = Self { preference: third, ..Self::without_effect(block, family) };
-        let jump = Self {
-            preference: first,
-            action: RuleAction::Goto,
-            target: Some(third),
-            fwmark: bit(mark),
-            input: Some("lo".to_owned()),
-            ..target.clone()
-        };
-        let look_up = Self {
-            preference: second,
-            action: RuleAction::ToTable,
-            table: block.table().0,
-            fwmark: bit(mark),
-            ..target.clone()
-        };
-        let of_replies = |mark| Self {
-            preference: replies,
-            fwmark: bit(mark),
-            input: Some("lo".to_owned()),
-            ..look_up.clone()
-        };
-        let of_server = |server: &SocketAddr| Self {
-            preference: loopback,
-            fwmark: None,
-            input: Some("lo".to_owned()),
-            source: Some(server.ip()),
-            source_port: Some(server.port()),
-            of_tcp: true,
-            ..look_up.clone()
-        };
-        let mut rules = vec![target.clone(), jump, look_up.clone()];
-        rules.extend(wanted.replies.map(of_replies));
-        let of_family = |server: &&SocketAddr| server.is_ipv4() == (family == Family::V4);
-        rules.extend(wanted.loopback.iter().filter(of_family).map(of_server));
-        rules.extend(closing::rules(wanted, family, &target));
-        rules
-    }
-
     /// A rule behind all others of a block that does nothing.
     pub(super) fn without_effect(block: Block, family: Family) -> Self {
         let [.., preference] = block.preferences();
@@ -226,20 +182,5 @@ impl fmt::Display for PolicyRule {
             f.write_str(" ...")?;
         }
         write!(f, " proto {}", self.protocol)
-    }
-}
-
-/// The prefix length of one address.
-fn host_length(family: Family) -> u8 {
-    match family {
-        Family::V4 => 32,
-        Family::V6 => 128,
-    }
-}
-
-pub(super) fn address_family(family: Family) -> AddressFamily {
-    match family {
-        Family::V4 => AddressFamily::Inet,
-        Family::V6 => AddressFamily::Inet6,
     }
 }

@@ -1,8 +1,13 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use clearway_core::intercept::Interception;
+use clearway_core::names::Mark;
 use netlink_packet_core::Emitable;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use proptest::prelude::*;
 
-use super::rule::address_family;
+use super::terms::address_family;
 use super::*;
 use crate::netlink::Reply;
 

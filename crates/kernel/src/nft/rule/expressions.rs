@@ -9,11 +9,19 @@ use netlink_packet_netfilter::nftables::{
     MetaKey, Operator, Payload, Register, Verdict, VerdictAttribute,
 };
 
-use super::NftRule;
 use crate::netlink::Feature;
 use crate::transparency::Family;
 
 pub(super) type ExpressionNla = ListAttribute<ExpressionAttribute>;
+
+/// Conditions and what becomes of a packet that fulfils them all.
+#[derive(Clone, Debug)]
+#[must_use]
+pub(crate) struct NftRule {
+    pub(crate) expressions: Vec<ExpressionNla>,
+    /// The last of what it uses that not every kernel has.
+    pub(in crate::nft) needs: Feature,
+}
 
 /// Where a packet is read from (`enum nft_payload_bases`).
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +41,11 @@ pub(super) const fn number(family: Family) -> u8 {
 }
 
 impl NftRule {
+    /// For every packet.
+    pub(crate) fn new() -> Self {
+        Self { expressions: Vec::new(), needs: Feature::Basics }
+    }
+
     fn push(mut self, expression: Expressions) -> Self {
         self.expressions.push(expression.into());
         self

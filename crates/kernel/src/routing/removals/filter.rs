@@ -5,10 +5,17 @@
 
 use socket2::SockFilter;
 
-use super::{DELETE_ADDRESS, DELETE_LINK, DELETE_ROUTE, DELETE_RULE, NEW_ADDRESS, NEW_LINK};
 use crate::bpf::{self, IF_EQUAL, LOAD, LOAD_BYTE, RETURN};
 use crate::interfaces::LOOPBACK;
-use crate::routing::TAG;
+use crate::routing::terms::TAG;
+
+/// Message types of `linux/rtnetlink.h`.
+pub(super) const NEW_LINK: u16 = 16;
+pub(super) const DELETE_LINK: u16 = 17;
+pub(super) const NEW_ADDRESS: u16 = 20;
+pub(super) const DELETE_ADDRESS: u16 = 21;
+pub(super) const DELETE_ROUTE: u16 = 25;
+pub(super) const DELETE_RULE: u16 = 33;
 
 /// `BPF_LD | BPF_H | BPF_ABS`: two bytes.
 const LOAD_HALF: u16 = 0x28;

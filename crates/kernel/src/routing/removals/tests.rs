@@ -1,8 +1,12 @@
 use netlink_packet_core::Emitable;
+use std::collections::BTreeSet;
+
+use clearway_core::intercept::Interception;
+use clearway_core::names::Mark;
 use proptest::prelude::*;
 
 use super::*;
-use crate::routing::{BTreeSet, Interception, Mark, PolicyRule, Route, Wanted};
+use crate::routing::{PolicyRule, Route, Wanted};
 
 fn block(number: u8) -> Block {
     Block::new(number).unwrap()

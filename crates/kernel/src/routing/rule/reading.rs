@@ -5,8 +5,9 @@ use netlink_packet_core::{NlasIterator, Parseable};
 use netlink_packet_route::rule::{RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
 use netlink_packet_route::{IpProtocol, RouteNetlinkMessage};
 
-use super::{PolicyRule, address_family, host_length};
+use super::PolicyRule;
 use crate::netlink::{NetlinkClient, Reply};
+use crate::routing::terms::{address_family, host_length};
 use crate::routing::{Family, RoutingError};
 
 /// `sizeof(struct fib_rule_hdr)`.

@@ -6,9 +6,10 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage, RulePor
 use netlink_packet_route::{IpProtocol, RouteNetlinkMessage};
 use rustix::io::Errno;
 
-use super::{PolicyRule, address_family, host_length};
+use super::PolicyRule;
 use crate::netlink::{NetlinkClient, NetlinkError};
-use crate::routing::{Effect, RoutingError};
+use crate::routing::RoutingError;
+use crate::routing::terms::{Effect, address_family, host_length};
 
 impl PolicyRule {
     /// Makes the rule; `EEXIST` means that it is there.

@@ -38,7 +38,7 @@ use notices::CustodyNotice;
 
 use selection::Selection;
 use sockets::Sockets;
-use subscription::Subscription;
+use subscription::{Published, Subscription};
 use usable::Unusable;
 
 /// What else keeps listening sockets open while no Clearway serves.
@@ -57,14 +57,6 @@ impl fmt::Display for KeptBy {
             Self::Systemd => "systemd",
         })
     }
-}
-
-/// What is held, as it is published.
-#[derive(Clone, Debug, Default)]
-struct Published {
-    sockets: Arc<Sockets>,
-    /// Whether a generation of this Clearway has been committed with them.
-    is_committed: bool,
 }
 
 /// The listening sockets that are held.

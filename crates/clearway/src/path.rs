@@ -11,26 +11,25 @@
 //! comes back as [`News`].
 
 pub mod canary;
+mod following;
 pub mod intercept;
 pub mod network;
+mod news;
 pub mod notices;
 pub mod obstacles;
 pub mod plumbing;
+mod rounds;
 pub mod servers;
 mod watch;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
-
 use std::sync::Arc;
 
 use clearway_core::intercept::Interception;
 use clearway_core::names::{InstanceName, Mark};
-use clearway_core::path::schedule::Round;
 use clearway_core::path::{PathAction, PathEvent, PathMachine};
 use clearway_core::settings::Settings;
 use clearway_haproxy::configuration::Configuration;
-use clearway_kernel::canary::ProbeOutcome;
 use clearway_kernel::plumbing::{Plumbing, PlumbingError};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
@@ -40,27 +39,10 @@ use crate::tell::said::Said;
 use canary::Canary;
 use network::Interfaces;
 use notices::PathNotice;
-use obstacles::Obstacle;
 use servers::FollowedServers;
 use watch::RemovalWatch;
 
-/// What the loop is told.
-#[derive(Debug)]
-pub enum News {
-    /// The time has come that the machine waits for.
-    Due,
-    /// A part of the plumbing may have been removed.
-    Removed,
-    /// What the canary has come to.
-    Canary {
-        /// In which round.
-        round: Round,
-        /// Of each server.
-        outcomes: Vec<(SocketAddr, ProbeOutcome)>,
-        /// What is in the way, as far as it is a problem.
-        obstacles: Vec<Obstacle>,
-    },
-}
+pub use news::News;
 
 /// What could not be had of the plumbing.
 #[derive(Debug, Default)]
@@ -136,7 +118,7 @@ impl Path {
         let transparent = configuration.is_some_and(Configuration::is_transparent);
         self.take(PathEvent::Serves { transparent });
         self.followed.serve(configuration.filter(|_| self.machine.follows_servers()));
-        self.forget_outcomes();
+        self.canary.forget(&self.machine);
     }
 
     /// Whether new clients should be sent here, as far as the canary has a say.

@@ -14,11 +14,13 @@
 pub mod admin_socket;
 pub mod beginning;
 pub mod door;
+pub mod given;
 pub mod hold;
 mod holder;
 mod message;
 mod name;
 pub mod names;
+mod news;
 pub mod notices;
 mod origin;
 mod predecessor;
@@ -27,7 +29,6 @@ mod successor;
 mod wire;
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,10 +38,7 @@ use clearway_core::peers::fence::Fence;
 use clearway_core::peers::{Beginning, PeersAction, PeersEvent, Relations, ToHolder};
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::{Event, Peer};
-use tokio::net::UnixListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
 use crate::custody::sockets::Sockets;
 use crate::custody::subscription::Subscription;
@@ -58,41 +56,8 @@ use predecessor::Predecessor;
 use successor::Successor;
 use wire::Wire;
 
-/// What serves admin sockets.
-pub trait ServeAdmin: std::fmt::Debug {
-    /// Serves one until it is told to end; where there is a gate, as long as that is open.
-    fn serve(&self, listener: UnixListener, gate: Option<watch::Receiver<bool>>) -> AbortHandle;
-}
-
-/// What is heard of other Clearways.
-#[derive(Debug)]
-pub enum News {
-    /// Another one asks for the sockets.
-    SuccessorAsked {
-        /// Which conversation.
-        peer: Peer,
-        /// The conversation.
-        wire: Arc<Wire>,
-        /// Its Clearway's version.
-        version: String,
-        /// Its container.
-        origin: Option<String>,
-    },
-    /// The successor serves.
-    SuccessorServes(Peer),
-    /// The successor does well.
-    SuccessorSettled(Peer),
-    /// A conversation is over.
-    SuccessorGone(Peer),
-    /// A holder is there.
-    HolderCame(Arc<Wire>),
-    /// The predecessor drains; these are the listening sockets of the name.
-    Relieved(Vec<OwnedFd>),
-    /// The predecessor wants its sockets back.
-    Withdrawn(Failure),
-    /// The predecessor is gone.
-    PredecessorGone,
-}
+pub use name::ServeAdmin;
+pub use news::News;
 
 /// Every conversation with another Clearway, and the name of the instance.
 #[derive(Debug)]

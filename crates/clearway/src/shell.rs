@@ -26,7 +26,8 @@ use crate::ground::notice::tell;
 use crate::ground::steps;
 
 use crate::path::{self, Path};
-use crate::peers::beginning::{Given, Newcomer};
+use crate::peers::beginning::Newcomer;
+use crate::peers::given::Given;
 use crate::peers::{self, Peers};
 use crate::tell::Tell;
 

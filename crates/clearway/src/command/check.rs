@@ -14,7 +14,7 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::version::{UserWithTransparency, Version};
 use clearway_kernel::capabilities::{self, Capability};
 
-use crate::command::subject::{Subject, elsewhere};
+use crate::command::subject::{Setup, elsewhere};
 use crate::cutover::strategies;
 use crate::fleet::executable::Executable;
 use crate::front::find::Target;
@@ -86,8 +86,8 @@ pub async fn check(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode
 }
 
 /// What is named, else what the Clearway that runs here was started with.
-async fn subject(target: &Target, arguments: Vec<OsString>) -> Result<Subject, Failure> {
-    let named = Subject::named(arguments, &target.settings)?;
+async fn subject(target: &Target, arguments: Vec<OsString>) -> Result<Setup, Failure> {
+    let named = Setup::named(arguments, &target.settings)?;
     if !named.invocation.configuration.is_empty() {
         return Ok(named);
     }
@@ -109,7 +109,7 @@ async fn subject(target: &Target, arguments: Vec<OsString>) -> Result<Subject, F
     let (name, pid) = (found.name.clone(), found.pid.filter(|_| found.may_have_our_files()));
     let (status, _) = client::status(found.stream).await?;
     let theirs = pid.zip(status.started);
-    let subject = theirs.and_then(|(pid, started)| Subject::of_running(&started, pid, &target.settings));
+    let subject = theirs.and_then(|(pid, started)| Setup::of_running(&started, pid, &target.settings));
     let subject = subject
         .filter(|one| !one.invocation.configuration.is_empty())
         .ok_or_else(|| unnamed(&format!("what {name} was started with cannot be looked at from here")))?;

@@ -16,7 +16,7 @@ use clearway_kernel::capabilities::{self, Capability};
 use clearway_kernel::plumbing;
 use clearway_kernel::transparency::{self, Family};
 
-use crate::command::subject::{Subject, elsewhere};
+use crate::command::subject::{Setup, elsewhere};
 use crate::cutover::strategies;
 use crate::fleet::executable::Executable;
 use crate::front::find::Target;
@@ -36,7 +36,7 @@ use running::Running;
 /// Looks at everything and prints what it found.
 pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     // A usage error is told before any Clearway is asked.
-    let named = Subject::named(arguments, &target.settings)?;
+    let named = Setup::named(arguments, &target.settings)?;
     let running = Running::ask(target).await;
     let is_named = !named.invocation.arguments.is_empty();
     let theirs = if is_named { None } else { running.subject(&target.settings) };
@@ -92,7 +92,7 @@ fn cannot_be(kind: FindingKind, failure: Failure, matters: &str, between: &str) 
     Finding::problem(kind, failure.message, matters, failure.hints.join(between))
 }
 
-fn haproxy(subject: &Subject) -> Finding {
+fn haproxy(subject: &Setup) -> Finding {
     match Executable::new(subject.invocation.program.clone()).version() {
         Ok(version) => Finding::good(FindingKind::Haproxy, format!("HAProxy {version}")),
         Err(failure) => cannot_be(FindingKind::Haproxy, failure, "there is nothing to supervise", "; "),

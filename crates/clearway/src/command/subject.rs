@@ -22,7 +22,7 @@ use crate::front::api::Started;
 
 /// A configuration, and what it is read with.
 #[derive(Debug)]
-pub struct Subject {
+pub struct Setup {
     /// HAProxy and its arguments.
     pub invocation: Invocation,
     /// With what a running Clearway was given, where that counts.
@@ -33,7 +33,7 @@ pub struct Subject {
     pub strays: Vec<Stray>,
 }
 
-impl Subject {
+impl Setup {
     /// What the arguments name.
     pub fn named(arguments: Vec<OsString>, settings: &Settings) -> Result<Self, Failure> {
         Ok(Self {

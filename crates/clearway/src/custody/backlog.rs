@@ -10,18 +10,11 @@ use clearway_haproxy::configuration::{Backlog, BindLines};
 use clearway_haproxy::inventory::{SocketIdentity, SocketKind};
 use clearway_kernel::queues;
 
-use crate::custody::held::Held;
+use crate::custody::held::{Change, Held};
 use crate::custody::notices::CustodyNotice;
 use crate::custody::sockets::Sockets;
 use crate::debug;
 use crate::ground::notice::tell;
-
-/// How many clients may wait at a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    from: u32,
-    to: u32,
-}
 
 /// What is known of the sockets that were offered: how many clients may wait, by inode.
 pub type Known = HashMap<u64, Option<u32>>;

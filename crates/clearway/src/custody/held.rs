@@ -11,8 +11,6 @@ use clearway_kernel::queues::Listener;
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
-use crate::custody::backlog::Change;
-
 /// What a `bind` line calls the network namespace and the interface of its socket, which the kernel does not tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
@@ -22,6 +20,13 @@ pub struct Names {
     /// `interface` of the bind line, empty without one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub interface: String,
+}
+
+/// How many clients may wait at a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub(super) from: u32,
+    pub(super) to: u32,
 }
 
 /// One socket in custody.

@@ -8,8 +8,15 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::custody::Published;
 use crate::custody::sockets::Sockets;
+
+/// What is held, as it is published.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Published {
+    pub(super) sockets: Arc<Sockets>,
+    /// Whether a generation of this Clearway has been committed with them.
+    pub(super) is_committed: bool,
+}
 
 /// What is held, for one room.
 #[derive(Debug)]

@@ -161,20 +161,20 @@ async fn visit(
 }
 
 /// An answer of 503, with its reason.
-type Unavailable = (StatusCode, &'static str);
+pub type NotServed = (StatusCode, &'static str);
 
 /// Wishes are not taken any more.
-fn ending() -> Unavailable {
+fn ending() -> NotServed {
     (StatusCode::SERVICE_UNAVAILABLE, "this Clearway is just ending\n")
 }
 
-async fn status(State(requests): State<Wishes>) -> Result<Json<api::Status>, Unavailable> {
+async fn status(State(requests): State<Wishes>) -> Result<Json<api::Status>, NotServed> {
     let (sender, receiver) = oneshot::channel();
     requests.send(Request::Status(sender)).await.map_err(|_| ending())?;
     receiver.await.map(|status| Json(*status)).map_err(|_| ending())
 }
 
-async fn health(State(requests): State<Wishes>) -> Result<&'static str, Unavailable> {
+async fn health(State(requests): State<Wishes>) -> Result<&'static str, NotServed> {
     let (sender, receiver) = oneshot::channel();
     requests.send(Request::Health(sender)).await.map_err(|_| ending())?;
     match receiver.await {
@@ -184,18 +184,18 @@ async fn health(State(requests): State<Wishes>) -> Result<&'static str, Unavaila
     }
 }
 
-async fn reload(State(requests): State<Wishes>) -> Result<Response, Unavailable> {
+async fn reload(State(requests): State<Wishes>) -> Result<Response, NotServed> {
     reloaded(&requests, Request::Reload).await
 }
 
-async fn dry_run(State(requests): State<Wishes>) -> Result<Response, Unavailable> {
+async fn dry_run(State(requests): State<Wishes>) -> Result<Response, NotServed> {
     reloaded(&requests, Request::Try).await
 }
 
 async fn reloaded(
     requests: &Wishes,
     make: impl FnOnce(oneshot::Sender<ReloadOutcome>) -> Request,
-) -> Result<Response, Unavailable> {
+) -> Result<Response, NotServed> {
     let (sender, receiver) = oneshot::channel();
     requests.send(make(sender)).await.map_err(|_| ending())?;
     let answer = receiver.await.map_err(|_| ending())?;
@@ -209,7 +209,7 @@ fn generation(uri: &Uri) -> Option<u32> {
     uri.query()?.strip_prefix("generation=")?.parse().ok()
 }
 
-async fn sessions(State(requests): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+async fn sessions(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotServed> {
     let (sender, receiver) = oneshot::channel();
     requests.send(Request::Sessions(generation(&uri), sender)).await.map_err(|_| ending())?;
     Ok(match receiver.await.map_err(|_| ending())? {
@@ -218,7 +218,7 @@ async fn sessions(State(requests): State<Wishes>, uri: Uri) -> Result<Response, 
     })
 }
 
-async fn end(State(requests): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+async fn end(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotServed> {
     let (sender, receiver) = oneshot::channel();
     let Some(generation) = generation(&uri) else {
         return Ok((StatusCode::BAD_REQUEST, "it wants `?generation=N`\n").into_response());
@@ -232,15 +232,15 @@ async fn end(State(requests): State<Wishes>, uri: Uri) -> Result<Response, Unava
     Ok((status, Json(answer)).into_response())
 }
 
-async fn drain(State(requests): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+async fn drain(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotServed> {
     stop(&requests, &uri, false).await
 }
 
-async fn release(State(requests): State<Wishes>, uri: Uri) -> Result<Response, Unavailable> {
+async fn release(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotServed> {
     stop(&requests, &uri, true).await
 }
 
-async fn stop(requests: &Wishes, uri: &Uri, release: bool) -> Result<Response, Unavailable> {
+async fn stop(requests: &Wishes, uri: &Uri, release: bool) -> Result<Response, NotServed> {
     let (sender, receiver) = oneshot::channel();
     let waits = uri.query() == Some(UNTIL_ENDED);
     if waits {

@@ -10,17 +10,17 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use clearway_core::path::PathMachine;
 use clearway_core::path::schedule::Round;
-use clearway_core::path::{PathEvent, PathMachine};
 use clearway_core::settings::ProbeAddresses;
 use clearway_kernel::canary::{self, CanaryVerdict, ProbeOutcome, ProbeRun};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::ground::aside;
 use crate::ground::notice::tell;
-use crate::ground::{aside, due};
+use crate::path::news::News;
 use crate::path::notices::PathNotice;
 use crate::path::obstacles::{self, Bits, Obstacle, TransparentServer};
-use crate::path::{News, Path};
 
 mod status;
 
@@ -76,7 +76,7 @@ impl Canary {
     }
 
     /// Asks, and looks for what is in the way, on a thread of its own; false if there can be none.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         round: Round,
         servers: Vec<TransparentServer>,
@@ -96,7 +96,7 @@ impl Canary {
     }
 
     /// What they said. Each change is said once.
-    fn hear(&mut self, machine: &PathMachine, outcomes: Vec<(SocketAddr, ProbeOutcome)>) {
+    pub(super) fn hear(&mut self, machine: &PathMachine, outcomes: Vec<(SocketAddr, ProbeOutcome)>) {
         let (mut works, mut news, mut lines) = (0, false, 0);
         for (server, outcome) in outcomes {
             let Some(line) = machine.line(server) else { continue };
@@ -121,7 +121,7 @@ impl Canary {
     }
 
     /// What is in the way now. What is new is said, and what has gone.
-    fn hear_of(&mut self, obstacles: Vec<Obstacle>) {
+    pub(super) fn hear_of(&mut self, obstacles: Vec<Obstacle>) {
         let before: HashSet<&Obstacle> = self.obstacles.iter().collect();
         for new in obstacles.iter().filter(|one| !before.contains(one)) {
             tell(&PathNotice::Obstacle { saw: new.saw.clone(), hints: vec![new.remedy.clone()] });
@@ -131,6 +131,25 @@ impl Canary {
             tell(&PathNotice::ObstacleGone { saw: gone.saw.clone() });
         }
         self.obstacles = obstacles;
+    }
+
+    /// What each server has said.
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = (SocketAddr, &ProbeOutcome)> {
+        self.outcomes.iter().map(|(server, outcome)| (*server, outcome))
+    }
+
+    /// What is known of servers that are not asked any more is of no use.
+    pub(super) fn forget(&mut self, machine: &PathMachine) {
+        self.outcomes.retain(|server, _| machine.line(*server).is_some());
+        if machine.servers().next().is_none() {
+            self.obstacles.clear();
+        }
+    }
+
+    /// How far the round is that was begun last: how many servers are done, and of how many.
+    pub(super) fn progress(&self) -> (usize, usize) {
+        let UnderWay { done, of, .. } = &*self.under_way;
+        (done.load(Ordering::Relaxed), of.load(Ordering::Relaxed))
     }
 
     /// What is in the way.
@@ -148,58 +167,4 @@ fn say(server: SocketAddr, outcome: &ProbeOutcome, line: &str) {
         line: line.to_owned(),
         hints: outcome.hints().iter().map(|&hint| hint.to_owned()).collect(),
     });
-}
-
-impl Path {
-    pub(super) fn ask(&mut self, round: Round) -> Option<PathEvent> {
-        let bits =
-            self.describe().map(|plumbing| Bits { diverted: plumbing.mark, replies: plumbing.reply_mark });
-        let one = |(address, line): (SocketAddr, &str)| TransparentServer { address, line: line.to_owned() };
-        let servers = self.machine.servers().map(one).collect();
-        let begun = self.canary.ask(round, servers, bits, self.sender.clone());
-        (!begun).then_some(PathEvent::CouldNotAsk)
-    }
-
-    /// A round that is not awaited any more says nothing.
-    pub(super) fn hear_the_canary(
-        &mut self,
-        round: Round,
-        outcomes: Vec<(SocketAddr, ProbeOutcome)>,
-        obstacles: Vec<Obstacle>,
-    ) {
-        if !self.machine.awaits(round) {
-            return;
-        }
-        let verdicts = outcomes.iter().map(|(server, outcome)| (*server, outcome.verdict())).collect();
-        let obstructed = !obstacles.is_empty();
-        self.canary.hear_of(obstacles);
-        self.canary.hear(&self.machine, outcomes);
-        self.take(PathEvent::RoundOver { round, verdicts, obstructed });
-    }
-
-    /// What is known of servers that are not asked any more is of no use.
-    pub(super) fn forget_outcomes(&mut self) {
-        self.canary.outcomes.retain(|server, _| self.machine.line(*server).is_some());
-        if self.machine.servers().next().is_none() {
-            self.canary.obstacles.clear();
-        }
-    }
-
-    /// For the status: which servers are being asked for the first time.
-    pub fn canary_asks(&self) -> Option<CanaryAsks> {
-        let seconds = self.machine.asking(due::elapsed())?.as_secs();
-        let UnderWay { done, of, .. } = &*self.canary.under_way;
-        Some(CanaryAsks {
-            seconds,
-            done: done.load(Ordering::Relaxed),
-            servers: of.load(Ordering::Relaxed).max(self.machine.servers().count()),
-        })
-    }
-
-    /// For the status: what is known of each server.
-    pub fn seen_by_canary(&self) -> Vec<SeenByCanary> {
-        let line = |server| self.machine.line(server).map(str::to_owned);
-        let known = self.canary.outcomes.iter();
-        known.map(|(server, outcome)| SeenByCanary::of(*server, line(*server), outcome)).collect()
-    }
 }

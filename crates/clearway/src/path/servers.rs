@@ -13,16 +13,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
-use clearway_core::path::{Generations, PathEvent, ServerNeeds};
+use clearway_core::path::ServerNeeds;
 use clearway_haproxy::configuration::{Configuration, ServerLine};
 use clearway_haproxy::runtime::state::{Remembered, ServerState};
 use clearway_kernel::listeners;
 use clearway_kernel::plumbing::PlumbingNeeds;
 
 use crate::debug;
-use crate::path::Path;
 use crate::path::obstacles::{self, Obstacle, TransparentServer};
-use crate::tell::said::Subject;
 
 /// What is known of the transparent servers of the generation that serves, beside where they are.
 #[derive(Debug, Default)]
@@ -37,7 +35,7 @@ pub(super) struct FollowedServers {
 #[derive(Debug)]
 pub struct ToldServers {
     /// Each with whether it is in maintenance.
-    servers: Vec<(TransparentServer, bool)>,
+    pub(super) servers: Vec<(TransparentServer, bool)>,
     /// Where HAProxy connects to from their own addresses.
     to_themselves: BTreeSet<SocketAddr>,
 }
@@ -73,8 +71,16 @@ impl FollowedServers {
         self.mismatches = configuration.map(obstacles::mismatches).unwrap_or_default();
     }
 
+    /// Takes note of servers that are clients as well; what there is to say of all of them.
+    pub(super) fn note_clients(&mut self, told: &ToldServers) -> Vec<String> {
+        let servers = told.servers.iter().map(|(server, _)| server);
+        let clients = servers.filter(|server| told.to_themselves.contains(&server.address));
+        self.seen_as_clients.extend(clients.cloned());
+        self.seen_as_clients.iter().map(said_of).collect()
+    }
+
     /// What cannot work, by the files and by what was seen.
-    fn obstacles(&self) -> impl Iterator<Item = Obstacle> {
+    pub(super) fn obstacles(&self) -> impl Iterator<Item = Obstacle> {
         let clients = self.seen_as_clients.iter().map(obstacles::is_its_own_client);
         self.mismatches.iter().cloned().chain(clients)
     }
@@ -116,35 +122,4 @@ pub fn may_be_elsewhere(configuration: &Configuration) -> bool {
 fn said_of(server: &TransparentServer) -> String {
     let Obstacle { saw, remedy, .. } = obstacles::is_its_own_client(server);
     format!("{saw}; {remedy}")
-}
-
-impl Path {
-    /// Whether something transparent serves: then it is of use to hear of its servers.
-    pub fn follows_servers(&self) -> bool {
-        self.machine.follows_servers()
-    }
-
-    /// Where the transparent servers are now. `fresh`: the generation has just begun.
-    pub fn hear_of_servers(&mut self, told: ToldServers, fresh: bool, generations: Generations) {
-        let ToldServers { servers, to_themselves } = told;
-        let clients = servers.iter().map(|(server, _)| server);
-        let clients = clients.filter(|server| to_themselves.contains(&server.address));
-        self.followed.seen_as_clients.extend(clients.cloned());
-        let said: Vec<String> = self.followed.seen_as_clients.iter().map(said_of).collect();
-        self.said.found(Subject::OwnClients, said);
-        let addresses = servers.iter().map(|(server, _)| server.address);
-        let needs = (!servers.is_empty()).then(|| needs(addresses));
-        // No client is sent to one in maintenance, so its way does not matter.
-        let used = servers.into_iter().filter(|(_, maintenance)| !maintenance);
-        let servers = used.map(|(server, _)| (server.address, server.line)).collect();
-        let failed = self.take(PathEvent::Servers { servers, needs, generations, fresh }).failed;
-        let line = failed.map(|error| format!("the plumbing cannot follow the servers: {error}"));
-        self.said.found(Subject::Following, line);
-        self.forget_outcomes();
-    }
-
-    /// For the status: what cannot work and what is in the way, by the files, by what was seen and by the canary.
-    pub fn obstacles(&self) -> Vec<Obstacle> {
-        self.followed.obstacles().chain(self.canary.obstacles().iter().cloned()).collect()
-    }
 }

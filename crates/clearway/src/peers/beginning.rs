@@ -8,26 +8,16 @@ use clearway_core::failure::Failure;
 use clearway_core::peers::arrival::{Arrival, ArrivalAction, ArrivalEvent};
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::longest_reload;
-use clearway_haproxy::getsocks::ReceivedSocket;
 
-use crate::fleet::state::Snapshot;
 use crate::ground::notice::tell;
 use crate::ground::{aside, steps};
 use crate::peers::admin_socket::AdminSocket;
 use crate::peers::door::Door;
+use crate::peers::given::Given;
 use crate::peers::holder;
 use crate::peers::notices::PeersNotice;
 use crate::peers::predecessor::{self, NotGiven, Predecessor};
 use crate::peers::wire::Wire;
-
-/// What another Clearway gave.
-#[derive(Debug)]
-pub struct Given {
-    /// Listening sockets.
-    pub sockets: Vec<ReceivedSocket>,
-    /// What it knows of its servers, if it said so.
-    pub servers: Option<Snapshot>,
-}
 
 /// A Clearway that is about to begin.
 #[derive(Debug)]

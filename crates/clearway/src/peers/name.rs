@@ -16,11 +16,18 @@ use tokio::task::AbortHandle;
 use crate::ground::notice::tell;
 use crate::peers::admin_socket::AdminSocket;
 use crate::peers::door::Door;
+use crate::peers::news::News;
 use crate::peers::notices::PeersNotice;
-use crate::peers::{News, ServeAdmin, names, successor};
+use crate::peers::{names, successor};
 
 /// How many connections may wait to be accepted; the same as at the beginning.
 const BACKLOG: i32 = 128;
+
+/// What serves admin sockets.
+pub trait ServeAdmin: std::fmt::Debug {
+    /// Serves one until it is told to end; where there is a gate, as long as that is open.
+    fn serve(&self, listener: UnixListener, gate: Option<watch::Receiver<bool>>) -> AbortHandle;
+}
 
 /// What this process has of the name, and what accepts there.
 #[derive(Debug)]

@@ -23,9 +23,10 @@ use crate::ground::aside;
 use crate::ground::credentials::Credentials;
 use crate::ground::notice::tell;
 use crate::peers::message::{self, Former, Initiator, PROTOCOL, PeerMessage};
+use crate::peers::news::News;
 use crate::peers::notices::PeersNotice;
+use crate::peers::state;
 use crate::peers::wire::{PROMPT, Wire, WireError};
-use crate::peers::{News, state};
 
 /// One that has asked for the sockets.
 #[derive(Debug)]

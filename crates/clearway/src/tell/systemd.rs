@@ -56,14 +56,14 @@ pub struct Systemd {
     /// Whether a reload waits for the attempt that is under way: the end of this one is not the end of reloading.
     one_more: bool,
     /// What was said last.
-    phase: Phase,
+    phase: UnitPhase,
     /// Whether another Clearway has the sockets.
     superseded: bool,
 }
 
 /// What systemd believes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum UnitPhase {
     /// No generation has served yet.
     Starting,
     /// One serves, or is on the way back.
@@ -82,7 +82,7 @@ impl Systemd {
         let mailbox = variable("NOTIFY_SOCKET")
             .filter(|address| !address.is_empty())
             .and_then(|address| Mailbox::at(&address, &stored));
-        let phase = Phase::Starting;
+        let phase = UnitPhase::Starting;
         Self { custody, mailbox, stored, one_more: false, phase, superseded: false }
     }
 
@@ -109,7 +109,7 @@ impl Systemd {
             Action::Prepare(generation, _) => {
                 // What waited is in this one.
                 self.one_more = false;
-                if self.phase == Phase::Starting {
+                if self.phase == UnitPhase::Starting {
                     self.say("", &format!("generation {generation} is starting"));
                 }
             }
@@ -126,11 +126,11 @@ impl Systemd {
                 reloading()
             }
             Report::Serving { .. } => {
-                self.phase = Phase::Ready;
+                self.phase = UnitPhase::Ready;
                 self.done()
             }
             // A reload is done also if it failed.
-            Report::Refused { .. } if self.phase == Phase::Ready => self.done(),
+            Report::Refused { .. } if self.phase == UnitPhase::Ready => self.done(),
             Report::Takeover(Turn::TakenOver { .. } | Turn::GivingBack | Turn::Withdrawn { .. }) => {
                 self.superseded = true;
                 String::new()
@@ -155,8 +155,8 @@ impl Systemd {
     /// A stop begins. The store is emptied if that is to be `at_once`. Of one that was taken
     /// over from nothing is said: `TimeoutStopSec=` would count from then, and its sessions may take much longer.
     pub fn stop(&mut self, at_once: bool) {
-        let former = std::mem::replace(&mut self.phase, Phase::Stopping);
-        if former != Phase::Stopping && !self.superseded {
+        let former = std::mem::replace(&mut self.phase, UnitPhase::Stopping);
+        if former != UnitPhase::Stopping && !self.superseded {
             self.post(Letter::Say("STOPPING=1\n".to_owned()));
         }
         if at_once || self.superseded {

@@ -1,6 +1,6 @@
 //! A type name means one thing in the workspace.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -9,9 +9,6 @@ use super::{files, root};
 
 /// Each room of the binary has its own; it is written with the name of the room.
 const PER_ROOM: [&str; 1] = ["News"];
-
-/// Names that still mean several things. This list only shrinks: rename one of the types, then remove its name here.
-const SHARED: &[&str] = &["Phase", "Subject", "Unavailable"];
 
 /// The types that a file declares: `struct`, `enum`, `union`, and `type` outside of an `impl` or `trait`.
 fn declared(text: &str) -> Vec<String> {
@@ -40,11 +37,7 @@ fn a_type_name_means_one_thing_in_the_workspace() {
     }
     assert!(places.len() > 400, "only {} types were found", places.len());
     places.retain(|name, paths| paths.len() > 1 && !PER_ROOM.contains(&name.as_str()));
-    let listed: BTreeSet<&str> = SHARED.iter().copied().collect();
-    let new: Vec<_> = places.iter().filter(|(name, _)| !listed.contains(name.as_str())).collect();
-    assert!(new.is_empty(), "types of one name, give one of them another: {new:#?}");
-    let mended: Vec<_> = listed.iter().filter(|name| !places.contains_key(**name)).collect();
-    assert!(mended.is_empty(), "these mean one thing now, remove them from SHARED: {mended:?}");
+    assert!(places.is_empty(), "types of one name, give one of them another: {places:#?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use clearway_kernel::plumbing::Description;
 
 use crate::command::doctor::finding::{Finding, FindingKind};
 use crate::command::doctor::transparent;
-use crate::command::subject::Subject;
+use crate::command::subject::Setup;
 use crate::front::api::Status;
 use crate::front::find::Target;
 use crate::front::{client, find};
@@ -45,9 +45,9 @@ impl Running {
     }
 
     /// The files of the only one there is, if it says which.
-    pub fn subject(&self, settings: &Settings) -> Option<Subject> {
+    pub fn subject(&self, settings: &Settings) -> Option<Setup> {
         let (_, status) = self.answers().next()?;
-        Subject::of_running(status.started.as_ref()?, self.with_our_files?, settings)
+        Setup::of_running(status.started.as_ref()?, self.with_our_files?, settings)
     }
 
     /// The strategy that is in use, if it is one.

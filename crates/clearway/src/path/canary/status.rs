@@ -47,7 +47,7 @@ pub struct SeenByCanary {
 
 impl SeenByCanary {
     /// An outcome, with the line of the server.
-    pub(super) fn of(server: SocketAddr, line: Option<String>, outcome: &ProbeOutcome) -> Self {
+    pub(in crate::path) fn of(server: SocketAddr, line: Option<String>, outcome: &ProbeOutcome) -> Self {
         Self {
             address: server.to_string(),
             verdict: outcome.verdict(),

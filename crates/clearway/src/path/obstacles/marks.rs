@@ -3,7 +3,7 @@
 use clearway_core::names::Mark;
 use clearway_kernel::others::{Does, ForeignRuleset, HookPoint, MarkUse};
 
-use crate::path::obstacles::{Bits, Obstacle, ObstacleSeverity};
+use crate::path::obstacles::obstacle::{Bits, Obstacle, ObstacleSeverity};
 
 /// The answers of servers come in, those of servers on this host's own addresses go out.
 pub fn find(others: &ForeignRuleset, bits: Bits) -> Vec<Obstacle> {

@@ -7,7 +7,7 @@ use clearway_kernel::interfaces;
 use clearway_kernel::netlink::{NetlinkClient, Protocol};
 use clearway_kernel::routing::{self, Block, Family, PolicyRule};
 
-use crate::path::obstacles::{Bits, Obstacle, ObstacleSeverity, TransparentServer, unknown};
+use crate::path::obstacles::obstacle::{Bits, Obstacle, ObstacleSeverity, TransparentServer, unknown};
 
 pub fn find(servers: &[TransparentServer], bits: Bits) -> Vec<Obstacle> {
     let mut found = Vec::new();

@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::front::admin::UNTIL_ENDED;
+use crate::front::admin::{NotServed, UNTIL_ENDED};
 use crate::front::api::{Ended, Holding};
 
 /// What is asked of the holder.
@@ -23,10 +23,7 @@ pub enum Ask {
 /// Where it is asked.
 type Asks = mpsc::Sender<Ask>;
 
-/// An answer of 503, with its reason.
-type Unavailable = (StatusCode, &'static str);
-
-fn ending() -> Unavailable {
+fn ending() -> NotServed {
     (StatusCode::SERVICE_UNAVAILABLE, "this holder is just ending\n")
 }
 
@@ -40,18 +37,18 @@ pub fn router(asks: Asks) -> Router {
         .with_state(asks)
 }
 
-async fn status(State(asks): State<Asks>) -> Result<Json<Holding>, Unavailable> {
+async fn status(State(asks): State<Asks>) -> Result<Json<Holding>, NotServed> {
     let (sender, receiver) = oneshot::channel();
     asks.send(Ask::Status(sender)).await.map_err(|_| ending())?;
     receiver.await.map(Json).map_err(|_| ending())
 }
 
 /// Its loop answers: it is well.
-async fn health(state: State<Asks>) -> Result<&'static str, Unavailable> {
+async fn health(state: State<Asks>) -> Result<&'static str, NotServed> {
     status(state).await.map(|_| "holding the listening sockets for a balancer")
 }
 
-async fn stop(State(asks): State<Asks>, uri: Uri) -> Result<Response, Unavailable> {
+async fn stop(State(asks): State<Asks>, uri: Uri) -> Result<Response, NotServed> {
     let (sender, receiver) = oneshot::channel();
     asks.send(Ask::Stop(sender)).await.map_err(|_| ending())?;
     if uri.query() != Some(UNTIL_ENDED) {

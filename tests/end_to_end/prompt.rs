@@ -9,24 +9,30 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use clearway_lab::balancer::Balancer;
+use clearway_lab::balancer::{Balancer, haproxy_program};
+use clearway_lab::kernel::processes_in;
 use clearway_lab::wait::{eventually, patience};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::Signal;
 
+use crate::hung::Hung;
 use crate::questions;
-use crate::stage::{SOON, Stage, assert_code, signal};
+use crate::stage::{SOON, Stage, assert_code, complained, signal};
 use crate::takeover::NAMED;
 
 crate::tests![
     while_haproxy_hangs_at_its_version,
     while_haproxy_hangs_at_a_condition,
     while_haproxy_hangs_at_its_start,
+    while_the_kernel_hangs_at_the_start_of_haproxy,
+    one_that_cannot_be_executed_is_refused_with_the_reason,
     while_the_configuration_hangs,
     while_clients_of_the_admin_socket_do_not_read,
     while_successors_do_not_read,
@@ -58,6 +64,7 @@ fn asked(stage: &Stage) -> Result<Duration> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).context("no answer at all")?;
     ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    if begun.elapsed() > Duration::from_millis(500) {}
     Ok(begun.elapsed())
 }
 
@@ -94,6 +101,60 @@ fn while_haproxy_hangs_at_a_condition() -> Result<()> {
 
 fn while_haproxy_hangs_at_its_start() -> Result<()> {
     while_haproxy_hangs("pr-start", "-W")
+}
+
+/// A HAProxy whose file can be looked at, and which is to be interpreted by a file in a directory of its own.
+fn start_interpreted(stage: &Stage) -> Result<(Balancer, PathBuf)> {
+    stage.write(&stage.plain())?;
+    let (folder, shells) = (stage.path("bin"), stage.path("shells"));
+    fs::create_dir_all(&folder)?;
+    fs::create_dir_all(&shells)?;
+    fs::copy("/bin/sh", shells.join("sh"))?;
+    let program = folder.join("haproxy");
+    fs::write(&program, format!("#!{}/sh\nexec {} \"$@\"\n", shells.display(), haproxy_program()))?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let balancer = stage.start_with(&[], &[("PATH", &path), ("CLEARWAY_READY_TIMEOUT", "3s")])?;
+    Ok((balancer, shells))
+}
+
+/// A reload takes again.
+fn assert_mended(stage: &Stage, mut balancer: Balancer) -> Result<()> {
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn while_the_kernel_hangs_at_the_start_of_haproxy() -> Result<()> {
+    let stage = Stage::new("pr-exec")?;
+    let (mut balancer, shells) = start_interpreted(&stage)?;
+    let hung = Hung::over(shells)?;
+    let position = balancer.log_position()?;
+    balancer.signal(Signal::HUP)?;
+    eventually(SOON, "a process that hangs in the kernel", || {
+        processes_in(&stage.hosts.balancer).ok()?.into_iter().find(|(pid, _)| hangs_in_the_kernel(*pid))
+    })?;
+    assert_prompt(&stage, "the kernel hangs at the start of HAProxy")?;
+    balancer.wait_for_log(position, "still serving", SOON)?;
+    drop(hung);
+    assert_mended(&stage, balancer)
+}
+
+fn one_that_cannot_be_executed_is_refused_with_the_reason() -> Result<()> {
+    let stage = Stage::new("pr-noexec")?;
+    let (balancer, shells) = start_interpreted(&stage)?;
+    fs::rename(shells.join("sh"), shells.join("elsewhere"))?;
+    let output = stage.clearway(&["reload"])?;
+    assert_code(output.status, 69)?;
+    let said = complained(&output);
+    ensure!(said.contains("starting HAProxy: exec: No such file or directory"), "{said}");
+    fs::rename(shells.join("elsewhere"), shells.join("sh"))?;
+    assert_mended(&stage, balancer)
+}
+
+fn hangs_in_the_kernel(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('D')))
 }
 
 /// A pipe that is never written to, in the place of the file.

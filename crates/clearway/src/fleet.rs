@@ -131,7 +131,7 @@ impl Fleet {
             configurations: Configurations::default(),
             watch: Watch::new(settings.watch, settings.watch_quiet),
             servers: StateOfServers::default(),
-            sidecars: Sidecars::new(settings.log, &invocation, descriptors),
+            sidecars: Sidecars::new(news.clone(), settings.log, &invocation, descriptors),
             invocation,
             said: Said::default(),
             news,

@@ -17,7 +17,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::Command;
 
 use clearway_core::programs::ProgramSpec;
 use clearway_haproxy::command_line::ChildFd;
@@ -25,9 +25,11 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid};
 
 mod descriptors;
+mod fork;
 mod rights;
 
 pub use descriptors::Descriptors;
+pub use fork::{Exec, Forked};
 pub use rights::Rights;
 
 use crate::fleet::deaf::{Filter, Hears};
@@ -42,7 +44,7 @@ pub struct Streams {
     pub stderr: OwnedFd,
 }
 
-/// Starts `program` with these arguments and descriptors, each with its number in the child.
+/// Starts `program` with these arguments and descriptors, each with its number in the child. Does not wait for its `exec`.
 ///
 /// Must be called on the main thread: the death signal fires when the *thread* that forked ends.
 pub fn spawn(
@@ -53,12 +55,13 @@ pub fn spawn(
     rights: Rights,
     open_files: Rlimit,
     hears: Hears,
-) -> io::Result<Child> {
+) -> io::Result<Forked> {
     let mut command = Command::new(program);
     command.args(arguments).stderr(streams.stderr);
     if let Some(stdout) = streams.stdout {
         command.stdout(stdout);
     }
+    let above = descriptors.iter().map(|(number, _)| number.0).max().unwrap_or(2);
     let mappings = descriptors
         .into_iter()
         .map(|(number, parent_fd)| FdMapping { parent_fd, child_fd: i32::from(number.0) });
@@ -71,7 +74,7 @@ pub fn spawn(
             command.pre_exec(move || filter.install());
         }
     }
-    command.spawn()
+    fork::fork(command, above.into())
 }
 
 /// What every HAProxy that Clearway starts has in common: no variable of ours, a process group of its own, no right
@@ -106,14 +109,14 @@ pub fn is_inherited(name: &OsStr) -> bool {
 /// Starts the program of a `program` section with this environment, and with the rights of a HAProxy whose file has
 /// that section; what it says goes there, or else to where Clearway's own words go.
 ///
-/// Must be called on the main thread, as [`spawn`].
+/// Must be called on the main thread, and does not wait, as [`spawn`].
 pub fn spawn_program(
     section: &ProgramSpec,
     environment: BTreeMap<OsString, OsString>,
     rights: Rights,
     open_files: Rlimit,
     streams: Option<[OwnedFd; 2]>,
-) -> io::Result<Child> {
+) -> io::Result<Forked> {
     let (program, arguments) = section.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment).process_group(0);
@@ -139,7 +142,7 @@ pub fn spawn_program(
             die_with(parent)
         });
     }
-    command.spawn()
+    fork::fork(command, 2)
 }
 
 /// `SIGKILL` for this process when its parent dies, or an error if that is dead already. After everything that changes

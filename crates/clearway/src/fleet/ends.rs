@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use crate::fleet::notices::FleetNotice;
+use crate::fleet::launch::cannot;
 use crate::fleet::worker_cli::QUESTIONS;
 use crate::fleet::{Fleet, News, reaper};
 use crate::ground::notice::tell;
@@ -59,7 +60,7 @@ impl Fleet {
             let (news, ports) = (self.news.clone(), self.settings.ports.clone());
             let version = self.executable.known_version();
             tokio::spawn(async move {
-                let (said, configuration) = running.gone();
+                let (said, configuration, never_began) = running.gone();
                 let (words, how) = (said.all().await, end.to_string());
                 let message = format!("HAProxy did not start ({end})");
                 let mut unexplained = Failure::new(ExitCode::ConfigurationRefused, message);
@@ -72,7 +73,10 @@ impl Fleet {
                         failure::of_an_end(&how, words, &ports, configuration.as_deref(), version);
                     let _ = sender.send(explained);
                 });
-                let failure = memory.blame(&end, explained.await.unwrap_or(unexplained));
+                let failure = match never_began {
+                    Some(error) => Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) },
+                    None => memory.blame(&end, explained.await.unwrap_or(unexplained)),
+                };
                 let _ = news.send(News::Event(Event::LastWords { generation, failure }));
             });
         }

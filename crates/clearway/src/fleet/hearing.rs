@@ -45,6 +45,7 @@ impl Fleet {
                 return Consequence::Cut { generation, sessions };
             }
             News::Programs { generation, declared } => self.programs_known(generation, declared),
+            News::Executed(pid) => self.sidecars.executed(pid).unwrap_or(Event::TimePassed),
             News::State(answer) => return self.hear_state(answer),
             News::StateDue => return Consequence::StateDue,
             News::Changed(files) => {

@@ -45,6 +45,8 @@ mod memory_files;
 mod prepare;
 mod start;
 
+pub use inherited::cannot;
+
 /// A generation that can be launched.
 #[derive(Debug)]
 pub struct Prepared {

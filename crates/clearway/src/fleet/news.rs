@@ -74,6 +74,8 @@ pub enum News {
         /// Its sections, and the environment for them.
         declared: Declared,
     },
+    /// A child has become the program that it was forked for, or could not.
+    Executed(u32),
     /// The state of a generation's servers, if it said so.
     State(StateAnswer),
     /// It is time to ask for that.

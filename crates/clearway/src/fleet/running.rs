@@ -1,5 +1,6 @@
 //! A generation that has a process: HAProxy's master, our child, and its worker.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::custody::sockets::Sockets;
 use crate::fleet::carry;
+use crate::fleet::child::Exec;
 use crate::fleet::master::Master;
 use crate::fleet::memory::FirstToGo;
 use crate::fleet::notices::FleetNotice;
@@ -43,6 +45,8 @@ pub struct RunningGeneration {
     generation: Generation,
     /// HAProxy's master, our child.
     master: u32,
+    /// Whether it has become HAProxy.
+    exec: Exec,
     /// The process that accepts connections, once it has answered.
     worker: Option<Worker>,
     ends: OurEnds,
@@ -63,7 +67,7 @@ pub struct RunningGeneration {
 impl RunningGeneration {
     /// It has just been started.
     pub fn begins(
-        (generation, master): (Generation, u32),
+        (generation, master, exec): (Generation, u32, Exec),
         (configuration, imprint): (Arc<Configuration>, Arc<Imprint>),
         ends: OurEnds,
         said: StandardError,
@@ -75,6 +79,7 @@ impl RunningGeneration {
         Self {
             generation,
             master,
+            exec,
             worker,
             ends,
             said,
@@ -197,9 +202,10 @@ impl RunningGeneration {
         self.carry = None;
     }
 
-    /// It has ended: what it says, and its configuration if it has not accepted.
-    pub fn gone(mut self) -> (StandardError, Option<Arc<Configuration>>) {
+    /// It has ended: what it says, its configuration if it has not accepted, and why it was never HAProxy, if so.
+    pub fn gone(mut self) -> (StandardError, Option<Arc<Configuration>>, Option<io::Error>) {
         self.settle();
-        (self.said, self.configuration)
+        let never_began = self.exec.outcome().and_then(Result::err);
+        (self.said, self.configuration, never_began)
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //!   prepare   what the sections say is read, and users and groups are looked up: HAProxy does not see the sections
 //!   commit    the worker is asked for the variables that only HAProxy knows, on a thread; then the core hears of them
-//!   start     fork, exec: as HAProxy's master does it, with what HAProxy may do, and no more
+//!   start     fork, exec, which is not waited for: as HAProxy's master does it, with what HAProxy may do, and no more
 //!   end       reaped with everything else ([`Fleet::reap`])
 //! ```
 //!
@@ -20,6 +20,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -32,9 +33,11 @@ use clearway_core::supervisor::Event;
 use clearway_haproxy::command_line::{ChildFd, Invocation};
 use clearway_haproxy::master_cli::address;
 use rustix::process::Rlimit;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
-use crate::fleet::child::{self, Descriptors};
+use crate::fleet::child::{self, Descriptors, Exec, Forked};
+use crate::fleet::news::News;
 use crate::fleet::{reaper, standard_error};
 
 mod declared;
@@ -43,13 +46,23 @@ mod process;
 
 pub use declared::Declared;
 
+/// A process of a program.
+#[derive(Debug)]
+struct Sidecar {
+    id: ProgramId,
+    command: String,
+    /// Until it is known what became of that.
+    exec: Option<Exec>,
+}
+
 /// All programs.
 #[derive(Debug)]
 pub struct Sidecars {
+    news: UnboundedSender<News>,
     /// Of generations that do not serve yet.
     declared: BTreeMap<Generation, Declared>,
     /// By process.
-    running: BTreeMap<u32, ProgramId>,
+    running: BTreeMap<u32, Sidecar>,
     /// With what the next ones are started.
     current: Option<Declared>,
     /// What listens to them, where the log is JSON: until the last process that has such a pipe is gone.
@@ -66,8 +79,14 @@ pub struct Sidecars {
 
 impl Sidecars {
     /// There is no program yet.
-    pub fn new(log: LogSetting, invocation: &Invocation, descriptors: Descriptors) -> Self {
+    pub fn new(
+        news: UnboundedSender<News>,
+        log: LogSetting,
+        invocation: &Invocation,
+        descriptors: Descriptors,
+    ) -> Self {
         Self {
+            news,
             declared: BTreeMap::new(),
             running: BTreeMap::new(),
             current: None,
@@ -113,9 +132,10 @@ impl Sidecars {
         Event::Programs { generation, sections, on_death }
     }
 
-    fn start(&mut self, id: ProgramId, section: &ProgramSpec) -> Happened {
+    /// Nothing is said of one that is forked: [`News::Executed`] follows, or its end.
+    fn start(&mut self, id: ProgramId, section: &ProgramSpec) -> Option<Happened> {
         let Some(current) = &self.current else {
-            return Happened::NotStarted(id, "its section is gone".to_owned());
+            return Some(Happened::NotStarted(id, "its section is gone".to_owned()));
         };
         let environment =
             current.environment.variables(self.local_peer.as_deref(), self.master_cli.as_deref());
@@ -123,37 +143,57 @@ impl Sidecars {
             LogFormat::Text => Ok(None),
             LogFormat::Json => process::listen(&section.name, self.log, &mut self.listening).map(Some),
         };
+        let command = section.command.first().cloned().unwrap_or_default();
         let started = streams.and_then(|streams| {
             child::spawn_program(section, environment, current.rights, self.open_files, streams)
         });
         match started {
-            Ok(process) => {
-                self.running.insert(process.id(), id);
-                Happened::Started(id, process.id())
+            Ok(Forked { pid, exec }) => {
+                let (settled, news) = (exec.clone().settled(), self.news.clone());
+                self.running.insert(pid, Sidecar { id, command, exec: Some(exec) });
+                tokio::spawn(async move {
+                    settled.await;
+                    let _ = news.send(News::Executed(pid));
+                });
+                None
+            }
+            Err(error) => Some(not_started(id, &command, &error)),
+        }
+    }
+
+    /// Whether it is known by now what became of a process, if that has not been said.
+    fn known(&mut self, pid: u32) -> Option<Happened> {
+        let one = self.running.get_mut(&pid)?;
+        match one.exec.as_ref()?.outcome()? {
+            Ok(()) => {
+                one.exec = None;
+                Some(Happened::Started(one.id, pid))
             }
             Err(error) => {
-                let command = section.command.first().map_or("", String::as_str);
-                Happened::NotStarted(id, format!("executing `{command}`: {error}"))
+                let one = self.running.remove(&pid)?;
+                Some(not_started(one.id, &one.command, &error))
             }
         }
     }
 
-    /// The process is gone, if it was one of ours.
-    pub fn ended(&mut self, pid: u32, status: ExitStatus) -> Option<Event> {
-        let id = self.running.remove(&pid)?;
-        let how = reaper::end(status).to_string();
-        // As HAProxy's master does it (`mworker_catch_sigchld`): 130 and 143 are SIGINT and SIGTERM.
-        let wanted = matches!(status.code(), Some(0 | 130 | 143)) || matches!(status.signal(), Some(2 | 15));
-        let ended = if wanted { ProgramEnd::Wanted(how) } else { ProgramEnd::Failed(how) };
-        Some(Event::Program(Happened::Ended(id, ended)))
+    /// It is known what became of a process.
+    pub fn executed(&mut self, pid: u32) -> Option<Event> {
+        self.known(pid).map(Event::Program)
+    }
+
+    /// The process is gone, if it was one of ours. It may be that nothing was said of its beginning.
+    pub fn ended(&mut self, pid: u32, status: ExitStatus) -> impl Iterator<Item = Event> {
+        let begun = self.known(pid);
+        let ended = self.running.remove(&pid).map(|one| end(one.id, status));
+        begun.into_iter().chain(ended).map(Event::Program)
     }
 
     /// Does something with a program.
     pub fn carry_out(&mut self, action: ProgramAction) -> Option<Event> {
         match action {
-            ProgramAction::Start(id, section) => Some(Event::Program(self.start(id, &section))),
+            ProgramAction::Start(id, section) => self.start(id, &section).map(Event::Program),
             ProgramAction::Tell(id, told) => {
-                if let Some((pid, _)) = self.running.iter().find(|(_, one)| **one == id) {
+                if let Some((pid, _)) = self.running.iter().find(|(_, one)| one.id == id) {
                     process::tell(*pid, told);
                 }
                 None
@@ -175,4 +215,15 @@ impl Sidecars {
             let _ = tokio::time::timeout_at(until, one).await;
         }
     }
+}
+
+fn not_started(id: ProgramId, command: &str, error: &io::Error) -> Happened {
+    Happened::NotStarted(id, format!("executing `{command}`: {error}"))
+}
+
+fn end(id: ProgramId, status: ExitStatus) -> Happened {
+    let how = reaper::end(status).to_string();
+    // As HAProxy's master does it (`mworker_catch_sigchld`): 130 and 143 are SIGINT and SIGTERM.
+    let wanted = matches!(status.code(), Some(0 | 130 | 143)) || matches!(status.signal(), Some(2 | 15));
+    Happened::Ended(id, if wanted { ProgramEnd::Wanted(how) } else { ProgramEnd::Failed(how) })
 }

@@ -13,7 +13,7 @@ use clearway_haproxy::configuration::Configuration;
 
 use crate::debug;
 use crate::fleet::Fleet;
-use crate::fleet::child::{self, Streams};
+use crate::fleet::child::{self, Forked, Streams};
 use crate::fleet::deaf::Hears;
 use crate::fleet::hand_over::{BindBeside, HandOver};
 use crate::fleet::launch::inherited::{Inherited, cannot};
@@ -63,10 +63,10 @@ impl Fleet {
             .map_err(|error| cannot("its standard output and error", &error))?;
         let Prepared { configuration, imprint, overlay, selection, rights, carries, hears, .. } = prepared;
         let limit = self.descriptors.limit;
-        let process = child::spawn(program, arguments, descriptors, streams, rights, limit, hears)
-            .map_err(|error| Failure { code: ExitCode::NoHaproxy, ..cannot("exec", &error) })?;
+        let Forked { pid: master, exec } =
+            child::spawn(program, arguments, descriptors, streams, rights, limit, hears)
+                .map_err(|error| cannot("fork", &error))?;
         // From here on there is a process, which may serve: nothing may fail until it is known.
-        let master = process.id();
         let first_to_go = FirstToGo::make(master, self.roster.count() == 0);
         let (asked, limit) = (Arc::new(OnceLock::new()), self.settings.ready_timeout);
         if let Some(end) = to_hand_over {
@@ -94,7 +94,7 @@ impl Fleet {
             tell(&self.news, generation, Err(Failure::new(ExitCode::Internal, message)));
         }
         let from = (configuration, imprint);
-        Ok(RunningGeneration::begins((generation, master), from, ends, said, carry, first_to_go))
+        Ok(RunningGeneration::begins((generation, master, exec), from, ends, said, carry, first_to_go))
     }
 
     /// What listens to a generation, and where that goes for HAProxy.

@@ -13,7 +13,7 @@ pub mod switch;
 mod carry_out;
 mod requests;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use clearway_core::cutover::{CutoverEvent, Diversions};
@@ -26,6 +26,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::custody::sockets::Sockets;
 use crate::custody::subscription::Subscription;
+use crate::ground::settle::settle;
 use crate::ground::{due, steps};
 use first_comers::{FirstComers, SharingSeen};
 use redirection::Redirection;
@@ -164,12 +165,8 @@ impl Cutover {
     /// Tells the machine, and does what it answers, until there is nothing more to do.
     fn step(&mut self, event: CutoverEvent) -> Vec<Upshot> {
         let mut upshots = Vec::new();
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            for action in self.machine.step(event, due::elapsed()) {
-                events.extend(self.carry_out(action, &mut upshots));
-            }
-        }
+        let step = |cutover: &mut Self, event| cutover.machine.step(event, due::elapsed());
+        settle(self, event, step, |cutover, action| cutover.carry_out(action, &mut upshots));
         self.first_comers.keep(self.machine.shared());
         upshots
     }

@@ -1,6 +1,6 @@
 //! What every room stands on: threads beside the loop, the clock, the other end of a connection, failures with their
 //! remedy, the way of notices to the log, what the subcommands write,
-//! hooks for the tests.
+//! the loop that steps a machine, hooks for the tests.
 //!
 //! It knows no room.
 
@@ -14,4 +14,5 @@ pub mod failure;
 pub mod notice;
 pub mod places;
 pub mod print;
+pub mod settle;
 pub mod steps;

@@ -22,7 +22,6 @@ mod rounds;
 pub mod servers;
 mod watch;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use clearway_core::intercept::Interception;
@@ -34,6 +33,7 @@ use clearway_kernel::plumbing::{Plumbing, PlumbingError};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::ground::notice::tell;
+use crate::ground::settle::settle;
 use crate::ground::{due, steps};
 use crate::tell::said::Said;
 use canary::Canary;
@@ -99,7 +99,7 @@ impl Path {
             biased;
             Some(news) = self.news.recv() => news,
             () = self.watch.removed() => News::Removed,
-            () = due::after(self.machine.next_deadline()) => News::Due,
+            () = due::after(self.machine.due()) => News::Due,
         }
     }
 
@@ -134,12 +134,8 @@ impl Path {
     /// Tells the machine, and carries out what it answers, until there is nothing more to do.
     fn take(&mut self, event: PathEvent) -> Shortfall {
         let mut shortfall = Shortfall::default();
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            for action in self.machine.step(event, due::elapsed()) {
-                events.extend(self.carry_out(action, &mut shortfall));
-            }
-        }
+        let step = |path: &mut Self, event| path.machine.step(event, due::elapsed());
+        settle(self, event, step, |path, action| path.carry_out(action, &mut shortfall));
         shortfall
     }
 

@@ -28,7 +28,7 @@ mod state;
 mod successor;
 mod wire;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,7 @@ use crate::debug;
 use crate::fleet::state::{Snapshot, StateQuestion};
 use crate::ground::due;
 use crate::ground::notice::tell;
+use crate::ground::settle::settle;
 use crate::peers::notices::PeersNotice;
 use beginning::Newcomer;
 use holder::KnownHolder;
@@ -193,24 +194,18 @@ impl Peers {
     }
 
     fn step(&mut self, event: PeersEvent) -> Option<Event> {
-        let (mut events, mut told) = (VecDeque::from([event]), None);
-        while let Some(event) = events.pop_front() {
-            for action in self.relations.step(event, self.begun.elapsed()) {
-                match action {
-                    PeersAction::Tell(event) => {
-                        self.log_asking(&event);
-                        told = Some(event);
-                    }
-                    action => events.extend(self.carry_out(action)),
-                }
-            }
-        }
+        let mut told = None;
+        let step = |peers: &mut Self, event| peers.relations.step(event, peers.begun.elapsed());
+        settle(self, event, step, |peers, action| peers.carry_out(action, &mut told));
         told
     }
 
-    fn carry_out(&mut self, action: PeersAction) -> Option<PeersEvent> {
+    fn carry_out(&mut self, action: PeersAction, told: &mut Option<Event>) -> Option<PeersEvent> {
         match action {
-            PeersAction::Tell(_) => {}
+            PeersAction::Tell(event) => {
+                self.log_asking(&event);
+                *told = Some(event);
+            }
             PeersAction::TakeLock => return self.name.take_lock(),
             PeersAction::UseGivenName => self.name.use_given(),
             PeersAction::ListenAnew => self.name.listen_anew(),

@@ -3,6 +3,7 @@
 //!
 //! It owns the rooms, and hands each action to the one that it is for. It makes no decisions about the order of things.
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,14 +88,14 @@ impl Shell {
     }
 
     /// Carries one action out. What comes of it at once is answered as an event; an exit code ends the loop.
-    pub fn carry_out(&mut self, action: Action) -> Outcome {
+    pub fn carry_out(&mut self, action: Action) -> ControlFlow<ExitCode, Option<Event>> {
         self.tell.hear(&action);
         self.front.note(&action, &self.fleet);
         match action {
             Action::Prepare(generation, source) => self.fleet.read(generation, source),
             Action::Try(generation) => self.fleet.begin_trial(generation),
             Action::Launch(generation, strictness) => {
-                return Outcome::Event(self.launch(generation, strictness));
+                return Continue(Some(self.launch(generation, strictness)));
             }
             Action::Abandon(generation) => {
                 self.fleet.abandon(generation);
@@ -102,16 +103,16 @@ impl Shell {
             }
             Action::Commit(generation) => {
                 self.commit(generation);
-                return self.fleet.find_programs(generation).map_or(Outcome::Nothing, Outcome::Event);
+                return Continue(self.fleet.find_programs(generation));
             }
             Action::Program(action) => {
-                return self.fleet.do_with_program(action).map_or(Outcome::Nothing, Outcome::Event);
+                return Continue(self.fleet.do_with_program(action));
             }
             Action::RememberOnly(wanted) => self.fleet.remember_only(&wanted),
             Action::Carry(generation) => {
-                return self.fleet.carry(generation).map_or(Outcome::Nothing, Outcome::Event);
+                return Continue(self.fleet.carry(generation));
             }
-            Action::Switch(generation) => return self.switch(generation),
+            Action::Switch(generation) => return Continue(self.switch(generation)),
             Action::Survey(generations) => self.fleet.survey(&generations),
             Action::Drain(generation) => self.drain(generation),
             Action::End(generation, how) => self.fleet.end(generation, how),
@@ -154,9 +155,9 @@ impl Shell {
                 self.front.answer(request, answer, &self.fleet);
             }
             Action::Report(report) => tell(&report),
-            Action::Exit(code) => return Outcome::Exit(self.leave(code)),
+            Action::Exit(code) => return Break(self.leave(code)),
         }
-        Outcome::Nothing
+        Continue(None)
     }
 
     /// The generation serves: what it uses is what custody holds.
@@ -172,12 +173,12 @@ impl Shell {
         self.path.commit(committed.configuration.as_deref());
     }
 
-    fn switch(&mut self, generation: Generation) -> Outcome {
+    fn switch(&mut self, generation: Generation) -> Option<Event> {
         let Some(new) = self.fleet.proved_by(generation) else {
-            return Outcome::Event(Event::Switched { generation, moved: Vec::new() });
+            return Some(Event::Switched { generation, moved: Vec::new() });
         };
         let upshots = self.cutover.switch(generation, new, self.peers.has_predecessor());
-        self.take_upshots(upshots).map_or(Outcome::Nothing, Outcome::Event)
+        self.take_upshots(upshots)
     }
 
     /// What has come of something in the room `cutover`; gives what the core has to know.
@@ -372,15 +373,4 @@ impl Shell {
         tell(&Report::Leaving { exit_code: code });
         code
     }
-}
-
-/// What came of an action.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It is done.
-    Nothing,
-    /// It is done, and the core has to know.
-    Event(Event),
-    /// Clearway leaves.
-    Exit(ExitCode),
 }

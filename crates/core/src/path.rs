@@ -176,7 +176,7 @@ impl PathMachine {
     }
 
     /// When time matters next.
-    pub fn next_deadline(&self) -> Option<Duration> {
+    pub fn due(&self) -> Option<Duration> {
         [self.upkeep.due(), self.servers.due()].into_iter().flatten().min()
     }
 

@@ -191,7 +191,7 @@ impl Programs {
     }
 
     /// When something is due although nothing happens.
-    pub fn next_deadline(&self) -> Option<Duration> {
+    pub fn due(&self) -> Option<Duration> {
         match self.stage {
             ProgramsStage::Working => self
                 .known

@@ -35,7 +35,7 @@
 //!   needs it is gone, and always before Clearway leaves.
 //!
 //! Time is a duration since Clearway began; the shell calls [`Supervisor::step`] with
-//! [`Event::TimePassed`] no later than [`Supervisor::next_deadline`] says.
+//! [`Event::TimePassed`] no later than [`Supervisor::due`] says.
 
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ impl Supervisor {
     }
 
     /// When something is due although nothing happens.
-    pub fn next_deadline(&self) -> Option<Duration> {
+    pub fn due(&self) -> Option<Duration> {
         if self.left {
             return None;
         }
@@ -143,7 +143,7 @@ impl Supervisor {
         let stop = self.stop.as_ref().map(Stop::deadline);
         let restart = self.restart.map(|restart| restart.at);
         let announced = self.announced.map(|(_, at)| at);
-        let programs = self.programs.next_deadline();
+        let programs = self.programs.due();
         let (cuts, other, reminder) = (self.cuts.deadline(), self.role.deadline(), self.next_reminder());
         [attempt, stop, announced, restart, cuts, other, programs, reminder].into_iter().flatten().min()
     }
@@ -171,7 +171,7 @@ impl Supervisor {
             self.look_at_the_reminders(now, todo);
             self.look_at_the_stop(now, todo);
         }
-        if !self.left && self.programs.next_deadline().is_some_and(|at| at <= now) {
+        if !self.left && self.programs.due().is_some_and(|at| at <= now) {
             self.tell_programs(programs::ProgramEvent::TimePassed, now, todo);
         }
     }

@@ -10,8 +10,8 @@ use clearway_core::supervisor::{End, Event, How};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
-use crate::fleet::notices::FleetNotice;
 use crate::fleet::launch::cannot;
+use crate::fleet::notices::FleetNotice;
 use crate::fleet::worker_cli::QUESTIONS;
 use crate::fleet::{Fleet, News, reaper};
 use crate::ground::notice::tell;

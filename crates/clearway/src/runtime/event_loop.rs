@@ -1,14 +1,14 @@
 //! The loop: waits for what happens next, tells the core, and hands what that answers to the shell, in order.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::{Asker, Event, Supervisor};
 
+use crate::ground::settle::settle_or_break;
 use crate::ground::{due, steps};
 use crate::runtime::signals::{SignalNews, Signals};
-use crate::shell::{News, Outcome, Shell};
+use crate::shell::{News, Shell};
 
 /// The core and the shell, and what they hear of.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl EventLoop {
     pub async fn run(mut self) -> ExitCode {
         let mut exit = self.take(Event::Begin);
         while exit.is_none() {
-            let deadline = self.core.next_deadline().map(|at| self.begun + at);
+            let deadline = self.core.due().map(|at| self.begun + at);
             exit = tokio::select! {
                 biased;
                 news = self.shell.next() => self.take_news(news),
@@ -48,19 +48,15 @@ impl EventLoop {
 
     /// Tells the core, and carries out what it answers, until there is nothing more to do.
     fn take(&mut self, event: Event) -> Option<ExitCode> {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
+        let step = |all: &mut Self, event| {
             steps::at("takes", &event);
-            for action in self.core.step(event, self.now()) {
-                steps::at("does", &action);
-                match self.shell.carry_out(action) {
-                    Outcome::Nothing => {}
-                    Outcome::Event(event) => events.push_back(event),
-                    Outcome::Exit(code) => return Some(code),
-                }
-            }
-        }
-        None
+            all.core.step(event, all.now())
+        };
+        let carry_out = |all: &mut Self, action| {
+            steps::at("does", &action);
+            all.shell.carry_out(action)
+        };
+        settle_or_break(self, event, step, carry_out).break_value()
     }
 
     fn take_news(&mut self, news: News) -> Option<ExitCode> {

@@ -1,7 +1,6 @@
 //! `clearway hold`: the loop of a holder. Signals, its admin socket, balancers and the clock: each becomes an event for the
 //! core ([`Keeping`]), and what the core answers is carried out here, in order.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use clearway_core::exit::ExitCode;
@@ -25,6 +24,7 @@ use crate::front::api::{Ended, Holding};
 use crate::front::clients::Clients;
 use crate::ground::due;
 use crate::ground::notice::tell;
+use crate::ground::settle::settle;
 use crate::peers::admin_socket::AdminSocket;
 use crate::peers::door::Door;
 use crate::peers::hold::Balancers;
@@ -165,22 +165,20 @@ struct HolderLoop<'a> {
 impl HolderLoop<'_> {
     /// Tells the core, and carries out what it answers, until there is nothing more to do.
     fn take(&mut self, event: HoldEvent<Held, Remembered>) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            for action in self.keeping.step(event, self.begun.elapsed()) {
-                match action {
-                    HoldAction::Give { to, sockets, servers, says } => {
-                        self.balancers.give(to, sockets, servers, says);
-                    }
-                    HoldAction::Look => {
-                        let found = self.balancers.look(self.name, self.settings);
-                        events.extend(found.map(HoldEvent::Found));
-                    }
-                    HoldAction::Sweep => sweep(),
-                    HoldAction::Report(report) => tell(&report),
-                }
+        let step = |holder: &mut Self, event| holder.keeping.step(event, holder.begun.elapsed());
+        settle(self, event, step, |holder, action| holder.carry_out(action));
+    }
+
+    fn carry_out(&mut self, action: HoldAction<Held, Remembered>) -> Option<HoldEvent<Held, Remembered>> {
+        match action {
+            HoldAction::Give { to, sockets, servers, says } => {
+                self.balancers.give(to, sockets, servers, says);
             }
+            HoldAction::Look => return self.balancers.look(self.name, self.settings).map(HoldEvent::Found),
+            HoldAction::Sweep => sweep(),
+            HoldAction::Report(report) => tell(&report),
         }
+        None
     }
 
     /// How the holder is.

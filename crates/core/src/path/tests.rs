@@ -85,31 +85,31 @@ fn the_next_generation_finds_what_the_one_that_serves_needs_as_well() {
 #[test]
 fn a_removal_is_seen_once_and_looked_at_soon() {
     let mut machine = serving(CanaryMode::On);
-    assert_eq!(machine.next_deadline(), None);
+    assert_eq!(machine.due(), None);
     assert_eq!(machine.step(PathEvent::Removed, AT(3)), [Unwatch]);
     assert_eq!(machine.step(PathEvent::Removed, AT(3)), NOTHING);
-    let due = machine.next_deadline().unwrap();
+    let due = machine.due().unwrap();
     assert!(AT(3) < due && due < AT(3) + Duration::from_millis(50), "{due:?}");
     assert_eq!(machine.step(PathEvent::TimePassed, due), [Watch, Look]);
     assert_eq!(machine.step(PathEvent::Looked { repaired: true }, due), NOTHING);
-    assert_eq!(machine.next_deadline(), None);
+    assert_eq!(machine.due(), None);
 }
 
 #[test]
 fn where_nothing_can_be_watched_or_a_look_fails_it_is_looked_at_from_time_to_time() {
     let mut machine = serving(CanaryMode::On);
     machine.step(PathEvent::CannotWatch, AT(2));
-    assert_eq!(machine.next_deadline(), Some(AT(2) + upkeep::ANYWAY));
+    assert_eq!(machine.due(), Some(AT(2) + upkeep::ANYWAY));
     assert_eq!(machine.step(PathEvent::TimePassed, AT(12)), [Watch, Look]);
     machine.step(PathEvent::CannotWatch, AT(12));
     machine.step(PathEvent::LookFailed, AT(13));
-    assert_eq!(machine.next_deadline(), Some(AT(12) + upkeep::ANYWAY));
+    assert_eq!(machine.due(), Some(AT(12) + upkeep::ANYWAY));
     assert_eq!(machine.step(PathEvent::TimePassed, AT(22)), [Watch, Look]);
     machine.step(PathEvent::LookFailed, AT(22));
-    assert_eq!(machine.next_deadline(), Some(AT(22) + upkeep::ANYWAY));
+    assert_eq!(machine.due(), Some(AT(22) + upkeep::ANYWAY));
     // A removal is looked at sooner.
     assert_eq!(machine.step(PathEvent::Removed, AT(23)), [Unwatch]);
-    assert!(machine.next_deadline().unwrap() < AT(24));
+    assert!(machine.due().unwrap() < AT(24));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn it_is_said_once_that_another_process_removes_again_and_again() {
     let mut said = 0;
     for repairs in 1..60 {
         machine.step(PathEvent::Removed, now);
-        now = machine.next_deadline().unwrap();
+        now = machine.due().unwrap();
         assert_eq!(machine.step(PathEvent::TimePassed, now), [Watch, Look]);
         let todo = machine.step(PathEvent::Looked { repaired: true }, now);
         said += todo.iter().filter(|one| **one == SayRemovedAgainAndAgain).count();
@@ -157,7 +157,7 @@ fn what_we_remove_ourselves_is_not_put_back() {
     ] {
         assert_eq!(machine.step(event, AT(60)), NOTHING);
     }
-    assert_eq!(machine.next_deadline(), None);
+    assert_eq!(machine.due(), None);
     // A generation that needs it later finds it.
     assert_eq!(machine.step(PathEvent::Needed(loopback(&[])), AT(70)), [Install(loopback(&[]))]);
 }
@@ -185,7 +185,7 @@ fn without_plumbing_nothing_is_followed() {
     assert_eq!(machine.step(PathEvent::Serves { transparent: true }, AT(2)), NOTHING);
     assert!(!machine.follows_servers() && machine.is_ready());
     assert_eq!(machine.step(told(&[1], loopback(&[]), Generations::One), AT(3)), NOTHING);
-    assert_eq!((machine.next_deadline(), machine.servers().count()), (None, 0));
+    assert_eq!((machine.due(), machine.servers().count()), (None, 0));
 }
 
 #[test]
@@ -194,22 +194,22 @@ fn servers_are_asked_when_they_or_the_plumbing_change() {
     let event = || told(&[1, 2], loopback(&[1]), Generations::One);
     machine.step(event(), AT(3));
     let first = round(&mut machine, AT(3));
-    assert_eq!((machine.next_deadline(), machine.asking(AT(5))), (None, Some(AT(3))));
+    assert_eq!((machine.due(), machine.asking(AT(5))), (None, Some(AT(3))));
     machine.step(over(first, &[(1, CanaryVerdict::Works), (2, CanaryVerdict::Down)]), AT(6));
     assert_eq!(machine.asking(AT(6)), None);
-    assert_eq!(machine.next_deadline(), Some(AT(6) + schedule::SOON));
+    assert_eq!(machine.due(), Some(AT(6) + schedule::SOON));
     let second = round(&mut machine, AT(11));
     machine.step(over(second, &[(1, CanaryVerdict::Works), (2, CanaryVerdict::Works)]), AT(12));
     machine.step(event(), AT(13));
-    assert_eq!(machine.next_deadline(), None, "the same servers");
+    assert_eq!(machine.due(), None, "the same servers");
     machine.step(PathEvent::Looked { repaired: false }, AT(14));
-    assert_eq!(machine.next_deadline(), None, "nothing was missing");
+    assert_eq!(machine.due(), None, "nothing was missing");
     machine.step(PathEvent::Looked { repaired: true }, AT(15));
     let third = round(&mut machine, AT(15));
     assert_eq!(machine.step(told(&[], loopback(&[1]), Generations::One), AT(16)), [GiveUp]);
     assert!(!machine.awaits(third));
     machine.step(over(third, &[(1, CanaryVerdict::Broken)]), AT(17));
-    assert_eq!((machine.next_deadline(), machine.servers().count()), (None, 0));
+    assert_eq!((machine.due(), machine.servers().count()), (None, 0));
 }
 
 #[test]
@@ -235,5 +235,5 @@ fn without_the_canary_no_server_is_asked() {
     let mut machine = serving(CanaryMode::Off);
     machine.step(told(&[1], loopback(&[1, 2]), Generations::One), AT(3));
     machine.step(PathEvent::Looked { repaired: true }, AT(3));
-    assert_eq!((machine.next_deadline(), machine.asking(AT(4)), machine.is_ready()), (None, None, true));
+    assert_eq!((machine.due(), machine.asking(AT(4)), machine.is_ready()), (None, None, true));
 }

@@ -52,12 +52,12 @@ fn a_reload_replaces_one_when_it_has_ended() {
     let mut programs = started(std::slice::from_ref(&new));
     let todo = step(&mut programs, serves(std::slice::from_ref(&new), WhyServing::Reload), MS(1000));
     assert_eq!(todo, [ProgramAction::Tell(ProgramId(1), ProgramSignal::Finish)]);
-    assert_eq!(programs.next_deadline(), Some(MS(2000)));
+    assert_eq!(programs.due(), Some(MS(2000)));
     assert_eq!(
         step(&mut programs, ProgramEvent::Ended(ProgramId(1), wanted()), MS(1100)),
         [ProgramAction::Start(ProgramId(2), new)]
     );
-    assert_eq!(programs.next_deadline(), None);
+    assert_eq!(programs.due(), None);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn one_that_dies_is_started_again_after_pauses_that_grow() {
     let mut pauses = Vec::new();
     for id in 1..12 {
         assert_eq!(step(&mut programs, ProgramEvent::Ended(ProgramId(id), failed()), now), []);
-        let at = programs.next_deadline().unwrap_or_default();
+        let at = programs.due().unwrap_or_default();
         pauses.push(at.saturating_sub(now).as_millis());
         now = at;
         assert!(
@@ -137,7 +137,7 @@ fn one_that_dies_is_started_again_after_pauses_that_grow() {
     assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000, 10_000]);
     now += PROVEN_AGE;
     step(&mut programs, ProgramEvent::Ended(ProgramId(12), failed()), now);
-    assert_eq!(programs.next_deadline(), Some(now + MS(100)));
+    assert_eq!(programs.due(), Some(now + MS(100)));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn one_that_ends_as_wanted_stays_ended_until_a_reload() {
     let mut programs = started(&both);
     step(&mut programs, ProgramEvent::Ended(ProgramId(1), wanted()), MS(10));
     step(&mut programs, ProgramEvent::Ended(ProgramId(2), wanted()), MS(10));
-    assert_eq!((programs.next_deadline(), programs.is_gone()), (None, true));
+    assert_eq!((programs.due(), programs.is_gone()), (None, true));
     let states: Vec<_> = programs.status(MS(20)).into_iter().map(|one| one.state).collect();
     assert_eq!(states, ["ended", "ended"]);
     assert_eq!(
@@ -164,7 +164,7 @@ fn without_exit_on_failure_the_dead_stay_dead() {
         ProgramEvent::Serves { sections: vec![a], cause: WhyServing::Crash, on_death: OnDeath::Nothing };
     step(&mut programs, tolerant, MS(10));
     step(&mut programs, ProgramEvent::Ended(ProgramId(1), failed()), MS(20));
-    assert_eq!(programs.next_deadline(), None);
+    assert_eq!(programs.due(), None);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn one_that_cannot_be_started_is_tried_again() {
     let mut programs = Programs::default();
     step(&mut programs, serves(&[section("a", OnReload::Anew)], WhyServing::Reload), MS(0));
     step(&mut programs, ProgramEvent::NotStarted(ProgramId(1), "no such file".to_owned()), MS(0));
-    assert_eq!(programs.next_deadline(), Some(MS(100)));
+    assert_eq!(programs.due(), Some(MS(100)));
 }
 
 #[test]
@@ -192,9 +192,9 @@ fn a_stop_ends_all_and_kills_what_stays() {
     );
     assert_eq!(step(&mut programs, ProgramEvent::Ended(ProgramId(2), wanted()), MS(1200)), []);
     // HAProxy still drains: nothing hurries.
-    assert_eq!((programs.next_deadline(), programs.is_gone()), (None, false));
+    assert_eq!((programs.due(), programs.is_gone()), (None, false));
     step(&mut programs, ProgramEvent::OnlyProgramsLeft, MS(2000));
-    assert_eq!(programs.next_deadline(), Some(MS(6000)));
+    assert_eq!(programs.due(), Some(MS(6000)));
     assert_eq!(
         step(&mut programs, ProgramEvent::TimePassed, MS(6000)),
         [ProgramAction::Tell(ProgramId(1), ProgramSignal::Kill)]
@@ -202,7 +202,7 @@ fn a_stop_ends_all_and_kills_what_stays() {
     assert!(!programs.is_gone());
     // In a system call that never ends.
     step(&mut programs, ProgramEvent::TimePassed, MS(8000));
-    assert_eq!((programs.is_gone(), programs.next_deadline()), (true, None));
+    assert_eq!((programs.is_gone(), programs.due()), (true, None));
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn what_another_clearway_serves_runs_there() {
         [ProgramAction::Tell(ProgramId(1), ProgramSignal::Terminate)]
     );
     step(&mut programs, ProgramEvent::Ended(ProgramId(1), wanted()), MS(10));
-    assert_eq!((programs.next_deadline(), programs.is_gone()), (None, true));
+    assert_eq!((programs.due(), programs.is_gone()), (None, true));
     assert_eq!(
         step(&mut programs, ProgramEvent::TakenBack, MS(100)),
         [ProgramAction::Start(ProgramId(2), a.clone())]
@@ -267,7 +267,7 @@ fn random_lives_keep_to_one_per_section() {
                 6 => ProgramEvent::Relieved,
                 7 => ProgramEvent::TakenBack,
                 _ => {
-                    now = programs.next_deadline().unwrap_or(now + MS(10)).max(now);
+                    now = programs.due().unwrap_or(now + MS(10)).max(now);
                     ProgramEvent::TimePassed
                 }
             };

@@ -185,7 +185,7 @@ fn requests_during_a_reload_become_one_more() {
     stage.launch(3, PlumbingDemand::NotNeeded);
     let end = stage.prove(3);
     assert_eq!(end.last(), Some(&Action::Answer(RequestId(1), serving(3, 31))));
-    assert_eq!(stage.supervisor.next_deadline(), None);
+    assert_eq!(stage.supervisor.due(), None);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn an_attempt_that_times_out_is_asked_to_finish_and_asked_again_if_it_proves_its
 fn reminders(stage: &mut Stage) -> Vec<u128> {
     let told = stage.now;
     let mut times = Vec::new();
-    while let Some(at) = stage.supervisor.next_deadline().filter(|at| *at < told + Duration::from_mins(1)) {
+    while let Some(at) = stage.supervisor.due().filter(|at| *at < told + Duration::from_mins(1)) {
         stage.now = at;
         let actions = stage.step(Event::TimePassed);
         assert_eq!(actions, [Action::Drain(generation(2))]);
@@ -254,7 +254,7 @@ fn a_crash_restarts_at_once_and_a_crash_loop_pauses_longer_and_longer() {
         stage.launch(number, PlumbingDemand::NotNeeded);
         stage.prove(number);
         assert_eq!(stage.exit(number, "killed by SIGSEGV"), [], "not at once");
-        let pause = stage.supervisor.next_deadline().unwrap().checked_sub(stage.now).unwrap();
+        let pause = stage.supervisor.due().unwrap().checked_sub(stage.now).unwrap();
         pauses.push(pause.as_millis());
         assert_eq!(
             stage.later(pause),
@@ -304,12 +304,12 @@ fn a_reload_asked_for_in_a_pause_does_not_wait_for_its_end() {
     stage.exit(1, "killed by SIGSEGV");
     stage.launch(2, PlumbingDemand::NotNeeded);
     stage.exit(2, "exit code 1");
-    assert!(stage.supervisor.next_deadline().is_some());
+    assert!(stage.supervisor.due().is_some());
     assert_eq!(
         stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP"))),
         [Action::Prepare(generation(3), Source::Disk)]
     );
-    assert_eq!(stage.supervisor.next_deadline(), None);
+    assert_eq!(stage.supervisor.due(), None);
 }
 
 #[test]
@@ -622,7 +622,7 @@ fn old_generations_over_the_budget_are_warned_about_and_the_idlest_goes_first() 
     assert_eq!(stage.later(WARNING), [Action::End(generation(2), How::Terminate)]);
     assert_eq!(stage.later(GRACE), [Action::End(generation(2), How::Kill)]);
     stage.exit(2, "killed by SIGKILL");
-    assert_eq!(stage.supervisor.next_deadline(), None, "nothing more to look at");
+    assert_eq!(stage.supervisor.due(), None, "nothing more to look at");
 }
 
 #[test]
@@ -661,7 +661,7 @@ fn a_stop_says_what_is_left_ever_less_often() {
     let mut at = Duration::ZERO;
     for second in [1, 2, 4, 8, 16, 32] {
         let due = Duration::from_secs(second);
-        assert_eq!(stage.supervisor.next_deadline(), Some(due));
+        assert_eq!(stage.supervisor.due(), Some(due));
         assert_eq!(stage.later(due.saturating_sub(at)), [Action::Survey(vec![generation(1)])]);
         let said = stage.supervisor.step(Event::Surveyed(survey()), stage.now);
         let [Action::Report(report)] = said.as_slice() else { panic!("{said:?}") };
@@ -673,7 +673,7 @@ fn a_stop_says_what_is_left_ever_less_often() {
         at = due;
     }
     stage.exit(1, "exit code 0");
-    assert_eq!(stage.supervisor.next_deadline(), None, "it has left");
+    assert_eq!(stage.supervisor.due(), None, "it has left");
 }
 
 /// Starts a generation that proves itself and ends after `age`.
@@ -695,7 +695,7 @@ fn a_start_that_never_lives_ends_clearway_with_the_reason() {
     for number in 1..MOST_YOUNG_DEATHS {
         let next = lives_for(&mut stage, number, YOUNG);
         assert!(!next.contains(&Action::ReleaseCustody), "{number}: {next:?}");
-        assert!(stage.supervisor.next_deadline().is_some() || !next.is_empty(), "{number}: nothing follows");
+        assert!(stage.supervisor.due().is_some() || !next.is_empty(), "{number}: nothing follows");
     }
     stage.later(LONGEST_PAUSE);
     stage.launch(MOST_YOUNG_DEATHS, PlumbingDemand::NotNeeded);
@@ -819,7 +819,7 @@ fn no_generation_is_committed_before_it_has_what_the_former_one_knew() {
     supervisor.step(Event::Started { generation, pid: 20 }, now);
     supervisor.step(Event::Proved { generation, proof: proof(21) }, now);
     now += CARRY_DEADLINE;
-    assert_eq!(supervisor.next_deadline(), Some(now));
+    assert_eq!(supervisor.due(), Some(now));
     assert!(supervisor.step(Event::TimePassed, now).contains(&Action::Commit(generation)));
     assert!(!supervisor.status(now).last_attempt.unwrap().carried.left.is_empty());
 }

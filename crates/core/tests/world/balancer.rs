@@ -46,7 +46,7 @@ impl World {
     /// Looks at the clock when either machine has something due.
     pub fn wake_in_time(&mut self, id: Id) {
         let balancer = &mut self.balancers[id];
-        let due = [balancer.supervisor.next_deadline(), balancer.peers.due()].into_iter().flatten().min();
+        let due = [balancer.supervisor.due(), balancer.peers.due()].into_iter().flatten().min();
         let Some(due) = due else { return };
         let at = (balancer.begun + due).max(self.now);
         if at < balancer.wakes || balancer.wakes <= self.now {

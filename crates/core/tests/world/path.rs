@@ -99,7 +99,7 @@ impl PathSide {
 
     /// Whether it will look at the plumbing before long.
     pub fn will_look(&self, now: Duration) -> bool {
-        let due = || self.machine.next_deadline().is_some_and(|due| due <= now + Duration::from_secs(15));
+        let due = || self.machine.due().is_some_and(|due| due <= now + Duration::from_secs(15));
         self.hints > 0 || due()
     }
 }
@@ -310,7 +310,7 @@ impl World {
         let path = &mut self.balancers[id].path;
         // One that comes again is a new one.
         path.verdicts.retain(|server, _| path.machine.line(*server).is_some());
-        if let Some(deadline) = path.machine.next_deadline() {
+        if let Some(deadline) = path.machine.due() {
             let at = (begun + deadline).max(self.now);
             if path.wakes <= self.now || at < path.wakes {
                 path.wakes = at;

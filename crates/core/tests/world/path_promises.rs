@@ -86,7 +86,7 @@ impl World {
             }
             let asking = path.machine.asking(self.now - one.begun).is_some();
             let may_ask = path.asking.iter().any(|asking| path.machine.awaits(asking.round))
-                || path.machine.next_deadline().is_some();
+                || path.machine.due().is_some();
             if asking && !may_ask {
                 return Err(format!("balancer {id} waits for servers that it does not ask"));
             }

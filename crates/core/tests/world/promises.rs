@@ -42,7 +42,7 @@ impl World {
             if one.custody.is_empty() || one.released {
                 continue;
             }
-            let due = one.supervisor.next_deadline().is_some() || !one.preparing.is_empty();
+            let due = one.supervisor.due().is_some() || !one.preparing.is_empty();
             let waits = !one.successors.is_empty() || one.predecessor.is_some();
             if !one.accepts() && !due && !waits {
                 return Err(format!("balancer {id} holds sockets, and nothing will accept on them"));

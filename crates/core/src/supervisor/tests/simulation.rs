@@ -336,7 +336,7 @@ impl Simulation {
     fn time_passes(&mut self, duration: Duration) {
         // The shell wakes at every deadline on the way.
         let end = self.now + duration;
-        while let Some(deadline) = self.supervisor.next_deadline().filter(|at| *at <= end) {
+        while let Some(deadline) = self.supervisor.due().filter(|at| *at <= end) {
             self.now = self.now.max(deadline);
             self.step(Event::TimePassed);
         }

@@ -215,7 +215,7 @@ impl Shell {
         let copy = self.cutover.private_ports(draft.generation(), &configuration, purpose)?;
         // Last: the core does not know of plumbing that was made for what failed here, and would not have it removed.
         if needs == PlumbingDemand::Needed {
-            self.path.plumb(&configuration)?;
+            self.path.plumb(&draft.answers().servers)?;
         }
         Ok(self.fleet.prepared(draft, needs, selection, copy))
     }

@@ -15,12 +15,13 @@ use clearway_kernel::paths::MovedPath;
 use crate::fleet::chosen::Chosen;
 use crate::fleet::executable::{Executable, PATIENCE};
 use crate::fleet::sidecars::Declared;
+use crate::path::servers::NamedServers;
 use crate::tell::pid_file::PidFilePlace;
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
 
-/// What HAProxy has answered.
+/// What HAProxy has answered, and what the kernel tells of servers.
 #[derive(Debug)]
 pub struct Answers {
     /// The version of the file on disk.
@@ -35,6 +36,8 @@ pub struct Answers {
     pub pid_file: Option<PidFilePlace>,
     /// The `program` sections that count, if there are any.
     pub programs: Option<Declared>,
+    /// Its transparent servers.
+    pub servers: NamedServers,
 }
 
 impl Answers {
@@ -59,7 +62,8 @@ impl Answers {
         let pid_file = named.or(pid_file.map(|one| one.value.as_ref()));
         let pid_file = pid_file.map(|file| PidFilePlace::look(directory, file));
         let programs = Declared::read(configuration, version, &mut |guards| conditions.all_hold(guards))?;
-        Ok(Self { version, transparent, other_user, most_reloads, pid_file, programs })
+        let servers = NamedServers::of(configuration);
+        Ok(Self { version, transparent, other_user, most_reloads, pid_file, programs, servers })
     }
 }
 

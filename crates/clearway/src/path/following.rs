@@ -4,7 +4,7 @@ use clearway_core::path::{Generations, PathEvent};
 
 use crate::path::Path;
 use crate::path::obstacles::Obstacle;
-use crate::path::servers::{self, ToldServers};
+use crate::path::servers::ToldServers;
 use crate::tell::said::Subject;
 
 impl Path {
@@ -16,9 +16,7 @@ impl Path {
     /// Where the transparent servers are now. `fresh`: the generation has just begun.
     pub fn hear_of_servers(&mut self, told: ToldServers, fresh: bool, generations: Generations) {
         self.said.found(Subject::OwnClients, self.followed.note_clients(&told));
-        let servers = told.servers;
-        let addresses = servers.iter().map(|(server, _)| server.address);
-        let needs = (!servers.is_empty()).then(|| servers::needs(addresses));
+        let ToldServers { servers, needs, .. } = told;
         // No client is sent to one in maintenance, so its way does not matter.
         let used = servers.into_iter().filter(|(_, maintenance)| !maintenance);
         let servers = used.map(|(server, _)| (server.address, server.line)).collect();

@@ -6,14 +6,14 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::intercept::{Closing, Interception};
 use clearway_core::path::{PathEvent, PathMachine, ServerNeeds};
-use clearway_haproxy::configuration::Configuration;
 use clearway_kernel::interfaces;
 use clearway_kernel::plumbing::{Description, Plumbing, PlumbingError, PlumbingNeeds};
 
 use crate::ground::failure;
 use crate::ground::notice::tell;
 use crate::path::notices::PathNotice;
-use crate::path::{Path, Shortfall, intercept, servers};
+use crate::path::servers::NamedServers;
+use crate::path::{Path, Shortfall, intercept};
 use crate::tell::said::Subject;
 
 impl Path {
@@ -27,17 +27,17 @@ impl Path {
         self.plumbing.as_ref().map(Plumbing::describe)
     }
 
-    /// Before a generation starts that needs the plumbing: it is put into the kernel, or looked at and extended.
-    pub fn plumb(&mut self, configuration: &Configuration) -> Result<(), Failure> {
+    /// Before a generation with these servers starts that needs the plumbing: it is put into the kernel, or looked at and
+    /// extended.
+    pub fn plumb(&mut self, servers: &NamedServers) -> Result<(), Failure> {
         let is_new = !self.is_plumbed();
-        let needs = servers::needs(servers::in_the_files(configuration));
-        let Shortfall { failed, without } = self.take(PathEvent::Needed(needs));
+        let Shortfall { failed, without } = self.take(PathEvent::Needed(servers.needs.clone()));
         if let Some(error) = failed {
             return Err(failure::plumbing(&error));
         }
         self.said.found(Subject::Conntrack, without.map(|error| without_conntrack(&error)));
         if is_new {
-            let warning = servers::may_be_elsewhere(configuration).then(no_way_back).flatten();
+            let warning = servers.may_be_elsewhere.then(no_way_back).flatten();
             self.said.found(Subject::WayBack, warning);
         }
         Ok(())

@@ -2,7 +2,8 @@
 //!
 //! What the files say is known before a generation starts, so that its first connection finds its way. Names,
 //! templates, and what is changed at run time (`set server addr`, `add server`) only HAProxy knows: what it tells of its
-//! servers ([`crate::fleet::state`]) is looked through on the thread that asks ([`ToldServers`]).
+//! servers ([`crate::fleet::state`]) is looked through on the thread that asks ([`ToldServers`]), and so is what the files
+//! say ([`NamedServers`]): the kernel is asked about each address.
 //!
 //! ```text
 //!   the files ----------> needs, before the start ---------------\
@@ -36,6 +37,8 @@ pub(super) struct FollowedServers {
 pub struct ToldServers {
     /// Each with whether it is in maintenance.
     pub(super) servers: Vec<(TransparentServer, bool)>,
+    /// What the plumbing needs for them, if there are any.
+    pub(super) needs: Option<ServerNeeds>,
     /// Where HAProxy connects to from their own addresses.
     to_themselves: BTreeSet<SocketAddr>,
 }
@@ -50,7 +53,7 @@ impl ToldServers {
         };
         let rows = told.servers().map(|(row, _)| row);
         let transparent = rows.filter(|row| configuration.servers.is_transparent(row.proxy, row.name));
-        let servers = transparent
+        let servers: Vec<_> = transparent
             .filter_map(|row| {
                 let server = TransparentServer { address: row.endpoint()?, line: line(&row) };
                 Some((server, row.is_in_maintenance()))
@@ -60,7 +63,26 @@ impl ToldServers {
             debug!("looking for servers that are clients: {error}");
             BTreeSet::new()
         });
-        Self { servers, to_themselves }
+        let addresses = servers.iter().map(|(server, _)| server.address);
+        let needs = (!servers.is_empty()).then(|| needs(addresses));
+        Self { servers, needs, to_themselves }
+    }
+}
+
+/// The transparent servers that files name, and what the kernel tells of their addresses.
+#[derive(Clone, Debug)]
+pub struct NamedServers {
+    /// What the plumbing needs for them; host names are not resolved.
+    pub(super) needs: ServerNeeds,
+    /// Whether one may be on another host: then its answers have to come back here.
+    pub(super) may_be_elsewhere: bool,
+}
+
+impl NamedServers {
+    /// Asks the kernel, which takes a socket for each address.
+    pub fn of(configuration: &Configuration) -> Self {
+        let addresses = configuration.servers.transparent().filter_map(ServerLine::address);
+        Self { needs: needs(addresses), may_be_elsewhere: may_be_elsewhere(configuration) }
     }
 }
 
@@ -87,7 +109,7 @@ impl FollowedServers {
 }
 
 /// What the plumbing needs for servers at these addresses.
-pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> ServerNeeds {
+fn needs(addresses: impl Iterator<Item = SocketAddr>) -> ServerNeeds {
     let mut needs = ServerNeeds::default();
     // The kernel is asked once about an address: a thousand servers may share one.
     let mut own: HashMap<IpAddr, bool> = HashMap::new();
@@ -107,13 +129,7 @@ pub fn needs(addresses: impl Iterator<Item = SocketAddr>) -> ServerNeeds {
     needs
 }
 
-/// What the files say; host names are not resolved.
-pub fn in_the_files(configuration: &Configuration) -> impl Iterator<Item = SocketAddr> {
-    configuration.servers.transparent().filter_map(ServerLine::address)
-}
-
-/// Whether a server may be on another host: then its answers have to come back here.
-pub fn may_be_elsewhere(configuration: &Configuration) -> bool {
+fn may_be_elsewhere(configuration: &Configuration) -> bool {
     let here = |address: SocketAddr| address.ip().is_loopback() || listeners::is_local(address.ip());
     configuration.servers.transparent().any(|server| !server.address().is_some_and(here))
 }

@@ -166,7 +166,7 @@ impl HolderLoop<'_> {
     /// Tells the core, and carries out what it answers, until there is nothing more to do.
     fn take(&mut self, event: HoldEvent<Held, Remembered>) {
         let step = |holder: &mut Self, event| holder.keeping.step(event, holder.begun.elapsed());
-        settle(self, event, step, |holder, action| holder.carry_out(action));
+        settle(self, event, step, Self::carry_out);
     }
 
     fn carry_out(&mut self, action: HoldAction<Held, Remembered>) -> Option<HoldEvent<Held, Remembered>> {

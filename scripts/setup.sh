@@ -76,7 +76,7 @@ command -v apt-get >/dev/null ||
 
 echo "setup: installing ${packages[*]}"
 
-# Services that come with these packages, where nobody had them before.
+# Services that come with these packages, where they were not installed before.
 services=()
 for service in haproxy keepalived nginx; do
   files=({/etc,/usr/lib,/lib}/systemd/system/$service.service)
@@ -86,7 +86,7 @@ for service in haproxy keepalived nginx; do
 done
 
 # Debian starts the service of a package that it installs, unless this file forbids it. One that is there
-# already belongs to somebody else and stays.
+# already is another one's and stays.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT

@@ -16,7 +16,7 @@ table=$matrix/haproxy.md
 . scripts/results.sh
 . scripts/take-out.sh
 
-# A place that every user can reach: a test runs Clearway as nobody.
+# A place that every user can reach: a test runs Clearway as the user `nobody`.
 bench=$(mktemp -d /tmp/clearway-haproxy-XXXXXX)
 chmod 755 "$bench"
 trap 'rm -rf "$bench"' EXIT

@@ -2,7 +2,7 @@
 # Runs all tests: `cargo test` of the whole workspace, with the words given here.
 #
 # The end-to-end tests run side by side on a machine that others may be using. Where no more than three of them fail,
-# each is tried once more, alone, and the run says so at its end: whoever fails twice, fails. A name in that list is
+# each is tried once more, alone, and the run says so at its end: a test that fails twice, fails. A name in that list is
 # a bug, of the test or of Clearway, and not noise: what a busy machine shows at night, users see by day.
 set -euo pipefail
 cd "$(dirname "$0")/.."

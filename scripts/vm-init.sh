@@ -42,7 +42,7 @@ once_more() { # test binary
 echo "kernel $(uname -r)" >&3
 case ${RUN:-} in
   probe) ;;
-  # Everything. Those that unload modules come first, when nobody uses any.
+  # Everything. Those that unload modules come first, when none is in use.
   all)
     CLEARWAY_TEST_MODULES=unload run end_to_end --test-threads=1 modules::without_sys_module
     for binary in /tests/kernel/*; do

@@ -23,7 +23,7 @@ crate::tests![
     workers_are_reached_old_ones_too,
     a_payload_reaches_a_worker_as_it_is,
     the_client_library_of_the_data_plane_api_gets_its_answers,
-    it_listens_where_and_for_whom_it_is_told,
+    it_listens_where_and_for_which_users_it_is_told,
     it_takes_a_socket_that_it_was_given,
     what_cannot_be_a_master_cli_is_refused_at_the_start,
     a_worker_that_hangs_stalls_only_its_client,
@@ -339,7 +339,7 @@ fn the_client_library_of_the_data_plane_api_gets_its_answers() -> Result<()> {
     stage.assert_clean()
 }
 
-fn it_listens_where_and_for_whom_it_is_told() -> Result<()> {
+fn it_listens_where_and_for_which_users_it_is_told() -> Result<()> {
     let stage = Stage::new("mcliwhere")?;
     let path = stage.path("m.sock");
     stage.write(&stage.plain())?;

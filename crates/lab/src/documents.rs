@@ -134,6 +134,27 @@ fn no_comment_refers_to_what_is_not_in_the_repository() {
     }
 }
 
+/// A process, a socket, a connection is "it" or has its name.
+#[test]
+fn no_process_is_spoken_of_as_a_person() {
+    for path in files(&["crates", "tests", "docs", "deploy", "scripts"], &["rs", "md", "sh", "service"]) {
+        if path.ends_with("lab/src/documents.rs") {
+            continue;
+        }
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let mut line = line.to_lowercase();
+            // The user of that name.
+            for user in ["user nobody", "(nobody)", "`nobody`", "\"nobody\""] {
+                line = line.replace(user, "");
+            }
+            for word in line.split(|c: char| !c.is_alphanumeric()) {
+                let is_a_person = ["whoever", "whom", "nobody", "somebody"].contains(&word);
+                assert!(!is_a_person, "{}: `{word}` in `{line}`", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn the_index_lists_every_decision() {
     let index = read("docs/decisions/README.md");

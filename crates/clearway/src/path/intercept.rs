@@ -20,7 +20,7 @@ pub fn described(interception: &Interception) -> PathNotice {
     PathNotice::Intercepts { rules, fails: interception.fail.to_string() }
 }
 
-/// A rule whose connections nobody takes.
+/// A rule whose connections no listener takes.
 #[derive(Debug)]
 pub struct Untaken<'a> {
     rule: &'a InterceptRule,

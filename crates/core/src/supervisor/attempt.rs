@@ -70,7 +70,7 @@ impl Supervisor {
         if self.stop.is_some() || self.is_superseded() {
             todo.push(Action::Report(Report::ReloadIgnored { by }));
             answer(&[by], &Answer::Stopping, todo);
-        } else if self.attempt.is_some() || self.role.lets_nobody_reload() {
+        } else if self.attempt.is_some() || self.role.refuses_reloads() {
             // Signals need no memory of their own: one that waits stands for all of its name.
             if matches!(by, Asker::Admin(_)) || !self.waiting.contains(&by) {
                 self.waiting.push(by);
@@ -179,7 +179,7 @@ impl Supervisor {
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
-        let beside = self.serving().is_some() || self.somebody_else_serves();
+        let beside = self.serving().is_some() || self.another_one_serves();
         let settle = self.limits.settle;
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) else {
             return;
@@ -450,7 +450,7 @@ impl Supervisor {
 
     /// Requests that came meanwhile become one more attempt.
     pub(super) fn after_an_attempt(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        let free = self.attempt.is_none() && !self.role.lets_nobody_reload();
+        let free = self.attempt.is_none() && !self.role.refuses_reloads();
         if !self.waiting.is_empty() && free {
             let askers = std::mem::take(&mut self.waiting);
             self.begin_attempt(Source::Disk, askers, now, todo);

@@ -39,7 +39,7 @@ impl TakeoverRole {
     }
 
     /// Whether a reload that is asked for may not begin.
-    pub(super) fn lets_nobody_reload(self) -> bool {
+    pub(super) fn refuses_reloads(self) -> bool {
         matches!(self, Self::Handing { .. } | Self::Superseded { .. })
     }
 }

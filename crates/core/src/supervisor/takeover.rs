@@ -56,7 +56,7 @@ impl Supervisor {
     }
 
     /// Another Clearway accepts connections from the sockets that this one has.
-    pub(super) fn somebody_else_serves(&self) -> bool {
+    pub(super) fn another_one_serves(&self) -> bool {
         self.role == TakeoverRole::Succeeding
     }
 

@@ -279,7 +279,7 @@ fn crashes_are_counted_and_a_reload_that_came_later_is_told_apart() {
     assert_eq!(told(&stage), (Cause::Crash, 1, 1));
     let last = stage.supervisor.status(stage.now).crashes.last.unwrap();
     assert_eq!((last.generation, &*last.how, last.at), (generation(1), "killed by SIGSEGV", stage.now));
-    // Whoever asked for this one could not know of the crash that comes while it is under way.
+    // What asked for this one could not know of the crash that comes while it is under way.
     stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));
     stage.launch(3, PlumbingDemand::NotNeeded);
     stage.now += Duration::from_millis(1);
@@ -371,7 +371,7 @@ fn every_stop_that_is_asked_for_is_logged() {
 }
 
 #[test]
-fn a_stop_during_a_reload_tells_whoever_waits() {
+fn a_stop_during_a_reload_tells_each_that_waits() {
     let mut stage = Stage::serving();
     stage.step(Event::ReloadAsked(Asker::Admin(RequestId(1))));
     stage.step(Event::ReloadAsked(Asker::Admin(RequestId(2))));
@@ -484,7 +484,7 @@ fn one_that_is_gone_is_not_committed_while_its_last_words_are_awaited() {
     assert_eq!(stage.step(Event::Failed { generation: generation(2), failure: closed }), []);
     assert_eq!(stage.words(2), [Action::Abandon(generation(2))]);
     assert_eq!(stage.supervisor.serving(), Some(generation(1)));
-    // Who never hears them goes on all the same.
+    // Without these words it goes on all the same.
     reload_and_prove(&mut stage, 3);
     stage.gone(3, "killed by SIGSEGV");
     assert_eq!(stage.later(GRACE), [Action::Abandon(generation(3))]);
@@ -581,8 +581,8 @@ fn a_configuration_that_dies_young_gives_way_to_the_one_that_served_before() {
     stage.launch(4, PlumbingDemand::NotNeeded);
     stage.exit(4, "exit code 1");
     let next = stage.later(pause * 2);
-    assert_eq!(next, [Action::Prepare(generation(5), Source::Disk)], "better than nobody");
-    // Whoever asks gets what is on the disk.
+    assert_eq!(next, [Action::Prepare(generation(5), Source::Disk)], "better than none");
+    // One that is asked for gets what is on the disk.
     stage.launch(5, PlumbingDemand::NotNeeded);
     stage.prove(5);
     let asked = stage.step(Event::ReloadAsked(Asker::Signal("SIGHUP")));

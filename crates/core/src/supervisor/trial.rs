@@ -30,7 +30,7 @@ impl Supervisor {
         if self.stop.is_some() || self.is_superseded() {
             return answer(&[asker], &Answer::Stopping, todo);
         }
-        if self.attempt.is_some() || self.serving().is_none() || self.role.lets_nobody_reload() {
+        if self.attempt.is_some() || self.serving().is_none() || self.role.refuses_reloads() {
             let message = "nothing can be tried now: a start, a reload or a takeover is under way";
             let failure = Failure::new(ExitCode::NotReady, message).hint("try again when it is over");
             return answer(&[asker], &Answer::Refused(failure), todo);

@@ -1,6 +1,6 @@
 //! `-S ADDRESS[,OPTION...]`: where the master CLI listens, and what clients may do there.
 //!
-//! The options are those of a `bind` line, with commas for blanks. Those that say who may connect, and what they may do, are
+//! The options are those of a `bind` line, with commas for blanks. Those that say which clients may connect, and what they may do, are
 //! known; of the others only those that change nothing that a client sees.
 
 use std::ffi::OsString;

@@ -71,7 +71,7 @@ pub(crate) fn a_draining_worker_answers_over_the_master(binary: &Binary) -> Resu
     drop(made);
     let text = format!(
         "defaults\n mode http\n timeout client 30s\n timeout http-request 30s\n timeout server 5s\n timeout connect \
-         5s\nlisten web\n bind {address}\n server nobody 127.0.0.1:1\n"
+         5s\nlisten web\n bind {address}\n server none 127.0.0.1:1\n"
     );
     let mut running = Start { text: &text, ..Start::default() }.run(binary)?;
     let worker = running.info()?.pid;
@@ -138,8 +138,7 @@ pub(crate) fn user_and_transparency_keep_exactly_the_rights(binary: &Binary) -> 
     if !rustix::process::geteuid().is_root() {
         return Ok(Verdict::Ignored("needs root"));
     }
-    let text =
-        quiet(" uid 65534\n").replace(" server nobody", " source 0.0.0.0 usesrc clientip\n server nobody");
+    let text = quiet(" uid 65534\n").replace(" server none", " source 0.0.0.0 usesrc clientip\n server none");
     let mut running = Start { text: &text, ..Start::default() }.run(binary)?;
     match binary.version.user_with_transparency() {
         UserWithTransparency::Refused => {

@@ -82,7 +82,7 @@ pub(crate) fn listen(binds: &[String]) -> String {
         text.extend([" bind ", bind, "\n"]);
     }
     // There is no server: connections are accepted, then closed.
-    text.push_str(" server nobody 127.0.0.1:1\n");
+    text.push_str(" server none 127.0.0.1:1\n");
     text
 }
 

@@ -51,7 +51,7 @@ mod noting {
             (None, "backlog 9", Some(9), None),
             (Some(Some(7)), "backlog 9", Some(9), change(9)),
             (Some(Some(7)), "backlog 7", Some(7), None),
-            // Nobody knew, and the kernel says that it is right.
+            // It was not known, and the kernel says that it is right.
             (Some(None), "backlog 7", Some(7), None),
             (Some(None), "backlog 3", Some(3), change(3)),
             // Nothing is said, and nothing is known of the process.

@@ -88,7 +88,7 @@ fn names_that_do_not_matter_are_no_hint() {
         stage.settle().await;
         stage.write("other", "1");
         assert!(tokio::time::timeout(QUIET, stage.watch.changed()).await.is_err());
-        assert!(stage.is_idle(), "nobody has to look because of another file");
+        assert!(stage.is_idle(), "another file is no reason to look");
     });
 }
 
@@ -119,7 +119,7 @@ fn the_files_of_a_new_configuration_are_followed() {
         assert_eq!(stage.changed().await, ["h.cfg"]);
         stage.follow();
         stage.settle().await;
-        stage.write("a.lua", "nobody reads it");
+        stage.write("a.lua", "read by none");
         stage.write("b.lua", "1");
         assert_eq!(stage.changed().await, ["b.lua"]);
     });

@@ -34,7 +34,7 @@ fn of_rule(rule: &MarkUse, mark: Mark, at: HookPoint) -> Option<Obstacle> {
             other_bit,
         ),
         Does::Clears if rule.at.contains(&at) => Obstacle::new(
-            // Of a condition it cannot be told whom it spares.
+            // Of a condition it cannot be told which packets it spares.
             if rule.unconditional { ObstacleSeverity::Problem } else { ObstacleSeverity::Note },
             told("takes away"),
             "answers of servers that lose it do not come to HAProxy: transparent connections time out",

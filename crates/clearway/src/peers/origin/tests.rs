@@ -35,7 +35,7 @@ fn so_is_a_unit() {
 }
 
 #[test]
-fn what_cannot_be_read_is_nobody() {
+fn what_cannot_be_read_is_no_container() {
     assert_eq!(of("", "0::/\n"), None);
     assert_eq!(of("nonsense\n", ""), None);
 }

@@ -79,7 +79,7 @@ fn five_thousand_that_answer_take_less_than_ten_seconds_and_no_more_than_the_pac
 }
 
 #[test]
-fn whoever_was_kept_from_running_does_not_make_up_for_all_of_it() {
+fn one_that_was_kept_from_running_does_not_make_up_for_all_of_it() {
     let played = play(&servers(5000, 250), 256, Duration::from_millis(500), |_| Duration::from_millis(1));
     for begun in played.begun.chunk_by(|one, other| one == other) {
         assert!(begun.len() <= BURST as usize + 1, "{} at once", begun.len());

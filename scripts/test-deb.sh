@@ -110,7 +110,7 @@ try() { # name, command...
 main_pid() { inside systemctl show --property=MainPID --value "$1"; }
 is() { [ "$1" = "$2" ] || { echo "it is '$1' and not '$2'"; return 1; }; }
 active() { is "$(inside systemctl is-active "$1")" "${2:-active}"; }
-lost_nobody() { # at least so many were served
+lost_none() { # at least so many were served
   is "$(cat "$shared/lost")" ''
   [ "$(wc -l <"$shared/served")" -ge "$1" ]
 }
@@ -237,7 +237,7 @@ the_package() {
   try package::no_session_was_cut session_end
   try package::restarts_into_the_new_one restarts_into_the_new_one
   clients_end
-  try package::no_client_was_refused lost_nobody 100
+  try package::no_client_was_refused lost_none 100
   try package::is_removed is_removed
   try package::leaves_nothing leaves_nothing
   machine_stop
@@ -300,7 +300,7 @@ the_drop_in() {
   try drop_in::no_session_was_cut session_end
   try drop_in::restarts_in_its_unit restarts_in_its_unit
   clients_end
-  try drop_in::no_client_was_refused lost_nobody 100
+  try drop_in::no_client_was_refused lost_none 100
   try drop_in::goes_back goes_back
   machine_stop
 }

@@ -45,8 +45,12 @@ fn its_labels_say_what_it_is() -> Result<()> {
     let config = &all[0]["Config"];
     let label = |name: &str| config["Labels"][format!("org.opencontainers.image.{name}")].as_str();
     let version = Container::run_to_end(&engine, "version", &["--network=none"], image(), &["--version"])?;
-    let version = said(&version).trim().trim_start_matches("clearway ").to_owned();
-    ensure!(label("version") == Some(&version), "{version}: {config}");
+    // `clearway 0.1.0`, of a release with `(COMMIT DATE)`.
+    let version = said(&version);
+    ensure!(label("version") == version.split_whitespace().nth(1), "{version}: {config}");
+    let commit = version.split_whitespace().nth(2).map(|word| word.trim_start_matches('('));
+    let is_its = |commit: &str| label("revision").is_some_and(|revision| revision.starts_with(commit));
+    ensure!(commit.is_none_or(is_its), "{version}: {config}");
     ensure!(label("licenses") == Some("MIT OR Apache-2.0"), "{config}");
     ensure!(config["StopSignal"] == "SIGTERM", "{config}");
     ensure!(config["Entrypoint"] == serde_json::json!(["/usr/local/bin/clearway"]), "{config}");

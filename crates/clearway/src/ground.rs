@@ -12,6 +12,7 @@ pub mod due;
 pub mod execute;
 pub mod failure;
 pub mod notice;
+pub mod own_file;
 pub mod places;
 pub mod print;
 pub mod settle;

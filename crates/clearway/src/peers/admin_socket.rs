@@ -17,7 +17,7 @@
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +28,7 @@ use clearway_core::names::InstanceName;
 use rustix::fs::Mode;
 
 use crate::ground::credentials::Credentials;
+use crate::ground::own_file::OwnFile;
 use crate::peers::names::{self, ABSTRACT_PREFIX, connect_abstract};
 
 /// Made by whichever Clearway comes first, removed by whichever is last.
@@ -37,8 +38,8 @@ const DEFAULT_DIRECTORY: &str = "/run/clearway";
 #[derive(Debug)]
 pub struct AdminSocket {
     name: Option<InstanceName>,
-    /// The socket file, and its number: another process may have put another one there.
-    path: Option<(PathBuf, u64)>,
+    /// The socket file.
+    path: Option<OwnFile>,
     /// Whether the directory is ours to remove.
     made_directory: bool,
     file: Option<UnixListener>,
@@ -101,8 +102,7 @@ impl AdminSocket {
     fn make_file(&mut self, name: &str, directory: &Path) -> io::Result<()> {
         self.made_directory = std::fs::create_dir(directory).is_ok();
         let (path, listener) = listen_at(name, directory)?;
-        let number = std::fs::symlink_metadata(&path)?.ino();
-        (self.path, self.file) = (Some((path, number)), Some(listener));
+        (self.path, self.file) = (Some(OwnFile::at(path)?), Some(listener));
         Ok(())
     }
 
@@ -122,13 +122,12 @@ impl AdminSocket {
         let name = self.name.clone().filter(|_| self.path.is_none())?;
         let aside = format!("_{:08x}", names::nonce());
         let (path, listener) = listen_at(&aside, directory).ok()?;
-        let number = std::fs::symlink_metadata(&path).ok()?.ino();
-        let final_path = directory.join(format!("{name}.sock"));
-        if std::fs::rename(&path, &final_path).is_err() {
+        let file = OwnFile::at(path.clone()).ok()?;
+        let Ok(file) = file.rename(directory.join(format!("{name}.sock"))) else {
             let _ = std::fs::remove_file(&path);
             return None;
-        }
-        self.path = Some((final_path, number));
+        };
+        self.path = Some(file);
         Some(listener)
     }
 
@@ -145,15 +144,14 @@ impl AdminSocket {
 
     /// Removes the socket file, and the directory if it was made for it and nothing else uses it.
     pub fn leave(&mut self) {
-        if let Some((path, number)) = self.path.take() {
+        if let Some(file) = self.path.take() {
             // A successor may have put its own there.
-            if std::fs::symlink_metadata(&path).is_ok_and(|file| file.ino() == number) {
-                let _ = std::fs::remove_file(&path);
-            }
-            if self.made_directory || path.parent() == Some(Path::new(DEFAULT_DIRECTORY)) {
+            let _ = file.remove();
+            let directory = file.path().parent();
+            if self.made_directory || directory == Some(Path::new(DEFAULT_DIRECTORY)) {
                 // Goes only if it is empty: no other instance is there. The default one is ours, whichever of
                 // us has made it.
-                let _ = path.parent().map(std::fs::remove_dir);
+                let _ = directory.map(std::fs::remove_dir);
             }
         }
     }

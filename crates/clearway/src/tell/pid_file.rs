@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use clearway_core::exit::ExitCode;
@@ -18,6 +18,7 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::Action;
 
 use crate::ground::notice::tell;
+use crate::ground::own_file::OwnFile;
 use crate::ground::places;
 use crate::tell::notices::TellNotice;
 
@@ -50,7 +51,7 @@ pub struct PidFile {
     /// Where each generation that is under way wants it.
     wanted: HashMap<Generation, PathBuf>,
     /// Where it is.
-    written: Option<OwnPidFile>,
+    written: Option<OwnFile>,
     /// A predecessor serves, which may have written the file.
     succeeds: bool,
 }
@@ -64,7 +65,7 @@ impl PidFile {
     /// A generation wants it there. A file that cannot be written is a reason to refuse one, unless it has been written.
     pub fn prepare(&mut self, generation: Generation, place: Option<&PidFilePlace>) -> Result<(), Failure> {
         let Some(PidFilePlace { path, trouble }) = place else { return Ok(()) };
-        let is_known = self.written.as_ref().is_some_and(|written| written.path == *path);
+        let is_known = self.written.as_ref().is_some_and(|written| written.path() == path);
         if let Some(failure) = trouble.as_ref().filter(|_| !is_known) {
             return Err(failure.clone());
         }
@@ -81,7 +82,7 @@ impl PidFile {
                 self.put(wanted);
             }
             Action::TakeBack => {
-                let path = self.written.as_ref().map(|written| written.path.clone());
+                let path = self.written.as_ref().map(|written| written.path().to_owned());
                 self.put(path);
             }
             Action::Exit(_) => self.put(None),
@@ -92,19 +93,18 @@ impl PidFile {
     /// From now on it is there, or nowhere.
     fn put(&mut self, path: Option<PathBuf>) {
         if let Some(written) = &self.written {
-            if path.as_ref() == Some(&written.path) && written.is_ours() {
+            if path.as_deref() != Some(written.path()) {
+                remove(written);
+            } else if is_ours(written) {
                 return;
             }
-            if path.as_ref() != Some(&written.path) {
-                written.remove();
-            }
         }
-        self.written = path.and_then(|path| self.write(path));
+        self.written = path.and_then(|path| self.write(&path));
         self.succeeds = false;
     }
 
-    fn write(&self, path: PathBuf) -> Option<OwnPidFile> {
-        let there = std::fs::symlink_metadata(&path).ok();
+    fn write(&self, path: &Path) -> Option<OwnFile> {
+        let there = std::fs::symlink_metadata(path).ok();
         let is_device = |file: &Metadata| {
             let kind = file.file_type();
             kind.is_char_device() || kind.is_block_device()
@@ -113,10 +113,10 @@ impl PidFile {
             tell(&TellNotice::PidFileIsDevice { path: path.display().to_string() });
             return None;
         }
-        self.say_what_is_replaced(&path, there.as_ref());
-        let file = replace(&path).or_else(|_| overwrite(&path));
-        match file.and_then(|()| std::fs::symlink_metadata(&path)) {
-            Ok(file) => Some(OwnPidFile { path, file: (file.dev(), file.ino()) }),
+        self.say_what_is_replaced(path, there.as_ref());
+        let file = replace(path).or_else(|_| overwrite(path));
+        match file.and_then(|()| OwnFile::at(path.to_owned())) {
+            Ok(file) => Some(file),
             Err(error) => {
                 let path = path.display().to_string();
                 tell(&TellNotice::PidFileFailed { path, error: error.to_string() });
@@ -143,25 +143,15 @@ impl PidFile {
     }
 }
 
-/// The file that this process has written.
-#[derive(Debug)]
-struct OwnPidFile {
-    path: PathBuf,
-    /// Its device and its number: another process may have put another one there.
-    file: (u64, u64),
+/// Whether it is the file that this process has written, with what was written.
+fn is_ours(written: &OwnFile) -> bool {
+    written.is_there() && std::fs::read(written.path()).is_ok_and(|text| text == content().as_bytes())
 }
 
-impl OwnPidFile {
-    fn is_ours(&self) -> bool {
-        std::fs::symlink_metadata(&self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.file)
-            && std::fs::read(&self.path).is_ok_and(|text| text == content().as_bytes())
-    }
-
-    fn remove(&self) {
-        // A file that is mounted cannot be removed.
-        if self.is_ours() && std::fs::remove_file(&self.path).is_err() {
-            let _ = std::fs::write(&self.path, "");
-        }
+fn remove(written: &OwnFile) {
+    // A file that is mounted cannot be removed.
+    if is_ours(written) && written.remove().is_err() {
+        let _ = std::fs::write(written.path(), "");
     }
 }
 

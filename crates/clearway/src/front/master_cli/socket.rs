@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener as StdUnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::front::master_cli::session::ClientHost;
+use crate::ground::own_file::OwnFile;
 use crate::ground::{accounts, places};
 use crate::peers::admin_socket::for_us_alone;
 
@@ -115,16 +116,11 @@ impl From<TcpStream> for CliStream {
 
 /// The file of a socket; goes with it, unless another process has put another one there.
 #[derive(Debug)]
-struct CliSocketFile {
-    path: PathBuf,
-    number: u64,
-}
+struct CliSocketFile(OwnFile);
 
 impl Drop for CliSocketFile {
     fn drop(&mut self) {
-        if std::fs::symlink_metadata(&self.path).is_ok_and(|file| file.ino() == self.number) {
-            let _ = std::fs::remove_file(&self.path);
-        }
+        let _ = self.0.remove();
     }
 }
 
@@ -249,13 +245,13 @@ fn listen_at(path: &Path, address: &MasterCliAddress) -> io::Result<(StdUnixList
     let is_restricted = address.mode.is_some() || address.user.is_some() || address.group.is_some();
     let listener = if is_restricted { for_us_alone(bind) } else { bind() }?;
     let made = dress(&beside, address)
-        .and_then(|()| std::fs::rename(&beside, path))
-        .and_then(|()| std::fs::symlink_metadata(path));
+        .and_then(|()| OwnFile::at(beside.clone()))
+        .and_then(|file| file.rename(path.to_owned()));
     if made.is_err() {
         let _ = std::fs::remove_file(&beside);
     }
     listener.set_nonblocking(true)?;
-    Ok((listener, CliSocketFile { path: path.to_owned(), number: made?.ino() }))
+    Ok((listener, CliSocketFile(made?)))
 }
 
 fn dress(path: &Path, address: &MasterCliAddress) -> io::Result<()> {

@@ -64,7 +64,7 @@ test-deb: build ## install, upgrade, remove and purge the package, and try hapro
 demo: setup build ## show every claim on real traffic, in about a minute once built (needs root)
 	$(LAB) demo $(ARGS)
 
-bench: setup build ## measure Clearway beside plain HAProxy; results in target/bench (needs root)
+bench: setup build ## measure Clearway beside plain HAProxy, and ARGS="--former PATH" beside another Clearway; results in target/bench (needs root)
 	$(LAB) bench $(ARGS)
 
 bench-quick: setup build ## the same with fewer and shorter runs: does it work, not how fast
@@ -73,7 +73,7 @@ bench-quick: setup build ## the same with fewer and shorter runs: does it work, 
 bench-soak: setup build ## N million connections (1) against ten reloads a second (or ARGS="--takeovers 1"): losses, percentiles, memory
 	$(LAB) soak --millions $(or $(N),1) $(ARGS)
 
-bench-reload: build ## every strategy, plain HAProxy and the original technique on one load, to docs/benchmarks/reload.md; ARGS="--quick", "--rate 500 --reloads 5 --rounds 3", "--side plug"
+bench-reload: build ## every strategy, plain HAProxy and the original technique on one load, to docs/benchmarks/reload.md; ARGS="--quick", "--rate 500 --reloads 5 --rounds 3", "--side plug", "--former PATH"
 	@scripts/setup.sh bench
 	$(LAB) bench-reload $(ARGS)
 

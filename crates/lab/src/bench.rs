@@ -1,10 +1,12 @@
 //! The benchmarks: one harness, and rows that say what is measured on which two sides.
 //!
 //! Both sides of a row are measured in one run, interleaved (A B B A), between two looks at how noisy the machine
-//! is. What is printed are the medians of both and their ratio. Figures never fail a run; a side that does not
+//! is. What is printed are the medians of both and their ratio, and with `--former` whether the Clearway of another
+//! commit was better. Figures never fail a run; a side that does not
 //! work does. To add a row, implement [`Row`] below `rows/` and list it in `rows::all`.
 
 mod control;
+mod former;
 mod harness;
 mod machine;
 mod plot;
@@ -23,10 +25,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+pub use former::{Comparison, Verdict};
 pub use harness::{Measured, measure};
 pub use row::{About, Better, Goal, Row, Side, Timeline};
 pub use statistics::Summary;
 
+use crate::balancer::clearway_program;
 use crate::namespace;
 
 /// What can be chosen.
@@ -41,6 +45,9 @@ pub struct Options {
     /// Name the rows and do nothing
     #[arg(long)]
     list: bool,
+    /// Measure this Clearway of another commit too, in the same rounds, and say what is worse than with it
+    #[arg(long, value_name = "PATH")]
+    former: Option<PathBuf>,
     /// Where the results go [default: target/bench]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -64,16 +71,17 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     rows.retain(|row| options.row.is_empty() || options.row.iter().any(|name| name == row.about().name));
     namespace::sweep().context("removing what a killed run has left")?;
     let out = folder(options.out.as_deref())?;
-    let pairs = if options.quick { 2 } else { 6 };
+    let (clearway, former) = programs(options.former.as_deref())?;
+    let rounds = if options.quick { 2 } else { 6 };
     let (mut measured, mut broken) = (Vec::new(), false);
     for row in &mut rows {
         let about = row.about();
         eprintln!("{}: {} ...", about.name, about.what);
-        match measure(row.as_mut(), pairs) {
+        match measure(row.as_mut(), rounds, &clearway, former.as_deref()) {
             Ok(result) => {
                 eprintln!("  {result}");
                 plot::runs(&out, &result)?;
-                if let Some(timeline) = row.timeline() {
+                if let Some(timeline) = &result.timeline {
                     plot::timeline(&out, about.name, timeline)?;
                 }
                 measured.push(result);
@@ -85,10 +93,15 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
         drop(std::mem::replace(row, Box::new(rows::Done(about)))); // its lab goes before the next is raised
     }
-    report::write(&out, &measured)?;
-    println!("{}", report::markdown(&measured));
-    println!("Written to {}", out.canonicalize().unwrap_or(out).display());
+    let text = report::markdown(&measured, former.as_deref());
+    report::write(&out, &measured, &text)?;
+    println!("{text}\nWritten to {}", out.canonicalize().unwrap_or(out).display());
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The Clearway under test, and the former one, where one is asked for.
+fn programs(former: Option<&Path>) -> Result<(PathBuf, Option<PathBuf>)> {
+    Ok((clearway_program()?, former.map(former::program).transpose()?))
 }
 
 /// Where results go: what was asked for, else `target/bench` of this tree. Made if it is not there.

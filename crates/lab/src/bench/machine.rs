@@ -22,7 +22,7 @@ pub(super) fn made_by(target: &str, programs: &[(&str, &str)]) -> String {
 }
 
 /// The first line that a program says of its version, on whichever stream; nothing where it is missing.
-fn version(program: &str, flag: &str) -> Option<String> {
+pub(super) fn version(program: &str, flag: &str) -> Option<String> {
     let output = Command::new(program).arg(flag).output().ok()?;
     let said = [output.stdout, output.stderr].concat();
     let line = String::from_utf8_lossy(&said).lines().next()?.trim().to_owned();

@@ -56,6 +56,9 @@ pub struct Options {
     /// Only this side; may be given several times
     #[arg(long)]
     side: Vec<String>,
+    /// Measure this Clearway of another commit too, in the same rounds, and say what is worse than with it
+    #[arg(long, value_name = "PATH")]
+    former: Option<PathBuf>,
     /// Name the sides and do nothing
     #[arg(long)]
     list: bool,
@@ -82,7 +85,7 @@ impl Options {
 
     /// The documentation shows whole runs only.
     fn folder(&self) -> Result<PathBuf> {
-        let whole = !self.quick && self.side.is_empty() && self.out.is_none();
+        let whole = !self.quick && self.side.is_empty() && self.out.is_none() && self.former.is_none();
         let documentation = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/benchmarks");
         super::folder(if whole { Some(&documentation) } else { self.out.as_deref() })
     }
@@ -112,11 +115,18 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     namespace::sweep().context("removing what a killed run has left")?;
     let out = options.folder()?;
+    let (clearway, former) = super::programs(options.former.as_deref())?;
     let rounds = usize::from(options.rounds.unwrap_or(if options.quick { 1 } else { 3 }));
     let before = Control::take().context("the idle control before")?;
-    let (all, broken) = measure(&sides, shape, rounds);
+    let mut subjects: Vec<(Side, &Path)> = sides.iter().map(|side| (*side, clearway.as_path())).collect();
+    let of_clearway = sides.iter().filter(|side| side.flags().is_some());
+    subjects.extend(of_clearway.filter_map(|side| Some((*side, former.as_deref()?))));
+    let (mut all, broken) = measure(&subjects, sides.len(), shape, rounds);
+    let formers = all.split_off(sides.len());
     let after = Control::take().context("the idle control after")?;
-    let text = table::markdown(&all, shape, [before, after]);
+    let compared =
+        former.as_deref().map(|program| table::compared(&all, &formers, program)).unwrap_or_default();
+    let text = table::markdown(&all, shape, [before, after], &compared);
     let (page, picture) = (out.join("reload.md"), out.join("reload.svg"));
     std::fs::write(&page, &text).with_context(|| format!("writing {}", page.display()))?;
     let panels: Vec<Panel> = all.iter().filter_map(panel).collect();
@@ -126,29 +136,34 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// All rounds, and whether a side did not work.
-fn measure(sides: &[Side], shape: Shape, rounds: usize) -> (Vec<Measured>, bool) {
-    let new = |side: &Side| Measured { side: *side, samples: Vec::new(), trouble: None };
-    let mut all: Vec<Measured> = sides.iter().map(new).collect();
+/// All rounds, and whether a side did not work. From the place `formers` on they are with a former Clearway, which need
+/// not work.
+fn measure(subjects: &[(Side, &Path)], formers: usize, shape: Shape, rounds: usize) -> (Vec<Measured>, bool) {
+    let new = |(side, _): &(Side, &Path)| Measured { side: *side, samples: Vec::new(), trouble: None };
+    let mut all: Vec<Measured> = subjects.iter().map(new).collect();
     let mut broken = false;
     for round in 0..rounds {
         eprintln!("round {} of {rounds} ...", round + 1);
         for index in order(round, all.len()) {
-            let Some(one) = all.get_mut(index).filter(|one| one.trouble.is_none()) else { continue };
-            let name = one.side.name();
-            match take(one.side, shape) {
+            let Some((one, (_, clearway))) = all.get_mut(index).zip(subjects.get(index)) else { continue };
+            if one.trouble.is_some() {
+                continue;
+            }
+            let is_former = index >= formers;
+            let name = format!("{}{}", one.side.name(), if is_former { ", former" } else { "" });
+            match take(one.side, shape, clearway) {
                 Ok(Outcome::Measured(sample)) => {
                     eprintln!("  {name}: {}; {} delayed", sample.report.total, sample.delayed);
                     one.samples.push(*sample);
                 }
                 Ok(Outcome::Missing(words)) => {
                     eprintln!("  {name}: not available: {words}");
-                    broken |= one.side.is_needed();
+                    broken |= one.side.is_needed() && !is_former;
                     one.trouble = Some(format!("not available: {words}"));
                 }
                 Err(error) => {
                     eprintln!("  BROKEN: {name}: {error:#}");
-                    broken = true;
+                    broken |= !is_former;
                     let words = format!("{error:#}").replace('\n', " ").replace('|', "\\|");
                     one.trouble = Some(format!("did not work: {words}"));
                 }
@@ -193,6 +208,7 @@ mod tests {
         let folder = |words| options(words).folder().expect("a folder");
         assert!(folder("x --rounds 2").ends_with("docs/benchmarks"));
         assert!(folder("x --quick").ends_with("target/bench"));
+        assert!(folder("x --former clearway").ends_with("target/bench"));
         assert!(folder("x --side handoff").ends_with("target/bench"));
     }
 

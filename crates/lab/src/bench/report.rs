@@ -6,21 +6,22 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::former;
 use super::harness::Measured;
 use super::row::Better;
 
 /// Writes `results.json` and `results.md`.
-pub(super) fn write(folder: &Path, rows: &[Measured]) -> Result<()> {
+pub(super) fn write(folder: &Path, rows: &[Measured], text: &str) -> Result<()> {
     let json = serde_json::to_string_pretty(rows).context("turning results into JSON")?;
-    for (name, text) in [("results.json", json), ("results.md", markdown(rows))] {
+    for (name, text) in [("results.json", &*json), ("results.md", text)] {
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
 }
 
-/// Two tables: the figures, and how noisy the machine was.
-pub(super) fn markdown(rows: &[Measured]) -> String {
+/// Two tables: the figures, and how noisy the machine was; between them the former Clearway, where there is one.
+pub(super) fn markdown(rows: &[Measured], former: Option<&Path>) -> String {
     let mut text = String::from(
         "| row | A | B | median A (min to max) | median B (min to max) | B/A | better | goal |\n\
          |---|---|---|---|---|---|---|---|\n",
@@ -48,6 +49,16 @@ pub(super) fn markdown(rows: &[Measured]) -> String {
             row.ratio_text(),
             about.goal.words(about.unit),
         );
+    }
+    if let Some(program) = former {
+        text = text + "\n" + &former::head(program, "row, side B");
+        for row in rows {
+            let (about, compared) = (&row.about, &row.former);
+            let columns = format!("{}: {}", about.name, about.sides[1]);
+            if let Some(compared) = compared {
+                former::line(&mut text, &columns, compared, about.unit);
+            }
+        }
     }
     text.push_str("\nThe machine, idle, before and after each row:\n\n");
     text.push_str("| row | arithmetic, ms | loopback round trip p50, ms | p99, ms |\n|---|---|---|---|\n");

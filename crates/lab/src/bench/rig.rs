@@ -42,6 +42,8 @@ pub(super) enum Transparency {
 #[derive(Debug)]
 pub(super) struct Rig {
     pub(super) lab: Topology,
+    /// The Clearway that is started, and asked.
+    clearway: PathBuf,
     _servers: Vec<Server>,
     folder: TempDir,
     /// What stands behind the usual configuration.
@@ -53,13 +55,23 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    /// Raises it, with a configuration that is not transparent.
+    /// Raises it, with a configuration that is not transparent, for the Clearway under test.
     pub(super) fn raise() -> Result<Self> {
         let lab = Topology::shaped("bench", Shape { clients: 8, ..Shape::default() })?;
         let servers = lab.start_servers(80, Mode::Line)?;
         let folder = tempfile::tempdir()?;
-        let (more, transparency) = (String::new(), Transparency::Off);
-        Ok(Self { lab, _servers: servers, folder, more, port: 80, version: 0, transparency })
+        let (more, transparency, clearway) = (String::new(), Transparency::Off, clearway_program()?);
+        Ok(Self { lab, clearway, _servers: servers, folder, more, port: 80, version: 0, transparency })
+    }
+
+    /// From the next start on, this is the Clearway that is started, and asked.
+    pub(super) fn run(&mut self, clearway: &Path) {
+        clearway.clone_into(&mut self.clearway);
+    }
+
+    /// The Clearway that is started, and asked.
+    pub(super) fn clearway(&self) -> &Path {
+        &self.clearway
     }
 
     /// From the next version on, these lines stand behind the usual configuration.
@@ -147,18 +159,21 @@ impl Rig {
     }
 
     fn launch(&self, kind: Kind, variables: &[(&str, &str)]) -> Result<Balancer> {
-        let directory = self.run_directory().display().to_string();
-        let variables = [variables, &[("CLEARWAY_RUN_DIRECTORY", &directory)]].concat();
-        Balancer::start(&self.lab.balancer, kind, &self.config(), &[], &variables)
+        match kind {
+            Kind::Clearway => self.launch_clearway(&[], variables),
+            Kind::PlainMasterWorker => {
+                Balancer::start(&self.lab.balancer, kind, &self.config(), &[], variables)
+            }
+        }
     }
 
-    /// Starts a Clearway with flags of its own on the version that was written last. It may not serve, nor live.
-    pub(super) fn launch_clearway(&self, flags: &[&str]) -> Result<Balancer> {
-        let [program, config, directory] =
-            [clearway_program()?, self.config(), self.run_directory()].map(|path| path.display().to_string());
-        let words: Vec<&str> = [&[program.as_str(), "run"], flags, &["haproxy", "-f", &config]].concat();
+    /// Starts a Clearway, with words before HAProxy's, on the version that was written last. It may not serve, nor live.
+    pub(super) fn launch_clearway(&self, words: &[&str], variables: &[(&str, &str)]) -> Result<Balancer> {
+        let [program, config, directory] = [self.clearway.clone(), self.config(), self.run_directory()]
+            .map(|path| path.display().to_string());
+        let words = [&[program.as_str()], words, &["haproxy", "-f", &config]].concat();
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-        let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+        let variables = [variables, &[("CLEARWAY_RUN_DIRECTORY", &directory)]].concat();
         Balancer::start_words(&self.lab.balancer, Kind::Clearway, &words, &variables)
     }
 

@@ -1,5 +1,7 @@
 //! What a row of the benchmark is.
 
+use std::path::Path;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -10,11 +12,11 @@ pub trait Row {
     /// What is measured.
     fn about(&self) -> About;
 
-    /// Measures one side once. An error means that the side does not work.
-    fn measure(&mut self, side: Side) -> Result<f64>;
+    /// Measures one side once, with this Clearway. An error means that the side does not work.
+    fn measure(&mut self, side: Side, clearway: &Path) -> Result<f64>;
 
-    /// A load of the last run over time, where the row has one.
-    fn timeline(&self) -> Option<&Timeline> {
+    /// A load of the last run of B over time, where the row has one. Once.
+    fn timeline(&mut self) -> Option<Timeline> {
         None
     }
 }

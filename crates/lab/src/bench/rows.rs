@@ -8,6 +8,8 @@ mod takeover;
 mod times;
 pub(super) mod traffic;
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use super::rig::Rig;
@@ -35,15 +37,21 @@ impl Row for Done {
         self.0
     }
 
-    fn measure(&mut self, _: Side) -> Result<f64> {
+    fn measure(&mut self, _: Side, _: &Path) -> Result<f64> {
         bail!("this row is done")
     }
 }
 
-/// The lab of a row, raised when it is first needed.
-fn rig(rig: &mut Option<Rig>) -> Result<&mut Rig> {
-    match rig {
-        Some(rig) => Ok(rig),
-        None => Ok(rig.insert(Rig::raise()?)),
-    }
+/// The lab of a row, raised when it is first needed, for this Clearway from now on.
+fn rig<'a>(
+    place: &'a mut Option<Rig>,
+    clearway: &Path,
+    raise: impl FnOnce() -> Result<Rig>,
+) -> Result<&'a mut Rig> {
+    let rig = match place {
+        Some(rig) => rig,
+        None => place.insert(raise()?),
+    };
+    rig.run(clearway);
+    Ok(rig)
 }

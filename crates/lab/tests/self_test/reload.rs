@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use clearway_lab::balancer::clearway_program;
 use clearway_lab::bench::reload::{Outcome, Sample, Shape, Side, take};
 
 /// A short run of `make bench-reload`.
 fn bench(side: Side) -> Result<Sample> {
-    match take(side, Shape { rate: 300.0, reloads: 2, every: Duration::from_secs(2) })? {
+    match take(side, Shape { rate: 300.0, reloads: 2, every: Duration::from_secs(2) }, &clearway_program()?)?
+    {
         Outcome::Measured(sample) => Ok(*sample),
         Outcome::Missing(words) => bail!("{words}"),
     }
@@ -43,7 +45,11 @@ pub fn asks_clearway() -> Result<()> {
 }
 
 pub fn names_what_cannot_start() -> Result<()> {
-    match take(Side::Clearway("no-such"), Shape { rate: 100.0, reloads: 1, every: Duration::from_secs(2) })? {
+    match take(
+        Side::Clearway("no-such"),
+        Shape { rate: 100.0, reloads: 1, every: Duration::from_secs(2) },
+        &clearway_program()?,
+    )? {
         Outcome::Missing(words) => ensure!(words.contains("strategy"), "its own words: {words}"),
         Outcome::Measured(sample) => bail!("an unknown strategy was measured: {}", sample.report),
     }

@@ -1,5 +1,6 @@
 //! A side that serves, and how it is reloaded.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::daemon::{self, Daemon};
 use super::side::Side;
 use super::told::{Told, Window, windows};
-use crate::balancer::{Balancer, Kind, clearway_program};
+use crate::balancer::{Balancer, Kind};
 use crate::bench::rig::{Rig, Transparency};
 use crate::kernel::ss;
 use crate::wait::eventually;
@@ -41,18 +42,19 @@ pub(super) enum Started {
 }
 
 impl Started {
-    /// Raises a side in namespaces of its own and waits until it serves.
-    pub(super) fn new(side: Side) -> Result<Self> {
+    /// Raises a side in namespaces of its own, with this Clearway if it has one, and waits until it serves.
+    pub(super) fn new(side: Side, clearway: &Path) -> Result<Self> {
         if side == Side::Original
             && let Some(reason) = daemon::missing()?
         {
             return Ok(Self::Missing(one_line(&reason)));
         }
         let mut rig = Rig::raise()?;
+        rig.run(clearway);
         let serving = match (side.flags(), side) {
             (Some(flags), _) => {
                 rig.write_next(Transparency::Off)?;
-                let mut balancer = rig.launch_clearway(&flags)?;
+                let mut balancer = rig.launch_clearway(&flags, &[])?;
                 if let Err(error) = rig.wait_for_version(&mut balancer) {
                     // Only one that ended by itself has refused; one that hangs is broken.
                     return if balancer.is_running()? {
@@ -122,7 +124,7 @@ impl Running {
 
     /// `clearway reload`, which waits until the new generation serves.
     fn ask_clearway(&self) -> Result<Told> {
-        let mut command = self.rig.lab.balancer.command(clearway_program()?);
+        let mut command = self.rig.lab.balancer.command(self.rig.clearway());
         command.args(["reload", "--json"]).env("CLEARWAY_RUN_DIRECTORY", self.rig.run_directory());
         let output = command.output().context("running `clearway reload`")?;
         let [said, complained] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));

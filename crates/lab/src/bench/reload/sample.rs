@@ -1,5 +1,6 @@
 //! One run of a side: a load, reloads in the middle of it, and what clients saw.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -69,9 +70,10 @@ pub enum Outcome {
     Missing(String),
 }
 
-/// Raises a side in namespaces of its own, and measures it. An error means that it does not work.
-pub fn take(side: Side, shape: Shape) -> Result<Outcome> {
-    let mut running = match Started::new(side)? {
+/// Raises a side in namespaces of its own, with this Clearway if it has one, and measures it. An error means that it
+/// does not work.
+pub fn take(side: Side, shape: Shape, clearway: &Path) -> Result<Outcome> {
+    let mut running = match Started::new(side, clearway)? {
         Started::Running(running) => *running,
         Started::Missing(words) => return Ok(Outcome::Missing(words)),
     };

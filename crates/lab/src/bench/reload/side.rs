@@ -85,11 +85,11 @@ impl Side {
         matches!(self, Self::IdleHaproxy | Self::IdleClearway)
     }
 
-    /// What Clearway is started with beside HAProxy's arguments; none: it is no Clearway.
+    /// What Clearway is started with before HAProxy's command line; none: it is no Clearway.
     pub(super) fn flags(self) -> Option<Vec<&'static str>> {
         match self {
             Self::Clearway(DEFAULT) | Self::IdleClearway | Self::StartBeside => Some(Vec::new()),
-            Self::Clearway(strategy) => Some(vec!["--strategy", strategy]),
+            Self::Clearway(strategy) => Some(vec!["run", "--strategy", strategy]),
             _ => None,
         }
     }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn only_what_is_not_the_default_is_asked_for() {
         assert_eq!(Side::Clearway("handoff").flags(), Some(vec![]));
-        assert_eq!(Side::Clearway("plug").flags(), Some(vec!["--strategy", "plug"]));
+        assert_eq!(Side::Clearway("plug").flags(), Some(vec!["run", "--strategy", "plug"]));
         assert_eq!(Side::MasterWorker.flags(), None);
     }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::goals::{Figure, count, judge, summary, summary_of_all};
 use super::sample::PATIENCE;
 use super::{Measured, Sample, Shape, Side};
 use crate::bench::control::{self, Control};
+use crate::bench::former::{self, Comparison};
 use crate::bench::machine::made_by;
 use crate::bench::report::significant;
+use crate::bench::row::Better;
 use crate::bench::statistics::Summary;
 use crate::load::Tally;
 
@@ -37,7 +40,8 @@ const LATENCIES: [(&str, &str, Figure); 7] = [
 ];
 
 /// Losses, latencies, what the reloads were, the goals, and the machine.
-pub(super) fn markdown(all: &[Measured], shape: Shape, controls: [Control; 2]) -> String {
+/// Before the last, what stands in `compared`.
+pub(super) fn markdown(all: &[Measured], shape: Shape, controls: [Control; 2], compared: &str) -> String {
     let rounds = all.iter().map(|one| one.samples.len()).max().unwrap_or_default();
     let mut text = format!(
         "# What clients notice of a reload, by the way it is done\n\n{}\n\n\
@@ -78,6 +82,7 @@ pub(super) fn markdown(all: &[Measured], shape: Shape, controls: [Control; 2]) -
          did as well: then the machine was too busy to tell.\n\n",
     );
     goals(&mut text, all);
+    text.push_str(compared);
     text.push_str("\n## The machine\n\n");
     machine(&mut text, all, controls);
     text
@@ -142,6 +147,31 @@ fn moved(one: &Measured) -> String {
     if words.is_empty() { "-".into() } else { words.join(", ") }
 }
 
+/// Each Clearway beside the former one, figure by figure.
+pub(super) fn compared(all: &[Measured], formers: &[Measured], program: &Path) -> String {
+    let mut text = format!("\n## The former Clearway\n\n{}", former::head(program, "side | figure"));
+    let commands = |run: &Sample| Summary::of(&run.took).median;
+    let lost = |run: &Sample| count(run.report.total.failed());
+    let figures: [(&str, &str, Figure); 2] = [("lost", "", lost), ("command took", "ms", commands)];
+    for before in formers {
+        let Some(this) = all.iter().find(|one| one.side == before.side) else { continue };
+        let trouble = this.trouble.as_ref().or(before.trouble.as_ref());
+        let kinds = if matches!(this.side, Side::Clearway(_)) { &figures[..] } else { &figures[..1] };
+        for (name, unit, figure) in LATENCIES[1..3].iter().chain(kinds) {
+            let runs = |one: &Measured| one.samples.iter().map(figure).collect::<Vec<_>>();
+            let compared = || Comparison::of(&runs(before), &runs(this), Better::Lower);
+            let compared = trouble.map_or_else(|| Ok(compared()), |trouble| Err(trouble.clone()));
+            former::line(&mut text, &format!("{} | {name}", this.side.words()), &compared, unit);
+        }
+    }
+    let others = all.iter().filter(|one| one.side.flags().is_none()).map(|one| one.side.name());
+    let others: Vec<&str> = others.collect();
+    if !others.is_empty() {
+        let _ = writeln!(text, "\nSkipped, because no Clearway is in it: {}.", others.join(", "));
+    }
+    text
+}
+
 fn goals(text: &mut String, all: &[Measured]) {
     text.push_str("| side | goal | measured | |\n|---|---|---|---|\n");
     for one in judge(all) {
@@ -181,7 +211,7 @@ mod tests {
     fn text(all: &[Measured]) -> String {
         let control = Control { spin: 19.0, trip_p50: 0.004, trip_p99: 0.08 };
         let shape = Shape { rate: 1000.0, reloads: 5, every: Duration::from_secs(5) };
-        markdown(all, shape, [control, Control { trip_p99: 0.09, ..control }])
+        markdown(all, shape, [control, Control { trip_p99: 0.09, ..control }], "")
     }
 
     #[test]

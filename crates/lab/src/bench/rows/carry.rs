@@ -3,11 +3,12 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
 use super::large::File;
+use super::rig;
 use crate::balancer::Kind;
 use crate::bench::rig::{Rig, Transparency};
 use crate::bench::row::{About, Better, Goal, Row, Side};
@@ -41,11 +42,8 @@ impl Row for Carry {
         }
     }
 
-    fn measure(&mut self, side: Side) -> Result<f64> {
-        let rig = match &mut self.rig {
-            Some(rig) => rig,
-            None => self.rig.insert(File::Servers.raise()?),
-        };
+    fn measure(&mut self, side: Side, clearway: &Path) -> Result<f64> {
+        let rig = rig(&mut self.rig, clearway, || File::Servers.raise())?;
         let socket = rig.folder().join("api");
         rig.add_more(&format!("global\n stats socket {} level admin\n", socket.display()));
         let carry = if side == Side::A { "off" } else { "servers" };

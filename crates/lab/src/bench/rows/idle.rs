@@ -1,5 +1,6 @@
 //! What the supervisor costs while nothing happens, beside HAProxy's master, which has the same part.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -55,9 +56,9 @@ impl Row for Idle {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    fn measure(&mut self, side: Side) -> Result<f64> {
+    fn measure(&mut self, side: Side, clearway: &Path) -> Result<f64> {
         let kind = [Kind::PlainMasterWorker, Kind::Clearway][side.index()];
-        let balancer = rig(&mut self.rig)?.start(kind, Transparency::Off)?;
+        let balancer = rig(&mut self.rig, clearway, Rig::raise)?.start(kind, Transparency::Off)?;
         sleep(REST);
         let watched = match self.what {
             What::Haproxy => balancer.haproxy_processes(),

@@ -1,5 +1,6 @@
 //! What a client notices of a switch from one HAProxy to the next: the slowest of many new connections.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -86,9 +87,9 @@ impl Row for Tail {
         self.about
     }
 
-    fn measure(&mut self, side: Side) -> Result<f64> {
+    fn measure(&mut self, side: Side, clearway: &Path) -> Result<f64> {
         let (kind, switch) = self.sides[side.index()];
-        let rig = rig(&mut self.rig)?;
+        let rig = rig(&mut self.rig, clearway, Rig::raise)?;
         let mut balancer = rig.start_with(kind, Transparency::Off, &[NAMED])?;
         Rig::rest(&balancer)?;
         let plan = Plan::open(&Rig::service(), RATE, self.run).from(rig.lab.client_addresses());
@@ -123,8 +124,8 @@ impl Row for Tail {
         Ok(p99)
     }
 
-    fn timeline(&self) -> Option<&Timeline> {
-        self.timeline.as_ref()
+    fn timeline(&mut self) -> Option<Timeline> {
+        self.timeline.take()
     }
 }
 

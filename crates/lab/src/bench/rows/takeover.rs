@@ -1,11 +1,13 @@
 //! How long a takeover takes, by the number of sockets, beside a reload of the same file: both make one new HAProxy and
 //! give it what is there.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::large::binds;
+use super::rig;
 use crate::balancer::Kind;
 use crate::bench::rig::{NAMED, Rig, Transparency};
 use crate::bench::row::{About, Better, Goal, Row, Side};
@@ -44,14 +46,13 @@ impl Row for Takeover {
         self.about
     }
 
-    fn measure(&mut self, side: Side) -> Result<f64> {
-        let rig = if let Some(rig) = &mut self.rig {
-            rig
-        } else {
+    fn measure(&mut self, side: Side, clearway: &Path) -> Result<f64> {
+        let sockets = self.sockets;
+        let rig = rig(&mut self.rig, clearway, || {
             let mut rig = Rig::raise()?;
-            rig.add(binds(self.sockets));
-            self.rig.insert(rig)
-        };
+            rig.add(binds(sockets));
+            Ok(rig)
+        })?;
         let mut balancer = rig.start_with(Kind::Clearway, Transparency::Off, &[NAMED])?;
         let (mut took, mut former) = (Vec::<Duration>::new(), Vec::new());
         for _ in 0..self.times {

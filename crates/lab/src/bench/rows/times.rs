@@ -1,5 +1,6 @@
 //! How long a start, a reload and a crash take, beside HAProxy's own master and worker on the same file.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -33,8 +34,8 @@ impl Row for Start {
         }
     }
 
-    fn measure(&mut self, side: Side) -> Result<f64> {
-        let rig = rig(&mut self.rig)?;
+    fn measure(&mut self, side: Side, clearway: &Path) -> Result<f64> {
+        let rig = rig(&mut self.rig, clearway, Rig::raise)?;
         let begun = Instant::now();
         let balancer = rig.start(KINDS[side.index()], Transparency::Off)?;
         let took = begun.elapsed();
@@ -72,11 +73,9 @@ impl Row for Reload {
         About { name, what, unit: "ms", better: Better::Lower, sides: SIDES, goal }
     }
 
-    fn measure(&mut self, side: Side) -> Result<f64> {
-        let rig = match &mut self.rig {
-            Some(rig) => rig,
-            None => self.rig.insert(self.file.raise()?),
-        };
+    fn measure(&mut self, side: Side, clearway: &Path) -> Result<f64> {
+        let file = self.file;
+        let rig = rig(&mut self.rig, clearway, || file.raise())?;
         let mut balancer = rig.start(KINDS[side.index()], Transparency::Off)?;
         let mut took = Vec::new();
         for _ in 0..self.reloads {
@@ -110,8 +109,8 @@ impl Row for Crash {
         }
     }
 
-    fn measure(&mut self, side: Side) -> Result<f64> {
-        let rig = rig(&mut self.rig)?;
+    fn measure(&mut self, side: Side, clearway: &Path) -> Result<f64> {
+        let rig = rig(&mut self.rig, clearway, Rig::raise)?;
         let begun = Instant::now();
         let mut balancer = rig.start(KINDS[side.index()], Transparency::Off)?;
         let mut took = begun.elapsed();

@@ -1,5 +1,6 @@
 //! What traffic notices of transparency.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -42,8 +43,8 @@ impl Row for Transparent {
         About { name, what, unit, better: Better::Higher, sides, goal: Goal::Ratio(0.9) }
     }
 
-    fn measure(&mut self, side: Side) -> Result<f64> {
-        let rig = rig(&mut self.rig)?;
+    fn measure(&mut self, side: Side, clearway: &Path) -> Result<f64> {
+        let rig = rig(&mut self.rig, clearway, Rig::raise)?;
         let transparency = [Transparency::Off, Transparency::On][side.index()];
         let balancer = rig.start(Kind::Clearway, transparency)?;
         let figure = match self.what {

@@ -44,6 +44,7 @@ mod sessions;
 mod several;
 mod shared_address;
 mod stage;
+mod statistics;
 mod steering;
 mod steps;
 mod stop;
@@ -98,6 +99,7 @@ fn main() {
         kill::TESTS,
         steps::TESTS,
         stop::TESTS,
+        statistics::TESTS,
         ends::TESTS,
         sessions::TESTS,
         steering::TESTS,

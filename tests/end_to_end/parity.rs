@@ -194,7 +194,7 @@ fn server_states_pass_through_their_file() -> Result<()> {
 }
 
 /// How many connections each object with a `guid` has counted: lines such as `f0,3,...` under `#fe guid,stot,...`.
-fn counted(dump: &str) -> BTreeMap<String, u64> {
+pub fn counted(dump: &str) -> BTreeMap<String, u64> {
     let mut side = "";
     let mut counted = BTreeMap::new();
     for line in dump.lines() {

@@ -42,11 +42,13 @@ mod reading;
 mod reaper;
 mod roster;
 mod running;
+mod saving;
 mod servers;
 mod sidecars;
 pub mod stand_in;
 mod standard_error;
 pub mod state;
+mod statistics;
 mod trial;
 mod trying;
 mod watch;
@@ -75,6 +77,7 @@ use running::RunningGeneration;
 use sidecars::Sidecars;
 use stand_in::StandIn;
 use state::StateOfServers;
+use statistics::Statistics;
 use watch::Watch;
 
 /// HAProxy's generations.
@@ -99,6 +102,8 @@ pub struct Fleet {
     watch: Watch,
     /// What is known of the servers of the generation that serves, or served last.
     servers: StateOfServers,
+    /// The saving of counters.
+    statistics: Statistics,
     /// The programs of `program` sections.
     sidecars: Sidecars,
     said: Said,
@@ -131,6 +136,7 @@ impl Fleet {
             configurations: Configurations::default(),
             watch: Watch::new(settings.watch, settings.watch_quiet),
             servers: StateOfServers::default(),
+            statistics: Statistics::default(),
             sidecars: Sidecars::new(news.clone(), settings.log, &invocation, descriptors),
             invocation,
             said: Said::default(),

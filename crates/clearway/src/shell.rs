@@ -126,7 +126,7 @@ impl Shell {
             }
             Action::HandOver(peer) => {
                 self.cutover.hand_over();
-                let state = self.fleet.question();
+                let state = self.fleet.question_to_hand_over();
                 self.peers.hand_over(peer, self.custody.sockets(), state);
             }
             Action::Decline(peer, why) => drop(self.peers.take(PeersEvent::Decline(peer, why))),

@@ -135,6 +135,11 @@ impl CliCommand {
         Self("show servers state".to_owned())
     }
 
+    /// `dump stats-file`, since 3.0; read with [`CliResponse::statistics`].
+    pub fn dump_stats_file() -> Self {
+        Self("dump stats-file".to_owned())
+    }
+
     /// The same command for one worker, asked over the master CLI: `@!PID command`. It reaches a worker that
     /// drains, too.
     #[must_use]
@@ -211,6 +216,12 @@ impl CliResponse {
     /// Reads the answer to `show servers state`.
     pub fn servers_state(&self) -> Result<state::ServersState<'_>, RuntimeError> {
         state::ServersState::of(&self.text).ok_or_else(|| self.refusal())
+    }
+
+    /// The answer to `dump stats-file`, as HAProxy reads it again at its start.
+    pub fn statistics(&self) -> Result<String, RuntimeError> {
+        // A HAProxy that does not know the command answers with help.
+        if self.text.starts_with('#') { Ok(format!("{}\n", self.text)) } else { Err(self.refusal()) }
     }
 
     /// The answer as an error, with its first line.

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //!   fleet, in the loop              thread
-//!   ask ---------------------------> haproxy -v, haproxy -cc ...: PATIENCE for the former, as long for all of the latter
+//!   ask ---------------------------> haproxy -v, haproxy -cc ...: PATIENCE for the former, as long for all of the latter;
+//!                                    its counters go into the `stats-file` that the new one reads (statistics)
 //!   asked <------------------------- News::Asked; the shell goes on with the draft
 //! ```
 //!
@@ -25,11 +26,13 @@ use tokio::time::timeout;
 use crate::fleet::chosen::Chosen;
 use crate::fleet::draft::{Answers, Draft};
 use crate::fleet::executable::PATIENCE;
+use crate::fleet::statistics::SAVING;
 use crate::fleet::{Consequence, Fleet, News};
 use crate::ground::aside;
+use crate::tell::said::Subject;
 
-/// How long all of it may take: the version, the conditions, and what a busy machine adds.
-const ASKING: Duration = Duration::from_secs(2 * PATIENCE.as_secs() + 2);
+/// How long all of it may take: the version, the conditions, the counters, and what a busy machine adds.
+const ASKING: Duration = Duration::from_secs(2 * PATIENCE.as_secs() + SAVING.as_secs() + 2);
 
 impl Fleet {
     /// Asks HAProxy for its version while something else is waited for, so that the first generation need not wait.
@@ -49,9 +52,12 @@ impl Fleet {
         let (executable, configuration) = (self.executable.clone(), Arc::clone(chosen.configuration()));
         let hangs = self.preparing.asking.is_busy();
         let Invocation { pid_file, working_directory, .. } = self.invocation.clone();
+        // What is only tried reads what is there.
+        let counters = self.counters().filter(|_| !self.is_tried(chosen.generation()));
         let work = move || {
             let pid_file = (pid_file.as_deref(), working_directory.as_deref());
-            Answers::of(&executable, &configuration, pid_file)
+            let answers = Answers::of(&executable, &configuration, pid_file)?;
+            Ok(answers.with_saved(counters))
         };
         self.preparing.asking.spawn("asking HAProxy for its version", work, |answers| {
             // It may not be waited for any more.
@@ -86,7 +92,12 @@ impl Fleet {
             return Consequence::Event(Event::TimePassed);
         }
         match draft {
-            Ok(draft) => Consequence::Asked(draft),
+            Ok(draft) => {
+                if !self.is_tried(generation) {
+                    self.said.found(Subject::Statistics, draft.answers().unsaved.clone());
+                }
+                Consequence::Asked(draft)
+            }
             Err(failure) => Consequence::Event(Event::Failed { generation, failure }),
         }
     }

@@ -1,11 +1,12 @@
 //! What HAProxy has answered before it is started, and with that all that is known of a generation before it is prepared.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use clearway_core::failure::Failure;
+use clearway_core::hints::Remark;
 use clearway_core::names::Generation;
 use clearway_haproxy::configuration::{Configuration, GlobalSetting, Guard, Holds, UsesrcLine};
 use clearway_haproxy::drift::Imprint;
@@ -15,6 +16,7 @@ use clearway_kernel::paths::MovedPath;
 use crate::fleet::chosen::Chosen;
 use crate::fleet::executable::{Executable, PATIENCE};
 use crate::fleet::sidecars::Declared;
+use crate::fleet::statistics::Counters;
 use crate::path::servers::NamedServers;
 use crate::tell::pid_file::PidFilePlace;
 
@@ -34,6 +36,10 @@ pub struct Answers {
     pub most_reloads: Option<u32>,
     /// Where Clearway writes its pid: the first `pidfile` that counts.
     pub pid_file: Option<PidFilePlace>,
+    /// Where HAProxy reads its counters at the start: the first `stats-file` that counts.
+    pub stats_file: Option<PathBuf>,
+    /// Why the counters of the generation that serves are not there.
+    pub unsaved: Option<Remark>,
     /// The `program` sections that count, if there are any.
     pub programs: Option<Declared>,
     /// Its transparent servers.
@@ -61,10 +67,39 @@ impl Answers {
         let pid_file = configuration.global.pid_files.iter().find(|one| conditions.all_hold(&one.guards));
         let pid_file = named.or(pid_file.map(|one| one.value.as_ref()));
         let pid_file = pid_file.map(|file| PidFilePlace::look(directory, file));
+        let stats_file = configuration.global.stats_files.iter().find(|one| conditions.all_hold(&one.guards));
+        let stats_file = stats_file.map(|file| from(directory, file.value.as_ref()));
         let programs = Declared::read(configuration, version, &mut |guards| conditions.all_hold(guards))?;
         let servers = NamedServers::of(configuration);
-        Ok(Self { version, transparent, other_user, most_reloads, pid_file, programs, servers })
+        let unsaved = None;
+        Ok(Self {
+            version,
+            transparent,
+            other_user,
+            most_reloads,
+            pid_file,
+            stats_file,
+            unsaved,
+            programs,
+            servers,
+        })
     }
+
+    /// Saves the counters of the generation that serves for the one that these are about. Blocks, for
+    /// [`SAVING`](crate::fleet::statistics::SAVING) at most.
+    #[must_use]
+    pub fn with_saved(mut self, counters: Option<Counters>) -> Self {
+        if let (Some(counters), Some(file)) = (counters, &self.stats_file) {
+            self.unsaved = counters.save(file);
+        }
+        self
+    }
+}
+
+/// A path as HAProxy means it that is started in this directory, or in ours.
+fn from(directory: Option<&Path>, file: &Path) -> PathBuf {
+    let path = directory.unwrap_or(Path::new("")).join(file);
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// A generation about which everything is known that is needed to prepare it.

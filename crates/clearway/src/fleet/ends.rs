@@ -103,7 +103,10 @@ impl Fleet {
     }
 
     /// Tells a generation to drain; perhaps once more, because it may not have heard.
-    pub fn drain(&self, generation: Generation) {
+    pub fn drain(&mut self, generation: Generation) {
+        if self.is_saved_first(generation) {
+            return;
+        }
         if let Some(running) = self.roster.get(generation) {
             running.drain();
         }
@@ -137,6 +140,7 @@ impl Fleet {
 
     /// No socket in custody is held any more: no generation will be committed.
     pub fn give_up(&mut self) {
+        self.save_at_the_drain();
         self.roster.give_up();
     }
 

@@ -44,6 +44,10 @@ impl Fleet {
                 self.cut(generation, sessions);
                 return Consequence::Cut { generation, sessions };
             }
+            News::Saved { generation, unsaved } => {
+                self.saved(generation, unsaved);
+                Event::TimePassed
+            }
             News::Programs { generation, declared } => self.programs_known(generation, declared),
             News::Executed(pid) => self.sidecars.executed(pid).unwrap_or(Event::TimePassed),
             News::State(answer) => return self.hear_state(answer),

@@ -28,6 +28,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clearway_haproxy::configuration::Configuration;
@@ -62,6 +63,8 @@ pub struct Prepared {
     /// Whether it is to have the state of the servers of the one before.
     carries: bool,
     hears: Hears,
+    /// Where it reads its counters.
+    stats_file: Option<PathBuf>,
 }
 
 /// What other rooms have for a launch.

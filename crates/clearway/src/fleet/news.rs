@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clearway_core::failure::Failure;
+use clearway_core::hints::Remark;
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Proof, Source};
 
@@ -66,6 +67,13 @@ pub enum News {
         generation: Generation,
         /// How many.
         sessions: Option<u64>,
+    },
+    /// The counters of a generation that is to drain were saved, or not.
+    Saved {
+        /// Which.
+        generation: Generation,
+        /// What is wrong.
+        unsaved: Option<Remark>,
     },
     /// What there is to know of the programs of a generation that serves.
     Programs {

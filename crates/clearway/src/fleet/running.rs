@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clearway_core::names::Generation;
@@ -60,6 +61,8 @@ pub struct RunningGeneration {
     needed: Option<u64>,
     /// Lets the thread go on that carries the state of the servers over, once.
     carry: Option<carry::Go>,
+    /// Where it has read its counters when it started.
+    stats_file: Option<PathBuf>,
     /// Set as long as the kernel shall kill it before any other, if memory runs out.
     first_to_go: Option<FirstToGo>,
 }
@@ -75,7 +78,7 @@ impl RunningGeneration {
         first_to_go: Option<FirstToGo>,
     ) -> Self {
         let configuration = Some(configuration);
-        let (worker, proved, needed) = (None, None, None);
+        let (worker, proved, needed, stats_file) = (None, None, None, None);
         Self {
             generation,
             master,
@@ -88,8 +91,19 @@ impl RunningGeneration {
             proved,
             needed,
             carry,
+            stats_file,
             first_to_go,
         }
+    }
+
+    /// This is where it reads its counters.
+    pub fn begins_with(&mut self, stats_file: Option<PathBuf>) {
+        self.stats_file = stats_file;
+    }
+
+    /// Where it has read its counters when it started, if its files say so.
+    pub fn stats_file(&self) -> Option<&Path> {
+        self.stats_file.as_deref()
     }
 
     /// HAProxy's master, our child.

@@ -14,6 +14,13 @@ impl Fleet {
         self.servers.question(|generation| self.roster.worker_cli(generation).filter(|_| serving(generation)))
     }
 
+    /// The same for a successor, which starts a generation of its own: its counters are saved first.
+    pub fn question_to_hand_over(&self) -> StateQuestion {
+        let mut question = self.question();
+        question.counters = self.counters_to_keep();
+        question
+    }
+
     /// Asks the generation that was committed last for the state of its servers, if that is of use: [`News::State`] follows.
     /// It may drain: its sessions need the plumbing. `transparent`: whether it is asked where its servers are.
     pub fn ask_for_state(&mut self, transparent: bool) {

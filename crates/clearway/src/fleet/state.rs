@@ -9,10 +9,12 @@
 //! What is needed at a certain moment (for a new generation, for a takeover) is asked for then, and what is kept counts
 //! only if HAProxy does not answer any more ([`StateQuestion`]).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearway_core::count::Count;
+use clearway_core::hints::Remark;
 use clearway_core::inquiry::Inquiry;
 use clearway_core::names::Generation;
 use clearway_core::settings::CarryMode;
@@ -22,10 +24,12 @@ use tokio::sync::watch;
 
 use crate::debug;
 use crate::fleet::notices::FleetNotice;
+use crate::fleet::statistics::Counters;
 use crate::fleet::worker_cli::WorkerCli;
 use crate::ground::due;
 use crate::ground::notice::tell;
 use crate::path::servers::ToldServers;
+use crate::tell::notices::FoundNotice;
 
 /// How long an answer may take that something waits for: the new generation loads meanwhile.
 const PROMPT: Duration = Duration::from_secs(2);
@@ -80,7 +84,7 @@ impl StateOfServers {
     pub fn question(&self, worker: impl Fn(Generation) -> Option<WorkerCli>) -> StateQuestion {
         let serving = self.of.as_ref();
         let serving = serving.and_then(|(of, configuration)| Some((worker(*of)?, Arc::clone(configuration))));
-        StateQuestion { serving, known: self.known.clone() }
+        StateQuestion { serving, known: self.known.clone(), counters: None }
     }
 
     /// Waits until the serving generation is to be asked.
@@ -147,11 +151,18 @@ pub struct StateQuestion {
     serving: Option<(WorkerCli, Arc<Configuration>)>,
     /// What was known at last.
     pub known: Option<Snapshot>,
+    /// Its counters, where they are to be saved first, and the file.
+    pub counters: Option<(Counters, PathBuf)>,
 }
 
 impl StateQuestion {
-    /// Asks, or takes what is known. Blocks, for [`PROMPT`] at most.
-    pub fn now(self) -> Option<Snapshot> {
+    /// Saves its counters, if that is wanted, and asks, or takes what is known. Blocks, for [`PROMPT`] and
+    /// [`SAVING`](crate::fleet::statistics::SAVING) at most.
+    pub fn now(mut self) -> Option<Snapshot> {
+        let unsaved = self.counters.take().and_then(|(counters, file)| counters.save(&file));
+        if let Some(Remark { text: detail, hints }) = unsaved {
+            tell(&FoundNotice::NotSaved { detail, hints });
+        }
         self.asked().or(self.known)
     }
 

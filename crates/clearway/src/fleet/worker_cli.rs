@@ -5,7 +5,7 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use clearway_haproxy::runtime::{Channel, CliCommand, CliResponse, SessionLine};
+use clearway_haproxy::runtime::{Channel, CliCommand, CliResponse, RuntimeError, SessionLine};
 use clearway_haproxy::sockpair;
 
 use crate::debug;
@@ -15,6 +15,15 @@ pub const QUESTIONS: Duration = Duration::from_millis(300);
 
 /// The same for one of several generations. One that does not answer is cut first, so a busy machine must be no reason.
 pub const ONE_OF_SEVERAL: Duration = Duration::from_secs(1);
+
+/// Why there are no counters.
+#[derive(Debug, thiserror::Error)]
+pub enum DumpError {
+    #[error(transparent)]
+    Dial(#[from] sockpair::SockpairError),
+    #[error(transparent)]
+    Said(#[from] RuntimeError),
+}
 
 /// What is needed to ask.
 #[derive(Debug)]
@@ -37,6 +46,13 @@ impl WorkerCli {
     /// The state of its servers. Blocks likewise.
     pub fn servers_state(&self, limit: Duration) -> Option<CliResponse> {
         self.ask(&CliCommand::show_servers_state(), limit)
+    }
+
+    /// Its counters, as `stats-file` has them. Blocks likewise.
+    pub fn statistics(&self, limit: Duration) -> Result<String, DumpError> {
+        let connection = sockpair::dial(&self.master)?;
+        let command = CliCommand::dump_stats_file().at_worker(self.worker);
+        Ok(command.ask(&connection, Channel::Master, limit)?.statistics()?)
     }
 
     /// Which sessions it has. Blocks, until `deadline` at most.

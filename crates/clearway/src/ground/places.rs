@@ -95,7 +95,7 @@ fn sockets(configuration: &Configuration) -> impl Iterator<Item = Socket<'_>> {
 fn pid_file(configuration: &Configuration) -> Option<Missing> {
     let setting = configuration.global.pid_files.first()?;
     let path = Path::new(&setting.value);
-    let place = no_pid_file(path).filter(|_| path.is_absolute())?;
+    let place = no_file(path).filter(|_| path.is_absolute())?;
     Some(Missing {
         saw: format!("`pidfile {}` ({}): {}", setting.value, setting.span, place.saw),
         matters: "Clearway, which writes its own pid there, would not start",
@@ -104,8 +104,8 @@ fn pid_file(configuration: &Configuration) -> Option<Missing> {
     })
 }
 
-/// Why no pid file can be written at a path. One that is there is written over, in whatever directory.
-pub fn no_pid_file(path: &Path) -> Option<Place> {
+/// Why no file can be written at a path. One that is there is written over, in whatever directory.
+pub fn no_file(path: &Path) -> Option<Place> {
     let there = std::fs::symlink_metadata(path).ok();
     if there.as_ref().is_some_and(Metadata::is_dir) {
         return Some(Place {

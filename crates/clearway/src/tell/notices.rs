@@ -55,6 +55,8 @@ clearway_core::notices! {
         Warn "found.bound-twice" BoundTwice { detail: String, hints: Vec<String> } => "{detail}";
         /// Another process listens at an address of this HAProxy.
         Warn "found.stranger" Stranger { detail: String, hints: Vec<String> } => "{detail}";
+        /// HAProxy's counters could not be written into its `stats-file`.
+        Warn "found.counters-not-saved" NotSaved { detail: String, hints: Vec<String> } => "{detail}";
         /// A line keeps its address, and is not redirected to a private port (`tableflip`).
         Info "found.left-public" LeftPublic { detail: String, hints: Vec<String> } => "{detail}";
     }

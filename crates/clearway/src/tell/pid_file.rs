@@ -18,7 +18,7 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::Action;
 
 use crate::ground::notice::tell;
-use crate::ground::own_file::OwnFile;
+use crate::ground::own_file::{self, OwnFile};
 use crate::ground::places;
 use crate::tell::notices::TellNotice;
 
@@ -35,7 +35,7 @@ impl PidFilePlace {
     pub fn look(directory: Option<&Path>, file: &Path) -> Self {
         let path = directory.unwrap_or(Path::new("")).join(file);
         let path = std::path::absolute(&path).unwrap_or(path);
-        let trouble = places::no_pid_file(&path).map(|place| {
+        let trouble = places::no_file(&path).map(|place| {
             let message = format!("the pid file {} cannot be written: {}", path.display(), place.saw);
             Failure::new(ExitCode::ConfigurationRefused, message)
                 .hint(place.remedy)
@@ -114,7 +114,7 @@ impl PidFile {
             return None;
         }
         self.say_what_is_replaced(path, there.as_ref());
-        let file = replace(path).or_else(|_| overwrite(path));
+        let file = own_file::replace(path, content().as_bytes(), None).or_else(|_| overwrite(path));
         match file.and_then(|()| OwnFile::at(path.to_owned())) {
             Ok(file) => Some(file),
             Err(error) => {
@@ -157,25 +157,6 @@ fn remove(written: &OwnFile) {
 
 fn content() -> String {
     format!("{}\n", std::process::id())
-}
-
-/// A whole new file in the place of the one that is there.
-fn replace(path: &Path) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".clearway-{}", std::process::id()));
-    let beside = path.with_file_name(name);
-    // One that a process of our number has left, and never what a link there leads to.
-    let _ = std::fs::remove_file(&beside);
-    let made = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&beside)
-        .and_then(|mut file| io::Write::write_all(&mut file, content().as_bytes()));
-    let replaced = made.and_then(|()| std::fs::rename(&beside, path));
-    if replaced.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    replaced
 }
 
 /// The file as it is, with another content.

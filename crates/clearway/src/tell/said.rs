@@ -37,6 +37,8 @@ pub enum Subject {
     Strangers,
     /// Lines that keep their addresses (`tableflip`).
     LeftPublic,
+    /// Counters that the next HAProxy is not to begin with.
+    Statistics,
 }
 
 impl Subject {
@@ -52,6 +54,7 @@ impl Subject {
             Self::Following => FoundNotice::NotFollowed { detail, hints },
             Self::BoundTwice => FoundNotice::BoundTwice { detail, hints },
             Self::Strangers => FoundNotice::Stranger { detail, hints },
+            Self::Statistics => FoundNotice::NotSaved { detail, hints },
             Self::LeftPublic => FoundNotice::LeftPublic { detail, hints },
         }
     }

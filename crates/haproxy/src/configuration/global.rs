@@ -35,6 +35,9 @@ pub struct Global {
     /// `pidfile FILE`, each line: the first one that counts is taken. HAProxy's master would write its pid there at each
     /// start, in spite of `-db`, and never remove the file (measured with 2.6.12, 3.0.11, 3.2.26).
     pub pid_files: Vec<GlobalSetting>,
+    /// `stats-file FILE` (3.0), each line: the first one that counts is read when HAProxy starts. A relative path is relative to where
+    /// that happens, whatever `default-path` says (measured with 3.0.11).
+    pub stats_files: Vec<GlobalSetting>,
     /// `nbproc N`: refused since 2.5. In 2.4, several processes would each have their own sockets.
     pub nbproc: Option<GlobalSetting>,
     /// `stats maxconn N`, 10 if unsaid: counts all stats sockets together, Clearway's private one too.

@@ -157,6 +157,10 @@ impl<'a> Scanner<'a> {
                 let value = self.environment.expand(file);
                 self.found.global.pid_files.push(GlobalSetting { span, value, guards });
             }
+            ("stats-file", file) => {
+                let value = self.environment.expand(file);
+                self.found.global.stats_files.push(GlobalSetting { span, value, guards });
+            }
             _ => {
                 if let Some(slot) = self.found.global.slot(keyword) {
                     *slot = Some(GlobalSetting { span, value, guards });

@@ -153,7 +153,7 @@ fn reads_global() {
         "global\n daemon\n user haproxy\n group haproxy\n uid 0\n chroot /var/lib/haproxy\n pidfile /run/h.pid\n \
          master-worker no-exit-on-failure\n stats socket /run/h.sock mode 660 level admin expose-fd listeners\n \
          stats socket ipv4@127.0.0.1:9999\n stats maxconn 40\n setcap cap_net_raw\n hard-stop-after 30s\n \
-         default-path config\n zero-warning\nlisten daemon\n daemon\n",
+         default-path config\n zero-warning\n stats-file a\nlisten daemon\n daemon\n",
     );
     let global = &found.global;
     let value = |setting: &Option<GlobalSetting>| setting.as_ref().map(|s| (s.value.clone(), s.span.line));
@@ -161,6 +161,7 @@ fn reads_global() {
     assert_eq!(value(&global.chroot), Some(("/var/lib/haproxy".into(), 6)));
     assert_eq!(value(&global.zero_warning), Some((String::new(), 15)));
     assert_eq!(global.stats_maxconn(), Some(40));
+    assert_eq!(global.stats_files[0].value, "a");
     assert!(global.pid_files.len() == 1 && global.pid_files[0].value == "/run/h.pid");
     assert!(global.changes_user() && !Global::default().changes_user());
     assert!(!scan("global\n user root\n uid 0\n").global.changes_user());

@@ -46,6 +46,19 @@ fn reads_show_info() {
     assert_eq!(info.get("node"), Some("box"));
 }
 
+#[test]
+fn counters_are_told_from_other_answers() {
+    let dump = |answer| {
+        ask(&CliCommand::dump_stats_file(), Channel::Worker, "dump stats-file\n", answer)
+            .unwrap()
+            .statistics()
+    };
+    assert_eq!(dump(b"#fe guid,stot,\nweb,7,\n\n").unwrap(), "#fe guid,stot,\nweb,7,\n");
+    assert!(
+        dump(b"Unknown command: 'dump', but maybe one of the following ones is a better match:\n").is_err()
+    );
+}
+
 /// HAProxy 3.2.26, and a master that reloaded by itself (3.0).
 const PROC: &[u8] = b"#<PID>          <type>          <reloads>       <uptime>        <version>      \n\
 12631           master          1 [failed: 0]   0d00h00m09s     3.2.26-1       \n# workers\n\

@@ -87,7 +87,7 @@ impl Fleet {
         copy: Option<Arc<Configuration>>,
     ) -> Event {
         let generation = draft.generation();
-        let (chosen, Answers { version, most_reloads, programs, .. }) = draft.into_parts();
+        let (chosen, Answers { version, most_reloads, programs, stats_file, .. }) = draft.into_parts();
         let (mut files, from) = chosen.into_parts();
         let mut configuration = from.configuration;
         if let Some(copy) = copy {
@@ -109,7 +109,17 @@ impl Fleet {
         overlay.rate_limit = RateLimit::beside(&configuration).filter(|_| carries);
         overlay.lua = Lua::of(&configuration, self.descriptors.lua);
         let imprint = from.imprint;
-        let prepared = Prepared { files, configuration, imprint, overlay, selection, rights, carries, hears };
+        let prepared = Prepared {
+            files,
+            configuration,
+            imprint,
+            overlay,
+            selection,
+            rights,
+            carries,
+            hears,
+            stats_file,
+        };
         self.preparing.done(generation, prepared);
         Event::Prepared { generation, plumbing, most_reloads }
     }

@@ -33,8 +33,10 @@ impl Fleet {
             return Event::Failed { generation, failure };
         };
         prepared.overlay.lenient = strictness == Strictness::Lenient;
+        let stats_file = prepared.stats_file.take();
         match self.start(generation, prepared, around) {
-            Ok(running) => {
+            Ok(mut running) => {
+                running.begins_with(stats_file);
                 let pid = running.pid();
                 self.roster.begins(generation, running);
                 Event::Started { generation, pid }

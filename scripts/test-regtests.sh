@@ -151,6 +151,13 @@ done
 
 echo
 cat "$table"
+echo
+if [ -s "$matrix/regtests-only-plain.txt" ]; then
+  echo 'passed by plain HAProxy only:'
+  cat "$matrix/regtests-only-plain.txt"
+else
+  echo 'passed by plain HAProxy only: none'
+fi
 # A loop in a pipe cannot set `failed`.
 if grep -q 'only: see ' "$matrix/regtests-only-plain.txt"; then failed=1; fi
 exit "$failed"

@@ -28,6 +28,7 @@ crate::tests![
     unix_sockets_keep_their_modes_and_owners,
     haproxys_own_log_goes_on_over_standard_output,
     old_workers_outlive_as_many_reloads_as_the_file_says,
+    each_stop_signal_gives_the_same_exit_code,
 ];
 
 /// Does the same with both, each on hosts of its own.
@@ -327,4 +328,24 @@ fn old_workers_outlive_as_many_reloads_as_the_file_says() -> Result<()> {
 
 fn pid_of(info: &str) -> Option<String> {
     info.lines().find(|line| line.starts_with("Pid:")).map(str::to_owned)
+}
+
+fn each_stop_signal_gives_the_same_exit_code() -> Result<()> {
+    for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130), (Signal::USR1, 0)] {
+        with_both("stopcode", |stage, kind| {
+            stage.write(&stage.plain())?;
+            let mut balancer = start(stage, kind)?;
+            // A master executes itself anew when its worker is there.
+            eventually(SOON, "the signal to be caught", || catches(balancer.pid(), signal).then_some(()))?;
+            assert_code(balancer.stop(signal, SOON)?, code).with_context(|| format!("{signal:?}"))
+        })?;
+    }
+    Ok(())
+}
+
+fn catches(pid: u32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
 }

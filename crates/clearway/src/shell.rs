@@ -368,7 +368,7 @@ impl Shell {
         self.fleet.leave();
         let mut residue = !self.cutover.leave();
         residue |= self.path.leave(code);
-        let code = if residue && code == ExitCode::Done { ExitCode::Residue } else { code };
+        let code = if residue && code.is_done() { ExitCode::Residue } else { code };
         self.tell.hear(&Action::Report(Report::Leaving { exit_code: code }));
         tell(&Report::Leaving { exit_code: code });
         code

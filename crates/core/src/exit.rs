@@ -1,7 +1,8 @@
 //! The exit codes, in one table: what `clearway` says to Docker, systemd and scripts.
 //!
 //! The numbers follow `sysexits.h` where it has a fitting one. They stay clear of 1 (HAProxy's own),
-//! of 125 to 127 (Docker's and the shell's) and of 128 and above (death by signal).
+//! of 125 to 127 (Docker's and the shell's) and of 128 and above (death by signal), but for the one after `SIGINT`,
+//! which is that of HAProxy's master.
 
 /// How Clearway, or one of its subcommands, ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -44,11 +45,13 @@ pub enum ExitCode {
     CannotExecute = 126,
     /// The program that was to be executed in place was not found.
     NotFound = 127,
+    /// Stopped by `SIGINT`, and done: as HAProxy's master ends (with 0 after `SIGTERM` and `SIGUSR1`).
+    Interrupted = 130,
 }
 
 impl ExitCode {
     /// Every code, in the order of their numbers: the documentation and the tests walk through it.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Done,
         Self::Findings,
         Self::NotServing,
@@ -67,6 +70,7 @@ impl ExitCode {
         Self::Rights,
         Self::CannotExecute,
         Self::NotFound,
+        Self::Interrupted,
     ];
 
     /// The number that the process exits with.
@@ -77,6 +81,11 @@ impl ExitCode {
     /// The code of this number, if there is one.
     pub fn of_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.number() == number)
+    }
+
+    /// Whether all went as it was asked for, and nothing is left behind.
+    pub const fn is_done(self) -> bool {
+        matches!(self, Self::Done | Self::Interrupted)
     }
 
     /// What the code means, in one line.
@@ -102,6 +111,9 @@ impl ExitCode {
             Self::Rights => "a capability is missing; the message names the flag that adds it",
             Self::CannotExecute => "the program to execute in place cannot be executed",
             Self::NotFound => "the program to execute in place was not found",
+            Self::Interrupted => {
+                "`run`: stopped by SIGINT as requested, nothing left behind (HAProxy's own code then)"
+            }
         }
     }
 }

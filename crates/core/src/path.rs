@@ -25,7 +25,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::exit::ExitCode;
 use crate::intercept::{Closing, Interception};
 use crate::settings::CanaryMode;
 
@@ -131,7 +130,7 @@ impl PathMachine {
             PathEvent::Unplumb if self.closed => {}
             PathEvent::Unplumb => self.remove(Closing::Goes, &mut todo),
             PathEvent::Leave(code) => {
-                let stays = self.closed && code != ExitCode::Done;
+                let stays = self.closed && !code.is_done();
                 self.remove(if stays { Closing::Stays } else { Closing::Goes }, &mut todo);
             }
             PathEvent::TimePassed => {

@@ -64,7 +64,7 @@ pub async fn drain(target: Target, release: Release) -> Result<ExitCode, Failure
         return Ok(ExitCode::Done);
     }
     match code(ended.code) {
-        ExitCode::Done => crate::say!("drained: {name} has ended"),
+        code if code.is_done() => crate::say!("drained: {name} has ended"),
         code => {
             crate::say!("drained: {name} has ended with exit code {}: {}", code.number(), code.meaning());
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::settings::{LogFormat, Settings};
-use clearway_core::supervisor::{Limits, Supervisor};
+use clearway_core::supervisor::{Asker, Limits, Supervisor};
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 use clearway_kernel::capabilities::{self, Capability};
 
@@ -141,7 +141,7 @@ async fn stopped(signals: &mut Signals) -> ExitCode {
     loop {
         if let SignalNews::Stop(name) = signals.next().await {
             tell(&RuntimeNotice::StoppedEarly { by: name.to_owned() });
-            return ExitCode::Done;
+            return Asker::Signal(name).exit_code();
         }
     }
 }

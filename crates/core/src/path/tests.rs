@@ -1,4 +1,5 @@
 use super::*;
+use crate::exit::ExitCode;
 
 use PathAction::{
     Ask, Follow, GiveUp, Install, Look, Remove, SayRemovedAgainAndAgain, StopIntercepting, SweepTheRest,

@@ -96,8 +96,8 @@ crate::notices! {
         /// Sessions are cut: a second stop was requested, or the drain timeout is over.
         Warn "stop.cutting" Cutting { why: Cut, generations: Vec<Generation> }
             => "{why}: what is left of generation {} is cut", numbers(generations);
-        /// Clearway leaves (an error: with another exit code than 0).
-        Info or Error if *exit_code != ExitCode::Done, "clearway.leaving" Leaving { exit_code: ExitCode }
+        /// Clearway leaves (an error: with another exit code than 0, or 130 after `SIGINT`).
+        Info or Error if !exit_code.is_done(), "clearway.leaving" Leaving { exit_code: ExitCode }
             => "{}", leaving(*exit_code);
         use Takeover(Turn);
         use Program(programs::ProgramReport);
@@ -276,7 +276,7 @@ fn numbers(generations: &[Generation]) -> String {
 
 fn leaving(code: ExitCode) -> String {
     match code {
-        ExitCode::Done => "stopped, with nothing left behind".to_owned(),
+        code if code.is_done() => "stopped, with nothing left behind".to_owned(),
         code => format!("exit code {}: {}", code.number(), code.meaning()),
     }
 }

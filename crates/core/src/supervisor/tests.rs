@@ -336,8 +336,8 @@ fn a_second_stop_ends_at_once_and_a_third_changes_nothing() {
     stage.step(Event::StopAsked(Asker::Signal("SIGTERM")));
     let second = stage.step(Event::StopAsked(Asker::Signal("SIGINT")));
     assert_eq!(second, [Action::End(generation(1), How::Terminate)]);
-    assert_eq!(stage.step(Event::StopAsked(Asker::Signal("SIGINT"))), []);
-    assert!(stage.exit(1, "exit code 143").ends_with(&[Action::Exit(ExitCode::Done)]));
+    assert_eq!(stage.step(Event::StopAsked(Asker::Signal("SIGTERM"))), []);
+    assert!(stage.exit(1, "exit code 143").ends_with(&[Action::Exit(ExitCode::Interrupted)]));
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl World {
 
     /// Clearway ends by itself. Of a planned stop nothing may be left, unless another one lives.
     pub fn path_leaves(&mut self, id: Id, code: ExitCode) {
-        let is_last = self.network.tables.keys().eq([&id]) && code == ExitCode::Done;
+        let is_last = self.network.tables.keys().eq([&id]) && code.is_done();
         self.network.must_reject &= !is_last;
         self.step_path(id, PathEvent::Leave(code));
         if is_last && self.network.rules != Rules::default() {

@@ -40,6 +40,15 @@ use view::View;
 /// How many requests may wait for the loop.
 const MOST: usize = 64;
 
+/// What waits for the answer of the core.
+#[derive(Debug)]
+enum WaitingClient {
+    /// A client of the admin socket.
+    Admin(oneshot::Sender<ReloadOutcome>),
+    /// One of the master CLI.
+    MasterCli(oneshot::Sender<String>),
+}
+
 /// The requests that were not answered yet.
 #[derive(Debug)]
 pub struct Front {
@@ -47,7 +56,7 @@ pub struct Front {
     clients: Clients,
     requests: mpsc::Receiver<Request>,
     /// What waits for a reload or a trial, by the number under which the core knows it.
-    waiting: HashMap<RequestId, oneshot::Sender<ReloadOutcome>>,
+    waiting: HashMap<RequestId, WaitingClient>,
     last: u64,
     /// What waits until a generation is gone.
     ending: Vec<Ending>,
@@ -115,10 +124,11 @@ impl Front {
                 self.until_ended.retain(|one| !one.is_closed());
                 self.until_ended.push(sender);
             }
-            Request::Try(sender) => return Event::TrialAsked(self.await_answer(sender)),
-            Request::Reload(sender) => {
-                return Event::ReloadAsked(Asker::Admin(self.await_answer(sender)));
+            Request::Try(sender) => {
+                return Event::TrialAsked(self.await_answer(WaitingClient::Admin(sender)));
             }
+            Request::Reload(sender) => return self.ask_reload(WaitingClient::Admin(sender)),
+            Request::ReloadAsMaster(sender) => return self.ask_reload(WaitingClient::MasterCli(sender)),
             Request::End(number, sender) => match view.may_end(number) {
                 Ok(generation) => {
                     self.await_end(generation, sender);
@@ -134,22 +144,27 @@ impl Front {
         Event::TimePassed
     }
 
-    fn await_answer(&mut self, sender: oneshot::Sender<ReloadOutcome>) -> RequestId {
+    fn ask_reload(&mut self, waiting: WaitingClient) -> Event {
+        Event::ReloadAsked(Asker::Admin(self.await_answer(waiting)))
+    }
+
+    fn await_answer(&mut self, waiting: WaitingClient) -> RequestId {
         self.last += 1;
         let request = RequestId(self.last);
-        self.waiting.insert(request, sender);
+        self.waiting.insert(request, waiting);
         request
     }
 
     /// What came of a reload or a trial; its client may have gone.
     pub fn answer(&mut self, request: RequestId, answer: Answer, fleet: &Fleet) {
-        if let Some(sender) = self.waiting.remove(&request) {
-            let for_the_master_cli = reloaded(&answer, |generation| fleet.said_by(generation));
-            let _ = sender.send(ReloadOutcome {
-                answer,
-                not_read: fleet.not_read().to_vec(),
-                for_the_master_cli,
-            });
+        match self.waiting.remove(&request) {
+            Some(WaitingClient::Admin(sender)) => {
+                drop(sender.send(ReloadOutcome { answer, not_read: fleet.not_read().to_vec() }));
+            }
+            Some(WaitingClient::MasterCli(sender)) => {
+                drop(sender.send(reloaded(&answer, |generation| fleet.said_by(generation))));
+            }
+            None => {}
         }
     }
 

@@ -23,6 +23,8 @@ pub enum Request {
     Ended(oneshot::Sender<api::Ended>),
     /// Reload, and tell what came of it.
     Reload(oneshot::Sender<ReloadOutcome>),
+    /// Reload, and give the answer of a master CLI.
+    ReloadAsMaster(oneshot::Sender<String>),
     /// Which sessions are there, of one generation or of all?
     Sessions(Option<u32>, oneshot::Sender<Result<api::Sessions, api::EndOf>>),
     /// End a generation that drains.
@@ -47,12 +49,10 @@ pub struct ReloadOutcome {
     pub answer: Answer,
     /// Files that were replaced where this container cannot see it, each with what mends it: the former ones were read.
     pub not_read: Vec<String>,
-    /// The answer of a master CLI.
-    pub for_the_master_cli: String,
 }
 
 impl From<ReloadOutcome> for api::Reloaded {
-    fn from(ReloadOutcome { answer, not_read, .. }: ReloadOutcome) -> Self {
+    fn from(ReloadOutcome { answer, not_read }: ReloadOutcome) -> Self {
         match answer {
             Answer::Serving { generation, proof, moved, carried } => Self::Serving {
                 generation: generation.number(),

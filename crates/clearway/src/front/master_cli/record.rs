@@ -130,15 +130,23 @@ impl MasterCliPast {
 /// The answer to `reload`. `said`: what the new generation has said.
 pub fn reloaded(answer: &Answer, said: impl Fn(Generation) -> Vec<String>) -> String {
     let (number, lines) = match answer {
-        Answer::Serving { generation, .. } => (1, said(*generation)),
+        Answer::Serving { generation, .. } => (1, or_ours(said(*generation), *generation)),
         Answer::Refused(failure) => (0, words(failure)),
         Answer::Tried { .. } | Answer::Stopping => {
             (0, vec![alert("Clearway is stopping: it reloads no more")])
         }
     };
-    let logs = text(&lines);
-    let line = if logs.is_empty() { "" } else { "--\n" };
-    format!("Success={number}\n{line}{logs}\n")
+    format!("Success={number}\n--\n{}\n", text(&lines))
+}
+
+/// A HAProxy that is told to be quiet says nothing, and the client library of the data plane API takes an answer without a line
+/// below the `--` for a reload that failed.
+fn or_ours(mut lines: Vec<String>, generation: Generation) -> Vec<String> {
+    if lines.is_empty() {
+        lines
+            .push(format!("[NOTICE]   ({}) : clearway : generation {generation} serves", std::process::id()));
+    }
+    lines
 }
 
 /// HAProxy's own words, then why it is refused, and what helps.
@@ -213,5 +221,8 @@ mod tests {
         let text = reloaded(&Answer::Refused(failure), |_| Vec::new());
         assert!(text.starts_with("Success=0\n--\n[ALERT]    (") && text.ends_with(" : no\n\n"), "{text}");
         assert!(reloaded(&Answer::Stopping, |_| Vec::new()).starts_with("Success=0\n--\n"));
+        assert_eq!(or_ours(vec!["x".into()], FIRST), ["x"]);
+        let [line] = &*or_ours(Vec::new(), FIRST) else { panic!("one line") };
+        assert!(line.starts_with("[NOTICE]   (") && line.ends_with("generation 1 serves"), "{line}");
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::front::master_cli::reach::Reachable;
 use crate::front::master_cli::relay::{Relay, write};
-use crate::front::request::{ReloadOutcome, Request, Wishes};
+use crate::front::request::{Request, Wishes};
 
 /// How many clients are served at the same time; the others wait in the queue of the socket. (HAProxy serves 10.)
 const MOST: usize = 64;
@@ -156,8 +156,8 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin + Send> CliSession<'a, C> {
 
     /// Answered in one piece when it is known how it went: some clients read once.
     async fn reload(mut self) -> io::Result<()> {
-        let ReloadOutcome { for_the_master_cli, .. } = self.host.ask(Request::Reload).await?;
-        write(&mut self.client, for_the_master_cli.as_bytes()).await
+        let text = self.host.ask(Request::ReloadAsMaster).await?;
+        write(&mut self.client, text.as_bytes()).await
     }
 }
 

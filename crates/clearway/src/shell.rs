@@ -237,8 +237,8 @@ impl Shell {
             self.front.gone(generation);
             self.cutover.abandon(generation);
         }
-        let start_over = self.fleet.start_over(&reaped, |one| self.cutover.leads_elsewhere(one));
-        reaped.events(start_over).collect()
+        let misplaced = self.fleet.misplaced(&reaped, |one| self.cutover.leads_elsewhere(one));
+        reaped.events(misplaced).collect()
     }
 
     fn drain(&mut self, generation: Generation) {

@@ -115,6 +115,7 @@ impl Supervisor {
             Event::Replaced { generation, worker } => self.replaced(generation, worker, now, &mut todo),
             Event::Surveyed(surveys) => self.surveyed(&surveys, now, &mut todo),
             Event::Failed { generation, failure } => self.failed(generation, failure, now, &mut todo),
+            Event::Misplaced { generation, failure } => self.misplaced(generation, failure),
             Event::Exited { generation, end } => self.exited(generation, &end, now, &mut todo),
             Event::LastWords { generation, failure } => self.heard(generation, failure, now, &mut todo),
             Event::TakeoverAsked(peer) => self.takeover_asked(peer, now, &mut todo),
@@ -227,11 +228,14 @@ impl Supervisor {
         let how = end.to_string();
         self.crashes.count(generation, &how, now);
         self.give_up_a_trial(now, todo);
-        if let Some(attempt) = &self.attempt {
-            let next = Next::Starting(attempt.generation);
-            todo.push(Action::Report(Report::Crashed { generation, how, next }));
-            // One that has proved itself already need not wait any longer.
-            self.commit_ready(now, todo);
+        if let Some(attempt) = &mut self.attempt {
+            let (starting, misplaced) = (attempt.generation, attempt.misplaced.take());
+            todo.push(Action::Report(Report::Crashed { generation, how, next: Next::Starting(starting) }));
+            match misplaced {
+                Some(failure) => self.attempt_over(starting, failure, now, todo),
+                // One that has proved itself already need not wait any longer.
+                None => self.commit_ready(now, todo),
+            }
             return;
         }
         if self.give_back(now, todo) {

@@ -32,12 +32,12 @@ impl Reaped {
         self.generations.keys().copied()
     }
 
-    /// What that is for the core, which must not commit a generation that is gone, and is therefore told of the latest one
-    /// first.
-    pub fn events(self, start_over: Option<Event>) -> impl Iterator<Item = Event> {
+    /// What that is for the core, which must not commit a generation that is gone, or is misplaced now, and is therefore told
+    /// of the latest one first.
+    pub fn events(self, misplaced: Option<Event>) -> impl Iterator<Item = Event> {
         let ends = self.generations.into_iter().rev();
         let ends = ends.map(|(generation, end)| Event::Exited { generation, end });
-        ends.chain(start_over).chain(self.programs)
+        misplaced.into_iter().chain(ends).chain(self.programs)
     }
 }
 
@@ -85,13 +85,13 @@ impl Fleet {
 
     /// The generation that served is among what has ended, and the one that is being started has other private ports than
     /// those at which clients wait: one with these is started instead, at once.
-    pub fn start_over(&self, reaped: &Reaped, has_other_ports: impl Fn(Generation) -> bool) -> Option<Event> {
+    pub fn misplaced(&self, reaped: &Reaped, has_other_ports: impl Fn(Generation) -> bool) -> Option<Event> {
         let mut starting = self.roster.starting().filter(|_| reaped.has_committed);
         let generation = starting.find(|generation| has_other_ports(*generation))?;
         let message = "the HAProxy that served has ended meanwhile, and clients wait at its private ports: these are \
                        served first";
         let failure = Failure::new(ExitCode::NotReady, message.to_owned()).hint("then reload again");
-        Some(Event::Failed { generation, failure })
+        Some(Event::Misplaced { generation, failure })
     }
 
     /// A generation is about to be told to drain: from now on it accepts no more than what has come.

@@ -58,6 +58,7 @@ impl Supervisor {
             stage,
             moved: Vec::new(),
             carried: Carried::default(),
+            misplaced: None,
             strictness: Strictness::Strict,
         });
         todo.push(match purpose {
@@ -272,6 +273,13 @@ impl Supervisor {
         // One that was replaced in a hurry is not trusted more than one that served for long.
         if age >= PROBATION || self.good.is_none() {
             self.good = Some(configuration);
+        }
+    }
+
+    /// It listens where no client waits, now that the one that serves is about to be told to have ended.
+    pub(super) fn misplaced(&mut self, generation: Generation, failure: Failure) {
+        if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.generation == generation) {
+            attempt.misplaced = Some(failure);
         }
     }
 

@@ -157,6 +157,14 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
+    /// A generation that is being started listens where no client waits, because the one that serves has ended, which is told
+    /// next: it is not to take its place.
+    Misplaced {
+        /// Which generation is being started.
+        generation: Generation,
+        /// Why it is given up.
+        failure: Failure,
+    },
     /// The master of a generation is gone (and with it its worker). [`Event::LastWords`] follow.
     Exited {
         /// Which generation.

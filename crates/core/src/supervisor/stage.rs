@@ -23,6 +23,8 @@ pub(super) struct Attempt {
     pub(super) moved: Vec<Moved>,
     /// What it has of the state of the servers.
     pub(super) carried: Carried,
+    /// Why it is not to take the place of the serving generation, whose end is told next.
+    pub(super) misplaced: Option<Failure>,
     /// Lenient if it is the second start of what lacked only the descriptors that Clearway adds.
     pub(super) strictness: Strictness,
 }

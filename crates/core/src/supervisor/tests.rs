@@ -492,6 +492,17 @@ fn one_that_is_gone_is_not_committed_while_its_last_words_are_awaited() {
 }
 
 #[test]
+fn one_that_listens_where_no_client_waits_is_not_committed_when_the_one_that_serves_has_ended() {
+    let mut stage = settling();
+    reload_and_prove(&mut stage, 2);
+    let failure = failure(ExitCode::NotReady);
+    assert_eq!(stage.step(Event::Misplaced { generation: generation(2), failure }), []);
+    let actions = stage.gone(1, "killed by SIGSEGV");
+    let given_up = [Action::Abandon(generation(2)), Action::Drain(generation(2))];
+    assert_eq!(actions, [&given_up[..], &[Action::Prepare(generation(3), Source::Served(generation(1)))]].concat());
+}
+
+#[test]
 fn last_words_are_waited_for_by_a_leave_and_not_by_a_restart() {
     let mut stage = Stage::serving();
     let again = Source::Served(generation(1));

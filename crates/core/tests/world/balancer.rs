@@ -125,11 +125,10 @@ impl World {
             return;
         }
         self.abandons(id, generation);
-        let starts_over = if process.committed { self.starts_over(id) } else { None };
-        self.tell_if_it_lives(id, Event::Exited { generation, end });
-        if let Some(event) = starts_over {
+        if let Some(event) = if process.committed { self.misplaced(id) } else { None } {
             self.tell_if_it_lives(id, event);
         }
+        self.tell_if_it_lives(id, Event::Exited { generation, end });
         let failure = Failure::new(ExitCode::NotReady, "made up");
         let delay = self.soon();
         self.at(delay, Happening::Tell(id, Event::LastWords { generation, failure }));

@@ -241,12 +241,12 @@ impl World {
     }
 
     /// The one that served has ended: one that is starting listens where no client waits.
-    pub fn starts_over(&mut self, id: Id) -> Option<Event> {
+    pub fn misplaced(&mut self, id: Id) -> Option<Event> {
         let Balancer { processes, cutover, .. } = &self.balancers[id];
         let starting = processes.iter().filter(|(_, process)| !process.committed && !process.leaves);
         let generation =
             *starting.map(|(generation, _)| generation).find(|one| cutover.leads_elsewhere(**one))?;
-        Some(Event::Failed { generation, failure: Failure::new(ExitCode::NotReady, "made up") })
+        Some(Event::Misplaced { generation, failure: Failure::new(ExitCode::NotReady, "made up") })
     }
 
     fn tables_of_others(&self, id: Id) -> BTreeSet<Id> {

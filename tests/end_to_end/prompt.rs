@@ -34,6 +34,7 @@ crate::tests![
     while_the_kernel_hangs_at_the_start_of_haproxy,
     one_that_cannot_be_executed_is_refused_with_the_reason,
     while_the_configuration_hangs,
+    while_the_directory_of_the_pid_file_hangs,
     while_clients_of_the_admin_socket_do_not_read,
     while_successors_do_not_read,
     while_the_predecessor_says_nothing_more,
@@ -171,6 +172,22 @@ fn while_the_configuration_hangs() -> Result<()> {
 }
 
 /// Many requests of each, so that the answers do not fit into the socket.
+fn while_the_directory_of_the_pid_file_hangs() -> Result<()> {
+    let stage = Stage::new("pr-pid")?;
+    stage.write(&stage.plain())?;
+    let folder = stage.path("pids");
+    fs::create_dir(&folder)?;
+    let mut balancer = stage.start_with(&["-p", &folder.join("h.pid").display().to_string()], &[])?;
+    let hung = Hung::over(folder)?;
+    balancer.kill_descendant(*balancer.haproxy_processes().first().context("no HAProxy")?)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
+    assert_prompt(&stage, "the directory of the pid file hangs")?;
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    drop(hung);
+    stage.assert_clean()
+}
+
 fn while_clients_of_the_admin_socket_do_not_read() -> Result<()> {
     let stage = Stage::new("pr-client")?;
     stage.write(&stage.plain())?;

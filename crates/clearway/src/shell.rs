@@ -166,6 +166,10 @@ impl Shell {
         if let Some(sockets) = committed.sockets {
             // Held until nothing leads to what is closed with it.
             let former = self.custody.commit(sockets);
+            // A predecessor may have to take them back.
+            if !self.peers.has_predecessor() {
+                former.hide(&self.custody.sockets());
+            }
             self.cutover.commit(generation, self.peers.has_predecessor());
             let ours = self.cutover.ours(self.fleet.processes(), self.fleet.proved());
             self.cutover.look_for_strangers(ours.and(&former));

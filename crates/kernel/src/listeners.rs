@@ -20,8 +20,8 @@ pub use holders::{Holder, HolderProcess, holders};
 pub(crate) use nearby::Nearby;
 pub use reserve::{Reserved, reserve};
 pub use strangers::{Managed, Stranger, strangers};
+pub(crate) use table::{HIDDEN, TcpSocket, TcpState, rows};
 pub use table::{SockDiagError, listening};
-pub(crate) use table::{TcpSocket, TcpState, rows};
 
 #[cfg(test)]
 mod tests;

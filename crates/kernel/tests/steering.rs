@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_kernel::queues::{Listener, Waiting, half_open, queues};
-use clearway_kernel::steering::{Fate, NotSteerable, ReuseportGroup, SocketOrder, groups, seal, unseal};
+use clearway_kernel::steering::{
+    Fate, NotSteerable, ReuseportGroup, SocketOrder, groups, hide, seal, unseal,
+};
 use clearway_lab::inside::{self, Named, run};
 use clearway_lab::load::{self, Plan};
 use clearway_lab::namespace::Namespace;
@@ -53,6 +55,7 @@ const TESTS: &[Named] = tests![
     a_new_generation_that_dies_leaves_the_old_ones_serving,
     a_new_generation_that_dies_while_held_is_reverted,
     from_closing_to_release_no_client_is_refused,
+    hidden_sockets_get_no_clients_and_keep_their_place,
     half_open_requests_of_the_old_are_waited_for,
     sealed_sockets_make_clients_late_and_lose_none,
     a_narrower_address_takes_over_at_once,
@@ -166,6 +169,7 @@ fn switch(addresses: &[&str], targets: &[&str], old: usize, new: usize) -> Resul
     if groups.iter().any(ReuseportGroup::needs_seal) {
         old.iter().try_for_each(|socket| seal(socket.as_fd()))?;
     }
+    old.iter().try_for_each(|socket| hide(socket.as_fd()))?;
     drop(serving);
     drop(old);
     until("the old sockets to be gone", || Ok(waiting.poll()?.listening == 0))?;
@@ -271,6 +275,29 @@ fn from_closing_to_release_no_client_is_refused() -> Result<()> {
             group.release(new[0].as_fd())?;
             ensure!(shares(address, &new.each_ref())?.iter().all(|share| *share > 0));
         }
+    }
+    Ok(())
+}
+
+fn hidden_sockets_get_no_clients_and_keep_their_place() -> Result<()> {
+    for address in ["127.0.0.1:8000", "[::1]:8000"] {
+        let old = listen(address, false)?;
+        let waits = connect(address, 1)?;
+        let new = listen(address, false)?;
+        let steered = group(&all_leave(&[&old]), &[&new], SocketOrder::Unknown)?;
+        steered.steer(new.as_fd())?;
+        for _ in 0..2 {
+            hide(old.as_fd())?;
+        }
+        ensure!(group(&all_leave(&[&old]), &[&new], SocketOrder::Unknown)? == steered, "another group");
+        ensure!(shares(address, &[&new])? == [40]);
+        // What came before is still served.
+        take(&[&old], 1)?;
+        drop((waits, new));
+        let target: SocketAddr = address.parse()?;
+        let refused = std::net::TcpStream::connect_timeout(&target, DEADLINE).err();
+        let kind = refused.map(|error| error.kind());
+        ensure!(kind == Some(std::io::ErrorKind::ConnectionRefused), "{kind:?}");
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use socket2::SockRef;
 
 use crate::custody::held::Held;
 use crate::custody::notices::CustodyNotice;
+use crate::debug;
 use crate::ground::notice::tell;
 use order::shuffle;
 
@@ -140,6 +141,16 @@ impl Sockets {
             if let Err(error) = outcome {
                 let (socket, error) = (held.identity.to_string(), error.to_string());
                 tell(&CustodyNotice::NotListening { socket, error });
+            }
+        }
+    }
+
+    /// Those that the sockets which serve from now on are not among are closed in a moment: no new client finds them.
+    pub fn hide(&self, serving: &Self) {
+        let leaves = |held: &&Held| held.is_tcp() && serving.socket(held.inode()).is_none();
+        for held in self.held.iter().filter(leaves) {
+            if let Err(error) = steering::hide(held.descriptor()) {
+                debug!("hiding {}, which is closed, from new clients: {error}", held.identity);
             }
         }
     }

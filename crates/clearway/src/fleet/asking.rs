@@ -12,6 +12,7 @@
 //! One such thread at a time: while one hangs (its program is on a machine that does not answer), no other is begun. What
 //! it starts ends with it ([`crate::fleet::child::confine`]), and only it waits for that ([`crate::fleet::reaper`]).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use crate::fleet::executable::PATIENCE;
 use crate::fleet::statistics::SAVING;
 use crate::fleet::{Consequence, Fleet, News};
 use crate::ground::aside;
+use crate::tell::pid_file::{PidFileNames, PidFilePlace};
 use crate::tell::said::Subject;
 
 /// How long all of it may take: the version, the conditions, the counters, and what a busy machine adds.
@@ -51,14 +53,11 @@ impl Fleet {
         let (sender, receiver) = oneshot::channel();
         let (executable, configuration) = (self.executable.clone(), Arc::clone(chosen.configuration()));
         let hangs = self.preparing.asking.is_busy();
-        let Invocation { pid_file, working_directory, .. } = self.invocation.clone();
+        let Invocation { pid_file: named, working_directory: directory, .. } = self.invocation.clone();
+        let pid_file = PidFileNames { named, directory, fine: self.preparing.pid_file.clone() };
         // What is only tried reads what is there.
         let counters = self.counters().filter(|_| !self.is_tried(chosen.generation()));
-        let work = move || {
-            let pid_file = (pid_file.as_deref(), working_directory.as_deref());
-            let answers = Answers::of(&executable, &configuration, pid_file)?;
-            Ok(answers.with_saved(counters))
-        };
+        let work = move || Ok(Answers::of(&executable, &configuration, &pid_file)?.with_saved(counters));
         self.preparing.asking.spawn("asking HAProxy for its version", work, |answers| {
             // It may not be waited for any more.
             let _ = sender.send(answers);
@@ -93,6 +92,8 @@ impl Fleet {
         }
         match draft {
             Ok(draft) => {
+                let place = draft.answers().pid_file.as_ref().and_then(PidFilePlace::fine);
+                self.preparing.pid_file = place.map(Path::to_owned);
                 if !self.is_tried(generation) {
                     self.said.found(Subject::Statistics, draft.answers().unsaved.clone());
                 }

@@ -1,7 +1,7 @@
 //! What HAProxy has answered before it is started, and with that all that is known of a generation before it is prepared.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::fleet::executable::{Executable, PATIENCE};
 use crate::fleet::sidecars::Declared;
 use crate::fleet::statistics::Counters;
 use crate::path::servers::NamedServers;
-use crate::tell::pid_file::PidFilePlace;
+use crate::tell::pid_file::{PidFileNames, PidFilePlace};
 
 /// How many different conditions HAProxy is asked about: each costs a process.
 const MOST_QUESTIONS: usize = 32;
@@ -47,12 +47,11 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Asks. `named`: the pid file of the command line, which counts before that of the files; relative ones are relative to
-    /// `directory`. Blocks.
+    /// Asks. Blocks.
     pub fn of(
         executable: &Executable,
         configuration: &Configuration,
-        (named, directory): (Option<&Path>, Option<&Path>),
+        pid_files: &PidFileNames,
     ) -> Result<Self, Failure> {
         let version = executable.version()?;
         let mut conditions = Conditions::asked(executable, version);
@@ -64,11 +63,10 @@ impl Answers {
         let most_reloads = configuration.global.max_reloads();
         let most_reloads =
             most_reloads.filter(|(_, guards)| conditions.all_hold(guards)).map(|(most, _)| most);
-        let pid_file = configuration.global.pid_files.iter().find(|one| conditions.all_hold(&one.guards));
-        let pid_file = named.or(pid_file.map(|one| one.value.as_ref()));
-        let pid_file = pid_file.map(|file| PidFilePlace::look(directory, file));
+        let configured = configuration.global.pid_files.iter().find(|one| conditions.all_hold(&one.guards));
+        let pid_file = pid_files.look(configured.map(|one| one.value.as_ref()));
         let stats_file = configuration.global.stats_files.iter().find(|one| conditions.all_hold(&one.guards));
-        let stats_file = stats_file.map(|file| from(directory, file.value.as_ref()));
+        let stats_file = stats_file.map(|file| pid_files.path(file.value.as_ref()));
         let programs = Declared::read(configuration, version, &mut |guards| conditions.all_hold(guards))?;
         let servers = NamedServers::of(configuration);
         let unsaved = None;
@@ -94,12 +92,6 @@ impl Answers {
         }
         self
     }
-}
-
-/// A path as HAProxy means it that is started in this directory, or in ours.
-fn from(directory: Option<&Path>, file: &Path) -> PathBuf {
-    let path = directory.unwrap_or(Path::new("")).join(file);
-    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// A generation about which everything is known that is needed to prepare it.

@@ -1,5 +1,7 @@
 //! What is being prepared: one generation at a time.
 
+use std::path::PathBuf;
+
 use clearway_core::names::Generation;
 
 use crate::fleet::launch::Prepared;
@@ -13,6 +15,8 @@ pub struct Preparing {
     under_way: Option<Generation>,
     /// The one that is launched next.
     prepared: Option<(Generation, Prepared)>,
+    /// The pid file that was found to be fine last.
+    pub pid_file: Option<PathBuf>,
     /// What is only tried.
     trial: Option<Trial>,
     /// Reads the files.

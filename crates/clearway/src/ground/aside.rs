@@ -1,6 +1,7 @@
 //! Threads beside the loop. None is worth the life of PID 1: where the limit of processes is reached, what a thread
 //! was to do is left out, and said.
 
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,46 @@ pub async fn outcome_of<T: Send + 'static>(
         let _ = sender.send(work());
     });
     receiver.await.ok()
+}
+
+/// How long what is still to be done may take at the end.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
+/// A thread that does one thing after the other, each of which may take long. What is in the queue when this is dropped is
+/// waited for, for a second at most.
+#[derive(Debug)]
+pub struct Queue<T> {
+    work: Option<Sender<T>>,
+    /// Closed when everything is done.
+    done: Receiver<()>,
+}
+
+impl<T: Send + 'static> Queue<T> {
+    /// Begins; nothing if there can be no thread.
+    pub fn begin(what: &str, mut work_on: impl FnMut(T) + Send + 'static) -> Option<Self> {
+        let (work, waiting) = channel();
+        let (doing, done) = channel();
+        let begun = spawn(what, move || {
+            let _until_the_end: Sender<()> = doing;
+            while let Ok(one) = waiting.recv() {
+                work_on(one);
+            }
+        });
+        begun.then_some(Self { work: Some(work), done })
+    }
+
+    /// Has it done after what is in the queue already.
+    pub fn put(&self, one: T) {
+        // Its thread lives as long as this.
+        let _ = self.work.as_ref().map(|work| work.send(one));
+    }
+}
+
+impl<T> Drop for Queue<T> {
+    fn drop(&mut self) {
+        self.work = None;
+        let _ = self.done.recv_timeout(LAST_WORK);
+    }
 }
 
 /// Something that may never end, as a file may be on a machine that does not answer: once at a time.

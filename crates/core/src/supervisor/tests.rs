@@ -499,7 +499,10 @@ fn one_that_listens_where_no_client_waits_is_not_committed_when_the_one_that_ser
     assert_eq!(stage.step(Event::Misplaced { generation: generation(2), failure }), []);
     let actions = stage.gone(1, "killed by SIGSEGV");
     let given_up = [Action::Abandon(generation(2)), Action::Drain(generation(2))];
-    assert_eq!(actions, [&given_up[..], &[Action::Prepare(generation(3), Source::Served(generation(1)))]].concat());
+    assert_eq!(
+        actions,
+        [&given_up[..], &[Action::Prepare(generation(3), Source::Served(generation(1)))]].concat()
+    );
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::transparency::Family;
 /// `sizeof(struct inet_diag_msg)`.
 const HEADER: usize = 72;
 
+/// The interface that a hidden socket is bound to ([`crate::steering::hide`]): the last number, which no interface gets.
+pub(crate) const HIDDEN: u32 = i32::MAX as u32;
+
 /// Which sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TcpState {
@@ -36,7 +39,7 @@ pub(crate) struct TcpSocket {
     pub remote: SocketAddr,
     /// `IPV6_V6ONLY`; `false` for IPv4.
     pub v6only: bool,
-    /// The interface it is bound to by `SO_BINDTODEVICE`, 0 without.
+    /// The interface it is bound to by `SO_BINDTODEVICE`, 0 without. A hidden socket is still of the group it was of.
     pub device: u32,
     /// 0 for a connection that is not accepted yet.
     pub inode: u64,
@@ -128,7 +131,7 @@ pub(super) fn decode(reply: &Reply) -> Option<TcpSocket> {
         local: SocketAddr::new(id.source_address, id.source_port),
         remote: SocketAddr::new(id.destination_address, id.destination_port),
         v6only,
-        device: id.interface_id,
+        device: Some(id.interface_id).filter(|interface| *interface != HIDDEN).unwrap_or_default(),
         inode: header.inode.into(),
         uid: header.uid,
         waiting: header.recv_queue,

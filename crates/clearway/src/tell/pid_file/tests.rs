@@ -2,30 +2,35 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 
-const FIRST: Generation = Generation::FIRST;
-
-fn commit(file: &mut PidFile, path: &Path) {
-    file.prepare(FIRST, Some(&PidFilePlace::look(None, path))).unwrap();
-    file.hear(&Action::Commit(FIRST));
-}
-
-fn end(file: &mut PidFile) {
-    file.hear(&Action::Exit(ExitCode::Done));
+fn look(path: &Path) -> PidFilePlace {
+    PidFileNames::default().look(Some(path)).unwrap()
 }
 
 #[test]
 fn it_is_written_once_a_generation_serves_and_removed_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pid");
+    let names = PidFileNames { directory: Some(folder.path().to_owned()), ..PidFileNames::default() };
     let mut file = PidFile::default();
-    file.prepare(FIRST, Some(&PidFilePlace::look(Some(folder.path()), Path::new("pid")))).unwrap();
+    file.prepare(Generation::FIRST, names.look(Some(Path::new("pid"))).as_ref()).unwrap();
     assert!(!path.exists());
-    file.hear(&Action::Commit(FIRST));
+    file.hear(&Action::Commit(Generation::FIRST));
+    assert_eq!(file.place.as_ref(), Some(&path));
+    // Waits for all that is in the queue.
+    file.queue = None;
     assert_eq!(std::fs::read_to_string(&path).unwrap(), content());
+}
+
+#[test]
+fn a_reload_leaves_it_alone_and_the_end_removes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pid");
+    let mut writer = Writer::default();
+    writer.put(Some(path.clone()), false);
     let number = std::fs::metadata(&path).unwrap().ino();
-    commit(&mut file, &path);
-    assert_eq!(std::fs::metadata(&path).unwrap().ino(), number, "a reload leaves it alone");
-    end(&mut file);
+    writer.put(Some(path.clone()), false);
+    assert_eq!(std::fs::metadata(&path).unwrap().ino(), number);
+    writer.put(None, false);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -33,16 +38,15 @@ fn it_is_written_once_a_generation_serves_and_removed_at_the_end() {
 fn what_another_process_has_put_there_stays_until_this_one_serves_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pid");
-    let mut file = PidFile::default();
-    commit(&mut file, &path);
+    let mut writer = Writer::default();
+    writer.put(Some(path.clone()), false);
     std::fs::write(folder.path().join("other"), content()).unwrap();
     std::fs::rename(folder.path().join("other"), &path).unwrap();
-    end(&mut file);
+    writer.put(None, false);
     assert!(path.exists(), "it is not ours, whatever it says");
-    let mut file = PidFile::default();
-    commit(&mut file, &path);
+    writer.put(Some(path.clone()), false);
     std::fs::write(&path, "1\n").unwrap();
-    file.hear(&Action::TakeBack);
+    writer.put(Some(path.clone()), false);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), content());
 }
 
@@ -50,9 +54,9 @@ fn what_another_process_has_put_there_stays_until_this_one_serves_again() {
 fn another_path_in_the_next_file_moves_it() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (folder.path().join("old"), folder.path().join("new"));
-    let mut file = PidFile::default();
-    commit(&mut file, &old);
-    commit(&mut file, &new);
+    let mut writer = Writer::default();
+    writer.put(Some(old.clone()), false);
+    writer.put(Some(new.clone()), false);
     assert!(!old.exists() && new.exists());
 }
 
@@ -62,25 +66,26 @@ fn a_link_is_replaced_and_what_it_leads_to_stays() {
     let (link, target) = (folder.path().join("link"), folder.path().join("target"));
     std::fs::write(&target, "precious").unwrap();
     std::os::unix::fs::symlink(&target, &link).unwrap();
-    let mut file = PidFile::default();
-    commit(&mut file, &link);
+    Writer::default().put(Some(link.clone()), false);
     assert!(std::fs::symlink_metadata(&link).unwrap().is_file());
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_refused_unless_it_was_written() {
+fn a_place_that_cannot_be_written_is_refused_and_a_fine_one_is_not_looked_at_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut file = PidFile::default();
     for name in ["", "none/pid"] {
         let path = folder.path().join(name);
-        let failure = file.prepare(FIRST, Some(&PidFilePlace::look(None, &path))).unwrap_err();
+        let failure = file.prepare(Generation::FIRST, Some(&look(&path))).unwrap_err();
         assert!(failure.message.contains(&path.display().to_string()), "{failure:?}");
         assert_eq!(failure.code, ExitCode::ConfigurationRefused);
     }
     let path = folder.path().join("d/pid");
     std::fs::create_dir(folder.path().join("d")).unwrap();
-    commit(&mut file, &path);
+    let known = look(&path).fine().map(Path::to_owned);
     std::fs::remove_dir_all(folder.path().join("d")).unwrap();
-    assert!(file.prepare(FIRST, Some(&PidFilePlace::look(None, &path))).is_ok());
+    assert_eq!(look(&path).fine(), None);
+    let names = PidFileNames { fine: known, ..PidFileNames::default() };
+    assert_eq!(names.look(Some(&path)).unwrap().fine(), Some(&*path));
 }

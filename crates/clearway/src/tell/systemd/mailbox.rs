@@ -8,8 +8,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -21,16 +19,13 @@ use rustix::net::{
 use crate::custody::held::Held;
 use crate::custody::sockets::Sockets;
 use crate::debug;
-use crate::ground::aside;
+use crate::ground::aside::Queue;
 use crate::ground::notice::tell;
 use crate::tell::notices::TellNotice;
 use crate::tell::systemd::stored::{self, Stored};
 
 /// How long systemd may take to make room for one message.
 const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
-
-/// How long the last messages may take at the end.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What is to be sent.
 #[derive(Debug)]
@@ -43,11 +38,7 @@ pub enum Letter {
 
 /// Where letters go.
 #[derive(Debug)]
-pub struct Mailbox {
-    letters: Option<Sender<Letter>>,
-    /// Closed when everything was sent.
-    sent: Receiver<()>,
-}
+pub struct Mailbox(Queue<Letter>);
 
 impl Mailbox {
     /// The one that `NOTIFY_SOCKET` names. Unset, and said, where that is nothing that can be used.
@@ -61,30 +52,14 @@ impl Mailbox {
             tell(&TellNotice::NoSystemdAddress);
             return None;
         };
-        let (letters, receiver) = channel();
-        let (sending, sent) = channel();
         let (names, foreign) = (stored.names.clone(), stored.foreign.clone());
         let mut post = Post { to, in_store: names, foreign, is_heard: true };
-        let begun = aside::spawn("telling systemd what happens", move || {
-            let _until_the_end: Sender<()> = sending;
-            while let Ok(letter) = receiver.recv() {
-                post.deliver(letter);
-            }
-        });
-        begun.then_some(Self { letters: Some(letters), sent })
+        Queue::begin("telling systemd what happens", move |letter| post.deliver(letter)).map(Self)
     }
 
     /// Sends it, some time soon.
     pub fn post(&self, letter: Letter) {
-        // Its thread lives as long as this.
-        let _ = self.letters.as_ref().map(|letters| letters.send(letter));
-    }
-}
-
-impl Drop for Mailbox {
-    fn drop(&mut self) {
-        self.letters = None;
-        let _ = self.sent.recv_timeout(LAST_WORDS);
+        self.0.put(letter);
     }
 }
 

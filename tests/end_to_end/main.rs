@@ -47,6 +47,7 @@ mod stage;
 mod statistics;
 mod steering;
 mod steps;
+mod stick_tables;
 mod stop;
 mod strategy;
 mod subject;
@@ -88,6 +89,7 @@ fn main() {
         intercept::closed::TESTS,
         canary::TESTS,
         carry::TESTS,
+        stick_tables::TESTS,
         obstacles::TESTS,
         hints::TESTS,
         names::TESTS,

@@ -19,7 +19,7 @@ mod value;
 pub use canary::{CanaryMode, ProbeAddresses};
 pub use strays::{Stray, strays};
 pub use table::{Setting, SettingKey, TABLE};
-pub use value::{CarryMode, LogFormat, LogLevel, LogSetting, WatchMode};
+pub use value::{CarrySetting, LogFormat, LogLevel, LogSetting, WatchMode};
 
 /// The settings, resolved: no option is left open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct Settings {
     /// From the proof of a new generation to its commit.
     pub settle: Duration,
     /// What passes from one generation to the next.
-    pub carry: CarryMode,
+    pub carry: CarrySetting,
     /// How clients come to the new generation.
     pub strategy: Strategy,
     /// What old generations may take.
@@ -90,7 +90,7 @@ impl Default for Settings {
             hold_after_loss: Duration::from_mins(5),
             ready_timeout: Duration::from_mins(10),
             settle: Duration::from_millis(200),
-            carry: CarryMode::default(),
+            carry: CarrySetting::default(),
             strategy: Strategy::default(),
             old: Budget { generations: 50, age: None, memory: None },
             log: LogSetting::default(),

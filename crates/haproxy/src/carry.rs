@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 use crate::configuration::{InitialHealth, ServerFacts, Stated, StatedServers};
 use crate::runtime::state::{Admin, RUNNING, Remembered, STOPPED, STOPPING, ServerState, ServersState};
 
+pub mod tables;
+
 /// One command, and what it carries over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateCommand {

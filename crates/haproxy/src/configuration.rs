@@ -28,6 +28,7 @@ mod servers;
 mod sources;
 mod span;
 mod stated;
+mod tables;
 pub(crate) mod words;
 
 pub use address::{Endpoint, Transport};
@@ -48,6 +49,7 @@ pub use servers::{ServerLine, ServerLines, UsesrcLine};
 pub use sources::{ConfigurationError, LIMIT, SourceFile, is_source_name};
 pub use span::{Section, Span};
 pub use stated::{InitialHealth, ServerFacts, Stated, StatedServers};
+pub use tables::{StickTable, StickTables};
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@
 //! with status 0 (measured with 2.6.12, 3.0.11; 3.2.26 has no such gap).
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -135,6 +136,16 @@ impl CliCommand {
         Self("show servers state".to_owned())
     }
 
+    /// `show table`: the tables, each with a line.
+    pub fn show_tables() -> Self {
+        Self("show table".to_owned())
+    }
+
+    /// `show table NAME`, for [`CliCommand::ask_by_line`]: a heading, and a line for each entry.
+    pub fn show_table(name: &str) -> Self {
+        Self(format!("show table {name}"))
+    }
+
     /// `dump stats-file`, since 3.0; read with [`CliResponse::statistics`].
     pub fn dump_stats_file() -> Self {
         Self("dump stats-file".to_owned())
@@ -161,9 +172,43 @@ impl CliCommand {
                 Err(RuntimeError::TooLong { command: self.clone() })
             }
             Ok(answer) => Ok(CliResponse { command: self.clone(), text: text(answer) }),
-            Err(Errno::PIPE | Errno::CONNRESET) => Err(RuntimeError::Ended { command: self.clone() }),
-            Err(Errno::TIMEDOUT) => Err(RuntimeError::TimedOut { command: self.clone(), limit }),
-            Err(source) => Err(RuntimeError::Io { command: self.clone(), source }),
+            Err(errno) => Err(self.unanswered(errno, limit)),
+        }
+    }
+
+    /// Asks, and gives each line of the answer to `take` until that breaks: an answer of any length, of which nothing is kept.
+    pub fn ask_by_line(
+        &self,
+        connection: &UnixStream,
+        channel: Channel,
+        limit: Duration,
+        mut take: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(), RuntimeError> {
+        let (mut rest, mut flow) = (Vec::new(), ControlFlow::Continue(()));
+        let lines = |bytes: &[u8]| {
+            for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+                rest.extend_from_slice(piece);
+                if rest.ends_with(b"\n") {
+                    flow = take(String::from_utf8_lossy(&rest).trim_end_matches('\n'));
+                    rest.clear();
+                }
+                if flow.is_break() || rest.len() > LONGEST_ANSWER {
+                    return false;
+                }
+            }
+            true
+        };
+        let line = format!("{self}\n");
+        converse(connection, line.as_bytes(), channel, Deadline::after(limit), lines)
+            .map_err(|errno| self.unanswered(errno, limit))
+    }
+
+    fn unanswered(&self, errno: Errno, limit: Duration) -> RuntimeError {
+        let command = self.clone();
+        match errno {
+            Errno::PIPE | Errno::CONNRESET => RuntimeError::Ended { command },
+            Errno::TIMEDOUT => RuntimeError::TimedOut { command, limit },
+            source => RuntimeError::Io { command, source },
         }
     }
 }
@@ -254,22 +299,29 @@ pub fn ask_all(
 ) -> Result<Vec<String>, RuntimeError> {
     let line = CliCommand(commands.join(";"));
     let named = CliCommand(commands.first().copied().unwrap_or_default().to_owned());
-    if let Some(wrong) = commands.iter().find(|one| CliCommand::new(one).is_err()) {
+    if let Some(wrong) = commands.iter().find(|one| !is_one_command(one)) {
         return Err(RuntimeError::NotOneCommand((*wrong).to_owned()));
     }
     let answered =
         exchange(connection, format!("{line}\n").as_bytes(), Channel::Worker, Deadline::after(limit));
-    let answer = answered.map_err(|error| match error {
-        Errno::PIPE | Errno::CONNRESET => RuntimeError::Ended { command: named.clone() },
-        Errno::TIMEDOUT => RuntimeError::TimedOut { command: named.clone(), limit },
-        source => RuntimeError::Io { command: named.clone(), source },
-    })?;
+    let answer = answered.map_err(|errno| named.unanswered(errno, limit))?;
     let answers = split(&String::from_utf8_lossy(&answer));
     if answers.len() == commands.len() {
         return Ok(answers);
     }
     let answer = format!("{} answers to {} commands", answers.len(), commands.len());
     Err(RuntimeError::Refused { command: named, answer })
+}
+
+/// Whether a worker takes it for one command: a semicolon ends one, unless a backslash stands before it.
+fn is_one_command(text: &str) -> bool {
+    let mut escaped = false;
+    let ends = |c: char| {
+        let ends = matches!(c, '\n' | '\r' | '\0') || (c == ';' && !escaped);
+        escaped = c == '\\' && !escaped;
+        ends
+    };
+    !text.is_empty() && !text.chars().any(ends) && !escaped
 }
 
 /// The answers to several commands: each is lines without an empty one, then an empty one.
@@ -293,10 +345,29 @@ fn split(text: &str) -> Vec<String> {
 /// Writes the line and reads to the end, one byte more than the limit at most.
 fn exchange(
     connection: &UnixStream,
-    mut line: &[u8],
+    line: &[u8],
     channel: Channel,
     deadline: Deadline,
 ) -> Result<Vec<u8>, Errno> {
+    let mut answer = Vec::new();
+    let over = |answer: &[u8]| {
+        channel == Channel::Master && answer.starts_with(NO_SUCH_PROCESS) && answer.ends_with(b"\n")
+    };
+    converse(connection, line, channel, deadline, |bytes| {
+        answer.extend_from_slice(bytes);
+        answer.len() <= LONGEST_ANSWER && !over(&answer)
+    })?;
+    Ok(answer)
+}
+
+/// Writes the line, and reads until the end or until `take` has enough.
+fn converse(
+    connection: &UnixStream,
+    mut line: &[u8],
+    channel: Channel,
+    deadline: Deadline,
+    mut take: impl FnMut(&[u8]) -> bool,
+) -> Result<(), Errno> {
     let connection = connection.as_fd();
     while !line.is_empty() {
         deadline.writable(connection)?;
@@ -309,23 +380,24 @@ fn exchange(
     if channel == Channel::Master {
         shutdown(connection, Shutdown::Write)?;
     }
-    let mut answer = Vec::new();
     let mut buffer = vec![0; 64 << 10];
-    let over = |answer: &[u8]| {
-        channel == Channel::Master && answer.starts_with(NO_SUCH_PROCESS) && answer.ends_with(b"\n")
-    };
-    while answer.len() <= LONGEST_ANSWER && !over(&answer) {
+    let mut begun = false;
+    loop {
         deadline.readable(connection)?;
         match recv(connection, buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
-            Ok((0, _)) => break,
-            Ok((read, _)) => answer.extend_from_slice(buffer.get(..read).unwrap_or_default()),
+            Ok((0, _)) => return Ok(()),
+            Ok((read, _)) => {
+                begun = true;
+                if !take(buffer.get(..read).unwrap_or_default()) {
+                    return Ok(());
+                }
+            }
             Err(Errno::INTR | Errno::AGAIN) => {}
             // The end, where HAProxy closed with some of our bytes unread.
-            Err(Errno::CONNRESET) if !answer.is_empty() => break,
+            Err(Errno::CONNRESET) if begun => return Ok(()),
             Err(error) => return Err(error),
         }
     }
-    Ok(answer)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //!    |                             what keeps clients away, into the socket ------> its first loop: reads that
 //!    | Proved, Carry ------------> show servers state ----------------------------> what it begins with
 //!    |                             set what is different -------------------------> sets it
+//!    |                             the entries of stick tables, if that is wanted -> sets them
 //!    |                             set rate-limit ... 0 --------------------------> accepts clients
 //!    | <--- Carried -------------- what was set, and what was not
 //! ```
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
+use clearway_core::settings::CarrySetting;
 use clearway_core::supervisor::{Carried, Event};
 use clearway_haproxy::carry::{self, CarryOutcome as Came, StateCommand};
 use clearway_haproxy::configuration::Configuration;
@@ -37,12 +39,18 @@ use crate::fleet::state::{Snapshot, StateQuestion};
 use crate::ground::aside;
 
 mod private_socket;
+mod tables;
 
 use private_socket::Broken;
 pub use private_socket::PrivateSocket;
+use tables::Tables;
 
 /// How long the new one may take for all questions and orders.
 const SETTING: Duration = Duration::from_secs(5);
+
+/// What is said of stick tables after a crash, and in a takeover.
+const NO_TABLES: &str =
+    "stick tables: the HAProxy that had them has ended or belongs to another Clearway, and cannot be asked";
 
 /// When the listeners are woken again after the limit was lifted, each after the one before.
 const WAKING: [Duration; 4] = [
@@ -69,6 +77,8 @@ pub struct Carry {
     pub private: PrivateSocket,
     /// What its file says.
     pub configuration: Arc<Configuration>,
+    /// What passes.
+    pub what: CarrySetting,
     /// What keeps it from accepting, if something does.
     pub rate_limit: Option<RateLimit>,
     /// How long it may take to load.
@@ -81,16 +91,16 @@ impl Carry {
     /// Begins; unset if there can be no thread.
     pub fn begin(self, question: StateQuestion) -> Option<Go> {
         let (go, waiting) = channel();
-        let run = move || self.run(question, &waiting);
+        let run = move || self.run(&question, &waiting);
         aside::spawn("carrying the state of the servers over", run).then_some(Go(go))
     }
 
-    fn run(self, question: StateQuestion, go: &Receiver<()>) {
-        let asked = question.asked();
+    fn run(self, question: &StateQuestion, go: &Receiver<()>) {
+        let asked = if self.what.servers { question.asked() } else { None };
         // How old a state is matters only where it could not be asked for.
         let age_of = |snapshot: &Snapshot| snapshot.taken.elapsed().as_secs();
         let age = question.known.as_ref().filter(|_| asked.is_none()).map(age_of);
-        let snapshot = asked.or(question.known);
+        let snapshot = asked.or_else(|| question.known.clone().filter(|_| self.what.servers));
         let in_advance = |known: &Snapshot| carry::in_advance(&known.servers, &self.configuration.stated);
         let advance = snapshot.as_ref().map(in_advance).unwrap_or_default();
         // It has not begun to answer: this waits for that. If it has died, that is seen elsewhere.
@@ -102,6 +112,7 @@ impl Carry {
         }
         let generation = self.generation;
         let carried = snapshot.map(|snapshot| self.carry(&snapshot, age, &advance)).unwrap_or_default();
+        let carried = self.tables(question).and(carried);
         match self.open() {
             Ok(()) => {
                 let _ = self.news.send(News::Event(Event::Carried { generation, carried }));
@@ -130,6 +141,16 @@ impl Carry {
         let answers = self.private.give(&plan.orders, left);
         let Came { set, left } = plan.outcome(advance, answers);
         Carried { set, left, age_seconds }
+    }
+
+    /// The entries of stick tables are copied, if that is wanted.
+    fn tables(&self, question: &StateQuestion) -> Carried {
+        let wanted = self.what.tables.filter(|_| self.configuration.tables.has_unshared());
+        let Some(most) = wanted else { return Carried::default() };
+        match (question.serving(), self.private.for_many()) {
+            (Some(from), Some(to)) => Tables::new(from, (&to, &self.configuration), most).carry(),
+            _ => Carried::failed(NO_TABLES),
+        }
     }
 
     fn open(&self) -> Result<(), Broken> {

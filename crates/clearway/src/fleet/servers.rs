@@ -1,6 +1,5 @@
 //! The state of the servers: when it is asked for, and what becomes of it.
 
-use clearway_core::settings::CarryMode;
 use clearway_core::supervisor::Event;
 
 use crate::fleet::state::{Snapshot, StateAnswer, StateQuestion};
@@ -49,12 +48,12 @@ impl Fleet {
 
     /// What is known, for what keeps it over the end of this process: a holder.
     pub fn state_to_keep(&self) -> Option<&Snapshot> {
-        self.servers.known().filter(|_| self.settings.carry == CarryMode::Servers)
+        self.servers.known().filter(|_| self.settings.carry.servers)
     }
 
     /// What another Clearway or a holder handed over, unless something is known already.
     pub fn inherit_state(&mut self, snapshot: Option<Snapshot>) {
-        if let Some(snapshot) = snapshot.filter(|_| self.settings.carry == CarryMode::Servers) {
+        if let Some(snapshot) = snapshot.filter(|_| self.settings.carry.servers) {
             self.servers.inherit(snapshot);
         }
     }

@@ -17,7 +17,7 @@ use clearway_core::count::Count;
 use clearway_core::hints::Remark;
 use clearway_core::inquiry::Inquiry;
 use clearway_core::names::Generation;
-use clearway_core::settings::CarryMode;
+use clearway_core::settings::CarrySetting;
 use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::runtime::state::Remembered;
 use tokio::sync::watch;
@@ -108,9 +108,13 @@ impl StateOfServers {
     }
 
     /// The generation that was committed last, and its files, if a state is of use.
-    pub fn subject(&self, transparent: bool, carry: CarryMode) -> Option<(Generation, Arc<Configuration>)> {
+    pub fn subject(
+        &self,
+        transparent: bool,
+        carry: CarrySetting,
+    ) -> Option<(Generation, Arc<Configuration>)> {
         let (generation, configuration) = self.of.as_ref()?;
-        let carries = carry == CarryMode::Servers && !configuration.stated.is_empty();
+        let carries = carry.servers && !configuration.stated.is_empty();
         (transparent || carries).then(|| (*generation, Arc::clone(configuration)))
     }
 
@@ -156,6 +160,11 @@ pub struct StateQuestion {
 }
 
 impl StateQuestion {
+    /// The generation that serves, and its files.
+    pub fn serving(&self) -> Option<(&WorkerCli, &Configuration)> {
+        self.serving.as_ref().map(|(worker, configuration)| (worker, &**configuration))
+    }
+
     /// Saves its counters, if that is wanted, and asks, or takes what is known. Blocks, for [`PROMPT`] and
     /// [`SAVING`](crate::fleet::statistics::SAVING) at most.
     pub fn now(mut self) -> Option<Snapshot> {

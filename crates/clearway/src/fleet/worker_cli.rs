@@ -2,6 +2,7 @@
 //!
 //! Every question blocks: it is sent to a thread, away from the loop.
 
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,9 @@ pub const QUESTIONS: Duration = Duration::from_millis(300);
 /// The same for one of several generations. One that does not answer is cut first, so a busy machine must be no reason.
 pub const ONE_OF_SEVERAL: Duration = Duration::from_secs(1);
 
-/// Why there are no counters.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum DumpError {
+pub enum Unanswered {
     #[error(transparent)]
     Dial(#[from] sockpair::SockpairError),
     #[error(transparent)]
@@ -48,8 +49,25 @@ impl WorkerCli {
         self.ask(&CliCommand::show_servers_state(), limit)
     }
 
+    /// Its stick tables. Blocks likewise.
+    pub fn tables(&self, limit: Duration) -> Option<CliResponse> {
+        self.ask(&CliCommand::show_tables(), limit)
+    }
+
+    /// The lines of one of them, until `take` breaks. Blocks likewise.
+    pub fn table(
+        &self,
+        name: &str,
+        limit: Duration,
+        take: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(), Unanswered> {
+        let connection = sockpair::dial(&self.master)?;
+        let command = CliCommand::show_table(name).at_worker(self.worker);
+        Ok(command.ask_by_line(&connection, Channel::Master, limit, take)?)
+    }
+
     /// Its counters, as `stats-file` has them. Blocks likewise.
-    pub fn statistics(&self, limit: Duration) -> Result<String, DumpError> {
+    pub fn statistics(&self, limit: Duration) -> Result<String, Unanswered> {
         let connection = sockpair::dial(&self.master)?;
         let command = CliCommand::dump_stats_file().at_worker(self.worker);
         Ok(command.ask(&connection, Channel::Master, limit)?.statistics()?)

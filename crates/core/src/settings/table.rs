@@ -153,7 +153,9 @@ pub const TABLE: &[Setting] = &[
         value: "WHAT",
         default: "servers",
         help: "What passes from one generation to the next: `servers` (their health, and what was set through \
-               the runtime API), `off` (docs/explanation/carry.md)",
+               the runtime API), `tables` (stick tables without `peers`, up to 100000 entries in all; \
+               `tables=NUMBER` for another limit), both with a comma between, or `off` \
+               (docs/explanation/carry.md)",
     },
     Setting {
         key: SettingKey::Strategy,

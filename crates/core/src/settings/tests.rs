@@ -71,15 +71,32 @@ fn log_takes_format_and_level_in_any_order() {
 
 #[test]
 fn watching_is_off_unless_asked_for() {
-    assert_eq!(Settings::default().carry, CarryMode::Servers);
-    assert_eq!(set(SettingKey::Carry, "off").unwrap().carry, CarryMode::Off);
-    assert!(set(SettingKey::Carry, "on").unwrap_err().to_string().contains("`servers` or `off`"));
     assert_eq!(Settings::default().watch, WatchMode::Off);
     assert_eq!(set(SettingKey::Watch, "on").unwrap().watch, WatchMode::On);
     assert_eq!(set(SettingKey::Watch, "poll").unwrap().watch, WatchMode::Poll);
     assert_eq!(set(SettingKey::WatchQuiet, "2s").unwrap().watch_quiet, Duration::from_secs(2));
     let error = set(SettingKey::Watch, "yes").unwrap_err().to_string();
     assert_eq!(error, "`--flag` is `yes`: expected `off`, `on` or `poll`");
+}
+
+#[test]
+fn servers_are_carried_unless_asked_otherwise_and_tables_if_asked() {
+    let carry = |text: &str| set(SettingKey::Carry, text).map(|settings| settings.carry);
+    let of = |servers, tables| CarrySetting { servers, tables };
+    assert_eq!(Settings::default().carry, of(true, None));
+    for (text, expected) in [
+        ("off", of(false, None)),
+        ("servers", of(true, None)),
+        ("tables", of(false, Some(100_000))),
+        ("servers,tables", of(true, Some(100_000))),
+        ("tables=50000, servers", of(true, Some(50_000))),
+    ] {
+        assert_eq!(carry(text).unwrap(), expected, "{text}");
+    }
+    for bad in ["on", "servers,off", "servers,", "tables=", "tables=0", "tables=-1", "tables=1x", "servers=1"]
+    {
+        assert!(carry(bad).unwrap_err().to_string().contains("expected"), "{bad}");
+    }
 }
 
 #[test]

@@ -85,19 +85,55 @@ fn off_on_or_poll(_: &str) -> String {
     "expected `off`, `on` or `poll`".to_owned()
 }
 
-/// `CLEARWAY_CARRY`: what passes from one generation to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString)]
-#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = servers_or_off)]
-pub enum CarryMode {
-    /// Nothing but the sockets, as HAProxy does it.
-    Off,
+/// `CLEARWAY_CARRY`: what passes from one generation to the next, beside the sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CarrySetting {
     /// The health of servers, and what was set through the runtime API.
-    #[default]
-    Servers,
+    pub servers: bool,
+    /// The entries of stick tables without `peers`: at most so many in all.
+    pub tables: Option<usize>,
 }
 
-fn servers_or_off(_: &str) -> String {
-    "expected `servers` or `off`".to_owned()
+impl CarrySetting {
+    /// How many entries of stick tables, if `tables` has no number.
+    pub const ENTRIES: usize = 100_000;
+
+    const NOTHING: Self = Self { servers: false, tables: None };
+}
+
+impl Default for CarrySetting {
+    fn default() -> Self {
+        Self { servers: true, ..Self::NOTHING }
+    }
+}
+
+impl FromStr for CarrySetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut setting = Self::NOTHING;
+        if text == "off" {
+            return Ok(setting);
+        }
+        for word in text.split(',').map(str::trim) {
+            match word.split_once('=') {
+                None if word == "servers" => setting.servers = true,
+                None if word == "tables" => setting.tables = Some(Self::ENTRIES),
+                Some(("tables", number)) => {
+                    let number = number.parse().ok().filter(|number| *number > 0);
+                    setting.tables =
+                        Some(number.ok_or("expected a number of entries such as `tables=50000`")?);
+                }
+                _ => {
+                    return Err(
+                        "expected `servers`, `tables` or `tables=50000`, both with a comma between, or `off`"
+                            .to_owned(),
+                    );
+                }
+            }
+        }
+        Ok(setting)
+    }
 }
 
 /// A duration with units (`295s`, `1m30s`, `500ms`), or a bare number of seconds.

@@ -28,6 +28,14 @@ impl Carried {
         Self { left: vec![why.into()], ..Self::default() }
     }
 
+    /// Both, this one first.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let set = self.set.into_iter().chain(other.set).collect();
+        let left = self.left.into_iter().chain(other.left).collect();
+        Self { set, left, age_seconds: self.age_seconds.or(other.age_seconds) }
+    }
+
     /// Whether there is nothing to be said.
     pub fn is_nothing(&self) -> bool {
         self.set.is_empty() && self.left.is_empty()
@@ -70,5 +78,7 @@ mod tests {
         assert!(line.starts_with("carried over: b/s0: down, "), "{line}");
         assert!(line.ends_with(" and 2 more (as known 3 s ago); not carried over: b/x: because"), "{line}");
         assert!(Carried::default().is_nothing());
+        let tables = Carried { set: vec!["table t: 1 entry".into()], ..Carried::default() };
+        assert!(tables.and(carried).to_string().starts_with("carried over: table t: 1 entry, b/s0: down, "));
     }
 }

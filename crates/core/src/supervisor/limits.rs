@@ -23,7 +23,7 @@ pub const SWITCHING: Duration = Duration::from_secs(2);
 
 /// How long [`super::Action::Carry`] may take before the attempt goes on without: it has a limit of its own, and says itself
 /// what it could not do.
-pub const CARRY_DEADLINE: Duration = Duration::from_secs(15);
+pub const CARRY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long it may take altogether before the commit comes anyway: the switch begins later than we count, and
 /// has to say what it has done.

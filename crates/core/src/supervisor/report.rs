@@ -41,7 +41,7 @@ crate::notices! {
         /// HAProxy was started.
         Info "generation.started" Started { generation: Generation, pid: u32 }
             => "generation {generation} started, pid {pid}";
-        /// A generation was given the state of the servers (a warning: not all of it).
+        /// A generation was given the state of the servers, and the entries of stick tables (a warning: not all of it).
         Info or Warn if !carried.left.is_empty(), "generation.carried" Carried { generation: Generation, carried: Carried }
             => "servers of generation {generation}: {carried}";
         /// A generation serves (a warning: it listens nowhere). `took` counts from the beginning of the attempt.

@@ -15,6 +15,7 @@ use super::servers::{ServerLines, UsesrcLine};
 use super::sources::SourceFile;
 use super::span::Section;
 use super::stated::StatedServers;
+use super::tables::StickTables;
 
 /// What the files say, as far as Clearway acts upon it.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Configuration {
     pub servers: ServerLines,
     /// What decides whether the state of a server may pass to another generation.
     pub stated: StatedServers,
+    /// The stick tables.
+    pub tables: StickTables,
     /// Where frontends send their clients.
     pub routes: Routes,
     /// The `bind` lines.

@@ -116,6 +116,7 @@ impl<'a> Scanner<'a> {
         }
         let Some(section) = self.section.clone() else { return };
         self.stated.line(&words);
+        self.found.tables.line(&section, &words);
         self.references.line(&span, &section.keyword, &words);
         self.backlogs.line(&words, &self.blocks.current());
         self.found.programs.line(&span, &section, &words, self.blocks.current());

@@ -268,3 +268,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn stick_tables_have_the_names_that_haproxy_gives_them() {
+    let text = "backend a\n stick-table type string len 64 size 1k store gpc0\nbackend b\n stick-table type ip size 1k peers p\n\
+                peers p\n peer me 127.0.0.1:1\n table t type ip size 1k\nfrontend f\n.if a\n stick-table type ip size 1k peers p\n.else\n \
+                stick-table type ip size 1k\n.endif\n";
+    let tables = Configuration::of_text(std::path::Path::new("f"), text).tables;
+    let table = |name| tables.find(name).map(|table| (table.length.as_str(), table.is_shared));
+    assert_eq!(table("a"), Some(("64", false)));
+    assert_eq!(
+        [table("b"), table("p/t"), table("f"), table("t")],
+        [Some(("", true)), Some(("", true)), Some(("", true)), None]
+    );
+    assert!(tables.has_unshared());
+}

@@ -256,6 +256,16 @@ impl<'a> ServersState<'a> {
         )
     }
 
+    /// The number of each server with its proxy, and its name.
+    pub fn numbers(self) -> impl Iterator<Item = ((&'a str, &'a str), &'a str)> {
+        self.lines().filter_map(|line| {
+            // In this order in every version: `be_id be_name srv_id srv_name`.
+            let mut words = line.split_whitespace().skip(1);
+            let (proxy, number) = (words.next()?, words.next()?);
+            Some(((proxy, number), words.next()?))
+        })
+    }
+
     /// All servers.
     pub fn rows(self) -> impl Iterator<Item = ServerState<'a>> {
         self.lines().filter_map(move |line| self.row(line))

@@ -59,6 +59,34 @@ fn counters_are_told_from_other_answers() {
     );
 }
 
+#[test]
+fn an_answer_of_any_length_is_read_by_line_until_it_is_enough() {
+    let command = CliCommand::show_table("t");
+    let read = |most: usize| {
+        let (ours, peer) = answering("show table t\n", b"# table: t\n0x1: key=a\n0x2: key=b\n\n");
+        let mut lines = Vec::new();
+        let read = command.ask_by_line(&ours, Channel::Worker, LIMIT, |line| {
+            lines.push(line.to_owned());
+            if lines.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        peer.join().unwrap();
+        read.unwrap();
+        lines
+    };
+    assert_eq!(read(9), ["# table: t", "0x1: key=a", "0x2: key=b", ""]);
+    assert_eq!(read(2), ["# table: t", "0x1: key=a"]);
+}
+
+#[test]
+fn an_escaped_semicolon_ends_no_command() {
+    for one in ["set table t key a", r"set table t key a\;b", r"a\\b"] {
+        assert!(is_one_command(one), "{one}");
+    }
+    for several in ["a;b", r"a\\;b", "a\nb", "", "a\\"] {
+        assert!(!is_one_command(several), "{several}");
+    }
+}
+
 /// HAProxy 3.2.26, and a master that reloaded by itself (3.0).
 const PROC: &[u8] = b"#<PID>          <type>          <reloads>       <uptime>        <version>      \n\
 12631           master          1 [failed: 0]   0d00h00m09s     3.2.26-1       \n# workers\n\

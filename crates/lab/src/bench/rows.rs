@@ -3,6 +3,7 @@
 mod carry;
 mod idle;
 mod large;
+mod tables;
 mod tail;
 mod takeover;
 mod times;
@@ -21,6 +22,7 @@ pub(super) fn all(quick: bool) -> Vec<Box<dyn Row>> {
     rows.push(Box::new(times::Start::default()));
     rows.extend(times::reloads(quick));
     rows.push(Box::new(carry::Carry::new(quick)));
+    rows.push(Box::new(tables::Tables::new(quick)));
     rows.push(Box::new(times::Crash::default()));
     rows.extend(takeover::all(quick));
     rows.extend(traffic::all(quick));

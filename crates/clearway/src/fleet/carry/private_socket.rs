@@ -48,6 +48,11 @@ impl PrivateSocket {
         Self { stats, waiting: RefCell::new(waiting) }
     }
 
+    /// The same without connections that wait: for many questions, beside those that must not wait. None without a descriptor.
+    pub fn for_many(&self) -> Option<Self> {
+        Some(Self { stats: self.stats.try_clone().ok()?, waiting: RefCell::default() })
+    }
+
     /// Asks over a connection that waits, or over a new one: there may be none left, and HAProxy may have closed it
     /// because nothing was asked for longer than `stats timeout`.
     fn ask<T>(&self, question: impl Fn(&UnixStream) -> Result<T, RuntimeError>) -> Result<T, Broken> {
@@ -58,12 +63,17 @@ impl PrivateSocket {
         }
     }
 
-    /// Gives orders, as many in a line as fit, and answers with what HAProxy said to each.
+    /// Gives orders, and answers with what HAProxy said to each.
     pub fn give(&self, orders: &[StateCommand], limit: Duration) -> Result<Vec<String>, Broken> {
+        let commands: Vec<&str> = orders.iter().map(|order| order.command.as_str()).collect();
+        self.give_all(&commands, limit)
+    }
+
+    /// The same with commands, as many in a line as fit.
+    pub fn give_all(&self, commands: &[&str], limit: Duration) -> Result<Vec<String>, Broken> {
         let until = Instant::now().checked_add(limit);
         let mut answers = Vec::new();
-        let commands: Vec<&str> = orders.iter().map(|order| order.command.as_str()).collect();
-        let mut open = commands.as_slice();
+        let mut open = commands;
         while !open.is_empty() {
             let (some, rest) = open.split_at(runtime::fit(open));
             let left = until.map_or(limit, |until| until.saturating_duration_since(Instant::now()));
@@ -76,6 +86,11 @@ impl PrivateSocket {
     /// The state of the servers, as the process has begun.
     pub fn servers_state(&self, limit: Duration) -> Result<CliResponse, Broken> {
         self.ask(|connection| CliCommand::show_servers_state().ask(connection, Channel::Worker, limit))
+    }
+
+    /// Its stick tables.
+    pub fn tables(&self, limit: Duration) -> Result<CliResponse, Broken> {
+        self.ask(|connection| CliCommand::show_tables().ask(connection, Channel::Worker, limit))
     }
 
     /// Lets it accept clients.

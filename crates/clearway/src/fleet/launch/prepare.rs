@@ -103,8 +103,7 @@ impl Fleet {
         if hears == Hears::Clients {
             self.sidecars.prepare(generation, programs);
         }
-        let carries =
-            hears == Hears::Clients && self.has_something_to_carry() && !configuration.stated.is_empty();
+        let carries = hears == Hears::Clients && self.has_something_to_carry(&configuration);
         let mut overlay = Overlay::new(self.descriptors.stats, &configuration, version, &kept());
         overlay.rate_limit = RateLimit::beside(&configuration).filter(|_| carries);
         overlay.lua = Lua::of(&configuration, self.descriptors.lua);

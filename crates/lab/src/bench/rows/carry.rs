@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
@@ -66,13 +66,14 @@ impl Row for Carry {
     }
 }
 
-fn maintain(socket: &PathBuf) -> Result<()> {
+fn maintain(socket: &Path) -> Result<()> {
     let commands: Vec<String> =
         (0..MAINTAINED).map(|number| format!("set server many/s{} state maint", number * 90)).collect();
     ask(socket, &commands.join("; ")).map(|_| ())
 }
 
-fn ask(socket: &PathBuf, command: &str) -> Result<String> {
+/// What HAProxy answers over its own socket.
+pub(super) fn ask(socket: &Path, command: &str) -> Result<String> {
     let mut stream = UnixStream::connect(socket).context("connecting to HAProxy's socket")?;
     writeln!(stream, "{command}")?;
     let mut answer = String::new();

@@ -1,23 +1,24 @@
-//! Clearway's own command line: built from the settings table, so that flags, variables, `--help` and
-//! the manual page cannot drift apart.
+//! Clearway's own command line: what it asks for, by flags and variables. What there is to say is in `flags`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::ArgMatches;
 use clap_complete::Shell;
 use clearway_core::exit::ExitCode;
 use clearway_core::hints::Hint;
-use clearway_core::settings::{self, InvalidSetting, Setting, Settings, Stray, TABLE};
+use clearway_core::settings::{self, InvalidSetting, Settings, Stray, TABLE};
 
 use crate::front::find::{Named, Target};
 use crate::ground::notice::tell;
 use crate::tell::notices::TellNotice;
 
+mod flags;
 pub mod guise;
 pub mod invocation;
 pub mod pages;
+
+pub use flags::command;
 
 /// What becomes of the listening sockets that a holder has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,176 +84,11 @@ pub enum Order {
     Events,
 }
 
-/// The command line as clap sees it.
-pub fn command() -> Command {
-    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON instead of text");
-    let release = Arg::new("release")
-        .long("release")
-        .action(ArgAction::SetTrue)
-        .help("A holder (`clearway hold`) closes the listening sockets at once, too");
-    let dry_run = Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help(
-        "Start a generation, verify it and end it again: report whether a reload would succeed and what it would change",
-    );
-    let check = Arg::new("check").long("check").action(ArgAction::SetTrue).help(
-        "For monitoring: one line and an exit code: 0 if all is well; 2 after a failed reload or a crash, with changed files, \
-         another process on our addresses or no return path; 3 if HAProxy does not serve",
-    );
-    let generation = Arg::new("generation")
-        .long("generation")
-        .value_name("N")
-        .value_parser(clap::value_parser!(u32))
-        .help("Number of the generation, as `clearway status` shows it");
-    let haproxy = Arg::new("haproxy")
-        .value_name("HAPROXY ARGUMENTS")
-        .num_args(0..)
-        .trailing_var_arg(true)
-        .value_parser(clap::value_parser!(OsString))
-        .help("`haproxy` and its arguments, such as `haproxy -f haproxy.cfg`");
-    let with_place =
-        |command: Command| command.args(TABLE.iter().filter(|row| names_an_instance(row)).map(argument));
-    let with_target = |command: Command| with_place(command).args(names_one()).arg(json.clone());
-    let sub = |name: &'static str, about: &'static str| Command::new(name).about(about);
-    let all = Command::new("clearway")
-        .about("The first process of an HAProxy container: no lost connection, no hidden client, no trace")
-        .after_help(AFTER_HELP)
-        .version(env!("CLEARWAY_VERSION"))
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(
-            sub("run", "Supervise HAProxy; `clearway haproxy ...` and `clearway -f ...` are short for it")
-                .args(TABLE.iter().filter(|row| !row.flag.starts_with("hold-")).map(argument))
-                .arg(haproxy.clone())
-                .after_help(SIGNALS),
-        )
-        .subcommand(
-            with_target(sub("reload", "Reload the configuration, wait for the result and report it")).arg(dry_run),
-        )
-        .subcommand(
-            with_target(sub("status", "Show the generations, the last reload, the sockets and what is wrong"))
-                .arg(check),
-        )
-        .subcommand(with_target(sub(
-            "health",
-            "Exit with 0 while HAProxy serves, for HEALTHCHECK and probes",
-        )))
-        .subcommand(
-            with_target(sub("drain", "Stop accepting, let the sessions finish and exit; waits for the end"))
-                .visible_alias("stop")
-                .arg(release),
-        )
-        .subcommand(
-            with_target(sub("sessions", "List the sessions of each generation, draining ones included"))
-                .arg(generation.clone()),
-        )
-        .subcommand(
-            with_target(sub(
-                "end",
-                "End a draining generation and cut its sessions; waits until it is gone",
-            ))
-            .arg(generation.required(true)),
-        )
-        .subcommand(
-            sub("hold", "Hold the listening sockets of an instance open while no balancer of it runs")
-                .args(TABLE.iter().filter(|row| is_of_a_holder(row)).map(argument))
-                .arg(json.clone().hide(true)),
-        )
-        .subcommand(
-            with_place(sub("cleanup", "Remove what dead instances left behind in the kernel")).arg(json.clone()),
-        )
-        .subcommand(
-            with_place(sub(
-                "check",
-                "Check the configuration with HAProxy (`haproxy -W -c`) and report what it needs from the host; without \
-                 HAProxy's arguments, that of the running instance",
-            ))
-            .args(names_one())
-            .args(TABLE.iter().filter(|row| is_looked_at(row)).map(argument))
-            .arg(haproxy.clone()),
-        )
-        .subcommand(with_target(
-            sub(
-                "doctor",
-                "Report what this host, its kernel and the capabilities allow, and what the configuration needs (without \
-                 HAProxy's arguments, that of the running instance); changes nothing",
-            )
-                .args(TABLE.iter().filter(|row| is_looked_at(row)).map(argument))
-                .arg(haproxy),
-        ))
-        .subcommand(sub("completions", "Print what a shell needs to complete command lines").arg(shell()))
-        .subcommand(sub("settings", "Print the settings and the exit codes as Markdown").hide(true))
-        .subcommand(sub("log-events", "Print the events of the log as Markdown").hide(true));
-    let man = sub("man", "Print a manual page (roff)").args(pages(&all));
-    all.subcommand(man)
-}
-
-/// Those whose completions are tried.
-fn shell() -> Arg {
-    let shells = PossibleValuesParser::new(["bash", "zsh", "fish"]).try_map(|name| name.parse::<Shell>());
-    Arg::new("shell").value_name("SHELL").required(true).value_parser(shells).help("The shell")
-}
-
-/// What selects manual pages, of the subcommands that there are.
-fn pages(all: &Command) -> [Arg; 2] {
-    let pages = all.get_subcommands().filter(|sub| !sub.is_hide_set()).map(|sub| {
-        PossibleValue::new(sub.get_name().to_owned()).aliases(sub.get_visible_aliases().map(str::to_owned))
-    });
-    let pages = pages.chain([PossibleValue::new("man")]);
-    [
-        Arg::new("subcommand")
-            .value_name("SUBCOMMAND")
-            .value_parser(PossibleValuesParser::new(pages.collect::<Vec<_>>()))
-            .help("The subcommand whose page it is; that of `clearway` itself if unsaid"),
-        Arg::new("directory")
-            .long("directory")
-            .value_name("DIRECTORY")
-            .value_parser(clap::value_parser!(PathBuf))
-            .conflicts_with("subcommand")
-            .help("Write the pages of all subcommands into this directory"),
-    ]
-}
-
-const AFTER_HELP: &str = "\
-clearway haproxy -f FILE...   supervise HAProxy (likewise with arguments that begin with `-`)
-clearway PROGRAM ...          execute any other program in place";
-
-const SIGNALS: &str = "\
-SIGHUP, SIGUSR2           reload
-SIGTERM, SIGINT, SIGUSR1  stop accepting, drain, exit; SIGTERM or SIGINT again: exit at once";
-
-fn argument(row: &Setting) -> Arg {
-    let help = format!("{} [{}; default: {}]", row.help, row.variable, row.default);
-    Arg::new(row.flag).long(row.flag).value_name(row.value).help(help).allow_hyphen_values(true)
-}
-
-fn names_an_instance(row: &Setting) -> bool {
-    matches!(row.flag, "instance" | "run-directory")
-}
-
-/// What selects a running Clearway that has no name.
-fn names_one() -> [Arg; 2] {
-    [
-        Arg::new("socket").long("socket").value_name("NAME").conflicts_with("instance").help(
-            "Admin socket of the Clearway: a path, or `@clearway/NAME`, as `clearway status` lists them",
-        ),
-        Arg::new("pid")
-            .long("pid")
-            .value_name("N")
-            .value_parser(clap::value_parser!(i32).range(1..))
-            .conflicts_with_all(["instance", "socket"])
-            .help("Process ID of the Clearway"),
-    ]
-}
-
-/// What was said with [`names_one`].
+/// What was said with `--socket` or `--pid`.
 fn named(matches: &ArgMatches) -> Option<Named> {
     let socket = matches.try_get_one::<String>("socket").ok().flatten();
     let pid = matches.try_get_one::<i32>("pid").ok().flatten();
     socket.cloned().map(Named::Socket).or(pid.copied().map(Named::Pid))
-}
-
-/// What `check` and `doctor` look at, beside the configuration.
-fn is_looked_at(row: &Setting) -> bool {
-    row.flag.starts_with("intercept") || row.flag == "strategy"
 }
 
 /// The flags of subcommands that take HAProxy's arguments, beside the settings; the last have a value.
@@ -262,11 +98,6 @@ const OTHER_FLAGS: [&str; 3] = ["json", "socket", "pid"];
 pub fn is_a_flag(word: &str) -> bool {
     let name = |word: &str| Some(word.strip_prefix("--")?.split('=').next()?.to_owned());
     name(word).is_some_and(|name| OTHER_FLAGS.contains(&&*name) || TABLE.iter().any(|row| row.flag == name))
-}
-
-fn is_of_a_holder(row: &Setting) -> bool {
-    matches!(row.flag, "instance" | "run-directory" | "takeover-directory" | "log")
-        || row.flag.starts_with("hold-")
 }
 
 /// A command line that cannot be followed.

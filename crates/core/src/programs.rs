@@ -21,13 +21,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod ending;
 mod event;
 mod report;
+mod view;
 
 pub use event::{
     OnDeath, OnReload, ProgramEnd, ProgramEvent, ProgramId, ProgramSignal, ProgramSpec, WhyServing,
 };
 pub use report::ProgramReport;
+pub use view::ProgramView;
 
 /// How long a new process waits for the end of its predecessor, which may still have its port.
 pub const BESIDE: Duration = Duration::from_secs(1);
@@ -44,9 +47,6 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// One that ran so long did not die of its own start.
 const PROVEN_AGE: Duration = Duration::from_secs(10);
 
-/// After `SIGKILL`: what the kernel cannot end now is not waited for.
-const KILLED: Duration = Duration::from_secs(2);
-
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProgramAction {
@@ -56,19 +56,6 @@ pub enum ProgramAction {
     Tell(ProgramId, ProgramSignal),
     /// Write a line into the log.
     Report(ProgramReport),
-}
-
-/// A program, for the status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramView {
-    /// The name of its section.
-    pub name: String,
-    /// `running`, `starting`, `ended` or `leaving`.
-    pub state: &'static str,
-    /// Its process, if it has one.
-    pub pid: Option<u32>,
-    /// For how long it has been running.
-    pub seconds: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -208,26 +195,6 @@ impl Programs {
         self.leaving.is_empty() && self.running().next().is_none()
     }
 
-    /// All programs in the order of the files, then the processes that are to end.
-    pub fn status(&self, now: Duration) -> Vec<ProgramView> {
-        let programs = self.known.iter().map(|program| {
-            let name = program.section.name.clone();
-            match program.state {
-                ProgramState::Running { id, since } => {
-                    let seconds = Some(now.saturating_sub(since).as_secs());
-                    ProgramView { name, state: "running", pid: self.pids.get(&id).copied(), seconds }
-                }
-                ProgramState::Due { .. } => ProgramView { name, state: "starting", pid: None, seconds: None },
-                ProgramState::Ended => ProgramView { name, state: "ended", pid: None, seconds: None },
-            }
-        });
-        let leaving = self.leaving.iter().map(|(id, one)| {
-            let pid = self.pids.get(id).copied();
-            ProgramView { name: one.name.clone(), state: "leaving", pid, seconds: None }
-        });
-        programs.chain(leaving).collect()
-    }
-
     fn is_stopping(&self) -> bool {
         !matches!(self.stage, ProgramsStage::Working | ProgramsStage::Relieved)
     }
@@ -279,83 +246,6 @@ impl Programs {
             self.finish(&program, now, todo);
         }
         self.known = next;
-    }
-
-    /// Tells the process of a program to end, if it has one.
-    fn finish(
-        &mut self,
-        program: &ManagedProgram,
-        now: Duration,
-        todo: &mut Vec<ProgramAction>,
-    ) -> Option<ProgramId> {
-        match program.state {
-            ProgramState::Running { id, .. } => {
-                self.leave(id, &program.section.name, ProgramSignal::Finish, now, todo);
-                Some(id)
-            }
-            ProgramState::Due { after, .. } => after.filter(|id| self.leaving.contains_key(id)),
-            ProgramState::Ended => None,
-        }
-    }
-
-    fn leave(
-        &mut self,
-        id: ProgramId,
-        name: &str,
-        told: ProgramSignal,
-        now: Duration,
-        todo: &mut Vec<ProgramAction>,
-    ) {
-        self.leaving.insert(id, Leaving { name: name.to_owned(), told, since: now });
-        todo.push(ProgramAction::Tell(id, told));
-    }
-
-    /// What was told to end at an earlier reload and is still there.
-    fn press_those_that_stay(&mut self, todo: &mut Vec<ProgramAction>) {
-        for (id, one) in &mut self.leaving {
-            one.told = if one.told < ProgramSignal::Terminate {
-                ProgramSignal::Terminate
-            } else {
-                ProgramSignal::Kill
-            };
-            todo.push(ProgramAction::Tell(*id, one.told));
-            todo.push(ProgramAction::Report(ProgramReport::Pressed {
-                program: one.name.clone(),
-                signal: one.told,
-            }));
-        }
-    }
-
-    /// `SIGTERM` to everything.
-    fn end_all(&mut self, now: Duration, todo: &mut Vec<ProgramAction>) {
-        for (id, one) in &mut self.leaving {
-            if one.told < ProgramSignal::Terminate {
-                (one.told, one.since) = (ProgramSignal::Terminate, now);
-                todo.push(ProgramAction::Tell(*id, ProgramSignal::Terminate));
-            }
-        }
-        let running: Vec<(ProgramId, String)> =
-            self.running().map(|(id, name)| (id, name.to_owned())).collect();
-        for (id, name) in running {
-            self.leave(id, &name, ProgramSignal::Terminate, now, todo);
-        }
-        for program in &mut self.known {
-            if let ProgramState::Running { id, .. } = program.state {
-                program.state = ProgramState::Due { at: now, after: Some(id) };
-            }
-        }
-    }
-
-    fn kill(&mut self, now: Duration, todo: &mut Vec<ProgramAction>) {
-        self.stage = ProgramsStage::Killed(now + KILLED);
-        for (id, one) in &mut self.leaving {
-            one.told = ProgramSignal::Kill;
-            todo.push(ProgramAction::Tell(*id, ProgramSignal::Kill));
-            todo.push(ProgramAction::Report(ProgramReport::Pressed {
-                program: one.name.clone(),
-                signal: ProgramSignal::Kill,
-            }));
-        }
     }
 
     fn started(&mut self, id: ProgramId, pid: u32, todo: &mut Vec<ProgramAction>) {

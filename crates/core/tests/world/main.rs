@@ -36,6 +36,7 @@ use clearway_core::supervisor::{
 
 mod arriving;
 mod balancer;
+mod cast;
 mod chance;
 mod clients;
 mod diverting;
@@ -48,6 +49,9 @@ mod path_promises;
 mod promises;
 mod switching;
 
+use cast::{
+    Balancer, Caller, Container, Conversation, Holder, Message, Name, Party, Phase, Process, Purpose,
+};
 use clients::Listeners;
 use diverting::CutoverSide;
 use network::Network;
@@ -90,56 +94,6 @@ type Wire = usize;
 /// The number of a listening socket.
 type Socket = usize;
 
-#[derive(Clone, Debug)]
-enum Message {
-    /// The first word of a successor, of a balancer to a holder, of a holder to a balancer.
-    Hello(Caller),
-    /// What a predecessor or a holder gives.
-    Welcome {
-        sockets: Vec<Socket>,
-        superseded: Vec<(String, Duration)>,
-    },
-    Refused {
-        again: bool,
-    },
-    Serving,
-    Settled,
-    /// With the lock and the door.
-    Relieved(Vec<Socket>),
-    Keep(Vec<Socket>),
-    Servers,
-    Release {
-        at_once: bool,
-    },
-    /// The other end is gone.
-    Closed,
-}
-
-#[derive(Clone, Debug)]
-enum Caller {
-    Successor { origin: String },
-    Balancer,
-    Holder,
-}
-
-#[derive(Debug)]
-struct Conversation {
-    /// The process that has begun it, and the one that has accepted it.
-    ends: [Option<Party>; 2],
-    queues: [VecDeque<Message>; 2],
-    /// How many messages have arrived that are not read yet.
-    unread: [usize; 2],
-    /// When the last message of each queue arrives.
-    arrives: [Duration; 2],
-    open: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Party {
-    Balancer(Id),
-    Holder(Id),
-}
-
 /// What is going to happen.
 #[derive(Debug)]
 enum Happening {
@@ -163,100 +117,6 @@ enum Happening {
     OnPath(OnPath),
     /// What has to do with clients that are diverted.
     OnSwitch(OnSwitch),
-}
-
-/// A HAProxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Process {
-    /// It was told to drain, or to end.
-    leaves: bool,
-    committed: bool,
-    /// Where it listens.
-    socket: Socket,
-}
-
-impl Process {
-    fn accepts(self) -> bool {
-        self.committed && !self.leaves
-    }
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// It tries to take the name.
-    Arriving,
-    /// It waits for the answer of the one that has the name.
-    Asking(Wire),
-    /// It waits for what the holder has.
-    AskingHolder(Wire),
-    Running,
-}
-
-/// What a process has of the name.
-#[derive(Debug, Default)]
-struct Name {
-    /// Descriptors of the lock and of the door.
-    sockets: Vec<Socket>,
-    /// What has come with the predecessor's last word.
-    given: Vec<Socket>,
-    /// It accepts at the door, while the gate is open.
-    at_door: bool,
-    gate_closed: bool,
-}
-
-struct Balancer {
-    container: usize,
-    alive: bool,
-    phase: Phase,
-    arrival: Arrival,
-    supervisor: Supervisor,
-    peers: Relations,
-    begun: Duration,
-    /// When it looks at the clock next.
-    wakes: Duration,
-    processes: BTreeMap<Generation, Process>,
-    preparing: BTreeSet<Generation>,
-    custody: Vec<Socket>,
-    /// Asked to stop by an operator.
-    stopped: bool,
-    /// Its own stop has begun.
-    released: bool,
-    superseded: Option<Vec<(String, Duration)>>,
-    name: Name,
-    predecessor: Option<Wire>,
-    successors: BTreeSet<Wire>,
-    holder: Option<Wire>,
-    /// The holder that has just come.
-    came: Option<Wire>,
-    path: PathSide,
-    cutover: CutoverSide,
-}
-
-/// A process that keeps the sockets.
-struct Holder {
-    alive: bool,
-    begun: Duration,
-    keeping: Keeping<Socket, ()>,
-    /// What those have sent that have not ended: all of it is kept.
-    sent: BTreeMap<BalancerId, Vec<Socket>>,
-    /// When it wakes next.
-    wakes: Duration,
-}
-
-struct Container {
-    origin: String,
-    restarts: bool,
-    /// It was stopped by an operator.
-    stopped: bool,
-}
-
-/// What a listening socket is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    Lock,
-    Door,
-    /// Clients of HAProxy.
-    Clients,
 }
 
 struct World {

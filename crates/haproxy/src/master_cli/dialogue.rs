@@ -3,74 +3,19 @@
 //! It holds one command at most: what does not fit is answered with the help, as HAProxy does, and nothing is to be read while a
 //! command is under way. The payload of a command is passed on as it comes.
 
+mod forward;
+mod step;
+
 use std::fmt::Write;
 use std::ops::Range;
 
 use super::processes::ProcessTable;
 use super::{AccessLevel, Dialect, command};
 
+pub use step::{DialogueStep, DialogueTarget, OwnCommand};
+
 /// How long a command may be: HAProxy's buffer (`tune.bufsize`) without what is kept free of it (`tune.maxrewrite`).
 const LONGEST_COMMAND: usize = (16 << 10) - (1 << 10);
-
-/// What a command is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DialogueTarget {
-    /// The master.
-    Master,
-    /// The worker with this process id.
-    Worker(u32),
-}
-
-/// A command of the master that the shell carries out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnCommand {
-    /// `show proc [debug]`
-    ShowProcesses {
-        /// Whether it says `debug`.
-        debug: bool,
-    },
-    /// `show startup-logs`
-    ShowStartupLogs,
-    /// `reload`, `hard-reload`: the connection ends with the answer.
-    Reload,
-}
-
-/// What is to be done next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DialogueStep {
-    /// Read more.
-    More,
-    /// Write this; it may be nothing.
-    Say(String),
-    /// Write this, and close the connection.
-    End(String),
-    /// Carry this out, write the answer and an empty line, then the prompt.
-    Own(OwnCommand),
-    /// Connect to the master that has this worker, or to that of the serving generation, and write this; unless a payload
-    /// follows, pass on all that it answers, then the prompt.
-    Ask {
-        /// Which.
-        target: DialogueTarget,
-        /// What a real master is told.
-        bytes: Vec<u8>,
-        /// Whether [`DialogueStep::Payload`] follows.
-        payload: bool,
-    },
-    /// Write this to the same connection, then the prompt; after the last one, pass on what it answers.
-    Payload {
-        /// A line, or a part of a long one.
-        bytes: Vec<u8>,
-        /// Whether it is the last one.
-        is_last: bool,
-    },
-    /// Connect, write this, and pass on what both sides say until the worker's ends.
-    Speak {
-        /// The worker.
-        worker: u32,
-        /// What a real master is told.
-        bytes: Vec<u8>,
-    },
-}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Severity {
@@ -308,117 +253,7 @@ impl Dialogue {
         let prefix = String::from_utf8_lossy(prefix);
         self.error(format!("Can't find the target PID matching the prefix '{prefix}'\n"), table)
     }
-
-    /// `@@1`: everything that has come is for the worker.
-    fn converse(&mut self, text: &[u8], words: &[Range<usize>], table: &ProcessTable) -> DialogueStep {
-        let Some(first) = words.first() else { return DialogueStep::More };
-        let prefix = &text[first.clone()];
-        // HAProxy's master does not speak so with itself.
-        let Some(DialogueTarget::Worker(worker)) = find(&prefix[2..], table) else {
-            return self.not_found(prefix, table);
-        };
-        let mut bytes = self.level_line();
-        bytes.extend_from_slice(format!("@@!{worker} ").as_bytes());
-        if let Some(second) = words.get(1) {
-            bytes.extend_from_slice(&text[second.start..]);
-        } else {
-            bytes.extend_from_slice(if self.prompts { b"prompt p" } else { b"prompt i" });
-            bytes.extend_from_slice(if self.timed { b" timed" } else { b"" });
-        }
-        bytes.push(b'\n');
-        bytes.append(&mut self.input);
-        DialogueStep::Speak { worker, bytes }
-    }
-
-    /// A command for a master or a worker.
-    fn ask(&mut self, target: DialogueTarget, text: &[u8], table: &ProcessTable) -> DialogueStep {
-        let own = match target {
-            DialogueTarget::Master => self.own(text),
-            DialogueTarget::Worker(_) => None,
-        };
-        let own = match own {
-            Some(Err(words)) => return DialogueStep::Say(format!("{words}\n\n{}", self.prompt(table))),
-            Some(Ok(own)) => Some(own),
-            None => None,
-        };
-        let pattern = self.payload_pattern(text);
-        let payload = pattern.is_some();
-        self.payload = pattern.map(|pattern| PendingPayload { pattern, at_line: true, own });
-        match own {
-            Some(own) if !payload => DialogueStep::Own(own),
-            Some(_) => DialogueStep::Say(self.prompt(table)),
-            None => DialogueStep::Ask { target, bytes: self.for_a_master(target, text), payload },
-        }
-    }
-
-    /// What ends the payload of a command, if it has one.
-    fn payload_pattern(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let last = command::words(text).pop()?;
-        let pattern = text[last].strip_prefix(b"<<")?;
-        (pattern.len() <= self.dialect.longest_pattern()).then(|| pattern.to_vec())
-    }
-
-    /// A command that the shell carries out, or why not.
-    fn own(&self, text: &[u8]) -> Option<Result<OwnCommand, &'static str>> {
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let words: Vec<&[u8]> = command::words(text).into_iter().map(|word| &text[word]).collect();
-        let may_operate = self.level >= AccessLevel::Operator;
-        let is_strict = self.dialect.has_show_proc_debug();
-        Some(match words.as_slice() {
-            [b"reload" | b"hard-reload", ..] if may_operate => Ok(OwnCommand::Reload),
-            [b"reload" | b"hard-reload", ..] => Err(DENIED),
-            [b"show", b"startup-logs", ..] => Ok(OwnCommand::ShowStartupLogs),
-            [b"show", b"proc", ..] if is_strict && !may_operate => Err(DENIED),
-            [b"show", b"proc", b"debug", ..] => Ok(OwnCommand::ShowProcesses { debug: true }),
-            [b"show", b"proc", other, ..] if is_strict && !other.starts_with(b"<<") => {
-                Err("'show proc' only supports 'debug' as argument")
-            }
-            [b"show", b"proc", ..] => Ok(OwnCommand::ShowProcesses { debug: false }),
-            _ => return None,
-        })
-    }
-
-    /// The lines for a real master, with which it does the same for this one command.
-    fn for_a_master(&self, target: DialogueTarget, text: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let is_empty = command::words(text).is_empty();
-        if !is_empty {
-            let Modes { experimental, expert, debug, severity } = self.modes;
-            let modes = [
-                (debug && target == DialogueTarget::Master, "mcli-debug-mode on\n"),
-                (experimental, "experimental-mode on\n"),
-                (expert, "expert-mode on\n"),
-                (severity == Severity::String, "set severity-output string\n"),
-                (severity == Severity::Number, "set severity-output number\n"),
-            ];
-            let modes = modes.into_iter().filter(|(set, _)| *set);
-            modes.for_each(|(_, line)| bytes.extend_from_slice(line.as_bytes()));
-            bytes.append(&mut self.level_line());
-        }
-        let prefix = match target {
-            DialogueTarget::Master if is_empty => String::new(),
-            // Alone, a prefix is for what follows.
-            DialogueTarget::Worker(pid) if is_empty => format!("@!{pid}\n"),
-            DialogueTarget::Master => "@master ".to_owned(),
-            DialogueTarget::Worker(pid) => format!("@!{pid} "),
-        };
-        bytes.extend_from_slice(prefix.as_bytes());
-        bytes.extend_from_slice(text);
-        bytes.push(b'\n');
-        bytes
-    }
-
-    fn level_line(&self) -> Vec<u8> {
-        match self.level {
-            AccessLevel::Admin => Vec::new(),
-            AccessLevel::Operator => b"operator\n".to_vec(),
-            AccessLevel::User => b"user\n".to_vec(),
-        }
-    }
 }
-
-/// What HAProxy's commands say; those of the conversation itself have an exclamation mark.
-const DENIED: &str = "Permission denied";
 
 const PROMPT_USAGE: &str = "\
 Usage: prompt [help | i | p | timed]*

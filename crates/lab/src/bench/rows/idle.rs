@@ -12,8 +12,9 @@ use crate::bench::rig::{Rig, Transparency};
 use crate::bench::row::{About, Better, Goal, Row, Side};
 use crate::process::Facts;
 
-/// Time to come to rest after a start.
-const REST: Duration = Duration::from_secs(1);
+/// Time to come to rest after a start: Clearway looks closely for three seconds at what HAProxy's master does after it has
+/// said something.
+const REST: Duration = Duration::from_secs(5);
 
 /// The four rows.
 pub(super) fn all(quick: bool) -> Vec<Box<dyn Row>> {

@@ -158,8 +158,8 @@ fn families_that_do_not_match_are_named_with_their_lines() -> Result<()> {
         .replace("bind 10.1.0.1:8080\n", "bind 10.1.0.1:8080\n    bind fd01::1:8081 v6only\n");
     stage.write(&text)?;
     let mut balancer = stage.start()?;
-    let line = balancer.wait_for_log(0, "are sent to the IPv4 server `s`", SOON)?;
-    ensure!(line.contains("IPv6 clients (") && line.contains("haproxy.cfg:8)"), "{line}");
+    let found = balancer.wait_for_event(0, "found.families-differ", &[], SOON)?;
+    ensure!(found["detail"].to_string().contains("haproxy.cfg:8)"), "{found}");
     let file = stage.file().display().to_string();
     let doctor = stage.clearway(&["doctor", "-f", &file])?;
     ensure!(said(&doctor).contains("IPv6 clients ("), "{}", said(&doctor));
@@ -236,7 +236,6 @@ fn of_five_thousand_servers_all_are_asked_and_a_few_named() -> Result<()> {
     text = text.replace("usesrc clientip\nlisten f1", &format!("usesrc clientip\n{lines}listen f1"));
     stage.write(&text)?;
     let mut balancer = stage.start()?;
-    let last = format!("canary: return path verified for 2 of {} servers; ", SERVERS + 2);
     // While they are asked, the status says how far that is.
     let asks = eventually(SOON, "the canary to be asking", || {
         let status = stage.clearway(&["status", "--json"]).ok()?.stdout;
@@ -244,7 +243,8 @@ fn of_five_thousand_servers_all_are_asked_and_a_few_named() -> Result<()> {
         status["canary_asks"]["done"].as_u64().filter(|done| *done > 0)
     })?;
     ensure!(asks < u64::from(SERVERS) + 2, "{asks}");
-    balancer.wait_for_log(0, &last, PATIENT)?;
+    let servers = SERVERS + 2;
+    balancer.wait_for_event(0, "canary.more", &[("works", &2), ("servers", &servers)], PATIENT)?;
     let status: serde_json::Value = serde_json::from_slice(&stage.clearway(&["status", "--json"])?.stdout)?;
     ensure!(balancer.events("canary.server", &[("level", &"WARN")])?.len() == 50, "{}", balancer.stderr()?);
     let seen = status["canary"].as_array().context("what the canary says")?;

@@ -15,6 +15,7 @@ use clearway_lab::process::children;
 use clearway_lab::topology::Family;
 use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::holder::{end, holder};
 use crate::stage::{
@@ -129,7 +130,8 @@ fn a_server_that_is_down_gets_no_client_after_a_reload() -> Result<()> {
         ensure!(answer.contains("carried over: f4/dead: down, f6/dead: down"), "{answer}");
     }
     assert_no_client_lost(&load.finish_after(100)?)?;
-    balancer.wait_for_log(0, "servers of generation 2: carried over: f4/dead: down", SOON)?;
+    let carried = balancer.wait_for_event(0, "generation.carried", &[("generation", &2)], SOON)?;
+    ensure!(carried["set"].to_string().contains("f4/dead: down"), "{carried}");
     let status = said(&stage.clearway(&["status"])?);
     ensure!(status.contains("carried over: f4/dead: down, f6/dead: down"), "{status}");
     let info = api(&stage, "show info")?;
@@ -184,8 +186,9 @@ fn a_server_that_is_down_gets_no_client_after_a_crash() -> Result<()> {
     let load = load(&stage, 200.0)?;
     let from = balancer.log_position()?;
     balancer.kill_descendant(worker(&balancer)?)?;
-    let log = balancer.wait_for_log(from, "carried over: f4/dead: down, f6/dead: down (as known ", SOON)?;
-    ensure!(log.contains(" s ago)"), "its age: {log}");
+    let carried = balancer.wait_for_event(from, "generation.carried", &[], SOON)?;
+    ensure!(carried["set"] == json!(["f4/dead: down", "f6/dead: down"]), "{carried}");
+    ensure!(carried["age_seconds"].is_number(), "its age: {carried}");
     balancer.wait_for_event(from, "generation.serving", &[], SOON)?;
     let report = load.finish_after(300)?;
     // The next crash is known of, too.
@@ -236,7 +239,8 @@ fn a_server_that_is_down_gets_no_client_after_a_loss_with_a_holder() -> Result<(
     holder.wait_for_event(from, "hold.lost", &[], SOON)?;
     let load = load(&stage, 100.0)?;
     let mut next = stage.launch(&[], &[NAMED])?;
-    next.wait_for_log(0, "carried over: f4/dead: down, f6/dead: down", SOON)?;
+    let carried = next.wait_for_event(0, "generation.carried", &[], SOON)?;
+    ensure!(carried["set"] == json!(["f4/dead: down", "f6/dead: down"]), "{carried}");
     next.wait_for_event(0, "generation.serving", &[], SOON)?;
     assert_no_client_lost(&load.finish_after(100)?)?;
     assert_code(next.stop(Signal::TERM, SOON)?, 0)?;

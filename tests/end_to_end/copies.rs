@@ -164,7 +164,7 @@ fn a_roll_back_finds_what_lies_beside_the_file() -> Result<()> {
     // It dies young, and the one that served before comes back. (A machine so slow that five seconds have passed by now
     // would start the new one again: then it is no roll-back, and the next try may be one.)
     crash(&balancer)?;
-    let back = balancer.stderr()?.contains("with the configuration of generation 1, which served before");
+    let back = !balancer.events("generation.crashed", &[("back_to", &1)])?.is_empty();
     ensure!(page(&stage, "/")? == if back { "old" } else { "new" });
     ensure!(back, "five seconds had passed between a reload and the next line of this test");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

@@ -11,6 +11,7 @@ use clearway_lab::process::{children, is_alive};
 use clearway_lab::session::{Session, State};
 use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::stage::{
     SOON, Stage, assert_code, assert_lost_at_deaths, assert_only_accepted_ones_lost, complained, said, signal,
@@ -248,7 +249,7 @@ fn one_that_dies_before_it_has_shown_its_sockets_has_proved_nothing() -> Result<
         sockets.iter().any(|line| line.split_whitespace().nth(2) == Some("10")).then_some(())
     })?;
     kill(&balancer, master)?;
-    balancer.wait_for_log(0, " failed: ", SOON)?;
+    balancer.wait_for_event(0, "generation.failed", &[], SOON)?;
     let seen = steps.take_seen();
     ensure!(!seen.contains("takes Proved"), "it was dead, and has proved something: {seen:?}");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
@@ -279,9 +280,10 @@ fn one_that_dies_soon_after_it_was_ready_gives_way() -> Result<()> {
         kill(&balancer, worker)?;
         steps.go_on();
         eventually(SOON, "the death to be noticed", || {
-            let log = balancer.stderr_since(position).ok()?;
-            let noticed = [" failed: ", "with the configuration of generation"];
-            noticed.iter().any(|words| log.contains(words)).then_some(())
+            let events = |name| balancer.events_since(position, name, &[]).ok();
+            let went_back = |crash: &Value| crash["back_to"].is_u64();
+            let noticed = !events("generation.failed")?.is_empty();
+            (noticed || events("generation.crashed")?.iter().any(went_back)).then_some(())
         })?;
         the_only_generation(&stage, &balancer)?;
         wait_for_server(&stage, &mut balancer, "s1").with_context(|| format!("dead at {moment:?}"))?;
@@ -289,9 +291,8 @@ fn one_that_dies_soon_after_it_was_ready_gives_way() -> Result<()> {
         stage.write(&stage.plain())?;
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
     }
-    let log = balancer.stderr()?;
-    ensure!(log.contains(" failed: "), "none died before it was committed");
-    ensure!(log.contains("with the configuration of generation"), "none died after it was committed");
+    ensure!(!balancer.events("generation.failed", &[])?.is_empty(), "none died before it was committed");
+    ensure!(!balancer.events("generation.crashed", &[])?.is_empty(), "none died after it was committed");
     assert_only_accepted_ones_lost(&load.finish_after(100)?, 4)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()

@@ -187,7 +187,7 @@ fn a_reload_is_answered_when_it_is_known_how_it_went() -> Result<()> {
     let mut balancer = start(&stage, &path)?;
     let answer = ask(&path, "reload\n")?;
     ensure!(answer.starts_with("Success=1\n--\n[NOTICE]") && answer.ends_with("\n\n"), "{answer:?}");
-    balancer.wait_for_log(0, "generation 2 serves", SOON)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     let logs = ask(&path, "show startup-logs\n")?;
     ensure!(answer.ends_with(&logs), "{logs:?} after {answer:?}");
     let shown = ask(&path, "show proc\n")?;

@@ -16,7 +16,7 @@ use clearway_lab::session::{Session, State};
 use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
 
-use crate::stage::{CannotRun, SOON, Stage, assert_code, haproxy_version};
+use crate::stage::{CannotRun, EVENTS, SOON, Stage, assert_code, haproxy_version};
 use crate::transaction::only_the_newest_listens;
 
 crate::tests![
@@ -42,7 +42,7 @@ fn with_both(name: &str, test: impl Fn(&Stage, Kind) -> Result<()>) -> Result<()
 
 fn start(stage: &Stage, kind: Kind) -> Result<Balancer> {
     let directory = stage.run_directory();
-    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str())];
+    let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str()), EVENTS];
     let mut balancer =
         Balancer::start(&stage.hosts.balancer, kind, &stage.file(), &["-L", "me"], &variables)?;
     stage.wait_ready(&mut balancer)?;
@@ -318,8 +318,8 @@ fn old_workers_outlive_as_many_reloads_as_the_file_says() -> Result<()> {
             ensure!((state == State::Alive) == (index >= 3), "session {index} is {state:?}");
         }
         if kind == Kind::Clearway {
-            let said = balancer.wait_for_log(0, "outlived more than 2 reloads", SOON)?;
-            ensure!(said.contains("generation 1 has 1 session"), "{said}");
+            let over = [("generation", &1 as &dyn std::fmt::Display), ("sessions", &1)];
+            balancer.wait_for_event(0, "generation.over-budget", &over, SOON)?;
         }
         drop(sessions);
         end(&mut balancer)

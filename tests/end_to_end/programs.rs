@@ -168,7 +168,8 @@ fn one_with_default_options_is_replaced_at_each_reload() -> Result<()> {
         programs.only(next)?;
         former = next;
     }
-    ensure!(!balancer.stderr()?.contains("is started again"), "one has died:\n{}", balancer.stderr()?);
+    let died = balancer.events("program.died", &[])?;
+    ensure!(died.is_empty(), "one has died: {died:?}");
     // A reload that is refused changes nothing.
     programs.write("    nonsense")?;
     assert_code(programs.stage.clearway(&["reload"])?.status, 65)?;
@@ -192,8 +193,9 @@ fn one_that_dies_is_started_again_and_no_client_notices() -> Result<()> {
         programs.stage.load(200.0, Duration::from_mins(1)).expecting(clearway_lab::load::Expect::Anything),
     )?;
     signal(first, Signal::KILL)?;
-    let line = balancer.wait_for_log(0, "it is started again in 100 ms", SOON)?;
-    ensure!(line.contains("program `owner`") && line.contains("SIGKILL"), "{line}");
+    let died: [(&str, &dyn std::fmt::Display); 2] = [("program", &"owner"), ("again", &0.1)];
+    let died = balancer.wait_for_event(0, "program.died", &died, SOON)?;
+    ensure!(died["how"].to_string().contains("SIGKILL"), "{died}");
     let second = programs.wait_started(2)?;
     programs.only(second)?;
     assert_no_client_lost(&load.finish_after(100)?)?;
@@ -322,7 +324,8 @@ fn a_stop_ends_one_that_does_not_want_to() -> Result<()> {
     let mut balancer = stage.start()?;
     eventually(SOON, "it to have begun", || began.exists().then_some(()))?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    balancer.wait_for_log(0, "program `deaf` was told to end and has not: it gets SIGKILL", SOON)?;
+    let again = [("program", &"deaf" as &dyn std::fmt::Display), ("signal", &"SIGKILL")];
+    balancer.wait_for_event(0, "program.told-again", &again, SOON)?;
     stage.assert_clean()
 }
 

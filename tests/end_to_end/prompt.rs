@@ -135,7 +135,7 @@ fn while_the_kernel_hangs_at_the_start_of_haproxy() -> Result<()> {
         processes_in(&stage.hosts.balancer).ok()?.into_iter().find(|(pid, _)| hangs_in_the_kernel(*pid))
     })?;
     assert_prompt(&stage, "the kernel hangs at the start of HAProxy")?;
-    balancer.wait_for_log(position, "still serving", SOON)?;
+    balancer.wait_for_event(position, "generation.failed", &[], SOON)?;
     drop(hung);
     assert_mended(&stage, balancer)
 }
@@ -165,7 +165,7 @@ fn while_the_configuration_hangs() -> Result<()> {
     fs::remove_file(stage.file())?;
     mknodat(CWD, stage.file(), FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
     balancer.signal(Signal::HUP)?;
-    balancer.wait_for_log(0, "SIGHUP", SOON)?;
+    balancer.wait_for_event(0, "reload.requested", &[("by", &"SIGHUP")], SOON)?;
     assert_prompt(&stage, "the configuration is a pipe that is never written to")?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -240,7 +240,7 @@ fn while_successors_do_not_read() -> Result<()> {
     balancer.wait_for_event(0, "takeover.requested", &[("takeover", &1)], SOON)?;
     let more = (0..5).map(|_| knock(&stage, "successor")).collect::<Result<Vec<_>>>()?;
     assert_prompt(&stage, "a successor does not read")?;
-    balancer.wait_for_log(0, "over to another Clearway: no answer within", SOON)?;
+    balancer.wait_for_event(0, "takeover.sockets-not-sent", &[], SOON)?;
     drop((first, more));
     eventually(SOON, "it to serve as before", || {
         stage.clearway(&["reload"]).ok()?.status.success().then_some(())
@@ -296,10 +296,10 @@ fn while_a_holder_that_has_come_does_not_read() -> Result<()> {
     stage.write(&with_many_servers(&stage))?;
     let mut balancer = stage.start_with(&[], &[NAMED])?;
     let holder = knock(&stage, "holder")?;
-    balancer.wait_for_log(0, "a holder has come", SOON)?;
+    balancer.wait_for_event(0, "holder.connected", &[], SOON)?;
     reload_often(&stage)?;
     assert_prompt(&stage, "a holder does not read")?;
-    balancer.wait_for_log(0, "the holder is given up: no answer within", SOON)?;
+    balancer.wait_for_event(0, "holder.given-up", &[], SOON)?;
     drop(holder);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()

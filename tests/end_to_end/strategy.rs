@@ -296,14 +296,14 @@ fn one_that_cannot_be_had_is_named_before_anything_is_touched() -> Result<()> {
         ensure!(status.code() == Some(77), "{strategy}: {status}\n{log}");
         ensure!(log.contains(strategy) && log.contains("NET_ADMIN"), "{log}");
         ensure!(log.contains("handoff"), "it does not say what works without: {log}");
-        ensure!(!log.contains("generation 1 started"), "HAProxy was started: {log}");
+        ensure!(balancer.events("generation.started", &[])?.is_empty(), "HAProxy was started: {log}");
     }
     if let Err(why) = can_be_had("tableflip") {
         let mut balancer = stage.launch(&[], &[(STRATEGY, "tableflip")])?;
         let status = balancer.wait_exit(SOON)?;
         let log = balancer.stderr()?;
         ensure!(!status.success() && log.contains("Linux 5.12"), "{why}: {status}\n{log}");
-        ensure!(!log.contains("generation 1 started"), "HAProxy was started: {log}");
+        ensure!(balancer.events("generation.started", &[])?.is_empty(), "HAProxy was started: {log}");
     }
     // These need nothing.
     for strategy in ["handoff", "reuseport", "auto"] {
@@ -394,11 +394,8 @@ fn clients_of_a_generation_that_is_undone_are_served() -> Result<()> {
     steps.go_on();
     // As long as it waits, it has not said that it failed. Longer would prove more, shorter less.
     std::thread::sleep(Duration::from_millis(300));
-    let log = balancer.stderr_since(position)?;
-    ensure!(
-        !log.contains("generation 1 is still serving"),
-        "it did not wait for the clients that have come: {log}"
-    );
+    let failed = balancer.events_since(position, "generation.failed", &[])?;
+    ensure!(failed.is_empty(), "it did not wait for the clients that have come: {failed:?}");
     signal(newest, Signal::CONT)?;
     balancer.wait_for_event(position, "generation.failed", &[("serving", &1)], SOON)?;
     assert_no_client_lost(&load.finish_after(50)?)?;

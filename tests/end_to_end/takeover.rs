@@ -126,7 +126,8 @@ fn a_socket_that_haproxy_binds_a_second_time_is_steered() -> Result<()> {
     let mut former = Vec::new();
     for _ in 0..10 {
         let next = successor(&stage)?;
-        next.wait_for_log(0, "moved by reuseport", SOON)?;
+        let event = next.wait_for_event(0, "generation.serving", &[], SOON)?;
+        ensure!(event["moved"].to_string().contains("reuseport"), "{event}");
         former.push(std::mem::replace(&mut serving, next));
     }
     assert_no_client_lost(&load.finish_after(300)?)?;
@@ -363,7 +364,7 @@ fn a_stranger_that_has_the_name_gives_nothing() -> Result<()> {
     for words in ["belongs to a process of uid 65534", "nothing is taken from it", "CLEARWAY_INSTANCE"] {
         ensure!(log.contains(words), "`{words}` is missing in:\n{log}");
     }
-    ensure!(!squatter.stderr()?.contains("takeover"), "it was spoken to");
+    ensure!(squatter.events("takeover.requested", &[])?.is_empty(), "it was spoken to");
     assert_code(squatter.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }
@@ -374,7 +375,7 @@ fn an_unnamed_one_is_left_alone() -> Result<()> {
     let mut first = stage.start_with(&[], &[NAMED])?;
     let mut second = stage.start_with(&[], &[])?;
     // The ports are not its alone, which HAProxy does not notice.
-    second.wait_for_log(0, "another process is listening on our address", SOON)?;
+    second.wait_for_event(0, "found.stranger", &[], SOON)?;
     let status = said(&stage.clearway(&["status", "--instance", "web"])?);
     ensure!(status.contains("generation 1 serving"), "{status}");
     assert_code(second.stop(Signal::TERM, SOON)?, 0)?;

@@ -1,7 +1,6 @@
 //! The balancer under test, seen from outside: Clearway, or plain HAProxy as the one to compare with.
 
 mod kind;
-mod log;
 
 use std::fmt::Display;
 use std::fs::File;
@@ -20,6 +19,7 @@ use kind::path_text;
 pub use kind::{Kind, clearway_program, haproxy_program};
 
 use crate::load::{Ask, Class, ask_once};
+use crate::log;
 use crate::namespace::Namespace;
 use crate::process::{self, Facts, Process};
 use crate::wait::{eventually, eventually_because};
@@ -235,9 +235,14 @@ impl Balancer {
         self.events_since(0, name, fields)
     }
 
-    fn events_since(&self, position: u64, name: &str, fields: &[(&str, &dyn Display)]) -> Result<Vec<Value>> {
-        let log = self.read("stderr", position)?;
-        Ok(log.lines().filter_map(log::event).filter(|event| log::is(event, name, fields)).collect())
+    /// The same since `position`.
+    pub fn events_since(
+        &self,
+        position: u64,
+        name: &str,
+        fields: &[(&str, &dyn Display)],
+    ) -> Result<Vec<Value>> {
+        Ok(log::events(&self.read("stderr", position)?, name, fields))
     }
 
     /// Waits for an event among what was written since `position` (0: since the start), and gives it.
@@ -248,9 +253,7 @@ impl Balancer {
         fields: &[(&str, &dyn Display)],
         deadline: Duration,
     ) -> Result<Value> {
-        let wanted = fields.iter().map(|(name, value)| format!(", `{name}` {value}"));
-        let wanted = format!("the event `{name}`{}", wanted.collect::<String>());
-        let found = eventually(deadline, &wanted, || {
+        let found = eventually(deadline, &log::words(name, fields), || {
             self.events_since(position, name, fields).ok()?.into_iter().next()
         });
         found.with_context(|| self.log_for_people())

@@ -3,11 +3,13 @@
 //!
 //! Its name is `cw<pid of the maker>-<n>-<role>`, as that of a namespace, and [`Engine::sweep`] removes those
 //! of dead makers. What it says is read from `docker logs --follow`, which
-//! runs as long as the container does; what it is, from `docker inspect`.
+//! runs as long as the container does; what it is, from `docker inspect`. A Clearway in it writes events (JSON),
+//! which tests look for.
 
 mod engine;
 mod state;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -15,17 +17,22 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use serde_json::Value;
 use tempfile::TempDir;
 
 pub use engine::Engine;
 pub use state::State;
 
+use crate::log;
 use crate::namespace::unique_name;
 use crate::process::{self, Process};
 use crate::wait::eventually;
 
 /// All our containers carry this label.
 const LABEL: &str = "clearway-lab";
+
+/// What makes a Clearway write events.
+const EVENTS: &str = "CLEARWAY_LOG=json";
 
 /// How long a log may come after the end of its container.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -43,9 +50,8 @@ impl Container {
     /// `docker run -d OPTIONS IMAGE WORDS`; `role` (a short word) becomes part of the name.
     pub fn run(engine: &Engine, role: &str, options: &[&str], image: &str, words: &[&str]) -> Result<Self> {
         let mut container = Self::named(engine, role)?;
-        container.engine.done(
-            &[&["run", "-d", "--label", LABEL, "--name", &container.name], options, &[image], words].concat(),
-        )?;
+        let begin = ["run", "-d", "--env", EVENTS, "--label", LABEL, "--name", &container.name];
+        container.engine.done(&[&begin, options, &[image], words].concat())?;
         container.follow()?;
         Ok(container)
     }
@@ -83,9 +89,15 @@ impl Container {
         &self.name
     }
 
-    /// Everything that it has written to standard error so far; after its end, all of it.
+    /// Everything that it has written to standard error so far, for people: events are written as lines of text. After
+    /// its end, all of it.
     pub fn stderr(&self) -> Result<String> {
-        self.read("stderr")
+        Ok(log::as_text(&self.read("stderr")?))
+    }
+
+    /// All events of this name, with these fields, that a Clearway in it has written so far.
+    pub fn events(&self, name: &str, fields: &[(&str, &dyn Display)]) -> Result<Vec<Value>> {
+        Ok(log::events(&self.read("stderr")?, name, fields))
     }
 
     /// Everything that it has written to standard output so far.
@@ -99,22 +111,45 @@ impl Container {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// How much it has written to standard error, for [`Container::wait_for_log`].
+    /// How much it has written to standard error, for [`Container::wait_for_event`].
     pub fn log_position(&self) -> Result<usize> {
-        Ok(self.stderr()?.len())
+        Ok(self.read("stderr")?.len())
     }
 
-    /// Waits for `text` in what it has written to standard error after `position`, and gives the line. Ends early
+    /// Waits for an event among what was written after `position` (0: since the first start), and gives it. Ends early
     /// when the container does.
+    pub fn wait_for_event(
+        &mut self,
+        position: usize,
+        name: &str,
+        fields: &[(&str, &dyn Display)],
+        deadline: Duration,
+    ) -> Result<Value> {
+        let find = |log: &str| log::events(log, name, fields).into_iter().next();
+        self.wait_for(position, &log::words(name, fields), find, deadline)
+    }
+
+    /// The same for a line that is no event, because HAProxy or a program beside Clearway has written it.
     pub fn wait_for_log(&mut self, position: usize, text: &str, deadline: Duration) -> Result<String> {
-        let found = eventually(deadline, &format!("the container to say `{text}`"), || {
+        let find = |log: &str| log::as_text(log).lines().find(|line| line.contains(text)).map(str::to_owned);
+        self.wait_for(position, &format!("the container to say `{text}`"), find, deadline)
+    }
+
+    fn wait_for<T>(
+        &mut self,
+        position: usize,
+        what: &str,
+        find: impl Fn(&str) -> Option<T>,
+        deadline: Duration,
+    ) -> Result<T> {
+        let found = eventually(deadline, what, || {
             // Asked before the log is read: what came before its end is in the log by now.
             let ended = self.has_ended();
-            let log = self.stderr().ok()?;
-            let line = log.get(position..)?.lines().find(|line| line.contains(text)).map(str::to_owned);
-            line.map(Ok).or_else(|| ended.then(|| Err(anyhow!("it ended without having said `{text}`"))))
+            let log = self.read("stderr").ok()?;
+            let found = find(log.get(position..)?);
+            found.map(Ok).or_else(|| ended.then(|| Err(anyhow!("it ended before {what}"))))
         });
-        found.and_then(|line| line).with_context(|| self.log_for_people())
+        found.and_then(|found| found).with_context(|| self.log_for_people())
     }
 
     /// Whether it has ended, as far as its log is concerned.

@@ -29,6 +29,7 @@ pub mod inside;
 pub mod keep_alive;
 pub mod kernel;
 pub mod load;
+pub mod log;
 pub mod names;
 pub mod namespace;
 pub mod process;

@@ -28,10 +28,9 @@ fn transparent_in_a_network_of_its_own_is_warned_about() -> Result<()> {
     let bridge = Bridge::new("warned")?;
     bridge.write("", TRANSPARENT)?;
     let mut container = bridge.run(&["--cap-add=NET_ADMIN"])?;
-    container.wait_for_log(0, " serves, worker ", SOON)?;
-    let log = container.stderr()?;
-    let warned = log.lines().any(|line| line.contains(" WARN ") && line.contains("--network=host"));
-    ensure!(warned, "no warning names `--network=host`:\n{log}");
+    container.wait_for_event(0, "generation.serving", &[], SOON)?;
+    let warning = container.wait_for_event(0, "found.no-way-back", &[], SOON)?;
+    ensure!(warning.to_string().contains("--network=host"), "{warning}");
     ensure!(container.stop(300)? == 0, "{}", container.log_for_people());
     Ok(())
 }
@@ -61,7 +60,7 @@ fn an_empty_file() -> Result<()> {
     std::fs::write(bridge.path("haproxy.cfg"), "")?;
     // HAProxy makes a process without listeners of it; so be it, as long as it ends when it is asked to.
     let mut container = bridge.run(&[])?;
-    container.wait_for_log(0, " serves, worker ", SOON)?;
+    container.wait_for_event(0, "generation.serving", &[], SOON)?;
     ensure!(container.stop(300)? == 0, "{}", container.log_for_people());
     Ok(())
 }

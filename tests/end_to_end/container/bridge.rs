@@ -81,7 +81,7 @@ impl Bridge {
     /// Starts it with that directory, until it serves.
     pub fn start(&self, options: &[&str]) -> Result<Container> {
         let mut container = self.run(options)?;
-        container.wait_for_log(0, " serves, worker ", SOON)?;
+        container.wait_for_event(0, "generation.serving", &[], SOON)?;
         Self::assert_serving(&mut container)?;
         Ok(container)
     }

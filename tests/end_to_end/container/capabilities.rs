@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::rig::{ANOTHER_USER, RIGHTS, Rig, assert_said};
 use crate::isolation::{NET_ADMIN, NET_RAW, set};
+use crate::stage::SOON;
 
 crate::tests![
     haproxy_under_another_user_has_two_rights_and_its_master_no_net_admin,
@@ -46,7 +47,7 @@ fn assert_least_rights(global: &str, user: &str, of_master: u64) -> Result<()> {
     rig.stage.write(&(global.to_owned() + &rig.stage.transparent()))?;
     let mut container = rig.start()?;
     assert_said(&container.exec(&["clearway", "reload"])?, 0)?;
-    container.wait_for_log(0, "generation 1 has ended", crate::stage::SOON)?;
+    container.wait_for_event(0, "generation.drained", &[("generation", &1)], SOON)?;
     let clearway = container.pid()?;
     let none = [("CapInh", 0), ("CapAmb", 0)];
     assert_sets(clearway, "Clearway", &[("CapEff", GIVEN), ("CapPrm", GIVEN), ("CapBnd", GIVEN)])?;
@@ -116,7 +117,7 @@ fn what_needs_no_right_gets_none() -> Result<()> {
     let mut container = rig.run_without(&RIGHTS)?;
     rig.wait_until_serving(&mut container)?;
     container.signal("HUP")?;
-    container.wait_for_log(0, "generation 2 serves", crate::stage::SOON)?;
+    container.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     assert_said(&container.exec(&["clearway", "reload"])?, 0)?;
     rig.assert_serving(&mut container)?;
     rig.stop_and_assert_clean(&mut container)

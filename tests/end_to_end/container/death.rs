@@ -39,8 +39,8 @@ fn after_docker_kill_only_tagged_rules_remain_and_docker_start_clears_them() -> 
 
     let position = container.log_position()?;
     container.start()?;
-    container.wait_for_log(position, "removed what a dead predecessor left in the kernel", SOON)?;
-    container.wait_for_log(position, " serves, worker ", SOON)?;
+    container.wait_for_event(position, "plumbing.swept", &[], SOON)?;
+    container.wait_for_event(position, "generation.serving", &[], SOON)?;
     let load = rig.load()?;
     eventually(SOON, "some connections", || (load.progress().0 > 50).then_some(()))?;
     crate::stage::assert_no_client_lost(&load.finish_after(50)?)?;
@@ -57,7 +57,7 @@ fn a_killed_haproxy_is_replaced_and_no_client_is_refused() -> Result<()> {
         let (master, worker) = *container.haproxies()?.first().context("no HAProxy")?;
         let victim = if victim == Victim::Master { master } else { worker };
         signal(victim, rustix::process::Signal::KILL)?;
-        container.wait_for_log(0, &format!("generation {generation} serves"), SOON)?;
+        container.wait_for_event(0, "generation.serving", &[("generation", &generation)], SOON)?;
     }
     let done = load.progress().0;
     eventually(SOON, "connections afterwards", || (load.progress().0 > done + 100).then_some(()))?;

@@ -22,7 +22,7 @@ fn it_is_transparent_on_a_low_port_and_reloads_lose_no_client() -> Result<()> {
     let mut container = rig.start()?;
     let load = rig.load()?;
     container.signal("HUP")?;
-    container.wait_for_log(0, "generation 2 serves", SOON)?;
+    container.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     for generation in 3..6 {
         let words = assert_said(&container.exec(&["clearway", "reload"])?, 0)?;
         ensure!(words.contains(&format!("generation {generation} serves")), "{words}");
@@ -60,7 +60,7 @@ fn docker_stop_lets_an_open_session_finish() -> Result<()> {
     let name = container.name().to_owned();
     let engine = rig.engine.clone();
     let stop = std::thread::spawn(move || engine.done(&["stop", "--time=300", &name]));
-    container.wait_for_log(0, "generation 1 finishes its sessions", SOON)?;
+    container.wait_for_event(0, "generation.draining", &[("generation", &1)], SOON)?;
     ensure!(session.beat() == State::Alive, "the session was cut");
     ensure!(container.state()?.running, "it has left a session behind");
     ensure!(session.close() == State::Closed, "the session was not closed properly");
@@ -74,8 +74,8 @@ fn after_docker_restart_it_serves_again() -> Result<()> {
     let mut container = rig.start()?;
     let position = container.log_position()?;
     container.restart(300)?;
-    container.wait_for_log(position, "stopped, with nothing left behind", SOON)?;
-    container.wait_for_log(position, "generation 1 serves", SOON)?;
+    container.wait_for_event(position, "clearway.leaving", &[("exit_code", &0)], SOON)?;
+    container.wait_for_event(position, "generation.serving", &[("generation", &1)], SOON)?;
     let load = rig.load()?;
     rig.assert_serving(&mut container)?;
     assert_no_client_lost(&load.finish_after(1)?)?;

@@ -38,7 +38,7 @@ fn in_the_place_of_the_shell_script_image() -> Result<()> {
         let mut container = rig.start_line(&line, words)?;
         let load = rig.load()?;
         container.signal("HUP")?;
-        container.wait_for_log(0, "generation 2 serves", SOON)?;
+        container.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
         assert_no_client_lost(&load.finish_after(20)?)?;
         ensure!(sysctl()? == before, "ip_nonlocal_bind was changed");
         rig.stop_and_assert_clean(&mut container)?;
@@ -66,7 +66,7 @@ fn in_the_place_of_the_official_image() -> Result<()> {
     let mut container = bridge.start(&[OFFICIAL_OPTION])?;
     let load = bridge.load(&container)?;
     container.signal("HUP")?;
-    container.wait_for_log(0, "generation 2 serves", SOON)?;
+    container.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     assert_no_client_lost(&load.finish_after(20)?)?;
     container.signal("USR1")?;
     let code = container.wait_exit(SOON)?;
@@ -80,7 +80,7 @@ fn in_the_place_of_the_official_image_under_its_user() -> Result<()> {
     let mut container = bridge.start(&[OFFICIAL_OPTION, "--user=haproxy"])?;
     let load = bridge.load(&container)?;
     container.signal("HUP")?;
-    container.wait_for_log(0, "generation 2 serves", SOON)?;
+    container.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     assert_said(&container.exec(&["clearway", "reload"])?, 0)?;
     assert_no_client_lost(&load.finish_after(20)?)?;
     let code = container.stop(300)?;

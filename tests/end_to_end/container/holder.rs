@@ -24,7 +24,7 @@ fn holder(rig: &Rig) -> Result<Container> {
     let name = rig.name_of_instance();
     let line = ["--network=host", "--read-only", "--cap-drop=ALL", "--cap-add=NET_ADMIN", &name];
     let mut holder = Container::run(&rig.engine, "holder", &line, image(), &["hold"])?;
-    holder.wait_for_log(0, "holding for the instance", SOON)?;
+    holder.wait_for_event(0, "hold.begun", &[], SOON)?;
     Ok(holder)
 }
 
@@ -62,11 +62,11 @@ fn the_only_balancer_removed_and_a_new_one_started_refuses_no_client() -> Result
     let since = Instant::now();
     // `docker rm --force`
     drop(first);
-    holder.wait_for_log(0, "the balancer is gone: holding 2 listening sockets", SOON)?;
-    holder.wait_for_log(0, "removed what it left in the kernel", SOON)?;
+    holder.wait_for_event(0, "hold.lost", &[("sockets", &2)], SOON)?;
+    holder.wait_for_event(0, "hold.swept", &[], SOON)?;
     eventually(SOON, "the kernel to be clean", || rig.stage.assert_kernel_clean().ok())?;
     let mut second = rig.run_named(&[])?;
-    second.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+    second.wait_for_event(0, "generation.serving", &[("adopted", &2)], SOON)?;
     let without = since.elapsed();
     answered(&load)?;
     let report = load.finish_after(50)?;
@@ -89,8 +89,8 @@ fn docker_restart_refuses_no_client() -> Result<()> {
     answered(&load)?;
     let position = only.log_position()?;
     only.restart(10)?;
-    only.wait_for_log(position, "stopped, with nothing left behind", SOON)?;
-    only.wait_for_log(position, "2 of 2 sockets taken over", SOON)?;
+    only.wait_for_event(position, "clearway.leaving", &[("exit_code", &0)], SOON)?;
+    only.wait_for_event(position, "generation.serving", &[("adopted", &2)], SOON)?;
     answered(&load)?;
     let report = load.finish_after(50)?;
     println!("restarted: {}", report.total);
@@ -117,9 +117,9 @@ fn a_container_that_ran_out_of_memory_refuses_no_client() -> Result<()> {
     std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000")?;
     let eat = "head -c 100000000 /dev/zero | tail -c 90000000 > /dev/null";
     let _killed_with_it = only.exec(&["sh", "-c", eat])?;
-    holder.wait_for_log(0, "the balancer is gone: holding 2 listening sockets", SOON)?;
+    holder.wait_for_event(0, "hold.lost", &[("sockets", &2)], SOON)?;
     only.wait_for_restart(pid, SOON)?;
-    only.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+    only.wait_for_event(0, "generation.serving", &[("adopted", &2)], SOON)?;
     answered(&load)?;
     let report = load.finish_after(50)?;
     println!("out of memory: {}", report.total);
@@ -142,6 +142,6 @@ fn without_a_holder_what_a_removed_one_left_is_inert_and_swept_at_the_next_start
     };
     ensure!(!left.is_empty() && left.iter().all(expected), "left in the kernel:\n{}", left.join("\n"));
     let mut second = balancer(&rig)?;
-    second.wait_for_log(0, "removed what a dead predecessor left in the kernel", SOON)?;
+    second.wait_for_event(0, "plumbing.swept", &[], SOON)?;
     rig.stop_and_assert_clean(&mut second)
 }

@@ -55,16 +55,15 @@ fn an_out_of_memory_kill_of_haproxy_refuses_no_client() -> Result<()> {
     let front = Bridge::front(&container)?;
     let load = bridge.load(&container)?;
     let mut requests = Vec::new();
-    let killed = "out of memory: the limit is 64 MiB";
     for _ in 0..REQUESTS {
         // It ends in the middle of one of them.
         let Ok(request) = unfinished_request(SocketAddr::new(front.ip(), 81)) else { break };
         requests.push(request);
     }
-    let line = container.wait_for_log(0, killed, SOON)?;
-    ensure!(line.contains("generation 1 ended by itself"), "{line}");
+    let crash = container.wait_for_event(0, "generation.crashed", &[("generation", &1)], SOON)?;
+    ensure!(crash["how"].to_string().contains("out of memory: the limit is 64 MiB"), "{crash}");
     drop(requests);
-    container.wait_for_log(0, "generation 2 serves", SOON)?;
+    container.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
     let done = load.progress().0;
     eventually(SOON, "connections afterwards", || (load.progress().0 > done + 100).then_some(()))?;
     assert_only_accepted_ones_lost(&load.finish_after(100)?, 1)?;
@@ -83,15 +82,10 @@ fn a_reload_beyond_the_memory_limit_costs_the_new_generation_only() -> Result<()
     for generation in 2..5 {
         let position = container.log_position()?;
         container.signal("HUP")?;
-        let failure = format!("generation {generation} failed");
-        let line = container.wait_for_log(position, &failure, SOON)?;
-        ensure!(
-            line.contains("run out of memory")
-                && line.contains("of the limit of 64 MiB")
-                && line.contains("1 is still serving"),
-            "{line}"
-        );
-        container.wait_for_log(position, "hint: raise the memory limit (`--memory`", SOON)?;
+        let failed: [(&str, &dyn std::fmt::Display); 2] = [("generation", &generation), ("serving", &1)];
+        let failure = container.wait_for_event(position, "generation.failed", &failed, SOON)?;
+        let [error, hints] = ["error", "hints"].map(|field| failure[field].to_string());
+        ensure!(error.contains("of the limit of 64 MiB") && hints.contains("`--memory`"), "{failure}");
         let state = session.beat();
         ensure!(state == State::Alive, "the session: {state:?}; {}", container.log_for_people());
     }

@@ -49,7 +49,7 @@ fn run(bridge: &Bridge, options: &[&str], words: &[&str]) -> Result<Container> {
 /// Runs it until it serves, reloads, and is told to end.
 fn assert_supervised(bridge: &Bridge, options: &[&str], words: &[&str]) -> Result<()> {
     let mut container = run(bridge, options, words)?;
-    container.wait_for_log(0, " serves, worker ", SOON)?;
+    container.wait_for_event(0, "generation.serving", &[], SOON)?;
     Bridge::assert_serving(&mut container)?;
     assert_said(&container.exec(&["clearway", "health"])?, 0)?;
     assert_said(&container.exec(&["clearway", "reload"])?, 0)?;

@@ -106,7 +106,7 @@ impl Rig {
 
     /// Waits until Clearway says so and both fronts answer.
     pub fn wait_until_serving(&self, container: &mut Container) -> Result<()> {
-        container.wait_for_log(0, " serves, worker ", SOON)?;
+        container.wait_for_event(0, "generation.serving", &[], SOON)?;
         self.assert_serving(container)
     }
 
@@ -152,9 +152,10 @@ impl Rig {
     /// The same for a missing right: a hint must name its flag.
     pub fn assert_refused_for_want_of(&self, mut container: Container, flag: &str) -> Result<()> {
         assert_ended(&mut container, 77, &[])?;
-        let log = container.stderr()?;
-        let helps = log.lines().any(|line| line.contains("hint: ") && line.contains(flag));
-        ensure!(helps, "no hint names `{flag}`:\n{log}");
+        let mut failed = container.events("clearway.failed", &[("exit_code", &77)])?;
+        failed.extend(container.events("generation.failed", &[("exit_code", &77)])?);
+        let helps = failed.iter().any(|event| event["hints"].to_string().contains(flag));
+        ensure!(helps, "no hint names `{flag}`: {}", container.log_for_people());
         self.stage.assert_kernel_clean()
     }
 

@@ -26,7 +26,7 @@ const BEYOND_THE_DEFAULT: Duration = Duration::from_secs(12);
 fn stop_beside(container: &mut Container, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
     let position = container.log_position()?;
     container.signal("TERM")?;
-    container.wait_for_log(position, "stop asked for by SIGTERM", SOON)?;
+    container.wait_for_event(position, "stop.requested", &[("by", &"SIGTERM")], SOON)?;
     meanwhile()?;
     let code = container.wait_exit(SOON)?;
     ensure!(code == 0, "exit code {code}: {}", container.log_for_people());
@@ -60,12 +60,9 @@ fn with_ten_seconds_what_the_drain_timeout_says_is_cut_and_counted() -> Result<(
     }
     let code = container.stop(10)?;
     ensure!(code == 0, "exit code {code}: {}", container.log_for_people());
-    let log = container.stderr()?;
-    for words in
-        ["the drain timeout of 3 s is over", "generation 1: cutting 2 sessions", "nothing left behind"]
-    {
-        ensure!(log.contains(words), "`{words}` is missing in:\n{log}");
-    }
+    container.wait_for_event(0, "stop.cutting", &[("why", &"timed-out")], SOON)?;
+    container.wait_for_event(0, "generation.cut", &[("generation", &1), ("sessions", &2)], SOON)?;
+    container.wait_for_event(0, "clearway.leaving", &[("exit_code", &0)], SOON)?;
     Ok(())
 }
 
@@ -77,10 +74,8 @@ fn with_too_little_time_the_log_has_said_how_much_was_wanted() -> Result<()> {
     let code = container.stop(5)?;
     ensure!(code == 137, "exit code {code}: {}", container.log_for_people());
     drop(session);
-    let log = container.stderr()?;
-    for words in ["waiting for the sessions of 1 generation, for at most 295 s", "1 session left after 1 s"] {
-        ensure!(log.contains(words), "`{words}` is missing in:\n{log}");
-    }
+    container.wait_for_event(0, "stop.requested", &[("generations", &1), ("limit", &"295.0")], SOON)?;
+    container.wait_for_event(0, "stop.waiting", &[("sessions", &1)], SOON)?;
     Ok(())
 }
 
@@ -94,9 +89,9 @@ fn of_one_that_was_superseded_costs_its_own_sessions_at_most() -> Result<()> {
     for (turn, patient) in [(0, true), (1, false)] {
         let mut session = Session::open(rig.client(), rig.stage.fronts()[turn], None)?;
         let mut next = rig.run_named(&[])?;
-        next.wait_for_log(0, " serves, worker ", SOON)?;
+        next.wait_for_event(0, "generation.serving", &[], SOON)?;
         let mut old = std::mem::replace(&mut serving, next);
-        old.wait_for_log(0, "is done, another Clearway serves", SOON)?;
+        old.wait_for_event(0, "takeover.superseded", &[], SOON)?;
         ensure!(session.beat() == State::Alive, "the session of the old container was lost");
         if patient {
             stop_beside(&mut old, || {

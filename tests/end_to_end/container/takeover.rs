@@ -1,10 +1,12 @@
 //! A container of one name beside another in the machine's network: it takes over, and no client sees it.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clearway_lab::container::Container;
 use clearway_lab::load::Expect;
+use clearway_lab::log;
 use clearway_lab::session::{Session, State};
 use clearway_lab::wait::eventually;
 
@@ -26,7 +28,7 @@ const TIMES: usize = 20;
 /// Starts one more of this name, and waits until it serves.
 fn successor(rig: &Rig, more: &[&str]) -> Result<Container> {
     let mut container = rig.run_named(more)?;
-    container.wait_for_log(0, " serves, worker ", SOON)?;
+    container.wait_for_event(0, "generation.serving", &[], SOON)?;
     Ok(container)
 }
 
@@ -40,7 +42,7 @@ fn replaced_in_a_row(rig: &Rig, expect: Expect) -> Result<()> {
     for turn in 0..TIMES {
         sessions.push(Session::open(rig.client(), rig.stage.fronts()[turn % 2], None)?);
         let mut next = successor(rig, &["--env=CLEARWAY_TAKEOVER_MOST=0"])?;
-        next.wait_for_log(0, "taking over from the Clearway", SOON)?;
+        next.wait_for_event(0, "takeover.begun", &[], SOON)?;
         former.push(std::mem::replace(&mut serving, next));
     }
     for session in &mut sessions {
@@ -97,7 +99,7 @@ fn other_haproxys_replaced_by_one_another_lose_no_client() -> Result<()> {
     for folder in folders.iter().skip(1).chain(folders.iter().rev().skip(1)) {
         let session = Session::open(rig.client(), rig.stage.fronts()[former.len() % 2], None)?;
         let mut next = start(folder)?;
-        next.wait_for_log(0, "2 of 2 sockets taken over", SOON)?;
+        next.wait_for_event(0, "generation.serving", &[("adopted", &2)], SOON)?;
         former.push((std::mem::replace(&mut serving, next), session));
     }
     let report = load.finish_after(100)?;
@@ -122,12 +124,11 @@ fn a_new_one_is_not_healthy_because_the_old_one_serves() -> Result<()> {
         assert_said(&first.exec(&health)?, 0)?;
         let slow = [more, &["--env=CLEARWAY_SETTLE=2s"]].concat();
         let mut second = rig.run_named(&slow)?;
-        second.wait_for_log(0, "generation 1 started", SOON)?;
+        second.wait_for_event(0, "generation.started", &[("generation", &1)], SOON)?;
         assert_said(&second.exec(&health)?, 3)?;
-        let since = second.stderr()?;
-        ensure!(!since.contains(" serves, worker "), "it was not asked in time:\n{since}");
+        ensure!(second.events("generation.serving", &[])?.is_empty(), "it was not asked in time");
         assert_said(&first.exec(&health)?, 0)?;
-        second.wait_for_log(0, " serves, worker ", SOON)?;
+        second.wait_for_event(0, "generation.serving", &[], SOON)?;
         let is_healthy = || second.exec(&health).is_ok_and(|output| output.status.success()).then_some(());
         eventually(SOON, "the new one to be healthy", is_healthy)?;
         // The old one waits whether the new one does well, unless that was long ago.
@@ -141,9 +142,10 @@ fn a_new_one_is_not_healthy_because_the_old_one_serves() -> Result<()> {
     Ok(())
 }
 
-/// What a container has said in all its runs.
-fn all_that_was_said(rig: &Rig, container: &Container) -> Result<String> {
-    Ok(complained(&rig.engine.ask(&["logs", container.name()])?))
+/// How often a container has written an event in all its runs.
+fn times(rig: &Rig, container: &Container, event: &str, fields: &[(&str, &dyn Display)]) -> Result<usize> {
+    let log = complained(&rig.engine.ask(&["logs", container.name()])?);
+    Ok(log::events(&log, event, fields).len())
 }
 
 /// The old one ends with 0, the engine starts it again, and it stays away and says why, until no other one serves.
@@ -156,24 +158,22 @@ fn two_that_are_always_started_again_do_not_fight() -> Result<()> {
     let plan = rig.stage.load(100.0, Duration::from_mins(1)).expecting(Expect::Anything);
     let load = clearway_lab::load::start(rig.client(), plan)?;
     let mut second = successor(&rig, &[&always[..], &["--read-only=false"]].concat())?;
-    let why = "this container was superseded by the one that serves";
     eventually(SOON, "the old one to have stayed away three times", || {
-        let log = all_that_was_said(&rig, &first).ok()?;
-        (log.matches(why).count() >= 3).then_some(())
+        let taken: [(&str, &dyn Display); 1] = [("exit_code", &75)];
+        (times(&rig, &first, "clearway.failed", &taken).ok()? >= 3).then_some(())
     })?;
-    let log = all_that_was_said(&rig, &first)?;
-    ensure!(log.matches(" serves, worker ").count() == 1, "it has served again:\n{log}");
-    let log = second.stderr()?;
-    ensure!(log.contains("a takeover was refused"), "the one that serves does not say so:\n{log}");
-    ensure!(!log.contains("another Clearway serves"), "it gave way:\n{log}");
+    ensure!(times(&rig, &first, "generation.serving", &[])? == 1, "it has served again");
+    let refused = second.events("takeover.refused", &[])?;
+    ensure!(!refused.is_empty(), "the one that serves does not say so: {}", second.log_for_people());
+    let gave_way = second.events("takeover.superseded", &[])?;
+    ensure!(gave_way.is_empty(), "it gave way: {gave_way:?}");
     assert_said(&second.exec(&["clearway", "health"])?, 0)?;
     assert_no_client_lost(&load.finish_after(50)?)?;
     // It does not stay away for ever: when no other one serves any more, it does.
     let code = second.stop(300)?;
     ensure!(code == 0, "exit code {code}: {}", second.log_for_people());
     eventually(SOON, "the old one to serve", || {
-        let log = all_that_was_said(&rig, &first).ok()?;
-        (log.matches(" serves, worker ").count() == 2).then_some(())
+        (times(&rig, &first, "generation.serving", &[]).ok()? == 2).then_some(())
     })?;
     rig.engine.done(&["stop", "--time=30", first.name()])?;
     rig.stage.assert_kernel_clean()
@@ -195,15 +195,15 @@ fn two_that_are_always_replaced_by_new_ones_do_not_fight() -> Result<()> {
         let next = successor(&rig, &options)?;
         former.push(std::mem::replace(&mut serving, next));
     }
-    let log = serving.stderr()?;
-    ensure!(log.contains("takeovers under this name"), "many takeovers are not warned of:\n{log}");
+    let many = serving.events("takeover.many", &[])?;
+    ensure!(!many.is_empty(), "many takeovers are not warned of: {}", serving.log_for_people());
     for _ in 0..3 {
         let mut next = rig.run_named(&options)?;
         let code = next.wait_exit(SOON)?;
-        let log = next.log_for_people();
-        ensure!(code == 73, "exit code {code} of a container too many: {log}");
-        ensure!(log.contains("replace each other for ever"), "it does not say why: {log}");
-        ensure!(log.contains("CLEARWAY_TAKEOVER_MOST"), "it does not say what helps: {log}");
+        ensure!(code == 73, "exit code {code} of a container too many: {}", next.log_for_people());
+        let failed = next.wait_for_event(0, "clearway.failed", &[("exit_code", &code)], SOON)?;
+        let hints = failed["hints"].to_string();
+        ensure!(hints.contains("CLEARWAY_TAKEOVER_MOST"), "it does not say what helps: {failed}");
     }
     assert_said(&serving.exec(&["clearway", "health"])?, 0)?;
     assert_no_client_lost(&load.finish_after(50)?)?;

@@ -42,17 +42,13 @@ fn a_stop_of_one_that_is_superseded_counts_at_once() -> Result<()> {
         let begun = Instant::now();
         let from = first.log_position()?;
         first.signal(Signal::TERM)?;
-        first.wait_for_log(
-            from,
-            "stop asked for by SIGTERM: waiting for the sessions of 1 generation",
-            SOON,
-        )?;
+        let stop: [(&str, &dyn std::fmt::Display); 2] = [("by", &"SIGTERM"), ("generations", &1)];
+        first.wait_for_event(from, "stop.requested", &stop, SOON)?;
         assert_code(first.wait_exit(SOON)?, 0)?;
         ensure!(begun.elapsed() >= timeout, "it did not wait for its session");
         ensure!(session.beat() != State::Alive, "the session lives although its proxy is gone");
-        let log = first.stderr()?;
-        let over = format!("the drain timeout of {} s is over", timeout.as_secs());
-        ensure!(log.contains(&over) && log.contains("cutting 1 session"), "{log}");
+        first.wait_for_event(from, "stop.cutting", &[("why", &"timed-out")], SOON)?;
+        first.wait_for_event(from, "generation.cut", &[("sessions", &1)], SOON)?;
         assert_code(second.stop(Signal::TERM, SOON)?, 0)?;
     }
     stage.assert_clean()

@@ -4,14 +4,25 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
+/// All events of this name, with these fields, in a log.
+pub fn events(log: &str, name: &str, fields: &[(&str, &dyn Display)]) -> Vec<Value> {
+    log.lines().filter_map(event).filter(|event| is(event, name, fields)).collect()
+}
+
+/// The event that is looked for, in words.
+pub(crate) fn words(name: &str, fields: &[(&str, &dyn Display)]) -> String {
+    let fields = fields.iter().map(|(name, value)| format!(", `{name}` {value}"));
+    format!("the event `{name}`{}", fields.collect::<String>())
+}
+
 /// The event that a line is, if it is one.
-pub(super) fn event(line: &str) -> Option<Value> {
+fn event(line: &str) -> Option<Value> {
     let event: Value = serde_json::from_str(line).ok()?;
     (event["timestamp"].is_string() && event["message"].is_string()).then_some(event)
 }
 
 /// Whether it is this event, with these fields.
-pub(super) fn is(event: &Value, name: &str, fields: &[(&str, &dyn Display)]) -> bool {
+fn is(event: &Value, name: &str, fields: &[(&str, &dyn Display)]) -> bool {
     event["event"] == name && fields.iter().all(|(name, value)| text(&event[*name]) == value.to_string())
 }
 
@@ -21,7 +32,7 @@ fn text(value: &Value) -> String {
 }
 
 /// The log as it is with `CLEARWAY_LOG=text`, as far as lines are events; others stay as they are.
-pub(super) fn as_text(log: &str) -> String {
+pub(crate) fn as_text(log: &str) -> String {
     log.lines()
         .map(|line| event(line).map_or_else(|| line.to_owned(), |event| line_of(&event)) + "\n")
         .collect()

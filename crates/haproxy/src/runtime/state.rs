@@ -17,8 +17,6 @@ use crate::configuration::{ServerFacts, StatedServers};
 
 /// `srv_op_state`: it gets no requests.
 pub const STOPPED: i64 = 0;
-/// It begins to get requests (`slowstart`).
-pub const STARTING: i64 = 1;
 /// It gets requests.
 pub const RUNNING: i64 = 2;
 /// It gets those only that stick to it.

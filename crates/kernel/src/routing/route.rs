@@ -81,22 +81,14 @@ impl Route {
     pub(super) fn apply(&self, client: &mut NetlinkClient) -> Result<Effect, RoutingError> {
         let what = format!("making the {} route `{self}`", self.family);
         let message = RouteNetlinkMessage::NewRoute(self.message());
-        self.settle(client.request(&what, message, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST])
+        Effect::of(client.request(&what, message, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST], self.family)
     }
 
     /// Removes the route; `ESRCH` means that it is not there.
     pub(super) fn remove(&self, client: &mut NetlinkClient) -> Result<Effect, RoutingError> {
         let what = format!("removing the {} route `{self}`", self.family);
         let message = RouteNetlinkMessage::DelRoute(self.message());
-        self.settle(client.request(&what, message, 0), &[Errno::SRCH, Errno::NOENT])
-    }
-
-    fn settle(&self, outcome: Result<(), NetlinkError>, fine: &[Errno]) -> Result<Effect, RoutingError> {
-        match outcome {
-            Ok(()) => Ok(Effect::Done),
-            Err(error) if error.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(Effect::Nothing),
-            Err(error) => Err(RoutingError::from_netlink(self.family, error)),
-        }
+        Effect::of(client.request(&what, message, 0), &[Errno::SRCH, Errno::NOENT], self.family)
     }
 
     pub(super) fn message(&self) -> RouteMessage {

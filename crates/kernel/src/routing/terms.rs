@@ -6,8 +6,11 @@ use std::net::SocketAddr;
 use clearway_core::intercept::Interception;
 use clearway_core::names::Mark;
 use netlink_packet_route::AddressFamily;
+use rustix::io::Errno;
 
+use super::RoutingError;
 use super::block::Block;
+use crate::netlink::NetlinkError;
 use crate::transparency::Family;
 
 /// The protocol number on all our rules and routes (`ip rule` shows `proto 179`). It is not in iproute2's `rt_protos`,
@@ -21,6 +24,21 @@ pub enum Effect {
     Done,
     /// The object was there, or not there, already.
     Nothing,
+}
+
+impl Effect {
+    /// What came of a request, where these errors mean that nothing was to be done.
+    pub(super) fn of(
+        outcome: Result<(), NetlinkError>,
+        fine: &[Errno],
+        family: Family,
+    ) -> Result<Self, RoutingError> {
+        match outcome {
+            Ok(()) => Ok(Self::Done),
+            Err(error) if error.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(Self::Nothing),
+            Err(error) => Err(RoutingError::from_netlink(family, error)),
+        }
+    }
 }
 
 /// What a block is to hold.

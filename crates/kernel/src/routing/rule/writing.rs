@@ -7,7 +7,7 @@ use netlink_packet_route::{IpProtocol, RouteNetlinkMessage};
 use rustix::io::Errno;
 
 use super::PolicyRule;
-use crate::netlink::{NetlinkClient, NetlinkError};
+use crate::netlink::NetlinkClient;
 use crate::routing::RoutingError;
 use crate::routing::terms::{Effect, address_family, host_length};
 
@@ -16,22 +16,14 @@ impl PolicyRule {
     pub(in crate::routing) fn apply(&self, client: &mut NetlinkClient) -> Result<Effect, RoutingError> {
         let what = format!("making the {} rule `{self}`", self.family);
         let message = RouteNetlinkMessage::NewRule(self.message());
-        self.settle(client.request(&what, message, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST])
+        Effect::of(client.request(&what, message, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST], self.family)
     }
 
     /// Removes the rule; `ENOENT` means that it is not there.
     pub(in crate::routing) fn remove(&self, client: &mut NetlinkClient) -> Result<Effect, RoutingError> {
         let what = format!("removing the {} rule `{self}`", self.family);
         let message = RouteNetlinkMessage::DelRule(self.message());
-        self.settle(client.request(&what, message, 0), &[Errno::NOENT, Errno::SRCH])
-    }
-
-    fn settle(&self, outcome: Result<(), NetlinkError>, fine: &[Errno]) -> Result<Effect, RoutingError> {
-        match outcome {
-            Ok(()) => Ok(Effect::Done),
-            Err(error) if error.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(Effect::Nothing),
-            Err(error) => Err(RoutingError::from_netlink(self.family, error)),
-        }
+        Effect::of(client.request(&what, message, 0), &[Errno::NOENT, Errno::SRCH], self.family)
     }
 
     pub(in crate::routing) fn message(&self) -> RuleMessage {

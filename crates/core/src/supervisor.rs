@@ -56,6 +56,7 @@ mod life;
 mod limits;
 mod machine;
 mod outcome;
+mod refusal;
 mod reminder;
 mod report;
 mod role;

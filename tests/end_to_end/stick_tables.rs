@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::Balancer;
 use clearway_lab::process::children;
 use clearway_lab::session::Session;
 use clearway_lab::wait::eventually_because;
@@ -12,6 +13,7 @@ use rustix::process::Signal;
 
 use crate::parity::{ask, with_socket};
 use crate::stage::{SOON, Stage, assert_code, complained, said, signal};
+use crate::transaction::only_the_newest_listens;
 
 crate::tests![
     counters_pass_and_sessions_and_rates_begin_anew,
@@ -41,9 +43,11 @@ fn tables(stage: &Stage) -> String {
     text + "backend bytes\n    stick-table type binary len 8 size 1k expire 1h store gpc0\n"
 }
 
-fn reload(stage: &Stage) -> Result<String> {
+/// Reloads, and waits until the former HAProxy answers no question any more.
+fn reload(stage: &Stage, balancer: &Balancer) -> Result<String> {
     let output = stage.clearway(&["reload"])?;
     assert_code(output.status, 0).with_context(|| complained(&output))?;
+    only_the_newest_listens(stage, balancer)?;
     Ok(said(&output))
 }
 
@@ -115,7 +119,7 @@ fn counters_pass_and_sessions_and_rates_begin_anew() -> Result<()> {
     let connections: u64 = value(&socket, "clients", &client, "conn_cnt")?.parse()?;
     let before: Vec<_> = keys.iter().map(|(table, _)| entries(&socket, table)).collect::<Result<_>>()?;
     for round in 0..2 {
-        let answer = reload(&stage)?;
+        let answer = reload(&stage, &balancer)?;
         ensure!(
             answer.contains("carried over: table ") && answer.contains("table text: 9 entries"),
             "{answer}"
@@ -149,7 +153,7 @@ fn without_the_setting_nothing_passes() -> Result<()> {
     let socket = with_socket(&stage, &tables(&stage))?;
     let mut balancer = stage.start()?;
     set(&socket, "v4", "192.0.2.1", "data.gpc0 7")?;
-    let answer = reload(&stage)?;
+    let answer = reload(&stage, &balancer)?;
     ensure!(!answer.contains("table"), "{answer}");
     ensure!(entries(&socket, "v4")?.is_empty(), "it was carried over");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
@@ -166,7 +170,7 @@ fn no_more_entries_pass_than_the_setting_says() -> Result<()> {
     for some in many.chunks(100) {
         ensure!(ask(&socket, &some.join(";"))?.trim().is_empty(), "it was not set");
     }
-    let answer = reload(&stage)?;
+    let answer = reload(&stage, &balancer)?;
     ensure!(answer.contains("table number: 500 entries"), "{answer}");
     ensure!(answer.contains("table number: 300 entries: CLEARWAY_CARRY has `tables=500`"), "{answer}");
     let all = entries(&socket, "number")?;
@@ -232,7 +236,7 @@ fn what_the_new_file_has_otherwise_is_named() -> Result<()> {
     set(&socket, "array", "1", "data.gpt0 5")?;
     set(&socket, "shared", "1", "data.gpc0 1")?;
     write(&after, ["b", "a"])?;
-    let answer = reload(&stage)?;
+    let answer = reload(&stage, &balancer)?;
     let log = balancer.raw_stderr()?;
     let all = answer + &log;
     for left in [
@@ -286,7 +290,9 @@ fn a_former_haproxy_that_hangs_costs_no_reload() -> Result<()> {
     let [master] = children(balancer.pid())[..] else { anyhow::bail!("one generation") };
     let hanging = children(master).first().copied().context("a worker")?;
     signal(hanging, Signal::STOP)?;
-    let answer = reload(&stage)?;
+    let output = stage.clearway(&["reload"])?;
+    assert_code(output.status, 0).with_context(|| complained(&output))?;
+    let answer = said(&output);
     ensure!(answer.contains("stick tables: the former HAProxy does not answer"), "{answer}");
     signal(hanging, Signal::CONT)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

@@ -25,6 +25,7 @@ mod intercept;
 mod isolation;
 mod kill;
 mod kinds;
+mod marked_down;
 mod master_cli;
 mod masters;
 mod modules;
@@ -104,6 +105,7 @@ fn main() {
         statistics::TESTS,
         ends::TESTS,
         sessions::TESTS,
+        marked_down::TESTS,
         steering::TESTS,
         strategy::TESTS,
         strategy::FOREIGN,

@@ -7,7 +7,8 @@
 //!   Launch    launch::start  a process (child), which gets sockets (hand_over) and shows which it uses (prove)
 //!   Carry     carrying       it has the state of the servers before it accepts (carry)
 //!   Commit                   it serves (roster, configurations); servers, programs: what it is asked for then
-//!   Drain     ends           it finishes its sessions, and is reaped
+//!   Drain     old_sessions   its sessions with servers that go down are ended
+//!             ends           it finishes its sessions, and is reaped
 //!   Try       trying         the same up to its proof, and no further (trial, deaf)
 //! ```
 //!
@@ -28,11 +29,13 @@ mod files;
 mod hand_over;
 mod hearing;
 pub mod launch;
+mod marked_down;
 mod master;
 mod memory;
 mod named;
 mod news;
 pub mod notices;
+mod old_sessions;
 pub mod open_files;
 mod preparing;
 mod programs;
@@ -69,6 +72,7 @@ use crate::tell::said::Said;
 use child::Descriptors;
 use configurations::{Configurations, DriftQuestion};
 use executable::Executable;
+use marked_down::MarkedDown;
 use memory::Memory;
 pub use news::{Consequence, News};
 use preparing::Preparing;
@@ -104,6 +108,8 @@ pub struct Fleet {
     servers: StateOfServers,
     /// The saving of counters.
     statistics: Statistics,
+    /// The servers whose sessions end in old generations.
+    marked_down: MarkedDown,
     /// The programs of `program` sections.
     sidecars: Sidecars,
     said: Said,
@@ -137,6 +143,7 @@ impl Fleet {
             watch: Watch::new(settings.watch, settings.watch_quiet),
             servers: StateOfServers::default(),
             statistics: Statistics::default(),
+            marked_down: MarkedDown::default(),
             sidecars: Sidecars::new(news.clone(), settings.log, &invocation, descriptors),
             invocation,
             said: Said::default(),
@@ -152,6 +159,7 @@ impl Fleet {
         let configuration = self.configurations.commit(generation);
         if let Some(configuration) = &configuration {
             self.servers.serves(generation, configuration, heard);
+            self.marked_down.serves(generation, configuration);
         }
         let sockets = self.roster.commit(generation);
         Some(Committed { sockets, configuration })

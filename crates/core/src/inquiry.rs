@@ -8,14 +8,16 @@
 //! ```
 //!
 //! HAProxy says so when a server goes down or comes back, so that is known within a second, and one that has nothing to
-//! say is asked seldom: for what was set over its runtime API, and because it may be told to be quiet. Asking takes a
-//! hundredth of the time at most. Time is a duration since the beginning.
+//! say is asked seldom: for what was set over its runtime API, and because it may be told to be quiet; but closely while
+//! sessions of old generations depend on the answer ([`OldServers`]). Asking takes a hundredth of the time at most. Time is a duration since the beginning.
 
 use std::time::Duration;
 
 mod glances;
+mod old_servers;
 
 pub use glances::{CLOSE, Glances};
+pub use old_servers::{OldServer, OldServers, SeenAs};
 
 /// How often one is asked, or looked at, that says nothing.
 pub const EVERY: Duration = Duration::from_secs(10);
@@ -35,6 +37,16 @@ pub const AFTERWARDS: Duration = Duration::from_millis(250);
 /// Which part of the time may be spent asking.
 const SHARE: u32 = 100;
 
+/// How often one is asked that says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attention {
+    /// Together with other things ([`EVERY`]).
+    #[default]
+    Seldom,
+    /// As often as is allowed ([`AT_LEAST`]).
+    Close,
+}
+
 /// The questions to one generation after the other.
 #[derive(Debug, Default)]
 pub struct Inquiry {
@@ -44,12 +56,13 @@ pub struct Inquiry {
     earliest: Duration,
     /// Whether HAProxy has said something since it was asked.
     said: bool,
+    pace: Attention,
 }
 
 impl Inquiry {
     /// A generation serves from now on: it is asked at once.
     pub fn begins(&mut self, now: Duration) {
-        *self = Self { next: Some(now), earliest: now, said: false };
+        *self = Self { next: Some(now), earliest: now, ..Self::default() };
     }
 
     /// When to ask.
@@ -68,9 +81,9 @@ impl Inquiry {
         self.next = self.next.map(|next| next.min(self.earliest.max(now.saturating_add(AFTERWARDS))));
     }
 
-    /// It is asked now.
-    pub fn asked(&mut self) {
-        *self = Self { next: None, said: false, ..*self };
+    /// It is asked now, and so often afterwards.
+    pub fn asked(&mut self, pace: Attention) {
+        *self = Self { next: None, said: false, pace, ..*self };
     }
 
     /// It has answered, or has not, and took so long. What it says meanwhile may be about something that is not in the
@@ -78,7 +91,8 @@ impl Inquiry {
     pub fn heard(&mut self, took: Duration, now: Duration) {
         let pause = took.saturating_mul(SHARE).max(AT_LEAST);
         self.earliest = now.saturating_add(pause);
-        self.next = Some(if self.said { self.earliest } else { together(self.earliest) });
+        let soon = self.said || self.pace == Attention::Close;
+        self.next = Some(if soon { self.earliest } else { together(self.earliest) });
     }
 }
 

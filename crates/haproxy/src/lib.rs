@@ -21,6 +21,7 @@ pub mod drift;
 pub mod getsocks;
 pub mod inventory;
 pub mod line;
+pub mod marked_down;
 pub mod master_cli;
 pub mod overlay;
 mod quoted;

@@ -131,6 +131,11 @@ impl CliCommand {
         Self("show sess".to_owned())
     }
 
+    /// `shutdown session ID`: ends it at once, also while the worker drains. Not one that [`CliResponse::is_no_such_session`].
+    pub fn shutdown_session(id: &str) -> Result<Self, RuntimeError> {
+        Self::new(&format!("shutdown session {id}"))
+    }
+
     /// `show servers state`, read with [`CliResponse::servers_state`].
     pub fn show_servers_state() -> Self {
         Self("show servers state".to_owned())
@@ -251,6 +256,11 @@ impl CliResponse {
     /// Reads the answer to `show sess`, but for the sessions of the runtime API itself.
     pub fn sessions(&self) -> Vec<SessionLine> {
         sessions::parse(&self.text)
+    }
+
+    /// Whether the answer to `shutdown session` is that there is none, as it has ended.
+    pub fn is_no_such_session(&self) -> bool {
+        self.text.contains("No such session")
     }
 
     /// Reads the answer to `show proc`.

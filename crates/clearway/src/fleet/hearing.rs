@@ -51,6 +51,10 @@ impl Fleet {
             News::Programs { generation, declared } => self.programs_known(generation, declared),
             News::Executed(pid) => self.sidecars.executed(pid).unwrap_or(Event::TimePassed),
             News::State(answer) => return self.hear_state(answer),
+            News::SessionsEnded(ended) => {
+                self.sessions_ended(ended);
+                Event::TimePassed
+            }
             News::StateDue => return Consequence::StateDue,
             News::Changed(files) => {
                 let files = files.iter().map(|file| file.display().to_string()).collect();

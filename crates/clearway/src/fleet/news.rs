@@ -10,6 +10,7 @@ use clearway_core::supervisor::{Event, Proof, Source};
 use crate::custody::sockets::Sockets;
 use crate::fleet::chosen::{Chosen, StartedFrom};
 use crate::fleet::draft::Draft;
+use crate::fleet::marked_down::EndedSessions;
 use crate::fleet::sidecars::Declared;
 use crate::fleet::state::{ServersHeard, StateAnswer};
 
@@ -86,6 +87,8 @@ pub enum News {
     Executed(u32),
     /// The state of a generation's servers, if it said so.
     State(StateAnswer),
+    /// Old generations were looked at for sessions with servers that have gone down.
+    SessionsEnded(EndedSessions),
     /// It is time to ask for that.
     StateDue,
     /// Watched files have changed.

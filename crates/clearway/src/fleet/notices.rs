@@ -48,6 +48,11 @@ clearway_core::notices! {
         /// Sessions of a generation are cut; unset if it does not say how many.
         Warn "generation.cut" Cut { generation: Generation, sessions: Option<u64> }
             => "{}", cut(*generation, *sessions);
+        /// Sessions of a generation that drains are ended, as their server has gone down since
+        /// (`on-marked-down shutdown-sessions`).
+        Warn "generation.server-down" ServerDown { generation: Generation, server: String, sessions: usize }
+            => "{server} is down, so generation {generation} ends {} with it (on-marked-down shutdown-sessions)",
+                Count(*sessions, "session");
         /// A signal could not be sent to a process of a generation.
         Error "generation.not-signalled"
         NotSignalled { generation: Generation, signal: String, pid: u32, error: String, hints: Vec<String> }

@@ -1,5 +1,6 @@
 //! The state of the servers: when it is asked for, and what becomes of it.
 
+use clearway_core::inquiry::Attention;
 use clearway_core::supervisor::Event;
 
 use crate::fleet::state::{Snapshot, StateAnswer, StateQuestion};
@@ -23,15 +24,17 @@ impl Fleet {
     /// Asks the generation that was committed last for the state of its servers, if that is of use: [`News::State`] follows.
     /// It may drain: its sessions need the plumbing. `transparent`: whether it is asked where its servers are.
     pub fn ask_for_state(&mut self, transparent: bool) {
-        self.servers.asked();
-        let Some((generation, configuration)) = self.servers.subject(transparent, self.settings.carry) else {
+        let old = self.old_files();
+        self.servers.asked(if old.is_empty() { Attention::Seldom } else { Attention::Close });
+        let needed = transparent || !old.is_empty();
+        let Some((generation, configuration)) = self.servers.subject(needed, self.settings.carry) else {
             return;
         };
         let Some(running) = self.roster.get(generation) else { return };
         let news = self.news.clone();
         let begun = running.worker_cli().is_some_and(|worker| {
             aside::spawn("asking for the state of the servers", move || {
-                let answer = StateAnswer::of(generation, &worker, &configuration, transparent);
+                let answer = StateAnswer::of(generation, &worker, &configuration, transparent, &old);
                 let _ = news.send(News::State(answer));
             })
         });
@@ -41,7 +44,12 @@ impl Fleet {
     }
 
     /// The answer, or none.
-    pub(super) fn hear_state(&mut self, answer: StateAnswer) -> Consequence {
+    pub(super) fn hear_state(&mut self, mut answer: StateAnswer) -> Consequence {
+        if let (generation, Some(of_old)) = answer.take_of_old()
+            && self.roster.is_serving(generation)
+        {
+            self.hear_of_old(of_old);
+        }
         let heard = self.servers.hear(answer, self.roster.serves().is_some());
         heard.map_or(Consequence::Event(Event::TimePassed), Consequence::Servers)
     }

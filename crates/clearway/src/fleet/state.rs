@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use clearway_core::count::Count;
 use clearway_core::hints::Remark;
-use clearway_core::inquiry::Inquiry;
+use clearway_core::inquiry::{Attention, Inquiry};
 use clearway_core::names::Generation;
 use clearway_core::settings::CarrySetting;
 use clearway_haproxy::configuration::Configuration;
@@ -23,6 +23,7 @@ use clearway_haproxy::runtime::state::Remembered;
 use tokio::sync::watch;
 
 use crate::debug;
+use crate::fleet::marked_down::{OldFile, ToldOfOld};
 use crate::fleet::notices::FleetNotice;
 use crate::fleet::statistics::Counters;
 use crate::fleet::worker_cli::WorkerCli;
@@ -99,28 +100,25 @@ impl StateOfServers {
         }
     }
 
-    /// It is asked now.
-    pub fn asked(&mut self) {
-        self.inquiry.asked();
+    /// It is asked now, and so often afterwards.
+    pub fn asked(&mut self, attention: Attention) {
+        self.inquiry.asked(attention);
         if let Some(heard) = &mut self.heard {
             heard.mark_unchanged();
         }
     }
 
-    /// The generation that was committed last, and its files, if a state is of use.
-    pub fn subject(
-        &self,
-        transparent: bool,
-        carry: CarrySetting,
-    ) -> Option<(Generation, Arc<Configuration>)> {
+    /// The generation that was committed last, and its files, if a state is of use. `needed`: it is for something else
+    /// than to be carried.
+    pub fn subject(&self, needed: bool, carry: CarrySetting) -> Option<(Generation, Arc<Configuration>)> {
         let (generation, configuration) = self.of.as_ref()?;
         let carries = carry.servers && !configuration.stated.is_empty();
-        (transparent || carries).then(|| (*generation, Arc::clone(configuration)))
+        (needed || carries).then(|| (*generation, Arc::clone(configuration)))
     }
 
     /// The answer of a generation, or none. Unset if that was replaced meanwhile. `serves`: whether one serves.
     pub fn hear(&mut self, answer: StateAnswer, serves: bool) -> Option<ServersHeard> {
-        let StateAnswer { generation, snapshot, seen, took } = answer;
+        let StateAnswer { generation, snapshot, seen, took, of_old: _ } = answer;
         self.of.as_ref().filter(|(of, _)| *of == generation)?;
         self.inquiry.heard(took, due::elapsed());
         let fresh = self.fresh;
@@ -196,6 +194,8 @@ pub struct StateAnswer {
     snapshot: Option<Snapshot>,
     /// Where those servers are that see the addresses of clients, if some do.
     seen: Option<ToldServers>,
+    /// What it says of the servers of old generations, if it says something.
+    of_old: Option<ToldOfOld>,
     /// How long it took.
     took: Duration,
 }
@@ -203,21 +203,29 @@ pub struct StateAnswer {
 impl StateAnswer {
     /// It cannot be asked.
     pub fn none(generation: Generation) -> Self {
-        Self { generation, snapshot: None, seen: None, took: Duration::ZERO }
+        Self { generation, snapshot: None, seen: None, of_old: None, took: Duration::ZERO }
     }
 
-    /// Asks for it, and looks where the transparent servers are if that is wanted. Blocks, for [`PATIENT`] at most.
+    /// Asks for it, compares it with old files, and looks where the transparent servers are if that is wanted. Blocks, for [`PATIENT`] at most.
     pub fn of(
         generation: Generation,
         worker: &WorkerCli,
         configuration: &Configuration,
         transparent: bool,
+        old: &[OldFile],
     ) -> Self {
         let begun = Instant::now();
         let snapshot = ask(worker, configuration, PATIENT);
         let transparent = snapshot.as_ref().filter(|_| transparent);
         let seen = transparent.map(|snapshot| ToldServers::of(&snapshot.servers, configuration));
-        Self { generation, snapshot, seen, took: begun.elapsed() }
+        let of_old =
+            snapshot.as_ref().map(|snapshot| ToldOfOld::of(old, &snapshot.servers, &configuration.stated));
+        Self { generation, snapshot, seen, of_old, took: begun.elapsed() }
+    }
+
+    /// Which generation has answered, and what it says of the servers of old ones; that once.
+    pub fn take_of_old(&mut self) -> (Generation, Option<ToldOfOld>) {
+        (self.generation, self.of_old.take())
     }
 }
 

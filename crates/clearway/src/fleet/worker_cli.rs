@@ -78,6 +78,26 @@ impl WorkerCli {
         self.ask(&CliCommand::show_sessions(), left(deadline)?).map(|answer| answer.sessions())
     }
 
+    /// The state of its servers, or why it is not known. Blocks, for so long at most.
+    pub fn ask_servers_state(&self, limit: Duration) -> Result<CliResponse, String> {
+        self.answer(&CliCommand::show_servers_state(), limit)
+    }
+
+    /// Which sessions it has, or why that is not known. Blocks likewise.
+    pub fn ask_sessions(&self, limit: Duration) -> Result<Vec<SessionLine>, String> {
+        self.answer(&CliCommand::show_sessions(), limit).map(|answer| answer.sessions())
+    }
+
+    /// Ends a session. False if it has ended by itself. Blocks likewise.
+    pub fn end_session(&self, id: &str, limit: Duration) -> Result<bool, String> {
+        let command = CliCommand::shutdown_session(id).map_err(|error| error.to_string())?;
+        let answer = self.answer(&command, limit)?;
+        if answer.is_no_such_session() {
+            return Ok(false);
+        }
+        answer.done().map(|()| true).map_err(|error| error.to_string())
+    }
+
     /// How many sessions it has. Blocks likewise.
     pub fn count_sessions(&self, deadline: Instant) -> Option<u64> {
         let answer = self.ask(&CliCommand::show_info(), left(deadline)?)?;
@@ -86,9 +106,14 @@ impl WorkerCli {
     }
 
     fn ask(&self, command: &CliCommand, limit: Duration) -> Option<CliResponse> {
-        let connection = sockpair::dial(&self.master).ok()?;
-        let answer = command.at_worker(self.worker).ask(&connection, Channel::Master, limit);
+        let answer = self.answer(command, limit);
         answer.inspect_err(|error| debug!("asking worker {}: {error}", self.worker)).ok()
+    }
+
+    fn answer(&self, command: &CliCommand, limit: Duration) -> Result<CliResponse, String> {
+        let connection = sockpair::dial(&self.master).map_err(|error| error.to_string())?;
+        let answer = command.at_worker(self.worker).ask(&connection, Channel::Master, limit);
+        answer.map_err(|error| error.to_string())
     }
 }
 

@@ -57,6 +57,9 @@ clearway_core::notices! {
         Warn "found.stranger" Stranger { detail: String, hints: Vec<String> } => "{detail}";
         /// HAProxy's counters could not be written into its `stats-file`.
         Warn "found.counters-not-saved" NotSaved { detail: String, hints: Vec<String> } => "{detail}";
+        /// Sessions of an old generation could not be ended, or not all, although their server is down.
+        Warn "found.old-sessions" OldSessions { detail: String, hints: Vec<String> }
+            => "sessions with servers that are down are not all ended: {detail}";
         /// A line keeps its address, and is not redirected to a private port (`tableflip`).
         Info "found.left-public" LeftPublic { detail: String, hints: Vec<String> } => "{detail}";
     }

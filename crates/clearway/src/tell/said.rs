@@ -35,6 +35,8 @@ pub enum Subject {
     BoundTwice,
     /// Others that listen where we do.
     Strangers,
+    /// Sessions of old generations that cannot be ended although their server has gone down.
+    OldSessions,
     /// Lines that keep their addresses (`tableflip`).
     LeftPublic,
     /// Counters that the next HAProxy is not to begin with.
@@ -55,6 +57,7 @@ impl Subject {
             Self::BoundTwice => FoundNotice::BoundTwice { detail, hints },
             Self::Strangers => FoundNotice::Stranger { detail, hints },
             Self::Statistics => FoundNotice::NotSaved { detail, hints },
+            Self::OldSessions => FoundNotice::OldSessions { detail, hints },
             Self::LeftPublic => FoundNotice::LeftPublic { detail, hints },
         }
     }

@@ -7,7 +7,7 @@ fn answered() -> (Inquiry, Duration) {
     let mut inquiry = Inquiry::default();
     inquiry.begins(1000 * MS);
     assert_eq!(inquiry.due(), Some(1000 * MS));
-    inquiry.asked();
+    inquiry.asked(Attention::Seldom);
     assert_eq!(inquiry.due(), None);
     inquiry.heard(3 * MS, 1003 * MS);
     (inquiry, 1003 * MS)
@@ -38,12 +38,12 @@ fn one_that_says_something_is_asked_soon_but_not_all_the_time() {
 #[test]
 fn what_is_said_while_an_answer_is_awaited_is_asked_about_afterwards() {
     let (mut inquiry, now) = answered();
-    inquiry.asked();
+    inquiry.asked(Attention::Seldom);
     inquiry.said(now + MS);
     assert_eq!(inquiry.due(), None);
     inquiry.heard(MS, now + 2 * MS);
     assert_eq!(inquiry.due(), Some(now + 2 * MS + AT_LEAST));
-    inquiry.asked();
+    inquiry.asked(Attention::Seldom);
     assert!(inquiry.listens());
     inquiry.heard(MS, EVERY + MS);
     assert_eq!(inquiry.due(), Some(2 * EVERY));
@@ -57,7 +57,7 @@ fn what_is_said_while_an_answer_is_awaited_is_asked_about_afterwards() {
 fn asking_takes_a_hundredth_of_the_time_at_most() {
     let mut inquiry = Inquiry::default();
     inquiry.begins(Duration::ZERO);
-    inquiry.asked();
+    inquiry.asked(Attention::Seldom);
     inquiry.heard(500 * MS, 500 * MS);
     assert_eq!(inquiry.due(), Some(60_000 * MS));
     inquiry.said(600 * MS);
@@ -65,6 +65,21 @@ fn asking_takes_a_hundredth_of_the_time_at_most() {
     // Another generation is asked at once all the same.
     inquiry.begins(700 * MS);
     assert_eq!(inquiry.due(), Some(700 * MS));
+}
+
+#[test]
+fn one_on_which_old_sessions_depend_is_asked_each_second() {
+    let (mut inquiry, now) = answered();
+    inquiry.asked(Attention::Close);
+    inquiry.heard(3 * MS, now);
+    assert_eq!(inquiry.due(), Some(now + AT_LEAST));
+    // With very many servers more seldom, and when no such generation is left, seldom again.
+    inquiry.asked(Attention::Close);
+    inquiry.heard(50 * MS, now);
+    assert_eq!(inquiry.due(), Some(now + 5000 * MS));
+    inquiry.asked(Attention::Seldom);
+    inquiry.heard(3 * MS, now);
+    assert_eq!(inquiry.due(), Some(EVERY));
 }
 
 #[test]

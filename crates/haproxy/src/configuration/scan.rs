@@ -108,14 +108,14 @@ impl<'a> Scanner<'a> {
             self.found.sections.push(Arc::clone(&section));
             self.found.programs.section(&section, self.blocks.current());
             self.servers.section(&section, &words);
-            self.stated.section(&words);
+            self.stated.section(&words, self.blocks.current());
             self.section = Some(section);
             self.references.section();
             self.backlogs.section(&words, self.blocks.current());
             return;
         }
         let Some(section) = self.section.clone() else { return };
-        self.stated.line(&words);
+        self.stated.line(&words, &self.blocks.current());
         self.found.tables.line(&section, &words);
         self.references.line(&span, &section.keyword, &words);
         self.backlogs.line(&words, &self.blocks.current());

@@ -1,11 +1,14 @@
 //! What the files say about each server, as far as that decides whether its state may pass from one generation to the
-//! next: its address, how it is checked, its weight, and whether it is disabled.
+//! next: its address, how it is checked, its weight, and whether it is disabled. And whether its sessions end when it goes down.
 //!
 //! The options of a server are those of the `default-server` lines above it (of its `defaults`, then of its section)
 //! and its own. Options that say nothing about whether it is up (`maxconn`, `cookie`, `inter` ...) do not count.
 //! Hashes are FNV-1a with 64 bits: they go over the takeover protocol, so they must stay.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::guards::Guard;
 
 /// What the file of a generation says about a server. Compared with what the next file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +48,15 @@ pub struct Stated {
     pub from_file: bool,
     /// `resolvers`: its address follows the DNS at run time.
     pub resolved: bool,
+    /// `on-marked-down shutdown-sessions`: its sessions end when it goes down. Not set where a condition leaves that open.
+    pub ends_sessions: bool,
+}
+
+impl Stated {
+    /// Whether a HAProxy may begin with it down although no check has failed.
+    pub fn may_begin_down(&self) -> bool {
+        self.from_file || self.health != InitialHealth::Checks
+    }
 }
 
 /// All servers of a configuration, by proxy and name.
@@ -63,6 +75,16 @@ impl StatedServers {
         self.servers.get(&(proxy.to_owned(), name.to_owned())).or_else(template)
     }
 
+    /// Those alone whose sessions end when they go down.
+    #[must_use]
+    pub fn that_end_sessions(&self) -> Self {
+        let of = |list: &HashMap<(String, String), Stated>| {
+            let ends = list.iter().filter(|(_, stated)| stated.ends_sessions);
+            ends.map(|(name, stated)| (name.clone(), stated.clone())).collect()
+        };
+        Self { servers: of(&self.servers), templates: of(&self.templates) }
+    }
+
     /// Whether there is no server.
     pub fn is_empty(&self) -> bool {
         self.servers.is_empty() && self.templates.is_empty()
@@ -77,6 +99,18 @@ struct ServerDefaults {
     /// Its lines about checks.
     checks: Vec<String>,
     from_file: bool,
+    /// Whether `default-server` says `on-marked-down shutdown-sessions`, whatever conditions come to.
+    ends_sessions: bool,
+}
+
+/// A server of the section that goes by.
+#[derive(Debug)]
+struct OpenServer {
+    name: String,
+    template: bool,
+    address: String,
+    options: Vec<String>,
+    ends_sessions: bool,
 }
 
 /// Collects while the lines go by; a server is known when its section is over, as a check may be described below it.
@@ -87,14 +121,15 @@ pub(super) struct StatedFinder {
     says: ServerDefaults,
     /// Keyword and name of the section.
     section: Option<(String, String)>,
-    /// Name, whether it is a template, address, options.
-    open: Vec<(String, bool, String, Vec<String>)>,
+    /// The conditions under which the section is there.
+    guards: Arc<[Guard]>,
+    open: Vec<OpenServer>,
     found: StatedServers,
 }
 
 impl StatedFinder {
     /// A section begins with these words.
-    pub(super) fn section(&mut self, section: &[String]) {
+    pub(super) fn section(&mut self, section: &[String], guards: Arc<[Guard]>) {
         self.end_section();
         let word = |at: usize| section.get(at).map_or("", String::as_str);
         let from = section.iter().position(|word| word == "from").and_then(|at| section.get(at + 1));
@@ -106,22 +141,21 @@ impl StatedFinder {
             _ => ServerDefaults::default(),
         };
         self.section = Some((word(0).to_owned(), word(1).to_owned()));
+        self.guards = guards;
     }
 
     /// A line of the section.
-    pub(super) fn line(&mut self, line: &[String]) {
+    pub(super) fn line(&mut self, line: &[String], guards: &Arc<[Guard]>) {
         let word = |at: usize| line.get(at).map_or("", String::as_str);
         let rest = |at: usize| line.get(at..).unwrap_or_default().to_vec();
         match (word(0), word(1)) {
-            ("default-server", _) => self.says.options.extend(rest(1)),
-            ("server", name) => {
-                let options = [self.says.options.clone(), rest(3)].concat();
-                self.open.push((name.to_owned(), false, word(2).to_owned(), options));
+            ("default-server", _) => {
+                // No option takes it back, so a condition before it can only leave it out.
+                self.says.ends_sessions |= *guards == self.guards && ends_sessions(line);
+                self.says.options.extend(rest(1));
             }
-            ("server-template", name) => {
-                let options = [self.says.options.clone(), rest(4)].concat();
-                self.open.push((name.to_owned(), true, word(3).to_owned(), options));
-            }
+            ("server", name) => self.server(name, false, word(2), rest(3)),
+            ("server-template", name) => self.server(name, true, word(3), rest(4)),
             ("load-server-state-from-file", what) => self.says.from_file = what != "none",
             ("http-check" | "tcp-check" | "external-check", _) => self.says.checks.push(line.join(" ")),
             ("option", what) if what.contains("chk") || what.contains("check") => {
@@ -129,6 +163,13 @@ impl StatedFinder {
             }
             _ => {}
         }
+    }
+
+    fn server(&mut self, name: &str, template: bool, address: &str, own: Vec<String>) {
+        let (name, address) = (name.to_owned(), address.to_owned());
+        let ends_sessions = self.says.ends_sessions || ends_sessions(&own);
+        let options = [self.says.options.clone(), own].concat();
+        self.open.push(OpenServer { name, template, address, options, ends_sessions });
     }
 
     pub(super) fn into_servers(mut self) -> StatedServers {
@@ -140,14 +181,21 @@ impl StatedFinder {
         let Some((keyword, name)) = self.section.take() else { return };
         match keyword.as_str() {
             "defaults" => {
+                // One behind a condition may not be the one that counts.
+                self.says.ends_sessions &= self.guards.is_empty();
                 self.last = self.says.clone();
                 self.named.insert(name, self.says.clone());
             }
             "backend" | "listen" => {
-                for (server, template, address, options) in self.open.drain(..) {
-                    let stated = stated(&self.says, &address, &options);
-                    let list = if template { &mut self.found.templates } else { &mut self.found.servers };
-                    list.insert((name.clone(), server), stated);
+                for server in self.open.drain(..) {
+                    let mut stated = stated(&self.says, &server.address, &server.options);
+                    let list =
+                        if server.template { &mut self.found.templates } else { &mut self.found.servers };
+                    let key = (name.clone(), server.name);
+                    // Of several lines for one server, as in `.if` and `.else`, it is open which one counts.
+                    let others = list.get(&key).is_none_or(|former| former.ends_sessions);
+                    stated.ends_sessions = server.ends_sessions && others;
+                    list.insert(key, stated);
                 }
             }
             _ => {}
@@ -181,6 +229,11 @@ const BESIDE: [&str; 19] = [
 
 /// The same without a value.
 const FLAGS: [&str; 3] = ["backup", "non-stick", "enabled"];
+
+/// Whether options say that sessions end when the server goes down.
+fn ends_sessions(options: &[String]) -> bool {
+    options.windows(2).any(|pair| pair == ["on-marked-down", "shutdown-sessions"])
+}
 
 fn stated(says: &ServerDefaults, address: &str, options: &[String]) -> Stated {
     let mut stated = Stated { rise: 2, from_file: says.from_file, ..Stated::default() };

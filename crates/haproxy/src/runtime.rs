@@ -65,6 +65,12 @@ pub enum RuntimeError {
         /// What was asked.
         command: CliCommand,
     },
+    /// The connection ended before the answer did.
+    #[error("asking HAProxy `{command}`: it closed the connection in the middle of the answer")]
+    CutOff {
+        /// What was asked.
+        command: CliCommand,
+    },
     /// The limit ran out.
     #[error("asking HAProxy `{command}`: no answer within {limit:?}")]
     TimedOut {
@@ -181,7 +187,8 @@ impl CliCommand {
         }
     }
 
-    /// Asks, and gives each line of the answer to `take` until that breaks: an answer of any length, of which nothing is kept.
+    /// Asks, and gives each line of the answer to `take` until that breaks: an answer of any length, of which nothing is kept. Fails if
+    /// it ends before the empty line that ends an answer.
     pub fn ask_by_line(
         &self,
         connection: &UnixStream,
@@ -189,11 +196,12 @@ impl CliCommand {
         limit: Duration,
         mut take: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<(), RuntimeError> {
-        let (mut rest, mut flow) = (Vec::new(), ControlFlow::Continue(()));
+        let (mut rest, mut flow, mut is_whole) = (Vec::new(), ControlFlow::Continue(()), false);
         let lines = |bytes: &[u8]| {
             for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
                 rest.extend_from_slice(piece);
                 if rest.ends_with(b"\n") {
+                    is_whole = rest == b"\n";
                     flow = take(String::from_utf8_lossy(&rest).trim_end_matches('\n'));
                     rest.clear();
                 }
@@ -205,7 +213,8 @@ impl CliCommand {
         };
         let line = format!("{self}\n");
         converse(connection, line.as_bytes(), channel, Deadline::after(limit), lines)
-            .map_err(|errno| self.unanswered(errno, limit))
+            .map_err(|errno| self.unanswered(errno, limit))?;
+        if is_whole || flow.is_break() { Ok(()) } else { Err(RuntimeError::CutOff { command: self.clone() }) }
     }
 
     fn unanswered(&self, errno: Errno, limit: Duration) -> RuntimeError {

@@ -78,6 +78,17 @@ fn an_answer_of_any_length_is_read_by_line_until_it_is_enough() {
 }
 
 #[test]
+fn an_answer_by_line_that_is_cut_off_is_no_answer() {
+    for cut in [&b""[..], b"# table: t\n", b"# table: t\n0x1: key="] {
+        let (ours, peer) = answering("show table t\n", cut);
+        let read = CliCommand::show_table("t")
+            .ask_by_line(&ours, Channel::Worker, LIMIT, |_| ControlFlow::Continue(()));
+        peer.join().unwrap();
+        assert!(matches!(read, Err(RuntimeError::CutOff { .. })), "{cut:?}: {read:?}");
+    }
+}
+
+#[test]
 fn an_escaped_semicolon_ends_no_command() {
     for one in ["set table t key a", r"set table t key a\;b", r"a\\b"] {
         assert!(is_one_command(one), "{one}");

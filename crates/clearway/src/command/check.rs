@@ -70,7 +70,9 @@ pub async fn check(target: &Target, arguments: Vec<OsString>) -> Result<ExitCode
     } else {
         crate::say!("HAProxy {version} takes it, with {}", Count(configuration.binds.len(), "bind line"));
     }
-    let places = say_missing(&places::missing(&configuration));
+    let mut missing = places::missing(&configuration);
+    missing.extend(subject.lacking());
+    let places = say_missing(&missing);
     let found = transparency(&configuration, &subject.settings.interception, version);
     let found = if places == ExitCode::Done { found } else { places };
     let strategy = subject.settings.strategy;

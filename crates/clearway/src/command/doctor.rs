@@ -25,6 +25,7 @@ use crate::path::obstacles::{self, Bits, ObstacleSeverity};
 
 mod finding;
 mod intercepted;
+mod master_cli;
 mod rights;
 mod running;
 mod transparent;
@@ -54,6 +55,7 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     }
     let strays = subject.strays.iter();
     findings.extend(strays.map(|stray| Finding::note(FindingKind::UnknownSetting, stray.to_string())));
+    findings.extend(subject.lacking().map(Finding::from));
     let needs = Needs::of(read.as_ref(), interception);
     findings.extend(rights::found(&needs));
     let sockets = Family::ALL.into_iter().map(transparent_sockets);
@@ -62,8 +64,8 @@ pub async fn doctor(target: &Target, arguments: Vec<OsString>) -> Result<ExitCod
     let (wanted, used) = (settings.strategy, running.strategy());
     findings.extend(Strategy::ALL.map(|one| strategy(one, wanted, used)));
     findings.push(left_behind());
-    findings.extend(running.findings());
     let bits = transparent::bits(settings, running.plumbing());
+    findings.extend(running.findings());
     findings.extend(intercepted::host(interception));
     match read {
         None => findings.extend(obstacles::find(&[], bits).into_iter().map(Finding::from)),

@@ -19,6 +19,8 @@ use crate::custody::foreign;
 use crate::fleet::child::is_inherited;
 use crate::fleet::chosen::read_with;
 use crate::front::api::Started;
+use crate::front::master_cli::lacking::lacking;
+use crate::ground::places::Missing;
 
 /// A configuration, and what it is read with.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct Setup {
     pub settings: Settings,
     /// Unset: that of this process.
     environment: Option<Vec<(OsString, OsString)>>,
+    /// Whether a Clearway was started so that runs now.
+    runs: bool,
     /// Variables that look like settings.
     pub strays: Vec<Stray>,
 }
@@ -40,6 +44,7 @@ impl Setup {
             invocation: invocation(arguments)?,
             settings: settings.clone(),
             environment: None,
+            runs: false,
             strays: cli::strays(std::env::vars_os()),
         })
     }
@@ -62,7 +67,7 @@ impl Setup {
         let strays = cli::strays(environment.clone().unwrap_or_default());
         let inherited =
             |all: Vec<(OsString, OsString)>| all.into_iter().filter(|(name, _)| is_inherited(name)).collect();
-        Some(Self { invocation, settings, environment: environment.map(inherited), strays })
+        Some(Self { invocation, settings, environment: environment.map(inherited), runs: true, strays })
     }
 
     /// Reads the files.
@@ -73,6 +78,12 @@ impl Setup {
                 known.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
             }),
         }
+    }
+
+    /// What the master CLI lacks where `-S` says that it listens.
+    pub fn lacking(&self) -> impl Iterator<Item = Missing> {
+        // What is in use there is what it uses.
+        lacking(&self.invocation.master_cli).into_iter().filter(|one| one.stops || !self.runs)
     }
 
     /// HAProxy, to be asked about the files.

@@ -6,11 +6,13 @@
 //!   reach     which processes there are, asked of the rooms as a request; the way to each master
 //!   relay     a command and its answer, to and from the real master of a generation
 //!   record    what `show proc` and `show startup-logs` tell: reloads, births, last words
+//!   lacking   what keeps it from listening there, for `check` and `doctor`
 //! ```
 //!
 //! Nothing is waited for in the loop: a session waits for its client, for its worker, and for the answers to its requests. A worker
 //! that hangs, or a client that does not read, stalls one session (docs/decisions/0036-master-cli.md).
 
+pub mod lacking;
 pub mod notices;
 pub mod reach;
 pub mod record;
@@ -20,6 +22,7 @@ pub mod socket;
 
 use std::time::Duration;
 
+use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::supervisor::Action;
 use tokio::task::AbortHandle;
@@ -64,10 +67,16 @@ impl MasterCli {
         Self { host: ClientHost::new(requests), seats }
     }
 
-    /// Binds the addresses. Where a predecessor serves, it is still to be found there.
+    /// Binds the addresses, before the loop runs. Where a predecessor serves, it is still to be found there.
     pub fn begin(&mut self, has_predecessor: bool) -> Result<(), Failure> {
-        for seat in self.seats.iter_mut().filter(|_| !has_predecessor) {
-            seat.state = SeatState::Bound(MasterCliSocket::open(&seat.address)?);
+        for Seat { address, state } in self.seats.iter_mut().filter(|_| !has_predecessor) {
+            let opened = MasterCliSocket::open(address).map_err(|failure| match failure.code {
+                ExitCode::AddressInUse => {
+                    address.holders().iter().fold(failure, |failure, one| failure.hint(one.to_string()))
+                }
+                _ => failure,
+            });
+            *state = SeatState::Bound(opened?);
         }
         Ok(())
     }

@@ -177,7 +177,7 @@ pub struct Place {
 
 impl Place {
     /// A directory in which something is to be made; nothing where that can be, or where it cannot be told.
-    fn of(directory: &Path) -> Option<Self> {
+    pub fn of(directory: &Path) -> Option<Self> {
         Self::judge(directory, rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).err()?)
     }
 

@@ -28,6 +28,8 @@ pub enum FindingKind {
     Residue,
     /// A Clearway that runs.
     Running,
+    /// Where one of them answers as HAProxy's master does.
+    MasterCli,
     /// The network that a Clearway began in.
     Network,
     /// Whether a server finds the way to clients.

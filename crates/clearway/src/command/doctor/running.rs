@@ -7,7 +7,7 @@ use clearway_core::strategy::Strategy;
 use clearway_kernel::plumbing::Description;
 
 use crate::command::doctor::finding::{Finding, FindingKind};
-use crate::command::doctor::transparent;
+use crate::command::doctor::{master_cli, transparent};
 use crate::command::subject::Setup;
 use crate::front::api::Status;
 use crate::front::find::Target;
@@ -17,6 +17,8 @@ use crate::front::{client, find};
 #[derive(Debug)]
 pub struct Running {
     asked: Vec<(String, Result<Status, Failure>)>,
+    /// What their master CLIs say.
+    master_clis: Vec<Finding>,
     /// The process of the only one there is, if it may have our files.
     with_our_files: Option<i32>,
     /// The names of those that were not asked.
@@ -31,13 +33,19 @@ impl Running {
             [one] => one.pid.filter(|_| one.may_have_our_files()),
             _ => None,
         };
-        let mut asked = Vec::new();
+        let (mut asked, mut master_clis) = (Vec::new(), Vec::new());
         for one in meant {
+            let has_our_files = one.may_have_our_files();
             let answer = client::status(one.stream).await.map(|(status, _)| status);
+            if let Ok(status) = answer.as_ref()
+                && has_our_files
+            {
+                master_clis.extend(master_cli::found(status).await);
+            }
             asked.push((one.name, answer));
         }
         let elsewhere = (!elsewhere.is_empty()).then(|| find::names(&elsewhere));
-        Self { asked, with_our_files, elsewhere }
+        Self { asked, master_clis, with_our_files, elsewhere }
     }
 
     fn answers(&self) -> impl Iterator<Item = (&str, &Status)> {
@@ -63,7 +71,7 @@ impl Running {
     }
 
     /// Which there are, and what they have seen. Where there are several, each finding names its own.
-    pub fn findings(&self) -> Vec<Finding> {
+    pub fn findings(self) -> Vec<Finding> {
         let names: Vec<&str> = self.asked.iter().map(|(name, _)| &**name).collect();
         let mut findings = vec![if names.is_empty() {
             Finding::note(FindingKind::Running, "no Clearway runs here")
@@ -93,6 +101,7 @@ impl Running {
                 ))),
             }
         }
+        findings.extend(self.master_clis);
         findings
     }
 }

@@ -18,6 +18,7 @@ use clearway_core::failure::Failure;
 use clearway_haproxy::configuration::Endpoint;
 use clearway_haproxy::master_cli::address::{Account, MasterCliAddress};
 use clearway_haproxy::sockpair;
+use clearway_kernel::listeners;
 use rustix::io::FdFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
@@ -60,6 +61,13 @@ impl MasterCliPlace {
             _ => None,
         };
         Ok(Self { address, given })
+    }
+
+    /// What listens there instead, as far as that can be seen. It may take a second: not to be called in the loop.
+    pub fn holders(&self) -> Vec<listeners::Holder> {
+        let address = self.address.endpoint.socket_addresses().next();
+        let held = address.and_then(|at| listeners::holders(at.port(), Some(at.ip())).ok());
+        held.unwrap_or_default()
     }
 }
 
@@ -235,11 +243,16 @@ fn listen_on(address: SocketAddr) -> io::Result<CliListener> {
     TcpListener::from_std(OwnedFd::from(socket).into()).map(CliListener::Tcp)
 }
 
-/// A socket with a file, which takes the place of the one that is there when it is as it should be.
-fn listen_at(path: &Path, address: &MasterCliAddress) -> io::Result<(StdUnixListener, CliSocketFile)> {
+/// Where a socket is made that takes the place of the one at a path.
+pub fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
-    let beside = PathBuf::from(name);
+    name.into()
+}
+
+/// A socket with a file, which takes the place of the one that is there when it is as it should be.
+fn listen_at(path: &Path, address: &MasterCliAddress) -> io::Result<(StdUnixListener, CliSocketFile)> {
+    let beside = beside(path);
     let _ = std::fs::remove_file(&beside);
     let bind = || StdUnixListener::bind(&beside);
     let is_restricted = address.mode.is_some() || address.user.is_some() || address.group.is_some();

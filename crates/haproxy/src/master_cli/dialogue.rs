@@ -102,6 +102,12 @@ impl Dialogue {
         self.obey(&text, table)
     }
 
+    /// Whether a real master has only the beginning of a line of a payload. A worker from 3.2 on (3.2.26, 3.4.7) never stops
+    /// looking for the end of such a line, with all of a processor, also when its client is gone.
+    pub fn is_within_a_line(&self) -> bool {
+        self.payload.as_ref().is_some_and(|payload| !payload.at_line)
+    }
+
     /// What is written when a command is done, if the client wants to see it.
     pub fn prompt(&self, table: &ProcessTable) -> String {
         if !self.prompts {

@@ -1,14 +1,17 @@
 //! One client of the master CLI.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clearway_haproxy::master_cli::{AccessLevel, Dialogue, DialogueStep, DialogueTarget, OwnCommand};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::front::master_cli::reach::Reachable;
-use crate::front::master_cli::relay::{Relay, write};
+use crate::front::master_cli::relay::{READS_WITHIN, Relay, write};
 use crate::front::request::{Request, Wishes};
 
 /// How many clients are served at the same time; the others wait in the queue of the socket. (HAProxy serves 10.)
@@ -16,6 +19,9 @@ const MOST: usize = 64;
 
 /// How much is read at once.
 const PIECE: usize = 4 << 10;
+
+/// How often it is looked whether a client is still there.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What HAProxy says where a worker cannot be had.
 const NO_TARGET: &[u8] = b"Can't connect to the target CLI!\n";
@@ -50,14 +56,18 @@ impl ClientHost {
     /// Serves a client beside everything else, until it goes.
     pub fn serve(
         &self,
-        client: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        client: impl AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
         level: AccessLevel,
         room: OwnedSemaphorePermit,
     ) {
         let host = self.clone();
         tokio::spawn(async move {
-            // A client that goes is no error.
-            let _ = CliSession::new(client, &host, level).run().await;
+            let ours = client.as_fd().try_clone_to_owned();
+            tokio::select! {
+                // A client that goes is no error.
+                _ = CliSession::new(client, &host, level).run() => {}
+                () = left(ours) => {}
+            }
             drop(room);
         });
     }
@@ -67,6 +77,21 @@ impl ClientHost {
         self.requests.send(request(sender)).await.map_err(ending)?;
         answer.await.map_err(ending)
     }
+}
+
+/// Waits until the client has been gone for a while: a worker that hangs, or that others wait for, may never answer, and what a
+/// client has written before it went is to be done. (One that has only closed its side, as `socat` does, is there. Of a client
+/// over TCP the kernel does not tell the two apart.)
+async fn left(client: io::Result<OwnedFd>) {
+    let is_gone = || {
+        let Ok(client) = &client else { return false };
+        let mut asked = [PollFd::new(client, PollFlags::empty())];
+        poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    };
+    while !is_gone() {
+        tokio::time::sleep(LOOK).await;
+    }
+    tokio::time::sleep(READS_WITHIN).await;
 }
 
 struct CliSession<'a, C> {
@@ -87,8 +112,18 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin + Send> CliSession<'a, C> {
     }
 
     async fn run(mut self) -> io::Result<()> {
-        let mut there = self.look().await?;
+        let there = self.look().await?;
         let mut dialogue = Dialogue::new(there.dialect, self.level);
+        let ended = self.talk(&mut dialogue, there).await;
+        if let Some(mut relay) = self.open.take()
+            && dialogue.is_within_a_line()
+        {
+            let _ = relay.say(b"\n").await;
+        }
+        ended
+    }
+
+    async fn talk(&mut self, dialogue: &mut Dialogue, mut there: Box<Reachable>) -> io::Result<()> {
         let mut buffer = vec![0; PIECE];
         loop {
             let step = dialogue.step(&there.table);
@@ -155,7 +190,7 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin + Send> CliSession<'a, C> {
     }
 
     /// Answered in one piece when it is known how it went: some clients read once.
-    async fn reload(mut self) -> io::Result<()> {
+    async fn reload(&mut self) -> io::Result<()> {
         let text = self.host.ask(Request::ReloadAsMaster).await?;
         write(&mut self.client, text.as_bytes()).await
     }

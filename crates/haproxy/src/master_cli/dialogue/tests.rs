@@ -142,8 +142,10 @@ fn a_payload_is_passed_on_line_by_line() {
     );
     let mut long = dialogue(2, 6);
     let got = steps(&mut long, &format!("@1 x <<\n{}", "y".repeat(LONGEST_COMMAND)));
-    assert_eq!(got.len(), 2);
-    assert_eq!(steps(&mut long, "\n\n"), [line("\n", false), line("\n", true)]);
+    assert!(got.len() == 2 && long.is_within_a_line());
+    assert_eq!(steps(&mut long, "\n"), [line("\n", false)]);
+    assert!(!long.is_within_a_line());
+    assert_eq!(steps(&mut long, "\n"), [line("\n", true)]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::configuration::{Bind, Configuration, Endpoint, Span, Transport, V6};
 mod beside;
 mod refusal;
 
-pub use beside::{Sections, USERS_FILES, asks_for_its_files, beside};
+pub use beside::{Sections, USERS_FILES, USERS_MASTER_CLI, asked, beside};
 pub use refusal::NotDerivable;
 
 /// More addresses than any real file binds; a hostile one may name millions.

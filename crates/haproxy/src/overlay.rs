@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::command_line::ChildFd;
 use crate::configuration::Configuration;
-use crate::derived::{USERS_FILES, asks_for_its_files};
+use crate::derived::{USERS_FILES, USERS_MASTER_CLI, asked};
 use crate::quoted::quoted;
 use crate::version::Version;
 
@@ -98,9 +98,10 @@ impl RateLimit {
     }
 }
 
-/// Lets the Lua code of the user's files see their own names in `HAPROXY_CFGFILES`: HAProxy itself sets it after it has read
-/// the last file, to the paths on its command line, the overlay's among them. What asks `os.getenv` from then on gets the
-/// names; a script that has kept the function in a variable of its own while it was loaded does not.
+/// Lets the Lua code of the user's files see their own names in `HAPROXY_CFGFILES`, and the user's `-S` in
+/// `HAPROXY_MASTER_CLI`: HAProxy itself sets these after it has read the last file, to what is on its command line, the
+/// overlay's path and Clearway's socket pair among it. What asks `os.getenv` from then on gets the user's; a script that has
+/// kept the function in a variable of its own while it was loaded does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lua {
     /// Where [`Self::text`] is read from.
@@ -109,35 +110,50 @@ pub struct Lua {
     pub keywords: Vec<&'static str>,
     /// The names of the user's files, as HAProxy lists them.
     pub names: OsString,
+    /// The addresses of `-S`, likewise; nothing: there are none.
+    pub master_cli: Option<String>,
 }
 
 impl Lua {
     /// What these files need; nothing if they load no Lua.
-    pub fn of(configuration: &Configuration, script: ChildFd) -> Option<Self> {
+    pub fn of(configuration: &Configuration, script: ChildFd, master_cli: Option<&str>) -> Option<Self> {
         let global = &configuration.global;
         let loads = [("lua-load", &global.lua_load), ("lua-load-per-thread", &global.lua_load_per_thread)];
         let keywords: Vec<_> =
             loads.into_iter().filter(|(_, setting)| setting.is_some()).map(|(keyword, _)| keyword).collect();
-        (!keywords.is_empty()).then(|| Self { script, keywords, names: configuration.names() })
+        let master_cli = master_cli.map(str::to_owned);
+        (!keywords.is_empty()).then(|| Self { script, keywords, names: configuration.names(), master_cli })
     }
 
-    /// The script. The names stand in it, since up to 2.6 a script gets no arguments (measured with 2.6.12).
+    /// The script. The values stand in it, since up to 2.6 a script gets no arguments (measured with 2.6.12).
     pub fn text(&self) -> Vec<u8> {
-        let mut text = b"local getenv, names = os.getenv, \"".to_vec();
-        for byte in self.names.as_bytes() {
-            // Those that would end a string of Lua, or mean something else in it.
-            match byte {
-                b'\n' => text.extend(b"\\n"),
-                b'\r' => text.extend(b"\\r"),
-                b'"' | b'\\' => text.extend([b'\\', *byte]),
-                _ => text.push(*byte),
-            }
-        }
-        text.extend(
-            b"\"\nos.getenv = function(name)\n  if name == \"HAPROXY_CFGFILES\" then return names end\n  return getenv(name)\nend\n",
-        );
-        text
+        let master_cli = self.master_cli.as_ref().map_or(b"nil".to_vec(), |listed| in_lua(listed.as_bytes()));
+        [
+            b"local getenv, names, master_cli = os.getenv, ",
+            &*in_lua(self.names.as_bytes()),
+            b", ",
+            &*master_cli,
+            b"\nos.getenv = function(name)\n  if name == \"HAPROXY_CFGFILES\" then return names end\n  if name == \
+              \"HAPROXY_MASTER_CLI\" then return master_cli end\n  return getenv(name)\nend\n",
+        ]
+        .concat()
     }
+}
+
+/// As a string of Lua.
+fn in_lua(bytes: &[u8]) -> Vec<u8> {
+    let mut text = b"\"".to_vec();
+    for byte in bytes {
+        // Those that would end a string, or mean something else in it.
+        match byte {
+            b'\n' => text.extend(b"\\n"),
+            b'\r' => text.extend(b"\\r"),
+            b'"' | b'\\' => text.extend([b'\\', *byte]),
+            _ => text.push(*byte),
+        }
+    }
+    text.push(b'"');
+    text
 }
 
 /// The overlay of one generation. Its `Display` is the text of the file.
@@ -153,9 +169,9 @@ pub struct Overlay {
     /// configuration is read, and with `default-path config` or `parent` look for them beside the *last* file:
     /// that would be the overlay (measured with 3.0.11), so it says where the user's last file is.
     pub default_path: Option<PathBuf>,
-    /// What a copy of the user's files asks for instead of `HAPROXY_CFGFILES`: their own names, as HAProxy lists them.
-    /// Nothing: no copy asks for it.
-    pub files: Option<PathBuf>,
+    /// What a copy of the user's files asks for instead of `HAPROXY_CFGFILES` and `HAPROXY_MASTER_CLI`, and what it is by the
+    /// user's command line, as HAProxy lists it.
+    pub variables: Vec<(&'static str, PathBuf)>,
     /// The same for Lua code.
     pub lua: Option<Lua>,
     /// Set for a generation that is to have the state of the one before.
@@ -172,11 +188,14 @@ impl Overlay {
     /// worker (`Failed to preset the capabilities to preserve using capset(): Operation not permitted`), so only
     /// these are listed. The line is written only where it matters: a transparent configuration with a worker
     /// that changes its user, from 2.9 on.
+    ///
+    /// `master_cli`: the addresses of the user's `-S`, as HAProxy lists them.
     pub fn new(
         stats_socket: ChildFd,
         configuration: &Configuration,
         version: Version,
         held: &[WorkerCapability],
+        master_cli: Option<&str>,
     ) -> Self {
         let matters =
             version.has_setcap() && configuration.is_transparent() && configuration.global.changes_user();
@@ -188,7 +207,7 @@ impl Overlay {
             stats_maxconn,
             keeps,
             default_path: last_directory(configuration),
-            files: names(configuration),
+            variables: variables(configuration, master_cli),
             lua: None,
             rate_limit: None,
             lenient: false,
@@ -215,8 +234,8 @@ impl fmt::Display for Overlay {
         if let Some(path) = &self.default_path {
             writeln!(f, "    default-path origin {}", text(path))?;
         }
-        if let Some(files) = &self.files {
-            writeln!(f, "    setenv {USERS_FILES} {}", text(files))?;
+        for (name, value) in &self.variables {
+            writeln!(f, "    setenv {name} {}", text(value))?;
         }
         if let Some(Lua { script, keywords, .. }) = &self.lua {
             // The user's lines may stand under a condition that this HAProxy does not meet.
@@ -230,9 +249,15 @@ impl fmt::Display for Overlay {
     }
 }
 
-/// The names of the user's files, as HAProxy lists them in `HAPROXY_CFGFILES`, if they are asked for.
-fn names(configuration: &Configuration) -> Option<PathBuf> {
-    asks_for_its_files(configuration).then(|| configuration.names().into())
+/// What is asked for of the user's command line.
+fn variables(configuration: &Configuration, master_cli: Option<&str>) -> Vec<(&'static str, PathBuf)> {
+    let asked = asked(configuration).into_iter();
+    let known = asked.filter_map(|name| match name {
+        USERS_FILES => Some((name, configuration.names().into())),
+        USERS_MASTER_CLI => Some((name, master_cli?.into())),
+        _ => None,
+    });
+    known.collect()
 }
 
 /// Where `default-path config` or `parent` has led with the user's last file.

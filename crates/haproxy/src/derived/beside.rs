@@ -8,22 +8,29 @@
 //! | `default-path config`, `default-path parent` | `default-path origin DIRECTORY`, of this very file |
 //! | the same, and the next file is in another directory | two lines more, between the two files: `global`, and `default-path origin` with the directory of the next |
 //! | `env(HAPROXY_CFGFILES)`, which is evaluated when HAProxy runs | `env(HAPROXY_USER_CFGFILES)`, which the overlay sets ([`crate::overlay`]) |
+//! | `env(HAPROXY_MASTER_CLI)` | `env(HAPROXY_USER_MASTER_CLI)`, likewise |
 //! | a `program` section, if [`Sections::WithoutPrograms`] | empty lines; `.if` and its like stay |
 //!
 //! A `default-path` inside an `.if` block is rewritten in its place, and is not carried over to a next file in another
 //! directory: whether it counts, only HAProxy knows.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::configuration::words::places;
 use crate::configuration::{Configuration, SourceFile, is_section};
 use crate::quoted::quoted;
 
-/// What HAProxy calls the list of its files, which it sets after it has read them.
-const FILES: &[u8] = b"HAPROXY_CFGFILES";
-
-/// What the copy asks for instead, and the overlay sets.
+/// What the copy asks for instead of the list of HAProxy's files, and the overlay sets.
 pub const USERS_FILES: &str = "HAPROXY_USER_CFGFILES";
+
+/// The same for the addresses of the master CLI.
+pub const USERS_MASTER_CLI: &str = "HAPROXY_USER_MASTER_CLI";
+
+/// What HAProxy sets by itself, from its command line, after it has read its files; and what the copy asks for instead.
+const RETOLD: [(&[u8], &str); 2] =
+    [(b"HAPROXY_CFGFILES", USERS_FILES), (b"HAPROXY_MASTER_CLI", USERS_MASTER_CLI)];
 
 /// Which sections the copy has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +66,19 @@ pub fn beside(configuration: &Configuration, sections: Sections) -> Vec<SourceFi
     copies
 }
 
-/// Whether only a copy tells what the user's files are called: somewhere `env(HAPROXY_CFGFILES)` is evaluated.
-pub fn asks_for_its_files(configuration: &Configuration) -> bool {
-    configuration.files.iter().any(|file| {
-        file.bytes.split(|byte| *byte == b'\n').any(|line| find_asked(said(line, &places(line))).is_some())
-    })
+/// What a copy asks for where the files ask for what would be another command line's: somewhere `env(HAPROXY_CFGFILES)` or
+/// `env(HAPROXY_MASTER_CLI)` is evaluated. Empty: no copy is needed for it.
+pub fn asked(configuration: &Configuration) -> BTreeSet<&'static str> {
+    let lines = configuration.files.iter().flat_map(|file| file.bytes.split(|byte| *byte == b'\n'));
+    let mut asked = BTreeSet::new();
+    for line in lines {
+        let mut rest = said(line, &places(line));
+        while let Some((name, instead)) = find_asked(rest) {
+            asked.insert(instead);
+            rest = rest.get(name.end..).unwrap_or_default();
+        }
+    }
+    asked
 }
 
 /// From where files are looked for.
@@ -144,10 +159,10 @@ impl FileCopy<'_> {
         }
         let said = said(line, &places);
         let mut rest = said;
-        while let Some(at) = find_asked(rest) {
-            bytes.extend(rest.get(..at).unwrap_or_default());
-            bytes.extend(USERS_FILES.as_bytes());
-            rest = rest.get(at + FILES.len()..).unwrap_or_default();
+        while let Some((name, instead)) = find_asked(rest) {
+            bytes.extend(rest.get(..name.start).unwrap_or_default());
+            bytes.extend(instead.as_bytes());
+            rest = rest.get(name.end..).unwrap_or_default();
         }
         bytes.extend(rest);
         bytes.extend(line.get(said.len()..).unwrap_or_default());
@@ -155,17 +170,20 @@ impl FileCopy<'_> {
 }
 
 /// The line without its comment.
-fn said<'a>(line: &'a [u8], places: &[std::ops::Range<usize>]) -> &'a [u8] {
+fn said<'a>(line: &'a [u8], places: &[Range<usize>]) -> &'a [u8] {
     let end = places.last().map_or(0, |place| place.end);
     line.get(..end).unwrap_or_default()
 }
 
-/// Where the name stands in the first `env(HAPROXY_CFGFILES)`.
-fn find_asked(bytes: &[u8]) -> Option<usize> {
+/// Where the name stands in the first `env(NAME)` of one that is retold, and what the copy asks for instead.
+fn find_asked(bytes: &[u8]) -> Option<(Range<usize>, &'static str)> {
     const ASKS: &[u8] = b"env(";
-    bytes.windows(ASKS.len() + FILES.len() + 1).enumerate().find_map(|(at, window)| {
-        let rest = window.strip_prefix(ASKS)?.strip_prefix(FILES)?;
-        matches!(rest, b")" | b",").then_some(at + ASKS.len())
+    bytes.windows(ASKS.len()).enumerate().filter(|(_, window)| *window == ASKS).find_map(|(at, _)| {
+        let begin = at + ASKS.len();
+        RETOLD.iter().find_map(|(name, instead)| {
+            let rest = bytes.get(begin..)?.strip_prefix(*name)?;
+            matches!(rest.first(), Some(b')' | b',')).then_some((begin..begin + name.len(), *instead))
+        })
     })
 }
 

@@ -89,7 +89,7 @@ impl Start<'_> {
         let invocation = Invocation::parse(words)?;
         let source = SourceFile { name: USER_FILE.path(), path: USER_FILE.path(), bytes: self.text.into() };
         let configuration = Configuration::scan(vec![source], &|name| std::env::var(name).ok());
-        let overlay = Overlay::new(STATS, &configuration, binary.version, &[WorkerCapability::NetRaw]);
+        let overlay = Overlay::new(STATS, &configuration, binary.version, &[WorkerCapability::NetRaw], None);
         let files = GenerationFiles {
             overlay: OVERLAY.path(),
             master_cli: Some(MASTER),

@@ -12,6 +12,7 @@ use clearway_core::supervisor::{Event, PlumbingDemand};
 use clearway_haproxy::configuration::{Configuration, GlobalSetting, ProgramSections, UsesrcLine};
 use clearway_haproxy::derived::{self, Sections};
 use clearway_haproxy::drift::Imprint;
+use clearway_haproxy::master_cli::address;
 use clearway_haproxy::overlay::{Lua, Overlay, RateLimit, WorkerCapability as Kept};
 use clearway_haproxy::version::Version;
 use clearway_kernel::capabilities::{self, Capability};
@@ -104,9 +105,11 @@ impl Fleet {
             self.sidecars.prepare(generation, programs);
         }
         let carries = hears == Hears::Clients && self.has_something_to_carry(&configuration);
-        let mut overlay = Overlay::new(self.descriptors.stats, &configuration, version, &kept());
+        let master_cli = address::listed(&self.invocation().master_cli);
+        let master_cli = master_cli.as_deref();
+        let mut overlay = Overlay::new(self.descriptors.stats, &configuration, version, &kept(), master_cli);
         overlay.rate_limit = RateLimit::beside(&configuration).filter(|_| carries);
-        overlay.lua = Lua::of(&configuration, self.descriptors.lua);
+        overlay.lua = Lua::of(&configuration, self.descriptors.lua, master_cli);
         let imprint = from.imprint;
         let prepared = Prepared {
             files,
@@ -138,7 +141,7 @@ fn what_is_read(
 ) -> Arc<Configuration> {
     let has_programs = !configuration.programs.is_empty() && ProgramSections::known_to(version);
     let is_copied =
-        matches!(files, ReadFrom::Copies(_)) || has_programs || derived::asks_for_its_files(configuration);
+        matches!(files, ReadFrom::Copies(_)) || has_programs || !derived::asked(configuration).is_empty();
     if !is_copied {
         return Arc::clone(configuration);
     }

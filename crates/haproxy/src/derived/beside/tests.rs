@@ -72,3 +72,10 @@ fn only_what_is_asked_for_at_run_time_has_another_name() {
         "log-format \"%[env(HAPROXY_USER_CFGFILES)] %[env(HAPROXY_USER_CFGFILES,1)]\" \"$HAPROXY_CFGFILES\"";
     assert_eq!(copy(&[("/a", text)], Sections::All), [wanted]);
 }
+
+#[test]
+fn each_name_has_its_own_other_one() {
+    let text = "log-format %[env(HAPROXY_MASTER_CLI)]%[env(HAPROXY_CFGFILES)]%[env(HAPROXY_MASTER_CLIS)] # env(HAPROXY_MASTER_CLI)";
+    let wanted = "log-format %[env(HAPROXY_USER_MASTER_CLI)]%[env(HAPROXY_USER_CFGFILES)]%[env(HAPROXY_MASTER_CLIS)] # env(HAPROXY_MASTER_CLI)";
+    assert_eq!(copy(&[("/a", text)], Sections::All), [wanted]);
+}

@@ -130,6 +130,8 @@ fn main() {
         device::TESTS,
         kinds::TESTS,
         master_cli::TESTS,
+        master_cli::addresses::TESTS,
+        master_cli::tools::TESTS,
         masters::TESTS,
         parity::TESTS,
         paths::TESTS,

@@ -1,11 +1,13 @@
 //! The master CLI (`-S`): Clearway answers as HAProxy's master does.
 
+pub mod addresses;
+pub mod tools;
+
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,23 +23,56 @@ crate::tests![
     a_client_is_told_what_haproxys_master_tells_it,
     a_reload_is_answered_when_it_is_known_how_it_went,
     workers_are_reached_old_ones_too,
-    a_payload_reaches_a_worker_as_it_is,
-    the_client_library_of_the_data_plane_api_gets_its_answers,
-    it_listens_where_and_for_which_users_it_is_told,
-    it_takes_a_socket_that_it_was_given,
-    what_cannot_be_a_master_cli_is_refused_at_the_start,
     a_worker_that_hangs_stalls_only_its_client,
     clients_that_misbehave_harm_none,
+    clients_that_left_or_never_read_give_up_their_places,
     a_newcomer_answers_at_the_same_path,
 ];
 
-/// What Clearway is started with for a master CLI at a path.
-fn start(stage: &Stage, path: &Path) -> Result<Balancer> {
-    stage.write(&stage.plain())?;
-    stage.start_with(&["-S", &path.display().to_string()], &[])
+/// A Clearway that answers at a path.
+pub struct Answering {
+    pub stage: Stage,
+    pub path: PathBuf,
+    pub balancer: Balancer,
 }
 
-fn connect(path: &Path) -> Result<UnixStream> {
+impl Answering {
+    /// With the plain configuration.
+    pub fn new(name: &str) -> Result<Self> {
+        Self::with(Stage::new(name)?, Stage::plain)
+    }
+
+    /// With another one.
+    pub fn with(stage: Stage, text: impl Fn(&Stage) -> String) -> Result<Self> {
+        stage.write(&text(&stage))?;
+        let path = stage.path("m.sock");
+        let balancer = stage.start_with(&["-S", &path.display().to_string()], &[])?;
+        Ok(Self { stage, path, balancer })
+    }
+
+    pub fn ask(&self, text: &str) -> Result<String> {
+        ask(&self.path, text)
+    }
+
+    pub fn connect(&self) -> Result<UnixStream> {
+        connect(&self.path)
+    }
+
+    pub fn reload(&self) -> Result<()> {
+        let answer = self.ask("reload\n")?;
+        ensure!(answer.starts_with("Success=1\n"), "{answer}");
+        Ok(())
+    }
+
+    /// Stops it; nothing may be left.
+    pub fn end(mut self) -> Result<()> {
+        assert_code(self.balancer.stop(Signal::TERM, SOON)?, 0)?;
+        ensure!(!self.path.exists(), "the socket was left");
+        self.stage.assert_clean()
+    }
+}
+
+pub fn connect(path: &Path) -> Result<UnixStream> {
     let stream = UnixStream::connect(path).with_context(|| path.display().to_string())?;
     stream.set_read_timeout(Some(SOON))?;
     stream.set_write_timeout(Some(SOON))?;
@@ -45,7 +80,7 @@ fn connect(path: &Path) -> Result<UnixStream> {
 }
 
 /// Says all of it, closes its side, and gives what is answered to the end.
-fn ask(path: &Path, text: &str) -> Result<String> {
+pub fn ask(path: &Path, text: &str) -> Result<String> {
     let mut stream = connect(path)?;
     stream.write_all(text.as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
@@ -150,23 +185,24 @@ const CONVERSATIONS: &[&str] = &[
     "prompt\n@1 add map #0 <<\na b\nc d\n\nshow version\n",
     "@1 add map #0 <<END\na b\nEND\n\nshow version\n",
     "set severity-output none; show version\n",
+    "set severity-output number;@1 show version;quit\n",
+    "set severity-output number;@1 set server x/y weight 5;quit\n",
 ];
 
 fn a_client_is_told_what_haproxys_master_tells_it() -> Result<()> {
-    let stage = Stage::new("mclisame")?;
-    let (ours, theirs) = (stage.path("ours.sock"), stage.path("theirs.sock"));
-    let mut balancer = start(&stage, &ours)?;
-    let real = real(&stage, &theirs)?;
+    let cli = Answering::new("mclisame")?;
+    let theirs = cli.stage.path("theirs.sock");
+    let real = real(&cli.stage, &theirs)?;
     let mut different = Vec::new();
     for text in CONVERSATIONS {
-        let (we, they) = (normalised(&ask(&ours, text)?), normalised(&ask(&theirs, text)?));
+        let (we, they) = (normalised(&cli.ask(text)?), normalised(&ask(&theirs, text)?));
         if we != they {
             different.push(format!("{text:?}\n  HAProxy: {they:?}\n  Clearway: {we:?}"));
         }
     }
     ensure!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
     // A client that does not close its side is not closed either.
-    for path in [&ours, &theirs] {
+    for path in [&cli.path, &theirs] {
         let mut stream = connect(path)?;
         stream.set_read_timeout(Some(Duration::from_millis(300)))?;
         stream.write_all(b"show version\n")?;
@@ -176,303 +212,94 @@ fn a_client_is_told_what_haproxys_master_tells_it() -> Result<()> {
         ensure!(!answer.is_empty(), "{}", path.display());
     }
     drop(real);
-    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    ensure!(!ours.exists(), "the socket was left");
-    stage.assert_clean()
+    cli.end()
 }
 
 fn a_reload_is_answered_when_it_is_known_how_it_went() -> Result<()> {
-    let stage = Stage::new("mclireload")?;
-    let path = stage.path("m.sock");
-    let mut balancer = start(&stage, &path)?;
-    let answer = ask(&path, "reload\n")?;
+    let cli = Answering::new("mclireload")?;
+    let answer = cli.ask("reload\n")?;
     ensure!(answer.starts_with("Success=1\n--\n[NOTICE]") && answer.ends_with("\n\n"), "{answer:?}");
-    balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
-    let logs = ask(&path, "show startup-logs\n")?;
+    cli.balancer.wait_for_event(0, "generation.serving", &[("generation", &2)], SOON)?;
+    let logs = cli.ask("show startup-logs\n")?;
     ensure!(answer.ends_with(&logs), "{logs:?} after {answer:?}");
-    let shown = ask(&path, "show proc\n")?;
+    let shown = cli.ask("show proc\n")?;
     ensure!(shown.contains("master          1 [failed: 0]"), "{shown}");
-    ensure!(shown.contains(&format!("\n{:<15} master ", balancer.pid())), "{shown}");
+    ensure!(shown.contains(&format!("\n{:<15} master ", cli.balancer.pid())), "{shown}");
 
-    stage.write(&format!("{}    nonsense\n", stage.plain()))?;
+    cli.stage.write(&format!("{}    nonsense\n", cli.stage.plain()))?;
     for number in 1..=2 {
-        let answer = ask(&path, "prompt; hard-reload\n")?;
+        let answer = cli.ask("prompt; hard-reload\n")?;
         let answer = answer.split_once("> ").context("a prompt")?.1;
         ensure!(answer.starts_with("Success=0\n--\n[") && answer.contains("nonsense"), "{answer:?}");
-        let shown = ask(&path, "prompt\nshow proc\n")?;
+        let shown = cli.ask("prompt\nshow proc\n")?;
         ensure!(shown.starts_with("master[ReloadFailed]> "), "{shown}");
         ensure!(shown.contains(&format!("master          {} [failed: {number}]", number + 1)), "{shown}");
     }
-    ensure!(ask(&path, "show startup-logs\n")?.contains("nonsense"), "the words of a failed attempt");
-    stage.write(&stage.plain())?;
-    ensure!(ask(&path, "reload\n")?.starts_with("Success=1\n"), "once more");
-    ensure!(
-        ask(&path, "show proc\n")?.contains("master          4 [failed: 0]"),
-        "{}",
-        ask(&path, "show proc\n")?
-    );
-    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    stage.assert_clean()
+    ensure!(cli.ask("show startup-logs\n")?.contains("nonsense"), "the words of a failed attempt");
+    cli.stage.write(&cli.stage.plain())?;
+    cli.reload()?;
+    ensure!(cli.ask("show proc\n")?.contains("master          4 [failed: 0]"), "{}", cli.ask("show proc\n")?);
+    cli.end()
 }
 
 /// The processes that `show proc` lists below a line.
-fn listed(shown: &str, head: &str) -> Vec<u32> {
+pub fn listed(shown: &str, head: &str) -> Vec<u32> {
     let after = shown.split(&format!("{head}\n")).nth(1).unwrap_or_default();
     let rows = after.lines().take_while(|line| !line.starts_with('#'));
     rows.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
 }
 
 fn workers_are_reached_old_ones_too() -> Result<()> {
-    let stage = Stage::new("mcliold")?;
-    let path = stage.path("m.sock");
-    let mut balancer = start(&stage, &path)?;
-    let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
-    ensure!(ask(&path, "reload\n")?.starts_with("Success=1\n"), "a reload");
-    let shown = ask(&path, "show proc\n")?;
+    let cli = Answering::new("mcliold")?;
+    let mut session = Session::open(&cli.stage.hosts.client, cli.stage.fronts()[0], None)?;
+    cli.reload()?;
+    let shown = cli.ask("show proc\n")?;
     let (new, old) = (listed(&shown, "# workers"), listed(&shown, "# old workers"));
     ensure!(new.len() == 1 && old.len() == 1, "{shown}");
     ensure!(shown.contains(&format!("{:<15} worker          1 ", old[0])), "{shown}");
     let pid_of = |prefix: &str| -> Result<String> {
-        let info = ask(&path, &format!("{prefix} show info\n"))?;
+        let info = cli.ask(&format!("{prefix} show info\n"))?;
         Ok(info.lines().find_map(|line| line.strip_prefix("Pid: ")).unwrap_or_default().to_owned())
     };
     ensure!(pid_of("@1")? == new[0].to_string(), "@1");
     ensure!(pid_of(&format!("@!{}", old[0]))? == old[0].to_string(), "@!{}", old[0]);
     // One that keeps to a worker.
-    let kept = ask(&path, &format!("prompt\n@!{}\nshow info\n", old[0]))?;
+    let kept = cli.ask(&format!("prompt\n@!{}\nshow info\n", old[0]))?;
     ensure!(
         kept.contains(&format!("\nPid: {}\n", old[0])) && kept.ends_with(&format!("{}> ", old[0])),
         "{kept}"
     );
     ensure!(session.beat() == State::Alive, "the session was cut");
-    ensure!(ask(&path, &format!("@!{} shutdown sessions server f0/s\n", new[0]))? == "\n", "a command");
+    ensure!(cli.ask(&format!("@!{} shutdown sessions server f0/s\n", new[0]))? == "\n", "a command");
     drop(session);
     eventually(SOON, "the old one to be gone", || {
-        ask(&path, "show proc\n").ok().filter(|shown| !shown.contains("old workers"))
+        cli.ask("show proc\n").ok().filter(|shown| !shown.contains("old workers"))
     })?;
-    let gone = ask(&path, &format!("@!{} show info\n", old[0]))?;
+    let gone = cli.ask(&format!("@!{} show info\n", old[0]))?;
     ensure!(gone.starts_with("Can't find the target PID matching the prefix"), "{gone}");
-    let own = ask(&path, &format!("@!{} show info\n", balancer.pid()))?;
+    let own = cli.ask(&format!("@!{} show info\n", cli.balancer.pid()))?;
     ensure!(own.starts_with("Can't find the target PID"), "a process that is no worker: {own}");
-    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    stage.assert_clean()
-}
-
-fn a_payload_reaches_a_worker_as_it_is() -> Result<()> {
-    let stage = Stage::new("mclipay")?;
-    let (path, map) = (stage.path("m.sock"), stage.path("x.map"));
-    std::fs::write(&map, "")?;
-    let rule = format!("    tcp-request connection reject if {{ src,map({}) -m found }}\n", map.display());
-    stage.write(&stage.plain().replace("    server s", &format!("{rule}    server s")))?;
-    let mut balancer = stage.start_with(&["-S", &path.display().to_string()], &[])?;
-    let map = map.display();
-    let rows: Vec<String> = (0..200).map(|number| format!("key{number} v;{number}\\ \u{e4}\n")).collect();
-    let rows = rows.concat();
-    let answer = ask(&path, &format!("@1 add map {map} <<\n{rows}\nshow version\n"))?;
-    ensure!(answer.starts_with('\n') && answer.len() < 100, "{answer:?}");
-    let shown = ask(&path, &format!("@1 show map {map}\n"))?;
-    ensure!(shown.lines().filter(|line| line.contains(" key")).count() == 200, "{shown}");
-    ensure!(shown.contains("key7 v;7\\ \u{e4}\n"), "{shown}");
-    // Byte by byte, as a terminal sends it.
-    let mut slow = connect(&path)?;
-    for byte in format!("prompt\n@1 add map {map} <<\nslow one\n\nquit\n").bytes() {
-        slow.write_all(&[byte])?;
-    }
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer)?;
-    ensure!(answer == "master> + + \nmaster> master> ", "{answer:?}");
-    ensure!(ask(&path, &format!("@1 show map {map}\n"))?.contains("slow one"), "the slow one");
-    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    stage.assert_clean()
-}
-
-/// As `client-native` (`runtime/runtime_single_client.go`) does it: one write, then reads of 1,024 bytes until the end.
-fn as_the_client_library(path: &Path, text: &str) -> Result<String> {
-    let mut stream = connect(path)?;
-    stream.write_all(text.as_bytes())?;
-    let (mut answer, mut piece) = (Vec::new(), [0; 1024]);
-    loop {
-        match stream.read(&mut piece)? {
-            0 => return Ok(String::from_utf8_lossy(&answer).into_owned()),
-            length => answer.extend_from_slice(&piece[..length]),
-        }
-    }
-}
-
-fn the_client_library_of_the_data_plane_api_gets_its_answers() -> Result<()> {
-    let stage = Stage::new("mclidata")?;
-    let (path, map) = (stage.path("m.sock"), stage.path("x.map"));
-    std::fs::write(&map, "old value\n")?;
-    let rule = format!("    tcp-request connection reject if {{ src,map({}) -m found }}\n", map.display());
-    stage.write(&stage.plain().replace("    server s", &format!("{rule}    server s")))?;
-    let mut balancer = stage.start_with(&["-S", &path.display().to_string()], &[])?;
-    let map = map.display();
-    let worker =
-        |text: &str| as_the_client_library(&path, &format!("@1 set severity-output number;@1 {text};quit\n"));
-    // The first command answers with an empty line, then the second one as if it were alone.
-    ensure!(worker("show info")?.contains("\nPid: "), "{}", worker("show info")?);
-    ensure!(worker("show stat")?.contains("f0,FRONTEND,"), "{}", worker("show stat")?);
-    ensure!(worker("set server f0/s weight 50%")?.trim().is_empty(), "weight");
-    ensure!(worker("show servers state f0")?.contains(" f0 1 s "), "state");
-    ensure!(worker(&format!("show map {map}"))?.contains(" old value\n"), "a map");
-    ensure!(worker(&format!("set map {map} old new"))?.trim().is_empty(), "set map");
-    let added = as_the_client_library(&path, &format!("@1 add map {map} <<\na b\nc d\n\nquit\n"))?;
-    ensure!(added.trim().is_empty(), "add map: {added}");
-    let shown = worker(&format!("show map {map}"))?;
-    ensure!(["old new", "a b", "c d"].iter().all(|row| shown.contains(row)), "{shown}");
-    ensure!(worker(&format!("del map {map} a"))?.trim().is_empty(), "del map");
-    let created = worker("new ssl cert /nowhere/x.pem")?;
-    ensure!(created.contains("New empty certificate store '/nowhere/x.pem'!"), "{created}");
-    ensure!(worker("show ssl cert")?.contains("/nowhere/x.pem"), "a certificate");
-    ensure!(worker("del ssl cert /nowhere/x.pem")?.contains("deleted"), "del ssl cert");
-    // For the master there is no newline at the end.
-    let answer = as_the_client_library(&path, "reload;quit")?;
-    ensure!(answer.starts_with("Success=1\n--\n"), "{answer}");
-    let shown = as_the_client_library(&path, "show proc;quit\n")?;
-    ensure!(
-        shown.contains("master          1 [failed: 0]") && listed(&shown, "# workers").len() == 1,
-        "{shown}"
-    );
-    stage.write("nonsense\n")?;
-    ensure!(as_the_client_library(&path, "reload;quit")?.starts_with("Success=0\n--\n"), "a broken file");
-    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    stage.assert_clean()
-}
-
-fn it_listens_where_and_for_which_users_it_is_told() -> Result<()> {
-    let stage = Stage::new("mcliwhere")?;
-    let path = stage.path("m.sock");
-    stage.write(&stage.plain())?;
-    let file = format!("{},mode,640,uid,65534,gid,65534,level,operator", path.display());
-    let words =
-        ["-S", &file, "-S", "127.0.0.1:9999", "-S", "ipv6@[::1]:9998,level,user", "-S", "abns@mcliwhere"];
-    // A file of one that was killed is no obstacle.
-    drop(std::os::unix::net::UnixListener::bind(&path)?);
-    let mut balancer = stage.start_with(&words, &[])?;
-    let made = std::fs::metadata(&path)?;
-    ensure!(made.permissions().mode() & 0o777 == 0o640, "{made:?}");
-    ensure!((made.uid(), made.gid()) == (65534, 65534), "{made:?}");
-    ensure!(ask(&path, "show cli level\n")? == "operator\n\n", "{}", ask(&path, "show cli level\n")?);
-    ensure!(ask(&path, "expert-mode on\n")?.starts_with("Permission denied!\n"), "an operator is no admin");
-    let ours = &stage.hosts.balancer;
-    let tcp = |address: &str| -> Result<String> {
-        let address: SocketAddr = address.parse()?;
-        ours.enter(|| {
-            let mut stream = std::net::TcpStream::connect_timeout(&address, SOON)?;
-            stream.set_read_timeout(Some(SOON))?;
-            stream.write_all(b"show cli level\nquit\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            anyhow::Ok(answer)
-        })?
-    };
-    ensure!(tcp("127.0.0.1:9999")? == "admin\n\n", "IPv4");
-    ensure!(tcp("[::1]:9998")? == "user\n\n", "IPv6");
-    let answer = ours.enter(|| {
-        let name = std::os::unix::net::SocketAddr::from_abstract_name("mcliwhere")?;
-        let mut stream = UnixStream::connect_addr(&name)?;
-        stream.write_all(b"show cli level\nquit\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        anyhow::Ok(answer)
-    })??;
-    ensure!(answer == "admin\n\n", "{answer}");
-    ensure!(!balancer.stderr()?.contains("`-S"), "{}", balancer.stderr()?);
-    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    ensure!(!path.exists(), "the socket was left");
-    stage.assert_clean()
-}
-
-/// Executes the rest of its words with a socket that listens, and with one end of a pair, over whose other end a child then asks.
-const GIVER: &str = r#"
-import os, socket, sys
-path, answer = sys.argv[1:3]
-listening = socket.socket(socket.AF_UNIX)
-listening.bind(path)
-listening.listen()
-ours, theirs = socket.socketpair()
-if os.fork() == 0:
-    theirs.close()
-    client, given = socket.socketpair()
-    socket.send_fds(ours, [b"\0\0"], [given.fileno()])
-    given.close()
-    client.sendall(b"show cli level\nquit\n")
-    said = b""
-    while piece := client.recv(4096):
-        said += piece
-    with open(answer, "wb") as file:
-        file.write(said)
-    os._exit(0)
-ours.close()
-for one in listening, theirs:
-    os.set_inheritable(one.fileno(), True)
-words = ["-S", "fd@%d" % listening.fileno(), "-S", "sockpair@%d,level,user" % theirs.fileno()]
-os.execvp(sys.argv[3], sys.argv[3:] + words)
-"#;
-
-fn it_takes_a_socket_that_it_was_given() -> Result<()> {
-    let stage = Stage::new("mcligiven")?;
-    let (path, answer) = (stage.path("m.sock"), stage.path("answer"));
-    stage.write(&stage.plain())?;
-    let words = [path.display().to_string(), answer.display().to_string()];
-    let mut balancer = stage.launch_under(&["python3", "-c", GIVER, &words[0], &words[1]], &[])?;
-    stage.wait_ready(&mut balancer)?;
-    ensure!(ask(&path, "show cli level\n")? == "admin\n\n", "over the socket that listens");
-    let said = eventually(SOON, "an answer over the pair", || {
-        std::fs::read_to_string(&answer).ok().filter(|text| !text.is_empty())
-    })?;
-    ensure!(said == "user\n\n", "{said:?}");
-    ensure!(ask(&path, "reload\n")?.starts_with("Success=1\n"), "a reload");
-    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    stage.assert_clean()
-}
-
-fn what_cannot_be_a_master_cli_is_refused_at_the_start() -> Result<()> {
-    let stage = Stage::new("mclibad")?;
-    stage.write(&stage.plain())?;
-    let nowhere = stage.path("none/m.sock").display().to_string();
-    let unknown = format!("{},user,nosuchuser", stage.path("m.sock").display());
-    for (address, code) in [
-        ("/x,ssl", 64),
-        ("nothing", 64),
-        ("fd@99", 64),
-        ("127.0.0.1:80-81", 64),
-        (&nowhere, 65),
-        (&unknown, 65),
-        ("192.0.2.77:99", 72),
-    ] {
-        let mut balancer = stage.launch(&["-S", address], &[])?;
-        assert_code(balancer.wait_exit(SOON)?, code).context(address.to_owned())?;
-        let log = balancer.stderr()?;
-        ensure!(log.contains(&format!("-S {address}`")), "{address}: {log}");
-    }
-    ensure!(
-        std::fs::read_dir(stage.path("x").parent().context("a folder")?)?.count() <= 3,
-        "something is left"
-    );
-    stage.assert_clean()
+    cli.end()
 }
 
 fn a_worker_that_hangs_stalls_only_its_client() -> Result<()> {
-    let stage = Stage::new("mclihung")?;
-    let path = stage.path("m.sock");
-    let mut balancer = start(&stage, &path)?;
-    let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
-    ensure!(ask(&path, "reload\n")?.starts_with("Success=1\n"), "a reload");
-    let old = listed(&ask(&path, "show proc\n")?, "# old workers");
+    let cli = Answering::new("mclihung")?;
+    let session = Session::open(&cli.stage.hosts.client, cli.stage.fronts()[0], None)?;
+    cli.reload()?;
+    let old = listed(&cli.ask("show proc\n")?, "# old workers");
     signal(old[0], Signal::STOP)?;
     // More than HAProxy's master has connections for.
-    let stalled: Vec<UnixStream> = (0..20).map(|_| connect(&path)).collect::<Result<_>>()?;
+    let stalled: Vec<UnixStream> = (0..20).map(|_| cli.connect()).collect::<Result<_>>()?;
     for mut stream in &stalled {
         stream.write_all(format!("@!{} show info\n", old[0]).as_bytes())?;
     }
     for _ in 0..5 {
         let begun = Instant::now();
-        ensure!(ask(&path, "@1 show info\n")?.contains("Pid: "), "the other worker");
-        ensure!(ask(&path, "show proc\n")?.contains("# old workers"), "show proc");
+        ensure!(cli.ask("@1 show info\n")?.contains("Pid: "), "the other worker");
+        ensure!(cli.ask("show proc\n")?.contains("# old workers"), "show proc");
         ensure!(begun.elapsed() < Duration::from_secs(3), "it took {:?}", begun.elapsed());
     }
-    ensure!(ask(&path, "reload\n")?.starts_with("Success=1\n"), "a reload");
+    cli.reload()?;
     signal(old[0], Signal::CONT)?;
     for mut stream in &stalled {
         stream.shutdown(Shutdown::Write)?;
@@ -481,18 +308,15 @@ fn a_worker_that_hangs_stalls_only_its_client() -> Result<()> {
         ensure!(answer.contains(&format!("\nPid: {}\n", old[0])), "{answer:?}");
     }
     drop(session);
-    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    stage.assert_clean()
+    cli.end()
 }
 
 fn clients_that_misbehave_harm_none() -> Result<()> {
-    let stage = Stage::new("mclirude")?;
-    let path = stage.path("m.sock");
-    let mut balancer = start(&stage, &path)?;
-    let memory = || balancer.facts().map(|facts| facts.resident_kib);
+    let cli = Answering::new("mclirude")?;
+    let memory = || cli.balancer.facts().map(|facts| facts.resident_kib);
     let before = memory()?;
     // What is too long is answered with the help, again and again.
-    let mut endless = connect(&path)?;
+    let mut endless = cli.connect()?;
     let mut reader = endless.try_clone()?;
     let reading = std::thread::spawn(move || {
         let mut answer = Vec::new();
@@ -503,24 +327,55 @@ fn clients_that_misbehave_harm_none() -> Result<()> {
     endless.shutdown(Shutdown::Write)?;
     let help = reading.join().unwrap_or_default();
     ensure!(help.contains("show proc") && help.contains("show processes status"), "{help:.300}");
+    // A payload without an end, too.
+    let mut endless = cli.connect()?;
+    endless.write_all(b"@1 add map #0 <<\n")?;
+    let _ = endless.write_all(&vec![b'x'; 1 << 20]);
+    drop(endless);
     // Some never read, some never write, many come.
-    let deaf = connect(&path)?;
+    let deaf = cli.connect()?;
     (&deaf).write_all("@1 show info;".repeat(1000).as_bytes())?;
-    let idle: Vec<UnixStream> = (0..40).map(|_| connect(&path)).collect::<Result<_>>()?;
+    let idle: Vec<UnixStream> = (0..40).map(|_| cli.connect()).collect::<Result<_>>()?;
     for mut one in &idle {
         one.write_all(b"show pr")?;
     }
-    ensure!(ask(&path, "show proc\n")?.contains("# workers"), "beside them");
+    ensure!(cli.ask("show proc\n")?.contains("# workers"), "beside them");
     drop(idle);
-    let many: Vec<UnixStream> = (0..1000).map(|_| connect(&path)).collect::<Result<_>>()?;
+    let many: Vec<UnixStream> = (0..1000).map(|_| cli.connect()).collect::<Result<_>>()?;
     let more = memory()?.saturating_sub(before);
     ensure!(more < 8 << 10, "{more} KiB more");
     drop(many);
-    ensure!(ask(&path, "show proc\n")?.contains("# workers"), "after them");
-    stage.clearway(&["reload"])?;
+    ensure!(cli.ask("show proc\n")?.contains("# workers"), "after them");
+    cli.stage.clearway(&["reload"])?;
     drop(deaf);
-    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
-    stage.assert_clean()
+    cli.end()
+}
+
+/// Each of them has a minute.
+fn clients_that_left_or_never_read_give_up_their_places() -> Result<()> {
+    let cli = Answering::new("mcliplaces")?;
+    let session = Session::open(&cli.stage.hosts.client, cli.stage.fronts()[0], None)?;
+    cli.reload()?;
+    let old = listed(&cli.ask("show proc\n")?, "# old workers");
+    signal(old[0], Signal::STOP)?;
+    for _ in 0..32 {
+        (&cli.connect()?).write_all(format!("@!{} show info\n", old[0]).as_bytes())?;
+    }
+    let deaf: Vec<UnixStream> = (0..32).map(|_| cli.connect()).collect::<Result<_>>()?;
+    for mut one in &deaf {
+        one.write_all("show proc;@1 show info;".repeat(600).as_bytes())?;
+    }
+    let begun = Instant::now();
+    let shown = eventually(Duration::from_secs(120), "a place", || cli.ask("show proc\n").ok())?;
+    ensure!(shown.contains("# old workers"), "{shown}");
+    ensure!(
+        begun.elapsed() > Duration::from_secs(30),
+        "there was a place at once: it took {:?}",
+        begun.elapsed()
+    );
+    signal(old[0], Signal::CONT)?;
+    drop((session, deaf));
+    cli.end()
 }
 
 fn a_newcomer_answers_at_the_same_path() -> Result<()> {

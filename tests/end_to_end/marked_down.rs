@@ -20,6 +20,7 @@ crate::tests![
     sessions_of_an_old_generation_end_when_their_server_goes_down,
     the_file_of_the_old_generation_says_so,
     a_server_that_was_moved_takes_no_session_along,
+    what_a_crash_leaves_is_looked_after_by_the_next_generation,
     an_old_generation_that_hangs_is_asked_again,
     hundreds_of_sessions_end,
 ];
@@ -200,6 +201,26 @@ fn a_server_that_was_moved_takes_no_session_along() -> Result<()> {
     std::thread::sleep(Duration::from_secs(2));
     assert_alive(&mut moved, "another server is down")?;
     drop((same, moved));
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn what_a_crash_leaves_is_looked_after_by_the_next_generation() -> Result<()> {
+    let stage = Stage::new("mdcrash")?;
+    let at = places(&stage);
+    File::new(&stage).proxy("p", at(1), CHECK, ENDS).write()?;
+    let checks = checked(&stage)?;
+    let mut balancer = stage.start()?;
+    let mut session = open(&stage, at(1))?;
+    reload(&stage)?;
+    let status = told(|| json(&stage, &["status"]))?;
+    let worker = generation(&status, 2)?["worker"].as_u64().context("no worker")?;
+    signal(u32::try_from(worker)?, Signal::SEGV)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;
+    assert_alive(&mut session, "another generation has crashed")?;
+    drop(checks);
+    wait_until_ended(&balancer, 1, "p/s1", 1)?;
+    assert_ended(&mut session, "its server is down")?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -9,7 +9,8 @@
 //!
 //! HAProxy says so when a server goes down or comes back, so that is known within a second, and one that has nothing to
 //! say is asked seldom: for what was set over its runtime API, and because it may be told to be quiet; but closely while
-//! sessions of old generations depend on the answer ([`OldServers`]). Asking takes a hundredth of the time at most. Time is a duration since the beginning.
+//! sessions of old generations depend on the answer ([`OldServers`]). Asking takes a hundredth of the time at most, a tenth
+//! then. Time is a duration since the beginning.
 
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ pub const AFTERWARDS: Duration = Duration::from_millis(250);
 
 /// Which part of the time may be spent asking.
 const SHARE: u32 = 100;
+
+/// The same while old sessions depend on it: on a busy machine an answer takes some tenths of a second.
+const CLOSE_SHARE: u32 = 10;
 
 /// How often one is asked that says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +93,8 @@ impl Inquiry {
     /// It has answered, or has not, and took so long. What it says meanwhile may be about something that is not in the
     /// answer.
     pub fn heard(&mut self, took: Duration, now: Duration) {
-        let pause = took.saturating_mul(SHARE).max(AT_LEAST);
+        let share = if self.pace == Attention::Close { CLOSE_SHARE } else { SHARE };
+        let pause = took.saturating_mul(share).max(AT_LEAST);
         self.earliest = now.saturating_add(pause);
         let soon = self.said || self.pace == Attention::Close;
         self.next = Some(if soon { self.earliest } else { together(self.earliest) });

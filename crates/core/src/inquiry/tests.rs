@@ -75,7 +75,7 @@ fn one_on_which_old_sessions_depend_is_asked_each_second() {
     assert_eq!(inquiry.due(), Some(now + AT_LEAST));
     // With very many servers more seldom, and when no such generation is left, seldom again.
     inquiry.asked(Attention::Close);
-    inquiry.heard(50 * MS, now);
+    inquiry.heard(500 * MS, now);
     assert_eq!(inquiry.due(), Some(now + 5000 * MS));
     inquiry.asked(Attention::Seldom);
     inquiry.heard(3 * MS, now);

@@ -41,10 +41,13 @@ fn with_both(name: &str, test: impl Fn(&Stage, Kind) -> Result<()>) -> Result<()
 }
 
 fn start(stage: &Stage, kind: Kind) -> Result<Balancer> {
+    start_with(stage, kind, &["-L", "me"])
+}
+
+fn start_with(stage: &Stage, kind: Kind, arguments: &[&str]) -> Result<Balancer> {
     let directory = stage.run_directory();
     let variables = [("CLEARWAY_RUN_DIRECTORY", directory.as_str()), EVENTS];
-    let mut balancer =
-        Balancer::start(&stage.hosts.balancer, kind, &stage.file(), &["-L", "me"], &variables)?;
+    let mut balancer = Balancer::start(&stage.hosts.balancer, kind, &stage.file(), arguments, &variables)?;
     stage.wait_ready(&mut balancer)?;
     Ok(balancer)
 }
@@ -334,7 +337,7 @@ fn each_stop_signal_gives_the_same_exit_code() -> Result<()> {
     for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130), (Signal::USR1, 0)] {
         with_both("stopcode", |stage, kind| {
             stage.write(&stage.plain())?;
-            let mut balancer = start(stage, kind)?;
+            let mut balancer = start_with(stage, kind, &["-W"])?;
             // A master executes itself anew when its worker is there.
             eventually(SOON, "the signal to be caught", || catches(balancer.pid(), signal).then_some(()))?;
             assert_code(balancer.stop(signal, SOON)?, code).with_context(|| format!("{signal:?}"))

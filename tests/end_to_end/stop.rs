@@ -47,9 +47,9 @@ fn a_stop_refuses_new_clients_and_lets_sessions_finish() -> Result<()> {
 fn every_stop_signal_drains() -> Result<()> {
     let stage = Stage::new("sigs")?;
     stage.write(&stage.transparent())?;
-    for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130), (Signal::USR1, 0)] {
+    for signal in [Signal::TERM, Signal::INT, Signal::USR1] {
         let mut balancer = stage.start()?;
-        assert_code(balancer.stop(signal, SOON)?, code)?;
+        assert_code(balancer.stop(signal, SOON)?, 0)?;
         stage.assert_clean()?;
     }
     Ok(())
@@ -73,12 +73,12 @@ fn a_session_that_never_ends_is_cut_at_the_drain_timeout() -> Result<()> {
 fn a_second_stop_ends_at_once() -> Result<()> {
     let stage = Stage::new("twice")?;
     stage.write(&stage.transparent())?;
-    for (second, code) in [(Signal::TERM, 0), (Signal::INT, 130)] {
+    for second in [Signal::TERM, Signal::INT] {
         let mut balancer = stage.start()?;
         let session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
         balancer.signal(Signal::TERM)?;
         balancer.wait_for_event(0, "generation.draining", &[("generation", &1)], SOON)?;
-        assert_code(balancer.stop(second, Duration::from_secs(5))?, code)?;
+        assert_code(balancer.stop(second, Duration::from_secs(5))?, 0)?;
         drop(session);
         stage.assert_clean()?;
     }

@@ -45,7 +45,7 @@ pub enum ExitCode {
     CannotExecute = 126,
     /// The program that was to be executed in place was not found.
     NotFound = 127,
-    /// Stopped by `SIGINT`, and done: as HAProxy's master ends (with 0 after `SIGTERM` and `SIGUSR1`).
+    /// Stopped by `SIGINT`, and done, where HAProxy was asked for a master: as that ends (with 0 after other signals).
     Interrupted = 130,
 }
 
@@ -112,7 +112,7 @@ impl ExitCode {
             Self::CannotExecute => "the program to execute in place cannot be executed",
             Self::NotFound => "the program to execute in place was not found",
             Self::Interrupted => {
-                "`run`: stopped by SIGINT as requested, nothing left behind (HAProxy's own code then)"
+                "`run` with `-W`: stopped by SIGINT as requested, nothing left behind (HAProxy's own code then)"
             }
         }
     }

@@ -113,6 +113,13 @@ impl Invocation {
         Ok(invocation)
     }
 
+    /// Whether HAProxy by itself would be a master with a worker: `-W` or `-Ws`.
+    pub fn asks_for_a_master(&self) -> bool {
+        let is_one =
+            |handled: &Handled| matches!(handled, Handled::MasterWorker | Handled::MasterWorkerNotify);
+        self.handled.iter().any(is_one)
+    }
+
     /// Takes one option with its values. False: HAProxy would not read on.
     fn take(&mut self, option: OsString, rest: &mut RemainingWords) -> Result<bool, CommandLineError> {
         let flag = option.as_bytes().get(1..).unwrap_or_default().to_vec();

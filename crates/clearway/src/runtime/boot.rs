@@ -7,7 +7,7 @@ use std::time::Duration;
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::settings::{LogFormat, Settings};
-use clearway_core::supervisor::{Asker, Limits, Supervisor};
+use clearway_core::supervisor::{Limits, Supervisor};
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 use clearway_kernel::capabilities::{self, Capability};
 
@@ -107,10 +107,12 @@ async fn supervise(
         .map_err(|error| Failure::new(ExitCode::Internal, format!("installing signal handlers: {error}")))?;
     introduce(&settings, &invocation);
     strategies::check(settings.strategy)?;
+    // HAProxy without `-W` dies by the signal, which what looks at it takes as well as 0, but not for 130.
+    let interrupted = if invocation.asks_for_a_master() { ExitCode::Interrupted } else { ExitCode::Done };
     let fleet = Fleet::new(&settings, invocation, descriptors);
     let newcomer = tokio::select! {
         biased;
-        code = stopped(&mut signals) => return Ok(code),
+        code = stopped(&mut signals, interrupted) => return Ok(code),
         newcomer = arrive(&settings, || fleet.ask_version()) => newcomer?,
     };
     sweep(&settings);
@@ -126,6 +128,7 @@ async fn supervise(
         ready: settings.ready_timeout,
         settle: settings.settle,
         old: settings.old,
+        interrupted,
     };
     let tell = Tell::new(systemd);
     let mut shell = Shell::new(settings, custody, fleet, peers, front, tell);
@@ -137,11 +140,11 @@ async fn supervise(
 }
 
 /// A stop before anything has begun.
-async fn stopped(signals: &mut Signals) -> ExitCode {
+async fn stopped(signals: &mut Signals, interrupted: ExitCode) -> ExitCode {
     loop {
         if let SignalNews::Stop(name) = signals.next().await {
             tell(&RuntimeNotice::StoppedEarly { by: name.to_owned() });
-            return Asker::Signal(name).exit_code();
+            return if name == "SIGINT" { interrupted } else { ExitCode::Done };
         }
     }
 }

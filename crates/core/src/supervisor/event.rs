@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::names::Generation;
 use crate::notice::{data, parts};
@@ -36,11 +35,6 @@ impl Asker {
     /// admin socket, or with `SIGUSR1`, means nothing: it drains already.
     pub(super) fn insists(self) -> bool {
         matches!(self, Self::Signal("SIGTERM" | "SIGINT"))
-    }
-
-    /// What Clearway ends with when it has stopped as this one asked: HAProxy's master tells a `SIGINT`.
-    pub fn exit_code(self) -> ExitCode {
-        if matches!(self, Self::Signal("SIGINT")) { ExitCode::Interrupted } else { ExitCode::Done }
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::event::Asker;
+use crate::exit::ExitCode;
+
 /// After `SIGTERM`, before `SIGKILL`; after HAProxy closed its private socket, before its end is no
 /// longer waited for.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -54,6 +57,15 @@ pub struct Limits {
     pub settle: Duration,
     /// What old generations may take.
     pub old: Budget,
+    /// What Clearway ends with when `SIGINT` has stopped it and all is done: HAProxy's master tells it from other stops.
+    pub interrupted: ExitCode,
+}
+
+impl Limits {
+    /// What Clearway ends with when it has stopped as it was asked.
+    pub(super) fn exit_code(&self, by: Asker) -> ExitCode {
+        if by == Asker::Signal("SIGINT") { self.interrupted } else { ExitCode::Done }
+    }
 }
 
 /// What old generations may take.

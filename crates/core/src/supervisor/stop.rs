@@ -57,14 +57,15 @@ impl Supervisor {
             }
             _ => self.announced = None,
         }
+        let code = self.limits.exit_code(by);
         if let Some(stop) = self.stop.as_mut().filter(|stop| stop.code == ExitCode::Done) {
-            stop.code = by.exit_code();
+            stop.code = code;
         }
         match self.stop {
             None => {
                 let generations = self.lives.len();
                 todo.push(Action::Report(Report::Stopping { by, generations, limit: self.limits.drain }));
-                self.begin_stop(by.exit_code(), self.limits.drain, by.insists(), now, todo);
+                self.begin_stop(code, self.limits.drain, by.insists(), now, todo);
             }
             Some(Stop { stage: StopStage::Draining { .. }, insisted: true, .. }) if by.insists() => {
                 self.cut(Cut::Asked(by), now, todo);

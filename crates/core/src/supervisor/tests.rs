@@ -13,6 +13,7 @@ const LIMITS: Limits = Limits {
     ready: Duration::from_mins(10),
     settle: Duration::ZERO,
     old: Budget { generations: 50, age: None, memory: None },
+    interrupted: ExitCode::Interrupted,
 };
 
 fn proof(worker: u32) -> Proof {

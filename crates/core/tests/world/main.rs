@@ -68,6 +68,7 @@ const LIMITS: Limits = Limits {
     ready: Duration::from_secs(10),
     settle: Duration::from_millis(200),
     old: Budget { generations: 5, age: None, memory: None },
+    interrupted: ExitCode::Interrupted,
 };
 
 /// How long a superseded container stays away.

@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     ready: Duration::from_secs(10),
     settle: Duration::from_millis(200),
     old: Budget { generations: 3, age: Some(Duration::from_mins(10)), memory: Some(1000) },
+    interrupted: ExitCode::Interrupted,
 };
 
 /// What the imagined shell knows of a process.

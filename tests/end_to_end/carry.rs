@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::Balancer;
+use clearway_lab::kernel::processes_in;
 use clearway_lab::load::{Expect, RunningLoad};
 use clearway_lab::names::Names;
 use clearway_lab::process::children;
@@ -237,6 +238,11 @@ fn a_server_that_is_down_gets_no_client_after_a_loss_with_a_holder() -> Result<(
     first.signal(Signal::KILL)?;
     first.wait_exit(SOON)?;
     holder.wait_for_event(from, "hold.lost", &[], SOON)?;
+    // HAProxy dies a moment later, with a client that it has accepted.
+    eventually(SOON, "the end of HAProxy", || {
+        let left = processes_in(&stage.hosts.balancer).ok()?;
+        (!left.iter().any(|(_, command)| command.contains("haproxy -"))).then_some(())
+    })?;
     let load = load(&stage, 100.0)?;
     let mut next = stage.launch(&[], &[NAMED])?;
     let carried = next.wait_for_event(0, "generation.carried", &[], SOON)?;

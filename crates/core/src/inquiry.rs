@@ -90,11 +90,19 @@ impl Inquiry {
         *self = Self { next: None, said: false, pace, ..*self };
     }
 
-    /// It has answered, or has not, and took so long. What it says meanwhile may be about something that is not in the
-    /// answer.
+    /// It has answered, and took so long. What it says meanwhile may be about something that is not in the answer.
     pub fn heard(&mut self, took: Duration, now: Duration) {
         let share = if self.pace == Attention::Close { CLOSE_SHARE } else { SHARE };
-        let pause = took.saturating_mul(share).max(AT_LEAST);
+        self.pause(took.saturating_mul(share), now);
+    }
+
+    /// It has not answered within so long: one that hangs is cheap to ask, and may answer again at any time.
+    pub fn unanswered(&mut self, waited: Duration, now: Duration) {
+        self.pause(waited, now);
+    }
+
+    fn pause(&mut self, pause: Duration, now: Duration) {
+        let pause = pause.max(AT_LEAST);
         self.earliest = now.saturating_add(pause);
         let soon = self.said || self.pace == Attention::Close;
         self.next = Some(if soon { self.earliest } else { together(self.earliest) });

@@ -120,7 +120,10 @@ impl StateOfServers {
     pub fn hear(&mut self, answer: StateAnswer, serves: bool) -> Option<ServersHeard> {
         let StateAnswer { generation, snapshot, seen, took, of_old: _ } = answer;
         self.of.as_ref().filter(|(of, _)| *of == generation)?;
-        self.inquiry.heard(took, due::elapsed());
+        match &snapshot {
+            Some(_) => self.inquiry.heard(took, due::elapsed()),
+            None => self.inquiry.unanswered(took, due::elapsed()),
+        }
         let fresh = self.fresh;
         let mut is_new = false;
         if let Some(snapshot) = snapshot {
@@ -206,7 +209,8 @@ impl StateAnswer {
         Self { generation, snapshot: None, seen: None, of_old: None, took: Duration::ZERO }
     }
 
-    /// Asks for it, compares it with old files, and looks where the transparent servers are if that is wanted. Blocks, for [`PATIENT`] at most.
+    /// Asks for it, compares it with old files, and looks where the transparent servers are if that is wanted. Blocks, for
+    /// [`PATIENT`] at most.
     pub fn of(
         generation: Generation,
         worker: &WorkerCli,

@@ -109,3 +109,20 @@ fn a_master_that_says_something_is_looked_at_closely_for_a_while() {
     assert!(!glances.listens(), "it is looked at closely already");
     assert_eq!(glances.next(EVERY), EVERY + CLOSE);
 }
+
+#[test]
+fn one_that_has_not_answered_is_asked_again_soon() {
+    let mut inquiry = Inquiry::default();
+    inquiry.begins(Duration::ZERO);
+    inquiry.asked(Attention::Close);
+    inquiry.unanswered(5 * AT_LEAST, 5 * AT_LEAST);
+    assert_eq!(inquiry.due(), Some(10 * AT_LEAST));
+    inquiry.asked(Attention::Seldom);
+    inquiry.unanswered(5 * AT_LEAST, 15 * AT_LEAST);
+    assert_eq!(inquiry.due(), Some(2 * EVERY));
+    // Its words are followed.
+    inquiry.asked(Attention::Seldom);
+    inquiry.said(16 * AT_LEAST);
+    inquiry.unanswered(Duration::ZERO, 20 * AT_LEAST);
+    assert_eq!(inquiry.due(), Some(21 * AT_LEAST));
+}

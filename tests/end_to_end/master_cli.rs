@@ -23,6 +23,7 @@ crate::tests![
     a_client_is_told_what_haproxys_master_tells_it,
     a_reload_is_answered_when_it_is_known_how_it_went,
     workers_are_reached_old_ones_too,
+    the_first_client_finds_all_programs,
     a_worker_that_hangs_stalls_only_its_client,
     clients_that_misbehave_harm_none,
     clients_that_left_or_never_read_give_up_their_places,
@@ -287,6 +288,19 @@ fn workers_are_reached_old_ones_too() -> Result<()> {
     let own = cli.ask(&format!("@!{} show info\n", cli.balancer.pid()))?;
     ensure!(own.starts_with("Can't find the target PID"), "a process that is no worker: {own}");
     cli.end()
+}
+
+/// Without a wait, as HAProxy's own `mcli_start_progs.vtc`.
+fn the_first_client_finds_all_programs() -> Result<()> {
+    let stage = Stage::new("mcprog")?;
+    let programs = "program foo\n    command sleep 1000\nprogram bar\n    command sleep 1000\n";
+    stage.write(&format!("{}{programs}", stage.plain()))?;
+    let path = stage.path("m.sock");
+    let mut balancer = stage.launch(&["-S", &path.display().to_string()], &[])?;
+    let answer = eventually(SOON, "a master CLI", || ask(&path, "show proc\n").ok())?;
+    ensure!(answer.contains(" foo ") && answer.contains(" bar "), "{answer}");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
 }
 
 fn a_worker_that_hangs_stalls_only_its_client() -> Result<()> {

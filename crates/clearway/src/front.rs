@@ -101,7 +101,7 @@ impl Front {
     /// What is about to be carried out.
     pub fn note(&mut self, action: &Action, fleet: &Fleet) {
         self.record.hear(action, || fleet.version_text(), |generation| fleet.said_by(generation));
-        self.master_cli.hear(action);
+        self.master_cli.hear(action, |generation| fleet.has_programs(generation));
     }
 
     /// What is asked next. Never ends.

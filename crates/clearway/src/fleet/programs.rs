@@ -31,7 +31,12 @@ impl Fleet {
         (!begun).then(|| self.programs_known(generation, known))
     }
 
-    /// The same, with HAProxy's answer. An older generation's comes too late.
+    /// Whether a generation that does not serve yet has programs.
+    pub fn has_programs(&self, generation: Generation) -> bool {
+        self.sidecars.has_declared(generation)
+    }
+
+    /// They are known, with HAProxy's answer. An older generation's comes too late.
     pub(super) fn programs_known(&mut self, generation: Generation, declared: Declared) -> Event {
         if self.roster.committed() == Some(generation) {
             self.sidecars.some(generation, declared)

@@ -107,6 +107,11 @@ impl Sidecars {
         };
     }
 
+    /// Whether a generation with sections is about to serve.
+    pub fn has_declared(&self, generation: Generation) -> bool {
+        self.declared.contains_key(&generation)
+    }
+
     /// It will never serve.
     pub fn forget(&mut self, generation: Generation) {
         self.declared.remove(&generation);

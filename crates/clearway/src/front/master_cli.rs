@@ -24,14 +24,21 @@ use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
-use clearway_core::supervisor::Action;
+use clearway_core::names::Generation;
+use clearway_core::programs::{ProgramAction, ProgramReport};
+use clearway_core::supervisor::{Action, Report};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::front::request::Wishes;
 use crate::ground::notice::tell;
 use notices::MasterCliNotice;
 use session::ClientHost;
 use socket::{MasterCliPlace, MasterCliSocket};
+
+/// How long clients wait for programs: one whose file hangs is no reason to keep them out.
+const PROGRAMS: Duration = Duration::from_secs(3);
 
 /// How long after a failure it is tried again to listen.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -41,6 +48,11 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct MasterCli {
     host: ClientHost,
     seats: Vec<Seat>,
+    /// How many programs are being started.
+    starting: usize,
+    /// Whether a generation serves whose programs are not there yet: a client waits for these, as a real master lists them from
+    /// the beginning.
+    lacks_programs: watch::Sender<bool>,
 }
 
 /// One address, and what listens there.
@@ -64,7 +76,8 @@ impl MasterCli {
     /// Nothing listens yet. What clients ask goes to `requests`.
     pub fn new(addresses: Vec<MasterCliPlace>, requests: Wishes) -> Self {
         let seats = addresses.into_iter().map(|address| Seat { address, state: SeatState::Closed }).collect();
-        Self { host: ClientHost::new(requests), seats }
+        let (host, lacks_programs) = (ClientHost::new(requests), watch::Sender::new(false));
+        Self { host, seats, starting: 0, lacks_programs }
     }
 
     /// Binds the addresses, before the loop runs. Where a predecessor serves, it is still to be found there.
@@ -81,10 +94,21 @@ impl MasterCli {
         Ok(())
     }
 
-    /// What is about to be carried out.
-    pub fn hear(&mut self, action: &Action) {
+    /// What is about to be carried out. `has_programs`: whether a generation is one with `program` sections.
+    pub fn hear(&mut self, action: &Action, has_programs: impl Fn(Generation) -> bool) {
         match action {
-            Action::Commit(_) | Action::TakeBack => self.open(),
+            Action::Commit(generation) => {
+                self.lacks_programs.send_replace(has_programs(*generation));
+                self.open();
+            }
+            Action::Program(ProgramAction::Start(..)) => self.starting += 1,
+            Action::Report(Report::Program(
+                ProgramReport::Started { .. } | ProgramReport::NotStarted { .. },
+            )) => {
+                self.starting = self.starting.saturating_sub(1);
+                self.lacks_programs.send_if_modified(|lacks| self.starting == 0 && std::mem::take(lacks));
+            }
+            Action::TakeBack => self.open(),
             Action::Relieve(_) => self.close(),
             _ => {}
         }
@@ -92,14 +116,24 @@ impl MasterCli {
 
     fn open(&mut self) {
         for Seat { address, state } in &mut self.seats {
-            let host = self.host.clone();
-            *state = match std::mem::replace(state, SeatState::Closed) {
-                SeatState::Closed => {
-                    SeatState::Open(tokio::spawn(listen(address.clone(), host)).abort_handle())
+            let (host, mut lacks_programs) = (self.host.clone(), self.lacks_programs.subscribe());
+            let socket = match std::mem::replace(state, SeatState::Closed) {
+                SeatState::Closed => None,
+                SeatState::Bound(socket) => Some(socket),
+                SeatState::Open(task) => {
+                    *state = SeatState::Open(task);
+                    continue;
                 }
-                SeatState::Bound(socket) => SeatState::Open(tokio::spawn(socket.serve(host)).abort_handle()),
-                SeatState::Open(task) => SeatState::Open(task),
             };
+            let address = address.clone();
+            let task = tokio::spawn(async move {
+                let _ = timeout(PROGRAMS, lacks_programs.wait_for(|lacks| !lacks)).await;
+                match socket {
+                    Some(socket) => socket.serve(host).await,
+                    None => listen(address, host).await,
+                }
+            });
+            *state = SeatState::Open(task.abort_handle());
         }
     }
 

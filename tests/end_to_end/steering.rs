@@ -1,10 +1,10 @@
 //! Sockets that HAProxy does not recognise: their clients are steered to the new ones, and none is reset.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clearway_lab::balancer::Balancer;
 use clearway_lab::load::{Expect, LoadReport, Plan};
 use clearway_lab::process::is_alive;
 use clearway_lab::topology::FRONT;
@@ -108,7 +108,7 @@ fn a_new_generation_that_dies_is_undone() -> Result<()> {
     stage.write(&stage.plain().replace(" v6only", ""))?;
     let (steps, mut balancer) = Steps::start(&stage, &[])?;
     // While it settles, and when the clients have been steered to it.
-    for (round, step, loop_goes_on) in [(2, "takes Proved", false), (3, "waits Clients", true)] {
+    for (round, step, is_reaped) in [(2, "takes Proved", false), (3, "waits Clients", true)] {
         let former = balancer.haproxy_processes();
         steps.stop_at(step);
         balancer.signal(Signal::HUP)?;
@@ -121,15 +121,11 @@ fn a_new_generation_that_dies_is_undone() -> Result<()> {
         })?;
         balancer.kill_descendant(new)?;
         eventually(SOON, "it to be dead", || (!is_alive(new)).then_some(()))?;
-        let failed = |balancer: &Balancer| {
-            balancer.wait_for_event(0, "generation.failed", &[("generation", &round)], SOON).map(drop)
-        };
-        // A process that is dead is not yet one whose end was heard.
-        if loop_goes_on {
-            failed(&balancer)?;
-        }
+        // Where only the thread stands still: its end is heard before that thread.
+        let process = Path::new("/proc").join(new.to_string());
+        eventually(SOON, "it to be reaped", || (!is_reaped || !process.exists()).then_some(()))?;
         steps.go_on();
-        failed(&balancer)?;
+        balancer.wait_for_event(0, "generation.failed", &[("generation", &round)], SOON)?;
         let plan = Plan::closed(&stage.fronts(), 32, Duration::from_secs(1));
         let load = clearway_lab::load::start(&stage.hosts.client, plan.from(stage.hosts.client_addresses()))?;
         assert_no_client_lost(&load.wait()?)?;

@@ -19,6 +19,7 @@ mod ends;
 mod entry_point;
 mod foreign_address;
 mod hints;
+mod history;
 mod holder;
 mod hung;
 mod intercept;
@@ -149,6 +150,7 @@ fn main() {
         modules::TESTS,
         watch::TESTS,
         truth::TESTS,
+        history::TESTS,
         tutorial::TESTS,
         scale::TESTS,
         several::TESTS,

@@ -56,6 +56,8 @@ pub enum Order {
     Reload(Target, Commit),
     /// Tell how the running instance is.
     Status(Target, Depth),
+    /// Tell what has happened to the running instance.
+    History(Target),
     /// Tell by the exit code whether the running instance serves.
     Health(Target),
     /// Stop the running instance and wait until it has drained; a holder lets go in a while, or at once.
@@ -151,6 +153,7 @@ pub fn parse(
         "reload" => Order::Reload(target(settings), Commit::Yes),
         "status" if matches.get_flag("check") => Order::Status(target(settings), Depth::Check),
         "status" => Order::Status(target(settings), Depth::All),
+        "history" => Order::History(target(settings)),
         "health" => Order::Health(target(settings)),
         "drain" if matches.get_flag("release") => Order::Drain(target(settings), Release::AtOnce),
         "drain" => Order::Drain(target(settings), Release::Later),

@@ -16,6 +16,7 @@ mod doctor;
 mod drain;
 mod events;
 mod health;
+mod history;
 mod print;
 mod reload;
 mod sessions;
@@ -30,6 +31,7 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Reload(target, Commit::Yes) => in_runtime(reload::reload(target)),
         Order::Reload(target, Commit::No) => in_runtime(trial::dry_run(target)),
         Order::Status(target, depth) => in_runtime(status::status(target, depth)),
+        Order::History(target) => in_runtime(history::history(target)),
         Order::Health(target) => in_runtime(health::health(target)),
         Order::Drain(target, release) => in_runtime(drain::drain(target, release)),
         Order::Sessions(target, generation) => in_runtime(sessions::sessions(target, generation)),

@@ -18,11 +18,12 @@ use std::ffi::OsString;
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 
 /// Clearway's subcommands; everything else that is not for HAProxy is executed in place.
-pub const SUBCOMMANDS: [&str; 17] = [
+pub const SUBCOMMANDS: [&str; 18] = [
     "run",
     "hold",
     "reload",
     "status",
+    "history",
     "health",
     "drain",
     "stop",

@@ -118,6 +118,7 @@ impl Front {
             Request::Status(sender) => view.answer_status(sender),
             Request::Health(sender) => view.answer_health(sender),
             Request::Sessions(only, sender) => view.list_sessions(only, sender),
+            Request::Reloads(sender) => drop(sender.send(view.reloads())),
             Request::Processes(sender) => drop(sender.send(view.reachable(&self.record))),
             Request::StartupLogs(sender) => drop(sender.send(self.record.startup_logs())),
             Request::Ended(sender) => {

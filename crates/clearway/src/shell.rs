@@ -155,6 +155,7 @@ impl Shell {
                 self.front.answer(request, answer, &self.fleet);
             }
             Action::Report(report) => tell(&report),
+            Action::Attempted(_) => {}
             Action::Exit(code) => return Break(self.leave(code)),
         }
         Continue(None)
@@ -268,8 +269,8 @@ impl Shell {
     pub fn hear(&mut self, news: News, core: &Supervisor, now: Duration) -> Event {
         match news {
             News::Request(request) => {
-                let Self { settings, custody, fleet, cutover, path, peers, front, .. } = self;
-                let view = View { core, now, settings, custody, cutover, path, fleet, peers };
+                let Self { settings, custody, fleet, cutover, path, peers, front, tell } = self;
+                let view = View { core, now, settings, custody, tell, cutover, path, fleet, peers };
                 return front.hear(request, &view);
             }
             News::Fleet(news) => {

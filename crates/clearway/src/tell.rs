@@ -1,5 +1,6 @@
-//! Observers: the log, systemd. They own nothing else.
+//! Observers: the log, systemd, the pid file, the history. They own nothing else.
 
+pub mod history;
 pub mod log;
 pub mod notices;
 pub mod output;
@@ -15,6 +16,7 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::Action;
 use clearway_haproxy::getsocks::ReceivedSocket;
 
+use history::History;
 use pid_file::{PidFile, PidFilePlace};
 use said::{Said, Subject};
 use systemd::Systemd;
@@ -25,12 +27,14 @@ pub struct Tell {
     said: Said,
     systemd: Systemd,
     pid_file: PidFile,
+    history: History,
 }
 
 impl Tell {
     /// Nothing has been done yet.
     pub fn new(systemd: Systemd) -> Self {
-        Self { said: Said::default(), systemd, pid_file: PidFile::default() }
+        let (said, pid_file, history) = (Said::default(), PidFile::default(), History::default());
+        Self { said, systemd, pid_file, history }
     }
 
     /// Passes on to systemd which sockets serve, whenever these are others. Never ends without; can be cancelled.
@@ -42,6 +46,12 @@ impl Tell {
     pub fn hear(&mut self, action: &Action) {
         self.systemd.hear(action);
         self.pid_file.hear(action);
+        self.history.hear(action);
+    }
+
+    /// What has happened so far.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Where the pid is to be written when a generation serves. Fails if it cannot be.

@@ -63,6 +63,7 @@ mod role;
 mod sidecars;
 mod stage;
 mod status;
+mod steps;
 mod stop;
 mod stopping;
 mod takeover;
@@ -82,9 +83,10 @@ pub use limits::{
     SWITCHING, longest_reload,
 };
 pub use machine::Supervisor;
-pub use outcome::{Attempted, Cause, CrashView, Crashes};
+pub use outcome::{AttemptResult, Attempted, Cause, CrashView, Crashes};
 pub use report::{Cut, Next, Over, Report};
 pub use status::{GenerationView, LifePhase, Phase, SupervisorStatus};
+pub use steps::Steps;
 pub use turn::Turn;
 
 use life::{FirstLife, LifeState, Restart};

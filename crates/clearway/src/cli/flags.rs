@@ -19,10 +19,6 @@ pub fn command() -> Command {
     let dry_run = Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help(
         "Start a generation, verify it and end it again: report whether a reload would succeed and what it would change",
     );
-    let check = Arg::new("check").long("check").action(ArgAction::SetTrue).help(
-        "For monitoring: one line and an exit code: 0 if all is well; 2 after a failed reload or a crash, with changed files, \
-         another process on our addresses or no return path; 3 if HAProxy does not serve",
-    );
     let generation = Arg::new("generation")
         .long("generation")
         .value_name("N")
@@ -55,8 +51,12 @@ pub fn command() -> Command {
         )
         .subcommand(
             with_target(sub("status", "Show the generations, the last reload, the sockets and what is wrong"))
-                .arg(check),
+                .arg(check()),
         )
+        .subcommand(with_target(sub(
+            "history",
+            "List the last 100 starts, reloads, crashes and takeovers, with what came of each and why",
+        )))
         .subcommand(with_target(sub(
             "health",
             "Exit with 0 while HAProxy serves, for HEALTHCHECK and probes",
@@ -109,6 +109,14 @@ pub fn command() -> Command {
         .subcommand(sub("log-events", "Print the events of the log as Markdown").hide(true));
     let man = sub("man", "Print a manual page (roff)").args(pages(&all));
     all.subcommand(man)
+}
+
+/// What makes `status` a matter of one line.
+fn check() -> Arg {
+    Arg::new("check").long("check").action(ArgAction::SetTrue).help(
+        "For monitoring: one line and an exit code: 0 if all is well; 2 after a failed reload or a crash, with changed files, \
+         another process on our addresses or no return path; 3 if HAProxy does not serve",
+    )
 }
 
 /// Those whose completions are tried.

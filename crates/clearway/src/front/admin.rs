@@ -3,6 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /status` | [`api::Status`] |
+//! | `GET /v1/reloads` | [`api::Reloads`]: the last attempts, crashes and takeovers |
 //! | `POST /reload` | waits for the reload, then [`api::Reloaded`]; 409 if it did not take |
 //! | `POST /try` | waits until a generation has shown what a reload would come to, then the same; nothing changes |
 //! | `POST /drain` | 202: Clearway stops accepting, drains and ends; with `?until=ended` it waits for that, then [`api::Ended`] |
@@ -103,6 +104,7 @@ impl Connected<IncomingStream<'_, ForUs>> for Caller {
 pub fn router(requests: Wishes) -> Router {
     Router::new()
         .route("/status", get(status))
+        .route("/v1/reloads", get(reloads))
         .route("/health", get(health))
         .route("/reload", post(reload))
         .route("/sessions", get(sessions))
@@ -172,6 +174,12 @@ async fn status(State(requests): State<Wishes>) -> Result<Json<api::Status>, Not
     let (sender, receiver) = oneshot::channel();
     requests.send(Request::Status(sender)).await.map_err(|_| ending())?;
     receiver.await.map(|status| Json(*status)).map_err(|_| ending())
+}
+
+async fn reloads(State(requests): State<Wishes>) -> Result<Json<api::Reloads>, NotServed> {
+    let (sender, receiver) = oneshot::channel();
+    requests.send(Request::Reloads(sender)).await.map_err(|_| ending())?;
+    receiver.await.map(Json).map_err(|_| ending())
 }
 
 async fn health(State(requests): State<Wishes>) -> Result<&'static str, NotServed> {

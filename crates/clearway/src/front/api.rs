@@ -18,9 +18,11 @@ use crate::path::canary::{CanaryAsks, SeenByCanary};
 use crate::path::obstacles::Obstacle;
 
 mod holding;
+mod reloads;
 mod sessions;
 
 pub use holding::Holding;
+pub use reloads::Reloads;
 pub use sessions::{EndOf, Session, Sessions, SessionsOf};
 
 /// Answer to `GET /status`.

@@ -17,6 +17,8 @@ pub type Wishes = mpsc::Sender<Request>;
 pub enum Request {
     /// How is it?
     Status(oneshot::Sender<Box<api::Status>>),
+    /// What has happened so far?
+    Reloads(oneshot::Sender<api::Reloads>),
     /// Does a generation serve?
     Health(oneshot::Sender<Health>),
     /// Say when all is over.

@@ -15,11 +15,12 @@ use crate::custody::Custody;
 use crate::cutover::Cutover;
 use crate::cutover::neighbours::Ours;
 use crate::fleet::Fleet;
-use crate::front::api::EndOf;
+use crate::front::api::{EndOf, Reloads};
 use crate::front::request::Health;
 use crate::ground::aside;
 use crate::path::Path;
 use crate::peers::Peers;
+use crate::tell::Tell;
 
 /// The core and the rooms below.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct View<'a> {
     pub settings: &'a Settings,
     /// The sockets.
     pub custody: &'a Custody,
+    /// The observers.
+    pub tell: &'a Tell,
     /// What diverts clients.
     pub cutover: &'a Cutover,
     /// Transparency.
@@ -60,6 +63,12 @@ impl View<'_> {
             let is_gone = looked.unwrap_or_else(|| remembered.were_gone());
             sender.send(if is_gone { Health::NetworkGone } else { Health::Serving })
         });
+    }
+
+    /// What has happened.
+    pub fn reloads(&self) -> Reloads {
+        let history = self.tell.history();
+        Reloads { reloads: history.entries(), forgotten: history.forgotten() }
     }
 
     /// What is ours, also what a generation uses that has not been committed.

@@ -136,7 +136,8 @@ async fn supervise(
     if shell.begin(newcomer)? {
         core = core.succeeding();
     }
-    Ok(EventLoop::new(core, shell, signals).run().await)
+    // It is large: everything that Clearway has is in it.
+    Ok(Box::pin(EventLoop::new(core, shell, signals).run()).await)
 }
 
 /// A stop before anything has begun.

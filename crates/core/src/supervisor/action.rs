@@ -2,6 +2,7 @@
 
 use super::carried::Carried;
 use super::event::{Asker, Declined, How, Peer, Proof, RequestId, Source, Strictness};
+use super::outcome::Attempted;
 use super::report::Report;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -60,6 +61,8 @@ pub enum Action {
     Answer(RequestId, Answer),
     /// Write a line into the log.
     Report(Report),
+    /// Remember how an attempt went; no trial.
+    Attempted(Box<Attempted>),
     /// Leave.
     Exit(ExitCode),
 }

@@ -15,6 +15,7 @@ use super::machine::Supervisor;
 use super::outcome::{Attempted, Cause};
 use super::report::Report;
 use super::stage::{Attempt, AttemptStage, Purpose};
+use super::steps::Steps;
 use crate::failure::Failure;
 
 impl Supervisor {
@@ -55,6 +56,8 @@ impl Supervisor {
             askers,
             since: now,
             stage,
+            entered: now,
+            steps: Steps::default(),
             moved: Vec::new(),
             carried: Carried::default(),
             misplaced: None,
@@ -116,7 +119,7 @@ impl Supervisor {
             Some(attempt)
                 if attempt.generation == generation && matches!(attempt.stage, AttemptStage::Preparing) =>
             {
-                attempt.stage = AttemptStage::Proving { plumbing, most_reloads, until };
+                attempt.enter(AttemptStage::Proving { plumbing, most_reloads, until }, now);
                 todo.push(Action::Launch(generation, attempt.strictness));
             }
             _ => todo.push(Action::Abandon(generation)),
@@ -167,7 +170,7 @@ impl Supervisor {
         if attempt.purpose == Purpose::Trial {
             return self.tried(generation, proof, now, todo);
         }
-        attempt.stage = AttemptStage::Carrying { proof, until: now + CARRY_DEADLINE };
+        attempt.enter(AttemptStage::Carrying { proof, until: now + CARRY_DEADLINE }, now);
         todo.push(Action::Carry(generation));
     }
 
@@ -185,7 +188,8 @@ impl Supervisor {
             return;
         };
         let AttemptStage::Carrying { proof, .. } = &attempt.stage else { return };
-        attempt.stage = AttemptStage::Settling { proof: proof.clone(), until: now + settle };
+        let proof = proof.clone();
+        attempt.enter(AttemptStage::Settling { proof, until: now + settle }, now);
         if !carried.is_nothing() {
             todo.push(Action::Report(Report::Carried { generation, carried: carried.clone() }));
         }
@@ -199,13 +203,13 @@ impl Supervisor {
 
     /// It has lived on for long enough. What it has not taken over would lose clients if it were closed now.
     pub(super) fn settled(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        if let Some(Attempt { generation, stage, .. }) = &mut self.attempt
-            && let AttemptStage::Settling { proof, .. } = stage
+        if let Some(attempt) = &mut self.attempt
+            && let AttemptStage::Settling { proof, .. } = &attempt.stage
             && !proof.unclaimed.is_empty()
         {
             let proof = proof.clone();
-            *stage = AttemptStage::Switching { proof, until: now + SWITCH_DEADLINE };
-            todo.push(Action::Switch(*generation));
+            attempt.enter(AttemptStage::Switching { proof, until: now + SWITCH_DEADLINE }, now);
+            todo.push(Action::Switch(attempt.generation));
         } else {
             self.commit_ready(now, todo);
         }
@@ -232,17 +236,19 @@ impl Supervisor {
     pub(super) fn commit_ready(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = self.attempt.take_if(|attempt| attempt.ready().is_some()) else { return };
         let Some(proof) = attempt.ready().cloned() else { return };
-        let Attempt { generation, cause, askers, since, moved, carried, .. } = attempt;
+        let Attempt { generation, cause, since, .. } = attempt;
         let former = self.serving();
         let Some(life) = self.lives.get_mut(&generation) else { return };
         life.state = LifeState::Serving { since: now, proof: proof.clone() };
         let configuration = life.configuration;
         todo.push(Action::Commit(generation));
-        let took = now.saturating_sub(since);
-        let moving = moved.clone();
-        todo.push(Action::Report(Report::Serving { generation, proof: proof.clone(), moved: moving, took }));
+        let attempted = attempt.over(None, self.another_one_serves(), now);
+        let Attempted { by: askers, moved, carried, took, .. } = &attempted;
+        let (askers, moved, carried) = (askers.clone(), moved.clone(), carried.clone());
+        let serving = Report::Serving { generation, proof: proof.clone(), moved: moved.clone(), took: *took };
+        todo.push(Action::Report(serving));
         let all_moved = proof.all_moved(moved.clone());
-        self.last = Some(Attempted::took(generation, cause, all_moved, carried.clone(), now));
+        self.remember(Attempted { proof: Some(proof.clone()), moved: all_moved, ..attempted }, todo);
         if cause == Cause::Reload {
             self.crashes.reloaded(since);
         }
@@ -256,6 +262,12 @@ impl Supervisor {
         todo.push(Action::RememberOnly(std::iter::once(configuration).chain(self.good).collect()));
         answer(&askers, &Answer::Serving { generation, proof, moved, carried }, todo);
         self.after_an_attempt(now, todo);
+    }
+
+    /// How an attempt went, for the status and for the history.
+    pub(super) fn remember(&mut self, attempted: Attempted, todo: &mut Vec<Action>) {
+        todo.push(Action::Attempted(Box::new(attempted.clone())));
+        self.last = Some(attempted);
     }
 
     /// A generation gives way to its successor: what can be said of it and of its configuration.

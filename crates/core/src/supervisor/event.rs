@@ -31,6 +31,17 @@ pub enum Asker {
 }
 
 impl Asker {
+    /// What it is called where programs read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Signal(name) => name,
+            Self::Admin(_) => "admin-socket",
+            Self::Drain => "drain",
+            Self::Master => "haproxy-master",
+            Self::Watch => "watch",
+        }
+    }
+
     /// Whether a stop asked for by this one, for the second time, means at once. Asking twice over the
     /// admin socket, or with `SIGUSR1`, means nothing: it drains already.
     pub(super) fn insists(self) -> bool {
@@ -62,13 +73,7 @@ impl fmt::Display for Peer {
 
 data! {
     Peer: "number" as |peer| peer.0,
-    Asker: "text" as |asker| match asker {
-        Asker::Signal(name) => *name,
-        Asker::Admin(_) => "admin-socket",
-        Asker::Drain => "drain",
-        Asker::Master => "haproxy-master",
-        Asker::Watch => "watch",
-    },
+    Asker: "text" as |asker| asker.name(),
 }
 
 /// Why another Clearway does not get the sockets.

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::Display;
 
 use super::carried::Carried;
+use super::end::End;
+use super::event::{Asker, Proof};
+use super::steps::Steps;
 use crate::failure::Failure;
 use crate::names::Generation;
 use crate::strategy::Moved;
@@ -24,38 +28,48 @@ pub enum Cause {
     Unknown,
 }
 
-/// How the last attempt went.
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum AttemptResult {
+    /// Its generation serves.
+    Took,
+    /// HAProxy ended before it was ready, as it does with a configuration that it refuses.
+    Refused,
+    /// Something else went wrong.
+    Failed,
+}
+
+/// How an attempt went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempted {
     /// Which generation it was to be.
     pub generation: Generation,
     /// Why there was one.
     pub cause: Cause,
+    /// What asked for it: nothing, at the start and after a crash.
+    pub by: Vec<Asker>,
+    /// Whether another Clearway, which has given its sockets, serves meanwhile.
+    pub takes_over: bool,
+    /// What came of it.
+    pub result: AttemptResult,
+    /// How HAProxy ended, if it did and so the attempt did not take.
+    pub end: Option<End>,
     /// Unset: it took.
     pub failure: Option<Failure>,
     /// What was done for which listening socket of the former generation.
     pub moved: Vec<Moved>,
+    /// What it proved, if it took.
+    pub proof: Option<Proof>,
     /// What it has of the state of the servers.
     pub carried: Carried,
+    /// How long each step took.
+    pub steps: Steps,
+    /// How long all of them took.
+    pub took: Duration,
     /// When it was decided, since Clearway began.
     pub at: Duration,
-}
-
-impl Attempted {
-    pub(super) fn took(
-        generation: Generation,
-        cause: Cause,
-        moved: Vec<Moved>,
-        carried: Carried,
-        at: Duration,
-    ) -> Self {
-        Self { generation, cause, failure: None, moved, carried, at }
-    }
-
-    pub(super) fn refused(generation: Generation, cause: Cause, failure: Failure, at: Duration) -> Self {
-        let (moved, carried) = (Vec::new(), Carried::default());
-        Self { generation, cause, failure: Some(failure), moved, carried, at }
-    }
 }
 
 /// How often a generation that served has ended although it was not asked to.

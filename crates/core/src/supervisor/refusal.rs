@@ -8,7 +8,6 @@ use super::end::End;
 use super::event::{Source, Strictness};
 use super::limits::{GRACE, SWITCH_DEADLINE};
 use super::machine::Supervisor;
-use super::outcome::Attempted;
 use super::report::Report;
 use super::stage::{Attempt, AttemptStage, Purpose};
 use crate::exit::ExitCode;
@@ -31,7 +30,7 @@ impl Supervisor {
             format!("HAProxy ended before it was ready ({end})")
         };
         let failure = Failure::new(ExitCode::NotReady, message);
-        attempt.stage = AttemptStage::Gone { until: now + GRACE, failure, was_ready };
+        attempt.enter(AttemptStage::Gone { until: now + GRACE, failure, was_ready, end: *end }, now);
     }
 
     /// The last words of a process that is gone: if it was the attempt's, they tell why that failed.
@@ -77,13 +76,15 @@ impl Supervisor {
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
-        let Some(former) = self.attempt.take() else { return };
+        let Some(mut former) = self.attempt.take() else { return };
+        former.count(now);
         let next = self.next;
         todo.push(Action::Report(Report::Again { generation, failure, next }));
         todo.push(Action::Abandon(generation));
         self.begin(former.purpose, former.source, former.askers, now, todo);
         if let Some(attempt) = &mut self.attempt {
             attempt.since = former.since;
+            attempt.steps = former.steps;
             attempt.strictness = Strictness::Lenient;
         }
     }
@@ -102,7 +103,7 @@ impl Supervisor {
                 if matches!(attempt.stage, AttemptStage::Gone { .. } | AttemptStage::Tried { .. }) => {}
             Some(attempt) if attempt.generation == generation => {
                 if failure.closed && self.lives.contains_key(&generation) {
-                    attempt.stage = AttemptStage::Ending { until: now + GRACE, failure };
+                    attempt.enter(AttemptStage::Ending { until: now + GRACE, failure }, now);
                 } else {
                     self.attempt_over(generation, failure, now, todo);
                 }
@@ -159,7 +160,9 @@ impl Supervisor {
         todo.push(Action::Report(Report::Refused { generation, failure: failure.clone(), serving }));
         todo.push(Action::Abandon(generation));
         answer(&attempt.askers, &Answer::Refused(failure.clone()), todo);
-        self.last = Some(Attempted::refused(generation, attempt.cause, failure, now));
+        let source = attempt.source;
+        let attempted = attempt.over(Some(failure), self.another_one_serves(), now);
+        self.remember(attempted, todo);
         if self.lives.contains_key(&generation) {
             self.drain(generation, now, todo);
         }
@@ -169,7 +172,7 @@ impl Supervisor {
             self.stop_with(code, now, todo);
         } else {
             if serving.is_none() {
-                self.restart_after_a_refusal(attempt.source, now);
+                self.restart_after_a_refusal(source, now);
             }
             self.after_an_attempt(now, todo);
             self.after_an_end(now, todo);

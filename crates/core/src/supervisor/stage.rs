@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::carried::Carried;
+use super::end::End;
 use super::event::{Asker, PlumbingDemand, Proof, Source, Strictness};
-use super::outcome::Cause;
+use super::outcome::{AttemptResult, Attempted, Cause};
+use super::steps::Steps;
 use crate::failure::Failure;
 use crate::names::Generation;
 use crate::strategy::Moved;
@@ -19,6 +21,10 @@ pub(super) struct Attempt {
     pub(super) askers: Vec<Asker>,
     pub(super) since: Duration,
     pub(super) stage: AttemptStage,
+    /// Since when it is at this stage.
+    pub(super) entered: Duration,
+    /// How long the stages before took.
+    pub(super) steps: Steps,
     /// What the switch has come to.
     pub(super) moved: Vec<Moved>,
     /// What it has of the state of the servers.
@@ -79,10 +85,62 @@ pub(super) enum AttemptStage {
         failure: Failure,
         /// Whether that counts more than what they tell: it was ready, and no start was refused.
         was_ready: bool,
+        /// How it ended.
+        end: End,
     },
 }
 
 impl Attempt {
+    /// It goes on to another stage.
+    pub(super) fn enter(&mut self, stage: AttemptStage, now: Duration) {
+        self.count(now);
+        self.stage = stage;
+    }
+
+    /// Counts the time at this stage.
+    pub(super) fn count(&mut self, now: Duration) {
+        let steps = &mut self.steps;
+        let step = match self.stage {
+            AttemptStage::Preparing => &mut steps.prepare,
+            AttemptStage::Proving { .. } => &mut steps.prove,
+            AttemptStage::Carrying { .. } => &mut steps.carry,
+            AttemptStage::Settling { .. } => &mut steps.settle,
+            AttemptStage::Switching { .. } => &mut steps.switch,
+            AttemptStage::Tried { .. } | AttemptStage::Ending { .. } | AttemptStage::Gone { .. } => {
+                &mut steps.end
+            }
+        };
+        *step += now.saturating_sub(self.entered);
+        self.entered = now;
+    }
+
+    /// It took, unless there is a failure. What its generation has is not in it.
+    pub(super) fn over(mut self, failure: Option<Failure>, takes_over: bool, now: Duration) -> Attempted {
+        self.count(now);
+        let (result, end) = match (&failure, self.stage) {
+            (None, _) => (AttemptResult::Took, None),
+            (_, AttemptStage::Gone { was_ready: false, end, .. }) => (AttemptResult::Refused, Some(end)),
+            (_, AttemptStage::Gone { end, .. }) => (AttemptResult::Failed, Some(end)),
+            _ => (AttemptResult::Failed, None),
+        };
+        let carried = if failure.is_none() { self.carried } else { Carried::default() };
+        Attempted {
+            generation: self.generation,
+            cause: self.cause,
+            by: self.askers,
+            takes_over,
+            result,
+            end,
+            failure,
+            moved: self.moved,
+            proof: None,
+            carried,
+            steps: self.steps,
+            took: now.saturating_sub(self.since),
+            at: now,
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.stage {
             AttemptStage::Preparing => None,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::signal::Signal;
 
+mod attempted;
 mod simulation;
 mod takeover;
 
@@ -71,7 +72,7 @@ impl Stage {
         let mut done = Vec::new();
         for action in self.supervisor.step(event, self.now) {
             match action {
-                Action::Report(_) | Action::RememberOnly(_) => {}
+                Action::Report(_) | Action::RememberOnly(_) | Action::Attempted(_) => {}
                 Action::Carry(generation) => {
                     done.extend(self.step(Event::Carried { generation, carried: Carried::default() }));
                 }

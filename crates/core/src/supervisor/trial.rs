@@ -49,7 +49,7 @@ impl Supervisor {
         todo: &mut Vec<Action>,
     ) {
         let Some(attempt) = &mut self.attempt else { return };
-        attempt.stage = AttemptStage::Tried { proof, until: now + GRACE };
+        attempt.enter(AttemptStage::Tried { proof, until: now + GRACE }, now);
         todo.push(Action::Report(Report::Tried { generation }));
         // It has accepted nothing.
         todo.push(Action::End(generation, How::Terminate));

@@ -76,6 +76,13 @@ struct Simulation {
     programs: BTreeMap<programs::ProgramId, Option<programs::ProgramSignal>>,
 }
 
+/// The steps of an attempt are all of it.
+fn adds_up(attempted: &Attempted) {
+    let Steps { prepare, prove, carry, settle, switch, end } = attempted.steps;
+    assert_eq!(prepare + prove + carry + settle + switch + end, attempted.took);
+    assert_eq!(attempted.failure.is_none(), attempted.result == AttemptResult::Took);
+}
+
 impl Simulation {
     fn run(seed: u64) {
         let mut it = Self {
@@ -481,6 +488,7 @@ impl Simulation {
                     self.warned.insert(generation);
                 }
             }
+            Action::Attempted(attempted) => adds_up(&attempted),
             Action::Exit(code) => self.exit = Some(code),
         }
     }

@@ -1,0 +1,104 @@
+use clearway_core::strategy::Means;
+
+use super::*;
+use crate::tell::history::{PastEvent, PastMoved, PastResult};
+
+fn excerpt(first: &[&str], number: usize) -> Excerpt {
+    Excerpt { number, first: first.iter().map(ToString::to_string).collect() }
+}
+
+/// Every field has something in it.
+fn full() -> Reloads {
+    let at = "2026-11-29T12:24:58.123456Z".to_owned();
+    let moved = vec![PastMoved { by: Means::Handoff, addresses: excerpt(&["10.0.0.1:80"], 3) }];
+    let took = PastEntry {
+        id: 21,
+        at: at.clone(),
+        by: vec!["SIGHUP".to_owned()],
+        generation: Some(2),
+        seconds: Some(0.4129),
+        steps: Some(PastSteps { prepare: 0.021, prove: 0.19, settle: 0.2, ..PastSteps::default() }),
+        sockets: Some(PastSockets { moved, new: excerpt(&["[::]:81"], 1), ..PastSockets::default() }),
+        carried: Some(PastCarried { set: excerpt(&["web/s1: down"], 1), ..PastCarried::default() }),
+        ..PastEntry::new(PastEvent::Reload, PastResult::Took)
+    };
+    let refused = PastEntry {
+        id: 22,
+        at: at.clone(),
+        by: vec!["admin-socket".to_owned()],
+        generation: Some(3),
+        ended: Some("exit code 1".to_owned()),
+        failure: Some(PastFailure {
+            code: 65,
+            message: "HAProxy did not start (exit code 1): no".to_owned(),
+            words: excerpt(&["[ALERT] no"], 4),
+            hints: excerpt(&["mend it"], 1),
+        }),
+        seconds: Some(0.1),
+        steps: Some(PastSteps::default()),
+        ..PastEntry::new(PastEvent::Reload, PastResult::Refused)
+    };
+    let crash = PastEntry {
+        id: 23,
+        at,
+        generation: Some(2),
+        ended: Some("killed by SIGKILL".to_owned()),
+        ..PastEntry::new(PastEvent::Crash, PastResult::Crashed)
+    };
+    Reloads { reloads: vec![took, refused, crash], forgotten: 20 }
+}
+
+#[test]
+fn a_row_for_each_entry_and_below_it_what_there_is_to_say() {
+    let expected = "\
+WHEN                  WHAT    BY            GENERATION  RESULT   TOOK
+2026-11-29T12:24:58Z  reload  SIGHUP        2           took     412 ms
+    prepare 21 ms, prove 190 ms, settle 200 ms
+    moved by handoff: 10.0.0.1:80 and 2 more
+    newly bound: [::]:81
+    carried over: web/s1: down
+2026-11-29T12:24:58Z  reload  admin-socket  3           refused  100 ms
+    exit code 65: HAProxy did not start (exit code 1): no
+      [ALERT] no
+      and 3 more lines, which are in the log
+    hint: mend it
+2026-11-29T12:24:58Z  crash   -             2           crashed  -
+    killed by SIGKILL
+20 before these are not remembered
+";
+    assert_eq!(in_words(&full()), expected);
+}
+
+#[test]
+fn what_a_later_version_says_is_told_as_far_as_it_is_known() {
+    let later = serde_json::json!({"reloads": [
+        {"id": 1, "at": "T", "event": "rollback", "result": "took", "seconds": -1.5, "steps": {"fly": 1.0}}
+    ]});
+    let words = in_words(&serde_json::from_value(later).unwrap());
+    assert!(words.ends_with("T     unknown  -   -           took    0 ms\n"), "{words}");
+}
+
+/// Every name of a field in this value, wherever it is.
+fn names(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                found.push(name.clone());
+                names(value, found);
+            }
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(|value| names(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_page_about_the_json_names_every_field() {
+    let page = include_str!("../../../../../docs/reference/history-json.md");
+    let mut found = Vec::new();
+    names(&serde_json::to_value(full()).unwrap(), &mut found);
+    assert!(found.len() > 30, "{found:?}");
+    for name in found {
+        assert!(page.contains(&format!("`{name}`")), "docs/reference/history-json.md lacks `{name}`");
+    }
+}

@@ -1,0 +1,207 @@
+//! An entry of the history, as it is kept and as it goes over the admin socket. Fields are only ever added.
+
+use clearway_core::failure::Failure;
+use clearway_core::strategy::Means;
+use clearway_core::supervisor::Carried;
+use serde::{Deserialize, Serialize};
+use strum::Display;
+
+use super::excerpt::{Excerpt, cut};
+
+/// How many bytes of a message are kept.
+const MESSAGE: usize = 1 << 10;
+
+/// What was done, or has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum PastEvent {
+    /// Clearway began, and started HAProxy.
+    Start,
+    /// A reload was asked for.
+    Reload,
+    /// HAProxy was started again after its end.
+    Restart,
+    /// The generation that served ended although it was not asked to.
+    Crash,
+    /// This Clearway took over from another one, or another one from this.
+    Takeover,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum PastResult {
+    /// The generation serves.
+    Took,
+    /// HAProxy ended before it was ready; the former generation, if there is one, is still serving.
+    Refused,
+    /// Something else went wrong; likewise.
+    Failed,
+    /// It is a crash.
+    Crashed,
+    /// Another Clearway serves.
+    Superseded,
+    /// The other Clearway ended soon, and this one serves again.
+    Undone,
+    /// The other Clearway serves well, and this one finishes its sessions.
+    Settled,
+    /// The Clearway that served ended before this one served.
+    PredecessorGone,
+    /// The Clearway before this one is still serving.
+    Withdrawn,
+    /// HAProxy died soon after the takeover, and the Clearway before this one serves again.
+    GivenBack,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PastEntry {
+    /// Counted from 1, since Clearway began.
+    pub id: u64,
+    /// When it was decided, in UTC, to the microsecond.
+    pub at: String,
+    /// What it was.
+    pub event: PastEvent,
+    /// What came of it.
+    pub result: PastResult,
+    /// What asked for it: the names of signals, `admin-socket`, `haproxy-master`, `watch`; empty where nothing did.
+    #[serde(default)]
+    pub by: Vec<String>,
+    /// The generation that it was to be, or that crashed; unset: of another Clearway.
+    #[serde(default)]
+    pub generation: Option<u32>,
+    /// How HAProxy ended, in words, if it did.
+    #[serde(default)]
+    pub ended: Option<String>,
+    /// Why it did not take.
+    #[serde(default)]
+    pub failure: Option<PastFailure>,
+    /// How long an attempt took.
+    #[serde(default)]
+    pub seconds: Option<f64>,
+    /// How long its steps took.
+    #[serde(default)]
+    pub steps: Option<PastSteps>,
+    /// What became of the listening sockets, if it took.
+    #[serde(default)]
+    pub sockets: Option<PastSockets>,
+    /// What the generation was given of the state of the servers; unset: nothing.
+    #[serde(default)]
+    pub carried: Option<PastCarried>,
+}
+
+impl PastEntry {
+    /// One of which no more is known. Its number and its time are set when it is kept.
+    pub fn new(event: PastEvent, result: PastResult) -> Self {
+        Self {
+            id: 0,
+            at: String::new(),
+            event,
+            result,
+            by: Vec::new(),
+            generation: None,
+            ended: None,
+            failure: None,
+            seconds: None,
+            steps: None,
+            sockets: None,
+            carried: None,
+        }
+    }
+}
+
+/// Why an attempt did not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastFailure {
+    /// The exit code of the command that asked.
+    pub code: u8,
+    /// What was being done and why it failed.
+    pub message: String,
+    /// HAProxy's own words.
+    #[serde(default)]
+    pub words: Excerpt,
+    /// What mends it.
+    #[serde(default)]
+    pub hints: Excerpt,
+}
+
+impl PastFailure {
+    /// As much as is kept.
+    pub fn of(failure: &Failure) -> Self {
+        Self {
+            code: failure.code.number(),
+            message: cut(&failure.message, MESSAGE),
+            words: Excerpt::of(&failure.words),
+            hints: Excerpt::of(&failure.hints),
+        }
+    }
+}
+
+/// How many seconds each step took; 0: it did not come to that, or there was nothing to do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PastSteps {
+    /// Reading the files, and making what they need.
+    pub prepare: f64,
+    /// From the launch of HAProxy to its proof.
+    pub prove: f64,
+    /// Giving it the state of its servers.
+    pub carry: f64,
+    /// Accepting clients beside the former generation.
+    pub settle: f64,
+    /// Bringing clients to it whose sockets it does not use.
+    pub switch: f64,
+    /// Waiting for its end and its last words.
+    pub end: f64,
+}
+
+/// What became of listening sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PastSockets {
+    /// Those that both generations have, by how their clients came to the new one.
+    pub moved: Vec<PastMoved>,
+    /// Bound for the first time.
+    pub new: Excerpt,
+    /// No longer used.
+    pub gone: Excerpt,
+    /// Bound a second time beside the former one, with nothing done for its clients.
+    pub twice: Excerpt,
+}
+
+/// The sockets whose clients came to the new generation in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastMoved {
+    /// Which way.
+    pub by: Means,
+    /// Where they listen.
+    pub addresses: Excerpt,
+}
+
+/// What a generation was given of the state of its servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PastCarried {
+    /// What was set.
+    pub set: Excerpt,
+    /// What was not, with the reasons.
+    pub left: Excerpt,
+    /// How old the state was, after a crash.
+    pub age_seconds: Option<u64>,
+}
+
+impl PastCarried {
+    /// As much as is kept.
+    pub fn of(carried: &Carried) -> Self {
+        let Carried { set, left, age_seconds } = carried;
+        Self { set: Excerpt::of(set), left: Excerpt::of(left), age_seconds: *age_seconds }
+    }
+}

@@ -29,6 +29,7 @@ mod kinds;
 mod marked_down;
 mod master_cli;
 mod masters;
+mod metrics;
 mod modules;
 mod names;
 mod obstacles;
@@ -147,6 +148,7 @@ fn main() {
         entry_point::TESTS,
         bad_input::TESTS,
         adversity::TESTS,
+        metrics::TESTS,
         modules::TESTS,
         watch::TESTS,
         truth::TESTS,

@@ -58,6 +58,10 @@ pub enum Order {
     Status(Target, Depth),
     /// Tell what has happened to the running instance.
     History(Target),
+    /// Print the metrics of the running instance.
+    Metrics(Target),
+    /// Print the table of metrics as Markdown, for docs/reference.
+    MetricsTable,
     /// Tell by the exit code whether the running instance serves.
     Health(Target),
     /// Stop the running instance and wait until it has drained; a holder lets go in a while, or at once.
@@ -154,6 +158,8 @@ pub fn parse(
         "status" if matches.get_flag("check") => Order::Status(target(settings), Depth::Check),
         "status" => Order::Status(target(settings), Depth::All),
         "history" => Order::History(target(settings)),
+        "metrics" if matches.get_flag("table") => Order::MetricsTable,
+        "metrics" => Order::Metrics(target(settings)),
         "health" => Order::Health(target(settings)),
         "drain" if matches.get_flag("release") => Order::Drain(target(settings), Release::AtOnce),
         "drain" => Order::Drain(target(settings), Release::Later),

@@ -17,6 +17,7 @@ mod drain;
 mod events;
 mod health;
 mod history;
+mod metrics;
 mod print;
 mod reload;
 mod sessions;
@@ -32,6 +33,8 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Reload(target, Commit::No) => in_runtime(trial::dry_run(target)),
         Order::Status(target, depth) => in_runtime(status::status(target, depth)),
         Order::History(target) => in_runtime(history::history(target)),
+        Order::Metrics(target) => in_runtime(metrics::metrics(target)),
+        Order::MetricsTable => Ok(print(metrics::reference().as_bytes())),
         Order::Health(target) => in_runtime(health::health(target)),
         Order::Drain(target, release) => in_runtime(drain::drain(target, release)),
         Order::Sessions(target, generation) => in_runtime(sessions::sessions(target, generation)),

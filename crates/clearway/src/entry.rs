@@ -18,12 +18,13 @@ use std::ffi::OsString;
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 
 /// Clearway's subcommands; everything else that is not for HAProxy is executed in place.
-pub const SUBCOMMANDS: [&str; 18] = [
+pub const SUBCOMMANDS: [&str; 19] = [
     "run",
     "hold",
     "reload",
     "status",
     "history",
+    "metrics",
     "health",
     "drain",
     "stop",

@@ -126,6 +126,11 @@ impl Path {
         self.machine.is_ready()
     }
 
+    /// How often another process had removed a part of the plumbing that was put back.
+    pub fn repairs(&self) -> u64 {
+        self.watch.repairs()
+    }
+
     /// What tells whether the network that this process began in is gone, so that no client can come any more.
     pub fn interfaces(&self) -> Arc<Interfaces> {
         Arc::clone(&self.interfaces)

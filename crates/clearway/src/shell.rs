@@ -305,7 +305,10 @@ impl Shell {
                 let prepared = self.prepare(*draft);
                 return prepared.unwrap_or_else(|failure| Event::Failed { generation, failure });
             }
-            Consequence::Cut { generation, sessions } => self.front.note_what_is_cut(generation, sessions),
+            Consequence::Cut { generation, sessions } => {
+                self.front.note_what_is_cut(generation, sessions);
+                self.tell.cut(sessions);
+            }
             Consequence::StateDue => self.fleet.ask_for_state(self.path.follows_servers()),
             Consequence::Servers(ServersHeard { fresh, is_new, seen }) => {
                 self.path.look_after_the_plumbing(fresh);

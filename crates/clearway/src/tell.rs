@@ -1,7 +1,8 @@
-//! Observers: the log, systemd, the pid file, the history. They own nothing else.
+//! Observers: the log, systemd, the pid file, the history, the metrics. They own nothing else.
 
 pub mod history;
 pub mod log;
+pub mod metrics;
 pub mod notices;
 pub mod output;
 pub mod pid_file;
@@ -17,6 +18,7 @@ use clearway_core::supervisor::Action;
 use clearway_haproxy::getsocks::ReceivedSocket;
 
 use history::History;
+use metrics::{Counted, Metrics};
 use pid_file::{PidFile, PidFilePlace};
 use said::{Said, Subject};
 use systemd::Systemd;
@@ -28,13 +30,14 @@ pub struct Tell {
     systemd: Systemd,
     pid_file: PidFile,
     history: History,
+    metrics: Metrics,
 }
 
 impl Tell {
     /// Nothing has been done yet.
     pub fn new(systemd: Systemd) -> Self {
         let (said, pid_file, history) = (Said::default(), PidFile::default(), History::default());
-        Self { said, systemd, pid_file, history }
+        Self { said, systemd, pid_file, history, metrics: Metrics::new() }
     }
 
     /// Passes on to systemd which sockets serve, whenever these are others. Never ends without; can be cancelled.
@@ -47,11 +50,22 @@ impl Tell {
         self.systemd.hear(action);
         self.pid_file.hear(action);
         self.history.hear(action);
+        self.metrics.hear(action);
     }
 
     /// What has happened so far.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// A generation was ended that had so many sessions; unset: it did not say.
+    pub fn cut(&mut self, sessions: Option<u64>) {
+        self.metrics.cut(sessions);
+    }
+
+    /// What was counted so far.
+    pub fn counted(&self) -> &Counted {
+        self.metrics.counted()
     }
 
     /// Where the pid is to be written when a generation serves. Fails if it cannot be.

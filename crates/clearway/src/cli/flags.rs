@@ -12,10 +12,6 @@ use clearway_core::settings::{Setting, TABLE};
 /// The command line as clap sees it.
 pub fn command() -> Command {
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON instead of text");
-    let release = Arg::new("release")
-        .long("release")
-        .action(ArgAction::SetTrue)
-        .help("A holder (`clearway hold`) closes the listening sockets at once, too");
     let dry_run = Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help(
         "Start a generation, verify it and end it again: report whether a reload would succeed and what it would change",
     );
@@ -53,6 +49,11 @@ pub fn command() -> Command {
             with_target(sub("status", "Show the generations, the last reload, the sockets and what is wrong"))
                 .arg(check()),
         )
+        .subcommand(
+            with_place(sub("metrics", "Print the metrics, in Prometheus' text format"))
+                .args(names_one())
+                .arg(table()),
+        )
         .subcommand(with_target(sub(
             "history",
             "List the last 100 starts, reloads, crashes and takeovers, with what came of each and why",
@@ -64,7 +65,7 @@ pub fn command() -> Command {
         .subcommand(
             with_target(sub("drain", "Stop accepting, let the sessions finish and exit; waits for the end"))
                 .visible_alias("stop")
-                .arg(release),
+                .arg(release()),
         )
         .subcommand(
             with_target(sub("sessions", "List the sessions of each generation, draining ones included"))
@@ -117,6 +118,18 @@ fn check() -> Arg {
         "For monitoring: one line and an exit code: 0 if all is well; 2 after a failed reload or a crash, with changed files, \
          another process on our addresses or no return path; 3 if HAProxy does not serve",
     )
+}
+
+/// What makes a stop the end of a holder's sockets, too.
+fn release() -> Arg {
+    let help = "A holder (`clearway hold`) closes the listening sockets at once, too";
+    Arg::new("release").long("release").action(ArgAction::SetTrue).help(help)
+}
+
+/// What makes `metrics` a page of docs/reference.
+fn table() -> Arg {
+    let help = "Print all metrics that there are, as Markdown";
+    Arg::new("table").long("table").action(ArgAction::SetTrue).hide(true).help(help)
 }
 
 /// Those whose completions are tried.

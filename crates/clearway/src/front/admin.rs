@@ -10,6 +10,7 @@
 //! | `POST /release` | the same, and a holder lets go of the listening sockets at once |
 //! | `GET /sessions` | [`api::Sessions`]; with `?generation=N` of that one only; 409 if there is none |
 //! | `POST /end?generation=N` | ends one that drains, and waits until it is gone; 409 if it does not drain ([`api::EndOf`]) |
+//! | `GET /metrics` | metrics, in Prometheus' text or as OpenMetrics, as the header `Accept` says |
 //! | `GET /health` | 200 while a generation serves, or sessions finish as planned after a takeover; else 503 with the reason |
 //!
 //! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
@@ -19,7 +20,7 @@
 
 use axum::extract::connect_info::Connected;
 use axum::extract::{self, ConnectInfo, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -37,6 +38,7 @@ use crate::front::request::{ReloadOutcome, Request, Wishes};
 use crate::ground::credentials::Credentials;
 use crate::ground::notice::tell;
 use crate::peers::ServeAdmin;
+use crate::tell::metrics::text::MetricsFormat;
 
 /// What is asked together with a stop to be told of the end.
 pub const UNTIL_ENDED: &str = "until=ended";
@@ -106,6 +108,7 @@ pub fn router(requests: Wishes) -> Router {
         .route("/status", get(status))
         .route("/v1/reloads", get(reloads))
         .route("/health", get(health))
+        .route("/metrics", get(metrics))
         .route("/reload", post(reload))
         .route("/sessions", get(sessions))
         .route("/end", post(end))
@@ -190,6 +193,15 @@ async fn health(State(requests): State<Wishes>) -> Result<&'static str, NotServe
         Ok(health) => Err((StatusCode::SERVICE_UNAVAILABLE, health.said())),
         Err(_) => Err(ending()),
     }
+}
+
+async fn metrics(State(requests): State<Wishes>, headers: HeaderMap) -> Result<Response, NotServed> {
+    let (sender, receiver) = oneshot::channel();
+    requests.send(Request::Metrics(sender)).await.map_err(|_| ending())?;
+    let snapshot = receiver.await.map_err(|_| ending())?;
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = MetricsFormat::accepted(accept.unwrap_or_default());
+    Ok(([(header::CONTENT_TYPE, format.content_type())], snapshot.text(format)).into_response())
 }
 
 async fn reload(State(requests): State<Wishes>) -> Result<Response, NotServed> {

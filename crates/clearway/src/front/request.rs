@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::front::api;
 use crate::front::master_cli::reach::Reachable;
 use crate::path::notices;
+use crate::tell::metrics::MetricsSnapshot;
 
 /// Where requests go.
 pub type Wishes = mpsc::Sender<Request>;
@@ -21,6 +22,8 @@ pub enum Request {
     Reloads(oneshot::Sender<api::Reloads>),
     /// Does a generation serve?
     Health(oneshot::Sender<Health>),
+    /// What are the metrics?
+    Metrics(oneshot::Sender<Box<MetricsSnapshot>>),
     /// Say when all is over.
     Ended(oneshot::Sender<api::Ended>),
     /// Reload, and tell what came of it.

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use clearway_core::path::PathEvent;
 use clearway_core::path::schedule::Round;
+use clearway_core::path::{CanaryVerdict, PathEvent};
 use clearway_kernel::canary::ProbeOutcome;
 
 use crate::ground::due;
@@ -43,6 +43,11 @@ impl Path {
         let seconds = self.machine.asking(due::elapsed())?.as_secs();
         let (done, of) = self.canary.progress();
         Some(CanaryAsks { seconds, done, servers: of.max(self.machine.servers().count()) })
+    }
+
+    /// What the canary says of each server that was asked.
+    pub fn verdicts(&self) -> impl Iterator<Item = CanaryVerdict> {
+        self.canary.outcomes().map(|(_, outcome)| outcome.verdict())
     }
 
     /// For the status: what is known of each server.

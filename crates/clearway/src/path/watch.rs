@@ -34,6 +34,8 @@ pub(super) struct RemovalWatch {
     said_unwatched: bool,
     /// Why the last look failed.
     failed: Option<String>,
+    /// How often something was put back.
+    repairs: u64,
 }
 
 impl RemovalWatch {
@@ -86,9 +88,15 @@ impl RemovalWatch {
         if put_back.is_empty() {
             return;
         }
+        self.repairs += 1;
         let is_new = !std::mem::replace(&mut self.said_remedy, true);
         let hints = is_new.then(|| REMEDY.to_owned()).into_iter().collect();
         tell(&PathNotice::Repaired { put_back, hints });
+    }
+
+    /// How often something was put back.
+    pub(super) fn repairs(&self) -> u64 {
+        self.repairs
     }
 
     /// It could not be looked, or put back.

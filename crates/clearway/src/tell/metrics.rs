@@ -1,0 +1,228 @@
+//! Metrics, for Prometheus and what reads the same formats.
+//!
+//! ```text
+//!   what is carried out --> Metrics: Counted -----------------\
+//!                                                              +--> MetricsSnapshot --> text
+//!   the rooms, at the time of asking (`View`) --> Gauges -----/
+//! ```
+//!
+//! Each metric is a row of [`table`]; docs/reference/metrics.md is made of it. No label has values that come from outside (a
+//! server, a client, a file), so the memory is the same after years.
+
+pub mod series;
+pub mod table;
+pub mod text;
+
+use std::time::SystemTime;
+
+use clearway_core::path::CanaryVerdict;
+use clearway_core::supervisor::{
+    Action, Asker, AttemptResult, Attempted, Cause, LifePhase, Next, Report, Source, Steps, Turn,
+};
+
+use series::{Durations, Series};
+use text::{MetricsFormat, MetricsText};
+
+/// What was counted.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    began: SystemTime,
+    /// Whether what was read from disk last serves or has served, and was not given up.
+    is_loaded: bool,
+    /// When something was loaded last.
+    loaded: Option<SystemTime>,
+    reloads: Series<u64>,
+    took: Series<Durations>,
+    steps: Series<Durations>,
+    restarts: Series<u64>,
+    takeovers: Series<u64>,
+    cut: Series<u64>,
+}
+
+impl Counted {
+    fn new() -> Self {
+        Self {
+            began: SystemTime::now(),
+            is_loaded: false,
+            loaded: None,
+            reloads: Series::new(&table::RELOADS),
+            took: Series::new(&table::RELOAD_SECONDS),
+            steps: Series::new(&table::RELOAD_STEP_SECONDS),
+            restarts: Series::new(&table::RESTARTS),
+            takeovers: Series::new(&table::TAKEOVERS),
+            cut: Series::new(&table::SESSIONS_CUT),
+        }
+    }
+
+    /// How long a reload took, and each step of it that there was.
+    fn observe(&mut self, attempted: &Attempted) {
+        self.took.observe(&[], attempted.took);
+        let Steps { prepare, prove, carry, settle, switch, end: _ } = attempted.steps;
+        for (step, took) in
+            [("prepare", prepare), ("prove", prove), ("carry", carry), ("settle", settle), ("switch", switch)]
+        {
+            if !took.is_zero() {
+                self.steps.observe(&[step], took);
+            }
+        }
+    }
+
+    /// Whether what was read from disk last was loaded. If not, all is well again when the files are those that serve.
+    pub fn is_loaded(&self) -> bool {
+        self.is_loaded
+    }
+}
+
+/// Counts what passes by.
+#[derive(Debug)]
+pub struct Metrics {
+    counted: Counted,
+    /// Where the configuration of the last attempt comes from.
+    source: Source,
+}
+
+impl Metrics {
+    /// Nothing has happened yet.
+    pub fn new() -> Self {
+        Self { counted: Counted::new(), source: Source::Disk }
+    }
+
+    /// What was counted so far.
+    pub fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    /// A generation was ended that had so many sessions; unset: it did not say.
+    pub fn cut(&mut self, sessions: Option<u64>) {
+        self.counted.cut.add(&[], sessions.unwrap_or_default());
+    }
+
+    /// What is about to be carried out.
+    pub fn hear(&mut self, action: &Action) {
+        match action {
+            Action::Prepare(_, source) => self.source = *source,
+            Action::Attempted(attempted) => self.attempted(attempted),
+            // The configuration that was loaded last serves no more, and is not trusted.
+            Action::Report(Report::Crashed { next: Next::In { back_to: Some(_), .. }, .. }) => {
+                self.counted.is_loaded = false;
+            }
+            Action::Report(Report::Takeover(turn)) => self.hear_turn(turn),
+            Action::Supersede => self.took_over("taken"),
+            _ => {}
+        }
+    }
+
+    fn attempted(&mut self, attempted: &Attempted) {
+        let took = attempted.result == AttemptResult::Took;
+        let counted = &mut self.counted;
+        if self.source == Source::Disk {
+            counted.is_loaded = took;
+            counted.loaded = if took { Some(SystemTime::now()) } else { counted.loaded };
+        }
+        if let Some(by) = attempted.by.first() {
+            counted.reloads.add(&[&attempted.result.to_string(), trigger(*by)], 1);
+            if took {
+                counted.observe(attempted);
+            }
+        } else if took && attempted.cause == Cause::Crash {
+            counted.restarts.add(&[], 1);
+        }
+    }
+
+    fn hear_turn(&mut self, turn: &Turn) {
+        match turn {
+            Turn::Superseded { .. } => self.took_over("given"),
+            Turn::NotTakenOver { .. } => self.took_over("failed"),
+            Turn::SuccessorGone { .. } => self.took_over("undone"),
+            Turn::PredecessorGone => self.took_over("taken"),
+            Turn::Withdrawn { .. } | Turn::GivingBack => self.took_over("given-back"),
+            Turn::HandingOver { .. } | Turn::TakenOver { .. } => {}
+        }
+    }
+
+    fn took_over(&mut self, result: &'static str) {
+        self.counted.takeovers.add(&[result], 1);
+    }
+}
+
+/// The kind of what has asked for a reload: signals are one.
+fn trigger(by: Asker) -> &'static str {
+    match by {
+        Asker::Signal(_) => "signal",
+        Asker::Admin(_) | Asker::Drain => "admin-socket",
+        Asker::Watch => "watch",
+        Asker::Master => "haproxy-master",
+    }
+}
+
+/// What is read when it is asked.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    /// Whether new clients should be sent here.
+    pub is_ready: bool,
+    /// Whether the files on disk are those that serve.
+    pub is_on_disk: bool,
+    /// What each generation with a process is about.
+    pub generations: Vec<LifePhase>,
+    /// For how many seconds the oldest has been draining.
+    pub oldest: u64,
+    /// How many generations have crashed.
+    pub crashes: u32,
+    /// How many sockets are in custody.
+    pub sockets: usize,
+    /// What the canary says of each server.
+    pub verdicts: Vec<CanaryVerdict>,
+    /// How often the plumbing was repaired.
+    pub repairs: u64,
+}
+
+/// All metrics at one time.
+#[derive(Clone, Debug)]
+pub struct MetricsSnapshot {
+    /// What was counted.
+    pub counted: Counted,
+    /// What was read.
+    pub gauges: Gauges,
+}
+
+impl MetricsSnapshot {
+    /// As a reader wants it.
+    pub fn text(&self, format: MetricsFormat) -> String {
+        let Self { counted, gauges } = self;
+        let mut text = MetricsText::new(format);
+        text.one(&table::READY, u8::from(gauges.is_ready));
+        text.one(&table::LAST_RELOAD_SUCCESSFUL, u8::from(counted.is_loaded || gauges.is_on_disk));
+        text.one(&table::LAST_RELOAD_SUCCESS, counted.loaded.map_or(0.0, seconds));
+        text.series(&counted.reloads);
+        text.durations(&counted.took);
+        text.durations(&counted.steps);
+        let states = gauges.generations.iter().map(ToString::to_string);
+        text.series(&Series::of_words(&table::GENERATIONS, states));
+        text.one(&table::OLDEST, gauges.oldest);
+        text.one(&table::CRASHES, gauges.crashes);
+        text.series(&counted.restarts);
+        text.series(&counted.takeovers);
+        text.series(&counted.cut);
+        text.one(&table::LISTENING_SOCKETS, gauges.sockets);
+        let verdicts = gauges.verdicts.iter().map(ToString::to_string);
+        text.series(&Series::of_words(&table::CANARY_SERVERS, verdicts));
+        text.one(&table::PLUMBING_REPAIRS, gauges.repairs);
+        text.labelled(&table::BUILD_INFO, &build(env!("CLEARWAY_VERSION")), 1);
+        text.one(&table::START_TIME, seconds(counted.began));
+        text.finish()
+    }
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// Version and commit: a release says `1.2.0 (0123456789ab 2026-11-30)`.
+fn build(version: &str) -> [&str; 2] {
+    let (version, made_of) = version.split_once(" (").unwrap_or((version, ""));
+    let is_commit = |word: &&str| word.len() == 12 && word.chars().all(|c| c.is_ascii_hexdigit());
+    [version, made_of.split([' ', ')']).find(is_commit).unwrap_or("unknown")]
+}
+
+#[cfg(test)]
+mod tests;

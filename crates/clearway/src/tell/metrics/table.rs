@@ -1,0 +1,94 @@
+//! Every metric that there is: its name, its labels with all their values, and what it says.
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// It only grows, and begins anew with the process.
+    Counter,
+    /// A number as it is now.
+    Gauge,
+    /// How many were so long at most, for several lengths in seconds.
+    Histogram,
+}
+
+impl MetricKind {
+    /// As both formats call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A label: its name, and all the values that it ever has. Unset: what one build has, so there is one series.
+pub type MetricLabel = (&'static str, Option<&'static [&'static str]>);
+
+/// One metric: a row of docs/reference/metrics.md.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its name; that of a counter ends with `_total`.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: MetricKind,
+    /// What tells its series apart.
+    pub labels: &'static [MetricLabel],
+    /// What it says, in one line.
+    pub help: &'static str,
+}
+
+/// The metrics, in the order in which they are written; each is a static with its name, and all are in `ALL`.
+macro_rules! metrics {
+    ($($id:ident: $kind:ident $name:literal { $($label:literal: $values:expr),* } $help:literal;)*) => {
+        $(#[doc = $help] pub static $id: Metric = Metric {
+            name: $name,
+            kind: MetricKind::$kind,
+            labels: &[$(($label, $values)),*],
+            help: $help,
+        };)*
+
+        /// All of them.
+        pub static ALL: &[&Metric] = &[$(&$id),*];
+    };
+}
+
+metrics! {
+    READY: Gauge "clearway_ready" {}
+        "Whether new clients should be sent here: a generation serves, no stop is asked for, the network is there.";
+    LAST_RELOAD_SUCCESSFUL: Gauge "clearway_config_last_reload_successful" {}
+        "Whether the configuration on disk was loaded when it was tried last, or is the one that serves (again).";
+    LAST_RELOAD_SUCCESS: Gauge "clearway_config_last_reload_success_timestamp_seconds" {}
+        "When a configuration was loaded from disk that serves or has served, in seconds since 1970; 0: never.";
+    RELOADS: Counter "clearway_reloads_total"
+        { "result": Some(&["took", "refused", "failed"]), "trigger": Some(&["signal", "admin-socket", "watch", "haproxy-master"]) }
+        "Reloads that are over, by what asked for them first.";
+    RELOAD_SECONDS: Histogram "clearway_reload_seconds" {}
+        "How long reloads took that took, from their beginning until the new generation served.";
+    RELOAD_STEP_SECONDS: Histogram "clearway_reload_step_seconds"
+        { "step": Some(&["prepare", "prove", "carry", "settle", "switch"]) }
+        "How long their steps took.";
+    GENERATIONS: Gauge "clearway_generations" { "state": Some(&["starting", "serving", "draining"]) }
+        "HAProxy generations that have a process.";
+    OLDEST: Gauge "clearway_generation_oldest_seconds" {}
+        "For how long the oldest generation has been draining; 0: none drains.";
+    CRASHES: Counter "clearway_crashes_total" {}
+        "Generations that served and ended although they were not told to.";
+    RESTARTS: Counter "clearway_restarts_total" {}
+        "Generations that serve or have served without a reload: after a crash, or after a successor that has ended.";
+    TAKEOVERS: Counter "clearway_takeovers_total"
+        { "result": Some(&["taken", "given-back", "given", "failed", "undone"]) }
+        "Takeovers by what came of them, as this Clearway saw it.";
+    SESSIONS_CUT: Counter "clearway_sessions_cut_total" {}
+        "Sessions that old generations had when they were ended: by the budget, by hand or at the end of a stop.";
+    LISTENING_SOCKETS: Gauge "clearway_listening_sockets" {}
+        "Listening sockets that Clearway holds.";
+    CANARY_SERVERS: Gauge "clearway_canary_servers" { "verdict": Some(&["works", "down", "broken", "unknown"]) }
+        "Transparent servers, by what the canary says of them.";
+    PLUMBING_REPAIRS: Counter "clearway_plumbing_repairs_total" {}
+        "How often parts of the transparent plumbing were put back that another program had removed.";
+    BUILD_INFO: Gauge "clearway_build_info" { "version": None, "commit": None }
+        "1, with the version of Clearway and the commit that it is built of.";
+    START_TIME: Gauge "process_start_time_seconds" {}
+        "When Clearway began, in seconds since 1970; all counters count from then.";
+}

@@ -1,0 +1,259 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clearway_core::exit::ExitCode;
+use clearway_core::failure::Failure;
+use clearway_core::names::Generation;
+use clearway_core::supervisor::{Carried, End, Event, Limits, PlumbingDemand, Proof, RequestId, Supervisor};
+
+use super::*;
+
+/// The samples of a text, by what stands before the value.
+fn samples(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.to_owned(), value.to_owned())
+        })
+        .collect()
+}
+
+/// A core whose actions are heard, and done without HAProxy.
+struct Heard {
+    core: Supervisor,
+    metrics: Metrics,
+    now: Duration,
+    /// Whether what is on disk is refused.
+    is_broken: bool,
+    is_on_disk: bool,
+    last: Generation,
+}
+
+impl Heard {
+    fn new() -> Self {
+        let settings = clearway_core::settings::Settings::default();
+        let limits = Limits {
+            stop_delay: Duration::ZERO,
+            drain: Duration::from_mins(1),
+            takeover_drain: Duration::from_mins(1),
+            ready: Duration::from_mins(1),
+            settle: Duration::ZERO,
+            old: settings.old,
+            interrupted: ExitCode::Done,
+        };
+        let (core, metrics) = (Supervisor::new(limits), Metrics::new());
+        let last = Generation::FIRST;
+        let mut heard = Self { core, metrics, now: Duration::ZERO, is_broken: false, is_on_disk: true, last };
+        heard.take(Event::Begin);
+        heard
+    }
+
+    fn take(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            self.now += Duration::from_millis(10);
+            for action in self.core.step(event, self.now) {
+                self.metrics.hear(&action);
+                events.extend(self.carry_out(&action));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: &Action) -> Option<Event> {
+        let proof = Proof { worker: 1, adopted: vec!["a".to_owned()], fresh: vec![], unclaimed: vec![] };
+        match *action {
+            Action::Prepare(generation, Source::Disk) if self.is_broken => Some(Event::Failed {
+                generation,
+                failure: Failure::new(ExitCode::ConfigurationRefused, "it"),
+            }),
+            Action::Prepare(generation, _) => {
+                Some(Event::Prepared { generation, plumbing: PlumbingDemand::NotNeeded, most_reloads: None })
+            }
+            Action::Launch(generation, _) => {
+                self.last = generation;
+                let started = self.core.step(Event::Started { generation, pid: 1 }, self.now);
+                assert!(started.iter().all(|action| matches!(action, Action::Report(_))));
+                Some(Event::Proved { generation, proof })
+            }
+            Action::Carry(generation) => Some(Event::Carried { generation, carried: Carried::default() }),
+            _ => None,
+        }
+    }
+
+    fn reload(&mut self, by: Asker) {
+        self.now += Duration::from_secs(10);
+        self.take(Event::ReloadAsked(by));
+    }
+
+    fn crash(&mut self) {
+        let generation = self.core.serving().unwrap();
+        self.take(Event::Exited { generation, end: End::Clean });
+        self.now += Duration::from_secs(20);
+        self.take(Event::TimePassed);
+    }
+
+    fn samples(&self) -> BTreeMap<String, String> {
+        let gauges = Gauges { is_on_disk: self.is_on_disk, ..Gauges::default() };
+        samples(
+            &MetricsSnapshot { counted: self.metrics.counted().clone(), gauges }
+                .text(MetricsFormat::Prometheus),
+        )
+    }
+
+    /// Whether the last reload counts as successful.
+    fn is_successful(&self) -> bool {
+        self.samples()["clearway_config_last_reload_successful"] == "1"
+    }
+
+    /// The reloads that were counted.
+    fn reloads(&self) -> String {
+        let samples = self.samples();
+        let counted = samples.iter().filter_map(|(name, value)| {
+            let labels = name.strip_prefix("clearway_reloads_total")?;
+            (value != "0").then(|| format!("{labels} {value}"))
+        });
+        counted.collect::<Vec<_>>().join(" ")
+    }
+}
+
+const SIGNAL: Asker = Asker::Signal("SIGHUP");
+const ADMIN: Asker = Asker::Admin(RequestId(1));
+
+#[test]
+fn each_metric_is_written_once_with_what_it_is() {
+    let snapshot = MetricsSnapshot { counted: Counted::new(), gauges: Gauges::default() };
+    for format in [MetricsFormat::Prometheus, MetricsFormat::OpenMetrics] {
+        let text = snapshot.text(format);
+        let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let wanted = table::ALL.iter().map(|metric| {
+            let is_short = format == MetricsFormat::OpenMetrics && metric.name.ends_with("_total");
+            let name = if is_short { metric.name.strip_suffix("_total").unwrap() } else { metric.name };
+            format!("{name} {}", metric.kind.word())
+        });
+        assert_eq!(types, wanted.collect::<Vec<_>>());
+        assert_eq!(text.matches("# HELP ").count(), table::ALL.len());
+        assert_eq!(text.ends_with("\n# EOF\n"), format == MetricsFormat::OpenMetrics);
+        assert!(!text.contains("\n\n"), "{text}");
+    }
+}
+
+#[test]
+fn the_table_keeps_the_rules_of_both_formats() {
+    for metric in table::ALL {
+        let is_counter = metric.kind == table::MetricKind::Counter;
+        assert_eq!(metric.name.ends_with("_total"), is_counter, "{}", metric.name);
+        assert!(metric.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{}", metric.name);
+        assert!(
+            !metric.help.contains(['\\', '\n', '"', '|']) && metric.help.ends_with('.'),
+            "{}",
+            metric.help
+        );
+        assert!(metric.labels.iter().all(|(name, _)| *name != "le"), "{}", metric.name);
+    }
+}
+
+#[test]
+fn all_series_are_there_from_the_beginning_and_no_others_come() {
+    let mut heard = Heard::new();
+    let before: Vec<String> = heard.samples().into_keys().collect();
+    assert!(before.contains(&r#"clearway_reloads_total{result="failed",trigger="watch"}"#.to_owned()));
+    for by in [SIGNAL, ADMIN, Asker::Watch, Asker::Master] {
+        heard.reload(by);
+    }
+    heard.metrics.counted.reloads.add(&["took", "made up"], 1);
+    assert_eq!(heard.samples().into_keys().collect::<Vec<_>>(), before);
+}
+
+#[test]
+fn reloads_are_counted_by_result_and_by_what_asked_first() {
+    let mut heard = Heard::new();
+    assert_eq!((heard.reloads(), heard.is_successful()), (String::new(), true));
+    heard.reload(SIGNAL);
+    heard.reload(ADMIN);
+    heard.reload(Asker::Watch);
+    assert_eq!(
+        heard.reloads(),
+        r#"{result="took",trigger="admin-socket"} 1 {result="took",trigger="signal"} 1 "#.to_owned()
+            + r#"{result="took",trigger="watch"} 1"#
+    );
+    let samples = heard.samples();
+    assert_eq!(samples["clearway_reload_seconds_count"], "3");
+    assert_eq!(samples[r#"clearway_reload_step_seconds_count{step="prove"}"#], "3");
+    assert_eq!(samples[r#"clearway_reload_step_seconds_count{step="switch"}"#], "0");
+    assert_eq!(samples["clearway_restarts_total"], "0");
+}
+
+#[test]
+fn a_reload_that_was_refused_is_over_when_the_file_is_as_it_was() {
+    let mut heard = Heard::new();
+    (heard.is_broken, heard.is_on_disk) = (true, false);
+    heard.reload(ADMIN);
+    assert_eq!(
+        (heard.reloads().as_str(), heard.is_successful()),
+        (r#"{result="failed",trigger="admin-socket"} 1"#, false)
+    );
+    heard.is_on_disk = true;
+    assert!(heard.is_successful(), "put back, without a reload");
+    heard.is_on_disk = false;
+    heard.crash();
+    let samples = heard.samples();
+    assert_eq!(samples["clearway_restarts_total"], "1");
+    assert!(!heard.is_successful(), "the copy in memory serves, and the file is still broken");
+    heard.is_broken = false;
+    heard.reload(ADMIN);
+    assert!(heard.is_successful());
+}
+
+#[test]
+fn a_configuration_that_is_given_up_after_a_crash_was_not_loaded() {
+    let mut heard = Heard::new();
+    heard.reload(SIGNAL);
+    let time = |name: &str| heard.samples()[name].parse::<f64>().unwrap();
+    assert!(
+        time("clearway_config_last_reload_success_timestamp_seconds") >= time("process_start_time_seconds")
+    );
+    // Within five seconds: the one before it is started.
+    heard.is_on_disk = false;
+    heard.crash();
+    assert!(heard.core.serving().is_some() && !heard.is_successful());
+    // The one before it lives on: the file is put back, and loaded.
+    heard.reload(SIGNAL);
+    heard.now += Duration::from_secs(10);
+    heard.crash();
+    assert!(heard.is_successful(), "that was trusted, and serves again");
+    assert_eq!(heard.samples()["clearway_restarts_total"], "2");
+}
+
+#[test]
+fn takeovers_are_counted_on_both_sides() {
+    let mut metrics = Metrics::new();
+    let takeover = clearway_core::supervisor::Peer(1);
+    metrics.hear(&Action::Supersede);
+    for turn in [
+        Turn::GivingBack,
+        Turn::HandingOver { takeover },
+        Turn::Superseded { takeover },
+        Turn::SuccessorGone { takeover },
+        Turn::NotTakenOver { takeover },
+    ] {
+        metrics.hear(&Action::Report(Report::Takeover(turn)));
+    }
+    assert!(metrics.counted.takeovers.all().all(|(_, number)| *number == 1));
+}
+
+#[test]
+fn sessions_that_are_cut_are_added_up() {
+    let mut metrics = Metrics::new();
+    for sessions in [Some(3), None, Some(4)] {
+        metrics.cut(sessions);
+    }
+    assert_eq!(metrics.counted.cut.all().collect::<Vec<_>>(), [(&[][..], &7)]);
+}
+
+#[test]
+fn version_and_commit_are_told_apart() {
+    assert_eq!(build("1.2.0 (0123456789ab 2026-11-30)"), ["1.2.0", "0123456789ab"]);
+    assert_eq!(build("1.2.0 (2026-11-30)"), ["1.2.0", "unknown"]);
+    assert_eq!(build("1.2.0"), ["1.2.0", "unknown"]);
+}

@@ -54,7 +54,7 @@ const NEW: &[Victim] = &[NewWorker, NewMaster];
 
 /// The steps of a reload by SIGHUP, and the processes that can be killed before each. A reload with a step that is not
 /// in this list fails `the_steps_are_all_known`; one that lacks a step fails every test that wants to kill there.
-const STEPS: [(&str, &[Victim]); 24] = [
+const STEPS: [(&str, &[Victim]); 25] = [
     ("takes ReloadAsked", OLD),
     ("does Report ReloadAsked", OLD),
     ("does Prepare", OLD),
@@ -74,6 +74,7 @@ const STEPS: [(&str, &[Victim]); 24] = [
     // 200 ms in which the new one settles: what is killed before `takes Proved` is found out then.
     ("does Commit", BOTH),
     ("does Report Serving", BOTH),
+    ("does Attempted", BOTH),
     ("does Drain", BOTH),
     ("does Report Draining", BOTH),
     ("does RememberOnly", BOTH),

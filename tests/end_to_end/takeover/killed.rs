@@ -61,6 +61,7 @@ const NEW: &[&str] = &[
     "takes Carried",
     "does Commit",
     "does Report Serving",
+    "does Attempted",
     "does Supersede",
     "does RememberOnly",
     "hears Relieved",

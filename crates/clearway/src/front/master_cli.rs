@@ -62,6 +62,12 @@ struct Seat {
     state: SeatState,
 }
 
+impl Seat {
+    fn is_open(&self) -> bool {
+        matches!(self.state, SeatState::Open(_))
+    }
+}
+
 #[derive(Debug)]
 enum SeatState {
     /// No client comes in.
@@ -108,22 +114,22 @@ impl MasterCli {
                 self.starting = self.starting.saturating_sub(1);
                 self.lacks_programs.send_if_modified(|lacks| self.starting == 0 && std::mem::take(lacks));
             }
-            Action::TakeBack => self.open(),
+            // Its programs have been there since its commit.
+            Action::TakeBack => {
+                self.lacks_programs.send_replace(false);
+                self.open();
+            }
             Action::Relieve(_) => self.close(),
             _ => {}
         }
     }
 
     fn open(&mut self) {
-        for Seat { address, state } in &mut self.seats {
+        for Seat { address, state } in self.seats.iter_mut().filter(|seat| !seat.is_open()) {
             let (host, mut lacks_programs) = (self.host.clone(), self.lacks_programs.subscribe());
             let socket = match std::mem::replace(state, SeatState::Closed) {
-                SeatState::Closed => None,
                 SeatState::Bound(socket) => Some(socket),
-                SeatState::Open(task) => {
-                    *state = SeatState::Open(task);
-                    continue;
-                }
+                _ => None,
             };
             let address = address.clone();
             let task = tokio::spawn(async move {

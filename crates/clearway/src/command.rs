@@ -80,3 +80,6 @@ fn write_manuals(directory: &Path) -> Result<ExitCode, Failure> {
     pages::write_manuals(directory).map_err(failure)?;
     Ok(ExitCode::Done)
 }
+
+#[cfg(test)]
+mod tests;

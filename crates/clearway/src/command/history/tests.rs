@@ -1,6 +1,7 @@
 use clearway_core::strategy::Means;
 
 use super::*;
+use crate::command::tests::names;
 use crate::tell::history::{PastEvent, PastMoved, PastResult};
 
 fn excerpt(first: &[&str], number: usize) -> Excerpt {
@@ -76,20 +77,6 @@ fn what_a_later_version_says_is_told_as_far_as_it_is_known() {
     ]});
     let words = in_words(&serde_json::from_value(later).unwrap());
     assert!(words.ends_with("T     unknown  -   -           took    0 ms\n"), "{words}");
-}
-
-/// Every name of a field in this value, wherever it is.
-fn names(value: &serde_json::Value, found: &mut Vec<String>) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            for (name, value) in fields {
-                found.push(name.clone());
-                names(value, found);
-            }
-        }
-        serde_json::Value::Array(values) => values.iter().for_each(|value| names(value, found)),
-        _ => {}
-    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use clearway_core::supervisor::{LifePhase, Phase};
 
 use super::*;
+use crate::command::tests::names;
 use crate::front::api::{GenerationStatus, Holding, LastAttempt, ProgramStatus, Refused};
 use crate::path::canary::CanaryAsks;
 
@@ -147,20 +148,6 @@ fn a_start_a_reload_and_a_crash_are_told_apart() {
     let earlier = serde_json::json!({"generation": 2, "failure": null, "seconds_ago": 3});
     let earlier = attempted(&serde_json::from_value(earlier).unwrap());
     assert_eq!(earlier, "the last start or reload succeeded, 3 s ago");
-}
-
-/// Every name of a field in this value, wherever it is.
-fn names(value: &serde_json::Value, found: &mut Vec<String>) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            for (name, value) in fields {
-                found.push(name.clone());
-                names(value, found);
-            }
-        }
-        serde_json::Value::Array(values) => values.iter().for_each(|value| names(value, found)),
-        _ => {}
-    }
 }
 
 #[test]

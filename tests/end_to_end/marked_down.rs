@@ -92,6 +92,33 @@ fn reload(stage: &Stage) -> Result<()> {
     assert_code(output.status, 0).with_context(|| complained(&output))
 }
 
+/// A generation that drains beside another one, for a session with a server that is checked.
+struct Drains {
+    /// Dropped, the server goes down.
+    checks: Vec<Server>,
+    balancer: Balancer,
+    session: Session,
+}
+
+impl Drains {
+    fn beside_another(stage: &Stage) -> Result<Self> {
+        let at = places(stage);
+        File::new(stage).proxy("p", at(1), CHECK, ENDS).write()?;
+        let checks = checked(stage)?;
+        let balancer = stage.start()?;
+        let session = open(stage, at(1))?;
+        reload(stage)?;
+        Ok(Self { checks, balancer, session })
+    }
+}
+
+/// The worker of a generation.
+fn worker(stage: &Stage, number: u64) -> Result<u32> {
+    let status = told(|| json(stage, &["status"]))?;
+    let worker = generation(&status, number)?["worker"].as_u64().context("no worker")?;
+    Ok(u32::try_from(worker)?)
+}
+
 /// Waits until Clearway has ended so many sessions.
 fn wait_until_ended(balancer: &Balancer, generation: u32, server: &str, sessions: usize) -> Result<()> {
     let fields: &[(&str, &dyn std::fmt::Display)] =
@@ -207,15 +234,9 @@ fn a_server_that_was_moved_takes_no_session_along() -> Result<()> {
 
 fn what_a_crash_leaves_is_looked_after_by_the_next_generation() -> Result<()> {
     let stage = Stage::new("mdcrash")?;
-    let at = places(&stage);
-    File::new(&stage).proxy("p", at(1), CHECK, ENDS).write()?;
-    let checks = checked(&stage)?;
-    let mut balancer = stage.start()?;
-    let mut session = open(&stage, at(1))?;
-    reload(&stage)?;
-    let status = told(|| json(&stage, &["status"]))?;
-    let worker = generation(&status, 2)?["worker"].as_u64().context("no worker")?;
-    signal(u32::try_from(worker)?, Signal::SEGV)?;
+    let Drains { checks, mut balancer, mut session } = Drains::beside_another(&stage)?;
+    let worker = worker(&stage, 2)?;
+    signal(worker, Signal::SEGV)?;
     balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;
     assert_alive(&mut session, "another generation has crashed")?;
     drop(checks);
@@ -227,15 +248,8 @@ fn what_a_crash_leaves_is_looked_after_by_the_next_generation() -> Result<()> {
 
 fn an_old_generation_that_hangs_is_asked_again() -> Result<()> {
     let stage = Stage::new("mdhangs")?;
-    let at = places(&stage);
-    File::new(&stage).proxy("p", at(1), CHECK, ENDS).write()?;
-    let checks = checked(&stage)?;
-    let mut balancer = stage.start()?;
-    let mut session = open(&stage, at(1))?;
-    reload(&stage)?;
-    let status = told(|| json(&stage, &["status"]))?;
-    let worker = generation(&status, 1)?["worker"].as_u64().context("no worker")?;
-    let worker = u32::try_from(worker)?;
+    let Drains { checks, mut balancer, mut session } = Drains::beside_another(&stage)?;
+    let worker = worker(&stage, 1)?;
     signal(worker, Signal::STOP)?;
     drop(checks);
     let said = balancer.wait_for_event(0, "found.old-sessions", &[], SOON)?;

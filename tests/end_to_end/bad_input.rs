@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, haproxy_program};
+use clearway_lab::process::write_executable;
 use rustix::process::Signal;
 
 use crate::stage::{SOON, Stage, assert_code, complained};
@@ -64,15 +65,13 @@ fn no_haproxy() -> Result<()> {
 }
 
 fn an_old_haproxy() -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     let stage = Stage::new("oldhap")?;
     stage.write(&stage.plain())?;
     let old = stage.path("haproxy");
-    std::fs::write(
+    write_executable(
         &old,
         "#!/bin/sh\necho 'HA-Proxy version 2.2.9-2+deb11u6 2023/12/14 - https://haproxy.org/'\n",
     )?;
-    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755))?;
     let path = format!("{}:/usr/bin:/bin", stage.path("").display());
     assert_refused(&stage, stage.launch(&[], &[("PATH", &path)])?, 69, &["HAProxy 2.2.9", "2.4 or later"])
 }

@@ -1,12 +1,12 @@
 //! HAProxy dies: new clients wait in the sockets that Clearway holds, and are served by the next one.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, Kind};
 use clearway_lab::load::Expect;
+use clearway_lab::process::write_executable;
 use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 
@@ -105,8 +105,7 @@ fn a_start_that_never_lives_ends_clearway_with_the_reason() -> Result<()> {
         folder.display()
     );
     std::fs::write(folder.join("served"), "0")?;
-    std::fs::write(folder.join("haproxy"), text)?;
-    std::fs::set_permissions(folder.join("haproxy"), std::fs::Permissions::from_mode(0o755))?;
+    write_executable(&folder.join("haproxy"), &text)?;
     let log = folder.join("log");
     std::fs::write(&log, "")?;
     let redirected = format!("PATH={}:$PATH; exec \"$@\" 2>> {}", folder.display(), log.display());

@@ -9,14 +9,14 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, haproxy_program};
 use clearway_lab::kernel::processes_in;
+use clearway_lab::process::{copy_executable, write_executable};
 use clearway_lab::wait::{eventually, patience};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
@@ -109,10 +109,9 @@ fn start_interpreted(stage: &Stage) -> Result<(Balancer, PathBuf)> {
     let (folder, shells) = (stage.path("bin"), stage.path("shells"));
     fs::create_dir_all(&folder)?;
     fs::create_dir_all(&shells)?;
-    fs::copy("/bin/sh", shells.join("sh"))?;
+    copy_executable(Path::new("/bin/sh"), &shells.join("sh"))?;
     let program = folder.join("haproxy");
-    fs::write(&program, format!("#!{}/sh\nexec {} \"$@\"\n", shells.display(), haproxy_program()))?;
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    write_executable(&program, &format!("#!{}/sh\nexec {} \"$@\"\n", shells.display(), haproxy_program()))?;
     let path = format!("{}:/usr/bin:/bin", folder.display());
     let balancer = stage.start_with(&[], &[("PATH", &path), ("CLEARWAY_READY_TIMEOUT", "3s")])?;
     Ok((balancer, shells))

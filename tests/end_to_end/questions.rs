@@ -6,10 +6,10 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::{Balancer, haproxy_program};
+use clearway_lab::process::write_executable;
 use clearway_lab::wait::eventually;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::Signal;
@@ -46,8 +46,7 @@ fn write_program(stage: &Stage) -> Result<()> {
          esac\nexec {real} \"$@\"\n"
     );
     let new = folder.join("haproxy.new");
-    fs::write(&new, text)?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
+    write_executable(&new, &text)?;
     fs::rename(new, folder.join("haproxy"))?;
     if !folder.join("pipe").exists() {
         fs::write(folder.join("hangs"), "")?;

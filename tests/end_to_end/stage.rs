@@ -12,7 +12,7 @@ use clearway_lab::balancer::{Balancer, Kind, clearway_program, haproxy_program};
 use clearway_lab::kernel::Snapshot;
 use clearway_lab::load::{Ask, Expect, LoadReport, Lost, Plan};
 use clearway_lab::namespace::Namespace;
-use clearway_lab::process::{about_to_die, deaths};
+use clearway_lab::process::{about_to_die, copy_executable, deaths};
 use clearway_lab::server::{Mode, Server};
 use clearway_lab::topology::Topology;
 use rustix::process::{Pid, Signal};
@@ -194,8 +194,7 @@ impl Stage {
     pub fn open_to_strangers(&self) -> Result<PathBuf> {
         std::fs::set_permissions(self.folder.path(), std::fs::Permissions::from_mode(0o755))?;
         let copy = self.path("clearway");
-        std::fs::copy(clearway_program()?, &copy).context("copying the program")?;
-        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755))?;
+        copy_executable(Path::new(&clearway_program()?), &copy)?;
         Ok(copy)
     }
 

@@ -1,14 +1,13 @@
 //! A reload that goes wrong at any step leaves the old generation serving; a crash brings back what served.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::Balancer;
 use clearway_lab::load::{Ask, Expect, RunningLoad};
-use clearway_lab::process::is_alive;
+use clearway_lab::process::{is_alive, write_executable};
 use clearway_lab::session::{Session, State};
 use clearway_lab::topology::Family;
 use clearway_lab::wait::eventually;
@@ -118,8 +117,7 @@ fn one_that_died_is_not_committed_while_another_holds_its_standard_error() -> Re
          echo $! > {0}.new\nmv {0}.new {0}\n",
         holder.display()
     );
-    std::fs::write(&script, text)?;
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    write_executable(&script, &text)?;
     let checks = format!(
         "listen checks\n    bind 127.0.0.1:8999\n    option external-check\n    external-check command {}\n    \
          server s 127.0.0.1:1 check inter 100ms\n",

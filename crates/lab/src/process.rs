@@ -1,6 +1,7 @@
 //! Processes: starting one that surely dies with us, and looking at any through `/proc`.
 
 mod deaths;
+mod executable;
 mod facts;
 mod limits;
 
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use deaths::{Death, about_to_die, deaths, forget_deaths};
+pub use executable::{copy_executable, write_executable};
 pub use facts::{Facts, catches, children, command_line, descendants, is_alive};
 
 pub(crate) use limits::{raise_descriptor_limit, restore_descriptor_limit};

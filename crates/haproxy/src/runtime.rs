@@ -1,8 +1,8 @@
 //! HAProxy's runtime API: one command, one answer, over a private connection ([`crate::sockpair::dial`]).
 //!
-//! Owns the exchange, with a limit on time and size, and the reading of the answers that Clearway needs. Two kinds
+//! Owns the commands, with a limit on time and size, and the reading of the answers that Clearway needs. Two kinds
 //! of socket speak it ([`Channel`]); they differ in how an answer ends. The protocol has no status: a command that
-//! changes something succeeded if its answer is empty ([`CliResponse::done`]).
+//! changes something succeeded if its answer is empty ([`CliResponse::done`]). Many commands at once: [`batch`].
 //!
 //! After `SIGUSR1` a worker takes no new connection on its stats socket (one that is dialled waits until its limit
 //! ends); over the master CLI, `@!PID command` still reaches it (docs/facts H2).
@@ -14,40 +14,25 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::deadline::Deadline;
 
+pub mod batch;
+mod exchange;
 mod info;
 mod processes;
 mod sessions;
 pub mod state;
 
+pub use exchange::{Channel, LONGEST_ANSWER};
+use exchange::{converse, exchange};
 pub use info::Info;
 pub use processes::{ProcessKind, ProcessLine, Processes};
 pub use sessions::SessionLine;
-
-/// The longest answer that is read: 16 MiB, some hundred thousand lines of `show stat`.
-pub const LONGEST_ANSWER: usize = 16 << 20;
-
-/// How the master CLI says that it has no such worker. It leaves the connection open then, in spite of our having
-/// closed our side, in 3.0 and 3.2 (a race; 2.6 always closes), so that this line is an end by itself.
-const NO_SUCH_PROCESS: &[u8] = b"Can't find the target PID";
-
-/// What is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channel {
-    /// A worker's `stats socket`: closes after one command.
-    Worker,
-    /// The master CLI (`-S`): would wait for the next command, so our side of the connection is closed after the
-    /// first one. Neither that nor `;quit` ends it after `Can't find the target PID`, which is known as an end.
-    Master,
-}
 
 /// One command. Its `Display` is the text without the newline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -292,130 +277,6 @@ impl CliResponse {
     pub fn refusal(&self) -> RuntimeError {
         let first = self.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         RuntimeError::Refused { command: self.command.clone(), answer: first.chars().take(200).collect() }
-    }
-}
-
-/// The longest line of commands. HAProxy takes one that fits into a buffer (`tune.bufsize`, 16 KiB if unsaid) but for
-/// what it keeps free of it (`tune.maxrewrite`, 1 KiB).
-const LONGEST_LINE: usize = 4 << 10;
-
-/// How many of these commands go into one line; one at least.
-pub fn fit(commands: &[&str]) -> usize {
-    let mut length = 0;
-    let fitting = commands.iter().take_while(|command| {
-        length += command.len() + 1;
-        length < LONGEST_LINE
-    });
-    fitting.count().max(1).min(commands.len())
-}
-
-/// Gives a worker several commands in one line, and reads the answer to each: empty lines end them. Fails if there are
-/// not as many answers as commands. The connection is of no use afterwards.
-pub fn ask_all(
-    connection: &UnixStream,
-    commands: &[&str],
-    limit: Duration,
-) -> Result<Vec<String>, RuntimeError> {
-    let line = CliCommand(commands.join(";"));
-    let named = CliCommand(commands.first().copied().unwrap_or_default().to_owned());
-    if let Some(wrong) = commands.iter().find(|one| !is_one_command(one)) {
-        return Err(RuntimeError::NotOneCommand((*wrong).to_owned()));
-    }
-    let answered =
-        exchange(connection, format!("{line}\n").as_bytes(), Channel::Worker, Deadline::after(limit));
-    let answer = answered.map_err(|errno| named.unanswered(errno, limit))?;
-    let answers = split(&String::from_utf8_lossy(&answer));
-    if answers.len() == commands.len() {
-        return Ok(answers);
-    }
-    let answer = format!("{} answers to {} commands", answers.len(), commands.len());
-    Err(RuntimeError::Refused { command: named, answer })
-}
-
-/// Whether a worker takes it for one command: a semicolon ends one, unless a backslash stands before it.
-fn is_one_command(text: &str) -> bool {
-    let mut escaped = false;
-    let ends = |c: char| {
-        let ends = matches!(c, '\n' | '\r' | '\0') || (c == ';' && !escaped);
-        escaped = c == '\\' && !escaped;
-        ends
-    };
-    !text.is_empty() && !text.chars().any(ends) && !escaped
-}
-
-/// The answers to several commands: each is lines without an empty one, then an empty one.
-fn split(text: &str) -> Vec<String> {
-    let mut answers = Vec::new();
-    let mut answer = String::new();
-    for line in text.lines() {
-        if line.is_empty() {
-            answers.push(std::mem::take(&mut answer));
-        } else {
-            answer.push_str(line);
-            answer.push('\n');
-        }
-    }
-    if !answer.is_empty() {
-        answers.push(answer);
-    }
-    answers
-}
-
-/// Writes the line and reads to the end, one byte more than the limit at most.
-fn exchange(
-    connection: &UnixStream,
-    line: &[u8],
-    channel: Channel,
-    deadline: Deadline,
-) -> Result<Vec<u8>, Errno> {
-    let mut answer = Vec::new();
-    let over = |answer: &[u8]| {
-        channel == Channel::Master && answer.starts_with(NO_SUCH_PROCESS) && answer.ends_with(b"\n")
-    };
-    converse(connection, line, channel, deadline, |bytes| {
-        answer.extend_from_slice(bytes);
-        answer.len() <= LONGEST_ANSWER && !over(&answer)
-    })?;
-    Ok(answer)
-}
-
-/// Writes the line, and reads until the end or until `take` has enough.
-fn converse(
-    connection: &UnixStream,
-    mut line: &[u8],
-    channel: Channel,
-    deadline: Deadline,
-    mut take: impl FnMut(&[u8]) -> bool,
-) -> Result<(), Errno> {
-    let connection = connection.as_fd();
-    while !line.is_empty() {
-        deadline.writable(connection)?;
-        match send(connection, line, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            Ok(sent) => line = line.get(sent..).unwrap_or_default(),
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if channel == Channel::Master {
-        shutdown(connection, Shutdown::Write)?;
-    }
-    let mut buffer = vec![0; 64 << 10];
-    let mut begun = false;
-    loop {
-        deadline.readable(connection)?;
-        match recv(connection, buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
-            Ok((0, _)) => return Ok(()),
-            Ok((read, _)) => {
-                begun = true;
-                if !take(buffer.get(..read).unwrap_or_default()) {
-                    return Ok(());
-                }
-            }
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            // The end, where HAProxy closed with some of our bytes unread.
-            Err(Errno::CONNRESET) if begun => return Ok(()),
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -88,16 +88,6 @@ fn an_answer_by_line_that_is_cut_off_is_no_answer() {
     }
 }
 
-#[test]
-fn an_escaped_semicolon_ends_no_command() {
-    for one in ["set table t key a", r"set table t key a\;b", r"a\\b"] {
-        assert!(is_one_command(one), "{one}");
-    }
-    for several in ["a;b", r"a\\;b", "a\nb", "", "a\\"] {
-        assert!(!is_one_command(several), "{several}");
-    }
-}
-
 /// HAProxy 3.2.26, and a master that reloaded by itself (3.0).
 const PROC: &[u8] = b"#<PID>          <type>          <reloads>       <uptime>        <version>      \n\
 12631           master          1 [failed: 0]   0d00h00m09s     3.2.26-1       \n# workers\n\
@@ -186,19 +176,4 @@ proptest! {
         let _ = Info::parse(&text);
         let _ = Processes::parse(&text);
     }
-}
-
-#[test]
-fn answers_to_several_commands_are_told_apart() {
-    assert_eq!(super::split("\n"), [""]);
-    assert_eq!(super::split("\nNo such server.\n\n\n"), ["", "No such server.\n", ""]);
-    assert_eq!(
-        super::split("no need to change the addr\n by x\n\n\n"),
-        ["no need to change the addr\n by x\n", ""]
-    );
-    assert!(super::split("").is_empty());
-    let long = "x".repeat(3000);
-    assert_eq!(super::fit(&[&long, &long]), 1);
-    assert_eq!(super::fit(&["a", "b"]), 2);
-    assert_eq!(super::fit(&[&"x".repeat(9000), "b"]), 1);
 }

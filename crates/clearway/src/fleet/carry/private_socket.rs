@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clearway_haproxy::carry::StateCommand;
 use clearway_haproxy::overlay::RateLimit;
-use clearway_haproxy::runtime::{self, Channel, CliCommand, CliResponse, RuntimeError};
+use clearway_haproxy::runtime::{Channel, CliCommand, CliResponse, RuntimeError, batch};
 use clearway_haproxy::sockpair;
 
 /// How long it may take to lift the limit.
@@ -75,9 +75,9 @@ impl PrivateSocket {
         let mut answers = Vec::new();
         let mut open = commands;
         while !open.is_empty() {
-            let (some, rest) = open.split_at(runtime::fit(open));
+            let (some, rest) = open.split_at(batch::fit(open));
             let left = until.map_or(limit, |until| until.saturating_duration_since(Instant::now()));
-            answers.extend(self.ask(|connection| runtime::ask_all(connection, some, left))?);
+            answers.extend(self.ask(|connection| batch::ask_all(connection, some, left))?);
             open = rest;
         }
         Ok(answers)

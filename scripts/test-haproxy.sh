@@ -49,7 +49,7 @@ for suite in "${suites[@]}"; do
     begun=$SECONDS code=0
     # An image brings its own HAProxy.
     PATH="$bench/$suite:$PATH" CLEARWAY_TEST_HAPROXY=$HAPROXY_BIN \
-      cargo test --locked -p "$package" --test "$name" -- --skip container:: ${ONLY:+"$ONLY"} 2>&1 | tee "$log" || code=$?
+      env --default-signal=INT,QUIT cargo test --locked -p "$package" --test "$name" -- --skip container:: ${ONLY:+"$ONLY"} 2>&1 | tee "$log" || code=$?
     results <"$log" >"$log.results"
     # Tests that did not end with a result have failed.
     [ "$code" -ne 0 ] || complete "$log" || code=incomplete

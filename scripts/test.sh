@@ -11,6 +11,9 @@ cd "$(dirname "$0")/.."
 most=3
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+# A shell without job control starts what it puts into the background with SIGINT ignored, and HAProxy inherits that: its
+# worker would not end by it.
+cargo() { env --default-signal=INT,QUIT cargo "$@"; }
 if cargo test --workspace --locked --no-fail-fast "$@" 2>&1 | tee "$log"; then exit 0; fi
 
 # Cargo names the targets that failed in its last lines.

@@ -34,6 +34,7 @@ need findmnt util-linux
 need mount mount
 need cc gcc
 need keepalived keepalived
+need promtool prometheus
 need busybox busybox-static
 [ -x /usr/sbin/haproxy ] || [ -n "${HAPROXY_BIN:-}" ] || missing+=(haproxy)
 case ${1:-} in
@@ -78,7 +79,7 @@ echo "setup: installing ${packages[*]}"
 
 # Services that come with these packages, where they were not installed before.
 services=()
-for service in haproxy keepalived nginx; do
+for service in haproxy keepalived nginx prometheus; do
   files=({/etc,/usr/lib,/lib}/systemd/system/$service.service)
   there=no
   for file in "${files[@]}"; do [ ! -e "$file" ] || there=yes; done

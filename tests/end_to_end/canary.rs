@@ -25,7 +25,7 @@ crate::tests![
 ];
 
 /// It looks again after 5 s, 10 s and so on.
-const PATIENT: Duration = Duration::from_secs(40);
+pub const PATIENT: Duration = Duration::from_secs(40);
 
 fn what_works_is_said_once_and_shown() -> Result<()> {
     let stage = Stage::new("cyes")?;
@@ -44,7 +44,8 @@ fn what_works_is_said_once_and_shown() -> Result<()> {
     stage.assert_clean()
 }
 
-fn gateway(stage: &Stage, gateways: [&str; 2]) -> Result<()> {
+/// Gives the servers another gateway, by family.
+pub fn gateway(stage: &Stage, gateways: [&str; 2]) -> Result<()> {
     for (family, gateway) in ["-4", "-6"].into_iter().zip(gateways) {
         stage.hosts.server.ip(&[family, "route", "replace", "default", "via", gateway])?;
     }

@@ -149,6 +149,8 @@ fn main() {
         bad_input::TESTS,
         adversity::TESTS,
         metrics::TESTS,
+        metrics::now::TESTS,
+        metrics::tools::TESTS,
         modules::TESTS,
         watch::TESTS,
         truth::TESTS,

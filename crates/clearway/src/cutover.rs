@@ -15,6 +15,7 @@ mod requests;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clearway_core::cutover::{CutoverEvent, Diversions};
 use clearway_core::names::{Generation, InstanceName};
@@ -101,6 +102,8 @@ pub struct Cutover {
     left_open: Option<(Arc<Sockets>, Vec<Listener>)>,
     /// The sockets (by inode) that were given to a successor.
     given: HashSet<u64>,
+    /// How many requests have waited at gates that are open again.
+    held: Arc<AtomicU64>,
     sender: UnboundedSender<News>,
     news: UnboundedReceiver<News>,
 }
@@ -120,9 +123,15 @@ impl Cutover {
             first_comers: FirstComers::default(),
             left_open: None,
             given: HashSet::new(),
+            held: Arc::default(),
             sender,
             news,
         }
+    }
+
+    /// How many requests for a connection have waited at a gate; those that were sent again counted again.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// What happens next here. Never ends; can be cancelled.

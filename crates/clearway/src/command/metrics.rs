@@ -31,8 +31,9 @@ the admin socket answers so too, or as OpenMetrics (1.0) if the header `Accept` 
 ";
 
 const END: &str = "
-All series of a metric are there from the beginning, with 0. No label names a server, a client or a file: the series above are all that there
-are. Counters begin anew with each Clearway, so with each container, and a takeover is counted by both of its sides.
+All series of a metric are there from the beginning, with 0. No label names a client or a file: the series above are all that there are, and
+one of `clearway_canary_server` for each transparent server of the files that serve. Counters begin anew with each Clearway, so with each
+container, and a takeover is counted by both of its sides.
 
 ## When a reload counts as successful
 
@@ -44,7 +45,7 @@ are. Counters begin anew with each Clearway, so with each container, and a takeo
 | a start or a reload takes | 1 |
 | a reload is refused; what served before is still serving | 0 |
 | the file is put back as it was, without another reload | 1: what is on disk is what serves |
-| the same with `CLEARWAY_WATCH`, which finds nothing to reload then | 1 |
+| the same with `CLEARWAY_WATCH` | 1, at once; for the watch the file has changed once more, so that a reload follows |
 | HAProxy crashes while the file on disk is broken, and is started again from the copy in memory | 0: the file is still broken, and what serves is still another one |
 | a new configuration is loaded, crashes within 5 s, and the one before it is started instead | 0: what is on disk does not serve, until it is put back or a reload takes |
 | the same, and no configuration can be started but that on disk | 1 |
@@ -62,6 +63,11 @@ The files are compared when the metrics are asked for, and only after a reload t
   brought to it; only where there are such).
 - `clearway_takeovers_total`: `taken` from another Clearway, and `given-back` to it soon after; `given` to another one, and `undone` soon after;
   `failed`: another one got the sockets, and ended before it served. What is `given-back` or `undone` was counted before as `taken` or `given`.
+- `clearway_sessions`, `clearway_memory_bytes`: read when the metrics are asked for, which takes a second at most. A generation that does not
+  say how many sessions it has is missing in the sum, and counts in `clearway_generations_silent`.
+- `clearway_sockets_moved_total`: at each reload, restart and takeover that took. `means` is a [strategy](../explanation/strategies.md):
+  `handoff`, the new generation has the socket itself; `nothing`, clients that were connecting at that moment may have been reset.
+- `clearway_waiting_connections`: of all sockets in this network namespace; a second after a crash it is what HAProxy has still to accept.
 - `clearway_sessions_cut_total`: what HAProxy said within 300 ms before it was ended; one that did not answer adds nothing.
 ";
 

@@ -63,6 +63,7 @@ impl Cutover {
             strategy: if predecessor { Strategy::Handoff } else { self.strategy },
             instance: self.instance.clone(),
             ports: self.ports.clone(),
+            held: Arc::clone(&self.held),
             ways: self.redirection.change_to(generation),
             former: Arc::downgrade(&self.custody.held()),
             new: Arc::downgrade(new),

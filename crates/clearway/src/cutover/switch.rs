@@ -20,6 +20,7 @@
 //! looks them up in custody when it needs one, so that a stop is a stop. A gate opens with its owner.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -56,6 +57,8 @@ pub struct Manners {
     pub instance: Option<InstanceName>,
     /// Ports that a gate is closed for although no socket of them is known (`HAPROXY_PORTS`).
     pub ports: Vec<u16>,
+    /// Where it counts what has waited.
+    pub held: Arc<AtomicU64>,
     /// From which private ports to which, if the generation has some.
     pub ways: Option<WayChange>,
     /// What is held.

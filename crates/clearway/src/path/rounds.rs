@@ -46,8 +46,8 @@ impl Path {
     }
 
     /// What the canary says of each server that was asked.
-    pub fn verdicts(&self) -> impl Iterator<Item = CanaryVerdict> {
-        self.canary.outcomes().map(|(_, outcome)| outcome.verdict())
+    pub fn verdicts(&self) -> impl Iterator<Item = (SocketAddr, CanaryVerdict)> {
+        self.canary.outcomes().map(|(server, outcome)| (server, outcome.verdict()))
     }
 
     /// For the status: what is known of each server.

@@ -6,16 +6,18 @@
 //!   the rooms, at the time of asking (`View`) --> Gauges -----/
 //! ```
 //!
-//! Each metric is a row of [`table`]; docs/reference/metrics.md is made of it. No label has values that come from outside (a
-//! server, a client, a file), so the memory is the same after years.
+//! Each metric is a row of [`table`]; docs/reference/metrics.md is made of it. What is counted has no label with values that come from
+//! outside (a server, a client, a file), so the memory is the same after years; a gauge may name the servers of the files that serve.
 
 pub mod series;
 pub mod table;
 pub mod text;
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use clearway_core::path::CanaryVerdict;
+use clearway_core::strategy::by_means;
 use clearway_core::supervisor::{
     Action, Asker, AttemptResult, Attempted, Cause, LifePhase, Next, Report, Source, Steps, Turn,
 };
@@ -37,6 +39,7 @@ pub struct Counted {
     restarts: Series<u64>,
     takeovers: Series<u64>,
     cut: Series<u64>,
+    moved: Series<u64>,
 }
 
 impl Counted {
@@ -51,6 +54,7 @@ impl Counted {
             restarts: Series::new(&table::RESTARTS),
             takeovers: Series::new(&table::TAKEOVERS),
             cut: Series::new(&table::SESSIONS_CUT),
+            moved: Series::new(&table::SOCKETS_MOVED),
         }
     }
 
@@ -119,6 +123,11 @@ impl Metrics {
             counted.is_loaded = took;
             counted.loaded = if took { Some(SystemTime::now()) } else { counted.loaded };
         }
+        if took {
+            for (means, sockets) in by_means(&attempted.moved) {
+                counted.moved.add(&[&means.to_string()], u64::try_from(sockets.len()).unwrap_or(u64::MAX));
+            }
+        }
         if let Some(by) = attempted.by.first() {
             counted.reloads.add(&[&attempted.result.to_string(), trigger(*by)], 1);
             if took {
@@ -155,6 +164,24 @@ fn trigger(by: Asker) -> &'static str {
     }
 }
 
+/// A generation with a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenerationGauge {
+    /// What it is about.
+    pub state: LifePhase,
+    /// How many sessions it has; unset if it did not say.
+    pub sessions: Option<u64>,
+    /// How many bytes its processes have resident; unset if that could not be read.
+    pub memory: Option<u64>,
+}
+
+impl GenerationGauge {
+    /// Whether it should have said how many sessions it has, and did not.
+    fn is_silent(&self) -> bool {
+        self.sessions.is_none() && matches!(self.state, LifePhase::Serving | LifePhase::Draining)
+    }
+}
+
 /// What is read when it is asked.
 #[derive(Clone, Debug, Default)]
 pub struct Gauges {
@@ -162,16 +189,20 @@ pub struct Gauges {
     pub is_ready: bool,
     /// Whether the files on disk are those that serve.
     pub is_on_disk: bool,
-    /// What each generation with a process is about.
-    pub generations: Vec<LifePhase>,
+    /// Each generation with a process.
+    pub generations: Vec<GenerationGauge>,
     /// For how many seconds the oldest has been draining.
     pub oldest: u64,
     /// How many generations have crashed.
     pub crashes: u32,
     /// How many sockets are in custody.
     pub sockets: usize,
+    /// How many connections wait in them; unset if the kernel did not say.
+    pub waiting: Option<u64>,
+    /// How many requests have waited at the gate.
+    pub held: u64,
     /// What the canary says of each server.
-    pub verdicts: Vec<CanaryVerdict>,
+    pub verdicts: Vec<(SocketAddr, CanaryVerdict)>,
     /// How often the plumbing was repaired.
     pub repairs: u64,
 }
@@ -196,20 +227,43 @@ impl MetricsSnapshot {
         text.series(&counted.reloads);
         text.durations(&counted.took);
         text.durations(&counted.steps);
-        let states = gauges.generations.iter().map(ToString::to_string);
-        text.series(&Series::of_words(&table::GENERATIONS, states));
+        text.generations(&gauges.generations);
         text.one(&table::OLDEST, gauges.oldest);
         text.one(&table::CRASHES, gauges.crashes);
         text.series(&counted.restarts);
         text.series(&counted.takeovers);
         text.series(&counted.cut);
+        text.series(&counted.moved);
+        text.one(&table::HELD, gauges.held);
+        text.rows(&table::WAITING, gauges.waiting.map(|waiting| (Vec::new(), waiting)));
         text.one(&table::LISTENING_SOCKETS, gauges.sockets);
-        let verdicts = gauges.verdicts.iter().map(ToString::to_string);
-        text.series(&Series::of_words(&table::CANARY_SERVERS, verdicts));
+        text.verdicts(&gauges.verdicts);
         text.one(&table::PLUMBING_REPAIRS, gauges.repairs);
         text.labelled(&table::BUILD_INFO, &build(env!("CLEARWAY_VERSION")), 1);
         text.one(&table::START_TIME, seconds(counted.began));
         text.finish()
+    }
+}
+
+impl MetricsText {
+    fn generations(&mut self, generations: &[GenerationGauge]) {
+        let each = |metric, number: fn(&GenerationGauge) -> Option<u64>| {
+            let words = generations.iter().filter_map(|one| Some((one.state.to_string(), number(one)?)));
+            Series::of_words(metric, words)
+        };
+        self.series(&each(&table::GENERATIONS, |_| Some(1)));
+        self.series(&each(&table::SESSIONS, |one| one.sessions));
+        self.series(&each(&table::MEMORY, |one| one.memory));
+        self.one(&table::SILENT, generations.iter().filter(|one| one.is_silent()).count());
+    }
+
+    fn verdicts(&mut self, verdicts: &[(SocketAddr, CanaryVerdict)]) {
+        let words = verdicts.iter().map(|(_, verdict)| (verdict.to_string(), 1));
+        self.series(&Series::of_words(&table::CANARY_SERVERS, words));
+        let named: Vec<_> =
+            verdicts.iter().map(|(server, verdict)| [server.to_string(), verdict.to_string()]).collect();
+        let rows = named.iter().map(|labels| (labels.iter().map(String::as_str).collect(), 1));
+        self.rows(&table::CANARY_SERVER, rows);
     }
 }
 

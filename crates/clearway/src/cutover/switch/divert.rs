@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -152,8 +153,8 @@ impl Switch {
             return Ok(());
         }
         let gated = std::mem::take(&mut plan.gated);
-        let Manners { strategy, instance, ports, .. } = manners;
-        match SwitchGate::close(*strategy, instance.as_ref(), ports, gated.clone()) {
+        let Manners { strategy, instance, ports, held, .. } = manners;
+        match SwitchGate::close(*strategy, instance.as_ref(), ports, gated.clone(), Arc::clone(held)) {
             Ok(gate) => {
                 self.gate = Some(gate);
                 Ok(())

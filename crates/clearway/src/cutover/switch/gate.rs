@@ -1,5 +1,8 @@
 //! A gate that is closed for sockets which are about to be closed themselves, until they are.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use clearway_core::names::InstanceName;
 use clearway_core::strategy::{Means, Strategy};
 use clearway_kernel::gate::{BoundAddress, Gate, GateError, Manner};
@@ -19,6 +22,8 @@ pub struct SwitchGate {
     pub listeners: Vec<Listener>,
     /// The ports that were named besides.
     ports: Vec<u16>,
+    /// Where what has waited is counted.
+    held: Arc<AtomicU64>,
 }
 
 impl SwitchGate {
@@ -28,6 +33,7 @@ impl SwitchGate {
         instance: Option<&InstanceName>,
         ports: &[u16],
         listeners: Vec<Listener>,
+        held: Arc<AtomicU64>,
     ) -> Result<Self, GateError> {
         let at = |listener: &Listener| BoundAddress { address: listener.address, v6only: listener.v6only };
         let addresses: Vec<BoundAddress> = listeners.iter().map(at).collect();
@@ -40,7 +46,7 @@ impl SwitchGate {
             }),
             _ => close(Manner::Hold),
         };
-        closed.map(|(gate, manner)| Self { gate, manner, listeners, ports: ports.to_vec() })
+        closed.map(|(gate, manner)| Self { gate, manner, listeners, ports: ports.to_vec(), held })
     }
 
     /// What it is to the clients.
@@ -66,6 +72,7 @@ impl SwitchGate {
             Ok(opened) => opened,
             Err(error) => return tell(&CutoverNotice::GateFailed { error: error.to_string() }),
         };
+        self.held.fetch_add(opened.held, Ordering::Relaxed);
         let milliseconds = u64::try_from(opened.closed_for.as_millis()).unwrap_or(u64::MAX);
         tell(&match self.manner {
             Manner::Drop => CutoverNotice::Dropped { addresses, milliseconds },

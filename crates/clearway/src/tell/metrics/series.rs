@@ -50,10 +50,10 @@ impl Series<u64> {
         }
     }
 
-    /// How many there are now of each word.
-    pub fn of_words(metric: &'static Metric, words: impl IntoIterator<Item = String>) -> Self {
+    /// What there is now of each word.
+    pub fn of_words(metric: &'static Metric, words: impl IntoIterator<Item = (String, u64)>) -> Self {
         let mut series = Self::new(metric);
-        words.into_iter().for_each(|word| series.add(&[&word], 1));
+        words.into_iter().for_each(|(word, number)| series.add(&[&word], number));
         series
     }
 }

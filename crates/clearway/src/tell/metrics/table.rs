@@ -22,7 +22,8 @@ impl MetricKind {
     }
 }
 
-/// A label: its name, and all the values that it ever has. Unset: what one build has, so there is one series.
+/// A label: its name, and all the values that it ever has. Unset: what one build has, so there is one series; or the servers of the
+/// files, so there is one for each.
 pub type MetricLabel = (&'static str, Option<&'static [&'static str]>);
 
 /// One metric: a row of docs/reference/metrics.md.
@@ -70,6 +71,12 @@ metrics! {
         "How long their steps took.";
     GENERATIONS: Gauge "clearway_generations" { "state": Some(&["starting", "serving", "draining"]) }
         "HAProxy generations that have a process.";
+    SESSIONS: Gauge "clearway_sessions" { "state": Some(&["starting", "serving", "draining"]) }
+        "Sessions that they have, as far as they say so.";
+    MEMORY: Gauge "clearway_memory_bytes" { "state": Some(&["starting", "serving", "draining"]) }
+        "Memory that their processes have resident; pages that two of them share are counted for both.";
+    SILENT: Gauge "clearway_generations_silent" {}
+        "Generations that serve or drain and did not say within 0.3 s how many sessions they have: busy, or hung.";
     OLDEST: Gauge "clearway_generation_oldest_seconds" {}
         "For how long the oldest generation has been draining; 0: none drains.";
     CRASHES: Counter "clearway_crashes_total" {}
@@ -81,10 +88,20 @@ metrics! {
         "Takeovers by what came of them, as this Clearway saw it.";
     SESSIONS_CUT: Counter "clearway_sessions_cut_total" {}
         "Sessions that old generations had when they were ended: by the budget, by hand or at the end of a stop.";
+    SOCKETS_MOVED: Counter "clearway_sockets_moved_total"
+        { "means": Some(&["handoff", "reuseport", "syn-drop", "plug", "tableflip", "nothing"]) }
+        "Listening sockets that a former generation had and the new one has, by what was done for their clients.";
+    HELD: Counter "clearway_held_connections_total" {}
+        "Requests for a connection that waited at the gate (`plug`) while sockets were exchanged; repeated ones count again.";
+    WAITING: Gauge "clearway_waiting_connections" {}
+        "Connections that wait in the listening sockets that Clearway holds until HAProxy accepts them.";
     LISTENING_SOCKETS: Gauge "clearway_listening_sockets" {}
         "Listening sockets that Clearway holds.";
     CANARY_SERVERS: Gauge "clearway_canary_servers" { "verdict": Some(&["works", "down", "broken", "unknown"]) }
         "Transparent servers, by what the canary says of them.";
+    CANARY_SERVER: Gauge "clearway_canary_server"
+        { "server": None, "verdict": Some(&["works", "down", "broken", "unknown"]) }
+        "1, for each transparent server with its address and what the canary says of it now.";
     PLUMBING_REPAIRS: Counter "clearway_plumbing_repairs_total" {}
         "How often parts of the transparent plumbing were put back that another program had removed.";
     BUILD_INFO: Gauge "clearway_build_info" { "version": None, "commit": None }

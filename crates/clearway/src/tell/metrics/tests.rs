@@ -251,6 +251,69 @@ fn sessions_that_are_cut_are_added_up() {
     assert_eq!(metrics.counted.cut.all().collect::<Vec<_>>(), [(&[][..], &7)]);
 }
 
+fn text_of(gauges: Gauges) -> BTreeMap<String, String> {
+    samples(&MetricsSnapshot { counted: Counted::new(), gauges }.text(MetricsFormat::Prometheus))
+}
+
+#[test]
+fn sessions_and_memory_are_added_up_by_state_and_silence_is_counted() {
+    let one = |state, sessions, memory| GenerationGauge { state, sessions, memory };
+    let generations = vec![
+        one(LifePhase::Serving, Some(10), Some(1000)),
+        one(LifePhase::Draining, Some(2), Some(100)),
+        one(LifePhase::Draining, None, Some(30)),
+        // It is not asked before it has proved itself.
+        one(LifePhase::Starting, None, None),
+    ];
+    let samples = text_of(Gauges { generations, ..Gauges::default() });
+    for (name, wanted) in [
+        (r#"clearway_generations{state="draining"}"#, "2"),
+        (r#"clearway_generations{state="starting"}"#, "1"),
+        (r#"clearway_sessions{state="serving"}"#, "10"),
+        (r#"clearway_sessions{state="draining"}"#, "2"),
+        (r#"clearway_memory_bytes{state="draining"}"#, "130"),
+        ("clearway_generations_silent", "1"),
+    ] {
+        assert_eq!(samples[name], wanted, "{name}");
+    }
+}
+
+#[test]
+fn each_server_has_the_verdict_of_now_and_no_other() {
+    let server = |last| SocketAddr::from(([10, 0, 0, last], 80));
+    let verdicts = vec![(server(1), CanaryVerdict::Works), (server(2), CanaryVerdict::Broken)];
+    let samples = text_of(Gauges { verdicts, ..Gauges::default() });
+    let of: Vec<_> = samples.keys().filter_map(|name| name.strip_prefix("clearway_canary_server{")).collect();
+    assert_eq!(of, [r#"server="10.0.0.1:80",verdict="works"}"#, r#"server="10.0.0.2:80",verdict="broken"}"#]);
+    assert_eq!(samples[r#"clearway_canary_servers{verdict="broken"}"#], "1");
+}
+
+#[test]
+fn what_the_kernel_does_not_say_is_left_out() {
+    let waiting = |waiting| text_of(Gauges { waiting, ..Gauges::default() });
+    assert_eq!(waiting(Some(7))["clearway_waiting_connections"], "7");
+    assert!(!waiting(None).contains_key("clearway_waiting_connections"));
+}
+
+#[test]
+fn sockets_are_counted_by_how_their_clients_were_moved() {
+    use clearway_core::strategy::{Means, Moved};
+    let mut heard = Heard::new();
+    heard.reload(SIGNAL);
+    let samples = heard.samples();
+    assert_eq!(
+        samples[r#"clearway_sockets_moved_total{means="handoff"}"#], "2",
+        "at the start and the reload"
+    );
+    let labels = table::SOCKETS_MOVED.labels[0].1.unwrap();
+    for by in
+        [Means::Handoff, Means::Reuseport, Means::SynDrop, Means::Plug, Means::TableFlip, Means::Nothing]
+    {
+        let moved = Moved { address: "a".to_owned(), by };
+        assert!(labels.contains(&&*moved.by.to_string()), "{by}");
+    }
+}
+
 #[test]
 fn version_and_commit_are_told_apart() {
     assert_eq!(build("1.2.0 (0123456789ab 2026-11-30)"), ["1.2.0", "0123456789ab"]);

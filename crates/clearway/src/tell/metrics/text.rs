@@ -65,6 +65,14 @@ impl MetricsText {
         self.sample(metric, "", labels, None, value);
     }
 
+    /// A metric with the series that there are at this moment, each with the values of its labels.
+    pub fn rows<'a>(&mut self, metric: &Metric, rows: impl IntoIterator<Item = (Vec<&'a str>, u64)>) {
+        self.head(metric);
+        for (labels, value) in rows {
+            self.sample(metric, "", &labels, None, value);
+        }
+    }
+
     /// A counter or a gauge with all its series.
     pub fn series(&mut self, series: &Series<u64>) {
         self.head(series.metric);

@@ -1,6 +1,8 @@
 //! The metrics: what they say after a reload, a crash and a takeover is what has happened.
 
+pub mod joined;
 pub mod now;
+pub mod prometheus;
 pub mod tools;
 
 use std::collections::BTreeMap;
@@ -214,13 +216,10 @@ pub fn admin_socket(stage: &Stage) -> Result<PathBuf> {
 }
 
 /// Asks the admin socket itself: the header of the answer, and its body.
-fn ask(socket: &Path, accept: &str) -> Result<(String, String)> {
+fn ask(socket: &Path, path: &str, accept: &str) -> Result<(String, String)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(SOON))?;
-    write!(
-        stream,
-        "GET /metrics HTTP/1.1\r\nHost: clearway\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: clearway\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (header, body) = answer.split_once("\r\n\r\n").context("an answer")?;
@@ -232,17 +231,18 @@ fn both_formats_are_served() -> Result<()> {
     stage.write(&stage.plain())?;
     let mut balancer = stage.start()?;
     let socket = admin_socket(&stage)?;
-    let (header, plain) = ask(&socket, "*/*")?;
+    let (header, plain) = ask(&socket, "/metrics", "*/*")?;
     ensure!(header.contains("content-type: text/plain; version=0.0.4"), "{header}");
     ensure!(plain.contains("# TYPE clearway_reloads_total counter\n"), "{plain}");
-    let (header, open) = ask(&socket, "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3")?;
+    let (header, open) =
+        ask(&socket, "/metrics", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3")?;
     ensure!(header.contains("content-type: application/openmetrics-text; version=1.0.0"), "{header}");
     ensure!(open.contains("# TYPE clearway_reloads counter\n") && open.ends_with("\n# EOF\n"), "{open}");
     let names = |text: &str| samples(text).map(|samples| samples.into_keys().collect::<Vec<_>>());
     ensure!(names(&plain)? == names(&open)?, "the formats have other samples");
     // A header that is none of ours, and one that no parser likes.
     for accept in ["text/html;q=much,,;", &"application/openmetrics-text;q=0,".repeat(50)] {
-        ensure!(ask(&socket, accept)?.0.contains("text/plain"), "{accept}");
+        ensure!(ask(&socket, "/metrics", accept)?.0.contains("text/plain"), "{accept}");
     }
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     let none = stage.clearway(&["metrics"])?;

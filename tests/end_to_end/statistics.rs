@@ -32,7 +32,7 @@ fn needs(wanted: (u32, u32), what: &str) -> Result<()> {
 }
 
 /// Each front and server with a name of its own, without which HAProxy keeps no counters.
-fn named(stage: &Stage) -> String {
+pub fn named(stage: &Stage) -> String {
     let plain = stage.plain();
     let lines = plain.lines().enumerate().map(|(number, line)| match line.trim_start() {
         rest if rest.starts_with("listen ") => format!("{line}\n    guid g{number}\n"),

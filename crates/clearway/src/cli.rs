@@ -38,6 +38,15 @@ pub enum Commit {
     No,
 }
 
+/// Whose metrics are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// What Clearway counts.
+    Clearways,
+    /// Also what HAProxy counts.
+    AlsoHaproxys,
+}
+
 /// How much `status` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -59,7 +68,7 @@ pub enum Order {
     /// Tell what has happened to the running instance.
     History(Target),
     /// Print the metrics of the running instance.
-    Metrics(Target),
+    Metrics(Target, Whose),
     /// Print the table of metrics as Markdown, for docs/reference.
     MetricsTable,
     /// Tell by the exit code whether the running instance serves.
@@ -159,7 +168,10 @@ pub fn parse(
         "status" => Order::Status(target(settings), Depth::All),
         "history" => Order::History(target(settings)),
         "metrics" if matches.get_flag("table") => Order::MetricsTable,
-        "metrics" => Order::Metrics(target(settings)),
+        "metrics" if matches.get_flag("with-haproxy") => {
+            Order::Metrics(target(settings), Whose::AlsoHaproxys)
+        }
+        "metrics" => Order::Metrics(target(settings), Whose::Clearways),
         "health" => Order::Health(target(settings)),
         "drain" if matches.get_flag("release") => Order::Drain(target(settings), Release::AtOnce),
         "drain" => Order::Drain(target(settings), Release::Later),

@@ -33,7 +33,7 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Reload(target, Commit::No) => in_runtime(trial::dry_run(target)),
         Order::Status(target, depth) => in_runtime(status::status(target, depth)),
         Order::History(target) => in_runtime(history::history(target)),
-        Order::Metrics(target) => in_runtime(metrics::metrics(target)),
+        Order::Metrics(target, whose) => in_runtime(metrics::metrics(target, whose)),
         Order::MetricsTable => Ok(print(metrics::reference().as_bytes())),
         Order::Health(target) => in_runtime(health::health(target)),
         Order::Drain(target, release) => in_runtime(drain::drain(target, release)),

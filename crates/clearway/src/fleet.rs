@@ -28,6 +28,8 @@ pub mod executable;
 mod files;
 mod hand_over;
 mod hearing;
+pub mod joined;
+mod last_samples;
 pub mod launch;
 mod marked_down;
 mod master;
@@ -72,6 +74,7 @@ use crate::tell::said::Said;
 use child::Descriptors;
 use configurations::{Configurations, DriftQuestion};
 use executable::Executable;
+use joined::Joined;
 use marked_down::MarkedDown;
 use memory::Memory;
 pub use news::{Consequence, News};
@@ -108,6 +111,8 @@ pub struct Fleet {
     servers: StateOfServers,
     /// The saving of counters.
     statistics: Statistics,
+    /// What all generations have counted.
+    joined: Joined,
     /// The servers whose sessions end in old generations.
     marked_down: MarkedDown,
     /// The programs of `program` sections.
@@ -143,6 +148,7 @@ impl Fleet {
             watch: Watch::new(settings.watch, settings.watch_quiet),
             servers: StateOfServers::default(),
             statistics: Statistics::default(),
+            joined: Joined::default(),
             marked_down: MarkedDown::default(),
             sidecars: Sidecars::new(news.clone(), settings.log, &invocation, descriptors),
             invocation,

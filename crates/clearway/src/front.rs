@@ -117,7 +117,7 @@ impl Front {
         match request {
             Request::Status(sender) => view.answer_status(sender),
             Request::Health(sender) => view.answer_health(sender),
-            Request::Metrics(sender) => view.answer_metrics(sender),
+            Request::Metrics(haproxy, sender) => view.answer_metrics(haproxy, sender),
             Request::Sessions(only, sender) => view.list_sessions(only, sender),
             Request::Reloads(sender) => drop(sender.send(view.reloads())),
             Request::Processes(sender) => drop(sender.send(view.reachable(&self.record))),

@@ -3,7 +3,7 @@
 //! The crate reads what the user gave HAProxy ([`command_line`], [`configuration`]), says what is added to it
 //! ([`overlay`]), speaks its protocols over private sockets ([`sockpair`], [`getsocks`], [`runtime`]), tells
 //! sockets apart ([`inventory`]), makes copies of the files with other ports ([`derived`]), knows whether the files have changed since ([`drift`]) and explains its last
-//! words ([`complaint`], each of them a [`mod@line`]).
+//! words ([`complaint`], each of them a [`mod@line`]), and joins what several of it have counted ([`statistics`]).
 //!
 //! It promises that nothing read from outside can panic it, that every call that can block takes a limit, and
 //! that every descriptor is close-on-exec from birth. It does not start HAProxy, send signals or keep an event
@@ -27,4 +27,5 @@ pub mod overlay;
 mod quoted;
 pub mod runtime;
 pub mod sockpair;
+pub mod statistics;
 pub mod version;

@@ -142,6 +142,11 @@ impl CliCommand {
         Self(format!("show table {name}"))
     }
 
+    /// `show stat`, for [`CliCommand::ask_by_line`]: read with [`crate::statistics::StatReader`].
+    pub fn show_statistics() -> Self {
+        Self("show stat".to_owned())
+    }
+
     /// `dump stats-file`, since 3.0; read with [`CliResponse::statistics`].
     pub fn dump_stats_file() -> Self {
         Self("dump stats-file".to_owned())

@@ -33,7 +33,8 @@ fn assert_values(samples: &Samples, wanted: &[(&str, f64)]) -> Result<()> {
     Ok(())
 }
 
-fn worker(stage: &Stage, generation: u32) -> Result<u32> {
+/// The worker of a generation.
+pub fn worker(stage: &Stage, generation: u32) -> Result<u32> {
     let status: Value = serde_json::from_str(&said(&stage.clearway(&["status", "--json"])?))?;
     let all = status["generations"].as_array().context("generations")?;
     let one = all.iter().find(|one| one["generation"] == generation).context("the generation")?;
@@ -138,7 +139,10 @@ fn repairs_are_counted() -> Result<()> {
         eventually_because(SOON, "the repair to be counted", || {
             let counted = value(&metrics(&stage)?, "clearway_plumbing_repairs_total")?;
             let said = balancer.events("plumbing.repaired", &[])?.len();
-            ensure!(counted >= f64::from(times) && counted.to_string() == said.to_string(), "{counted}, {said} in the log");
+            ensure!(
+                counted >= f64::from(times) && counted.to_string() == said.to_string(),
+                "{counted}, {said} in the log"
+            );
             Ok(())
         })?;
     }
@@ -202,7 +206,10 @@ fn requests_that_waited_at_the_gate_are_counted() -> Result<()> {
     }
     eventually_because(SOON, "what has waited to be counted", || {
         let (counted, said) = (value(&metrics(&stage)?, "clearway_held_connections_total")?, waited()?);
-        ensure!(said > 0 && counted.to_string() == said.to_string(), "{counted} are counted, {said} in the log");
+        ensure!(
+            said > 0 && counted.to_string() == said.to_string(),
+            "{counted} are counted, {said} in the log"
+        );
         Ok(())
     })?;
     let moved = value(&metrics(&stage)?, "clearway_sockets_moved_total{means=\"plug\"}")?;

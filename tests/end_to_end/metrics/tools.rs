@@ -1,9 +1,11 @@
 //! What Prometheus' own programs say of the metrics.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use clearway_lab::namespace::Namespace;
 use rustix::process::Signal;
 
 use super::text;
@@ -28,6 +30,38 @@ pub fn assert_well_formed(text: &str) -> Result<()> {
     let words = said(&output) + &complained(&output);
     ensure!(output.status.success() && words.trim().is_empty(), "promtool: {words}");
     Ok(())
+}
+
+/// What a web server of a host answers, without the header.
+pub fn get(host: &Namespace, from: SocketAddr, path: &str) -> Result<String> {
+    let answer = host.enter(|| -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&from, SOON)?;
+        stream.set_read_timeout(Some(SOON))?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {from}\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    })??;
+    let (header, body) = answer.split_once("\r\n\r\n").with_context(|| format!("no answer: {answer}"))?;
+    if header.to_lowercase().contains("transfer-encoding: chunked") {
+        whole(body)
+    } else {
+        Ok(body.to_owned())
+    }
+}
+
+/// The chunks of a body, put together.
+fn whole(mut chunks: &str) -> Result<String> {
+    let mut body = String::new();
+    loop {
+        let (length, rest) = chunks.split_once("\r\n").context("the length of a chunk")?;
+        let length = usize::from_str_radix(length.trim(), 16)?;
+        if length == 0 {
+            return Ok(body);
+        }
+        body += rest.get(..length).context("a chunk")?;
+        chunks = rest.get(length + 2..).context("the end of a chunk")?;
+    }
 }
 
 fn promtool_has_nothing_to_say_about_the_metrics() -> Result<()> {

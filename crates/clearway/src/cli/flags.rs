@@ -52,6 +52,7 @@ pub fn command() -> Command {
         .subcommand(
             with_place(sub("metrics", "Print the metrics, in Prometheus' text format"))
                 .args(names_one())
+                .arg(with_haproxy())
                 .arg(table()),
         )
         .subcommand(with_target(sub(
@@ -124,6 +125,12 @@ fn check() -> Arg {
 fn release() -> Arg {
     let help = "A holder (`clearway hold`) closes the listening sockets at once, too";
     Arg::new("release").long("release").action(ArgAction::SetTrue).help(help)
+}
+
+/// What adds those of HAProxy to the metrics.
+fn with_haproxy() -> Arg {
+    let help = "Also print what HAProxy has counted, of all generations together, under the names of its own exporter";
+    Arg::new("with-haproxy").long("haproxy").action(ArgAction::SetTrue).help(help)
 }
 
 /// What makes `metrics` a page of docs/reference.

@@ -4,18 +4,26 @@ use std::fmt::Write;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
+use clearway_haproxy::statistics::{FIELDS, Joining, StatField};
 use hyper::{Method, StatusCode};
 
+use crate::cli::Whose;
+use crate::front::admin::WITH_HAPROXY;
 use crate::front::client::{self, Wait};
 use crate::front::find::{self, Target};
+use crate::tell::metrics::joined;
 use crate::tell::metrics::table::{ALL, Metric, MetricLabel};
 
 /// Asks the running Clearway and prints what it says.
-pub async fn metrics(target: Target) -> Result<ExitCode, Failure> {
+pub async fn metrics(target: Target, whose: Whose) -> Result<ExitCode, Failure> {
     let found = find::find(&target).await?;
-    let (status, body) = client::request(found.stream, Method::GET, "/metrics", Wait::Briefly).await?;
+    let path = match whose {
+        Whose::Clearways => "/metrics".to_owned(),
+        Whose::AlsoHaproxys => format!("/metrics?{WITH_HAPROXY}"),
+    };
+    let (status, body) = client::request(found.stream, Method::GET, &path, Wait::Briefly).await?;
     if status != StatusCode::OK {
-        return Err(client::refused("/metrics", status, &body));
+        return Err(client::refused(&path, status, &body));
     }
     crate::say!("{}", String::from_utf8_lossy(&body).trim_end());
     Ok(ExitCode::Done)
@@ -28,6 +36,27 @@ Made by `clearway metrics --table`; a test compares. `clearway metrics` prints t
 the admin socket answers so too, or as OpenMetrics (1.0) if the header `Accept` asks for that. How to have them collected:
 [monitoring](../how-to/monitoring.md#metrics). Metrics and labels keep their names and meanings; others may be added.
 
+";
+
+const HAPROXY: &str = "
+## With `?haproxy=1`
+
+`clearway metrics --haproxy`, and `GET /metrics?haproxy=1`, add what HAProxy counts, under the names of [its own
+exporter](../how-to/monitoring.md#haproxys-own-metrics), of all generations together: a reload makes no gap and no jump in them. Labels:
+`proxy`, of servers also `server`; `code` and `state` as below. So many series as the files have proxies and servers.
+
+| joined | from |
+|---|---|
+| added up | all that live; of counters also what those that have ended had counted when they said it last |
+| greatest | all that live |
+| serving | the generation that serves |
+
+`clearway_haproxy_generations{counters}` says how many generations have `answered`, of how many it is `remembered` what they said before (they
+are busy, or hang), and how many are `unknown`, as they have never answered. What is lost, and
+why not all of the exporter's metrics are here, is in [decision 0044](../decisions/0044-joined-counters.md).
+
+| metric: `haproxy_` and | `frontend`, `backend`, `server` | type | joined | meaning |
+|---|---|---|---|---|
 ";
 
 const END: &str = "
@@ -79,7 +108,24 @@ pub fn reference() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "| `{name}` | {} | {} | {help} |", kind.word(), labels.join("; "));
     }
-    text + END
+    text += END;
+    text += HAPROXY;
+    let mut before = "";
+    for field in FIELDS.iter().filter(|field| std::mem::replace(&mut before, field.name) != field.name) {
+        let StatField { name, scopes, help, .. } = field;
+        let scopes: Vec<&str> = scopes.iter().map(|scope| scope.word()).collect();
+        let (kind, joined) = (joined::kind(field).word(), joined(field.joining));
+        let _ = writeln!(text, "| `{name}` | {} | {kind} | {joined} | {help} |", scopes.join(", "));
+    }
+    text
+}
+
+fn joined(joining: Joining) -> &'static str {
+    match joining {
+        Joining::Counter | Joining::Sum => "added up",
+        Joining::Greatest => "greatest",
+        Joining::Serving => "serving",
+    }
 }
 
 fn label((name, values): &MetricLabel) -> String {

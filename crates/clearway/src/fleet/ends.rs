@@ -56,6 +56,7 @@ impl Fleet {
             let memory = self.memory.look();
             let end = memory.explain(reaper::end(status));
             reaped.generations.insert(generation, end);
+            self.joined.ended(generation);
             reaped.has_committed |= self.roster.committed() == Some(generation);
             let (news, ports) = (self.news.clone(), self.settings.ports.clone());
             let version = self.executable.known_version();
@@ -104,7 +105,7 @@ impl Fleet {
 
     /// Tells a generation to drain; perhaps once more, because it may not have heard.
     pub fn drain(&mut self, generation: Generation) {
-        if self.is_saved_first(generation) {
+        if self.is_saved_first(generation) || self.is_counted_first(generation) {
             return;
         }
         if let Some(running) = self.roster.get(generation) {
@@ -120,8 +121,15 @@ impl Fleet {
             return running.signal(Signal::KILL);
         }
         let (news, worker) = (self.news.clone(), running.worker_cli());
+        let counts = self.joined.counts(generation);
+        let samples = self.joined.is_wanted().then(|| self.joined.samples());
         let begun = aside::spawn("asking how many sessions are cut", move || {
-            let sessions = worker.and_then(|worker| worker.count_sessions(Instant::now() + QUESTIONS));
+            let deadline = Instant::now() + QUESTIONS;
+            let sessions = worker.as_ref().and_then(|worker| worker.count_sessions(deadline));
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let (Some(samples), Some(worker), Some(_)) = (samples, &worker, sessions) {
+                samples.take(generation, counts, worker, left);
+            }
             let _ = news.send(News::Cut { generation, sessions });
         });
         if !begun {

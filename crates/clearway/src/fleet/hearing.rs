@@ -48,6 +48,10 @@ impl Fleet {
                 self.saved(generation, unsaved);
                 Event::TimePassed
             }
+            News::Counted(generation) => {
+                self.counted(generation);
+                Event::TimePassed
+            }
             News::Programs { generation, declared } => self.programs_known(generation, declared),
             News::Executed(pid) => self.sidecars.executed(pid).unwrap_or(Event::TimePassed),
             News::State(answer) => return self.hear_state(answer),
@@ -89,6 +93,7 @@ impl Fleet {
         } else {
             running.prove(sockets);
             self.said.found(Subject::BoundTwice, notices);
+            self.count_from_here(generation);
         }
     }
 }

@@ -76,6 +76,8 @@ pub enum News {
         /// What is wrong.
         unsaved: Option<Remark>,
     },
+    /// A generation that is to drain has said what it has counted, or not.
+    Counted(Generation),
     /// What there is to know of the programs of a generation that serves.
     Programs {
         /// Which generation.

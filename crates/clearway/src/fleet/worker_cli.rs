@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clearway_haproxy::runtime::{Channel, CliCommand, CliResponse, RuntimeError, SessionLine};
 use clearway_haproxy::sockpair;
+use clearway_haproxy::statistics::{StatReader, StatSample};
 
 use crate::debug;
 
@@ -71,6 +72,21 @@ impl WorkerCli {
         let connection = sockpair::dial(&self.master)?;
         let command = CliCommand::dump_stats_file().at_worker(self.worker);
         Ok(command.ask(&connection, Channel::Master, limit)?.statistics()?)
+    }
+
+    /// What it has counted. Blocks likewise.
+    pub fn counters(&self, limit: Duration) -> Option<StatSample> {
+        let mut reader = StatReader::default();
+        let read = sockpair::dial(&self.master).map_err(Unanswered::from).and_then(|connection| {
+            let command = CliCommand::show_statistics().at_worker(self.worker);
+            let take = |line: &str| {
+                reader.line(line);
+                ControlFlow::Continue(())
+            };
+            Ok(command.ask_by_line(&connection, Channel::Master, limit, take)?)
+        });
+        read.inspect_err(|error| debug!("asking worker {}: {error}", self.worker)).ok()?;
+        reader.sample()
     }
 
     /// Which sessions it has. Blocks, until `deadline` at most.

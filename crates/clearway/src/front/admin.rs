@@ -10,7 +10,7 @@
 //! | `POST /release` | the same, and a holder lets go of the listening sockets at once |
 //! | `GET /sessions` | [`api::Sessions`]; with `?generation=N` of that one only; 409 if there is none |
 //! | `POST /end?generation=N` | ends one that drains, and waits until it is gone; 409 if it does not drain ([`api::EndOf`]) |
-//! | `GET /metrics` | metrics, in Prometheus' text or as OpenMetrics, as the header `Accept` says |
+//! | `GET /metrics` | metrics, in Prometheus' text or as OpenMetrics, as the header `Accept` says; with `?haproxy=1` also what all generations of HAProxy have counted |
 //! | `GET /health` | 200 while a generation serves, or sessions finish as planned after a takeover; else 503 with the reason |
 //!
 //! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
@@ -39,6 +39,9 @@ use crate::ground::credentials::Credentials;
 use crate::ground::notice::tell;
 use crate::peers::ServeAdmin;
 use crate::tell::metrics::text::MetricsFormat;
+
+/// What is asked together with the metrics to have those of HAProxy, too.
+pub const WITH_HAPROXY: &str = "haproxy=1";
 
 /// What is asked together with a stop to be told of the end.
 pub const UNTIL_ENDED: &str = "until=ended";
@@ -195,12 +198,17 @@ async fn health(State(requests): State<Wishes>) -> Result<&'static str, NotServe
     }
 }
 
-async fn metrics(State(requests): State<Wishes>, headers: HeaderMap) -> Result<Response, NotServed> {
+async fn metrics(
+    State(requests): State<Wishes>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, NotServed> {
     let (sender, receiver) = oneshot::channel();
-    requests.send(Request::Metrics(sender)).await.map_err(|_| ending())?;
-    let snapshot = receiver.await.map_err(|_| ending())?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let format = MetricsFormat::accepted(accept.unwrap_or_default());
+    let haproxy = uri.query().is_some_and(|query| query.split('&').any(|one| one == WITH_HAPROXY));
+    requests.send(Request::Metrics(haproxy.then_some(format), sender)).await.map_err(|_| ending())?;
+    let snapshot = receiver.await.map_err(|_| ending())?;
     Ok(([(header::CONTENT_TYPE, format.content_type())], snapshot.text(format)).into_response())
 }
 

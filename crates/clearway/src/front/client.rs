@@ -12,8 +12,9 @@ use hyper_util::rt::TokioIo;
 
 use crate::front::api;
 
-/// The longest answer that is read. A status of 50 generations with thousands of sockets stays far below.
-const LONGEST_ANSWER: usize = 4 << 20;
+/// The longest answer that is read. A status of 50 generations with thousands of sockets has some hundred KiB, what HAProxy counts of ten
+/// thousand servers 26 MiB.
+const LONGEST_ANSWER: usize = 64 << 20;
 
 /// How long a Clearway may take for anything but a reload: it answers from memory.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -9,6 +9,7 @@ use crate::front::api;
 use crate::front::master_cli::reach::Reachable;
 use crate::path::notices;
 use crate::tell::metrics::MetricsSnapshot;
+use crate::tell::metrics::text::MetricsFormat;
 
 /// Where requests go.
 pub type Wishes = mpsc::Sender<Request>;
@@ -22,8 +23,8 @@ pub enum Request {
     Reloads(oneshot::Sender<api::Reloads>),
     /// Does a generation serve?
     Health(oneshot::Sender<Health>),
-    /// What are the metrics?
-    Metrics(oneshot::Sender<Box<MetricsSnapshot>>),
+    /// What are the metrics, and what does HAProxy count, if that is wanted, written so?
+    Metrics(Option<MetricsFormat>, oneshot::Sender<Box<MetricsSnapshot>>),
     /// Say when all is over.
     Ended(oneshot::Sender<api::Ended>),
     /// Reload, and tell what came of it.

@@ -9,6 +9,7 @@
 //! Each metric is a row of [`table`]; docs/reference/metrics.md is made of it. What is counted has no label with values that come from
 //! outside (a server, a client, a file), so the memory is the same after years; a gauge may name the servers of the files that serve.
 
+pub mod joined;
 pub mod series;
 pub mod table;
 pub mod text;
@@ -214,12 +215,14 @@ pub struct MetricsSnapshot {
     pub counted: Counted,
     /// What was read.
     pub gauges: Gauges,
+    /// What HAProxy counts, if that was asked for, as it is to be written.
+    pub haproxy: Option<String>,
 }
 
 impl MetricsSnapshot {
     /// As a reader wants it.
     pub fn text(&self, format: MetricsFormat) -> String {
-        let Self { counted, gauges } = self;
+        let Self { counted, gauges, haproxy } = self;
         let mut text = MetricsText::new(format);
         text.one(&table::READY, u8::from(gauges.is_ready));
         text.one(&table::LAST_RELOAD_SUCCESSFUL, u8::from(counted.is_loaded || gauges.is_on_disk));
@@ -241,6 +244,7 @@ impl MetricsSnapshot {
         text.one(&table::PLUMBING_REPAIRS, gauges.repairs);
         text.labelled(&table::BUILD_INFO, &build(env!("CLEARWAY_VERSION")), 1);
         text.one(&table::START_TIME, seconds(counted.began));
+        text.add(haproxy.as_deref().unwrap_or_default());
         text.finish()
     }
 }

@@ -38,6 +38,8 @@ pub struct Global {
     /// `stats-file FILE` (3.0), each line: the first one that counts is read when HAProxy starts. A relative path is relative to where
     /// that happens, whatever `default-path` says (measured with 3.0.11).
     pub stats_files: Vec<GlobalSetting>,
+    /// `shm-stats-file FILE` (3.3): all processes count in shared memory.
+    pub shm_stats_file: Option<GlobalSetting>,
     /// `nbproc N`: refused since 2.5. In 2.4, several processes would each have their own sockets.
     pub nbproc: Option<GlobalSetting>,
     /// `stats maxconn N`, 10 if unsaid: counts all stats sockets together, Clearway's private one too.
@@ -106,6 +108,7 @@ impl Global {
             "gid" => &mut self.gid,
             "chroot" => &mut self.chroot,
             "unix-bind" => &mut self.unix_bind,
+            "shm-stats-file" => &mut self.shm_stats_file,
             "nbproc" => &mut self.nbproc,
             "setcap" => &mut self.setcap,
             "hard-stop-after" => &mut self.hard_stop_after,

@@ -16,6 +16,7 @@ use crate::fleet::Fleet;
 use crate::fleet::child::{self, Forked, Streams};
 use crate::fleet::deaf::Hears;
 use crate::fleet::hand_over::{BindBeside, HandOver};
+use crate::fleet::joined::CountsFrom;
 use crate::fleet::launch::inherited::{Inherited, cannot};
 use crate::fleet::launch::{Prepared, Surroundings};
 use crate::fleet::memory::FirstToGo;
@@ -34,11 +35,18 @@ impl Fleet {
         };
         prepared.overlay.lenient = strictness == Strictness::Lenient;
         let stats_file = prepared.stats_file.take();
+        let shares = prepared.configuration.global.shm_stats_file.is_some();
+        let counts = match &stats_file {
+            _ if shares => CountsFrom::Shared,
+            Some(_) => CountsFrom::Others,
+            None => CountsFrom::Nothing,
+        };
         match self.start(generation, prepared, around) {
             Ok(mut running) => {
                 running.begins_with(stats_file);
                 let pid = running.pid();
                 self.roster.begins(generation, running);
+                self.joined.begins(generation, counts);
                 Event::Started { generation, pid }
             }
             Err(failure) => Event::Failed { generation, failure },

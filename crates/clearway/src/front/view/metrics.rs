@@ -15,6 +15,7 @@ use crate::fleet::worker_cli::QUESTIONS;
 use crate::front::view::View;
 use crate::ground::aside;
 use crate::path::network::Interfaces;
+use crate::tell::metrics::text::MetricsFormat;
 use crate::tell::metrics::{Gauges, GenerationGauge, MetricsSnapshot};
 
 /// How long all generations together may take to say how many sessions they have: less than a collector waits.
@@ -49,24 +50,34 @@ impl Looked {
 }
 
 impl View<'_> {
-    /// Tells the metrics. HAProxy, the kernel, and after a reload that failed the files are asked on a thread of its own.
-    pub fn answer_metrics(&self, sender: oneshot::Sender<Box<MetricsSnapshot>>) {
+    /// Tells the metrics. HAProxy, the kernel, and after a reload that failed the files are asked on a thread of its own. `haproxy`:
+    /// what HAProxy counts is told, too, and is to be written so; on that thread, as it may be long.
+    pub fn answer_metrics(
+        &self,
+        haproxy: Option<MetricsFormat>,
+        sender: oneshot::Sender<Box<MetricsSnapshot>>,
+    ) {
         let counted = self.tell.counted().clone();
         let (mut gauges, generations) = self.gauges();
         let files = if counted.is_loaded() { None } else { self.fleet.drift_question() };
         let (interfaces, held) = (self.path.interfaces(), self.custody.sockets().inodes());
         let looked = Looked { interfaces: Arc::clone(&interfaces), files, generations, held };
+        let joined = haproxy.map(|format| (self.fleet.joined_question(), format));
         tokio::spawn(async move {
+            let _turn = match &joined {
+                Some((question, _)) => Some(question.turn().await),
+                None => None,
+            };
             let mut whole = gauges.clone();
             let answered = aside::outcome_of("answering for the metrics", move || {
                 looked.add_to(&mut whole);
-                whole
+                (whole, joined.map(|(question, format)| question.ask().text(format)))
             });
-            let gauges = answered.await.unwrap_or_else(|| {
+            let (gauges, haproxy) = answered.await.unwrap_or_else(|| {
                 gauges.is_ready &= !interfaces.were_gone();
-                gauges
+                (gauges, None)
             });
-            sender.send(Box::new(MetricsSnapshot { counted, gauges }))
+            sender.send(Box::new(MetricsSnapshot { counted, gauges, haproxy }))
         });
     }
 

@@ -96,7 +96,7 @@ impl Heard {
     fn samples(&self) -> BTreeMap<String, String> {
         let gauges = Gauges { is_on_disk: self.is_on_disk, ..Gauges::default() };
         samples(
-            &MetricsSnapshot { counted: self.metrics.counted().clone(), gauges }
+            &MetricsSnapshot { counted: self.metrics.counted().clone(), gauges, haproxy: None }
                 .text(MetricsFormat::Prometheus),
         )
     }
@@ -122,7 +122,7 @@ const ADMIN: Asker = Asker::Admin(RequestId(1));
 
 #[test]
 fn each_metric_is_written_once_with_what_it_is() {
-    let snapshot = MetricsSnapshot { counted: Counted::new(), gauges: Gauges::default() };
+    let snapshot = MetricsSnapshot { counted: Counted::new(), gauges: Gauges::default(), haproxy: None };
     for format in [MetricsFormat::Prometheus, MetricsFormat::OpenMetrics] {
         let text = snapshot.text(format);
         let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
@@ -252,7 +252,9 @@ fn sessions_that_are_cut_are_added_up() {
 }
 
 fn text_of(gauges: Gauges) -> BTreeMap<String, String> {
-    samples(&MetricsSnapshot { counted: Counted::new(), gauges }.text(MetricsFormat::Prometheus))
+    samples(
+        &MetricsSnapshot { counted: Counted::new(), gauges, haproxy: None }.text(MetricsFormat::Prometheus),
+    )
 }
 
 #[test]

@@ -95,6 +95,16 @@ impl MetricsText {
         }
     }
 
+    /// What was written already, in the same format.
+    pub fn add(&mut self, part: &str) {
+        self.text += part;
+    }
+
+    /// What was written, as a part of something longer.
+    pub fn part(self) -> String {
+        self.text
+    }
+
     /// All that was written.
     pub fn finish(mut self) -> String {
         if self.format == MetricsFormat::OpenMetrics {
@@ -104,11 +114,35 @@ impl MetricsText {
     }
 
     fn head(&mut self, metric: &Metric) {
-        let name = match (self.format, metric.kind) {
-            (MetricsFormat::OpenMetrics, MetricKind::Counter) => metric.name.trim_end_matches("_total"),
-            _ => metric.name,
+        self.heading(metric.name, metric.kind, metric.help);
+    }
+
+    /// What precedes the series of a metric.
+    pub fn heading(&mut self, name: &str, kind: MetricKind, help: &str) {
+        let name = match (self.format, kind) {
+            (MetricsFormat::OpenMetrics, MetricKind::Counter) => name.trim_end_matches("_total"),
+            _ => name,
         };
-        let _ = writeln!(self.text, "# HELP {name} {}\n# TYPE {name} {}", metric.help, metric.kind.word());
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {}", kind.word());
+    }
+
+    /// One series of a metric.
+    pub fn line<'a>(
+        &mut self,
+        name: &str,
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+        value: impl Display,
+    ) {
+        self.text += name;
+        let mut before = '{';
+        for (label, value) in labels {
+            let _ = write!(self.text, "{before}{label}=\"{}\"", escaped(value));
+            before = ',';
+        }
+        if before == ',' {
+            self.text.push('}');
+        }
+        let _ = writeln!(self.text, " {value}");
     }
 
     fn sample(
@@ -121,10 +155,7 @@ impl MetricsText {
     ) {
         let names = metric.labels.iter().map(|(name, _)| *name);
         let labels = names.zip(labels.iter().copied()).chain(bound.map(|bound| ("le", bound)));
-        let labels: Vec<String> =
-            labels.map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _ = writeln!(self.text, "{}{suffix}{labels} {value}", metric.name);
+        self.line(&format!("{}{suffix}", metric.name), labels, value);
     }
 }
 

@@ -11,6 +11,7 @@ mod canary;
 mod carry;
 mod container;
 mod copies;
+mod cost;
 mod crash;
 mod device;
 mod draining;
@@ -157,6 +158,7 @@ fn main() {
         watch::TESTS,
         truth::TESTS,
         history::TESTS,
+        cost::TESTS,
         tutorial::TESTS,
         scale::TESTS,
         several::TESTS,

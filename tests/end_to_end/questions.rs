@@ -63,13 +63,32 @@ pub fn start(stage: &Stage) -> Result<Balancer> {
 
 /// Lets the next question of this kind hang, asks for a reload, and waits until it does: the number of the process.
 pub fn hang(stage: &Stage, balancer: &mut Balancer, question: &str) -> Result<u32> {
-    let asked = stage.path("bin").join("asked");
-    let _ = fs::remove_file(&asked);
-    fs::write(stage.path("bin").join("hangs"), format!("x{question}"))?;
-    write_program(stage)?;
+    let_hang(stage, question)?;
     balancer.signal(Signal::HUP)?;
+    hung(stage)
+}
+
+/// Lets the next question of this kind hang.
+pub fn let_hang(stage: &Stage, question: &str) -> Result<()> {
+    let _ = fs::remove_file(stage.path("bin").join("asked"));
+    fs::write(stage.path("bin").join("hangs"), format!("x{question}"))?;
+    write_program(stage)
+}
+
+/// Waits until it does: the number of the process.
+pub fn hung(stage: &Stage) -> Result<u32> {
+    let asked = stage.path("bin").join("asked");
     let number = eventually(SOON, "the question to be asked", || fs::read_to_string(&asked).ok())?;
     number.trim().parse().context("a process id")
+}
+
+/// Lets what hangs go on, and no other question hang.
+pub fn go_on(stage: &Stage) -> Result<()> {
+    let folder = stage.path("bin");
+    fs::write(folder.join("hangs"), "")?;
+    // It reads to the end: there is a writer, and then there is none.
+    fs::OpenOptions::new().write(true).open(folder.join("pipe")).context("opening the pipe")?;
+    Ok(())
 }
 
 /// Whether it still hangs: it was neither killed nor reaped.

@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::fleet::Fleet;
 use crate::peers::ServeAdmin;
+use crate::tell::cost::CostPromise;
 use admin::AdminServer;
 use clients::Clients;
 use ending::Ending;
@@ -157,11 +158,19 @@ impl Front {
         request
     }
 
-    /// What came of a reload or a trial; its client may have gone.
-    pub fn answer(&mut self, request: RequestId, answer: Answer, fleet: &Fleet) {
+    /// What came of a reload or a trial; its client may have gone. That of one that serves is sent when it is known what it
+    /// cost, or a moment later.
+    pub fn answer(&mut self, request: RequestId, answer: Answer, fleet: &Fleet, cost: CostPromise) {
         match self.waiting.remove(&request) {
             Some(WaitingClient::Admin(sender)) => {
-                drop(sender.send(ReloadOutcome { answer, not_read: fleet.not_read().to_vec() }));
+                let mut outcome = ReloadOutcome { answer, not_read: fleet.not_read().to_vec(), cost: None };
+                if !matches!(outcome.answer, Answer::Serving { .. }) {
+                    return drop(sender.send(outcome));
+                }
+                tokio::spawn(async move {
+                    outcome.cost = cost.kept().await;
+                    drop(sender.send(outcome));
+                });
             }
             Some(WaitingClient::MasterCli(sender)) => {
                 drop(sender.send(reloaded(&answer, |generation| fleet.said_by(generation))));

@@ -48,7 +48,7 @@ pub enum News {
     Cutover(cutover::News),
     /// Of other Clearways.
     Peers(peers::News),
-    /// The set of sockets that serves was passed on to what keeps it.
+    /// The set of sockets that serves was passed on to what keeps it, or a cost was told.
     KeptUp,
 }
 
@@ -152,7 +152,7 @@ impl Shell {
                 if let Answer::Tried { changes, .. } = &mut answer {
                     *changes = self.fleet.take_changes();
                 }
-                self.front.answer(request, answer, &self.fleet);
+                self.front.answer(request, answer, &self.fleet, self.tell.cost());
             }
             Action::Report(report) => tell(&report),
             Action::Attempted(_) => {}
@@ -309,7 +309,10 @@ impl Shell {
                 self.front.note_what_is_cut(generation, sessions);
                 self.tell.cut(sessions);
             }
-            Consequence::StateDue => self.fleet.ask_for_state(self.path.follows_servers()),
+            Consequence::StateDue => {
+                self.fleet.ask_for_state(self.path.follows_servers());
+                self.tell.glance();
+            }
             Consequence::Servers(ServersHeard { fresh, is_new, seen }) => {
                 self.path.look_after_the_plumbing(fresh);
                 if is_new {

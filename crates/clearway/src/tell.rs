@@ -1,5 +1,6 @@
-//! Observers: the log, systemd, the pid file, the history, the metrics. They own nothing else.
+//! Observers: the log, systemd, the pid file, the history, the metrics, the cost. They own nothing else.
 
+pub mod cost;
 pub mod history;
 pub mod log;
 pub mod metrics;
@@ -17,8 +18,13 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::Action;
 use clearway_haproxy::getsocks::ReceivedSocket;
 
+use crate::custody::subscription::Subscription;
+use crate::ground::notice::tell;
+
+use cost::{CostNews, CostPromise, CostRecord};
 use history::History;
 use metrics::{Counted, Metrics};
+use notices::TellNotice;
 use pid_file::{PidFile, PidFilePlace};
 use said::{Said, Subject};
 use systemd::Systemd;
@@ -31,18 +37,44 @@ pub struct Tell {
     pid_file: PidFile,
     history: History,
     metrics: Metrics,
+    cost: CostRecord,
 }
 
 impl Tell {
     /// Nothing has been done yet.
-    pub fn new(systemd: Systemd) -> Self {
+    pub fn new(systemd: Systemd, custody: Subscription) -> Self {
         let (said, pid_file, history) = (Said::default(), PidFile::default(), History::default());
-        Self { said, systemd, pid_file, history, metrics: Metrics::new() }
+        let cost = CostRecord::new(custody);
+        Self { said, systemd, pid_file, history, metrics: Metrics::new(), cost }
     }
 
-    /// Passes on to systemd which sockets serve, whenever these are others. Never ends without; can be cancelled.
+    /// Passes on to systemd which sockets serve, whenever these are others, and tells what something cost when that is known.
+    /// Never ends without; can be cancelled.
     pub async fn keep_up(&mut self) {
-        self.systemd.keep_up().await;
+        tokio::select! {
+            biased;
+            () = self.systemd.keep_up() => {}
+            news = self.cost.next() => self.note(news),
+        }
+    }
+
+    fn note(&mut self, news: CostNews) {
+        let CostNews { generation, entry, cost } = news;
+        self.history.note(entry, &cost);
+        if cost.after.is_some() {
+            self.metrics.note(&cost);
+            tell(&TellNotice::Cost { generation, cost });
+        }
+    }
+
+    /// What the window has cost that has ended last, when that is known.
+    pub fn cost(&self) -> CostPromise {
+        self.cost.promise()
+    }
+
+    /// Clearway is awake anyway: the counters are looked at, for what a reload that may come is compared with.
+    pub fn glance(&self) {
+        self.cost.glance();
     }
 
     /// What is about to be carried out.
@@ -51,6 +83,7 @@ impl Tell {
         self.pid_file.hear(action);
         self.history.hear(action);
         self.metrics.hear(action);
+        self.cost.hear(action, self.history.newest());
     }
 
     /// What has happened so far.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cost;
 pub mod count;
 pub mod cutover;
 pub mod exit;

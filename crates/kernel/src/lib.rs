@@ -17,6 +17,7 @@
 //! | [`listeners`] | which processes listen on a port; listening on an address that this host does not have |
 //! | [`steering`] | which of the sockets of one address get the new clients |
 //! | [`queues`] | connections that wait at a listening socket, and when none does any more |
+//! | [`counters`] | what the kernel counts for the whole network namespace |
 //! | [`paths`] | whether the path of a Unix socket still leads to it |
 //! | [`canary`] | whether the return path to clients works: connections that prove it |
 //! | [`transparency`] | whether this process may make transparent sockets |
@@ -31,6 +32,7 @@
 mod bpf;
 pub mod canary;
 pub mod capabilities;
+pub mod counters;
 pub mod flip;
 pub mod gate;
 pub mod interfaces;

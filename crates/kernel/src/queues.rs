@@ -75,19 +75,26 @@ pub struct AcceptQueue {
     pub waiting: u32,
     /// How many may: the smaller of `listen`'s argument and `net.core.somaxconn`.
     pub limit: u32,
+    /// How many packets the socket has dropped since it was made: SYNs and last packets of handshakes for which there was
+    /// no room, and what a filter of its own refused. Unset: the kernel does not say.
+    pub drops: Option<u32>,
+}
+
+impl From<TcpSocket> for AcceptQueue {
+    fn from(row: TcpSocket) -> Self {
+        let TcpSocket { inode, local: address, waiting, limit, drops, .. } = row;
+        Self { inode, address, waiting, limit, drops }
+    }
+}
+
+/// The accept queues of all sockets that listen in this network namespace.
+pub fn all() -> Result<Vec<AcceptQueue>, SockDiagError> {
+    Ok(rows(TcpState::Listen, 0, &Family::ALL)?.into_iter().map(AcceptQueue::from).collect())
 }
 
 /// The accept queues of those of the sockets that listen in this network namespace.
 pub fn queues<S: BuildHasher>(inodes: &HashSet<u64, S>) -> Result<Vec<AcceptQueue>, SockDiagError> {
-    let ours = rows(TcpState::Listen, 0, &Family::ALL)?.into_iter().filter(|row| inodes.contains(&row.inode));
-    Ok(ours
-        .map(|row| AcceptQueue {
-            inode: row.inode,
-            address: row.local,
-            waiting: row.waiting,
-            limit: row.limit,
-        })
-        .collect())
+    Ok(all()?.into_iter().filter(|queue| inodes.contains(&queue.inode)).collect())
 }
 
 /// A request: its handshake is not complete.
@@ -110,25 +117,39 @@ impl From<TcpSocket> for HalfOpen {
 /// A request to `10.0.0.1:80` is counted for a listener on `0.0.0.0:80` even where another one listens on
 /// `10.0.0.1:80`: the kernel does not say.
 pub fn half_open(listeners: &[Listener]) -> Result<HashSet<HalfOpen>, SockDiagError> {
+    let requests = meant_for(listeners, TcpState::SynRecv)?;
+    Ok(requests.into_iter().map(HalfOpen::from).collect())
+}
+
+/// Both ends of the connections, the local one first, that wait in the accept queues of these listeners, or of others that hear
+/// the same addresses.
+///
+/// Walks the table of all connections, as [`half_open`] does.
+pub fn not_accepted(listeners: &[Listener]) -> Result<HashSet<(SocketAddr, SocketAddr)>, SockDiagError> {
+    let connected = meant_for(listeners, TcpState::Connected)?.into_iter();
+    Ok(connected.filter(|row| row.inode == 0).map(|row| (row.local, row.remote)).collect())
+}
+
+/// The connections in one state that may be for one of the listeners.
+fn meant_for(listeners: &[Listener], state: TcpState) -> Result<Vec<TcpSocket>, SockDiagError> {
     let mut ports: Vec<u16> = listeners.iter().map(|listener| listener.address.port()).collect();
     ports.sort_unstable();
     ports.dedup();
     // One walk through the whole table is as dear as one for a single port.
     let port = match ports[..] {
-        [] => return Ok(HashSet::new()),
+        [] => return Ok(Vec::new()),
         [port] => port,
         _ => 0,
     };
     // An IPv6 listener may have requests of both families.
     let families: &[Family] =
         if listeners.iter().all(|l| l.address.is_ipv4()) { &[Family::V4] } else { &Family::ALL };
-    let requests = rows(TcpState::SynRecv, port, families)?.into_iter().map(HalfOpen::from);
     // There may be thousands of either; those of several shards are one address.
     let mut seen = HashSet::new();
     let addresses = listeners.iter().filter(|one| seen.insert((one.address, one.v6only)));
     let nearby = Nearby::of(addresses.map(|one| (one.address, *one)));
-    let is_heard = |request: &HalfOpen| nearby.to(request.local).any(|one| one.hears(request.local));
-    Ok(requests.filter(is_heard).collect())
+    let is_heard = |row: &TcpSocket| nearby.to(row.local).any(|one| one.hears(row.local));
+    Ok(rows(state, port, families)?.into_iter().filter(is_heard).collect())
 }
 
 /// The clients of sockets that get no new ones.

@@ -100,6 +100,7 @@ fn details(entry: &PastEntry) -> Vec<String> {
         Some(failure) => lines.extend(why(failure)),
         None => lines.extend(entry.ended.clone()),
     }
+    lines.extend(entry.cost.as_ref().map(|cost| format!("cost: {cost}")));
     lines
 }
 

@@ -36,6 +36,7 @@ pub async fn reload(target: Target) -> Result<ExitCode, Failure> {
                 moved,
                 carried,
                 not_read,
+                cost,
             } => {
                 let others = moved.iter().filter(|one| one.by != Means::Handoff).count();
                 let others = if others > 0 { format!(", {others} moved") } else { String::new() };
@@ -61,6 +62,9 @@ pub async fn reload(target: Target) -> Result<ExitCode, Failure> {
                 let moved: HashSet<_> = moved.iter().map(|one| &one.address).collect();
                 twice.retain(|one| !moved.contains(one));
                 list("bound a second time (a specific IPv6 address needs `v6only` to be taken over)", &twice);
+                if let Some(cost) = cost {
+                    crate::say!("cost: {cost}");
+                }
             }
             api::Reloaded::Refused(why) => refused("the reload did not take", why),
             api::Reloaded::Tried { .. } | api::Reloaded::Stopping => {

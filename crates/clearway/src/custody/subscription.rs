@@ -18,8 +18,8 @@ pub(super) struct Published {
     pub(super) is_committed: bool,
 }
 
-/// What is held, for one room.
-#[derive(Debug)]
+/// What is held, for one room, or a thread of it. A clone sees what is news by itself.
+#[derive(Clone, Debug)]
 pub struct Subscription(watch::Receiver<Published>);
 
 impl Subscription {

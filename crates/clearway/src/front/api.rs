@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use clearway_core::cost::Cost;
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::settings::{SettingKey, Settings, TABLE};
@@ -268,6 +269,10 @@ pub enum Reloaded {
         /// it; each with what mends it.
         #[serde(default)]
         not_read: Vec<String>,
+        /// What it cost new clients until the commit; what comes in the second after is in the log and in the history. Unset:
+        /// not known.
+        #[serde(default)]
+        cost: Option<Cost>,
     },
     /// It would take: answer to `POST /try`. Nothing has changed.
     Tried {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use clearway_core::cost::Cost;
 use clearway_core::supervisor::Answer;
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,10 +56,12 @@ pub struct ReloadOutcome {
     pub answer: Answer,
     /// Files that were replaced where this container cannot see it, each with what mends it: the former ones were read.
     pub not_read: Vec<String>,
+    /// What a reload that took has cost until now, if that is known.
+    pub cost: Option<Cost>,
 }
 
 impl From<ReloadOutcome> for api::Reloaded {
-    fn from(ReloadOutcome { answer, not_read }: ReloadOutcome) -> Self {
+    fn from(ReloadOutcome { answer, not_read, cost }: ReloadOutcome) -> Self {
         match answer {
             Answer::Serving { generation, proof, moved, carried } => Self::Serving {
                 generation: generation.number(),
@@ -69,6 +72,7 @@ impl From<ReloadOutcome> for api::Reloaded {
                 unclaimed: proof.unclaimed,
                 carried,
                 not_read,
+                cost,
             },
             Answer::Tried { proof, changes } => Self::Tried {
                 adopted: proof.adopted.len(),

@@ -130,7 +130,7 @@ async fn supervise(
         old: settings.old,
         interrupted,
     };
-    let tell = Tell::new(systemd);
+    let tell = Tell::new(systemd, custody.subscribe());
     let mut shell = Shell::new(settings, custody, fleet, peers, front, tell);
     let mut core = Supervisor::new(limits);
     if shell.begin(newcomer)? {

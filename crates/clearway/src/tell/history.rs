@@ -5,6 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use clearway_core::cost::Cost;
 use clearway_core::strategy::by_means;
 use clearway_core::supervisor::{Action, AttemptResult, Attempted, Bound, Cause, Proof, Report, Steps, Turn};
 
@@ -54,6 +55,18 @@ impl History {
             self.entries.pop_front();
         }
         self.entries.push_back(PastEntry { id: self.total, at: clock::now(), ..entry });
+    }
+
+    /// The number of the newest entry; 0: there is none.
+    pub fn newest(&self) -> u64 {
+        self.total
+    }
+
+    /// What the entry with this number has cost, if it is kept.
+    pub fn note(&mut self, entry: u64, cost: &Cost) {
+        if let Some(entry) = self.entries.iter_mut().find(|one| one.id == entry) {
+            entry.cost = Some(cost.clone());
+        }
     }
 
     /// Those that are kept, the newest last.

@@ -9,6 +9,7 @@
 //! Each metric is a row of [`table`]; docs/reference/metrics.md is made of it. What is counted has no label with values that come from
 //! outside (a server, a client, a file), so the memory is the same after years; a gauge may name the servers of the files that serve.
 
+mod cost;
 pub mod joined;
 pub mod series;
 pub mod table;
@@ -17,12 +18,14 @@ pub mod text;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use clearway_core::cost::Cost;
 use clearway_core::path::CanaryVerdict;
 use clearway_core::strategy::by_means;
 use clearway_core::supervisor::{
     Action, Asker, AttemptResult, Attempted, Cause, LifePhase, Next, Report, Source, Steps, Turn,
 };
 
+use cost::CountedCost;
 use series::{Durations, Series};
 use text::{MetricsFormat, MetricsText};
 
@@ -41,6 +44,7 @@ pub struct Counted {
     takeovers: Series<u64>,
     cut: Series<u64>,
     moved: Series<u64>,
+    cost: CountedCost,
 }
 
 impl Counted {
@@ -56,6 +60,7 @@ impl Counted {
             takeovers: Series::new(&table::TAKEOVERS),
             cut: Series::new(&table::SESSIONS_CUT),
             moved: Series::new(&table::SOCKETS_MOVED),
+            cost: CountedCost::default(),
         }
     }
 
@@ -100,6 +105,11 @@ impl Metrics {
     /// A generation was ended that had so many sessions; unset: it did not say.
     pub fn cut(&mut self, sessions: Option<u64>) {
         self.counted.cut.add(&[], sessions.unwrap_or_default());
+    }
+
+    /// What a reload, a crash or a takeover has cost, with the second after.
+    pub fn note(&mut self, cost: &Cost) {
+        self.counted.cost.add(cost);
     }
 
     /// What is about to be carried out.
@@ -239,6 +249,7 @@ impl MetricsSnapshot {
         text.series(&counted.moved);
         text.one(&table::HELD, gauges.held);
         text.rows(&table::WAITING, gauges.waiting.map(|waiting| (Vec::new(), waiting)));
+        counted.cost.write(&mut text);
         text.one(&table::LISTENING_SOCKETS, gauges.sockets);
         text.verdicts(&gauges.verdicts);
         text.one(&table::PLUMBING_REPAIRS, gauges.repairs);

@@ -1,6 +1,8 @@
 //! What the observers say themselves.
 
+use clearway_core::cost::Cost;
 use clearway_core::count::Count;
+use clearway_core::names::Generation;
 use clearway_core::settings::Stray;
 
 clearway_core::notices! {
@@ -9,6 +11,9 @@ clearway_core::notices! {
         /// Standard error was not read fast enough, and lines were lost at this place.
         Warn "log.lost" Lost { pieces: u64 }
             => "lost {} of the log here: standard error was not read fast enough", Count(*pieces, "piece");
+        /// What an attempt cost new clients, a second after it.
+        Info "generation.cost" Cost { generation: Generation, cost: Cost }
+            => "cost of generation {generation}: {cost}";
         /// The pid file named another process that lives.
         Warn "pid-file.of-another" PidFileOfAnother { path: String, pid: u32, hints: Vec<String> }
             => "{path} named process {pid}, which is running; from now on it names this one";

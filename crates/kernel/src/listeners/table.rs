@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use clearway_core::hints::Hints;
 use netlink_packet_core::{NlasIterator, Parseable};
 use netlink_packet_sock_diag::SockDiagMessage;
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, INET_DIAG_SKV6ONLY, IPPROTO_TCP};
+use netlink_packet_sock_diag::constants::{
+    AF_INET, AF_INET6, INET_DIAG_SKMEMINFO, INET_DIAG_SKV6ONLY, IPPROTO_TCP,
+};
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
 use rustix::io::Errno;
 
@@ -28,6 +30,8 @@ pub(crate) enum TcpState {
     SynRecv,
     /// Connections that this host begins, until they are answered.
     SynSent,
+    /// Connections whose handshake is complete and that may not be accepted yet: these have no inode.
+    Connected,
 }
 
 /// One line of the table.
@@ -49,6 +53,8 @@ pub(crate) struct TcpSocket {
     pub waiting: u32,
     /// Of a listener: how many may.
     pub limit: u32,
+    /// Of a listener: how many packets it has dropped; unset before Linux 4.10.
+    pub drops: Option<u32>,
 }
 
 /// The sockets could not be listed.
@@ -88,6 +94,7 @@ pub(crate) fn rows(state: TcpState, port: u16, families: &[Family]) -> Result<Ve
             TcpState::Listen => "that listen",
             TcpState::SynRecv => "of half-open connections",
             TcpState::SynSent => "of connections that are being opened",
+            TcpState::Connected => "of connections",
         };
         let what = match port {
             0 => format!("listing {family} sockets {doing}"),
@@ -111,11 +118,16 @@ fn request(family: Family, state: TcpState, port: u16) -> SockDiagMessage {
     SockDiagMessage::InetRequest(InetRequest {
         family,
         protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::empty(),
+        extensions: match state {
+            TcpState::Listen => ExtensionFlags::SKMEMINFO,
+            _ => ExtensionFlags::empty(),
+        },
         states: match state {
             TcpState::Listen => StateFlags::LISTEN,
             TcpState::SynRecv => StateFlags::SYN_RECV,
             TcpState::SynSent => StateFlags::SYN_SENT,
+            // The client may have closed its end already.
+            TcpState::Connected => StateFlags::ESTABLISHED | StateFlags::CLOSE_WAIT,
         },
         socket_id: SocketId { source_port: port, ..socket_id },
     })
@@ -124,9 +136,14 @@ fn request(family: Family, state: TcpState, port: u16) -> SockDiagMessage {
 pub(super) fn decode(reply: &Reply) -> Option<TcpSocket> {
     let header = InetResponseHeader::parse(&reply.payload).ok()?;
     let id = header.socket_id;
-    let v6only = NlasIterator::new(reply.payload.get(HEADER..)?)
-        .flatten()
-        .any(|nla| nla.kind() == INET_DIAG_SKV6ONLY && nla.value().first().is_some_and(|value| *value != 0));
+    let (mut v6only, mut drops) = (false, None);
+    for nla in NlasIterator::new(reply.payload.get(HEADER..)?).flatten() {
+        match nla.kind() {
+            INET_DIAG_SKV6ONLY => v6only = nla.value().first().is_some_and(|value| *value != 0),
+            INET_DIAG_SKMEMINFO => drops = dropped(nla.value()),
+            _ => {}
+        }
+    }
     Some(TcpSocket {
         local: SocketAddr::new(id.source_address, id.source_port),
         remote: SocketAddr::new(id.destination_address, id.destination_port),
@@ -136,5 +153,12 @@ pub(super) fn decode(reply: &Reply) -> Option<TcpSocket> {
         uid: header.uid,
         waiting: header.recv_queue,
         limit: header.send_queue,
+        drops,
     })
+}
+
+/// The ninth number (`SK_MEMINFO_DROPS`).
+fn dropped(memory: &[u8]) -> Option<u32> {
+    const DROPS: usize = 8 * size_of::<u32>();
+    Some(u32::from_ne_bytes(*memory.get(DROPS..)?.first_chunk()?))
 }

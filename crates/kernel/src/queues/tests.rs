@@ -19,9 +19,11 @@ fn clients_that_wait_are_counted_until_accepted_or_closed() {
     while waiting.poll().unwrap() != (Remaining { queued: 3, ..nothing }) {
         std::thread::yield_now();
     }
-    for _ in &clients {
-        socket.accept().unwrap();
-    }
+    let ends: HashSet<_> =
+        clients.iter().map(|client| (client.peer_addr().unwrap(), client.local_addr().unwrap())).collect();
+    assert_eq!(not_accepted(&[listener(&socket)]).unwrap(), ends);
+    let accepted: Vec<_> = clients.iter().map(|_| socket.accept().unwrap()).collect();
+    assert!(not_accepted(&[listener(&socket)]).unwrap().is_empty(), "{accepted:?} have been");
     assert!(waiting.poll().unwrap().is_nothing());
     let inode = listener(&socket).inode;
     let queue = queues(&HashSet::from([inode])).unwrap();
@@ -44,4 +46,17 @@ fn a_listener_hears_its_port_and_what_its_address_covers() {
     assert!(wide.hears("10.0.0.1:80".parse().unwrap()));
     assert!(!wide.hears("10.0.0.1:81".parse().unwrap()));
     assert!(!Listener { v6only: true, ..wide }.hears("10.0.0.1:80".parse().unwrap()));
+}
+
+#[test]
+fn what_a_full_queue_drops_is_counted_at_its_socket() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    set_limit(socket.as_fd(), 0).unwrap();
+    let inode = listener(&socket).inode;
+    let dropped = || queues(&HashSet::from([inode])).unwrap()[0].drops.unwrap();
+    assert_eq!(dropped(), 0);
+    let address = socket.local_addr().unwrap();
+    let _one = TcpStream::connect(address).unwrap();
+    let more = TcpStream::connect_timeout(&address, std::time::Duration::from_millis(100));
+    assert!(more.is_err() && dropped() >= 1, "{more:?}, {} dropped", dropped());
 }

@@ -55,7 +55,7 @@ fn without_an_index_the_kernel_chooses() {
 fn row(inode: u64, local: &str) -> TcpSocket {
     let local: SocketAddr = local.parse().unwrap();
     let remote = SocketAddr::new(local.ip(), 0);
-    TcpSocket { local, remote, v6only: false, device: 0, inode, uid: 0, waiting: 0, limit: 0 }
+    TcpSocket { local, remote, v6only: false, device: 0, inode, uid: 0, waiting: 0, limit: 0, drops: None }
 }
 
 const LEAVES: Option<Fate> = Some(Fate::Leaves);

@@ -1,3 +1,4 @@
+use clearway_core::cost::{Cost, CostBefore, CostFigures, NetworkCounters};
 use clearway_core::strategy::Means;
 
 use super::*;
@@ -6,6 +7,22 @@ use crate::tell::history::{PastEvent, PastMoved, PastResult};
 
 fn excerpt(first: &[&str], number: usize) -> Excerpt {
     Excerpt { number, first: first.iter().map(ToString::to_string).collect() }
+}
+
+fn cost() -> Cost {
+    let network = |resets| NetworkCounters { resets_sent: Some(resets), ..NetworkCounters::default() };
+    let window = CostFigures {
+        seconds: Duration::from_millis(410),
+        refused: Some(0),
+        reset: Some(0),
+        dropped: Some(3),
+        waited: Some(Duration::ZERO),
+        waited_at_most: Some(Duration::from_millis(11)),
+        network: network(2),
+    };
+    let before = CostBefore { seconds: Duration::from_millis(9800), network: network(1) };
+    let after = CostFigures { seconds: Duration::from_secs(1), ..window };
+    Cost { before: Some(before), window, after: Some(after) }
 }
 
 /// Every field has something in it.
@@ -21,6 +38,7 @@ fn full() -> Reloads {
         steps: Some(PastSteps { prepare: 0.021, prove: 0.19, settle: 0.2, ..PastSteps::default() }),
         sockets: Some(PastSockets { moved, new: excerpt(&["[::]:81"], 1), ..PastSockets::default() }),
         carried: Some(PastCarried { set: excerpt(&["web/s1: down"], 1), ..PastCarried::default() }),
+        cost: Some(cost()),
         ..PastEntry::new(PastEvent::Reload, PastResult::Took)
     };
     let refused = PastEntry {
@@ -58,6 +76,8 @@ WHEN                  WHAT    BY            GENERATION  RESULT   TOOK
     moved by handoff: 10.0.0.1:80 and 2 more
     newly bound: [::]:81
     carried over: web/s1: down
+    cost: 0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2, before 1 in 9.8 s), longest wait in queue under 12 ms; \
+in the 1.0 s after: 0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2), longest wait in queue under 12 ms
 2026-11-29T12:24:58Z  reload  admin-socket  3           refused  100 ms
     exit code 65: HAProxy did not start (exit code 1): no
       [ALERT] no

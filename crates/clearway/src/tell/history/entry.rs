@@ -1,5 +1,6 @@
 //! An entry of the history, as it is kept and as it goes over the admin socket. Fields are only ever added.
 
+use clearway_core::cost::Cost;
 use clearway_core::failure::Failure;
 use clearway_core::strategy::Means;
 use clearway_core::supervisor::Carried;
@@ -96,6 +97,9 @@ pub struct PastEntry {
     /// What the generation was given of the state of the servers; unset: nothing.
     #[serde(default)]
     pub carried: Option<PastCarried>,
+    /// What it cost new clients; unset: not known, or not yet.
+    #[serde(default)]
+    pub cost: Option<Cost>,
 }
 
 impl PastEntry {
@@ -114,6 +118,7 @@ impl PastEntry {
             steps: None,
             sockets: None,
             carried: None,
+            cost: None,
         }
     }
 }

@@ -124,6 +124,17 @@ fn crashes_and_the_ends_of_takeovers_are_entries_and_their_beginnings_are_not() 
 }
 
 #[test]
+fn what_an_entry_has_cost_is_told_with_it_as_long_as_it_is_kept() {
+    let mut history =
+        heard([Action::Attempted(Box::new(attempted())), Action::Attempted(Box::new(attempted()))]);
+    assert_eq!(history.newest(), 2);
+    history.note(1, &Cost::default());
+    history.note(7, &Cost::default());
+    let costs: Vec<_> = history.entries().into_iter().map(|entry| entry.cost).collect();
+    assert_eq!(costs, [Some(Cost::default()), None]);
+}
+
+#[test]
 fn a_word_of_a_later_version_is_read() {
     let entry = serde_json::json!({"id": 1, "at": "T", "event": "rollback", "result": "revised", "more": 7});
     let entry: PastEntry = serde_json::from_value(entry).unwrap();

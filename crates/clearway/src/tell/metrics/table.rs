@@ -95,6 +95,16 @@ metrics! {
         "Requests for a connection that waited at the gate (`plug`) while sockets were exchanged; repeated ones count again.";
     WAITING: Gauge "clearway_waiting_connections" {}
         "Connections that wait in the listening sockets that Clearway holds until HAProxy accepts them.";
+    COST_RESET: Counter "clearway_cost_reset_total" { "when": Some(&["window", "after"]) }
+        "Clients seen in the queue of a listening socket of Clearway's that was closed: during a reload, a restart or a takeover, or in the second after.";
+    COST_DROPPED: Counter "clearway_cost_dropped_total" { "when": Some(&["window", "after"]) }
+        "Packets of new connections that listening sockets of Clearway's dropped in that time; a client sends them again.";
+    COST_RESETS_SENT: Counter "clearway_cost_network_resets_total" { "when": Some(&["window", "after"]) }
+        "Packets with RST that the network namespace sent in that time, those of other programs and of HAProxy itself included.";
+    COST_UNKNOWN: Counter "clearway_cost_unknown_total" { "figure": Some(&["refused", "reset", "dropped", "wait"]) }
+        "How often one of these was not known for such a time.";
+    COST_QUEUE_WAIT: Histogram "clearway_cost_queue_wait_seconds" {}
+        "For how long a client was seen in a queue, the one that waited longest of each such time.";
     LISTENING_SOCKETS: Gauge "clearway_listening_sockets" {}
         "Listening sockets that Clearway holds.";
     CANARY_SERVERS: Gauge "clearway_canary_servers" { "verdict": Some(&["works", "down", "broken", "unknown"]) }

@@ -322,3 +322,41 @@ fn version_and_commit_are_told_apart() {
     assert_eq!(build("1.2.0 (2026-11-30)"), ["1.2.0", "unknown"]);
     assert_eq!(build("1.2.0"), ["1.2.0", "unknown"]);
 }
+
+#[test]
+fn what_windows_have_cost_is_added_up_and_what_is_not_known_is_said() {
+    use clearway_core::cost::{CostFigures, NetworkCounters};
+
+    let mut metrics = Metrics::new();
+    let window = CostFigures {
+        dropped: Some(3),
+        reset: Some(0),
+        refused: Some(0),
+        waited: Some(Duration::from_millis(300)),
+        network: NetworkCounters { resets_sent: Some(2), ..NetworkCounters::default() },
+        ..CostFigures::default()
+    };
+    let after = CostFigures { dropped: Some(1), refused: None, ..window };
+    for _ in 0..2 {
+        metrics.note(&Cost { before: None, window, after: Some(after) });
+    }
+    metrics.note(&Cost::default());
+    let gauges = Gauges::default();
+    let counted = metrics.counted().clone();
+    let samples = samples(&MetricsSnapshot { counted, gauges }.text(MetricsFormat::Prometheus));
+    let value = |name: &str| samples[&format!("clearway_cost_{name}")].clone();
+    assert_eq!(value("dropped_total{when=\"window\"}"), "6");
+    assert_eq!(value("dropped_total{when=\"after\"}"), "2");
+    assert_eq!(value("reset_total{when=\"window\"}"), "0");
+    assert_eq!(value("network_resets_total{when=\"after\"}"), "4");
+    assert_eq!(
+        value("unknown_total{figure=\"refused\"}"),
+        "3",
+        "each second after, and the whole of the last"
+    );
+    assert_eq!(value("unknown_total{figure=\"dropped\"}"), "1");
+    assert_eq!(
+        (value("queue_wait_seconds_count"), value("queue_wait_seconds_sum")),
+        ("2".to_owned(), "0.6".to_owned())
+    );
+}

@@ -93,6 +93,11 @@ fn every_start_reload_crash_and_takeover_is_told_in_order() -> Result<()> {
     let failure = &refused["failure"];
     ensure!(failure["code"] == 65 && refused["ended"] == "exit code 1", "{refused}");
     ensure!(failure["words"]["first"].to_string().contains("nonsense"), "HAProxy's words: {refused}");
+    let lines = &failure["lines"]["first"];
+    ensure!(
+        lines[0].as_str().is_some_and(|line| line.ends_with(": nonsense here")),
+        "the file's line: {refused}"
+    );
     ensure!(refused["sockets"].is_null(), "{refused}");
     // That of the master: its worker was killed.
     ensure!(crash["ended"] == "exit code 137", "{crash}");

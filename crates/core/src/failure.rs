@@ -12,6 +12,9 @@ pub struct Failure {
     pub message: String,
     /// HAProxy's own words, line by line.
     pub words: Vec<String>,
+    /// The lines of the files that these words name, as they were read: `haproxy.cfg:5: bind :80 nonsense`. Not for the log.
+    #[serde(skip)]
+    pub lines: Vec<String>,
     /// The command or flag that mends it, where one is known.
     pub hints: Vec<String>,
     /// Set if HAProxy closed its private socket: its end, which tells more, is to be expected.
@@ -38,6 +41,7 @@ impl Failure {
             code,
             message: message.into(),
             words: Vec::new(),
+            lines: Vec::new(),
             hints: Vec::new(),
             closed: false,
             lacks_only_ours: false,

@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 
 mod cause;
+mod cited;
 mod remedy;
 
 use crate::configuration::Configuration;
@@ -64,6 +65,12 @@ impl Complaint {
     pub fn headline(&self) -> Option<&str> {
         let essence = self.essence();
         essence.iter().find(|line| line.contains("[ALERT]")).or(essence.first()).copied()
+    }
+
+    /// The lines of these files that it is about, as they were read: `haproxy.cfg:5: bind :80 nonsense`. Some at most; one
+    /// that may have a secret is only named.
+    pub fn cited(&self, configuration: &Configuration) -> Vec<String> {
+        cited::lines(&self.essence(), configuration)
     }
 
     /// One line of help for each known cause, where the files may be known that HAProxy was started with. `is_root`: whether

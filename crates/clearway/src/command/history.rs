@@ -152,12 +152,13 @@ fn and_more(items: &Excerpt) -> String {
 
 /// Why it did not take: what Clearway says, HAProxy's words, what helps.
 fn why(failure: &PastFailure) -> Vec<String> {
-    let PastFailure { code, message, words, hints } = failure;
+    let PastFailure { code, message, words, lines: cited, hints } = failure;
     let mut lines = vec![format!("exit code {code}: {message}")];
     lines.extend(words.first.iter().map(|word| format!("  {word}")));
     if words.left_out() > 0 {
         lines.push(format!("  and {} more lines, which are in the log", words.left_out()));
     }
+    lines.extend(cited.first.iter().map(|line| format!("  {line}")));
     lines.extend(hints.first.iter().map(|hint| Hint(hint).to_string()));
     lines
 }

@@ -232,14 +232,17 @@ pub struct Refused {
     pub message: String,
     /// HAProxy's own words.
     pub words: Vec<String>,
+    /// The lines of the files that these words name, as they were read: `haproxy.cfg:5: bind :80 nonsense`.
+    #[serde(default)]
+    pub lines: Vec<String>,
     /// What mends it.
     pub hints: Vec<String>,
 }
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        let Failure { code, message, words, hints, .. } = failure;
-        Self { code: code.number(), message, words, hints }
+        let Failure { code, message, words, lines, hints, .. } = failure;
+        Self { code: code.number(), message, words, lines, hints }
     }
 }
 

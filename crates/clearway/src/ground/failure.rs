@@ -188,6 +188,7 @@ pub fn of_an_end(
              reserved then (`no strict-limits`)"
         ));
     }
+    failure.lines = configuration.map(|read| complaint.cited(read)).unwrap_or_default();
     failure.words = words;
     failure
 }

@@ -51,6 +51,7 @@ fn full() -> Reloads {
             code: 65,
             message: "HAProxy did not start (exit code 1): no".to_owned(),
             words: excerpt(&["[ALERT] no"], 4),
+            lines: excerpt(&["h.cfg:5: bind nonsense"], 1),
             hints: excerpt(&["mend it"], 1),
         }),
         seconds: Some(0.1),
@@ -82,6 +83,7 @@ in the 1.0 s after: 0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2
     exit code 65: HAProxy did not start (exit code 1): no
       [ALERT] no
       and 3 more lines, which are in the log
+      h.cfg:5: bind nonsense
     hint: mend it
 2026-11-29T12:24:58Z  crash   -             2           crashed  -
     killed by SIGKILL

@@ -133,6 +133,9 @@ pub struct PastFailure {
     /// HAProxy's own words.
     #[serde(default)]
     pub words: Excerpt,
+    /// The lines of the files that these words name, as they were read: `haproxy.cfg:5: bind :80 nonsense`.
+    #[serde(default)]
+    pub lines: Excerpt,
     /// What mends it.
     #[serde(default)]
     pub hints: Excerpt,
@@ -145,6 +148,7 @@ impl PastFailure {
             code: failure.code.number(),
             message: cut(&failure.message, MESSAGE),
             words: Excerpt::of(&failure.words),
+            lines: Excerpt::of(&failure.lines),
             hints: Excerpt::of(&failure.hints),
         }
     }

@@ -77,6 +77,7 @@ fn an_attempt_is_told_with_what_asked_for_it_and_what_moved() {
 #[test]
 fn one_that_was_refused_has_haproxys_words_and_they_are_cut() {
     let mut failure = Failure::new(ExitCode::ConfigurationRefused, "é".repeat(1000)).hint("mend it");
+    failure.lines = vec!["h.cfg:5: bind nonsense".to_owned()];
     failure.words = (0..50).map(|number| format!("{number} {}", "x".repeat(300))).collect();
     let end = Some(End::Unclean(Unclean::Code(1)));
     let refused = Attempted {
@@ -90,10 +91,10 @@ fn one_that_was_refused_has_haproxys_words_and_they_are_cut() {
     let entry = only(Action::Attempted(Box::new(refused)));
     assert_eq!((entry.event, entry.result), (PastEvent::Restart, PastResult::Refused));
     assert_eq!(entry.ended.as_deref(), Some("exit code 1"));
-    let PastFailure { code, message, words, hints } = entry.failure.unwrap();
+    let PastFailure { code, message, words, lines, hints } = entry.failure.unwrap();
     assert_eq!((code, hints.first), (65, addresses(&["mend it"])));
     assert!(message.len() < 1100 && message.ends_with("é... (976 more bytes)"), "{message}");
-    assert_eq!(words.number, 50);
+    assert_eq!((words.number, lines.first), (50, addresses(&["h.cfg:5: bind nonsense"])));
     assert!(words.left_out() > 40 && words.first.concat().len() < 2100, "{words:?}");
     assert!(words.first[0].starts_with("0 x") && words.first.last().unwrap().ends_with(" more bytes)"));
     assert_eq!(entry.sockets, None);

@@ -47,6 +47,7 @@ fn full() -> Status {
                 code: 65,
                 message: "HAProxy refused the configuration".into(),
                 words: vec!["[ALERT] unknown keyword".into()],
+                lines: vec!["haproxy.cfg:5: bind nonsense".into()],
                 hints: Vec::new(),
             }),
             seconds_ago: 5,

@@ -89,13 +89,14 @@ check: ## formatting, clippy, rustdoc, licences and sources of the dependencies,
 	scripts/deny.sh
 	scripts/workflows.sh
 
-reference: build ## write docs/reference/settings.md, log-events.md and metrics.md anew from their tables
+reference: build ## write docs/reference/settings.md, log-events.md, metrics.md and openapi.json anew from their tables
 	$(BINARY) settings > $(TARGET)/settings.md
 	mv $(TARGET)/settings.md docs/reference/settings.md
 	$(BINARY) log-events > $(TARGET)/log-events.md
 	mv $(TARGET)/log-events.md docs/reference/log-events.md
 	$(BINARY) metrics --table > $(TARGET)/metrics.md
 	mv $(TARGET)/metrics.md docs/reference/metrics.md
+	CLEARWAY_WRITE_OPENAPI=1 cargo test -q -p clearway --locked the_description_is_made_from_the_types
 
 man: build ## write the manual pages to target/man
 	$(BINARY) man --directory $(TARGET)/man

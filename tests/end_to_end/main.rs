@@ -5,6 +5,7 @@
 //! ignored, by name and with the reason, never as passed.
 
 mod adversity;
+mod api;
 mod backlog;
 mod bad_input;
 mod canary;
@@ -149,6 +150,8 @@ fn main() {
         entry_point::TESTS,
         bad_input::TESTS,
         adversity::TESTS,
+        api::TESTS,
+        api::guarded::TESTS,
         metrics::TESTS,
         metrics::joined::TESTS,
         metrics::now::TESTS,

@@ -1,13 +1,14 @@
-//! Requests: the admin socket, its answers, and the clients that wait for one.
+//! Requests: the admin socket and the API, their answers, and the clients that wait for one.
 //!
 //! ```text
-//!   a client -> admin (routes) -> Request -> Front::hear -> an event for the core ... Front::answer -> the client
+//!   a client -> admin, public (routes) -> answers -> Request -> Front::hear -> an event for the core ... Front::answer -> the client
 //!                                               '-> View -> a thread, if HAProxy has to be asked ----> the client
 //! ```
 //!
 //! [`find`] and [`client`] are the other end, for the subcommands.
 
 pub mod admin;
+pub mod answers;
 pub mod api;
 pub mod client;
 pub mod clients;
@@ -15,6 +16,7 @@ mod ending;
 pub mod find;
 pub mod master_cli;
 pub mod notices;
+pub mod public;
 pub mod request;
 pub mod view;
 
@@ -35,6 +37,7 @@ use ending::Ending;
 use master_cli::MasterCli;
 use master_cli::record::{MasterCliPast, reloaded};
 use master_cli::socket::MasterCliPlace;
+use public::{PublicApi, PublicPlaces};
 use request::{ReloadOutcome, Request, Wishes};
 use view::View;
 
@@ -65,18 +68,21 @@ pub struct Front {
     until_ended: Vec<oneshot::Sender<api::Ended>>,
     /// The master CLI, if there is one.
     master_cli: MasterCli,
-    /// What that tells of the past.
+    /// The API, if there is one.
+    public: PublicApi,
+    /// What the master CLI tells of the past.
     record: MasterCliPast,
     /// Whether what keeps the sockets shall let go of them at the stop.
     releases: bool,
 }
 
 impl Front {
-    /// Nothing was asked yet. `addresses`: where the master CLI is to listen.
-    pub fn new(addresses: Vec<MasterCliPlace>) -> Self {
+    /// Nothing was asked yet. `addresses`: where the master CLI is to listen, `places`: where the API is.
+    pub fn new(addresses: Vec<MasterCliPlace>, places: PublicPlaces) -> Self {
         let (sender, requests) = mpsc::channel(MOST);
         Self {
             master_cli: MasterCli::new(addresses, sender.clone()),
+            public: PublicApi::new(places, sender.clone()),
             record: MasterCliPast::new(),
             sender,
             clients: Clients::default(),
@@ -94,8 +100,9 @@ impl Front {
         Box::new(AdminServer::new(self.sender.clone(), self.clients.clone()))
     }
 
-    /// Listens as a master CLI; where a predecessor serves, only when it does not any more.
+    /// Listens as a master CLI and for the API; where a predecessor serves, only when it does not any more.
     pub fn begin(&mut self, has_predecessor: bool) -> Result<(), Failure> {
+        self.public.begin(has_predecessor);
         self.master_cli.begin(has_predecessor)
     }
 
@@ -103,6 +110,7 @@ impl Front {
     pub fn note(&mut self, action: &Action, fleet: &Fleet) {
         self.record.hear(action, || fleet.version_text(), |generation| fleet.said_by(generation));
         self.master_cli.hear(action, |generation| fleet.has_programs(generation));
+        self.public.hear(action);
     }
 
     /// What is asked next. Never ends.
@@ -118,6 +126,12 @@ impl Front {
         match request {
             Request::Status(sender) => view.answer_status(sender),
             Request::Health(sender) => view.answer_health(sender),
+            Request::Alive(sender) => drop(sender.send(())),
+            Request::Ready(sender) => view.answer_ready(sender),
+            Request::Sockets(sender) => view.list_sockets(sender),
+            Request::Servers(sender) => view.list_servers(sender),
+            // It changes something in another room: the shell has it done.
+            Request::AskCanary(sender) => drop(sender),
             Request::Metrics(haproxy, sender) => view.answer_metrics(haproxy, sender),
             Request::Sessions(only, sender) => view.list_sessions(only, sender),
             Request::Reloads(sender) => drop(sender.send(view.reloads())),
@@ -210,10 +224,11 @@ impl Front {
         for sender in self.until_ended.drain(..) {
             let _ = sender.send(api::Ended { code: code.number() });
         }
+        self.public.end();
     }
 
     /// Waits until the clients that wait, or were just answered, are gone; not for long.
     pub async fn let_go(&self) {
-        self.clients.let_go().await;
+        tokio::join!(self.clients.let_go(), self.public.let_go());
     }
 }

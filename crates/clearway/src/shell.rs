@@ -21,6 +21,7 @@ use crate::fleet::launch::Surroundings;
 use crate::fleet::state::ServersHeard;
 use crate::fleet::{self, Consequence, Fleet};
 use crate::front::Front;
+use crate::front::api::CanaryWish;
 use crate::front::request::Request;
 use crate::front::view::View;
 use crate::ground::notice::tell;
@@ -268,6 +269,9 @@ impl Shell {
     /// What a room has said, as an event for the core.
     pub fn hear(&mut self, news: News, core: &Supervisor, now: Duration) -> Event {
         match news {
+            News::Request(Request::AskCanary(sender)) => {
+                let _ = sender.send(CanaryWish::of(self.path.ask_now()));
+            }
             News::Request(request) => {
                 let Self { settings, custody, fleet, cutover, path, peers, front, tell } = self;
                 let view = View { core, now, settings, custody, tell, cutover, path, fleet, peers };

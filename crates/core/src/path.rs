@@ -119,6 +119,7 @@ impl PathMachine {
                 self.follow(needs, generations, &mut todo);
                 self.servers.are(servers, fresh, now, &mut todo);
             }
+            PathEvent::AskWanted => self.servers.changed(now),
             PathEvent::RoundOver { round, verdicts, obstructed } => {
                 self.servers.round_over(round, verdicts, obstructed, now);
             }

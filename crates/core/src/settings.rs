@@ -11,11 +11,13 @@ use crate::names::{InstanceName, Mark};
 use crate::strategy::Strategy;
 use crate::supervisor::Budget;
 
+mod admin;
 mod canary;
 mod strays;
 mod table;
 mod value;
 
+pub use admin::{AdminAddress, AdminPath};
 pub use canary::{CanaryMode, ProbeAddresses};
 pub use strays::{Stray, strays};
 pub use table::{Setting, SettingKey, TABLE};
@@ -58,6 +60,10 @@ pub struct Settings {
     pub mark: Option<Mark>,
     /// Where the admin socket is made if it can be.
     pub run_directory: std::path::PathBuf,
+    /// Where the API listens; empty: nowhere.
+    pub admin: Vec<AdminAddress>,
+    /// What clients of the API must show over TCP stands in this file; unset: nothing.
+    pub admin_token_file: Option<std::path::PathBuf>,
     /// In addition to those that the configuration names.
     pub ports: Vec<u16>,
     /// Whether files are watched, and how.
@@ -96,6 +102,8 @@ impl Default for Settings {
             log: LogSetting::default(),
             mark: None,
             run_directory: "/run/clearway".into(),
+            admin: Vec::new(),
+            admin_token_file: None,
             ports: Vec::new(),
             watch: WatchMode::Off,
             watch_quiet: Duration::from_millis(500),
@@ -154,6 +162,8 @@ impl Settings {
             SettingKey::Log => self.log = text.parse().map_err(wrong)?,
             SettingKey::Mark => self.mark = Some(value::mark(text).map_err(wrong)?),
             SettingKey::RunDirectory => self.run_directory = text.into(),
+            SettingKey::Admin => self.admin = admin::addresses(text).map_err(wrong)?,
+            SettingKey::AdminTokenFile => self.admin_token_file = Some(text.into()),
             SettingKey::Ports => self.ports = value::ports(text).map_err(wrong)?,
             SettingKey::Watch => self.watch = text.parse().map_err(wrong)?,
             SettingKey::WatchQuiet => self.watch_quiet = value::duration(text).map_err(wrong)?,

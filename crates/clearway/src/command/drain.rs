@@ -9,7 +9,7 @@ use hyper::{Method, StatusCode};
 
 use crate::cli::Release;
 use crate::command::print::code;
-use crate::front::admin::UNTIL_ENDED;
+use crate::front::answers::doing::UNTIL_ENDED;
 use crate::front::api;
 use crate::front::client::{self, Wait};
 use crate::front::find::Target;

@@ -12,6 +12,7 @@ use crate::cutover::notices::CutoverNotice;
 use crate::fleet::notices::FleetNotice;
 use crate::front::master_cli::notices::MasterCliNotice;
 use crate::front::notices::FrontNotice;
+use crate::front::public::notices::PublicNotice;
 use crate::ground::notice::GroundNotice;
 use crate::path::notices::PathNotice;
 use crate::peers::notices::PeersNotice;
@@ -34,6 +35,7 @@ fn table() -> Vec<Row> {
         CutoverNotice::table(),
         PeersNotice::table(),
         FrontNotice::table(),
+        PublicNotice::table(),
         RuntimeNotice::table(),
     ]
     .concat();

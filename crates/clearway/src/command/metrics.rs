@@ -8,7 +8,7 @@ use clearway_haproxy::statistics::{FIELDS, Joining, StatField};
 use hyper::{Method, StatusCode};
 
 use crate::cli::Whose;
-use crate::front::admin::WITH_HAPROXY;
+use crate::front::answers::WITH_HAPROXY;
 use crate::front::client::{self, Wait};
 use crate::front::find::{self, Target};
 use crate::tell::metrics::joined;

@@ -19,15 +19,20 @@ use crate::path::canary::{CanaryAsks, SeenByCanary};
 use crate::path::obstacles::Obstacle;
 
 mod holding;
+mod listed;
 mod reloads;
 mod sessions;
+#[cfg(test)]
+mod shapes;
 
 pub use holding::Holding;
+pub use listed::{CanaryWish, Generations, Readiness, ServerList, ServerStatus, SocketInCustody, SocketList};
 pub use reloads::Reloads;
 pub use sessions::{EndOf, Session, Sessions, SessionsOf};
 
 /// Answer to `GET /status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Status {
     /// Clearway's version.
     pub version: String,
@@ -36,6 +41,7 @@ pub struct Status {
     /// Unset: a private instance.
     pub instance: Option<String>,
     /// What it is about.
+    #[cfg_attr(test, schema(value_type = String))]
     pub state: Phase,
     /// HAProxy's version, as far as it is known.
     pub haproxy: Option<String>,
@@ -59,6 +65,7 @@ pub struct Status {
     pub last_crash: Option<Crash>,
     /// How clients come to a new generation.
     #[serde(default)]
+    #[cfg_attr(test, schema(value_type = String))]
     pub strategy: Strategy,
     /// Which public addresses are served at which private ports (`tableflip`).
     #[serde(default)]
@@ -67,6 +74,7 @@ pub struct Status {
     pub custody: Vec<String>,
     /// What is in the kernel for transparent proxying. Unset also where it is read from a version that says it otherwise.
     #[serde(default, deserialize_with = "if_understood")]
+    #[cfg_attr(test, schema(value_type = Option<Object>))]
     pub plumbing: Option<plumbing::Description>,
     /// What the canary says of each transparent server.
     #[serde(default)]
@@ -102,6 +110,7 @@ pub struct Status {
 
 /// How a Clearway was started, for those that look at the same files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Started {
     /// HAProxy's program and arguments.
     pub haproxy: Vec<String>,
@@ -130,6 +139,7 @@ impl Started {
 
 /// Answer to `POST /drain?until=ended`: how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Ended {
     /// What Clearway exits with.
     pub code: u8,
@@ -142,6 +152,7 @@ fn if_understood<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Res
 
 /// The configuration on disk, beside the one that serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct OnDisk {
     /// Whether they are the same.
     pub same: bool,
@@ -151,10 +162,12 @@ pub struct OnDisk {
 
 /// One generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct GenerationStatus {
     /// Counted from 1.
     pub generation: u32,
     /// What it is about.
+    #[cfg_attr(test, schema(value_type = String))]
     pub state: LifePhase,
     /// HAProxy's master.
     pub master: u32,
@@ -171,6 +184,7 @@ pub struct GenerationStatus {
 
 /// The program of a `program` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ProgramStatus {
     /// The name of its section.
     pub name: String,
@@ -184,6 +198,7 @@ pub struct ProgramStatus {
 
 /// How the last start or reload went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct LastAttempt {
     /// The generation that it was to be.
     pub generation: u32,
@@ -191,14 +206,17 @@ pub struct LastAttempt {
     pub failure: Option<Refused>,
     /// What was done for the clients of which socket.
     #[serde(default)]
+    #[cfg_attr(test, schema(value_type = Vec<shapes::MovedSocket>))]
     pub moved: Vec<Moved>,
     /// What it has of the state of the servers.
     #[serde(default)]
+    #[cfg_attr(test, schema(value_type = shapes::CarriedState))]
     pub carried: Carried,
     /// Since it was decided.
     pub seconds_ago: u64,
     /// Why there was one.
     #[serde(default = "unknown")]
+    #[cfg_attr(test, schema(value_type = String))]
     pub cause: Cause,
     /// When it was decided, in UTC.
     #[serde(default)]
@@ -212,6 +230,7 @@ fn unknown() -> Cause {
 
 /// The end of a generation that served, unasked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Crash {
     /// Which.
     pub generation: u32,
@@ -225,6 +244,7 @@ pub struct Crash {
 
 /// Why something did not take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Refused {
     /// What the command that asked exits with: see docs/reference/settings.md.
     pub code: u8,
@@ -248,6 +268,7 @@ impl From<Failure> for Refused {
 
 /// Answer to `POST /reload`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum Reloaded {
     /// It took.
@@ -264,9 +285,11 @@ pub enum Reloaded {
         unclaimed: Vec<String>,
         /// What was done for the clients of which socket.
         #[serde(default)]
+        #[cfg_attr(test, schema(value_type = Vec<shapes::MovedSocket>))]
         moved: Vec<Moved>,
         /// What it has of the state of the servers.
         #[serde(default)]
+        #[cfg_attr(test, schema(value_type = shapes::CarriedState))]
         carried: Carried,
         /// Files of which nothing new was read, because they were replaced on the host, where this container cannot see
         /// it; each with what mends it.
@@ -275,6 +298,7 @@ pub enum Reloaded {
         /// What it cost new clients until the commit; what comes in the second after is in the log and in the history. Unset:
         /// not known.
         #[serde(default)]
+        #[cfg_attr(test, schema(value_type = Option<Object>))]
         cost: Option<Cost>,
     },
     /// It would take: answer to `POST /try`. Nothing has changed.

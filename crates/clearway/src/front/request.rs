@@ -15,15 +15,25 @@ use crate::tell::metrics::text::MetricsFormat;
 /// Where requests go.
 pub type Wishes = mpsc::Sender<Request>;
 
-/// What is asked over the admin socket, or the master CLI.
+/// What is asked over the admin socket, the API or the master CLI.
 #[derive(Debug)]
 pub enum Request {
     /// How is it?
     Status(oneshot::Sender<Box<api::Status>>),
     /// What has happened so far?
     Reloads(oneshot::Sender<api::Reloads>),
+    /// Does the loop answer?
+    Alive(oneshot::Sender<()>),
     /// Does a generation serve?
     Health(oneshot::Sender<Health>),
+    /// Should new clients be sent here?
+    Ready(oneshot::Sender<api::Readiness>),
+    /// Which sockets are in custody?
+    Sockets(oneshot::Sender<api::SocketList>),
+    /// Which servers are there?
+    Servers(oneshot::Sender<api::ServerList>),
+    /// Ask the transparent servers now whether they find the way to clients.
+    AskCanary(oneshot::Sender<api::CanaryWish>),
     /// What are the metrics, and what does HAProxy count, if that is wanted, written so?
     Metrics(Option<MetricsFormat>, oneshot::Sender<Box<MetricsSnapshot>>),
     /// Say when all is over.

@@ -2,7 +2,10 @@
 
 mod metrics;
 mod processes;
+mod ready;
+mod servers;
 mod sessions;
+mod sockets;
 mod status;
 
 use std::time::Duration;

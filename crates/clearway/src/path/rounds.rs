@@ -38,6 +38,12 @@ impl Path {
         self.take(PathEvent::RoundOver { round, verdicts, obstructed });
     }
 
+    /// Asks the servers now; says how many there are.
+    pub fn ask_now(&mut self) -> usize {
+        self.take(PathEvent::AskWanted);
+        self.machine.servers().count()
+    }
+
     /// For the status: which servers are being asked for the first time.
     pub fn canary_asks(&self) -> Option<CanaryAsks> {
         let seconds = self.machine.asking(due::elapsed())?.as_secs();

@@ -19,8 +19,9 @@ use crate::fleet::child::Descriptors;
 use crate::fleet::open_files::OpenFiles;
 use crate::front::Front;
 use crate::front::master_cli::socket::MasterCliPlace;
+use crate::front::public::PublicPlaces;
 use crate::ground::notice::tell;
-use crate::ground::{execute, print};
+use crate::ground::{aside, execute, print};
 use crate::path;
 use crate::peers::beginning::arrive;
 use crate::peers::{Peers, admin_socket};
@@ -109,6 +110,11 @@ async fn supervise(
     strategies::check(settings.strategy)?;
     // HAProxy without `-W` dies by the signal, which what looks at it takes as well as 0, but not for 130.
     let interrupted = if invocation.asks_for_a_master() { ExitCode::Interrupted } else { ExitCode::Done };
+    let places = tokio::select! {
+        biased;
+        code = stopped(&mut signals, interrupted) => return Ok(code),
+        places = places(&settings) => places?,
+    };
     let fleet = Fleet::new(&settings, invocation, descriptors);
     let newcomer = tokio::select! {
         biased;
@@ -117,7 +123,7 @@ async fn supervise(
     };
     sweep(&settings);
 
-    let front = Front::new(addresses);
+    let front = Front::new(addresses, places);
     let custody = Custody::new();
     let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name), custody.subscribe());
     let peers = Peers::new(&settings, front.server(), custody.subscribe());
@@ -138,6 +144,20 @@ async fn supervise(
     }
     // It is large: everything that Clearway has is in it.
     Ok(Box::pin(EventLoop::new(core, shell, signals).run()).await)
+}
+
+/// Where the API listens. Its token stands in a file, which may hang.
+async fn places(settings: &Settings) -> Result<PublicPlaces, Failure> {
+    if settings.admin.is_empty() {
+        return Ok(PublicPlaces::default());
+    }
+    let settings = settings.clone();
+    let read = aside::outcome_of("reading the token of the API", move || PublicPlaces::of(&settings)).await;
+    read.unwrap_or_else(|| {
+        let failure =
+            Failure::new(ExitCode::Internal, "reading the token of the API: no thread can be started");
+        Err(failure.hint(aside::LIMIT_REACHED))
+    })
 }
 
 /// A stop before anything has begun.

@@ -65,6 +65,8 @@ pub enum PathEvent {
         /// Whether the generation has just begun.
         fresh: bool,
     },
+    /// A person or a tool wants the servers to be asked now.
+    AskWanted,
     /// A round of questions is over.
     RoundOver {
         /// Which.

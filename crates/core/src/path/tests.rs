@@ -238,3 +238,21 @@ fn without_the_canary_no_server_is_asked() {
     machine.step(PathEvent::Looked { repaired: true }, AT(3));
     assert_eq!((machine.due(), machine.asking(AT(4)), machine.is_ready()), (None, None, true));
 }
+
+#[test]
+fn servers_are_asked_at_once_where_that_is_wanted_by_hand() {
+    let mut machine = serving(CanaryMode::On);
+    assert_eq!(machine.step(PathEvent::AskWanted, AT(3)), NOTHING);
+    assert_eq!(machine.due(), None, "there are no servers yet");
+    machine.step(told(&[2], loopback(&[1]), Generations::One), AT(4));
+    let first = round(&mut machine, AT(4));
+    // While a round goes on, another one follows.
+    machine.step(PathEvent::AskWanted, AT(5));
+    assert_eq!(machine.due(), None);
+    machine.step(over(first, &[(2, CanaryVerdict::Works)]), AT(6));
+    let second = round(&mut machine, AT(6));
+    machine.step(over(second, &[(2, CanaryVerdict::Works)]), AT(7));
+    assert_eq!(machine.due(), None, "all is well");
+    machine.step(PathEvent::AskWanted, AT(60));
+    assert_eq!(machine.due(), Some(AT(60)));
+}

@@ -40,6 +40,8 @@ pub enum SettingKey {
     Log,
     Mark,
     RunDirectory,
+    Admin,
+    AdminTokenFile,
     Ports,
     Watch,
     WatchQuiet,
@@ -216,6 +218,24 @@ pub const TABLE: &[Setting] = &[
         value: "DIRECTORY",
         default: "/run/clearway, or an abstract socket where that cannot be written",
         help: "Directory of the admin socket, for Clearway and for the subcommands that look for it",
+    },
+    Setting {
+        key: SettingKey::Admin,
+        flag: "admin",
+        variable: "CLEARWAY_ADMIN",
+        value: "ADDRESS",
+        default: "nowhere",
+        help: "Where the API listens for monitoring and tools (docs/reference/api.md): a path with options, such as \
+               `/run/clearway/api.sock,mode=660,group=monitoring`, or `127.0.0.1:PORT`, `[::1]:PORT`; any other IP \
+               address only with `CLEARWAY_ADMIN_TOKEN_FILE`; several with blanks between",
+    },
+    Setting {
+        key: SettingKey::AdminTokenFile,
+        flag: "admin-token-file",
+        variable: "CLEARWAY_ADMIN_TOKEN_FILE",
+        value: "FILE",
+        default: "none: over loopback no token is needed",
+        help: "File with the token that clients of the API must show over TCP; it is read again when it has changed",
     },
     Setting {
         key: SettingKey::Ports,

@@ -6,6 +6,7 @@ use crate::tell::history::PastEntry;
 
 /// Answer to `GET /v1/reloads`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Reloads {
     /// Starts, reloads, restarts, crashes and takeovers, the newest last.
     pub reloads: Vec<PastEntry>,

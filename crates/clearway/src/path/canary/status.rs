@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the canary is asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct CanaryAsks {
     /// For how long, in seconds.
     pub seconds: u64,
@@ -27,10 +28,12 @@ impl std::fmt::Display for CanaryAsks {
 
 /// What the canary says of one transparent server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct SeenByCanary {
     /// Where it is.
     pub address: String,
     /// What that means for clients.
+    #[cfg_attr(test, schema(value_type = String))]
     pub verdict: CanaryVerdict,
     /// One sentence.
     pub words: String,

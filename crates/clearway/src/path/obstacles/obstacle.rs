@@ -32,11 +32,14 @@ pub enum ObstacleKind {
 
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Obstacle {
     /// How it was found.
     #[serde(default)]
+    #[cfg_attr(test, schema(value_type = String))]
     pub kind: ObstacleKind,
     /// How bad it is.
+    #[cfg_attr(test, schema(value_type = String))]
     pub severity: ObstacleSeverity,
     /// What it is, and where.
     pub saw: String,

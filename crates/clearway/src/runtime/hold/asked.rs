@@ -8,7 +8,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::front::admin::{NotServed, UNTIL_ENDED};
+use crate::front::answers::NotServed;
+use crate::front::answers::doing::UNTIL_ENDED;
 use crate::front::api::{Ended, Holding};
 
 /// What is asked of the holder.

@@ -64,14 +64,17 @@ pub enum PastResult {
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct PastEntry {
     /// Counted from 1, since Clearway began.
     pub id: u64,
     /// When it was decided, in UTC, to the microsecond.
     pub at: String,
     /// What it was.
+    #[cfg_attr(test, schema(value_type = String))]
     pub event: PastEvent,
     /// What came of it.
+    #[cfg_attr(test, schema(value_type = String))]
     pub result: PastResult,
     /// What asked for it: the names of signals, `admin-socket`, `haproxy-master`, `watch`; empty where nothing did.
     #[serde(default)]
@@ -99,6 +102,7 @@ pub struct PastEntry {
     pub carried: Option<PastCarried>,
     /// What it cost new clients; unset: not known, or not yet.
     #[serde(default)]
+    #[cfg_attr(test, schema(value_type = Option<Object>))]
     pub cost: Option<Cost>,
 }
 
@@ -125,6 +129,7 @@ impl PastEntry {
 
 /// Why an attempt did not take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct PastFailure {
     /// The exit code of the command that asked.
     pub code: u8,
@@ -156,6 +161,7 @@ impl PastFailure {
 
 /// How many seconds each step took; 0: it did not come to that, or there was nothing to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct PastSteps {
     /// Reading the files, and making what they need.
@@ -174,6 +180,7 @@ pub struct PastSteps {
 
 /// What became of listening sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct PastSockets {
     /// Those that both generations have, by how their clients came to the new one.
@@ -188,8 +195,10 @@ pub struct PastSockets {
 
 /// The sockets whose clients came to the new generation in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct PastMoved {
     /// Which way.
+    #[cfg_attr(test, schema(value_type = String))]
     pub by: Means,
     /// Where they listen.
     pub addresses: Excerpt,
@@ -197,6 +206,7 @@ pub struct PastMoved {
 
 /// What a generation was given of the state of its servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct PastCarried {
     /// What was set.

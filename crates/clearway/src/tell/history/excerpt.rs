@@ -10,6 +10,7 @@ const BYTES: usize = 2 << 10;
 
 /// The first items of a list, and how many there were in all. What is cut off an item is said in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Excerpt {
     /// How many there were.

@@ -62,7 +62,7 @@ impl StatReader {
             self.open.push('\n');
         }
         self.open.push_str(line);
-        let is_whole = self.open.matches('"').count() % 2 == 0;
+        let is_whole = self.open.matches('"').count().is_multiple_of(2);
         if is_whole || self.open.len() > LONGEST {
             if let Some((object, values)) = record(columns, &self.open) {
                 let numbers = self.sample.0.entry(object).or_default();

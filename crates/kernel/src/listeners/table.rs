@@ -159,6 +159,5 @@ pub(super) fn decode(reply: &Reply) -> Option<TcpSocket> {
 
 /// The ninth number (`SK_MEMINFO_DROPS`).
 fn dropped(memory: &[u8]) -> Option<u32> {
-    const DROPS: usize = 8 * size_of::<u32>();
-    Some(u32::from_ne_bytes(*memory.get(DROPS..)?.first_chunk()?))
+    memory.as_chunks().0.get(8).copied().map(u32::from_ne_bytes)
 }

@@ -343,7 +343,8 @@ fn what_windows_have_cost_is_added_up_and_what_is_not_known_is_said() {
     metrics.note(&Cost::default());
     let gauges = Gauges::default();
     let counted = metrics.counted().clone();
-    let samples = samples(&MetricsSnapshot { counted, gauges }.text(MetricsFormat::Prometheus));
+    let samples =
+        samples(&MetricsSnapshot { counted, gauges, haproxy: None }.text(MetricsFormat::Prometheus));
     let value = |name: &str| samples[&format!("clearway_cost_{name}")].clone();
     assert_eq!(value("dropped_total{when=\"window\"}"), "6");
     assert_eq!(value("dropped_total{when=\"after\"}"), "2");

@@ -14,7 +14,7 @@ export CLEARWAY_STEPS_BIN := $(TARGET)/debug/clearway-steps
 export CLEARWAY_IMAGE ?= clearway:test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels test-regtests test-deb deb release demo bench bench-quick bench-soak bench-reload bench-transparent check reference man clean
+.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels test-regtests test-deb deb release demo bench bench-quick bench-soak bench-reload bench-events bench-transparent check reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -76,6 +76,10 @@ bench-soak: setup build ## N million connections (1) against ten reloads a secon
 bench-reload: build ## every strategy, plain HAProxy and the original technique on one load, to docs/benchmarks/reload.md; ARGS="--quick", "--rate 500 --reloads 5 --rounds 3", "--side plug", "--former PATH"
 	@scripts/setup.sh bench
 	$(LAB) bench-reload $(ARGS)
+
+bench-events: build ## reload, crash, kill, replacement and stop of Clearway, haproxy -W, the script of 2016, nginx and Caddy, to docs/benchmarks/events.md; ARGS="--quick", "--list", "--peer nginx", "--event crash", "--rounds 5"
+	@scripts/setup.sh events
+	$(LAB) bench-events $(ARGS)
 
 bench-transparent: build ## what it costs that servers see the client, beside the iptables recipe, nginx and no proxy; ARGS=--quick
 	@scripts/setup.sh bench

@@ -9,6 +9,7 @@
 #   setup.sh vm         and what `make test-kernels` calls: virtual machines
 #   setup.sh deb        and what `make deb` calls: lintian, a linker and an emulator for the other architecture
 #   setup.sh bench      and what `make bench-transparent` and `make bench-reload` compare with: nginx, iptables
+#   setup.sh events     and what `make bench-events` compares with: nginx, Caddy, iptables
 set -euo pipefail
 
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
@@ -59,9 +60,15 @@ case ${1:-} in
     esac
     command -v qemu-aarch64-static >/dev/null || command -v qemu-aarch64 >/dev/null || missing+=(qemu-user-static)
     ;;
-  bench)
+  bench | events)
     need iptables iptables
     need ip6tables iptables
+    ;;&
+  events)
+    need nginx nginx
+    need caddy caddy
+    ;;
+  bench)
     # It brings nginx.
     [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
     ;;
@@ -79,7 +86,7 @@ echo "setup: installing ${packages[*]}"
 
 # Services that come with these packages, where they were not installed before.
 services=()
-for service in haproxy keepalived nginx prometheus; do
+for service in haproxy keepalived nginx caddy prometheus; do
   files=({/etc,/usr/lib,/lib}/systemd/system/$service.service)
   there=no
   for file in "${files[@]}"; do [ ! -e "$file" ] || there=yes; done

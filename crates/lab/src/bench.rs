@@ -6,6 +6,9 @@
 //! work does. To add a row, implement [`Row`] below `rows/` and list it in `rows::all`.
 
 mod control;
+mod daemon;
+pub mod events;
+mod figures;
 mod former;
 mod harness;
 mod machine;
@@ -13,6 +16,7 @@ mod plot;
 pub mod reload;
 mod report;
 mod rig;
+mod rounds;
 mod row;
 mod rows;
 pub mod soak;

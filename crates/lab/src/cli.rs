@@ -43,6 +43,8 @@ enum Command {
     Bench(bench::Options),
     /// Every way to reload, on the same load: Clearway's strategies, plain HAProxy, and the original technique
     BenchReload(bench::reload::Options),
+    /// What clients notice of reloads, crashes, kills, replacements and stops: Clearway, HAProxy, nginx and others
+    BenchEvents(bench::events::Options),
     /// What it costs that servers see the client: Clearway, the classic recipe, nginx, and no proxy at all
     BenchTransparent(bench::transparent::Options),
     /// Millions of connections while reloading all the time
@@ -106,6 +108,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(options) => return demo::run(&options),
         Command::Bench(options) => return bench::run(&options),
         Command::BenchReload(options) => return bench::reload::run(&options),
+        Command::BenchEvents(options) => return bench::events::run(&options),
         Command::BenchTransparent(options) => return bench::transparent::run(&options),
         Command::Soak(options) => return bench::soak::run(&options),
         Command::Sweep => sweep()?,

@@ -1,6 +1,8 @@
 //! The laboratory tested by itself: the load generator must see what is there, and a namespace must leave
 //! nothing. Without root, every test is reported as ignored by its name.
 
+#[path = "self_test/events.rs"]
+mod events;
 #[path = "self_test/reload.rs"]
 mod reload;
 
@@ -32,7 +34,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let root = rustix::process::geteuid().is_root();
-    let tests: [(&str, Test); 19] = [
+    let tests: [(&str, Test); 22] = [
         ("good_answers_are_ok_on_both_families", good_answers_are_ok_on_both_families),
         ("a_wrong_address_is_a_wrong_answer", a_wrong_address_is_a_wrong_answer),
         ("a_dead_port_is_refused", a_dead_port_is_refused),
@@ -47,6 +49,9 @@ fn main() -> ExitCode {
         (WITH_IPTABLES, reload::sees_delays),
         ("a_bench_of_reloads_asks_clearway", reload::asks_clearway),
         ("a_bench_of_reloads_names_what_cannot_start", reload::names_what_cannot_start),
+        ("a_bench_of_events_sees_losses", events::sees_losses),
+        ("a_bench_of_events_sees_clients_that_wait", events::sees_clients_that_wait),
+        ("a_bench_of_events_sees_what_is_left", events::sees_what_is_left),
         ("a_session_sees_how_it_ends", a_session_sees_how_it_ends),
         ("a_kept_connection_hears_how_it_ends", a_kept_connection_hears_how_it_ends),
         ("a_snapshot_sees_rules_routes_and_tables", a_snapshot_sees_rules_routes_and_tables),

@@ -1,5 +1,6 @@
 //! When, where and with what something was measured.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -27,5 +28,9 @@ pub(super) fn version(program: &str, flag: &str) -> Option<String> {
     let said = [output.stdout, output.stderr].concat();
     let line = String::from_utf8_lossy(&said).lines().next()?.trim().to_owned();
     let line = line.strip_prefix("nginx version: ").map_or(line.clone(), str::to_owned);
-    Some(line.split(" - ").next().unwrap_or_default().to_owned())
+    let version = line.split(" - ").next().unwrap_or_default();
+    // Some say nothing but the number.
+    let is_named = version.starts_with(|c: char| !c.is_ascii_digit());
+    let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+    Some(if is_named { version.to_owned() } else { format!("{name} {version}") })
 }

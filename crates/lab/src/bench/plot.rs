@@ -1,5 +1,6 @@
 //! Pictures: the runs of a row side by side, and a load over time with its marks. SVG only; no fonts needed.
 
+pub(super) mod grid;
 pub(super) mod panels;
 
 use std::path::Path;

@@ -8,7 +8,6 @@
 //!
 //! Written are `reload.md` and `reload.svg`: below docs/benchmarks by a run of all sides, else below target/bench.
 
-mod daemon;
 mod goals;
 mod running;
 mod sample;
@@ -23,13 +22,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-pub use sample::{Outcome, Sample, Shape, take};
+pub use super::rounds::Outcome;
+pub use sample::{Sample, Shape, take};
 pub use side::Side;
 pub use told::{Told, Window};
 
 use super::control::Control;
-use super::harness::order;
 use super::plot::panels::{Panel, draw};
+use super::rounds::{Runs, Trouble, interleave};
 use crate::namespace;
 
 /// The original technique takes longer than a second, and its clients wait as long again.
@@ -92,14 +92,7 @@ impl Options {
 }
 
 /// One side with its runs.
-#[derive(Debug)]
-struct Measured {
-    side: Side,
-    /// One per round, from the first on.
-    samples: Vec<Sample>,
-    /// Why there are none, or no more.
-    trouble: Option<String>,
-}
+type Measured = Runs<Side, Sample>;
 
 /// Measures the sides; success unless one of them did not work. One that this machine cannot have is named.
 pub fn run(options: &Options) -> Result<ExitCode> {
@@ -121,8 +114,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let mut subjects: Vec<(Side, &Path)> = sides.iter().map(|side| (*side, clearway.as_path())).collect();
     let of_clearway = sides.iter().filter(|side| side.flags().is_some());
     subjects.extend(of_clearway.filter_map(|side| Some((*side, former.as_deref()?))));
-    let (mut all, broken) = measure(&subjects, sides.len(), shape, rounds);
+    let mut all = measure(&subjects, sides.len(), shape, rounds);
     let formers = all.split_off(sides.len());
+    let broken = all.iter().any(is_broken);
     let after = Control::take().context("the idle control after")?;
     let compared =
         former.as_deref().map(|program| table::compared(&all, &formers, program)).unwrap_or_default();
@@ -136,41 +130,27 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// All rounds, and whether a side did not work. From the place `formers` on they are with a former Clearway, which need
-/// not work.
-fn measure(subjects: &[(Side, &Path)], formers: usize, shape: Shape, rounds: usize) -> (Vec<Measured>, bool) {
-    let new = |(side, _): &(Side, &Path)| Measured { side: *side, samples: Vec::new(), trouble: None };
-    let mut all: Vec<Measured> = subjects.iter().map(new).collect();
-    let mut broken = false;
-    for round in 0..rounds {
-        eprintln!("round {} of {rounds} ...", round + 1);
-        for index in order(round, all.len()) {
-            let Some((one, (_, clearway))) = all.get_mut(index).zip(subjects.get(index)) else { continue };
-            if one.trouble.is_some() {
-                continue;
-            }
-            let is_former = index >= formers;
-            let name = format!("{}{}", one.side.name(), if is_former { ", former" } else { "" });
-            match take(one.side, shape, clearway) {
-                Ok(Outcome::Measured(sample)) => {
-                    eprintln!("  {name}: {}; {} delayed", sample.report.total, sample.delayed);
-                    one.samples.push(*sample);
-                }
-                Ok(Outcome::Missing(words)) => {
-                    eprintln!("  {name}: not available: {words}");
-                    broken |= one.side.is_needed() && !is_former;
-                    one.trouble = Some(format!("not available: {words}"));
-                }
-                Err(error) => {
-                    eprintln!("  BROKEN: {name}: {error:#}");
-                    broken |= !is_former;
-                    let words = format!("{error:#}").replace('\n', " ").replace('|', "\\|");
-                    one.trouble = Some(format!("did not work: {words}"));
-                }
-            }
-        }
+/// All rounds. From the place `formers` on they are with a former Clearway, which need not work.
+fn measure(subjects: &[(Side, &Path)], formers: usize, shape: Shape, rounds: usize) -> Vec<Measured> {
+    let mut all: Vec<Measured> = subjects.iter().map(|(side, _)| Runs::new(*side)).collect();
+    let name =
+        |side: &Side, place| format!("{}{}", side.name(), if place >= formers { ", former" } else { "" });
+    let take = |side: &Side, place: usize| {
+        let (_, clearway) = subjects.get(place).context("no such side")?;
+        take(*side, shape, clearway)
+    };
+    let said = |sample: &Sample| format!("{}; {} delayed", sample.report.total, sample.delayed);
+    interleave(&mut all, rounds, name, take, said);
+    all
+}
+
+/// Whether what is needed cannot be had here, or something does not work.
+fn is_broken(one: &Measured) -> bool {
+    match &one.trouble {
+        None => false,
+        Some(Trouble::Missing(_)) => one.side.is_needed(),
+        Some(Trouble::Broken(_)) => true,
     }
-    (all, broken)
 }
 
 /// The run of a side with the middle p99: neither the luckiest nor the unluckiest.

@@ -1,5 +1,7 @@
 //! What the rows stand on: a lab with servers, and a configuration that says which version of it is served.
 
+mod configuration;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,10 +12,13 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+pub(super) use configuration::Transparency;
+use configuration::configuration;
+
 use crate::balancer::{Balancer, Kind, clearway_program};
 use crate::load::{Ask, ask_once};
 use crate::server::{Mode, Server};
-use crate::topology::{BACK, FRONT, Shape, Topology};
+use crate::topology::{FRONT, Shape, Topology};
 use crate::wait::eventually_because;
 
 /// Long enough for a slow machine.
@@ -28,16 +33,6 @@ const VERSION: SocketAddr = SocketAddr::new(FRONT[0], 81);
 /// What a Clearway needs that another one shall take over from.
 pub(super) const NAMED: (&str, &str) = ("CLEARWAY_INSTANCE", "bench");
 
-/// Whether the servers shall see the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transparency {
-    On,
-    Off,
-    /// HAProxy does all that it does for transparency, but as an address of the balancer: answers find their way
-    /// without any plumbing.
-    OwnAddress,
-}
-
 /// A lab with servers and a configuration.
 #[derive(Debug)]
 pub(super) struct Rig {
@@ -50,18 +45,35 @@ pub(super) struct Rig {
     more: String,
     /// Where the two frontends listen.
     port: u16,
+    /// What the service speaks, and its servers.
+    speech: Mode,
     version: u32,
     transparency: Transparency,
 }
 
 impl Rig {
-    /// Raises it, with a configuration that is not transparent, for the Clearway under test.
+    /// Raises it, with a configuration that is not transparent, for the Clearway under test. The service speaks TCP.
     pub(super) fn raise() -> Result<Self> {
+        Self::raise_speaking(Mode::Line)
+    }
+
+    /// The same with a service that speaks as these servers do.
+    pub(super) fn raise_speaking(speech: Mode) -> Result<Self> {
         let lab = Topology::shaped("bench", Shape { clients: 8, ..Shape::default() })?;
-        let servers = lab.start_servers(80, Mode::Line)?;
+        let servers = lab.start_servers(80, speech)?;
         let folder = tempfile::tempdir()?;
         let (more, transparency, clearway) = (String::new(), Transparency::Off, clearway_program()?);
-        Ok(Self { lab, clearway, _servers: servers, folder, more, port: 80, version: 0, transparency })
+        Ok(Self {
+            lab,
+            clearway,
+            _servers: servers,
+            folder,
+            more,
+            port: 80,
+            speech,
+            version: 0,
+            transparency,
+        })
     }
 
     /// From the next start on, this is the Clearway that is started, and asked.
@@ -115,28 +127,7 @@ impl Rig {
     pub(super) fn write_next(&mut self, transparency: Transparency) -> Result<()> {
         self.version += 1;
         self.transparency = transparency;
-        let source = |family| match (transparency, family) {
-            (Transparency::Off, _) => String::new(),
-            (Transparency::On, 4) => " source 0.0.0.0 usesrc clientip\n".to_owned(),
-            (Transparency::On, _) => " source ipv6@ usesrc clientip\n".to_owned(),
-            (Transparency::OwnAddress, 4) => format!(" source 0.0.0.0 usesrc {}\n", BACK[0]),
-            (Transparency::OwnAddress, _) => format!(" source ipv6@ usesrc [{}]\n", BACK[1]),
-        };
-        let config = format!(
-            "global\n maxconn 4000\n\
-             defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n\
-             frontend f4\n bind :{port}\n default_backend b4\n\
-             frontend f6\n bind :::{port} v6only\n default_backend b6\n\
-             backend b4\n{} server s1 10.2.0.2:80\n server s2 10.2.0.3:80\n\
-             backend b6\n{} server s1 [fd02::2]:80\n server s2 [fd02::3]:80\n\
-             frontend version\n mode http\n bind :81\n\
-             http-request return status 200 content-type text/plain string v{}\n{}",
-            source(4),
-            source(6),
-            self.version,
-            self.more,
-            port = self.port,
-        );
+        let config = configuration(self.speech, transparency, self.port, self.version) + &self.more;
         fs::write(self.config(), config).context("writing the configuration of the benchmark")
     }
 
@@ -187,18 +178,36 @@ impl Rig {
 
     /// The same of a balancer that is no child of this process.
     pub(super) fn wait_for_version_of_any(&self) -> Result<()> {
-        let wanted = self.version();
+        self.wait_for_the_version(&self.version())
+    }
+
+    /// Waits until this version answers.
+    pub(super) fn wait_for_the_version(&self, wanted: &str) -> Result<()> {
         self.lab.client.enter(|| {
             eventually_because(DEADLINE, &format!("{wanted} to answer"), || {
                 let answer = ask_once(VERSION, Ask::Http, Duration::from_secs(1));
-                ensure!(answer.as_ref() == Ok(&wanted), "there was {answer:?}");
+                ensure!(answer.as_deref() == Ok(wanted), "there was {answer:?}");
                 Ok(())
             })
         })?
     }
 
+    /// What a subcommand of Clearway prints; or what it complains of, if it fails.
+    pub(super) fn ask_clearway(&self, words: &[&str]) -> Result<Result<String, String>> {
+        let mut command = self.lab.balancer.command(&self.clearway);
+        command.args(words).env("CLEARWAY_RUN_DIRECTORY", self.run_directory());
+        let output = command.output().with_context(|| format!("running `clearway {}`", words.join(" ")))?;
+        let [said, complained] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        Ok(if output.status.success() {
+            Ok(said)
+        } else {
+            Err(format!("{}: {said}{complained}", output.status))
+        })
+    }
+
     /// What the version that was written last answers.
-    fn version(&self) -> String {
+    pub(super) fn version(&self) -> String {
         format!("v{}", self.version)
     }
 

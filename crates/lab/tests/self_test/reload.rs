@@ -10,7 +10,7 @@ use clearway_lab::bench::reload::{Outcome, Sample, Shape, Side, take};
 fn bench(side: Side) -> Result<Sample> {
     match take(side, Shape { rate: 300.0, reloads: 2, every: Duration::from_secs(2) }, &clearway_program()?)?
     {
-        Outcome::Measured(sample) => Ok(*sample),
+        Outcome::Measured(sample) => Ok(sample),
         Outcome::Missing(words) => bail!("{words}"),
     }
 }

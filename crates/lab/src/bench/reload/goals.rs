@@ -1,6 +1,7 @@
 //! What each strategy is to reach, beside what it did. Said, never enforced: figures are the machine's as well.
 
 use super::{Measured, Sample, Side};
+use crate::bench::figures::count;
 use crate::bench::report::significant;
 use crate::bench::statistics::Summary;
 
@@ -164,11 +165,6 @@ fn syn_drop(all: &[Measured]) -> Judged {
         figures,
         met,
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 connections")]
-pub(super) fn count(number: u64) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

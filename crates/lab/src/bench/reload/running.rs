@@ -4,12 +4,13 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
+use rustix::process::Signal;
 
-use super::daemon::{self, Daemon};
 use super::side::Side;
 use super::told::{Told, Window, windows};
 use crate::balancer::{Balancer, Kind};
+use crate::bench::daemon::{self, Daemon};
 use crate::bench::rig::{Rig, Transparency};
 use crate::kernel::ss;
 use crate::wait::eventually;
@@ -98,7 +99,7 @@ impl Running {
     pub(super) fn reload(&mut self) -> Result<Told> {
         match (&mut self.serving, self.side) {
             (Serving::Daemon(daemon), Side::Original) => daemon.reload_behind_dropped_syns(&self.rig)?,
-            (Serving::Daemon(daemon), Side::StopStart) => daemon.restart(&self.rig)?,
+            (Serving::Daemon(daemon), Side::StopStart) => daemon.restart(&self.rig, Signal::TERM)?,
             (Serving::Daemon(daemon), _) => daemon.reload(&self.rig)?,
             (Serving::Child(_), Side::StartBeside) => self.start_beside()?,
             (Serving::Child(balancer), _) if balancer.kind() == Kind::Clearway => return self.ask_clearway(),
@@ -124,13 +125,8 @@ impl Running {
 
     /// `clearway reload`, which waits until the new generation serves.
     fn ask_clearway(&self) -> Result<Told> {
-        let mut command = self.rig.lab.balancer.command(self.rig.clearway());
-        command.args(["reload", "--json"]).env("CLEARWAY_RUN_DIRECTORY", self.rig.run_directory());
-        let output = command.output().context("running `clearway reload`")?;
-        let [said, complained] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-        if !output.status.success() {
-            bail!("`clearway reload` ended with {}: {said}{complained}", output.status);
-        }
+        let said = self.rig.ask_clearway(&["reload", "--json"])?;
+        let said = said.map_err(|words| anyhow!("`clearway reload` failed: {words}"))?;
         Told::read(&said).with_context(|| format!("understanding what `clearway reload` said: {said}"))
     }
 

@@ -10,6 +10,7 @@ use super::running::{Running, Started};
 use super::side::Side;
 use super::told::{Told, Window};
 use crate::bench::rig::Rig;
+use crate::bench::rounds::Outcome;
 use crate::load::{self, Answered, Expect, LoadReport, Plan};
 use crate::topology::{BACK, Family};
 
@@ -61,18 +62,9 @@ pub struct Sample {
     pub windows: Vec<Window>,
 }
 
-/// What came of a run.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// It was measured.
-    Measured(Box<Sample>),
-    /// The side cannot be had here, in its own words.
-    Missing(String),
-}
-
 /// Raises a side in namespaces of its own, with this Clearway if it has one, and measures it. An error means that it
 /// does not work.
-pub fn take(side: Side, shape: Shape, clearway: &Path) -> Result<Outcome> {
+pub fn take(side: Side, shape: Shape, clearway: &Path) -> Result<Outcome<Sample>> {
     let mut running = match Started::new(side, clearway)? {
         Started::Running(running) => *running,
         Started::Missing(words) => return Ok(Outcome::Missing(words)),
@@ -90,7 +82,7 @@ pub fn take(side: Side, shape: Shape, clearway: &Path) -> Result<Outcome> {
     // Joined also where a reload failed: the load must not outlive its namespace.
     let (report, reloads) = (load.wait()?, reloads?);
     let windows = running.finish()?;
-    Ok(Outcome::Measured(Box::new(Sample { windows, ..Sample::new(report, begun, reloads) })))
+    Ok(Outcome::Measured(Sample { windows, ..Sample::new(report, begun, reloads) }))
 }
 
 /// What was done: its moment, how long the command took, and what it said.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::goals::{Figure, count, judge, summary, summary_of_all};
+use super::goals::{Figure, judge, summary, summary_of_all};
 use super::sample::PATIENCE;
 use super::{Measured, Sample, Shape, Side};
 use crate::bench::control::{self, Control};
+use crate::bench::figures::{LOSSES, Loss, cell, count};
 use crate::bench::former::{self, Comparison};
 use crate::bench::machine::made_by;
 use crate::bench::report::significant;
@@ -17,17 +18,6 @@ use crate::load::Tally;
 
 /// The head of the first column of the first table.
 const CONNECTIONS: &str = "connections";
-
-/// A kind of loss.
-type Loss = fn(&Tally) -> u64;
-
-const LOSSES: [(&str, Loss); 5] = [
-    ("refused", |tally| tally.refused),
-    ("reset", |tally| tally.reset),
-    ("timed out", |tally| tally.timeout),
-    ("wrong or cut short", |tally| tally.wrong_answer + tally.short),
-    ("other", |tally| tally.other.values().sum()),
-];
 
 const LATENCIES: [(&str, &str, Figure); 7] = [
     ("p50", "ms", |one| one.report.total.latency.p50),
@@ -95,21 +85,13 @@ fn table(text: &mut String, all: &[Measured], heads: &[&str], cells: impl Fn(&Me
     for one in all {
         let cells = match &one.trouble {
             Some(trouble) => {
-                let brief = trouble.split(':').next().unwrap_or_default();
-                let words = if in_full { trouble } else { brief };
+                let words = if in_full { trouble.to_string() } else { trouble.brief().to_owned() };
                 format!("{words} {}", "| ".repeat(heads.len() - 1))
             }
             None => cells(one).join(" | ") + " ",
         };
         let _ = writeln!(text, "| {} | {}|", one.side.words(), cells);
     }
-}
-
-/// A figure, where there is one. What has no unit is a count.
-fn cell(summary: Option<Summary>, unit: &str) -> String {
-    let whole = |number: f64| format!("{number:.0}");
-    let number = if unit.is_empty() { whole } else { significant };
-    summary.map_or_else(|| "-".into(), |summary| summary.words(number, unit))
 }
 
 fn losses(one: &Measured) -> Vec<String> {
@@ -160,7 +142,7 @@ pub(super) fn compared(all: &[Measured], formers: &[Measured], program: &Path) -
         for (name, unit, figure) in LATENCIES[1..3].iter().chain(kinds) {
             let runs = |one: &Measured| one.samples.iter().map(figure).collect::<Vec<_>>();
             let compared = || Comparison::of(&runs(before), &runs(this), Better::Lower);
-            let compared = trouble.map_or_else(|| Ok(compared()), |trouble| Err(trouble.clone()));
+            let compared = trouble.map_or_else(|| Ok(compared()), |trouble| Err(trouble.to_string()));
             former::line(&mut text, &format!("{} | {name}", this.side.words()), &compared, unit);
         }
     }
@@ -206,6 +188,7 @@ mod tests {
     use super::super::sample::tests::sample;
     use super::super::told::Told;
     use super::{Control, Measured, Shape, Side, Tally, markdown, moved};
+    use crate::bench::rounds::Trouble;
     use crate::load::Quantiles;
 
     fn text(all: &[Measured]) -> String {
@@ -240,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_side_that_cannot_be_had_is_named_in_every_table_and_is_not_judged() {
-        let trouble = Some("not available: no such strategy".into());
+        let trouble = Some(Trouble::Missing("no such strategy".into()));
         let text = text(&[Measured { side: Side::Clearway("plug"), samples: Vec::new(), trouble }]);
         assert_eq!(
             text.matches("| Clearway, `plug` | not available: no such strategy |").count(),

@@ -3,15 +3,15 @@
 //! Without a `stats socket` nothing hands the listening sockets over: the next process binds beside the former
 //! one (`SO_REUSEPORT`) and tells it to finish. The processes are no children of the benchmark; their namespace ends them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::rig::Rig;
 use crate::balancer::haproxy_program;
-use crate::bench::rig::Rig;
 use crate::namespace::Namespace;
 use crate::process::is_alive;
 use crate::wait::eventually;
@@ -49,14 +49,36 @@ impl Daemon {
         rule.end()
     }
 
-    /// Ends this one, and only then starts the next one.
-    pub(super) fn restart(&mut self, rig: &Rig) -> Result<()> {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("a process id")?;
-        kill_process(pid, Signal::TERM).with_context(|| format!("ending HAProxy, pid {}", self.pid))?;
-        eventually(DEADLINE, "HAProxy to end", || (!is_alive(self.pid)).then_some(()))?;
+    /// Ends this one with that signal, and only then starts the next one.
+    pub(super) fn restart(&mut self, rig: &Rig, signal: Signal) -> Result<()> {
+        end("HAProxy", self.pid, signal)?;
         self.pid = launch(rig, &[])?;
         Ok(())
     }
+
+    /// The process that serves.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+/// Ends a process that is no child of ours with a signal, and waits until it has ended.
+pub(super) fn end(what: &str, pid: u32, signal: Signal) -> Result<()> {
+    tell(what, pid, signal)?;
+    eventually(DEADLINE, &format!("{what} to end"), || (!is_alive(pid)).then_some(()))
+}
+
+/// Sends it a signal.
+pub(super) fn tell(what: &str, pid: u32, signal: Signal) -> Result<()> {
+    let words = || format!("sending {signal:?} to {what}, pid {pid}");
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).with_context(words)?;
+    kill_process(pid, signal).with_context(words)
+}
+
+/// The process whose number is in this file.
+pub(super) fn pid_in(file: &Path) -> Result<u32> {
+    let said = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    said.trim().parse().with_context(|| format!("{} has {said:?}, which is no process id", file.display()))
 }
 
 /// Its first process ends when the one that stays is ready. Gives that one.
@@ -65,8 +87,7 @@ fn launch(rig: &Rig, more: &[&str]) -> Result<u32> {
     let [config, pid] = [rig.config(), file.clone()].map(|path| path.display().to_string());
     let words = [&["-D", "-f", &config, "-p", &pid], more].concat();
     rig.lab.balancer.output(&haproxy_program(), &words)?;
-    let said = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-    said.trim().parse().with_context(|| format!("{} has {said:?}, which is no process id", file.display()))
+    pid_in(&file)
 }
 
 /// A rule that is taken out, whatever happens.

@@ -97,6 +97,9 @@ The files are compared when the metrics are asked for, and only after a reload t
 - `clearway_sockets_moved_total`: at each reload, restart and takeover that took. `means` is a [strategy](../explanation/strategies.md):
   `handoff`, the new generation has the socket itself; `nothing`, clients that were connecting at that moment may have been reset.
 - `clearway_waiting_connections`: of all sockets in this network namespace; a second after a crash it is what HAProxy has still to accept.
+- `clearway_cost_*`: what [each reload, restart and takeover cost](../explanation/cost.md) new clients, when the second after it is over. `when` is `window` or
+  `after`, that second. `clearway_cost_network_resets_total` has others' resets in it, and HAProxy's own. What is not known adds nothing to its
+  metric, and 1 to `clearway_cost_unknown_total`.
 - `clearway_sessions_cut_total`: what HAProxy said within 300 ms before it was ended; one that did not answer adds nothing.
 ";
 

@@ -299,7 +299,7 @@ pub enum Reloaded {
         /// not known.
         #[serde(default)]
         #[cfg_attr(test, schema(value_type = Option<Object>))]
-        cost: Option<Cost>,
+        cost: Option<Box<Cost>>,
     },
     /// It would take: answer to `POST /try`. Nothing has changed.
     Tried {

@@ -82,7 +82,7 @@ impl From<ReloadOutcome> for api::Reloaded {
                 unclaimed: proof.unclaimed,
                 carried,
                 not_read,
-                cost,
+                cost: cost.map(Box::new),
             },
             Answer::Tried { proof, changes } => Self::Tried {
                 adopted: proof.adopted.len(),

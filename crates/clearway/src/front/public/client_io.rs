@@ -35,10 +35,10 @@ impl ClientActivity {
         self.last.store(now, Ordering::Relaxed);
     }
 
-    /// For how long it has been silent; unset while a handler works for it.
-    pub fn silent_for(&self) -> Option<Duration> {
+    /// Since when it has been silent; unset while a handler works for it.
+    pub fn silent_since(&self) -> Option<Instant> {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-        (self.asked.load(Ordering::Relaxed) == 0).then(|| self.begun.elapsed().saturating_sub(last))
+        (self.asked.load(Ordering::Relaxed) == 0).then(|| self.begun + last)
     }
 
     /// A request of it is being answered until this is dropped.

@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn every_path_is_described_and_no_other() {
         let routes = include_str!("routes.rs").split(".route(\"").skip(1);
-        let routed: BTreeSet<(String, String)> = routes
+        let served: BTreeSet<(String, String)> = routes
             .map(|rest| {
                 let (path, rest) = rest.split_once("\", ").unwrap();
                 (path.to_owned(), rest.split('(').next().unwrap().to_owned())
@@ -44,7 +44,7 @@ mod tests {
             let methods = item.as_object().unwrap().keys();
             methods.map(move |method| (path.clone(), method.clone()))
         });
-        assert_eq!(routed, described.collect::<BTreeSet<_>>());
-        assert!(routed.len() >= 12);
+        assert_eq!(served, described.collect::<BTreeSet<_>>());
+        assert!(served.len() >= 12);
     }
 }

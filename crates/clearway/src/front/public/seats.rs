@@ -1,7 +1,6 @@
 //! How many clients there are, at most. Where one too many comes, the one that has been silent for longest goes; while all are
 //! being answered, the one that has come goes.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,8 +38,8 @@ impl Seats {
         let mut taken = self.lock();
         if taken.seats.len() >= MOST {
             let silent =
-                taken.seats.iter().filter_map(|(number, (one, _))| Some((one.silent_for()?, *number)));
-            let (_, longest) = silent.max_by_key(|(silent, number)| (*silent, Reverse(*number)))?;
+                taken.seats.iter().filter_map(|(number, (one, _))| Some((one.silent_since()?, *number)));
+            let (_, longest) = silent.min()?;
             if let Some((_, Some(task))) = taken.seats.remove(&longest) {
                 task.abort();
             }

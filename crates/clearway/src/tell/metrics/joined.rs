@@ -55,9 +55,9 @@ impl JoinedStatistics {
                         text.heading(&name, kind(field), field.help);
                     }
                     before = field.name;
-                    objects
-                        .iter()
-                        .for_each(|(object, numbers)| field.write(&mut text, &name, place, object, numbers));
+                    for (object, numbers) in &objects {
+                        field.write(&mut text, &name, place, object, numbers);
+                    }
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The fields of `show stat` that are told, each with the name that HAProxy's exporter gives it (2.6 to 3.2).
+//! The fields of `show stat` that are told, each with the name that HAProxy's exporter gives it (compared with 2.6.12).
 
 use super::Scope::{self, Backend, Frontend, Server};
 

@@ -190,8 +190,8 @@ impl CliCommand {
         let lines = |bytes: &[u8]| {
             for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
                 rest.extend_from_slice(piece);
+                is_whole = rest == b"\n";
                 if rest.ends_with(b"\n") {
-                    is_whole = rest == b"\n";
                     flow = take(String::from_utf8_lossy(&rest).trim_end_matches('\n'));
                     rest.clear();
                 }

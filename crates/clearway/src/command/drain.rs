@@ -135,8 +135,8 @@ fn still_there(name: &str, pid: Option<i32>) -> Option<Found> {
 }
 
 /// How many sessions are left, as far as they are known.
-fn in_words(status: &api::Status) -> String {
-    let known: u64 = status.generations.iter().filter_map(|one| one.sessions).sum();
+pub(super) fn in_words(status: &api::Status) -> String {
+    let known = status.generations.iter().filter_map(|one| one.sessions).fold(0, u64::saturating_add);
     let silent = status.generations.iter().filter(|one| one.sessions.is_none()).count();
     let sessions = Count(known, "session");
     match silent {

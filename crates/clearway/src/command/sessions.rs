@@ -67,7 +67,7 @@ fn not_there(body: &[u8]) -> Failure {
     }
 }
 
-fn in_words(answer: &Sessions) -> String {
+pub(super) fn in_words(answer: &Sessions) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     for of in &answer.generations {
@@ -80,7 +80,7 @@ fn in_words(answer: &Sessions) -> String {
             let _ = writeln!(text, ": it does not say which sessions it has");
             continue;
         };
-        let _ = writeln!(text, ": {}", Count(sessions.len() + left_out, "session"));
+        let _ = writeln!(text, ": {}", Count(sessions.len().saturating_add(*left_out), "session"));
         for one in sessions {
             let _ = writeln!(
                 text,
@@ -124,6 +124,11 @@ mod tests {
             in_words(&Sessions { generations }),
             "generation 1 draining, worker 7: 3 sessions\n  tcpv4 10.1.0.2:4242 -> web -> app/s1, age 1m4s, 0x1\n  and 2 \
              more\ngeneration 2 draining, worker 7: it does not say which sessions it has\n"
+        );
+        let more = in_words(&Sessions { generations: vec![of(3, Some(Vec::new()), usize::MAX)] });
+        assert!(
+            more.starts_with(&format!("generation 3 draining, worker 7: {} sessions\n", usize::MAX)),
+            "{more}"
         );
     }
 }

@@ -41,11 +41,11 @@ pub async fn status(stream: UnixStream) -> Result<(api::Status, Vec<u8>), Failur
 /// Reads an answer of a running Clearway, which may be of another version.
 pub fn understand<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(|error| {
-        let beginning = String::from_utf8_lossy(body).chars().take(200).collect::<String>();
-        Failure::new(
-            ExitCode::NoInstance,
-            format!("the answer of Clearway is not understood ({error}): {beginning}"),
-        )
+        // The error may quote the answer.
+        let cut = |text: &str| text.chars().take(200).collect::<String>();
+        let (why, beginning) = (cut(&error.to_string()), cut(&String::from_utf8_lossy(body)));
+        let message = format!("the answer of Clearway is not understood ({why}): {beginning}");
+        Failure::new(ExitCode::NoInstance, message)
     })
 }
 

@@ -102,6 +102,11 @@ impl<'a> TableEntry<'a> {
         let data = words.filter_map(|word| word.split_once('='));
         let data = data.filter(|(name, _)| !NO_DATA.contains(name) && !NOT_CARRIED.contains(name));
         let data = data.filter(|(name, _)| !name.split('(').next().unwrap_or_default().ends_with("_rate"));
+        // All that can be set is a number. Anything else would not be one word of a command.
+        let is_number = |value: &str| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        let is_name =
+            |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_[]()".contains(&byte));
+        let data = data.filter(|(name, value)| is_name(name) && is_number(value));
         Some(Self { key, data: data.take(MOST_DATA).collect() })
     }
 

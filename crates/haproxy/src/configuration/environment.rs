@@ -3,25 +3,55 @@
 //! A change inside an `.if` block counts only where nothing else gives the variable a value: whether the block
 //! counts is not known here.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// What the file changes: a value, or that the variable is gone.
 pub type Changes = BTreeMap<String, Option<String>>;
 
+/// What variables may bring into one line, in bytes. HAProxy's own environment has less in one variable, mostly.
+const LONGEST: usize = 64 << 10;
+
+/// What they may bring into all lines, beside four times what the files have: a hostile file doubles a value line by line.
+const MOST: usize = 1 << 20;
+
 /// Looks variables up, changes first.
 pub(super) struct Variables<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     changes: Changes,
+    /// How many bytes they may still bring into this line, and into this one and all that follow.
+    room: Cell<(usize, usize)>,
     /// After `resetenv`: the only variables left of the environment at start.
     kept: Option<Vec<String>>,
 }
 
 impl<'a> Variables<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, changes: Changes::new(), kept: None }
+        Self { lookup, changes: Changes::new(), room: Cell::new((LONGEST, MOST)), kept: None }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<String> {
+    /// A file of so many bytes begins.
+    pub(super) fn file(&self, bytes: usize) {
+        let (line, all) = self.room.get();
+        self.room.set((line, all.saturating_add(bytes.saturating_mul(4))));
+    }
+
+    /// A line begins.
+    pub(super) fn line(&self) {
+        let (_, all) = self.room.get();
+        self.room.set((LONGEST, all));
+    }
+
+    /// The value for a line. One for which there is no room counts as unset.
+    pub(super) fn take(&self, name: &str) -> Option<String> {
+        let value = self.get(name)?;
+        let (line, all) = self.room.get();
+        let left = (line.checked_sub(value.len())?, all.checked_sub(value.len())?);
+        self.room.set(left);
+        Some(value)
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
         if let Some(change) = self.changes.get(name) {
             return change.clone();
         }
@@ -68,7 +98,7 @@ impl<'a> Variables<'a> {
             let (brace, after) = after.strip_prefix('{').map_or((false, after), |after| (true, after));
             let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
             let (name, after) = after.split_at_checked(end).unwrap_or((after, ""));
-            expanded.push_str(&self.get(name).unwrap_or_default());
+            expanded.push_str(&self.take(name).unwrap_or_default());
             rest = if brace { after.strip_prefix('}').unwrap_or(after) } else { after };
         }
         expanded.push_str(rest);

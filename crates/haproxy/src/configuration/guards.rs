@@ -22,7 +22,7 @@ pub enum Holds {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
     /// The condition with variables expanded and quotes taken away, words joined by one blank.
-    pub condition: String,
+    pub condition: Arc<str>,
     /// What it must be.
     pub holds: Holds,
 }
@@ -58,7 +58,7 @@ pub(super) struct Blocks {
 impl Blocks {
     /// Takes a line that begins with a dot. False: it is no conditional.
     pub(super) fn take(&mut self, words: &[String]) -> bool {
-        let condition = || words.get(1..).unwrap_or_default().join(" ");
+        let condition = || words.get(1..).unwrap_or_default().join(" ").into();
         match words.first().map(String::as_str) {
             Some(".if") => self.open.push(vec![Guard { condition: condition(), holds: Holds::True }]),
             Some(".elif") => self.turn(Some(Guard { condition: condition(), holds: Holds::True })),

@@ -80,6 +80,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn file(&mut self, name: &Path, bytes: &[u8]) {
         let file: Arc<PathBuf> = Arc::new(name.to_path_buf());
         self.references.file(name);
+        self.environment.file(bytes.len());
         for (index, line) in bytes.split(|b| *b == b'\n').enumerate() {
             self.line(Span { file: Arc::clone(&file), line: index + 1 }, line);
         }

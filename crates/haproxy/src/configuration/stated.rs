@@ -91,13 +91,13 @@ impl StatedServers {
     }
 }
 
-/// What a section says for its servers.
+/// What a section says for its servers. The lines are shared with the sections that inherit them.
 #[derive(Clone, Debug, Default)]
 struct ServerDefaults {
-    /// The words of its `default-server` lines.
-    options: Vec<String>,
+    /// The words of each of its `default-server` lines.
+    options: Vec<Arc<[String]>>,
     /// Its lines about checks.
-    checks: Vec<String>,
+    checks: Vec<Arc<str>>,
     from_file: bool,
     /// Whether `default-server` says `on-marked-down shutdown-sessions`, whatever conditions come to.
     ends_sessions: bool,
@@ -109,6 +109,9 @@ struct OpenServer {
     name: String,
     template: bool,
     address: String,
+    /// How many `default-server` lines stand above it.
+    defaults: usize,
+    /// Its own options.
     options: Vec<String>,
     ends_sessions: bool,
 }
@@ -152,24 +155,26 @@ impl StatedFinder {
             ("default-server", _) => {
                 // No option takes it back, so a condition before it can only leave it out.
                 self.says.ends_sessions |= *guards == self.guards && ends_sessions(line);
-                self.says.options.extend(rest(1));
+                self.says.options.push(rest(1).into());
             }
             ("server", name) => self.server(name, false, word(2), rest(3)),
             ("server-template", name) => self.server(name, true, word(3), rest(4)),
             ("load-server-state-from-file", what) => self.says.from_file = what != "none",
-            ("http-check" | "tcp-check" | "external-check", _) => self.says.checks.push(line.join(" ")),
+            ("http-check" | "tcp-check" | "external-check", _) => {
+                self.says.checks.push(line.join(" ").into())
+            }
             ("option", what) if what.contains("chk") || what.contains("check") => {
-                self.says.checks.push(line.join(" "));
+                self.says.checks.push(line.join(" ").into());
             }
             _ => {}
         }
     }
 
-    fn server(&mut self, name: &str, template: bool, address: &str, own: Vec<String>) {
+    fn server(&mut self, name: &str, template: bool, address: &str, options: Vec<String>) {
         let (name, address) = (name.to_owned(), address.to_owned());
-        let ends_sessions = self.says.ends_sessions || ends_sessions(&own);
-        let options = [self.says.options.clone(), own].concat();
-        self.open.push(OpenServer { name, template, address, options, ends_sessions });
+        let ends_sessions = self.says.ends_sessions || ends_sessions(&options);
+        let defaults = self.says.options.len();
+        self.open.push(OpenServer { name, template, address, defaults, options, ends_sessions });
     }
 
     pub(super) fn into_servers(mut self) -> StatedServers {
@@ -188,7 +193,7 @@ impl StatedFinder {
             }
             "backend" | "listen" => {
                 for server in self.open.drain(..) {
-                    let mut stated = stated(&self.says, &server.address, &server.options);
+                    let mut stated = stated(&self.says, &server);
                     let list =
                         if server.template { &mut self.found.templates } else { &mut self.found.servers };
                     let key = (name.clone(), server.name);
@@ -235,12 +240,13 @@ fn ends_sessions(options: &[String]) -> bool {
     options.windows(2).any(|pair| pair == ["on-marked-down", "shutdown-sessions"])
 }
 
-fn stated(says: &ServerDefaults, address: &str, options: &[String]) -> Stated {
+fn stated(says: &ServerDefaults, server: &OpenServer) -> Stated {
     let mut stated = Stated { rise: 2, from_file: says.from_file, ..Stated::default() };
-    let mut checks: Vec<&str> = says.checks.iter().map(String::as_str).collect();
+    let mut checks: Vec<&str> = says.checks.iter().map(AsRef::as_ref).collect();
     let mut weight = "";
     let mut by = "";
-    let mut words = options.iter().map(String::as_str);
+    let defaults = says.options.iter().take(server.defaults).flat_map(|line| line.iter());
+    let mut words = defaults.chain(&server.options).map(String::as_str);
     while let Some(word) = words.next() {
         match word {
             "weight" => weight = words.next().unwrap_or_default(),
@@ -269,7 +275,7 @@ fn stated(says: &ServerDefaults, address: &str, options: &[String]) -> Stated {
             word => checks.push(word),
         }
     }
-    stated.facts.address = format!("{address}@{by}").split_whitespace().collect();
+    stated.facts.address = format!("{}@{by}", server.address).split_whitespace().collect();
     stated.facts.checks = hash(checks.iter().copied());
     stated.facts.weight = hash([weight]);
     stated

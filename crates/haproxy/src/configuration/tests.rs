@@ -283,3 +283,26 @@ fn stick_tables_have_the_names_that_haproxy_gives_them() {
     );
     assert!(tables.has_unshared());
 }
+
+#[test]
+fn a_file_cannot_make_more_of_itself_than_so_much() {
+    let doubled = "global\n setenv A 0123456789abcdef\n".to_owned() + &" setenv A \"$A$A\"\n".repeat(30);
+    let found = scan(&(doubled.clone() + " chroot \"$A\"\n" + &" pidfile \"$A\"\n".repeat(100)));
+    let longest = found.global.chroot.unwrap().value.len();
+    assert!((16 << 10..=64 << 10).contains(&longest), "{longest}");
+    let all: usize = found.global.pid_files.iter().map(|file| file.value.len()).sum();
+    assert!(all < 2 << 20, "{all}");
+    // Of many servers each inherits the same lines.
+    let servers =
+        doubled + "backend b\n default-server id \"$A\"\n" + &" server s x:80 weight 3\n".repeat(100);
+    let stated = scan(&servers).stated.find("b", "s").unwrap().clone();
+    assert_eq!(stated, scan("backend b\n server s x:80 weight 3\n").stated.find("b", "s").unwrap().clone());
+}
+
+#[test]
+fn what_a_large_file_is_used_with_finds_room() {
+    let servers: String = (0..20_000).map(|n| format!(" server s{n} \"10.0.0.1:$PORT\"\n")).collect();
+    let found = scan(&format!("backend b\n{servers}"));
+    let last = found.servers.find("b", "s19999").unwrap().address();
+    assert_eq!(last, Some("10.0.0.1:8080".parse().unwrap()));
+}

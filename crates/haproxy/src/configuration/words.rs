@@ -14,6 +14,7 @@ const LONGEST: usize = 1 << 20;
 
 /// Cuts a line into words. Bytes that are no UTF-8 are replaced: names and addresses have none.
 pub(super) fn words(line: &[u8], environment: &Variables<'_>) -> Vec<String> {
+    environment.line();
     let reader = Reader::read(line, environment);
     reader.words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
@@ -130,7 +131,7 @@ impl<'a> Reader<'a> {
         self.at += end;
         let each_word = brace && self.input.get(self.at..)?.starts_with(b"[*]");
         self.at += if each_word { 3 } else { 0 };
-        let mut value = self.environment.get(name).map(String::into_bytes);
+        let mut value = self.environment.take(name).map(String::into_bytes);
         if brace {
             let rest = self.input.get(self.at..)?;
             let close = rest.iter().position(|b| *b == b'}')?;

@@ -79,7 +79,7 @@ fn an_answer_of_any_length_is_read_by_line_until_it_is_enough() {
 
 #[test]
 fn an_answer_by_line_that_is_cut_off_is_no_answer() {
-    for cut in [&b""[..], b"# table: t\n", b"# table: t\n0x1: key="] {
+    for cut in [&b""[..], b"# table: t\n", b"# table: t\n0x1: key=", b"# table: t\n\n0x1:"] {
         let (ours, peer) = answering("show table t\n", cut);
         let read = CliCommand::show_table("t")
             .ask_by_line(&ours, Channel::Worker, LIMIT, |_| ControlFlow::Continue(()));

@@ -40,6 +40,12 @@ fn counters_pass_and_rates_and_sessions_do_not() {
 }
 
 #[test]
+fn what_is_no_number_is_no_data() {
+    let line = r"0x1: key=a use=0 exp=0 gpc0=1;shutdown gpc1=a\ b gpt0= gpc2=3 gp;c=4 http_req_cnt=-1";
+    assert_eq!(command(line, &[]).unwrap(), "set table t key a data.gpc2 3");
+}
+
+#[test]
 fn keys_are_words_of_a_command() {
     for (written, word) in [
         ("10.0.0.1", "10.0.0.1"),

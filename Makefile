@@ -48,6 +48,11 @@ test-kernels: build ## run what deals with the kernel on 5.10, 6.1, 6.12 and the
 test-regtests: build ## run HAProxy's own regression tests with and without Clearway, for 2.6, 3.0, 3.2 and 3.4; ARGS=bookworm (the same)
 	scripts/test-regtests.sh $(ARGS)
 
+.PHONY: fuzz
+fuzz: ## give every parser any input, for a minute each; ARGS="--seconds 10", ARGS=takeover
+	@scripts/setup.sh fuzz
+	scripts/fuzz.sh $(ARGS)
+
 deb: build ## build the Debian packages, amd64 and arm64 (ARGS="amd64" for one), into target/packages
 	@scripts/setup.sh deb
 	scripts/deb.sh $(ARGS)

@@ -8,6 +8,7 @@
 #   setup.sh roots      and what `make test-haproxy` calls: roots of other Debian releases
 #   setup.sh vm         and what `make test-kernels` calls: virtual machines
 #   setup.sh deb        and what `make deb` calls: lintian, a linker and an emulator for the other architecture
+#   setup.sh fuzz       and what `make fuzz` calls: a compiler for libFuzzer, which is C++
 #   setup.sh bench      and what `make bench-transparent` and `make bench-reload` compare with: nginx, iptables
 #   setup.sh events     and what `make bench-events` compares with: nginx, Caddy, iptables
 set -euo pipefail
@@ -59,6 +60,9 @@ case ${1:-} in
       aarch64) need x86_64-linux-gnu-gcc gcc-x86-64-linux-gnu ;;
     esac
     command -v qemu-aarch64-static >/dev/null || command -v qemu-aarch64 >/dev/null || missing+=(qemu-user-static)
+    ;;
+  fuzz)
+    need c++ g++
     ;;
   bench | events)
     need iptables iptables

@@ -14,6 +14,8 @@ use crate::ground::notice::tell;
 use crate::tell::notices::TellNotice;
 
 mod flags;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod guise;
 pub mod invocation;
 pub mod pages;

@@ -15,6 +15,8 @@ mod cleanup;
 mod doctor;
 mod drain;
 mod events;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod health;
 mod history;
 mod metrics;

@@ -26,6 +26,8 @@ pub mod draft;
 mod ends;
 pub mod executable;
 mod files;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod hand_over;
 mod hearing;
 pub mod joined;

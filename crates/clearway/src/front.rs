@@ -14,6 +14,8 @@ pub mod client;
 pub mod clients;
 mod ending;
 pub mod find;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod master_cli;
 pub mod notices;
 pub mod public;

@@ -11,6 +11,8 @@ pub mod credentials;
 pub mod due;
 pub mod execute;
 pub mod failure;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod notice;
 pub mod own_file;
 pub mod places;

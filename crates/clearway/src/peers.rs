@@ -14,6 +14,8 @@
 pub mod admin_socket;
 pub mod beginning;
 pub mod door;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod given;
 pub mod hold;
 mod holder;

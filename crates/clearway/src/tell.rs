@@ -1,6 +1,8 @@
 //! Observers: the log, systemd, the pid file, the history, the metrics, the cost. They own nothing else.
 
 pub mod cost;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod history;
 pub mod log;
 pub mod metrics;

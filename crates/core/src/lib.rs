@@ -11,6 +11,8 @@ pub mod count;
 pub mod cutover;
 pub mod exit;
 pub mod failure;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod hints;
 pub mod inquiry;
 pub mod intercept;

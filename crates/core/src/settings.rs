@@ -13,6 +13,8 @@ use crate::supervisor::Budget;
 
 mod admin;
 mod canary;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod strays;
 mod table;
 mod value;

@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 use crate::configuration::{InitialHealth, ServerFacts, Stated, StatedServers};
 use crate::runtime::state::{Admin, RUNNING, Remembered, STOPPED, STOPPING, ServerState, ServersState};
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod tables;
 
 /// One command, and what it carries over.

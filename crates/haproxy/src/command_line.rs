@@ -12,6 +12,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod generation;
 mod handled;
 

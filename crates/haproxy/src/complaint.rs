@@ -12,6 +12,8 @@ use std::borrow::Cow;
 
 mod cause;
 mod cited;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod remedy;
 
 use crate::configuration::Configuration;

@@ -15,6 +15,8 @@ mod binds;
 mod content;
 mod environment;
 mod families;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod global;
 mod guards;
 mod lines;

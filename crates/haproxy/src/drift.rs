@@ -19,6 +19,8 @@ use crate::configuration::{Configuration, SourceFile};
 
 mod mounts;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use mounts::fuzz;
 pub use mounts::{FileMount, Mounts};
 
 /// 64 bits that tell contents apart. Against accidents, not against an attacker: one that can write the files can run

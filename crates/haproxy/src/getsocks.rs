@@ -40,6 +40,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 mod client;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod records;
 mod server;
 

@@ -18,6 +18,8 @@ pub mod configuration;
 mod deadline;
 pub mod derived;
 pub mod drift;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod getsocks;
 pub mod inventory;
 pub mod line;

@@ -14,6 +14,8 @@
 pub mod address;
 mod command;
 mod dialogue;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod processes;
 
 pub use dialogue::{Dialogue, DialogueStep, DialogueTarget, OwnCommand};

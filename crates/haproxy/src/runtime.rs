@@ -23,6 +23,8 @@ use crate::deadline::Deadline;
 
 pub mod batch;
 mod exchange;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod info;
 mod processes;
 mod sessions;

@@ -13,6 +13,8 @@
 use std::collections::BTreeMap;
 
 mod fields;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod reading;
 
 pub use fields::{FIELDS, Joining, StatField, Unit};

@@ -37,5 +37,7 @@ fn value(text: &str, line: &str, name: &str) -> Option<u64> {
     None
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,8 @@ use queue::NetfilterQueue;
 use rules::{QueueBy, SynAction};
 
 mod error;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod keeper;
 mod keys;
 mod queue;

@@ -117,6 +117,9 @@ fn named(ipv4: &str, ipv6: &str) -> BTreeSet<String> {
     routed.chain(addressed).filter(|name| *name != "lo").map(str::to_owned).collect()
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,6 +34,8 @@ pub mod canary;
 pub mod capabilities;
 pub mod counters;
 pub mod flip;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod gate;
 pub mod interfaces;
 pub mod listeners;

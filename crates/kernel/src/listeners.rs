@@ -6,6 +6,8 @@
 //! it. Nothing here accepts connections.
 
 mod foreign;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod hairpins;
 mod holders;
 mod nearby;

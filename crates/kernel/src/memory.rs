@@ -99,5 +99,7 @@ pub fn set_oom_score_adjustment(pid: u32, value: i32) -> io::Result<()> {
     fs::write(format!("/proc/{pid}/oom_score_adj"), value.clamp(-1000, 1000).to_string())
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,8 @@ pub(crate) mod attributes;
 mod batch;
 mod error;
 mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod protocol;
 
 pub use batch::{BatchError, Feature, Step};

@@ -65,6 +65,8 @@ mod chains;
 mod claim;
 mod content;
 mod error;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod interception;
 mod list;
 mod name;

@@ -23,6 +23,8 @@ use crate::nft::{NftError, TableName, open};
 use expression::Expression;
 
 pub mod expression;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod localnet;
 mod marks;
 mod masquerade;

@@ -170,5 +170,7 @@ fn decode(reply: &Reply) -> Option<(u64, File)> {
     Some((socket.into(), file))
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -42,7 +42,7 @@ use rustix::thread::{MembarrierCommand, membarrier};
 use crate::listeners::{Nearby, SockDiagError, TcpSocket, TcpState, covers, rows};
 use crate::transparency::Family;
 
-mod limits;
+pub(crate) mod limits;
 
 pub use limits::{limits, most, set_limit};
 

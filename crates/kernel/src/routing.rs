@@ -35,7 +35,9 @@ mod among;
 mod block;
 mod closing;
 mod error;
-mod removals;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+pub(crate) mod removals;
 mod route;
 mod rule;
 mod tagged;

@@ -8,6 +8,7 @@ mod impls;
 mod imports;
 mod names;
 mod source;
+mod targets;
 mod tokens;
 mod types;
 
@@ -50,7 +51,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 /// The names of the modules whose files stand in this directory.
 fn modules(directory: &str) -> BTreeSet<String> {
     let modules = names(directory).into_iter().filter_map(|name| name.strip_suffix(".rs").map(str::to_owned));
-    modules.filter(|name| !["lib", "main", "tests"].contains(&name.as_str())).collect()
+    modules.filter(|name| !["lib", "main", "tests", "fuzz"].contains(&name.as_str())).collect()
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn too_early(name: &str) -> Failure {
 }
 
 /// A table, with what there is to say of an entry below its row.
-fn in_words(answer: &Reloads) -> String {
+pub(super) fn in_words(answer: &Reloads) -> String {
     let heading = ["WHEN", "WHAT", "BY", "GENERATION", "RESULT", "TOOK"].map(str::to_owned);
     let rows: Vec<_> = answer.reloads.iter().map(row).collect();
     let widths: Vec<usize> = (0..heading.len())

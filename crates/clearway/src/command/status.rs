@@ -11,6 +11,8 @@ use crate::front::find::{self, Found, Target};
 use crate::peers::names::SocketOwner;
 
 mod findings;
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) mod fuzz;
 mod words;
 
 /// Asks the running Clearway and prints what it says, or only whether anything is wrong.

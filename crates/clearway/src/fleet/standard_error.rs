@@ -150,5 +150,7 @@ impl LastLines {
     }
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -343,7 +343,7 @@ fn paths(table: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Our names in /proc/net/unix, where an abstract one is written with `@` for its NUL byte.
-fn abstract_names(table: &str) -> Vec<String> {
+pub(super) fn abstract_names(table: &str) -> Vec<String> {
     let mut names: Vec<String> = paths(table)
         .filter_map(|path| path.strip_prefix('@')?.strip_prefix(ABSTRACT_PREFIX))
         .filter(|name| is_our_name(name))

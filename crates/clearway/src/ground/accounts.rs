@@ -12,7 +12,7 @@ pub fn group(name: &str) -> Option<u32> {
 }
 
 /// The third field of the line whose first is the name; in both files. A number stands for itself.
-fn find(text: &str, name: &str) -> Option<u32> {
+pub(super) fn find(text: &str, name: &str) -> Option<u32> {
     let line = text.lines().map(|line| line.split(':')).find(|fields| fields.clone().next() == Some(name));
     line.map_or_else(|| name.parse().ok(), |mut fields| fields.nth(2)?.parse().ok())
 }

@@ -21,7 +21,7 @@ pub fn of_this_container() -> Option<String> {
     of(&mounts, &groups)
 }
 
-fn of(mounts: &str, groups: &str) -> Option<String> {
+pub(super) fn of(mounts: &str, groups: &str) -> Option<String> {
     // `36 35 98:0 /root /mount/point options - type source super-options`
     let mounted_at = |place| mounts.lines().find(|line| line.split(' ').nth(4) == Some(place));
     let root = mounted_at("/")?;

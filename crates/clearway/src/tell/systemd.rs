@@ -29,7 +29,7 @@ use crate::custody::sockets::Sockets;
 use crate::custody::subscription::Subscription;
 
 mod mailbox;
-mod stored;
+pub(super) mod stored;
 
 pub use stored::Stored;
 

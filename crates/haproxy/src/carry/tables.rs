@@ -18,6 +18,9 @@ use std::fmt::Write as _;
 
 use crate::runtime::state::ServersState;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+
 /// The types of keys that `set table` takes.
 const SETTABLE: [&str; 4] = ["ip", "ipv6", "integer", "string"];
 

@@ -13,6 +13,8 @@ use super::sources;
 mod bases;
 mod expressions;
 pub(super) mod found;
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) mod fuzz;
 pub(super) mod lines;
 mod lists;
 

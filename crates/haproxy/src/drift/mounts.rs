@@ -12,6 +12,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+
 /// A file that is a mount of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileMount {

@@ -45,7 +45,7 @@ pub fn ask_all(
 }
 
 /// Whether a worker takes it for one command: a semicolon ends one, unless a backslash stands before it.
-fn is_one_command(text: &str) -> bool {
+pub(crate) fn is_one_command(text: &str) -> bool {
     let mut escaped = false;
     let ends = |c: char| {
         let ends = matches!(c, '\n' | '\r' | '\0') || (c == ';' && !escaped);
@@ -56,7 +56,7 @@ fn is_one_command(text: &str) -> bool {
 }
 
 /// The answers to several commands: each is lines without an empty one, then an empty one.
-fn split(text: &str) -> Vec<String> {
+pub(super) fn split(text: &str) -> Vec<String> {
     let mut answers = Vec::new();
     let mut answer = String::new();
     for line in text.lines() {

@@ -71,5 +71,7 @@ fn decode(reply: &Reply) -> Option<(u64, u32)> {
     Some((inode.into(), number(queue.value(), 4)?))
 }
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -30,6 +30,8 @@ use super::{Block, Family, route, rule};
 use crate::netlink::{NetlinkError, Protocol, replies};
 
 mod filter;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 
 use filter::{DELETE_ROUTE, DELETE_RULE};
 

@@ -35,10 +35,11 @@ pub fn written(path: &ModulePath) -> String {
     if path.is_empty() { "the crate".to_owned() } else { path.join("::") }
 }
 
-/// Whether this is shipped code: no test, and nothing beside one.
+/// Whether this is shipped code: no test, nothing beside one, and nothing for a fuzz target.
 pub fn is_shipped(path: &Path) -> bool {
     let path = path.strip_prefix(root().join("crates")).unwrap();
-    !path.iter().any(|part| part == "tests" || part == "tests.rs" || part == "examples" || part == "target")
+    let others = ["tests", "tests.rs", "fuzz.rs", "examples", "target"];
+    !path.iter().any(|part| others.iter().any(|other| part == *other))
 }
 
 /// What of a file is shipped.
@@ -53,10 +54,15 @@ impl Crate {
         let sources = files(&[&format!("crates/{name}/src")], &["rs"]).into_iter().map(|file| {
             let path = file.strip_prefix(&folder).unwrap().with_extension("");
             let path: ModulePath = path.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
-            let path = if ["lib", "main"].contains(&path[0].as_str()) { Vec::new() } else { path };
             (is_shipped(&file), path, fs::read_to_string(&file).unwrap())
         });
-        Self::of(sources.filter(|(is_shipped, ..)| *is_shipped).map(|(_, path, text)| (path, text)))
+        let sources = sources.filter(|(is_shipped, ..)| *is_shipped).map(|(_, path, text)| (path, text));
+        let mut sources: BTreeMap<ModulePath, String> = sources.collect();
+        // Beside a library, the program is its caller.
+        let main = sources.remove(["main".to_owned()].as_slice());
+        let root = sources.remove(["lib".to_owned()].as_slice()).or(main);
+        sources.extend(root.map(|text| (Vec::new(), text)));
+        Self::of(sources.into_iter())
     }
 
     /// The same of texts.

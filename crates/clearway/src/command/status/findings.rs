@@ -15,7 +15,7 @@ pub fn say(status: &Status, json: bool) -> ExitCode {
     code
 }
 
-fn told(status: &Status, json: bool) -> (String, ExitCode) {
+pub(super) fn told(status: &Status, json: bool) -> (String, ExitCode) {
     let serves = matches!(status.state, Phase::Serving | Phase::Reloading);
     let drains_as_planned = status.state == Phase::Superseded;
     // What is to be looked at after a takeover, its successor says: that one has the addresses and the newest files.

@@ -86,7 +86,7 @@ pub fn name(inode: u64, names: &Names) -> Option<String> {
 }
 
 /// What a name of ours says.
-fn parse(name: &str) -> Option<Names> {
+pub(in crate::tell) fn parse(name: &str) -> Option<Names> {
     let mut parts = name.strip_prefix(OURS)?.split('/');
     parts.next()?.parse::<u64>().ok()?;
     let (interface, namespace) = (plain(parts.next()?)?, plain(parts.next()?)?);

@@ -42,6 +42,7 @@ pub fn missing(configuration: &Configuration) -> Vec<Missing> {
         .filter_map(|socket| socket.missing())
         .collect();
     found.extend(pid_file(configuration));
+    found.extend(stats_file(configuration));
     found.extend(root(configuration));
     found.extend(log_targets(configuration));
     found
@@ -101,6 +102,19 @@ fn pid_file(configuration: &Configuration) -> Option<Missing> {
         matters: "Clearway, which writes its own pid there, would not start",
         remedy: format!("{}; or leave `pidfile` out", place.remedy),
         stops: setting.guards.is_empty(),
+    })
+}
+
+/// HAProxy reads it and starts without it; what is written there is written by Clearway.
+fn stats_file(configuration: &Configuration) -> Option<Missing> {
+    let setting = configuration.global.stats_files.first()?;
+    let path = Path::new(&setting.value);
+    let place = no_file(path).filter(|_| path.is_absolute())?;
+    Some(Missing {
+        saw: format!("`stats-file {}` ({}): {}", setting.value, setting.span, place.saw),
+        matters: "Clearway cannot write HAProxy's counters there, so that each HAProxy begins with what is there",
+        remedy: place.remedy,
+        stops: false,
     })
 }
 

@@ -14,6 +14,7 @@ fn the_directory_of_each_kind_is_looked_for() {
     for (line, stops) in [
         ("stats socket {}/s level admin", true),
         ("pidfile {}/p", true),
+        ("stats-file {}/counters", false),
         ("chroot {}", true),
         ("log {}/log local0", false),
         ("log unix@{}/log local0", false),

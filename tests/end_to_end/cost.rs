@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clearway_lab::balancer::Balancer;
+use clearway_lab::load::Expect;
 use clearway_lab::session::Session;
 use clearway_lab::wait::{eventually, patience};
 use rustix::process::Signal;
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use crate::questions;
 use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost, complained, said, signal};
+use crate::strategy::STRATEGY;
 use crate::takeover::{NAMED, successor_by};
 
 crate::tests![
@@ -23,6 +25,7 @@ crate::tests![
     a_refused_client_is_a_reset_in_the_namespace_and_its_number_is_not_made_up,
     a_client_in_the_queue_of_a_socket_that_goes_is_reset,
     a_client_that_waits_for_a_restart_is_seen,
+    a_gate_says_how_many_it_held_and_for_how_long,
     a_reload_that_is_refused_costs_nothing,
     a_newcomer_tells_what_its_takeover_cost,
 ];
@@ -243,6 +246,35 @@ fn a_client_that_waits_for_a_restart_is_seen() -> Result<()> {
     ensure!(remembered(&stage, &balancer, "crash", 1)?.is_null(), "it is the restart that ends the window");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
+}
+
+fn a_gate_says_how_many_it_held_and_for_how_long() -> Result<()> {
+    for strategy in ["plug", "syn-drop"] {
+        let stage = Stage::new("costgate")?;
+        stage.write(&stage.plain())?;
+        let mut balancer = stage.start_with(&[], &[(STRATEGY, strategy)])?;
+        let load = clearway_lab::load::start(
+            &stage.hosts.client,
+            stage.load(300.0, Duration::from_mins(1)).expecting(Expect::Anything),
+        )?;
+        assert_code(stage.clearway(&["reload"])?.status, 0)?;
+        let cost = cost(&balancer, 2)?;
+        let (event, word) =
+            if strategy == "plug" { ("gate.held", "held for") } else { ("gate.dropped", "dropped for") };
+        let opened = balancer.wait_for_event(0, event, &[], SOON)?;
+        let gate = remembered(&stage, &balancer, "reload", 2)?["gate"].clone();
+        ensure!(gate["by"] == strategy && gate["held"] == opened["waited"], "{gate}, {opened}");
+        let closed = gate["seconds"].as_f64().zip(opened["milliseconds"].as_f64());
+        let is_same = closed.is_some_and(|(seconds, told)| (seconds * 1000.0 - told).abs() <= 1.0);
+        ensure!(is_same, "{gate}, {opened}");
+        ensure!(both(&cost, &["reset"]) == 0 && cost["window"]["refused"] == 0, "{cost}");
+        let words = said(&stage.clearway(&["history"])?);
+        ensure!(words.contains(word) && words.contains(&format!("({strategy})")), "{words}");
+        assert_no_client_lost(&load.finish_after(20)?)?;
+        assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+        stage.assert_clean()?;
+    }
+    Ok(())
 }
 
 fn a_reload_that_is_refused_costs_nothing() -> Result<()> {

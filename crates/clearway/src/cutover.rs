@@ -29,6 +29,7 @@ use crate::custody::sockets::Sockets;
 use crate::custody::subscription::Subscription;
 use crate::ground::settle::settle;
 use crate::ground::{due, steps};
+use crate::tell::cost::GateReports;
 use first_comers::{FirstComers, SharingSeen};
 use redirection::Redirection;
 use switch::cancel::Cancel;
@@ -95,6 +96,8 @@ pub struct Cutover {
     /// `HAPROXY_PORTS`.
     ports: Vec<u16>,
     custody: Subscription,
+    /// What hears how long new clients were kept away.
+    reports: GateReports,
     switches: BTreeMap<Generation, SwitchProgress>,
     redirection: Redirection,
     first_comers: FirstComers,
@@ -110,7 +113,7 @@ pub struct Cutover {
 
 impl Cutover {
     /// Nothing has been done yet.
-    pub fn new(settings: &Settings, custody: Subscription) -> Self {
+    pub fn new(settings: &Settings, custody: Subscription, reports: GateReports) -> Self {
         let (sender, news) = unbounded_channel();
         Self {
             machine: Diversions::default(),
@@ -118,6 +121,7 @@ impl Cutover {
             instance: settings.instance.clone(),
             ports: settings.ports.clone(),
             custody,
+            reports,
             switches: BTreeMap::new(),
             redirection: Redirection::default(),
             first_comers: FirstComers::default(),

@@ -77,7 +77,7 @@ impl Shell {
         tell: Tell,
     ) -> Self {
         Self {
-            cutover: Cutover::new(&settings, custody.subscribe()),
+            cutover: Cutover::new(&settings, custody.subscribe(), tell.gate_reports()),
             custody,
             fleet,
             path: Path::new(&settings),

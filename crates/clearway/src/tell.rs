@@ -23,7 +23,7 @@ use clearway_haproxy::getsocks::ReceivedSocket;
 use crate::custody::subscription::Subscription;
 use crate::ground::notice::tell;
 
-use cost::{CostNews, CostPromise, CostRecord};
+use cost::{CostNews, CostPromise, CostRecord, GateReports};
 use history::History;
 use metrics::{Counted, Metrics};
 use notices::TellNotice;
@@ -61,9 +61,9 @@ impl Tell {
     }
 
     fn note(&mut self, news: CostNews) {
-        let CostNews { generation, entry, cost } = news;
+        let CostNews { generation, entry, cost, is_over } = news;
         self.history.note(entry, &cost);
-        if cost.after.is_some() {
+        if is_over {
             self.metrics.note(&cost);
             tell(&TellNotice::Cost { generation, cost });
         }
@@ -72,6 +72,11 @@ impl Tell {
     /// What the window has cost that has ended last, when that is known.
     pub fn cost(&self) -> CostPromise {
         self.cost.promise()
+    }
+
+    /// For what closes gates.
+    pub fn gate_reports(&self) -> GateReports {
+        self.cost.gate_reports()
     }
 
     /// Clearway is awake anyway: the counters are looked at, for what a reload that may come is compared with.

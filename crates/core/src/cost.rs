@@ -25,7 +25,7 @@ mod windows;
 
 pub use baseline::Baseline;
 pub use counters::NetworkCounters;
-pub use figures::{Cost, CostBefore, CostFigures};
+pub use figures::{Cost, CostBefore, CostFigures, CostGate};
 pub use sockets::{ClientEnds, CostLook, QueueSeen};
 pub use watch::{AFTER, CostWatch, PACE};
 pub use windows::{CostStep, CostWindows};

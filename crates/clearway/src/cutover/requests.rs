@@ -65,6 +65,7 @@ impl Cutover {
             ports: self.ports.clone(),
             held: Arc::clone(&self.held),
             ways: self.redirection.change_to(generation),
+            reports: self.reports.clone(),
             former: Arc::downgrade(&self.custody.held()),
             new: Arc::downgrade(new),
         };

@@ -40,6 +40,7 @@ use crate::cutover::redirection::WayChange;
 use crate::cutover::steer::{Steering, through};
 use crate::ground::aside;
 use crate::ground::notice;
+use crate::tell::cost::GateReports;
 use cancel::Cancel;
 use gate::SwitchGate;
 
@@ -61,6 +62,8 @@ pub struct Manners {
     pub held: Arc<AtomicU64>,
     /// From which private ports to which, if the generation has some.
     pub ways: Option<WayChange>,
+    /// What hears how long a gate was closed.
+    pub reports: GateReports,
     /// What is held.
     pub former: Weak<Sockets>,
     /// What the generation has proved to use.
@@ -77,6 +80,7 @@ pub struct Switch {
     /// Those that leave and that new clients are not led away from.
     alone: Vec<Listener>,
     gate: Option<SwitchGate>,
+    reports: GateReports,
     /// Set when clients are redirected to its private ports.
     redirected: Option<WayChange>,
     former: Weak<Sockets>,
@@ -103,6 +107,7 @@ pub fn begin(
             sealed: Vec::new(),
             alone: Vec::new(),
             gate: None,
+            reports: manners.reports.clone(),
             redirected: None,
             former: manners.former.clone(),
             new: manners.new.clone(),
@@ -171,7 +176,7 @@ impl Switch {
     /// Lets SYNs go on, if they were stopped.
     pub fn open_gate(&mut self) {
         if let Some(gate) = self.gate.take() {
-            gate.open();
+            gate.open(self.generation, self.reports.clone());
         }
     }
 

@@ -15,16 +15,17 @@ mod promise;
 
 use std::sync::mpsc::{Sender, channel};
 
-use clearway_core::cost::{CostStep, CostWindows};
+use clearway_core::cost::{CostGate, CostStep, CostWindows};
+use clearway_core::names::Generation;
 use clearway_core::supervisor::Action;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::custody::subscription::Subscription;
 use crate::ground::aside;
 use looks::CostLooks;
-use news::{CostOrder, SharedBaseline};
+use news::{CostMessage, CostOrder, SharedBaseline};
 
-pub use news::CostNews;
+pub use news::{CostNews, GateReports};
 pub use promise::CostPromise;
 
 /// The windows, and what looks at the one that is open.
@@ -37,8 +38,12 @@ pub struct CostRecord {
     orders: Option<Sender<CostOrder>>,
     /// What it has told of the window, for answers.
     promise: CostPromise,
-    sender: UnboundedSender<CostNews>,
-    news: UnboundedReceiver<CostNews>,
+    /// What was told last.
+    last: Option<CostNews>,
+    /// The last gate that was opened, and for which generation.
+    gate: Option<(Generation, CostGate)>,
+    sender: UnboundedSender<CostMessage>,
+    news: UnboundedReceiver<CostMessage>,
 }
 
 impl CostRecord {
@@ -51,6 +56,8 @@ impl CostRecord {
             baseline: SharedBaseline::default(),
             orders: None,
             promise: CostPromise::of_nothing(),
+            last: None,
+            gate: None,
             sender,
             news,
         }
@@ -64,6 +71,8 @@ impl CostRecord {
             Some(CostStep::End(generation)) => self.order(CostOrder::End { generation, entry }),
             // Its thread ends what it is about when this end is dropped.
             Some(CostStep::Leave) => self.orders = None,
+            // What was told of the window before is not about this one.
+            None if matches!(action, Action::Attempted(_)) => self.promise = CostPromise::of_nothing(),
             None => {}
         }
     }
@@ -100,12 +109,41 @@ impl CostRecord {
         });
     }
 
+    /// For what closes gates.
+    pub fn gate_reports(&self) -> GateReports {
+        GateReports(self.sender.clone())
+    }
+
     /// What is told next. Never ends; can be cancelled.
     pub async fn next(&mut self) -> CostNews {
-        match self.news.recv().await {
-            Some(news) => news,
-            None => std::future::pending().await, // there is a sender here
+        loop {
+            match self.news.recv().await {
+                Some(CostMessage::Watched(news)) => return self.watched(*news),
+                Some(CostMessage::Opened(generation, gate)) => {
+                    if let Some(news) = self.opened(generation, gate) {
+                        return news;
+                    }
+                }
+                None => std::future::pending().await, // there is a sender here
+            }
         }
+    }
+
+    /// A window is over, or the time after it: with the gate of its generation, if that is open.
+    fn watched(&mut self, mut news: CostNews) -> CostNews {
+        let gate = self.gate.filter(|(generation, _)| *generation == news.generation);
+        news.cost.gate = gate.map(|(_, gate)| gate);
+        self.last = Some(news.clone());
+        news
+    }
+
+    /// One that is opened later than that belongs to what was told.
+    fn opened(&mut self, generation: Generation, gate: CostGate) -> Option<CostNews> {
+        self.gate = Some((generation, gate));
+        let last = self.last.as_mut().filter(|last| last.generation == generation)?;
+        last.cost.gate = Some(gate);
+        last.is_over = false;
+        Some(last.clone())
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::counters::NetworkCounters;
+use crate::count::Count;
 use crate::notice::data;
+use crate::strategy::Means;
 
 /// What a window cost, and the time around it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,32 @@ pub struct Cost {
     pub window: CostFigures,
     /// The second after that; unset: it is not over.
     pub after: Option<CostFigures>,
+    /// The gate that was closed meanwhile; unset: none was, or it is not open yet.
+    pub gate: Option<CostGate>,
+}
+
+/// A gate that kept new clients away until the former sockets were closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostGate {
+    /// What it did to their SYNs: `plug` or `syn-drop`.
+    pub by: Means,
+    /// For how long it was closed.
+    #[serde(serialize_with = "to_seconds", deserialize_with = "from_seconds")]
+    pub seconds: Duration,
+    /// How many SYNs it held, one that was sent again counted again; unset: those that are dropped are not counted.
+    #[serde(default)]
+    pub held: Option<u64>,
+}
+
+impl fmt::Display for CostGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { by, seconds, held } = self;
+        let time = milliseconds(*seconds);
+        match held {
+            Some(held) => write!(f, "{} held for {time} ms at most ({by})", Count(*held, "SYN")),
+            None => write!(f, "SYNs dropped for {time} ms ({by})"),
+        }
+    }
 }
 
 /// What the kernel counted in the time before a window.
@@ -102,7 +130,8 @@ impl fmt::Display for Cost {
         match &self.after {
             Some(after) => write!(f, "; in the {:.1} s after: {after}", after.seconds.as_secs_f64()),
             None => Ok(()),
-        }
+        }?;
+        self.gate.map_or(Ok(()), |gate| write!(f, "; {gate}"))
     }
 }
 

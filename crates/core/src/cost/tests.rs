@@ -6,6 +6,7 @@ use super::*;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::names::Generation;
+use crate::strategy::Means;
 use crate::supervisor::{
     Action, AttemptResult, Attempted, Carried, Cause, Next, Peer, Report, Source, Steps, Turn,
 };
@@ -169,7 +170,7 @@ fn a_cost_is_one_line_and_survives_the_way_over_json() {
         network: sent(2),
     };
     let before = CostBefore { seconds: ms(9800), network: sent(2) };
-    let cost = Cost { before: Some(before), window: figures, after: None };
+    let cost = Cost { before: Some(before), window: figures, after: None, gate: None };
     assert_eq!(
         cost.to_string(),
         "0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2, before 2 in 9.8 s), \
@@ -178,6 +179,9 @@ fn a_cost_is_one_line_and_survives_the_way_over_json() {
     let after = CostFigures { refused: None, seconds: ms(1000), ..figures };
     let cost = Cost { after: Some(after), ..cost };
     assert!(cost.to_string().contains(" ms; in the 1.0 s after: refused unknown, 0 reset, "), "{cost}");
+    let gate = CostGate { by: Means::Plug, seconds: ms(43), held: Some(1) };
+    let cost = Cost { gate: Some(gate), ..cost };
+    assert!(cost.to_string().ends_with("; 1 SYN held for 43 ms at most (plug)"), "{cost}");
     let json = serde_json::to_value(&cost).unwrap();
     assert_eq!(json["window"]["waited_seconds"], 0.3);
     assert!(json["after"]["refused"].is_null() && json["before"]["seconds"] == 9.8, "{json}");

@@ -63,14 +63,14 @@ impl CostWatch {
     pub fn end(&mut self, counters: NetworkCounters, now: Duration) -> Cost {
         let window = self.part(counters, now);
         self.window = Some(window);
-        Cost { before: self.before, window, after: None }
+        Cost { before: self.before, window, after: None, gate: None }
     }
 
     /// The time after it is over, and was looked at once more; nothing if the window has never ended.
     pub fn conclude(mut self, counters: NetworkCounters, now: Duration) -> Option<Cost> {
         let window = self.window?;
         let after = Some(self.part(counters, now));
-        Some(Cost { before: self.before, window, after })
+        Some(Cost { before: self.before, window, after, gate: None })
     }
 
     fn part(&mut self, counters: NetworkCounters, now: Duration) -> CostFigures {

@@ -1,4 +1,4 @@
-use clearway_core::cost::{Cost, CostBefore, CostFigures, NetworkCounters};
+use clearway_core::cost::{Cost, CostBefore, CostFigures, CostGate, NetworkCounters};
 use clearway_core::strategy::Means;
 
 use super::*;
@@ -22,7 +22,8 @@ fn cost() -> Cost {
     };
     let before = CostBefore { seconds: Duration::from_millis(9800), network: network(1) };
     let after = CostFigures { seconds: Duration::from_secs(1), ..window };
-    Cost { before: Some(before), window, after: Some(after) }
+    let gate = CostGate { by: Means::Plug, seconds: Duration::from_millis(43), held: Some(5) };
+    Cost { before: Some(before), window, after: Some(after), gate: Some(gate) }
 }
 
 /// Every field has something in it.
@@ -78,7 +79,7 @@ WHEN                  WHAT    BY            GENERATION  RESULT   TOOK
     newly bound: [::]:81
     carried over: web/s1: down
     cost: 0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2, before 1 in 9.8 s), longest wait in queue under 12 ms; \
-in the 1.0 s after: 0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2), longest wait in queue under 12 ms
+in the 1.0 s after: 0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2), longest wait in queue under 12 ms; 5 SYNs held for 43 ms at most (plug)
 2026-11-29T12:24:58Z  reload  admin-socket  3           refused  100 ms
     exit code 65: HAProxy did not start (exit code 1): no
       [ALERT] no

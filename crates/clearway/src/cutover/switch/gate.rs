@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clearway_core::names::InstanceName;
+use clearway_core::cost::CostGate;
+use clearway_core::names::{Generation, InstanceName};
 use clearway_core::strategy::{Means, Strategy};
 use clearway_kernel::gate::{BoundAddress, Gate, GateError, Manner};
 use clearway_kernel::queues::Listener;
@@ -12,6 +13,7 @@ use crate::cutover::notices::CutoverNotice;
 use crate::debug;
 use crate::ground::notice::tell;
 use crate::ground::{aside, steps};
+use crate::tell::cost::GateReports;
 
 /// The gate, and the sockets that it is closed for. Dropping it opens it.
 #[derive(Debug)]
@@ -58,21 +60,24 @@ impl SwitchGate {
     }
 
     /// Lets all SYNs go on, on a thread, and says what it was for. Without a thread it is dropped, which opens it.
-    pub fn open(self) {
-        aside::spawn("letting clients go on", move || self.open_now());
+    pub fn open(self, generation: Generation, reports: GateReports) {
+        aside::spawn("letting clients go on", move || self.open_now(generation, &reports));
     }
 
-    fn open_now(self) {
+    fn open_now(self, generation: Generation, reports: &GateReports) {
         steps::at("opens", &"Gate");
         let mut addresses: Vec<String> = self.listeners.iter().map(|one| one.address.to_string()).collect();
         addresses.sort();
         addresses.dedup();
         addresses.extend(self.ports.iter().map(|port| format!("port {port}")));
+        let by = self.means();
         let opened = match self.gate.open() {
             Ok(opened) => opened,
             Err(error) => return tell(&CutoverNotice::GateFailed { error: error.to_string() }),
         };
         self.held.fetch_add(opened.held, Ordering::Relaxed);
+        let held = (self.manner == Manner::Hold).then_some(opened.held);
+        reports.tell(generation, CostGate { by, seconds: opened.closed_for, held });
         let milliseconds = u64::try_from(opened.closed_for.as_millis()).unwrap_or(u64::MAX);
         tell(&match self.manner {
             Manner::Drop => CutoverNotice::Dropped { addresses, milliseconds },

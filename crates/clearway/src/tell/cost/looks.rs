@@ -11,7 +11,7 @@ use clearway_kernel::listeners::SockDiagError;
 use clearway_kernel::queues::{self, AcceptQueue, Listener};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::news::{CostNews, CostOrder, SharedBaseline};
+use super::news::{CostMessage, CostNews, CostOrder, SharedBaseline};
 use super::promise::CostTold;
 use crate::custody::held::Held;
 use crate::custody::subscription::Subscription;
@@ -23,14 +23,14 @@ use crate::ground::due;
 pub struct CostLooks {
     custody: Subscription,
     baseline: SharedBaseline,
-    news: UnboundedSender<CostNews>,
+    news: UnboundedSender<CostMessage>,
     /// All that were ours since the window began: one that is not held any more may have clients until it is closed.
     listeners: HashSet<Listener>,
 }
 
 impl CostLooks {
     /// One of these sockets. `news` hears what it has come to: at its end, and a second later.
-    pub fn new(custody: Subscription, baseline: SharedBaseline, news: UnboundedSender<CostNews>) -> Self {
+    pub fn new(custody: Subscription, baseline: SharedBaseline, news: UnboundedSender<CostMessage>) -> Self {
         Self { custody, baseline, news, listeners: HashSet::new() }
     }
 
@@ -65,7 +65,9 @@ impl CostLooks {
 
     fn tell(&self, generation: Generation, entry: u64, cost: Cost) {
         // At the end of Clearway it is not heard any more.
-        let _ = self.news.send(CostNews { generation, entry, cost });
+        let is_over = cost.after.is_some();
+        let news = CostNews { generation, entry, cost, is_over };
+        let _ = self.news.send(CostMessage::Watched(Box::new(news)));
     }
 
     /// Looks once; says how long that took.

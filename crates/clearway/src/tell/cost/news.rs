@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use clearway_core::cost::{Baseline, Cost, CostBefore, NetworkCounters};
+use clearway_core::cost::{Baseline, Cost, CostBefore, CostGate, NetworkCounters};
 use clearway_core::names::Generation;
 use clearway_kernel::counters;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::ground::due;
 
@@ -29,6 +30,29 @@ pub struct CostNews {
     pub entry: u64,
     /// With the time after it, if that is over.
     pub cost: Cost,
+    /// Whether that is just over: it is told once.
+    pub is_over: bool,
+}
+
+/// What a thread has to say.
+#[derive(Debug)]
+pub enum CostMessage {
+    /// A window is over, or the time after it.
+    Watched(Box<CostNews>),
+    /// A gate that was closed for the switch to this generation is open.
+    Opened(Generation, CostGate),
+}
+
+/// For a gate: what hears that it is open.
+#[derive(Clone, Debug)]
+pub struct GateReports(pub(super) UnboundedSender<CostMessage>);
+
+impl GateReports {
+    /// It is open, and had been closed for the switch to this generation.
+    pub fn tell(&self, generation: Generation, gate: CostGate) {
+        // At the end of Clearway it is not heard any more.
+        let _ = self.0.send(CostMessage::Opened(generation, gate));
+    }
 }
 
 /// The last glances at the counters, for the time before a window.

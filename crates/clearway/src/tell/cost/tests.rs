@@ -63,7 +63,8 @@ fn a_client_that_waits_and_one_that_is_dropped_are_seen() {
     let (_client, _) = socket.accept().unwrap();
     let waited = begun.elapsed();
     record.hear(&attempted(), ENTRY);
-    let CostNews { entry, cost, generation } = next(&mut record);
+    let CostNews { entry, cost, generation, is_over } = next(&mut record);
+    assert!(!is_over);
     assert_eq!((entry, generation, cost.after), (ENTRY, Generation::FIRST, None));
     let window = cost.window;
     assert_eq!((window.dropped, window.reset, window.refused), (Some(1), Some(0), Some(0)), "{window:?}");
@@ -109,6 +110,13 @@ fn an_answer_has_what_the_window_cost_and_waits_for_nothing_that_never_comes() {
     record.hear(&prepare(), ENTRY);
     record.hear(&Action::ReleaseCustody, ENTRY);
     assert_eq!(runtime.block_on(record.promise().kept()), None);
+    // Nor is what was told of another one the cost of an attempt without a window.
+    record.hear(&prepare(), ENTRY);
+    record.hear(&attempted(), ENTRY);
+    let known = record.promise();
+    assert!(runtime.block_on(known.kept()).is_some());
+    record.hear(&attempted(), ENTRY);
+    assert_eq!(runtime.block_on(record.promise().kept()), None);
 }
 
 #[test]
@@ -118,4 +126,27 @@ fn nothing_is_looked_at_where_nothing_is_held() {
     record.hear(&prepare(), 0);
     record.hear(&attempted(), ENTRY);
     assert!(record.orders.is_none() && record.news.try_recv().is_err());
+}
+
+#[test]
+fn a_gate_belongs_to_its_window_whenever_it_is_opened() {
+    let (custody, _socket, _) = held();
+    let mut record = CostRecord::new(custody.subscribe());
+    let gate = CostGate {
+        by: clearway_core::strategy::Means::Plug,
+        seconds: Duration::from_millis(5),
+        held: Some(2),
+    };
+    record.hear(&prepare(), 0);
+    record.gate_reports().tell(Generation::FIRST, gate);
+    record.hear(&attempted(), ENTRY);
+    assert_eq!(next(&mut record).cost.gate, Some(gate));
+    record.hear(&Action::ReleaseCustody, ENTRY);
+    let after = next(&mut record);
+    assert!(after.is_over && after.cost.gate == Some(gate), "{after:?}");
+    // One that is opened later is told once more, but not as something new.
+    let later = CostGate { held: Some(3), ..gate };
+    record.gate_reports().tell(Generation::FIRST, later);
+    let told = next(&mut record);
+    assert!(!told.is_over && told.cost.gate == Some(later) && told.entry == ENTRY, "{told:?}");
 }

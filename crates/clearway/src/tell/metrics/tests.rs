@@ -338,7 +338,7 @@ fn what_windows_have_cost_is_added_up_and_what_is_not_known_is_said() {
     };
     let after = CostFigures { dropped: Some(1), refused: None, ..window };
     for _ in 0..2 {
-        metrics.note(&Cost { before: None, window, after: Some(after) });
+        metrics.note(&Cost { window, after: Some(after), ..Cost::default() });
     }
     metrics.note(&Cost::default());
     let gauges = Gauges::default();

@@ -26,7 +26,9 @@ mod sessions;
 mod shapes;
 
 pub use holding::Holding;
-pub use listed::{CanaryWish, Generations, Readiness, ServerList, ServerStatus, SocketInCustody, SocketList};
+pub use listed::{
+    CanaryWish, GenerationList, Readiness, ServerList, ServerStatus, SocketInCustody, SocketList,
+};
 pub use reloads::Reloads;
 pub use sessions::{EndOf, Session, Sessions, SessionsOf};
 

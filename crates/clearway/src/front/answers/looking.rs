@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::front::answers::{NotServed, ask};
-use crate::front::api::{CanaryWish, Generations, Readiness, ServerList, SocketList};
+use crate::front::api::{CanaryWish, GenerationList, Readiness, ServerList, SocketList};
 use crate::front::request::{Request, Wishes};
 
 /// Whether the loop answers.
@@ -22,9 +22,9 @@ pub async fn ready(State(requests): State<Wishes>) -> Result<Response, NotServed
 }
 
 /// The generations, as the status has them.
-pub async fn generations(State(requests): State<Wishes>) -> Result<Json<Generations>, NotServed> {
+pub async fn generations(State(requests): State<Wishes>) -> Result<Json<GenerationList>, NotServed> {
     let status = ask(&requests, Request::Status).await?;
-    Ok(Json(Generations { generations: status.generations }))
+    Ok(Json(GenerationList { generations: status.generations }))
 }
 
 /// The listening sockets.

@@ -17,7 +17,7 @@ pub struct Readiness {
 /// Answer to `GET /v1/generations`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-pub struct Generations {
+pub struct GenerationList {
     /// Every generation that has a process, by number.
     pub generations: Vec<GenerationStatus>,
 }

@@ -44,7 +44,7 @@ pub struct ApiGuard {
 }
 
 /// A request that no handler sees: a sentence, and what it is about.
-type Refusal = (StatusCode, &'static str);
+type NotAdmitted = (StatusCode, &'static str);
 
 impl ApiGuard {
     /// At this address.
@@ -56,7 +56,7 @@ impl ApiGuard {
         Self { at, token: token.filter(|_| at.is_some()), questions: Arc::new(Semaphore::new(QUESTIONS)) }
     }
 
-    async fn admit(&self, head: &Parts, has_body: bool) -> Result<(), Refusal> {
+    async fn admit(&self, head: &Parts, has_body: bool) -> Result<(), NotAdmitted> {
         let is_known = match &self.token {
             None => false,
             Some(token) => match shown(&head.headers) {
@@ -95,7 +95,7 @@ fn is_probe(uri: &Uri) -> bool {
     matches!(uri.path(), "/healthz" | "/readyz")
 }
 
-fn look_at_host(at: IpAddr, head: &Parts) -> Result<(), Refusal> {
+fn look_at_host(at: IpAddr, head: &Parts) -> Result<(), NotAdmitted> {
     let mut named = head.headers.get_all(header::HOST).iter();
     let host = named.next().and_then(|host| host.to_str().ok()).map(without_port);
     let is_one = named.next().is_none();

@@ -202,3 +202,6 @@ pub fn serve(attendants: Vec<Attendant>) {
         while attending.join_next().await.is_some() {}
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ fn openapi() {}
 fn status() {}
 
 /// The generations
-#[utoipa::path(get, path = "/v1/generations", responses((status = 200, description = "those that have a process", body = api::Generations)))]
+#[utoipa::path(get, path = "/v1/generations", responses((status = 200, description = "those that have a process", body = api::GenerationList)))]
 fn generations() {}
 
 /// The listening sockets, and how many clients wait there

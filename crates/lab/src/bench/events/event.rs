@@ -85,11 +85,12 @@ impl Event {
             }
             Self::Kill => {
                 "All its processes are killed with SIGKILL at once, as where a container is killed, and it is started by \
-                 hand 500 ms later. What is left in the kernel is read before that start, too."
+                 hand 500 ms later. What is left in the kernel is read before that start, too; rules and routes that \
+                 Clearway leaves have no effect without its table, which goes with it."
             }
             Self::Held => {
                 "The same while `clearway hold` runs, which would be in another container and is not killed. What it \
-                 keeps (a process, the listening sockets, its own) is counted by the first reading of what is left."
+                 has itself, a process and the listening sockets, is found between the kill and the start."
             }
             Self::Image => {
                 "A second instance takes the place of the first one, in the same network namespace, as a new container does \

@@ -42,7 +42,7 @@ impl Kernel {
         };
         let listening = [ss(host, &["-tuln"])?, ss(host, &["-xl"])?].concat();
         let processes = processes_in(host)?;
-        Ok(Self {
+        let mut all = Self {
             kinds: [
                 tables(&json("nft -j list tables")?),
                 both("rule show")?,
@@ -55,7 +55,10 @@ impl Kernel {
                     .map(|(_, line)| program(line))
                     .collect(),
             ],
-        })
+        };
+        // In an order of their own, so that two rounds are seen to be alike.
+        all.kinds.iter_mut().for_each(|kind| kind.sort());
+        Ok(all)
     }
 
     /// What is more than before.

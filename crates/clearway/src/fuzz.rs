@@ -5,9 +5,10 @@
 pub type Parser = (&'static str, fn(&[u8]));
 
 /// Those of this crate.
-pub const PARSERS: [Parser; 6] = [
+pub const PARSERS: [Parser; 7] = [
     ("admin_answers", crate::command::fuzz::admin_answers),
     ("admin_requests", crate::front::fuzz::admin_requests),
+    ("api_requests", crate::front::public::fuzz::api_requests),
     ("log_lines", crate::fleet::fuzz::log_lines),
     ("own_command_line", crate::cli::fuzz::own_command_line),
     ("surroundings", surroundings),

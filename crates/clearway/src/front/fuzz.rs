@@ -4,12 +4,14 @@ use std::future::{IntoFuture, pending};
 use std::io;
 use std::time::Duration;
 
+use axum::Router;
 use axum::serve::Listener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
+use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 
 use crate::front::api::{EndOf, Ended, Reloads};
-use crate::front::request::{Health, Request};
+use crate::front::request::{Health, Request, Wishes};
 use crate::front::{admin, find};
 
 /// How much may be on its way; more than any input has.
@@ -23,15 +25,21 @@ const TURNS: usize = 64;
 
 /// The bytes of one connection.
 pub(crate) fn admin_requests(data: &[u8]) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    let (is_changed, answer) = runtime.block_on(converse(data));
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&answer));
+    let is_changed = changes_something(data, admin::router);
     // Such as a page of a browser, or a proxy that looks ahead, may send.
     let has_post = data.windows(4).any(|word| word == b"POST");
     assert!(has_post || !is_changed, "{:?}", String::from_utf8_lossy(data));
     for line in String::from_utf8_lossy(data).lines() {
         let _ = crate::tell::metrics::text::MetricsFormat::accepted(line);
     }
+}
+
+/// Gives the bytes to what serves these paths, and tells whether the loop is asked for a change.
+pub(in crate::front) fn changes_something(data: &[u8], router: impl FnOnce(Wishes) -> Router) -> bool {
+    let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return false };
+    let (is_changed, answer) = runtime.block_on(converse(data, router));
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&answer));
+    is_changed
 }
 
 /// Whether it is more than a question.
@@ -73,10 +81,10 @@ impl Listener for OneClient {
 }
 
 /// What comes of it: whether the loop is asked for a change, and what the client gets.
-async fn converse(data: &[u8]) -> (bool, Vec<u8>) {
+async fn converse(data: &[u8], router: impl FnOnce(Wishes) -> Router) -> (bool, Vec<u8>) {
     let (wishes, mut requests) = mpsc::channel(64);
     let (client, server) = duplex(ROOM);
-    let serving = axum::serve(OneClient(Some(server)), admin::router(wishes));
+    let serving = axum::serve(OneClient(Some(server)), router(wishes));
     let serving = tokio::spawn(serving.into_future());
     let talk = async {
         let (mut from, mut to) = split(client);
@@ -109,6 +117,7 @@ async fn converse(data: &[u8]) -> (bool, Vec<u8>) {
 fn answer_to(request: Request) {
     let refused = EndOf::Refused { message: "no".to_owned(), hint: "wait".to_owned() };
     match request {
+        Request::Alive(answer) => drop(answer.send(())),
         Request::Health(answer) => drop(answer.send(Health::Serving)),
         Request::Reloads(answer) => drop(answer.send(Reloads { reloads: Vec::new(), forgotten: 1 })),
         Request::Ended(answer) => drop(answer.send(Ended { code: 0 })),

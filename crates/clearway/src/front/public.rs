@@ -13,6 +13,8 @@
 //! when this one serves and the other has let go of the address; what is in use is tried again.
 
 mod client_io;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod guard;
 mod listening;
 pub mod notices;

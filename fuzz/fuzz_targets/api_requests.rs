@@ -1,0 +1,3 @@
+#![no_main]
+
+clearway_fuzz::target!(api_requests);

@@ -3,9 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -18,7 +15,6 @@ use clearway_lab::wait::{eventually, eventually_because};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::admin_socket;
 use super::tools::get;
 use crate::stage::{CannotRun, SOON, Stage, assert_code, complained, said};
 
@@ -31,6 +27,9 @@ crate::tests![
 const PATIENT: Duration = Duration::from_secs(60);
 
 const PROMETHEUS: &str = "127.0.0.1:9090";
+
+/// Where Clearway answers, as the part of `prometheus.yml` has it.
+const API: &str = "127.0.0.1:9179";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus")
@@ -68,39 +67,14 @@ fn every_alert_is_tried_where_it_is_to_be_and_where_not() -> Result<()> {
     Ok(())
 }
 
-/// Passes what a TCP port is asked on to the admin socket: Prometheus knows no Unix sockets.
-fn relay(host: &Namespace, socket: PathBuf) -> Result<SocketAddr> {
-    let listener = host.enter(|| TcpListener::bind("127.0.0.1:0"))??;
-    let address = listener.local_addr()?;
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            // Clearway may have ended.
-            let _ = pass_on(client, &socket);
-        }
-    });
-    Ok(address)
-}
-
-fn pass_on(mut client: TcpStream, socket: &Path) -> std::io::Result<()> {
-    let mut request = String::new();
-    let mut lines = BufReader::new(&client);
-    while lines.read_line(&mut request)? > 2 {}
-    let mut server = UnixStream::connect(socket)?;
-    let request = request.trim_end().replace("\r\nConnection: keep-alive", "");
-    write!(server, "{request}\r\nConnection: close\r\n\r\n")?;
-    std::io::copy(&mut server, &mut client)?;
-    Ok(())
-}
-
 /// Prometheus with the rules of the folder, in the balancer's host.
-fn prometheus(stage: &Stage, target: SocketAddr) -> Result<Process> {
+fn prometheus(stage: &Stage) -> Result<Process> {
     let file = stage.path("prometheus.yml");
     let scrape = read("scrape.yml")?
         .replace("- clearway.rules.yml", &format!("- {}", folder().join("clearway.rules.yml").display()))
-        .replace("127.0.0.1:9179", &target.to_string())
         .replace("scrape_timeout: 8s", "scrape_timeout: 1s")
         .replace("scrape_interval: 15s", "scrape_interval: 1s");
-    ensure!(scrape.contains("scrape_interval: 1s") && scrape.contains(&target.to_string()), "{scrape}");
+    ensure!(scrape.contains("scrape_interval: 1s") && scrape.contains(API), "{scrape}");
     std::fs::write(&file, format!("global: {{evaluation_interval: 1s}}\n{scrape}"))?;
     let mut command = stage.hosts.balancer.command("prometheus");
     command.args([
@@ -166,9 +140,9 @@ fn queries_of_the_dashboard_are_answered_during_reloads_without_a_gap_or_a_reset
     let host = &stage.hosts.balancer;
     let web = "listen web\n    mode http\n    bind 127.0.0.1:9006\n    http-request return status 200\n";
     stage.write(&(stage.transparent() + web))?;
-    let mut balancer = stage.start()?;
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_ADMIN", API)])?;
     balancer.wait_for_event(0, "canary.verified", &[("servers", &2)], SOON)?;
-    let collector = prometheus(&stage, relay(host, admin_socket(&stage)?)?)?;
+    let collector = prometheus(&stage)?;
     let log = || std::fs::read_to_string(stage.path("prometheus.log")).unwrap_or_default();
     let sessions = "haproxy_frontend_sessions_total{proxy=\"f0\"}";
     eventually(PATIENT, "the first samples", || ask(host, sessions).ok().filter(|all| !all.is_empty()))

@@ -15,7 +15,8 @@ use crate::ground::aside;
 /// How long a generation may take to say what it has counted before it drains.
 const FIRST: Duration = Duration::from_millis(200);
 
-/// How long it is asked again afterwards: after 1 ms, 2 ms and so on, until it has ended.
+/// How long it is asked again afterwards: after 20 ms, 40 ms and so on, until it has ended. Not sooner: a master whose worker has just
+/// ended warns that it cannot pass the question on (`Failed to transfer socket`), and one without sessions has ended by then.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// How far a generation is that is to drain.
@@ -53,7 +54,7 @@ impl Fleet {
         let begun = aside::spawn("asking what a generation has counted", move || {
             let mut answers = samples.take(generation, counts, &worker, FIRST);
             let _ = news.send(News::Counted(generation));
-            let (drains, mut pause) = (Instant::now(), Duration::from_millis(1));
+            let (drains, mut pause) = (Instant::now(), Duration::from_millis(20));
             while answers && drains.elapsed() + pause < AGAIN {
                 std::thread::sleep(pause);
                 pause *= 2;

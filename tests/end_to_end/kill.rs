@@ -89,7 +89,7 @@ const SWITCHED: [&str; 5] =
 
 /// What may come at any time and has no place in a reload: the clock, the lines of a thread, and what the tests
 /// themselves ask for.
-const BESIDE: [&str; 12] = [
+const BESIDE: [&str; 14] = [
     "hears State",
     "hears StateDue",
     "hears Event Carried",
@@ -102,6 +102,9 @@ const BESIDE: [&str; 12] = [
     "hears Event Exited",
     "hears Event LastWords",
     "does Answer",
+    // Only where the files are the same as before.
+    "hears Event SameFiles",
+    "takes SameFiles",
 ];
 
 /// IPv4 and IPv6, whatever they are answered.

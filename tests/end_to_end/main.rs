@@ -15,6 +15,7 @@ mod copies;
 mod cost;
 mod crash;
 mod device;
+mod diff;
 mod draining;
 mod dry_run;
 mod ends;
@@ -44,12 +45,14 @@ mod questions;
 mod reload;
 mod repair;
 mod residue;
+mod rollback;
 mod scale;
 mod sessions;
 mod several;
 mod shared_address;
 mod stage;
 mod statistics;
+mod status_watch;
 mod steering;
 mod steps;
 mod stick_tables;
@@ -157,6 +160,9 @@ fn main() {
         metrics::now::TESTS,
         metrics::prometheus::TESTS,
         metrics::tools::TESTS,
+        rollback::TESTS,
+        diff::TESTS,
+        status_watch::TESTS,
         modules::TESTS,
         watch::TESTS,
         truth::TESTS,

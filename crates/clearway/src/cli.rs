@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use clap_complete::Shell;
@@ -56,6 +57,8 @@ pub enum Depth {
     All,
     /// Whether anything is wrong, for monitoring.
     Check,
+    /// All that is known, again and again, with so long a pause.
+    Watch(Duration),
 }
 
 /// What is to be done.
@@ -65,6 +68,10 @@ pub enum Order {
     Run(Settings, Vec<OsString>),
     /// Reload the running instance and wait for what came of it.
     Reload(Target, Commit),
+    /// Let what served before serve again.
+    Rollback(Target),
+    /// Show how the files on disk differ from those of a generation.
+    Diff(Target, Option<u32>),
     /// Tell how the running instance is.
     Status(Target, Depth),
     /// Tell what has happened to the running instance.
@@ -167,7 +174,12 @@ pub fn parse(
         "reload" if matches.get_flag("dry-run") => Order::Reload(target(settings), Commit::No),
         "reload" => Order::Reload(target(settings), Commit::Yes),
         "status" if matches.get_flag("check") => Order::Status(target(settings), Depth::Check),
-        "status" => Order::Status(target(settings), Depth::All),
+        "rollback" => Order::Rollback(target(settings)),
+        "diff" => Order::Diff(target(settings), generation()),
+        "status" => {
+            let pause = matches.get_one("watch").copied();
+            Order::Status(target(settings), pause.map_or(Depth::All, Depth::Watch))
+        }
         "history" => Order::History(target(settings)),
         "metrics" if matches.get_flag("table") => Order::MetricsTable,
         "metrics" if matches.get_flag("with-haproxy") => {

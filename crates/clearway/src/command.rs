@@ -12,6 +12,7 @@ use crate::runtime::hold;
 
 mod check;
 mod cleanup;
+mod diff;
 mod doctor;
 mod drain;
 mod events;
@@ -33,6 +34,8 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Run(settings, arguments) => return runtime::run(settings, arguments),
         Order::Reload(target, Commit::Yes) => in_runtime(reload::reload(target)),
         Order::Reload(target, Commit::No) => in_runtime(trial::dry_run(target)),
+        Order::Rollback(target) => in_runtime(reload::rollback(target)),
+        Order::Diff(target, generation) => in_runtime(diff::diff(target, generation)),
         Order::Status(target, depth) => in_runtime(status::status(target, depth)),
         Order::History(target) => in_runtime(history::history(target)),
         Order::Metrics(target, whose) => in_runtime(metrics::metrics(target, whose)),

@@ -22,6 +22,7 @@ pub mod child;
 pub mod chosen;
 pub mod configurations;
 mod deaf;
+pub mod difference;
 pub mod draft;
 mod ends;
 pub mod executable;
@@ -61,6 +62,7 @@ mod trying;
 mod watch;
 pub mod worker_cli;
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -74,7 +76,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use crate::custody::sockets::Sockets;
 use crate::tell::said::Said;
 use child::Descriptors;
+use chosen::StartedFrom;
 use configurations::{Configurations, DriftQuestion};
+use difference::DifferenceQuestion;
 use executable::Executable;
 use joined::Joined;
 use marked_down::MarkedDown;
@@ -216,6 +220,21 @@ impl Fleet {
     /// The question whether the files on disk are still those that serve. Unset as long as none has served.
     pub fn drift_question(&self) -> Option<DriftQuestion> {
         self.configurations.drift_question(&self.invocation)
+    }
+
+    /// What a generation was started from, if that is remembered: the one that was committed last if none is named.
+    pub fn started_from(&self, number: Option<u32>) -> Option<(Generation, &StartedFrom)> {
+        self.configurations.of(number)
+    }
+
+    /// The question what is different on disk, likewise.
+    pub fn difference_question(&self, number: Option<u32>) -> Option<DifferenceQuestion> {
+        self.configurations.difference_question(number, &self.invocation)
+    }
+
+    /// The generations of which it is remembered what they were started from.
+    pub fn remembered(&self) -> BTreeSet<Generation> {
+        self.configurations.remembered()
     }
 
     /// What the last generation has not read of what is on the host, each with what mends it.

@@ -12,6 +12,7 @@ pub mod answers;
 pub mod api;
 pub mod client;
 pub mod clients;
+mod configuration;
 mod ending;
 pub mod find;
 #[cfg(any(test, feature = "fuzz"))]
@@ -146,6 +147,11 @@ impl Front {
             Request::Try(sender) => {
                 return Event::TrialAsked(self.await_answer(WaitingClient::Admin(sender)));
             }
+            Request::Rollback(sender) => {
+                return Event::RollbackAsked(self.await_answer(WaitingClient::Admin(sender)));
+            }
+            Request::Configuration(generation, sender) => view.answer_configuration(generation, sender),
+            Request::Difference(generation, sender) => view.answer_difference(generation, sender),
             Request::Reload(sender) => return self.ask_reload(WaitingClient::Admin(sender)),
             Request::ReloadAsMaster(sender) => return self.ask_reload(WaitingClient::MasterCli(sender)),
             Request::End(number, sender) => match view.may_end(number) {

@@ -1,7 +1,7 @@
 //! The exit codes, in one table: what `clearway` says to Docker, systemd and scripts.
 //!
-//! The numbers follow `sysexits.h` where it has a fitting one. They stay clear of 1 (HAProxy's own),
-//! of 125 to 127 (Docker's and the shell's) and of 128 and above (death by signal), but for the one after `SIGINT`,
+//! The numbers follow `sysexits.h` where it has a fitting one. They stay clear of 1 (HAProxy's own; only `clearway diff` has it, as
+//! diff(1) does), of 125 to 127 (Docker's and the shell's) and of 128 and above (death by signal), but for the one after `SIGINT`,
 //! which is that of HAProxy's master.
 
 /// How Clearway, or one of its subcommands, ends.
@@ -11,6 +11,8 @@
 pub enum ExitCode {
     /// Done; for `run`: stopped as asked, drained or ended, nothing left behind.
     Done = 0,
+    /// `diff`: the files on disk are not those that run.
+    Different = 1,
     /// A finding of `check`, `doctor` or `status --check` needs attention, although everything was examined.
     Findings = 2,
     /// `health` and `status --check`: no generation serves.
@@ -41,6 +43,8 @@ pub enum ExitCode {
     Residue = 76,
     /// A capability is missing; the message names the flag that adds it.
     Rights = 77,
+    /// `rollback`: nothing is known that served before.
+    NothingBefore = 78,
     /// The program that was to be executed in place exists but cannot be executed.
     CannotExecute = 126,
     /// The program that was to be executed in place was not found.
@@ -51,8 +55,9 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, in the order of their numbers: the documentation and the tests walk through it.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Done,
+        Self::Different,
         Self::Findings,
         Self::NotServing,
         Self::Usage,
@@ -68,6 +73,7 @@ impl ExitCode {
         Self::InstanceTaken,
         Self::Residue,
         Self::Rights,
+        Self::NothingBefore,
         Self::CannotExecute,
         Self::NotFound,
         Self::Interrupted,
@@ -92,6 +98,7 @@ impl ExitCode {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Done => "success; for `run`: stopped as requested, nothing left behind",
+            Self::Different => "`diff`: the files on disk are not those that run",
             Self::Findings => "`check`, `doctor` or `status --check` found a problem",
             Self::NotServing => "`health`, `status --check`: HAProxy does not serve",
             Self::Usage => "a flag, a setting or an argument is wrong",
@@ -109,6 +116,7 @@ impl ExitCode {
             Self::InstanceTaken => "another Clearway of the same instance is running and does not hand over",
             Self::Residue => "something could not be removed from the kernel; `clearway cleanup` tries again",
             Self::Rights => "a capability is missing; the message names the flag that adds it",
+            Self::NothingBefore => "`rollback`: nothing is known that served before",
             Self::CannotExecute => "the program to execute in place cannot be executed",
             Self::NotFound => "the program to execute in place was not found",
             Self::Interrupted => {

@@ -23,7 +23,7 @@ pub use admin::{AdminAddress, AdminPath};
 pub use canary::{CanaryMode, ProbeAddresses};
 pub use strays::{Stray, strays};
 pub use table::{Setting, SettingKey, TABLE};
-pub use value::{CarrySetting, LogFormat, LogLevel, LogSetting, WatchMode};
+pub use value::{CarrySetting, LogFormat, LogLevel, LogSetting, WatchMode, duration};
 
 /// The settings, resolved: no option is left open.
 #[derive(Clone, Debug, PartialEq, Eq)]

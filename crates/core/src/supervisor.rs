@@ -30,6 +30,7 @@
 //!   one that served before is started, until another reload is asked for.
 //! - If none has ever served for a second, and [`MOST_YOUNG_DEATHS`] have died younger, Clearway leaves: that is a start
 //!   that fails, and whatever has started Clearway is to know.
+//! - A rollback is a reload whose configuration is the one that served before, as it was read then (`rollback`).
 //! - A stop drains every generation; a second `SIGTERM` or `SIGINT`, or the end of the drain timeout, ends them with
 //!   `SIGTERM` and, [`GRACE`] later, with `SIGKILL`. The plumbing goes when the last generation that
 //!   needs it is gone, and always before Clearway leaves.
@@ -60,6 +61,7 @@ mod refusal;
 mod reminder;
 mod report;
 mod role;
+mod rollback;
 mod sidecars;
 mod stage;
 mod status;
@@ -83,7 +85,7 @@ pub use limits::{
     SWITCHING, longest_reload,
 };
 pub use machine::Supervisor;
-pub use outcome::{AttemptResult, Attempted, Cause, CrashView, Crashes};
+pub use outcome::{AttemptResult, Attempted, Cause, CrashView, Crashes, RolledBack};
 pub use report::{Cut, Next, Over, Report};
 pub use status::{GenerationView, LifePhase, Phase, SupervisorStatus};
 pub use steps::Steps;
@@ -104,10 +106,12 @@ impl Supervisor {
         }
         match event {
             Event::Begin => self.begin_attempt(Source::Disk, Vec::new(), now, &mut todo),
-            Event::ReloadAsked(by) => self.reload_asked(by, now, &mut todo),
+            Event::ReloadAsked(by) => self.asked(by, now, &mut todo),
+            Event::RollbackAsked(request) => self.asked(Asker::Rollback(request), now, &mut todo),
             Event::TrialAsked(request) => self.trial_asked(request, now, &mut todo),
             Event::StopAsked(by) => self.stop_asked(by, now, &mut todo),
             Event::EndAsked(generation) => self.end_asked(generation, now, &mut todo),
+            Event::SameFiles { generation, former } => self.same_files(generation, former),
             Event::Prepared { generation, plumbing, most_reloads } => {
                 self.prepared(generation, plumbing, most_reloads, now, &mut todo);
             }
@@ -162,10 +166,10 @@ impl Supervisor {
             self.attempt_timed_out(now, todo);
         }
         if let Some(restart) = self.restart.filter(|restart| restart.at <= now) {
-            let askers = std::mem::take(&mut self.waiting);
-            // A reload that was asked for means what is on the disk.
-            let source = if askers.is_empty() { restart.source } else { Source::Disk };
-            self.begin_attempt(source, askers, now, todo);
+            self.begin_what_waits(now, todo);
+            if self.attempt.is_none() {
+                self.begin_attempt(restart.source, Vec::new(), now, todo);
+            }
         }
         if !self.left {
             self.look_at_the_asking(now, todo);

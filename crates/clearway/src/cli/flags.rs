@@ -3,11 +3,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
-use clearway_core::settings::{Setting, TABLE};
+use clearway_core::settings::{self, Setting, TABLE};
 
 /// The command line as clap sees it.
 pub fn command() -> Command {
@@ -45,9 +46,20 @@ pub fn command() -> Command {
         .subcommand(
             with_target(sub("reload", "Reload the configuration, wait for the result and report it")).arg(dry_run),
         )
+        .subcommand(with_target(sub(
+            "rollback",
+            "Let what served before the last reload serve again, from the copy in memory, until the next reload; wait for the result",
+        )))
+        .subcommand(
+            with_target(sub(
+                "diff",
+                "Show how the files on disk differ from those that run; exit with 1 if they do",
+            ))
+            .arg(generation.clone()),
+        )
         .subcommand(
             with_target(sub("status", "Show the generations, the last reload, the sockets and what is wrong"))
-                .arg(check()),
+                .args([check(), watch()]),
         )
         .subcommand(
             with_place(sub("metrics", "Print the metrics, in Prometheus' text format"))
@@ -120,6 +132,28 @@ fn check() -> Arg {
          another process on our addresses or no return path; 3 if HAProxy does not serve",
     )
 }
+
+/// What makes `status` come again and again.
+fn watch() -> Arg {
+    let pause = |text: &str| match settings::duration(text)? {
+        pause if pause < SHORTEST => Err(format!("it is at least {} ms", SHORTEST.as_millis())),
+        pause => Ok(pause),
+    };
+    Arg::new("watch")
+        .long("watch")
+        .value_name("DURATION")
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("1s")
+        .value_parser(pause)
+        .conflicts_with("check")
+        .help(
+            "Again and again, in place on a terminal, until Ctrl-C; `--watch=5s`: every five seconds instead of every second",
+        )
+}
+
+/// The shortest pause of `status --watch`: each status asks HAProxy.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What makes a stop the end of a holder's sockets, too.
 fn release() -> Arg {

@@ -78,15 +78,16 @@ container, and a takeover is counted by both of its sides.
 | HAProxy crashes while the file on disk is broken, and is started again from the copy in memory | 0: the file is still broken, and what serves is still another one |
 | a new configuration is loaded, crashes within 5 s, and the one before it is started instead | 0: what is on disk does not serve, until it is put back or a reload takes |
 | the same, and no configuration can be started but that on disk | 1 |
+| a rollback: what served before serves again, from the copy in memory | 0: what is on disk does not serve, until it is put back or a reload takes |
 
-The files are compared when the metrics are asked for, and only after a reload that was refused or given up.
+The files are compared when the metrics are asked for, and only after a reload that was refused, given up or rolled back.
 
 ## What is counted when
 
 - `clearway_reloads_total`: each reload once, when it is over, by what asked for it first. `refused`: HAProxy ended before it was ready, as with a
   configuration that it does not accept; `failed`: something else. A trial (`--dry-run`), a start and a reload that a stop or a takeover
   ends are not in it. `signal` is SIGHUP or SIGUSR2, `admin-socket` also the [master CLI](master-cli.md),
-  `haproxy-master` a signal to HAProxy's own master.
+  `haproxy-master` a signal to HAProxy's own master, `rollback` a `clearway rollback`, which is a reload of what served before.
 - `clearway_reload_step_seconds`, of reloads that took: `prepare` (the files are read), `prove` (HAProxy starts, and answers), `carry` (it is
   given the state of its servers), `settle` (it serves beside the former one), `switch` (clients of sockets that it did not take over are
   brought to it; only where there are such).

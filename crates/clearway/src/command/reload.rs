@@ -1,4 +1,4 @@
-//! `clearway reload`: waits for the reload, and says what came of it.
+//! `clearway reload` and `clearway rollback`: waits until it is done, and says what came of it.
 
 use std::collections::HashSet;
 
@@ -16,11 +16,22 @@ use crate::front::{api, find};
 
 /// Reloads the running instance.
 pub async fn reload(target: Target) -> Result<ExitCode, Failure> {
+    ask(target, "/reload", "the reload did not take").await
+}
+
+/// Lets what served before serve again.
+pub async fn rollback(target: Target) -> Result<ExitCode, Failure> {
+    ask(target, "/v1/rollback", "nothing was rolled back").await
+}
+
+async fn ask(target: Target, path: &str, refusal: &str) -> Result<ExitCode, Failure> {
     let found = find::find(&target).await?;
-    let (status, body) =
-        client::request(found.stream, Method::POST, "/reload", Wait::AsLongAsItTakes).await?;
-    if !matches!(status, StatusCode::OK | StatusCode::CONFLICT) {
-        return Err(client::refused("/reload", status, &body));
+    let name = found.name.clone();
+    let (status, body) = client::request(found.stream, Method::POST, path, Wait::AsLongAsItTakes).await?;
+    match status {
+        StatusCode::OK | StatusCode::CONFLICT => {}
+        StatusCode::NOT_FOUND => return Err(client::too_early(&name, path)),
+        _ => return Err(client::refused(path, status, &body)),
     }
     let answer: api::Reloaded = client::understand(&body)?;
     if target.json {
@@ -37,6 +48,7 @@ pub async fn reload(target: Target) -> Result<ExitCode, Failure> {
                 carried,
                 not_read,
                 cost,
+                rolled_back,
             } => {
                 let others = moved.iter().filter(|one| one.by != Means::Handoff).count();
                 let others = if others > 0 { format!(", {others} moved") } else { String::new() };
@@ -44,6 +56,14 @@ pub async fn reload(target: Target) -> Result<ExitCode, Failure> {
                     "generation {generation} serves, worker {worker}: {} taken over{others}",
                     Count(*adopted, "socket")
                 );
+                if let Some(api::RollbackStatus { to, from, note, .. }) = rolled_back {
+                    crate::say!(
+                        "rolled back to what generation {to} was started from, in place of that of generation {from}: {note}"
+                    );
+                    crate::say!(
+                        "what is on disk is read at the next reload: `clearway diff` shows what that would change"
+                    );
+                }
                 let Bound { new, gone, mut twice } = Bound::of(fresh, unclaimed);
                 for line in not_read {
                     crate::say!("NOT READ: {line}");
@@ -66,7 +86,7 @@ pub async fn reload(target: Target) -> Result<ExitCode, Failure> {
                     crate::say!("cost: {cost}");
                 }
             }
-            api::Reloaded::Refused(why) => refused("the reload did not take", why),
+            api::Reloaded::Refused(why) => refused(refusal, why),
             api::Reloaded::Tried { .. } | api::Reloaded::Stopping => {
                 crate::complain!("clearway: it is stopping and reloads no more");
             }

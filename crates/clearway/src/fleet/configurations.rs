@@ -1,9 +1,9 @@
-//! What generations were started from that serve, or that served before: what a start after a crash takes, and what the files
-//! on disk are compared with.
+//! What generations were started from that serve, or that served before: what a start after a crash or a rollback takes, and what
+//! the files on disk are compared with.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
@@ -14,6 +14,7 @@ use clearway_haproxy::configuration::Configuration;
 use clearway_haproxy::drift::{Drift, FilesOnDisk, Imprint};
 
 use crate::fleet::chosen::{Chosen, ReadFrom, StartedFrom};
+use crate::fleet::difference::DifferenceQuestion;
 use crate::fleet::named::NamedFiles;
 use crate::fleet::notices::FleetNotice;
 use crate::ground::aside::Single;
@@ -22,15 +23,14 @@ use crate::ground::notice::tell;
 /// How long the files may take to be compared for a status.
 const COMPARING: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether another thread still compares.
-const PACE: Duration = Duration::from_millis(5);
-
 /// What generations were started from.
 #[derive(Debug, Default)]
 pub struct Configurations {
     read: BTreeMap<Generation, StartedFrom>,
     /// What the generation was started from that was committed last.
     committed: Option<StartedFrom>,
+    /// That generation.
+    serves: Option<Generation>,
     /// What the last generation has not read of what is on the host, each with what mends it.
     not_read: Vec<String>,
     comparing: Single,
@@ -38,7 +38,7 @@ pub struct Configurations {
 
 impl Configurations {
     /// The configuration, and where HAProxy is to read it. What it says now is remembered for the day when the
-    /// files say something else and HAProxy dies.
+    /// files say something else and HAProxy dies, or a rollback is asked for.
     pub fn choose(
         &mut self,
         generation: Generation,
@@ -82,12 +82,45 @@ impl Configurations {
     /// configuration, as it was read.
     pub fn commit(&mut self, generation: Generation) -> Option<Arc<Configuration>> {
         self.committed = self.read.get(&generation).cloned();
+        self.serves = Some(generation);
         self.committed().cloned()
     }
 
     /// The configuration of the generation that was committed last.
     pub fn committed(&self) -> Option<&Arc<Configuration>> {
         self.committed.as_ref().map(|committed| &committed.configuration)
+    }
+
+    /// A former generation that has read the same files, of those whose configurations are remembered.
+    pub fn same_files(&self, generation: Generation) -> Option<Generation> {
+        let ours = &self.read.get(&generation)?.imprint;
+        let is_same =
+            |(one, from): &(&Generation, &StartedFrom)| **one != generation && from.imprint.is_same(ours);
+        self.read.iter().find(is_same).map(|(former, _)| *former)
+    }
+
+    /// What a generation was started from, if that is remembered: the one that was committed last if none is named.
+    pub fn of(&self, number: Option<u32>) -> Option<(Generation, &StartedFrom)> {
+        let serves = self.serves.zip(self.committed.as_ref());
+        let is_meant = |generation: Generation| number.is_none_or(|number| generation.number() == number);
+        let read = || self.read.iter().find(|(one, _)| number.is_some() && is_meant(**one));
+        serves.filter(|(one, _)| is_meant(*one)).or_else(|| read().map(|(one, from)| (*one, from)))
+    }
+
+    /// The generations of which it is remembered.
+    pub fn remembered(&self) -> BTreeSet<Generation> {
+        self.read.keys().copied().chain(self.serves).collect()
+    }
+
+    /// The question what is different on disk, if it is remembered what that generation was started from.
+    pub fn difference_question(
+        &self,
+        number: Option<u32>,
+        invocation: &Invocation,
+    ) -> Option<DifferenceQuestion> {
+        let (generation, from) = self.of(number)?;
+        let (invocation, comparing) = (invocation.clone(), self.comparing.clone());
+        Some(DifferenceQuestion { generation, from: from.clone(), invocation, comparing })
     }
 
     /// The configuration of this generation has never served.
@@ -142,43 +175,20 @@ pub struct DriftQuestion {
 impl DriftQuestion {
     /// Compares on a thread that may hang; not to be called in the loop.
     pub fn ask(&self) -> Drift {
-        let until = Instant::now() + COMPARING;
-        // Files that have not answered another one for so long are not waited for once more.
-        while self.comparing.busy_for() <= Some(COMPARING) {
-            let answer = self.begin();
-            let left = until.saturating_duration_since(Instant::now());
-            if let Some(drift) = answer.as_ref().and_then(|answer| answer.recv_timeout(left).ok()) {
-                return drift;
-            }
-            if left.is_zero() || answer.is_some() {
-                break;
-            }
-            std::thread::sleep(PACE);
-        }
-        let files = FilesOnDisk::Unreadable("its files do not answer".to_owned());
-        Drift { files, named: Vec::new(), replaced: Vec::new() }
-    }
-
-    /// Begins to compare; nothing is told if another thread still does.
-    fn begin(&self) -> Option<mpsc::Receiver<Drift>> {
-        let (sender, receiver) = mpsc::channel();
         let (imprint, named, invocation) =
             (Arc::clone(&self.imprint), self.named.clone(), self.invocation.clone());
-        let begun = self.comparing.spawn(
-            "comparing the configuration with what is on disk",
-            move || {
-                let mut drift = imprint.drift(&invocation);
-                if let Some(named) = named {
-                    named.compare(&mut drift);
-                }
-                drift
-            },
-            move |drift| {
-                // It may not be waited for any more.
-                let _ = sender.send(drift);
-            },
-        );
-        begun.then_some(receiver)
+        let what = "comparing the configuration with what is on disk";
+        let compared = self.comparing.outcome_within(what, COMPARING, move || {
+            let mut drift = imprint.drift(&invocation);
+            if let Some(named) = named {
+                named.compare(&mut drift);
+            }
+            drift
+        });
+        compared.unwrap_or_else(|| {
+            let files = FilesOnDisk::Unreadable("its files do not answer".to_owned());
+            Drift { files, named: Vec::new(), replaced: Vec::new() }
+        })
     }
 }
 

@@ -9,11 +9,11 @@ const NAMED: usize = 3;
 clearway_core::notices! {
     /// About generations, and the files that they are started from.
     pub enum FleetNotice {
-        /// After a crash: the files are not those that served, so that a copy of these is taken, the one of `former`.
+        /// After a crash or for a rollback: the files are not those that served, so that a copy of these is taken, the one of `former`.
         Warn "configuration.differs" Differs { generation: Generation, former: Generation }
             => "the configuration on disk is not the one that served: generation {generation} is started from a copy of \
                 that of generation {former}; reload to take what is on disk";
-        /// After a crash: the files cannot be read, so that a copy is taken of those that `former` was started from.
+        /// After a crash or for a rollback: the files cannot be read, so that a copy is taken of those that `former` was started from.
         Warn "configuration.unreadable" Unreadable { generation: Generation, former: Generation, error: String }
             => "the configuration on disk cannot be read ({error}): generation {generation} is started from a copy of \
                 that of generation {former}";

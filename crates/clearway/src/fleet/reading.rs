@@ -34,7 +34,7 @@ use crate::fleet::{Fleet, News};
 /// How long the files may take: they have 64 MiB at most, and HAProxy reads them again.
 const READING: Duration = Duration::from_secs(5);
 
-/// The same after a crash, when none serves and there is a copy.
+/// The same after a crash or for a rollback, where there is a copy.
 const COPY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long what the configuration names may take to be looked at. HAProxy is started all the same then; a change that
@@ -122,6 +122,11 @@ impl Fleet {
             Ok(chosen) => chosen,
             Err(failure) => return Event::Failed { generation, failure },
         };
+        if source == Source::Disk
+            && let Some(former) = self.configurations.same_files(generation)
+        {
+            let _ = self.news.send(News::Event(Event::SameFiles { generation, former }));
+        }
         let configuration = chosen.configuration();
         let looks = Looks {
             // While a copy runs, the files stay as they were seen: that they differ is known, and a reload was not asked

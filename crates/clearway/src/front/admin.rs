@@ -7,6 +7,7 @@
 //! | `GET /v1/reloads` | [`super::api::Reloads`]: the last attempts, crashes and takeovers |
 //! | `POST /reload` | waits for the reload, then [`super::api::Reloaded`]; 409 if it did not take |
 //! | `POST /try` | waits until a generation has shown what a reload would come to, then the same; nothing changes |
+//! | `POST /v1/rollback`, `GET /v1/config`, `GET /v1/config/diff` | in [`crate::front::configuration`] |
 //! | `POST /drain` | 202: Clearway stops accepting, drains and ends; with `?until=ended` it waits for that, then [`super::api::Ended`] |
 //! | `POST /release` | the same, and a holder lets go of the listening sockets at once |
 //! | `GET /sessions` | [`super::api::Sessions`]; with `?generation=N` of that one only; 409 if there is none |
@@ -32,6 +33,7 @@ use tokio::task::AbortHandle;
 
 use crate::front::answers::{self, doing};
 use crate::front::clients::Clients;
+use crate::front::configuration;
 use crate::front::notices::FrontNotice;
 use crate::front::request::Wishes;
 use crate::ground::credentials::Credentials;
@@ -110,6 +112,7 @@ pub fn router(requests: Wishes) -> Router {
         .route("/try", post(doing::dry_run))
         .route("/drain", post(doing::drain))
         .route("/release", post(doing::release))
+        .merge(configuration::routes())
         .with_state(requests)
 }
 

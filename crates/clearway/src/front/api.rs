@@ -18,18 +18,22 @@ use crate::ground::clock;
 use crate::path::canary::{CanaryAsks, SeenByCanary};
 use crate::path::obstacles::Obstacle;
 
+mod configuration;
 mod holding;
 mod listed;
 mod reloads;
+mod rolled_back;
 mod sessions;
 #[cfg(test)]
 mod shapes;
 
+pub use configuration::{ConfigurationDiff, ConfigurationFiles};
 pub use holding::Holding;
 pub use listed::{
     CanaryWish, GenerationList, Readiness, ServerList, ServerStatus, SocketInCustody, SocketList,
 };
 pub use reloads::Reloads;
+pub use rolled_back::RollbackStatus;
 pub use sessions::{EndOf, Session, Sessions, SessionsOf};
 
 /// Answer to `GET /status`.
@@ -65,6 +69,9 @@ pub struct Status {
     /// The last one.
     #[serde(default)]
     pub last_crash: Option<Crash>,
+    /// Set while the configuration of a rollback serves.
+    #[serde(default)]
+    pub rolled_back: Option<RollbackStatus>,
     /// How clients come to a new generation.
     #[serde(default)]
     #[cfg_attr(test, schema(value_type = String))]
@@ -268,7 +275,7 @@ impl From<Failure> for Refused {
     }
 }
 
-/// Answer to `POST /reload`.
+/// Answer to `POST /reload` and `POST /v1/rollback`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(tag = "result", rename_all = "kebab-case")]
@@ -302,6 +309,9 @@ pub enum Reloaded {
         #[serde(default)]
         #[cfg_attr(test, schema(value_type = Option<Object>))]
         cost: Option<Box<Cost>>,
+        /// Set if it was a rollback.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rolled_back: Option<RollbackStatus>,
     },
     /// It would take: answer to `POST /try`. Nothing has changed.
     Tried {
@@ -379,6 +389,7 @@ impl Status {
                 seconds_ago: ago(last.at).as_secs(),
                 at: clock::at(ago(last.at)),
             }),
+            rolled_back: core.rolled_back.map(|told| RollbackStatus::of(told, now)),
             strategy: Strategy::default(),
             redirected: Vec::new(),
             custody: Vec::new(),

@@ -49,6 +49,13 @@ pub fn understand<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Fail
     })
 }
 
+/// A request that the Clearway at the other end does not know.
+pub fn too_early(name: &str, path: &str) -> Failure {
+    let message = format!("{name} is a Clearway of an earlier version, which does not know `{path}`");
+    Failure::new(ExitCode::NoInstance, message)
+        .hint("this is done by the version that runs: start a newer one")
+}
+
 /// An answer that is none: Clearway says that it cannot.
 pub fn refused(path: &str, status: StatusCode, body: &[u8]) -> Failure {
     let why = String::from_utf8_lossy(body).trim().chars().take(200).collect::<String>();

@@ -40,6 +40,12 @@ pub enum Request {
     Ended(oneshot::Sender<api::Ended>),
     /// Reload, and tell what came of it.
     Reload(oneshot::Sender<ReloadOutcome>),
+    /// Let what served before serve again, and tell what came of it.
+    Rollback(oneshot::Sender<ReloadOutcome>),
+    /// What was a generation started from? Unset: the one that was committed last.
+    Configuration(Option<u32>, oneshot::Sender<ConfigurationAnswer>),
+    /// What is different on disk, likewise?
+    Difference(Option<u32>, oneshot::Sender<ConfigurationAnswer>),
     /// Reload, and give the answer of a master CLI.
     ReloadAsMaster(oneshot::Sender<String>),
     /// Which sessions are there, of one generation or of all?
@@ -59,6 +65,9 @@ pub enum Request {
     },
 }
 
+/// The answer to a question about files, as JSON: it may be long, and is made beside the loop.
+pub type ConfigurationAnswer = Result<Vec<u8>, api::Refused>;
+
 /// What came of a reload or a trial.
 #[derive(Debug)]
 pub struct ReloadOutcome {
@@ -73,7 +82,7 @@ pub struct ReloadOutcome {
 impl From<ReloadOutcome> for api::Reloaded {
     fn from(ReloadOutcome { answer, not_read, cost }: ReloadOutcome) -> Self {
         match answer {
-            Answer::Serving { generation, proof, moved, carried } => Self::Serving {
+            Answer::Serving { generation, proof, moved, carried, rolled_back } => Self::Serving {
                 generation: generation.number(),
                 worker: proof.worker,
                 adopted: proof.adopted.len(),
@@ -83,6 +92,7 @@ impl From<ReloadOutcome> for api::Reloaded {
                 carried,
                 not_read,
                 cost: cost.map(Box::new),
+                rolled_back: rolled_back.map(|told| api::RollbackStatus::of(told, told.since)),
             },
             Answer::Tried { proof, changes } => Self::Tried {
                 adopted: proof.adopted.len(),

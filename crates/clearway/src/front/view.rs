@@ -1,5 +1,6 @@
 //! What answers are made of: the core and the rooms, as they are while a request is answered.
 
+mod configuration;
 mod metrics;
 mod processes;
 mod ready;

@@ -1,7 +1,7 @@
 //! Threads beside the loop. None is worth the life of PID 1: where the limit of processes is reached, what a thread
 //! was to do is left out, and said.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{self, Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -116,6 +116,37 @@ impl Single {
             drop(busy);
             tell(outcome);
         })
+    }
+}
+
+/// How often it is looked whether another thread is still at it.
+const PACE: Duration = Duration::from_millis(5);
+
+impl Single {
+    /// Does it beside the loop, and waits for what comes of it. Nothing if that, or what is under way already, takes longer than
+    /// `limit`. Not to be called in the loop.
+    pub fn outcome_within<T: Send + 'static>(
+        &self,
+        what: &str,
+        limit: Duration,
+        work: impl FnOnce() -> T + Clone + Send + 'static,
+    ) -> Option<T> {
+        let until = Instant::now() + limit;
+        // What has not answered another one for so long is not waited for once more.
+        while self.busy_for() <= Some(limit) {
+            let (sender, receiver) = mpsc::channel();
+            // It may not be waited for any more.
+            let begun = self.spawn(what, work.clone(), move |outcome| drop(sender.send(outcome)));
+            let left = until.saturating_duration_since(Instant::now());
+            if begun {
+                return receiver.recv_timeout(left).ok();
+            }
+            if left.is_zero() {
+                break;
+            }
+            std::thread::sleep(PACE);
+        }
+        None
     }
 }
 

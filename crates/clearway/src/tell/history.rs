@@ -99,6 +99,7 @@ fn of_an_attempt(attempted: &Attempted) -> PastEntry {
         _ if attempted.takes_over => PastEvent::Takeover,
         Cause::Start => PastEvent::Start,
         Cause::Reload => PastEvent::Reload,
+        Cause::Rollback => PastEvent::Rollback,
         Cause::Crash => PastEvent::Restart,
         Cause::Unknown => PastEvent::Unknown,
     };

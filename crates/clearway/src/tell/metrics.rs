@@ -133,6 +133,9 @@ impl Metrics {
         if self.source == Source::Disk {
             counted.is_loaded = took;
             counted.loaded = if took { Some(SystemTime::now()) } else { counted.loaded };
+        } else if took && attempted.cause == Cause::Rollback {
+            // What was read from disk last is given up.
+            counted.is_loaded = false;
         }
         if took {
             for (means, sockets) in by_means(&attempted.moved) {
@@ -170,6 +173,7 @@ fn trigger(by: Asker) -> &'static str {
     match by {
         Asker::Signal(_) => "signal",
         Asker::Admin(_) | Asker::Drain => "admin-socket",
+        Asker::Rollback(_) => "rollback",
         Asker::Watch => "watch",
         Asker::Master => "haproxy-master",
     }

@@ -120,7 +120,12 @@ impl Systemd {
 
     fn hear_report(&mut self, report: &Report) {
         let state = match report {
-            Report::ReloadAsked { .. } => reloading(),
+            Report::ReloadAsked { .. } | Report::RollbackAsked { back_to: Some(_), .. } => reloading(),
+            // It is over already, and may have waited.
+            Report::RollbackAsked { back_to: None, .. } if self.phase == UnitPhase::Ready => {
+                self.one_more = false;
+                self.done()
+            }
             Report::ReloadQueued { .. } => {
                 self.one_more = true;
                 reloading()

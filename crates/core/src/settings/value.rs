@@ -137,7 +137,7 @@ impl FromStr for CarrySetting {
 }
 
 /// A duration with units (`295s`, `1m30s`, `500ms`), or a bare number of seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration of at most a year such as `295s`, `5m`, `1m30s` or `500ms`";
     let parsed = match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),

@@ -2,7 +2,7 @@
 
 use super::carried::Carried;
 use super::event::{Asker, Declined, How, Peer, Proof, RequestId, Source, Strictness};
-use super::outcome::Attempted;
+use super::outcome::{Attempted, RolledBack};
 use super::report::Report;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -80,6 +80,8 @@ pub enum Answer {
         moved: Vec<Moved>,
         /// What it has of the state of the servers.
         carried: Carried,
+        /// Set if it was a rollback.
+        rolled_back: Option<RolledBack>,
     },
     /// The reload would take.
     Tried {
@@ -96,8 +98,6 @@ pub enum Answer {
 
 /// Answers the requests among them; a signal does not wait.
 pub(super) fn answer(askers: &[Asker], answer: &Answer, todo: &mut Vec<Action>) {
-    todo.extend(askers.iter().filter_map(|asker| match asker {
-        Asker::Admin(request) => Some(Action::Answer(*request, answer.clone())),
-        Asker::Signal(_) | Asker::Drain | Asker::Watch | Asker::Master => None,
-    }));
+    let requests = askers.iter().filter_map(|asker| asker.request());
+    todo.extend(requests.map(|request| Action::Answer(request, answer.clone())));
 }

@@ -14,6 +14,7 @@ use super::limits::{CARRY_DEADLINE, PROBATION, SWITCH_DEADLINE};
 use super::machine::Supervisor;
 use super::outcome::{Attempted, Cause};
 use super::report::Report;
+use super::rollback::Succession;
 use super::stage::{Attempt, AttemptStage, Purpose};
 use super::steps::Steps;
 use crate::failure::Failure;
@@ -42,16 +43,18 @@ impl Supervisor {
         let generation = self.next;
         self.next = generation.next();
         self.restart = None;
-        let cause = match (askers.is_empty(), self.served.is_some()) {
-            (false, _) => Cause::Reload,
-            (true, true) => Cause::Crash,
-            (true, false) => Cause::Start,
+        let cause = match askers.first() {
+            Some(asker) if asker.rolls_back() => Cause::Rollback,
+            Some(_) => Cause::Reload,
+            None if self.served.is_some() => Cause::Crash,
+            None => Cause::Start,
         };
         let stage = AttemptStage::Preparing;
         self.attempt = Some(Attempt {
             generation,
             purpose,
             source,
+            same_as: None,
             cause,
             askers,
             since: now,
@@ -69,19 +72,49 @@ impl Supervisor {
         });
     }
 
-    pub(super) fn reload_asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
+    /// A reload or a rollback is asked for.
+    pub(super) fn asked(&mut self, by: Asker, now: Duration, todo: &mut Vec<Action>) {
         if self.stop.is_some() || self.is_superseded() {
             todo.push(Action::Report(Report::ReloadIgnored { by }));
             answer(&[by], &Answer::Stopping, todo);
         } else if self.attempt.is_some() || self.role.refuses_reloads() {
-            // Signals need no memory of their own: one that waits stands for all of its name.
-            if matches!(by, Asker::Admin(_)) || !self.waiting.contains(&by) {
+            // Signals need no memory of their own: one that waits stands for all of its name, unless a rollback is between.
+            let last_of_a_kind = self.waiting.rsplit(|waits| waits.rolls_back()).next();
+            if by.request().is_some() || !last_of_a_kind.is_some_and(|last| last.contains(&by)) {
                 self.waiting.push(by);
                 todo.push(Action::Report(Report::ReloadQueued { by }));
             }
         } else {
-            todo.push(Action::Report(Report::ReloadAsked { by }));
-            self.begin_attempt(Source::Disk, vec![by], now, todo);
+            if !by.rolls_back() {
+                todo.push(Action::Report(Report::ReloadAsked { by }));
+            }
+            self.begin_asked(vec![by], now, todo);
+        }
+    }
+
+    /// What these want, which is the same for all of them.
+    fn begin_asked(&mut self, askers: Vec<Asker>, now: Duration, todo: &mut Vec<Action>) {
+        let Some(by) = askers.iter().find(|asker| asker.rolls_back()).copied() else {
+            // A reload that was asked for means what is on the disk.
+            return self.begin_attempt(Source::Disk, askers, now, todo);
+        };
+        todo.push(Action::Report(Report::RollbackAsked { by, back_to: self.before }));
+        match self.before {
+            Some(before) => self.begin_attempt(Source::Served(before), askers, now, todo),
+            None => answer(&askers, &Answer::Refused(self.nothing_before()), todo),
+        }
+    }
+
+    /// Begins with what waits, if there is anything: the first of it, and all behind that which wants the same.
+    pub(super) fn begin_what_waits(&mut self, now: Duration, todo: &mut Vec<Action>) {
+        while self.attempt.is_none()
+            && let Some(first) = self.waiting.first()
+        {
+            let rolls_back = first.rolls_back();
+            let other = self.waiting.iter().position(|asker| asker.rolls_back() != rolls_back);
+            let rest = other.map(|other| self.waiting.split_off(other)).unwrap_or_default();
+            let askers = std::mem::replace(&mut self.waiting, rest);
+            self.begin_asked(askers, now, todo);
         }
     }
 
@@ -101,7 +134,7 @@ impl Supervisor {
             LifeState::Serving { proof, .. } => proof.worker = worker,
             LifeState::Proving => {}
         }
-        self.reload_asked(Asker::Master, now, todo);
+        self.asked(Asker::Master, now, todo);
     }
 
     pub(super) fn prepared(
@@ -236,7 +269,7 @@ impl Supervisor {
     pub(super) fn commit_ready(&mut self, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = self.attempt.take_if(|attempt| attempt.ready().is_some()) else { return };
         let Some(proof) = attempt.ready().cloned() else { return };
-        let Attempt { generation, cause, since, .. } = attempt;
+        let Attempt { generation, source, same_as, cause, since, .. } = attempt;
         let former = self.serving();
         let Some(life) = self.lives.get_mut(&generation) else { return };
         life.state = LifeState::Serving { since: now, proof: proof.clone() };
@@ -249,18 +282,21 @@ impl Supervisor {
         todo.push(Action::Report(serving));
         let all_moved = proof.all_moved(moved.clone());
         self.remember(Attempted { proof: Some(proof.clone()), moved: all_moved, ..attempted }, todo);
-        if cause == Cause::Reload {
+        if matches!(cause, Cause::Reload | Cause::Rollback) {
             self.crashes.reloaded(since);
         }
-        self.served = Some(configuration);
+        let gave_way = self.served.replace(configuration);
         self.supersede(now, todo);
         if let Some(former) = former {
             self.served_until_now(former, now);
             self.drain(former, now, todo);
             self.count_a_reload();
         }
-        todo.push(Action::RememberOnly(std::iter::once(configuration).chain(self.good).collect()));
-        answer(&askers, &Answer::Serving { generation, proof, moved, carried }, todo);
+        self.succeeds(Succession { generation, configuration, gave_way, source, same_as, cause }, now, todo);
+        let wanted = [Some(configuration), self.good, self.before];
+        todo.push(Action::RememberOnly(wanted.into_iter().flatten().collect()));
+        let rolled_back = self.rolled_back.filter(|_| cause == Cause::Rollback);
+        answer(&askers, &Answer::Serving { generation, proof, moved, carried, rolled_back }, todo);
         self.after_an_attempt(now, todo);
     }
 
@@ -296,10 +332,8 @@ impl Supervisor {
 
     /// Requests that came meanwhile become one more attempt.
     pub(super) fn after_an_attempt(&mut self, now: Duration, todo: &mut Vec<Action>) {
-        let free = self.attempt.is_none() && !self.role.refuses_reloads();
-        if !self.waiting.is_empty() && free {
-            let askers = std::mem::take(&mut self.waiting);
-            self.begin_attempt(Source::Disk, askers, now, todo);
+        if !self.role.refuses_reloads() {
+            self.begin_what_waits(now, todo);
         }
     }
 

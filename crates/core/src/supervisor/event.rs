@@ -22,6 +22,8 @@ pub enum Asker {
     Signal(&'static str),
     /// A request over the admin socket, which is answered.
     Admin(RequestId),
+    /// A request for a rollback, which is answered.
+    Rollback(RequestId),
     /// `clearway drain`, which looks for itself when Clearway is gone.
     Drain,
     /// HAProxy's own master, which was signalled instead of Clearway: it gets no answer.
@@ -36,10 +38,24 @@ impl Asker {
         match self {
             Self::Signal(name) => name,
             Self::Admin(_) => "admin-socket",
+            Self::Rollback(_) => "rollback",
             Self::Drain => "drain",
             Self::Master => "haproxy-master",
             Self::Watch => "watch",
         }
+    }
+
+    /// The request that waits for an answer, if it is one.
+    pub(super) fn request(self) -> Option<RequestId> {
+        match self {
+            Self::Admin(request) | Self::Rollback(request) => Some(request),
+            Self::Signal(_) | Self::Drain | Self::Master | Self::Watch => None,
+        }
+    }
+
+    /// Whether it does not want what is on the disk, but what served before.
+    pub(super) fn rolls_back(self) -> bool {
+        matches!(self, Self::Rollback(_))
     }
 
     /// Whether a stop asked for by this one, for the second time, means at once. Asking twice over the
@@ -54,6 +70,7 @@ impl fmt::Display for Asker {
         match self {
             Self::Signal(name) => f.write_str(name),
             Self::Admin(_) => f.write_str("the admin socket"),
+            Self::Rollback(_) => f.write_str("`clearway rollback`"),
             Self::Master => f.write_str("a signal to HAProxy's own master"),
             Self::Drain => f.write_str("`clearway drain`"),
             Self::Watch => f.write_str("a changed file"),
@@ -96,12 +113,21 @@ pub enum Event {
     Begin,
     /// A reload is asked for.
     ReloadAsked(Asker),
+    /// It is asked that what served before serves again.
+    RollbackAsked(RequestId),
     /// It is asked whether a reload would succeed, and what it would change.
     TrialAsked(RequestId),
     /// A stop is asked for: Clearway drains. A second `SIGTERM` or `SIGINT` ends it at once.
     StopAsked(Asker),
     /// It is asked that a generation that drains ends now.
     EndAsked(Generation),
+    /// What was read from the disk for a generation is what was read for a former one, whose configuration is remembered.
+    SameFiles {
+        /// Which generation is prepared.
+        generation: Generation,
+        /// The former one.
+        former: Generation,
+    },
     /// [`super::Action::Prepare`] is done.
     Prepared {
         /// Which generation.

@@ -7,7 +7,7 @@ use super::cuts::Cuts;
 use super::event::Asker;
 use super::life::{FirstLife, Life, Restart};
 use super::limits::Limits;
-use super::outcome::{Attempted, Crashes};
+use super::outcome::{Attempted, Crashes, RolledBack};
 use super::role::TakeoverRole;
 use super::stage::Attempt;
 use super::stopping::Stop;
@@ -25,7 +25,7 @@ pub struct Supervisor {
     /// The number that the next attempt gets.
     pub(super) next: Generation,
     pub(super) attempt: Option<Attempt>,
-    /// What asked for a reload while an attempt was under way.
+    /// What asked for a reload or a rollback while an attempt was under way, in this order.
     pub(super) waiting: Vec<Asker>,
     /// When to start again after a crash, and with what.
     pub(super) restart: Option<Restart>,
@@ -33,6 +33,10 @@ pub struct Supervisor {
     pub(super) served: Option<Generation>,
     /// The configuration that served before that, or long enough to be trusted.
     pub(super) good: Option<Generation>,
+    /// The configuration that a rollback would take: with other files than what serves.
+    pub(super) before: Option<Generation>,
+    /// Set while the configuration of a rollback serves.
+    pub(super) rolled_back: Option<RolledBack>,
     pub(super) cuts: Cuts,
     /// Crashes in a row, each before [`super::limits::PROVEN_AGE`].
     pub(super) young_deaths: u32,
@@ -65,6 +69,8 @@ impl Supervisor {
             restart: None,
             served: None,
             good: None,
+            before: None,
+            rolled_back: None,
             cuts: Cuts::default(),
             young_deaths: 0,
             first_life: FirstLife::Awaited { deaths: 0 },

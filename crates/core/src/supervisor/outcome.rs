@@ -21,6 +21,8 @@ pub enum Cause {
     Start,
     /// A reload was asked for.
     Reload,
+    /// It was asked that what served before serves again.
+    Rollback,
     /// The generation that served has ended although it was not asked to.
     Crash,
     /// A word of a later version, where it is read, or none of an earlier one.
@@ -70,6 +72,17 @@ pub struct Attempted {
     pub took: Duration,
     /// When it was decided, since Clearway began.
     pub at: Duration,
+}
+
+/// What serves since a rollback. Both numbers are those of the generations for which the files were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// Whose configuration serves again.
+    pub to: Generation,
+    /// Whose configuration served until then.
+    pub from: Generation,
+    /// Since when, as a duration since Clearway began.
+    pub since: Duration,
 }
 
 /// How often a generation that served has ended although it was not asked to.

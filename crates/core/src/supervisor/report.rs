@@ -29,6 +29,13 @@ crate::notices! {
         /// A reload was requested during a stop.
         Info "reload.ignored" ReloadIgnored { by: Asker }
             => "reload asked for by {by}: not any more, it is stopping";
+        /// A rollback was requested, to what `back_to` was started from (a warning: nothing is known that served before).
+        Info or Warn if back_to.is_none(), "rollback.requested" RollbackAsked { by: Asker, back_to: Option<Generation> }
+            => "rollback asked for by {by}: {}", rollback_to(*back_to);
+        /// A rollback took: what `back_to` was started from serves again, and no longer what `from` was started from.
+        Warn "rollback.done" RolledBack { generation: Generation, back_to: Generation, from: Generation }
+            => "generation {generation} serves what generation {back_to} was started from, and no longer that of generation \
+                {from}; a reload takes what is on disk";
         /// `clearway reload --dry-run` begins.
         Info "trial.started" TrialAsked { generation: Generation }
             => "a reload is tried: generation {generation} is started, and will not serve";
@@ -247,6 +254,13 @@ fn arrivals(proof: &Proof, moved: &[Moved]) -> String {
 /// The items after a heading, or nothing for none.
 fn list(heading: &str, items: &[String]) -> String {
     if items.is_empty() { String::new() } else { format!("{heading}{}", items.join(", ")) }
+}
+
+fn rollback_to(before: Option<Generation>) -> String {
+    match before {
+        Some(before) => format!("what generation {before} was started from is to serve again"),
+        None => "nothing is known here that served before what serves".to_owned(),
+    }
 }
 
 fn still(serving: Option<Generation>) -> String {

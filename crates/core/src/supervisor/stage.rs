@@ -17,6 +17,8 @@ pub(super) struct Attempt {
     pub(super) generation: Generation,
     pub(super) purpose: Purpose,
     pub(super) source: Source,
+    /// A former generation for which the same was read.
+    pub(super) same_as: Option<Generation>,
     pub(super) cause: Cause,
     pub(super) askers: Vec<Asker>,
     pub(super) since: Duration,

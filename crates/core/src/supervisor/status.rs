@@ -11,7 +11,7 @@ use crate::programs;
 use super::life::LifeState;
 use super::limits::PROVEN_AGE;
 use super::machine::Supervisor;
-use super::outcome::{Attempted, Crashes};
+use super::outcome::{Attempted, Crashes, RolledBack};
 
 /// What a Clearway is about. Its words are those of `clearway status`, also as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
@@ -81,6 +81,8 @@ pub struct SupervisorStatus {
     pub crashes_in_a_row: u32,
     /// Deaths of generations that served.
     pub crashes: Crashes,
+    /// Set while the configuration of a rollback serves.
+    pub rolled_back: Option<RolledBack>,
 }
 
 impl Supervisor {
@@ -105,6 +107,7 @@ impl Supervisor {
             programs: self.programs.status(now),
             crashes_in_a_row: if settled { 0 } else { self.young_deaths },
             crashes: self.crashes.clone(),
+            rolled_back: self.rolled_back,
         }
     }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::signal::Signal;
 
 mod attempted;
+mod rollback;
 mod simulation;
 mod takeover;
 
@@ -27,6 +28,7 @@ fn serving(number: u32, worker: u32) -> Answer {
         proof: proof(worker),
         moved: Vec::new(),
         carried: Carried::default(),
+        rolled_back: None,
     }
 }
 

@@ -64,7 +64,10 @@ impl World {
                     Source::Disk => self.good_file.then(|| self.file.clone()),
                     Source::Served(former) => self.balancers[id].path.files.get(&former).cloned(),
                 };
+                let past = &mut self.balancers[id].past;
+                let former = file.as_ref().and_then(|file| past.reads(generation, source, file));
                 self.at(delay, Happening::OnPath(OnPath::Prepare(id, generation, file)));
+                return former.map(|former| Event::SameFiles { generation, former });
             }
             Action::Launch(generation, _) => {
                 let socket = self.launch(id, generation);
@@ -89,15 +92,25 @@ impl World {
             Action::Commit(generation) => {
                 self.note(format!("balancer {id} commits generation {generation}"));
                 self.switch_is_committed(id, generation);
+                self.balancers[id].past.commits(generation);
                 self.commits(id, generation);
                 self.path_serves(id, generation);
                 self.tell_peers(id, PeersEvent::Committed);
                 self.tell_peers(id, PeersEvent::ServersKnown);
             }
+            Action::RememberOnly(wanted) => self.balancers[id].past.remember_only(&wanted),
+            Action::Attempted(attempted) => {
+                if let Err(what) = self.balancers[id].past.check(&attempted) {
+                    self.fault = Some(format!("balancer {id}: {what}"));
+                }
+            }
             Action::Unplumb => self.step_path(id, PathEvent::Unplumb),
             Action::Drain(generation) => self.step_cutover(id, CutoverEvent::Draining(generation)),
             Action::End(generation, How::Terminate | How::Kill) => self.process_leaves(id, generation, 100),
-            Action::Survey(_) => return Some(Event::Surveyed(Vec::new())),
+            Action::Survey(generations) => {
+                let told = |generation| Survey { generation, sessions: None, memory: None };
+                return Some(Event::Surveyed(generations.into_iter().map(told).collect()));
+            }
             Action::ReleaseCustody => {
                 self.step_cutover(id, CutoverEvent::Released);
                 let balancer = &mut self.balancers[id];

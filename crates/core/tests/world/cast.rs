@@ -103,6 +103,7 @@ pub struct Balancer {
     pub wakes: Duration,
     pub processes: BTreeMap<Generation, Process>,
     pub preparing: BTreeSet<Generation>,
+    pub past: Past,
     pub custody: Vec<Socket>,
     /// Asked to stop by an operator.
     pub stopped: bool,

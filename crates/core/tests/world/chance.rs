@@ -37,6 +37,12 @@ impl World {
                 }
             }
             8 => self.good_file = !self.good_file,
+            12 => {
+                if let Some(id) = self.some_balancer() {
+                    self.note(format!("a rollback is asked for at balancer {id}"));
+                    self.tell_if_it_lives(id, Event::RollbackAsked(RequestId(1)));
+                }
+            }
             11 => self.no_doors = !self.no_doors,
             9 if !self.holders.iter().any(|one| one.alive) => self.start_holder(),
             10 => {
@@ -81,6 +87,7 @@ impl World {
             wakes: Duration::MAX,
             processes: BTreeMap::new(),
             preparing: BTreeSet::new(),
+            past: Past::default(),
             custody: Vec::new(),
             stopped: false,
             released: false,

@@ -30,8 +30,8 @@ use clearway_core::peers::{
 };
 use clearway_core::settings::CanaryMode;
 use clearway_core::supervisor::{
-    Action, Asker, Budget, Carried, Declined, End, Event, How, Limits, Peer, PlumbingDemand, Proof, Source,
-    Supervisor, Unclean,
+    Action, Asker, Budget, Carried, Declined, End, Event, How, Limits, Peer, PlumbingDemand, Proof,
+    RequestId, Source, Supervisor, Survey, Unclean,
 };
 
 mod arriving;
@@ -47,6 +47,7 @@ mod others;
 mod path;
 mod path_promises;
 mod promises;
+mod rollbacks;
 mod switching;
 
 use cast::{
@@ -56,6 +57,7 @@ use clients::Listeners;
 use diverting::CutoverSide;
 use network::Network;
 use path::{Asking, File, OnPath, PathSide};
+use rollbacks::Past;
 use switching::OnSwitch;
 
 /// Seeds that once broke an invariant: they stay.

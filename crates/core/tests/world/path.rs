@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(10);
 const TALKATIVE: Duration = Duration::from_secs(1);
 
 /// A configuration, as far as it matters here.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct File {
     pub transparent: bool,
     /// Servers: at a loopback address if the number is even, elsewhere if it is odd.

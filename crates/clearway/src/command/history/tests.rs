@@ -96,7 +96,7 @@ in the 1.0 s after: 0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2
 #[test]
 fn what_a_later_version_says_is_told_as_far_as_it_is_known() {
     let later = serde_json::json!({"reloads": [
-        {"id": 1, "at": "T", "event": "rollback", "result": "took", "seconds": -1.5, "steps": {"fly": 1.0}}
+        {"id": 1, "at": "T", "event": "revision", "result": "took", "seconds": -1.5, "steps": {"fly": 1.0}}
     ]});
     let words = in_words(&serde_json::from_value(later).unwrap());
     assert!(words.ends_with("T     unknown  -   -           took    0 ms\n"), "{words}");

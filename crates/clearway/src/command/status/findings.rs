@@ -4,7 +4,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Phase;
 use clearway_kernel::canary::CanaryVerdict;
 
-use crate::command::status::words::attempted;
+use crate::command::status::words::{attempted, back};
 use crate::front::api::{Holding, Status};
 use crate::front::request::Health;
 
@@ -77,6 +77,11 @@ fn of(status: &Status) -> Vec<String> {
             status.crashes_since_reload, last.seconds_ago, last.at, last.generation, last.how
         ));
     }
+    let is_on_disk = status.configuration.as_ref().is_some_and(|configuration| configuration.same);
+    // Files that were put back as they were are what a reload would take: nothing is left to be mended.
+    if let Some(rolled_back) = status.rolled_back.as_ref().filter(|_| !is_on_disk) {
+        found.push(format!("rolled back: {}", back(rolled_back)));
+    }
     if let Some(configuration) = status.configuration.as_ref().filter(|configuration| !configuration.same) {
         found.push(format!("configuration: {}", configuration.words));
     }
@@ -118,6 +123,7 @@ mod tests {
             serde_json::json!({"last_attempt": {"generation": 2, "failure": refused, "seconds_ago": 1, "cause": "reload"}}),
             serde_json::json!({"crashes": 4, "crashes_since_reload": 1, "last_crash": crash}),
             serde_json::json!({"configuration": {"same": false, "words": "h.cfg has changed"}}),
+            serde_json::json!({"rolled_back": {"to": 1, "from": 2, "at": "T", "seconds_ago": 9}}),
             serde_json::json!({"network_gone": true}),
             serde_json::json!({"strangers": ["0.0.0.0:80 held by nginx"]}),
             serde_json::json!({"obstacles": [obstacle]}),
@@ -180,6 +186,7 @@ mod tests {
             "crashes": 4, "crashes_since_reload": 0, "canary": canary,
             "last_crash": {"generation": 3, "how": "signal 11", "seconds_ago": 9, "at": "T"},
             "configuration": {"same": true, "words": ""},
+            "rolled_back": {"to": 1, "from": 2, "at": "T", "seconds_ago": 9},
             "last_attempt": {"generation": 5, "failure": null, "seconds_ago": 1, "cause": "crash"},
         }));
         assert_eq!((of(&quiet).len(), say(&quiet, false)), (0, ExitCode::Done));

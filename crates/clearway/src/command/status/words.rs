@@ -8,7 +8,7 @@ use clearway_core::supervisor::Cause;
 use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing::Description;
 
-use crate::front::api::{Crash, LastAttempt, Status};
+use crate::front::api::{Crash, LastAttempt, RollbackStatus, Status};
 use crate::front::request::Health;
 use crate::path::canary::SeenByCanary;
 
@@ -61,6 +61,9 @@ pub fn in_words(status: &Status) -> String {
         for line in last.failure.iter().flat_map(|refused| &refused.words) {
             let _ = writeln!(text, "  {line}");
         }
+    }
+    if let Some(rolled_back) = &status.rolled_back {
+        let _ = writeln!(text, "ROLLED BACK: {}", back(rolled_back));
     }
     if status.network_gone {
         let _ = writeln!(text, "UNREACHABLE: {}", Health::NetworkGone);
@@ -122,6 +125,7 @@ pub fn attempted(last: &LastAttempt) -> String {
     let what = match last.cause {
         Cause::Start => "the start",
         Cause::Reload => "the last reload",
+        Cause::Rollback => "the last rollback",
         Cause::Crash => "the start after a crash",
         Cause::Unknown => "the last start or reload",
     };
@@ -134,6 +138,15 @@ pub fn attempted(last: &LastAttempt) -> String {
             format!("{what} DID NOT TAKE, {when}, as generation {}: {}", last.generation, refused.message)
         }
     }
+}
+
+/// What serves since a rollback.
+pub fn back(rolled_back: &RollbackStatus) -> String {
+    let RollbackStatus { to, from, at, seconds_ago, .. } = rolled_back;
+    format!(
+        "what generation {to} was started from serves again since {seconds_ago} s ({at}), in place of that of generation {from}; a \
+         reload takes what is on disk"
+    )
 }
 
 /// One line if all is well, else one for each server where it is not.

@@ -21,6 +21,8 @@ pub enum PastEvent {
     Start,
     /// A reload was asked for.
     Reload,
+    /// It was asked that what served before serves again.
+    Rollback,
     /// HAProxy was started again after its end.
     Restart,
     /// The generation that served ended although it was not asked to.
@@ -76,7 +78,8 @@ pub struct PastEntry {
     /// What came of it.
     #[cfg_attr(test, schema(value_type = String))]
     pub result: PastResult,
-    /// What asked for it: the names of signals, `admin-socket`, `haproxy-master`, `watch`; empty where nothing did.
+    /// What asked for it: the names of signals, `admin-socket`, `haproxy-master`, `rollback`,
+    /// `watch`; empty where nothing did.
     #[serde(default)]
     pub by: Vec<String>,
     /// The generation that it was to be, or that crashed; unset: of another Clearway.

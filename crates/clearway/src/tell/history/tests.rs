@@ -137,7 +137,7 @@ fn what_an_entry_has_cost_is_told_with_it_as_long_as_it_is_kept() {
 
 #[test]
 fn a_word_of_a_later_version_is_read() {
-    let entry = serde_json::json!({"id": 1, "at": "T", "event": "rollback", "result": "revised", "more": 7});
+    let entry = serde_json::json!({"id": 1, "at": "T", "event": "revision", "result": "revised", "more": 7});
     let entry: PastEntry = serde_json::from_value(entry).unwrap();
     assert_eq!((entry.event, entry.result), (PastEvent::Unknown, PastResult::Unknown));
 }

@@ -62,7 +62,7 @@ metrics! {
     LAST_RELOAD_SUCCESS: Gauge "clearway_config_last_reload_success_timestamp_seconds" {}
         "When a configuration was loaded from disk that serves or has served, in seconds since 1970; 0: never.";
     RELOADS: Counter "clearway_reloads_total"
-        { "result": Some(&["took", "refused", "failed"]), "trigger": Some(&["signal", "admin-socket", "watch", "haproxy-master"]) }
+        { "result": Some(&["took", "refused", "failed"]), "trigger": Some(&["signal", "admin-socket", "watch", "haproxy-master", "rollback"]) }
         "Reloads that are over, by what asked for them first.";
     RELOAD_SECONDS: Histogram "clearway_reload_seconds" {}
         "How long reloads took that took, from their beginning until the new generation served.";

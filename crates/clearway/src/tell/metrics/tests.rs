@@ -226,6 +226,28 @@ fn a_configuration_that_is_given_up_after_a_crash_was_not_loaded() {
 }
 
 #[test]
+fn a_rollback_counts_as_one_and_what_is_on_disk_as_not_loaded() {
+    let mut heard = Heard::new();
+    heard.reload(SIGNAL);
+    heard.is_on_disk = false;
+    heard.now += Duration::from_secs(10);
+    heard.take(Event::RollbackAsked(RequestId(2)));
+    let rolled_back = r#"{result="took",trigger="rollback"} 1"#;
+    assert!(heard.reloads().contains(rolled_back), "{}", heard.reloads());
+    assert!(!heard.is_successful(), "what is on disk does not serve");
+    heard.crash();
+    assert!(!heard.is_successful(), "nor after a crash");
+    heard.is_on_disk = true;
+    assert!(heard.is_successful(), "the files were put back as they were");
+    heard.is_on_disk = false;
+    // A second one finds nothing before, and is no reload.
+    heard.take(Event::RollbackAsked(RequestId(3)));
+    assert!(heard.reloads().contains(rolled_back), "{}", heard.reloads());
+    heard.reload(ADMIN);
+    assert!(heard.is_successful());
+}
+
+#[test]
 fn takeovers_are_counted_on_both_sides() {
     let mut metrics = Metrics::new();
     let takeover = clearway_core::supervisor::Peer(1);

@@ -114,6 +114,22 @@ fn the_reload_that_waits_is_the_one_that_ends_it() {
 }
 
 #[test]
+fn a_rollback_that_waits_and_is_refused_does_not_leave_the_unit_reloading() {
+    let mut manager = Manager::new();
+    assert_eq!(manager.hears(&serving()), "READY=1 STATUS");
+    manager.hears(&ASKED);
+    manager.systemd.hear(&prepare(2));
+    assert_eq!(manager.hears(&QUEUED), RELOADING);
+    assert_eq!(manager.hears(&serving()), "STATUS");
+    let by = Asker::Signal("a test");
+    assert_eq!(manager.hears(&Action::Report(Report::RollbackAsked { by, back_to: None })), "READY=1 STATUS");
+    let back_to = Some(Generation::FIRST);
+    assert_eq!(manager.hears(&Action::Report(Report::RollbackAsked { by, back_to })), RELOADING);
+    manager.systemd.hear(&prepare(3));
+    assert_eq!(manager.hears(&serving()), "READY=1 STATUS");
+}
+
+#[test]
 fn one_that_was_taken_over_from_may_take_its_time() {
     let mut manager = Manager::new();
     assert_eq!(manager.hears(&serving()), "READY=1 STATUS");

@@ -40,6 +40,17 @@ struct Simulation {
     /// The configurations that the shell still has, and those that have served.
     remembered: BTreeSet<Generation>,
     configuration: BTreeMap<Generation, Generation>,
+    /// What the files of each configuration say.
+    texts: BTreeMap<Generation, u8>,
+    /// What serves or served last, and what a rollback is to bring back.
+    served_text: Option<u8>,
+    text_before: Option<u8>,
+    /// The attempts that are rollbacks, each with what it is to bring back.
+    rollbacks: BTreeMap<Generation, u8>,
+    /// The requests for one that were not answered yet.
+    rollbacks_asked: BTreeSet<u64>,
+    /// What a rollback has brought back, until something else was read from the disk.
+    rolled_back: Option<u8>,
     /// Those that are only tried.
     trials: BTreeSet<Generation>,
     /// Those that have not heard that they are to drain: they had not proved themselves.
@@ -95,6 +106,12 @@ impl Simulation {
             proved: BTreeSet::new(),
             remembered: BTreeSet::new(),
             configuration: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            served_text: None,
+            text_before: None,
+            rollbacks: BTreeMap::new(),
+            rollbacks_asked: BTreeSet::new(),
+            rolled_back: None,
             trials: BTreeSet::new(),
             deaf: BTreeSet::new(),
             lacking: BTreeSet::new(),
@@ -144,7 +161,8 @@ impl Simulation {
             Failure { closed: self.random.bool(), ..Failure::new(ExitCode::ConfigurationRefused, "made up") };
         let failure = Failure { lacks_only_ours: self.random.u8(0..4) == 0, ..failure };
         let (long, short) = (self.random.u64(0..15_000), self.random.u64(0..50));
-        match (self.random.u8(0..25), target) {
+        match (self.random.u8(0..27), target) {
+            (25.., _) => self.a_rollback_is_asked_for(),
             (23.., _) => self.a_program_ends(),
             (20, _) => self.the_other_one_does_something(),
             (21, _) if self.predecessor => {
@@ -218,6 +236,12 @@ impl Simulation {
             (18, _) => self.step(Event::Started { generation: Generation::FIRST, pid: 1 }),
             _ => {}
         }
+    }
+
+    fn a_rollback_is_asked_for(&mut self) {
+        self.asked += 1;
+        self.rollbacks_asked.insert(self.asked);
+        self.step(Event::RollbackAsked(RequestId(self.asked)));
     }
 
     fn a_program_ends(&mut self) {
@@ -395,13 +419,17 @@ impl Simulation {
         match action {
             Action::Prepare(generation, source) => {
                 let configuration = match source {
-                    Source::Disk => generation,
+                    Source::Disk => {
+                        self.reads(generation);
+                        generation
+                    }
                     Source::Served(former) => {
                         assert!(self.remembered.contains(&former), "generation {former} was forgotten");
                         former
                     }
                 };
                 self.configuration.insert(generation, configuration);
+                self.is_a_rollback(generation, configuration);
                 self.trials.remove(&generation);
                 self.proved.remove(&generation);
                 assert_eq!(self.processes.insert(generation, Process::Preparing), None);
@@ -481,7 +509,12 @@ impl Simulation {
             Action::TakeBack => assert!(self.custody, "the sockets are gone, and are to be taken back"),
             Action::Supersede => assert!(self.committed.is_some(), "nothing serves that could supersede"),
             Action::Settled | Action::GiveBack => self.predecessor = false,
-            Action::Answer(..) => self.answered += 1,
+            Action::Answer(request, answer) => {
+                self.answered += 1;
+                if self.rollbacks_asked.remove(&request.0) {
+                    self.rollback_is_answered(&answer);
+                }
+            }
             Action::Report(report) => {
                 assert!(!report.to_string().is_empty());
                 if let Report::AboutToCut { generation, .. } = report {
@@ -552,10 +585,71 @@ impl Simulation {
             "a commit without the state of the servers"
         );
         self.remembered.extend(self.configuration.get(&generation));
+        self.succeeds(generation);
         self.committed = Some(generation);
         self.custody = true;
         let event = self.programs_of(generation);
         self.events.push_back(event);
+    }
+
+    /// The files are read for a generation: often they say what they said before.
+    fn reads(&mut self, generation: Generation) {
+        let text = self.random.u8(0..4);
+        self.texts.insert(generation, text);
+        let known = self.remembered.iter().copied().find(|known| self.texts[known] == text);
+        if let Some(former) = known {
+            self.events.push_back(Event::SameFiles { generation, former });
+        }
+    }
+
+    /// What is started for a rollback is what served before, and nothing else.
+    fn is_a_rollback(&mut self, generation: Generation, configuration: Generation) {
+        self.rollbacks.remove(&generation);
+        // It may have been given up in the same step.
+        let Some(attempt) = self.supervisor.attempt.as_ref().filter(|one| one.generation == generation)
+        else {
+            return;
+        };
+        let (cause, source) = (attempt.cause, attempt.source);
+        if cause == Cause::Rollback {
+            assert_eq!(Some(self.texts[&configuration]), self.text_before, "not what served before");
+            self.rollbacks.insert(generation, self.texts[&configuration]);
+        }
+        if source == Source::Disk && self.rolled_back.is_some() && self.committed.is_some() {
+            assert_eq!(cause, Cause::Reload, "a rollback is undone that serves, and no reload was asked for");
+        }
+    }
+
+    /// The simple rule: what was read from the disk, and is different, has what served before it.
+    fn succeeds(&mut self, generation: Generation) {
+        let configuration = self.configuration[&generation];
+        let (is_from_disk, text) = (configuration == generation, self.texts[&configuration]);
+        let is_other = self.served_text.is_some_and(|former| former != text);
+        if is_other {
+            self.text_before = self.served_text.filter(|_| is_from_disk);
+        }
+        if let Some(wanted) = self.rollbacks.remove(&generation) {
+            assert_eq!(wanted, text, "a rollback has brought back something else");
+            self.rolled_back = Some(text);
+        } else if is_from_disk || is_other {
+            self.rolled_back = None;
+        }
+        self.served_text = Some(text);
+    }
+
+    fn rollback_is_answered(&self, answer: &Answer) {
+        match answer {
+            Answer::Serving { generation, rolled_back, .. } => {
+                assert_eq!(self.committed, Some(*generation));
+                assert_eq!(self.rolled_back, self.served_text, "it was answered that it serves");
+                assert_eq!(rolled_back.map(|told| told.to), self.configuration.get(generation).copied());
+            }
+            Answer::Refused(failure) if failure.code == ExitCode::NothingBefore => {
+                assert_eq!(self.text_before, None, "what served before was known");
+            }
+            Answer::Tried { .. } => panic!("it was no trial"),
+            Answer::Refused(_) | Answer::Stopping => {}
+        }
     }
 
     fn check_invariants(&mut self) {
@@ -565,6 +659,11 @@ impl Simulation {
         let status = self.supervisor.status(self.now);
         let serving = status.generations.iter().filter(|one| one.state == LifePhase::Serving).count();
         assert!(serving <= 1, "two serving generations: {status:?}");
+        assert_eq!(
+            status.rolled_back.is_some(),
+            self.rolled_back.is_some(),
+            "what the status says: {status:?}"
+        );
         if self.exit.is_some() {
             return;
         }

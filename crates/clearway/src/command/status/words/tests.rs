@@ -63,6 +63,10 @@ fn full() -> Status {
             seconds_ago: 60,
             at: "2026-11-29T12:24:03Z".into(),
         }),
+        rolled_back: serde_json::from_value(serde_json::json!({
+            "to": 1, "from": 3, "at": "2026-11-29T12:24:50Z", "seconds_ago": 9, "note": "not the maps",
+        }))
+        .unwrap(),
         strategy: clearway_core::strategy::Strategy::default(),
         redirected: Vec::new(),
         custody: vec!["0.0.0.0:80".into(), "[::]:443".into()],
@@ -103,6 +107,8 @@ fn a_status_can_be_read_by_a_person() {
          program api running for 3 s, pid 17\n\
          the last reload DID NOT TAKE, 5 s ago (2026-11-29T12:24:58Z), as generation 3: HAProxy refused the configuration\n  \
            [ALERT] unknown keyword\n\
+         ROLLED BACK: what generation 1 was started from serves again since 9 s (2026-11-29T12:24:50Z), in place of that of \
+         generation 3; a reload takes what is on disk\n\
          configuration: haproxy.cfg has changed\n\
          STRANGER: 0.0.0.0:80 held by nginx (pid 9) takes clients of 0.0.0.0:80\n\
          crashes: 2 in all, 1 since a reload was asked for; the last one 60 s ago (2026-11-29T12:24:03Z): generation 1 \

@@ -15,10 +15,12 @@ pub mod clients;
 mod configuration;
 mod ending;
 pub mod find;
+pub mod findings;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 pub mod master_cli;
 pub mod notices;
+pub mod page;
 pub mod public;
 pub mod request;
 pub mod view;

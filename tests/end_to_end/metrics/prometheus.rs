@@ -24,7 +24,7 @@ crate::tests![
 ];
 
 /// A Prometheus that has been asked to scrape each second needs a few of them.
-const PATIENT: Duration = Duration::from_secs(60);
+const PATIENT: Duration = Duration::from_mins(1);
 
 const PROMETHEUS: &str = "127.0.0.1:9090";
 

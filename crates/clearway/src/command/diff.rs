@@ -22,7 +22,7 @@ pub async fn diff(target: Target, generation: Option<u32>) -> Result<ExitCode, F
     let (status, body) = client::request(found.stream, Method::GET, &path, Wait::Briefly).await?;
     if status != StatusCode::OK {
         return Err(match client::understand::<Refused>(&body) {
-            Ok(Refused { code: number, message, words: _, hints }) => {
+            Ok(Refused { code: number, message, hints, .. }) => {
                 hints.into_iter().fold(Failure::new(code(number), message), Failure::hint)
             }
             Err(_) if status == StatusCode::NOT_FOUND => client::too_early(&name, PATH),

@@ -3,6 +3,7 @@
 //!
 //! | request | answer |
 //! |---|---|
+//! | `GET /` | the page for people ([`super::page`]) |
 //! | `GET /status` | [`super::api::Status`] |
 //! | `GET /v1/reloads` | [`super::api::Reloads`]: the last attempts, crashes and takeovers |
 //! | `POST /reload` | waits for the reload, then [`super::api::Reloaded`]; 409 if it did not take |
@@ -102,6 +103,7 @@ impl Connected<IncomingStream<'_, ForUs>> for Caller {
 /// What a Clearway answers that supervises HAProxy.
 pub fn router(requests: Wishes) -> Router {
     Router::new()
+        .route("/", get(answers::page::page))
         .route("/status", get(answers::status))
         .route("/v1/reloads", get(answers::reloads))
         .route("/health", get(answers::health))

@@ -15,6 +15,7 @@ use crate::tell::metrics::text::MetricsFormat;
 
 pub mod doing;
 pub mod looking;
+pub mod page;
 pub mod query;
 
 /// What is asked together with the metrics to have those of HAProxy, too.
@@ -26,6 +27,14 @@ pub type NotServed = (StatusCode, &'static str);
 /// Wishes are not taken any more.
 fn ending() -> NotServed {
     (StatusCode::SERVICE_UNAVAILABLE, "this Clearway is just ending\n")
+}
+
+/// There can be no thread to answer on.
+fn no_thread() -> NotServed {
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no thread can be started; raise the limit of processes (`--pids-limit`, TasksMax=)\n",
+    )
 }
 
 /// Asks the loop.

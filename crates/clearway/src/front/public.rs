@@ -12,6 +12,7 @@
 //! only the question that a handler asks (docs/decisions/0041-api.md). Where another Clearway is taken over from, it listens
 //! when this one serves and the other has let go of the address; what is in use is tried again.
 
+mod basic;
 mod client_io;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;

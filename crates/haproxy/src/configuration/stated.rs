@@ -161,7 +161,7 @@ impl StatedFinder {
             ("server-template", name) => self.server(name, true, word(3), rest(4)),
             ("load-server-state-from-file", what) => self.says.from_file = what != "none",
             ("http-check" | "tcp-check" | "external-check", _) => {
-                self.says.checks.push(line.join(" ").into())
+                self.says.checks.push(line.join(" ").into());
             }
             ("option", what) if what.contains("chk") || what.contains("check") => {
                 self.says.checks.push(line.join(" ").into());

@@ -2,10 +2,9 @@
 
 use clearway_core::exit::ExitCode;
 use clearway_core::supervisor::Phase;
-use clearway_kernel::canary::CanaryVerdict;
 
-use crate::command::status::words::{attempted, back};
 use crate::front::api::{Holding, Status};
+use crate::front::findings::of;
 use crate::front::request::Health;
 
 /// Prints whether anything is wrong, and tells how to exit.
@@ -61,40 +60,6 @@ fn told_of_a_holder(holding: &Holding, json: bool) -> (String, ExitCode) {
         format!("{}: {}", holding.state, found.join("; "))
     };
     (told, code)
-}
-
-/// What should be looked at.
-fn of(status: &Status) -> Vec<String> {
-    let mut found = Vec::new();
-    if let Some(last) = &status.last_attempt
-        && last.failure.is_some()
-    {
-        found.push(attempted(last));
-    }
-    if let (1.., Some(last)) = (status.crashes_since_reload, &status.last_crash) {
-        found.push(format!(
-            "{} crash(es) since a reload was asked for, the last one {} s ago ({}): generation {} ({})",
-            status.crashes_since_reload, last.seconds_ago, last.at, last.generation, last.how
-        ));
-    }
-    let is_on_disk = status.configuration.as_ref().is_some_and(|configuration| configuration.same);
-    // Files that were put back as they were are what a reload would take: nothing is left to be mended.
-    if let Some(rolled_back) = status.rolled_back.as_ref().filter(|_| !is_on_disk) {
-        found.push(format!("rolled back: {}", back(rolled_back)));
-    }
-    if let Some(configuration) = status.configuration.as_ref().filter(|configuration| !configuration.same) {
-        found.push(format!("configuration: {}", configuration.words));
-    }
-    if status.network_gone {
-        found.push(Health::NetworkGone.to_string());
-    }
-    found.extend(status.strangers.iter().map(|stranger| format!("stranger: {stranger}")));
-    found.extend(status.obstacles.iter().map(|one| format!("in the way: {}", one.saw)));
-    let broken = status.canary.iter().filter(|one| one.verdict == CanaryVerdict::Broken);
-    found.extend(broken.map(|one| format!("canary: the server {}: {}", one.address, one.words)));
-    found.extend(status.incomplete.iter().map(|why| format!("incomplete: {why}")));
-    // One line, whatever was found.
-    found.iter().map(|one| one.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use clearway_core::count::Count;
 use clearway_core::strategy::{Strategy, by_means};
-use clearway_core::supervisor::Cause;
 use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing::Description;
 
-use crate::front::api::{Crash, LastAttempt, RollbackStatus, Status};
+use crate::front::api::{Crash, Status};
+use crate::front::findings::{attempted, back};
 use crate::front::request::Health;
 use crate::path::canary::SeenByCanary;
 
@@ -116,37 +116,6 @@ pub fn in_words(status: &Status) -> String {
         let _ = writeln!(text, "INCOMPLETE: {why}");
     }
     text + &canary(&status.canary)
-}
-
-/// How the last start or reload went, and when.
-pub fn attempted(last: &LastAttempt) -> String {
-    let when = last.at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
-    let when = format!("{} s ago{when}", last.seconds_ago);
-    let what = match last.cause {
-        Cause::Start => "the start",
-        Cause::Reload => "the last reload",
-        Cause::Rollback => "the last rollback",
-        Cause::Crash => "the start after a crash",
-        Cause::Unknown => "the last start or reload",
-    };
-    match &last.failure {
-        None if last.cause == Cause::Crash => {
-            format!("a crash started generation {}, {when}", last.generation)
-        }
-        None => format!("{what} succeeded, {when}"),
-        Some(refused) => {
-            format!("{what} DID NOT TAKE, {when}, as generation {}: {}", last.generation, refused.message)
-        }
-    }
-}
-
-/// What serves since a rollback.
-pub fn back(rolled_back: &RollbackStatus) -> String {
-    let RollbackStatus { to, from, at, seconds_ago, .. } = rolled_back;
-    format!(
-        "what generation {to} was started from serves again since {seconds_ago} s ({at}), in place of that of generation {from}; a \
-         reload takes what is on disk"
-    )
 }
 
 /// One line if all is well, else one for each server where it is not.

@@ -2,13 +2,14 @@
 //!
 //! | over | must have | else |
 //! |---|---|---|
-//! | TCP, where there is a token | `Authorization: Bearer TOKEN`, but for `/healthz` and `/readyz` | 401 |
+//! | TCP, where there is a token | `Authorization: Bearer TOKEN`, or `Basic` with the token as the password, as a browser asks a person for it; but for `/healthz` and `/readyz` | 401 |
 //! | TCP, without the right token | a `Host` that is an IP address or `localhost` (of loopback where that is listened at): a page in a browser that has its own name lead here cannot ask | 421 |
 //! | any | of a `POST`, a header `X-Clearway`, which no form can send and no page of another origin may | 403 |
 //! | any | of a `POST`, no body: what it says would have no effect | 400 |
 //!
 //! There are no CORS headers, so no page of another origin reads an answer. No answer is kept in caches.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use clearway_core::settings::AdminAddress;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::front::public::basic;
 use crate::front::public::token::TokenFile;
 
 /// The header of a `POST`.
@@ -60,7 +62,7 @@ impl ApiGuard {
         let is_known = match &self.token {
             None => false,
             Some(token) => match shown(&head.headers) {
-                Some(shown) if token.admits(shown).await => true,
+                Some(shown) if token.admits(&shown).await => true,
                 None if is_probe(&head.uri) => false,
                 _ => return Err((StatusCode::UNAUTHORIZED, "it wants `Authorization: Bearer TOKEN`\n")),
             },
@@ -84,10 +86,14 @@ impl ApiGuard {
 }
 
 /// The token that a client shows.
-fn shown(headers: &HeaderMap) -> Option<&[u8]> {
+fn shown(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+    let behind = |scheme: &str| {
+        let (found, rest) = value.split_at_checked(scheme.len())?;
+        found.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+    };
+    let bearer = behind("Bearer ").map(|token| token.trim_ascii().into());
+    bearer.or_else(|| basic::password(behind("Basic ")?).map(Cow::Owned))
 }
 
 /// Engines and load balancers ask here, which have no token. The answer is one sentence.
@@ -138,7 +144,11 @@ pub async fn guard(State(guard): State<ApiGuard>, request: Request, next: Next) 
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if answer.status() == StatusCode::UNAUTHORIZED {
-        answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        for scheme in
+            ["Basic realm=\"Clearway: any name, the token as the password\", charset=\"UTF-8\"", "Bearer"]
+        {
+            answer.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+        }
     }
     answer
 }
@@ -225,6 +235,10 @@ mod tests {
             (vec![("authorization", &*longer)], 401),
             (vec![("authorization", TOKEN)], 401),
             (vec![("authorization", "Basic eDp5")], 401),
+            (vec![("authorization", "Basic bWU6YS10b2tlbi1vZi10aGlzLXRlc3QtMDEyMw==")], 200),
+            (vec![("authorization", "basic OmEtdG9rZW4tb2YtdGhpcy10ZXN0LTAxMjM=")], 200),
+            (vec![("authorization", "Basic YS10b2tlbi1vZi10aGlzLXRlc3QtMDEyMw==")], 401),
+            (vec![("authorization", "Basic ????")], 401),
             (vec![("authorization", "Bearer ")], 401),
             (vec![("authorization", "")], 401),
         ] {

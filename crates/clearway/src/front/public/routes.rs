@@ -15,6 +15,7 @@ use crate::front::request::{Request, Wishes};
 /// What is answered.
 pub fn router(requests: Wishes) -> Router {
     Router::new()
+        .route("/", get(answers::page::page))
         .route("/healthz", get(looking::alive))
         .route("/readyz", get(looking::ready))
         .route("/metrics", get(answers::metrics))

@@ -1,4 +1,4 @@
-use clearway_core::supervisor::{LifePhase, Phase};
+use clearway_core::supervisor::{Cause, LifePhase, Phase};
 
 use super::*;
 use crate::command::tests::names;

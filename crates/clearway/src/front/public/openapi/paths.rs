@@ -10,6 +10,10 @@ use utoipa::{Modify, OpenApi as _};
 
 use crate::front::api;
 
+/// The page for people
+#[utoipa::path(get, path = "/", responses((status = 200, description = "HTML", body = String, content_type = "text/html")))]
+fn page() {}
+
 /// Whether Clearway is alive
 ///
 /// It needs no token.
@@ -104,7 +108,7 @@ fn canary() {}
                        are only ever added; a client ignores those, and words of enumerations, that it does not know."
     ),
     paths(
-        alive, ready, metrics, openapi, status, generations, sockets, servers, reloads, reload, drain, canary
+        page, alive, ready, metrics, openapi, status, generations, sockets, servers, reloads, reload, drain, canary
     ),
     modifiers(&Common)
 )]
@@ -122,9 +126,17 @@ impl Modify for Common {
             .components
             .get_or_insert_default()
             .add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+        let basic = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Basic)
+            .description(Some("for browsers: any name, the token as the password"));
+        openapi
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("browser", SecurityScheme::Http(basic.build()));
         openapi.security = Some(vec![
             SecurityRequirement::default(),
             SecurityRequirement::new("token", Vec::<String>::new()),
+            SecurityRequirement::new("browser", Vec::<String>::new()),
         ]);
         for item in openapi.paths.paths.values_mut() {
             for operation in [&mut item.get, &mut item.post].into_iter().flatten() {

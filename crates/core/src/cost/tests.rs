@@ -47,7 +47,7 @@ fn window(looks: Vec<CostLook>, resets: [u64; 2]) -> CostFigures {
     let end = looks.last().unwrap().at;
     let mut watch = CostWatch::begin(sent(resets[0]), None, ms(0));
     looks.into_iter().for_each(|look| watch.look(Some(look)));
-    watch.end(sent(resets[1]), end).window
+    watch.end([sent(resets[1]); 2], end).window
 }
 
 #[test]
@@ -78,6 +78,20 @@ fn clients_of_a_socket_that_is_closed_are_reset_if_a_reset_was_sent() {
     let figures = window(looks(3), [3, 3]);
     assert_eq!((figures.reset, figures.refused), (Some(0), Some(0)), "no reset was sent at all");
     assert_eq!(window(looks(0), [0, 3]).reset, Some(0), "no client was in the queue");
+}
+
+#[test]
+fn a_socket_that_is_closed_right_after_the_last_look_is_not_quiet_in_the_time_after() {
+    let mut watch = CostWatch::begin(sent(0), None, ms(0));
+    let listening = [socket(1, 80, 1, 0)];
+    watch.look(Some(look(0, &listening, [1], &[client(1)])));
+    watch.look(Some(look(10, &listening, [1], &[client(1)])));
+    // The reset is sent after the look, and before the counters are read again.
+    let window = watch.end([sent(0), sent(1)], ms(10)).window;
+    assert_eq!((window.reset, window.refused, window.network.resets_sent), (Some(0), Some(0), Some(0)));
+    watch.look(Some(look(20, &[], [1], &[])));
+    let after = watch.conclude(sent(1), ms(1010)).unwrap().after.unwrap();
+    assert_eq!((after.reset, after.refused, after.network.resets_sent), (Some(1), None, Some(1)));
 }
 
 #[test]
@@ -115,7 +129,7 @@ fn one_that_waits_through_the_end_of_the_window_is_in_both_parts() {
     watch.look(Some(look(0, &listening, [1], &[])));
     watch.look(Some(look(10, &listening, [1], &[client(1)])));
     watch.look(Some(look(100, &listening, [1], &[client(1)])));
-    let cost = watch.end(sent(0), ms(100));
+    let cost = watch.end([sent(0); 2], ms(100));
     assert_eq!((cost.window.waited, cost.window.waited_at_most), (Some(ms(90)), Some(ms(100))));
     watch.look(Some(look(300, &listening, [1], &[])));
     let cost = watch.conclude(sent(2), ms(300)).unwrap();
@@ -129,7 +143,7 @@ fn what_cannot_be_looked_at_is_unknown() {
     let mut watch = CostWatch::begin(NetworkCounters::default(), None, ms(0));
     watch.look(Some(look(0, &[socket(1, 80, 0, 0)], [1], &[])));
     watch.look(None);
-    let figures = watch.end(NetworkCounters::default(), ms(10)).window;
+    let figures = watch.end([NetworkCounters::default(); 2], ms(10)).window;
     assert_eq!(CostFigures { seconds: ms(10), ..CostFigures::default() }, figures);
     assert_eq!(
         figures.to_string(),
@@ -152,7 +166,7 @@ fn a_watch_looks_often_at_first_and_for_a_second_afterwards() {
     assert_eq!(watch.pause(ms(0), ms(50_000)), Some(ms(50)));
     assert_eq!(watch.pause(ms(0), ms(36_000_000)), Some(ms(1000)));
     watch.look(Some(look(0, &[], [], &[])));
-    watch.end(sent(0), ms(500));
+    watch.end([sent(0); 2], ms(500));
     assert_eq!(watch.pause(ms(0), ms(600)), Some(PACE));
     assert_eq!(watch.pause(ms(0), ms(1495)), Some(ms(5)), "not beyond the end");
     assert_eq!(watch.pause(ms(0), ms(1500)), None);
@@ -289,6 +303,6 @@ fn only_clients_that_wait_are_kept() {
         let clients: Vec<_> = clients.into_iter().collect();
         watch.look(Some(look(u64::from(number) * 10, &[socket(1, 80, 2, 0)], [1], &clients)));
     }
-    let figures = watch.end(sent(0), ms(9990)).window;
+    let figures = watch.end([sent(0); 2], ms(9990)).window;
     assert_eq!((figures.waited, figures.waited_at_most), (Some(ms(10)), Some(ms(30))));
 }

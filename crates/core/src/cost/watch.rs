@@ -59,9 +59,11 @@ impl CostWatch {
         }
     }
 
-    /// The window has ended, and was looked at once more.
-    pub fn end(&mut self, counters: NetworkCounters, now: Duration) -> Cost {
-        let window = self.part(counters, now);
+    /// The window has ended, and was looked at once more. `counters`: before that look and after it. What was sent between
+    /// them is counted for the time after, where its reason is seen.
+    pub fn end(&mut self, counters: [NetworkCounters; 2], now: Duration) -> Cost {
+        let [before, after] = counters;
+        let window = self.part(before, after, now);
         self.window = Some(window);
         Cost { before: self.before, window, after: None, gate: None }
     }
@@ -69,16 +71,18 @@ impl CostWatch {
     /// The time after it is over, and was looked at once more; nothing if the window has never ended.
     pub fn conclude(mut self, counters: NetworkCounters, now: Duration) -> Option<Cost> {
         let window = self.window?;
-        let after = Some(self.part(counters, now));
+        let after = Some(self.part(counters, counters, now));
         Some(Cost { before: self.before, window, after, gate: None })
     }
 
-    fn part(&mut self, counters: NetworkCounters, now: Duration) -> CostFigures {
+    /// The counters that this part ends with, and those after its last look.
+    fn part(&mut self, counters: NetworkCounters, latest: NetworkCounters, now: Duration) -> CostFigures {
         let network = counters.since(self.counters);
         let SocketFigures { dropped, reset, waited, waited_at_most, always_listened, none_closed } =
             self.sockets.end_part();
-        // A namespace that has sent no RST at all has refused and reset no client.
-        let is_quiet = network.resets_sent == Some(0);
+        // A namespace that has sent no RST at all, from before the first look until after the last, has refused and reset no
+        // client.
+        let is_quiet = latest.since(self.counters).resets_sent == Some(0);
         let seconds = now.saturating_sub(self.since);
         (self.since, self.counters) = (now, counters);
         CostFigures {

@@ -44,8 +44,9 @@ impl CostLooks {
             let Some(pause) = watch.pause(took, due::elapsed()) else { break };
             match orders.recv_timeout(pause) {
                 Ok(CostOrder::End { generation, entry }) => {
+                    let before = counters::network();
                     self.look(&mut watch);
-                    let cost = watch.end(counters::network(), due::elapsed());
+                    let cost = watch.end([before, counters::network()], due::elapsed());
                     told.send_replace(Some(cost.clone()));
                     of = Some((generation, entry));
                     self.tell(generation, entry, cost);

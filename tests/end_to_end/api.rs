@@ -153,7 +153,7 @@ fn a_stop_that_was_requested_ends_readiness_and_not_health() -> Result<()> {
     let ready = eventually(SOON, "it not to be ready", || {
         at.get("/readyz").ok().filter(|reply| reply.status == 503)
     })?;
-    ensure!(ready.body == "a stop was requested\n", "{ready:?}");
+    ensure!(ready.body == "stopping: a stop was requested\n", "{ready:?}");
     ensure!(at.get("/healthz")?.status == 200);
     // The second request does not wait.
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

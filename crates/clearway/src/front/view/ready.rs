@@ -36,8 +36,10 @@ impl View<'_> {
                 Phase::Starting => "starting: HAProxy has not served yet",
                 Phase::Restarting => "restarting: HAProxy has ended and is being started again",
                 Phase::Superseded => "superseded: another Clearway serves",
-                Phase::Stopping => "stopping",
-                _ => "a stop was requested",
+                Phase::Stopping => "stopping: a stop was requested",
+                Phase::Serving | Phase::Reloading | Phase::Unknown => {
+                    "new clients are not to be sent here any more"
+                }
             };
             return Some(reason.to_owned());
         }

@@ -1,6 +1,7 @@
 //! The API (`CLEARWAY_ADMIN`): each path, over a Unix socket and over TCP; which clients are let in; what passes to another
 //! Clearway.
 
+pub mod described;
 pub mod guarded;
 pub mod http;
 

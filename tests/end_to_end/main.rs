@@ -156,6 +156,7 @@ fn main() {
         adversity::TESTS,
         api::TESTS,
         api::guarded::TESTS,
+        api::described::TESTS,
         metrics::TESTS,
         metrics::joined::TESTS,
         metrics::now::TESTS,

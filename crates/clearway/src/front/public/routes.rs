@@ -26,6 +26,7 @@ pub fn router(requests: Wishes) -> Router {
         .route("/v1/servers", get(looking::servers))
         .route("/v1/reloads", get(answers::reloads))
         .route("/v1/reload", post(reload))
+        .route("/v1/rollback", post(rollback))
         .route("/v1/drain", post(drain))
         .route("/v1/canary", post(canary))
         .fallback(unknown_path)
@@ -71,6 +72,12 @@ async fn reload(State(requests): State<Wishes>, uri: Uri) -> Result<Response, No
         doing::reloaded(&requests, Request::Reload).await
     };
     Ok(answer?)
+}
+
+/// Files of generations have secrets in them, so that what they were started from is told at the private socket only.
+async fn rollback(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotDone> {
+    QueryFields::of(&uri, &[])?;
+    Ok(doing::reloaded(&requests, Request::Rollback).await?)
 }
 
 async fn drain(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotDone> {

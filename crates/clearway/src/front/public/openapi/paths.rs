@@ -72,6 +72,19 @@ fn reloads() {}
 )]
 fn reload() {}
 
+/// Bring back what served before, from the copy in memory
+///
+/// Until a reload is asked for.
+#[utoipa::path(
+    post,
+    path = "/v1/rollback",
+    responses(
+        (status = 200, description = "it serves again", body = api::Reloaded),
+        (status = 409, description = "it does not; what serves goes on", body = api::Reloaded)
+    )
+)]
+fn rollback() {}
+
 /// Stop: accept nothing more, let the sessions finish, end
 #[utoipa::path(
     post,
@@ -108,7 +121,7 @@ fn canary() {}
                        are only ever added; a client ignores those, and words of enumerations, that it does not know."
     ),
     paths(
-        page, alive, ready, metrics, openapi, status, generations, sockets, servers, reloads, reload, drain, canary
+        page, alive, ready, metrics, openapi, status, generations, sockets, servers, reloads, reload, rollback, drain, canary
     ),
     modifiers(&Common)
 )]

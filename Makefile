@@ -25,7 +25,7 @@ setup: ## install by apt what is missing for the tests and the demo (needs root 
 build: ## build a static target/release/clearway, for any Linux of this architecture
 	scripts/build-static.sh
 
-image: build ## build the container image: clearway:VERSION; BASE=, IMAGE=, ENGINE= (scripts/image.sh)
+image: build ## build the container image: clearway:VERSION; BASE=, IMAGE=, ARCHITECTURE=, ENGINE= (scripts/image.sh)
 	scripts/image.sh
 
 test: setup build test-image test-steps ## run all tests; without root, or without Docker, those that need it are reported as ignored

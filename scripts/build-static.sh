@@ -14,9 +14,9 @@ cargo build --release --locked -p clearway --target "$target"
 into="${CARGO_TARGET_DIR:-target}"
 built="$into/$target/release/clearway"
 # `ldd` says "statically linked" or "not a dynamic executable", in English with LC_ALL=C.
-if ! LC_ALL=C ldd "$built" 2>&1 | grep -Eq 'statically linked|not a dynamic executable'; then
-  echo "build-static: $built is not static:" >&2
-  ldd "$built" >&2
+told=$(LC_ALL=C ldd "$built" 2>&1 || true)
+if ! grep -Eq 'statically linked|not a dynamic executable' <<<"$told"; then
+  printf '%s\n' "build-static: $built is not static:" "$told" >&2
   exit 1
 fi
 if [ "$machine" != "$(uname -m)" ]; then

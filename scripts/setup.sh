@@ -8,6 +8,7 @@
 #   setup.sh roots      and what `make test-haproxy` calls: roots of other Debian releases
 #   setup.sh vm         and what `make test-kernels` calls: virtual machines
 #   setup.sh deb        and what `make deb` calls: lintian, a linker and an emulator for the other architecture
+#   setup.sh foreign    and what `make image ARCHITECTURE=...` calls: these, and a base of the other architecture
 #   setup.sh fuzz       and what `make fuzz` calls: a compiler for libFuzzer, which is C++
 #   setup.sh bench      and what `make bench-transparent` and `make bench-reload` compare with: nginx, iptables
 #   setup.sh events     and what `make bench-events` compares with: nginx, Caddy, iptables
@@ -55,6 +56,13 @@ case ${1:-} in
     ;;
   deb)
     need lintian lintian
+    ;;&
+  foreign)
+    need mmdebstrap mmdebstrap
+    need arch-test arch-test
+    need jq jq
+    ;;&
+  deb | foreign)
     case $(uname -m) in
       x86_64) need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu ;;
       aarch64) need x86_64-linux-gnu-gcc gcc-x86-64-linux-gnu ;;

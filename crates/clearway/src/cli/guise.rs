@@ -5,7 +5,7 @@
 //! container (`docker exec`, a health check, a program of HAProxy's) gets HAProxy, not Clearway.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ pub fn step_aside(words: &[OsString], serves: bool) -> ExitCode {
 /// The program itself, where its name would lead to us; else what was given.
 pub fn behind(program: OsString) -> Result<OsString, Failure> {
     let search = std::env::var_os("PATH").unwrap_or_default();
-    let Ok(we) = std::fs::metadata("/proc/self/exe") else { return Ok(program) };
+    let Ok(we) = our_program() else { return Ok(program) };
     look_behind(program, &search, |path| std::fs::metadata(path).is_ok_and(|file| is_same(&file, &we)))
 }
 
@@ -90,7 +90,7 @@ fn look_behind(
 /// Says that a HAProxy is not supervised that is started by what is executed in place, as far as the words tell.
 pub fn tell_of_unsupervised(words: &[OsString]) {
     let search = std::env::var_os("PATH").unwrap_or_default();
-    let Ok(we) = std::fs::metadata("/proc/self/exe") else { return };
+    let Ok(we) = our_program() else { return };
     let is_us = |path: &Path| std::fs::metadata(path).is_ok_and(|file| is_same(&file, &we));
     if let Some(path) = unsupervised(words, &search, is_us) {
         let starter = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
@@ -124,6 +124,11 @@ fn unsupervised(words: &[OsString], search: &OsStr, is_us: impl Fn(&Path) -> boo
         std::env::split_paths(search).map(|directory| directory.join(named)).find(|path| is_program(path))
     };
     path.filter(|path| serves && !is_us(path))
+}
+
+/// The file that this process runs. It is opened: under qemu-user a look at the link itself finds the emulator.
+fn our_program() -> std::io::Result<Metadata> {
+    File::open("/proc/self/exe")?.metadata()
 }
 
 fn is_program(path: &Path) -> bool {

@@ -46,21 +46,9 @@ pub fn command() -> Command {
         .subcommand(
             with_target(sub("reload", "Reload the configuration, wait for the result and report it")).arg(dry_run),
         )
-        .subcommand(with_target(sub(
-            "rollback",
-            "Let what served before the last reload serve again, from the copy in memory, until the next reload; wait for the result",
-        )))
-        .subcommand(
-            with_target(sub(
-                "diff",
-                "Show how the files on disk differ from those that run; exit with 1 if they do",
-            ))
-            .arg(generation.clone()),
-        )
-        .subcommand(
-            with_target(sub("status", "Show the generations, the last reload, the sockets and what is wrong"))
-                .args([check(), watch()]),
-        )
+        .subcommand(with_target(rollback()))
+        .subcommand(with_target(diff()).arg(generation.clone()))
+        .subcommand(with_target(status()))
         .subcommand(
             with_place(sub("metrics", "Print the metrics, in Prometheus' text format"))
                 .args(names_one())
@@ -123,6 +111,22 @@ pub fn command() -> Command {
         .subcommand(sub("log-events", "Print the events of the log as Markdown").hide(true));
     let man = sub("man", "Print a manual page (roff)").args(pages(&all));
     all.subcommand(man)
+}
+
+fn rollback() -> Command {
+    Command::new("rollback").about(
+        "Let what served before the last reload serve again, from the copy in memory, until the next reload; wait for the result",
+    )
+}
+
+fn diff() -> Command {
+    let about = "Show how the files on disk differ from those that run; exit with 1 if they do";
+    Command::new("diff").about(about)
+}
+
+fn status() -> Command {
+    let about = "Show the generations, the last reload, the sockets and what is wrong";
+    Command::new("status").about(about).args([check(), watch()])
 }
 
 /// What makes `status` a matter of one line.

@@ -27,8 +27,8 @@ const CLEAR: &str = "\x1b[2J";
 pub async fn watch(target: &Target, pause: Duration) -> Result<ExitCode, Failure> {
     let mut output = std::io::stdout();
     let in_place = output.is_terminal() && !target.json;
-    let mut shown =
-        in_place.then(|| CLEAR.to_owned()).unwrap_or_default() + &page(text(target).await?, in_place);
+    let clear = if in_place { CLEAR } else { "" };
+    let mut shown = clear.to_owned() + &page(text(target).await?, in_place);
     while output.write_all(shown.as_bytes()).and_then(|()| output.flush()).is_ok() {
         tokio::time::sleep(pause).await;
         let told = match text(target).await {
@@ -67,8 +67,8 @@ fn fitted(told: &str, lines: usize, columns: usize) -> String {
     {
         *last = format!("... {} more lines", all - room + 1);
     }
-    let lines: String = shown.iter().map(|line| format!("{line}{TO_THE_END_OF_THE_LINE}\n")).collect();
-    format!("{HOME}{lines}{TO_THE_END}")
+    let lines: Vec<String> = shown.iter().map(|line| format!("{line}{TO_THE_END_OF_THE_LINE}\n")).collect();
+    format!("{HOME}{}{TO_THE_END}", lines.concat())
 }
 
 #[cfg(test)]

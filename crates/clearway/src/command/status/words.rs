@@ -7,7 +7,7 @@ use clearway_core::strategy::{Strategy, by_means};
 use clearway_kernel::canary::CanaryVerdict;
 use clearway_kernel::plumbing::Description;
 
-use crate::front::api::{Crash, Status};
+use crate::front::api::{Crash, ProgramStatus, Status};
 use crate::front::findings::{attempted, back};
 use crate::front::request::Health;
 use crate::path::canary::SeenByCanary;
@@ -40,16 +40,7 @@ pub fn in_words(status: &Status) -> String {
             None => writeln!(text),
         };
     }
-    for one in &status.programs {
-        let _ = write!(text, "program {} {}", one.name, one.state);
-        if let Some(seconds) = one.seconds {
-            let _ = write!(text, " for {seconds} s");
-        }
-        let _ = match one.pid {
-            Some(pid) => writeln!(text, ", pid {pid}"),
-            None => writeln!(text),
-        };
-    }
+    text.extend(status.programs.iter().map(program));
     if let Some(last) = &status.last_attempt {
         let _ = writeln!(text, "{}", attempted(last));
         for (means, addresses) in by_means(&last.moved) {
@@ -116,6 +107,13 @@ pub fn in_words(status: &Status) -> String {
         let _ = writeln!(text, "INCOMPLETE: {why}");
     }
     text + &canary(&status.canary)
+}
+
+/// A line about the program of a `program` section.
+fn program(one: &ProgramStatus) -> String {
+    let seconds = one.seconds.map_or_else(String::new, |seconds| format!(" for {seconds} s"));
+    let pid = one.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+    format!("program {} {}{seconds}{pid}\n", one.name, one.state)
 }
 
 /// One line if all is well, else one for each server where it is not.

@@ -26,7 +26,8 @@ fn what_has_changed_is_shown_from_what_runs_to_what_is_on_disk() {
 
 #[test]
 fn more_than_is_kept_is_counted() {
-    let long: String = (0..100_000).map(|number| format!("line {number}\n")).collect();
+    let long: Vec<String> = (0..100_000).map(|number| format!("line {number}\n")).collect();
+    let long = long.concat();
     let [one, two] = &*compared(&[], &[file("a.cfg", &long), file("b.cfg", "short\n")]) else { panic!() };
     assert!(one.lines.len() <= SHOWN && one.lines.ends_with('\n'), "{} bytes", one.lines.len());
     let shown = one.lines.lines().count();

@@ -22,6 +22,8 @@ struct Columns {
     proxy: usize,
     name: usize,
     kind: usize,
+    /// Unset where this version has none.
+    mode: Option<usize>,
     /// In the order of [`FIELDS`]; unset where this version has none.
     fields: Vec<Option<usize>>,
 }
@@ -37,6 +39,7 @@ impl Columns {
             proxy: place("pxname")?,
             name: place("svname")?,
             kind: place("type")?,
+            mode: place("mode"),
             fields: FIELDS.iter().map(|field| place(field.column)).collect(),
         })
     }
@@ -93,9 +96,12 @@ fn record(columns: &Columns, text: &str) -> Option<(StatObject, Vec<(usize, i64)
     };
     let proxy = value(columns.proxy).filter(|name| !name.is_empty())?.to_owned();
     let server = if scope == Scope::Server { value(columns.name)?.to_owned() } else { String::new() };
+    // As the exporter, which tells nothing of HTTP where there is none.
+    let mode = columns.mode.and_then(value).unwrap_or_default();
+    let is_told = |name: &str| mode == "http" || mode.is_empty() || !name.starts_with("http_");
     let places = columns.fields.iter().zip(FIELDS).enumerate();
     let numbers = places.filter_map(|(field, (at, what))| {
-        let text = value((*at)?).filter(|_| what.scopes.contains(&scope))?;
+        let text = value((*at)?).filter(|_| what.scopes.contains(&scope) && is_told(what.name))?;
         let number = if what.unit == Unit::State { state(scope, text)? } else { text.parse().ok()? };
         Some((field, number))
     });

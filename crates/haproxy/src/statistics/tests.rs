@@ -46,6 +46,15 @@ fn columns_are_found_by_their_names_and_listeners_are_left_out() {
 }
 
 #[test]
+fn nothing_of_http_is_told_where_there_is_none() {
+    for (mode, wanted) in [("http", Some(7)), ("tcp", None), ("", Some(7))] {
+        let sample = sample(&format!("# pxname,svname,req_tot,stot,type,mode\nf,FRONTEND,7,9,0,{mode}"));
+        assert_eq!(number(&sample, Scope::Frontend, "http_requests_total"), wanted, "{mode}");
+        assert_eq!(number(&sample, Scope::Frontend, "sessions_total"), Some(9), "{mode}");
+    }
+}
+
+#[test]
 fn another_answer_is_none() {
     for text in ["Unknown command\n", "# pxname,svname\n", "", "# a,b,type\nx,y,0\n"] {
         let mut reader = StatReader::default();

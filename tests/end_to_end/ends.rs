@@ -16,6 +16,7 @@ crate::tests![
     a_client_that_waits_for_the_end_is_gone_before_the_first_process,
     a_client_that_waits_for_a_reload_is_told_that_it_never_comes,
     a_client_that_stays_delays_the_end_for_a_moment_only,
+    a_follower_has_written_the_last_event_before_the_first_process_is_gone,
 ];
 
 /// Clearway as the first process of a PID namespace, as in a container.
@@ -109,5 +110,31 @@ fn a_client_that_stays_delays_the_end_for_a_moment_only() -> Result<()> {
     let output = client.wait_with_output()?;
     assert_code(output.status, 0)?;
     ensure!(said(&output).contains("has ended"), "{}", said(&output));
+    stage.assert_clean()
+}
+
+fn a_follower_has_written_the_last_event_before_the_first_process_is_gone() -> Result<()> {
+    let stage = Stage::new("endsfollow")?;
+    stage.write(&stage.plain())?;
+    for _ in 0..3 {
+        let mut first = First::start(&stage, &[])?;
+        let mut following = first.spawn(&["events", "--from", "0"])?;
+        // It is there when it has written something.
+        let mut out = following.stdout.take().context("its output")?;
+        let mut text = String::new();
+        while !text.contains(" serves, worker ") {
+            let mut bytes = [0; 4096];
+            let number = std::io::Read::read(&mut out, &mut bytes)?;
+            ensure!(number > 0, "it has ended: {text}");
+            text.push_str(&String::from_utf8_lossy(&bytes[..number]));
+        }
+        let drain = first.spawn(&["drain"])?.wait_with_output()?;
+        assert_code(drain.status, 0).with_context(|| complained(&drain))?;
+        std::io::Read::read_to_string(&mut out, &mut text)?;
+        assert_code(following.wait()?, 0).with_context(|| text.clone())?;
+        let last = text.lines().last().unwrap_or_default();
+        ensure!(last.contains(" INFO ") && last.contains("stopped, with nothing left behind"), "{text}");
+        assert_code(first.balancer.wait_exit(SOON)?, 0)?;
+    }
     stage.assert_clean()
 }

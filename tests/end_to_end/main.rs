@@ -20,6 +20,7 @@ mod draining;
 mod dry_run;
 mod ends;
 mod entry_point;
+mod events;
 mod foreign_address;
 mod hints;
 mod history;
@@ -112,6 +113,8 @@ fn main() {
         stop::TESTS,
         statistics::TESTS,
         ends::TESTS,
+        events::TESTS,
+        events::wire::TESTS,
         sessions::TESTS,
         marked_down::TESTS,
         steering::TESTS,

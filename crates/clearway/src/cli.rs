@@ -12,6 +12,7 @@ use clearway_core::settings::{self, InvalidSetting, Settings, Stray, TABLE};
 
 use crate::front::find::{Named, Target};
 use crate::ground::notice::tell;
+use crate::tell::events::LastHad;
 use crate::tell::notices::TellNotice;
 
 mod flags;
@@ -76,6 +77,8 @@ pub enum Order {
     Status(Target, Depth),
     /// Tell what has happened to the running instance.
     History(Target),
+    /// Follow what happens to the running instance, after this event or from now on.
+    Events(Target, Option<LastHad>),
     /// Print the metrics of the running instance.
     Metrics(Target, Whose),
     /// Print the table of metrics as Markdown, for docs/reference.
@@ -105,7 +108,7 @@ pub enum Order {
     /// Print the settings and exit codes as Markdown, for docs/reference.
     Reference,
     /// Print the events of the log as Markdown, likewise.
-    Events,
+    LogEvents,
 }
 
 /// What was said with `--socket` or `--pid`.
@@ -181,6 +184,7 @@ pub fn parse(
             Order::Status(target(settings), pause.map_or(Depth::All, Depth::Watch))
         }
         "history" => Order::History(target(settings)),
+        "events" => Order::Events(target(settings), matches.get_one("from").copied()),
         "metrics" if matches.get_flag("table") => Order::MetricsTable,
         "metrics" if matches.get_flag("with-haproxy") => {
             Order::Metrics(target(settings), Whose::AlsoHaproxys)
@@ -196,7 +200,7 @@ pub fn parse(
         "check" => Order::Check(target(settings), haproxy()),
         "doctor" => Order::Doctor(target(settings), haproxy()),
         "settings" => Order::Reference,
-        "log-events" => Order::Events,
+        "log-events" => Order::LogEvents,
         "completions" => Order::Completions(matches.get_one("shell").copied().unwrap_or(Shell::Bash)),
         _ => manual(matches),
     })

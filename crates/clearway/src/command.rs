@@ -20,6 +20,7 @@ mod events;
 pub(crate) mod fuzz;
 mod health;
 mod history;
+mod log_events;
 mod metrics;
 mod print;
 mod reload;
@@ -37,6 +38,7 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Rollback(target) => in_runtime(reload::rollback(target)),
         Order::Diff(target, generation) => in_runtime(diff::diff(target, generation)),
         Order::Status(target, depth) => in_runtime(status::status(target, depth)),
+        Order::Events(target, had) => in_runtime(events::events(target, had)),
         Order::History(target) => in_runtime(history::history(target)),
         Order::Metrics(target, whose) => in_runtime(metrics::metrics(target, whose)),
         Order::MetricsTable => Ok(print(metrics::reference().as_bytes())),
@@ -52,7 +54,7 @@ pub fn follow(order: Order) -> ExitCode {
             in_runtime(async move { doctor::doctor(&target, arguments).await })
         }
         Order::Reference => Ok(print(pages::reference().as_bytes())),
-        Order::Events => Ok(print(events::events().as_bytes())),
+        Order::LogEvents => Ok(print(log_events::log_events().as_bytes())),
         Order::Manual(page) => print_manual(page.as_deref()),
         Order::Manuals(directory) => write_manuals(&directory),
         Order::Completions(shell) => Ok(print(&pages::completions(shell))),

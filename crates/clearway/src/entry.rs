@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 
 /// Clearway's subcommands; everything else that is not for HAProxy is executed in place.
-pub const SUBCOMMANDS: [&str; 21] = [
+pub const SUBCOMMANDS: [&str; 22] = [
     "run",
     "hold",
     "reload",
@@ -26,6 +26,7 @@ pub const SUBCOMMANDS: [&str; 21] = [
     "diff",
     "status",
     "history",
+    "events",
     "metrics",
     "health",
     "drain",

@@ -14,6 +14,7 @@ pub mod client;
 pub mod clients;
 mod configuration;
 mod ending;
+pub mod events;
 pub mod find;
 pub mod findings;
 #[cfg(any(test, feature = "fuzz"))]
@@ -21,6 +22,7 @@ pub(crate) mod fuzz;
 pub mod master_cli;
 pub mod notices;
 pub mod page;
+mod patience;
 pub mod public;
 pub mod request;
 pub mod view;
@@ -36,9 +38,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::fleet::Fleet;
 use crate::peers::ServeAdmin;
 use crate::tell::cost::CostPromise;
+use crate::tell::events::Events;
 use admin::AdminServer;
 use clients::Clients;
 use ending::Ending;
+use events::followers::Followers;
 use master_cli::MasterCli;
 use master_cli::record::{MasterCliPast, reloaded};
 use master_cli::socket::MasterCliPlace;
@@ -63,6 +67,7 @@ enum WaitingClient {
 pub struct Front {
     sender: Wishes,
     clients: Clients,
+    followers: Followers,
     requests: mpsc::Receiver<Request>,
     /// What waits for a reload or a trial, by the number under which the core knows it.
     waiting: HashMap<RequestId, WaitingClient>,
@@ -82,8 +87,9 @@ pub struct Front {
 }
 
 impl Front {
-    /// Nothing was asked yet. `addresses`: where the master CLI is to listen, `places`: where the API is.
-    pub fn new(addresses: Vec<MasterCliPlace>, places: PublicPlaces) -> Self {
+    /// Nothing was asked yet. `addresses`: where the master CLI is to listen, `places`: where the API is, `events`: what followers
+    /// are given.
+    pub fn new(addresses: Vec<MasterCliPlace>, places: PublicPlaces, events: Events) -> Self {
         let (sender, requests) = mpsc::channel(MOST);
         Self {
             master_cli: MasterCli::new(addresses, sender.clone()),
@@ -91,6 +97,7 @@ impl Front {
             record: MasterCliPast::new(),
             sender,
             clients: Clients::default(),
+            followers: Followers::new(events),
             requests,
             waiting: HashMap::new(),
             last: 0,
@@ -140,6 +147,7 @@ impl Front {
             Request::Metrics(haproxy, sender) => view.answer_metrics(haproxy, sender),
             Request::Sessions(only, sender) => view.list_sessions(only, sender),
             Request::Reloads(sender) => drop(sender.send(view.reloads())),
+            Request::Follow { had, pid, sender } => drop(sender.send(self.followers.admit(had, pid))),
             Request::Processes(sender) => drop(sender.send(view.reachable(&self.record))),
             Request::StartupLogs(sender) => drop(sender.send(self.record.startup_logs())),
             Request::Ended(sender) => {
@@ -224,8 +232,10 @@ impl Front {
         self.releases
     }
 
-    /// Clearway ends: what was not decided yet is not answered any more, and what waits for the end is told.
+    /// Clearway ends: what was not decided yet is not answered any more, and what waits for the end is told. What follows events
+    /// is given the last ones.
     pub fn end(&mut self, code: ExitCode) {
+        self.followers.end();
         self.master_cli.close();
         self.requests.close();
         while self.requests.try_recv().is_ok() {}
@@ -237,8 +247,9 @@ impl Front {
         self.public.end();
     }
 
-    /// Waits until the clients that wait, or were just answered, are gone; not for long.
+    /// Waits until the clients that wait, or were just answered, are gone, and those that follow have had the last event; not
+    /// for long.
     pub async fn let_go(&self) {
-        tokio::join!(self.clients.let_go(), self.public.let_go());
+        tokio::join!(self.clients.let_go(), self.public.let_go(), self.followers.let_go());
     }
 }

@@ -1,6 +1,7 @@
-//! Observers: the log, systemd, the pid file, the history, the metrics, the cost. They own nothing else.
+//! Observers: the log, its events for followers, systemd, the pid file, the history, the metrics, the cost. They own nothing else.
 
 pub mod cost;
+pub mod events;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 pub mod history;
@@ -9,7 +10,7 @@ pub mod metrics;
 pub mod notices;
 pub mod output;
 pub mod pid_file;
-mod rendered;
+pub mod rendered;
 pub mod said;
 pub mod systemd;
 pub mod voice;

@@ -120,7 +120,8 @@ impl ExitCode {
             Self::CannotExecute => "the program to execute in place cannot be executed",
             Self::NotFound => "the program to execute in place was not found",
             Self::Interrupted => {
-                "`run` with `-W`: stopped by SIGINT as requested, nothing left behind (HAProxy's own code then)"
+                "`run` with `-W`: stopped by SIGINT as requested, nothing left behind (HAProxy's own code then); `events`: \
+                 ended by ctrl-C"
             }
         }
     }

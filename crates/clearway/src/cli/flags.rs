@@ -10,17 +10,11 @@ use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
 use clearway_core::settings::{self, Setting, TABLE};
 
+use crate::tell::events::LastHad;
+
 /// The command line as clap sees it.
 pub fn command() -> Command {
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON instead of text");
-    let dry_run = Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help(
-        "Start a generation, verify it and end it again: report whether a reload would succeed and what it would change",
-    );
-    let generation = Arg::new("generation")
-        .long("generation")
-        .value_name("N")
-        .value_parser(clap::value_parser!(u32))
-        .help("Number of the generation, as `clearway status` shows it");
     let haproxy = Arg::new("haproxy")
         .value_name("HAPROXY ARGUMENTS")
         .num_args(0..)
@@ -44,10 +38,10 @@ pub fn command() -> Command {
                 .after_help(SIGNALS),
         )
         .subcommand(
-            with_target(sub("reload", "Reload the configuration, wait for the result and report it")).arg(dry_run),
+            with_target(sub("reload", "Reload the configuration, wait for the result and report it")).arg(dry_run()),
         )
         .subcommand(with_target(rollback()))
-        .subcommand(with_target(diff()).arg(generation.clone()))
+        .subcommand(with_target(diff()).arg(generation()))
         .subcommand(with_target(status()))
         .subcommand(
             with_place(sub("metrics", "Print the metrics, in Prometheus' text format"))
@@ -59,6 +53,11 @@ pub fn command() -> Command {
             "history",
             "List the last 100 starts, reloads, crashes and takeovers, with what came of each and why",
         )))
+        .subcommand(
+            with_target(sub("events", "Follow what happens, as the log says it, until Clearway ends or ctrl-C"))
+                .arg(from())
+                .after_help(FOLLOWING),
+        )
         .subcommand(with_target(sub(
             "health",
             "Exit with 0 while HAProxy serves, for HEALTHCHECK and probes",
@@ -70,14 +69,14 @@ pub fn command() -> Command {
         )
         .subcommand(
             with_target(sub("sessions", "List the sessions of each generation, draining ones included"))
-                .arg(generation.clone()),
+                .arg(generation()),
         )
         .subcommand(
             with_target(sub(
                 "end",
                 "End a draining generation and cut its sessions; waits until it is gone",
             ))
-            .arg(generation.required(true)),
+            .arg(generation().required(true)),
         )
         .subcommand(
             sub("hold", "Hold the listening sockets of an instance open while no balancer of it runs")
@@ -129,6 +128,22 @@ fn status() -> Command {
     Command::new("status").about(about).args([check(), watch()])
 }
 
+/// What makes a reload a trial.
+fn dry_run() -> Arg {
+    let help = "Start a generation, verify it and end it again: report whether a reload would succeed and what it would change";
+    Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help(help)
+}
+
+/// What names a generation.
+fn generation() -> Arg {
+    let help = "Number of the generation, as `clearway status` shows it";
+    Arg::new("generation")
+        .long("generation")
+        .value_name("N")
+        .value_parser(clap::value_parser!(u32))
+        .help(help)
+}
+
 /// What makes `status` a matter of one line.
 fn check() -> Arg {
     Arg::new("check").long("check").action(ArgAction::SetTrue).help(
@@ -177,6 +192,13 @@ fn table() -> Arg {
     Arg::new("table").long("table").action(ArgAction::SetTrue).hide(true).help(help)
 }
 
+/// Where `events` begins.
+fn from() -> Arg {
+    let help = "Begin after the event with this `id` (in `--json`); 0: with all that Clearway still has. If unsaid: only what \
+                happens from now on";
+    Arg::new("from").long("from").value_name("ID").value_parser(clap::value_parser!(LastHad)).help(help)
+}
+
 /// Those whose completions are tried.
 fn shell() -> Arg {
     let shells = PossibleValuesParser::new(["bash", "zsh", "fish"]).try_map(|name| name.parse::<Shell>());
@@ -210,6 +232,11 @@ clearway PROGRAM ...          execute any other program in place";
 const SIGNALS: &str = "\
 SIGHUP, SIGUSR2           reload
 SIGTERM, SIGINT, SIGUSR1  stop accepting, drain, exit; SIGTERM or SIGINT again: exit at once";
+
+const FOLLOWING: &str = "\
+Exit status: 0 when Clearway has ended, or its reader has, or after SIGTERM; 130 after ctrl-C; 68 when the connection is lost
+otherwise: Clearway was killed or is stopped (SIGSTOP), or this did not read for 20 s.
+With --json each line is an object with the fields of the event and its id, with which `--from` goes on.";
 
 fn argument(row: &Setting) -> Arg {
     let help = format!("{} [{}; default: {}]", row.help, row.variable, row.default);

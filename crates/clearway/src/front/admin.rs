@@ -6,6 +6,7 @@
 //! | `GET /` | the page for people ([`super::page`]) |
 //! | `GET /status` | [`super::api::Status`] |
 //! | `GET /v1/reloads` | [`super::api::Reloads`]: the last attempts, crashes and takeovers |
+//! | `GET /v1/events` | a stream of events ([`super::events`]), with `?from=ID` from those on that come after that one |
 //! | `POST /reload` | waits for the reload, then [`super::api::Reloaded`]; 409 if it did not take |
 //! | `POST /try` | waits until a generation has shown what a reload would come to, then the same; nothing changes |
 //! | `POST /v1/rollback`, `GET /v1/config`, `GET /v1/config/diff` | in [`crate::front::configuration`] |
@@ -19,7 +20,8 @@
 //! The socket lies below `/run/clearway/`, or is an abstract one where nothing can be written
 //! ([`crate::peers::names`]). A process that connects is known by its peer credentials, and sent away before a byte is read if it
 //! is not root or us: an abstract name has no file mode, and with host networking every process of the host
-//! can connect to it. One that waits for an answer gets it before Clearway is gone ([`crate::front::clients`]).
+//! can connect to it. One that waits for an answer gets it before Clearway is gone ([`crate::front::clients`]); one that does
+//! not read it is sent away ([`crate::front::patience`]).
 
 use axum::Router;
 use axum::extract::connect_info::Connected;
@@ -33,9 +35,11 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::front::answers::{self, doing};
-use crate::front::clients::Clients;
+use crate::front::clients::{Caller, Clients};
 use crate::front::configuration;
+use crate::front::events;
 use crate::front::notices::FrontNotice;
+use crate::front::patience::Patient;
 use crate::front::request::Wishes;
 use crate::ground::credentials::Credentials;
 use crate::ground::notice::tell;
@@ -51,7 +55,7 @@ struct ForUs {
 }
 
 impl Listener for ForUs {
-    type Io = UnixStream;
+    type Io = Patient<UnixStream>;
     type Addr = tokio::net::unix::SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
@@ -72,7 +76,7 @@ impl Listener for ForUs {
                 },
             };
             match stream.peer_cred().map(Credentials::from) {
-                Ok(caller) if caller.is_trusted() => return (stream, address),
+                Ok(caller) if caller.is_trusted() => return (Patient::new(stream, caller.pid), address),
                 Ok(Credentials { uid, .. }) if !self.said => {
                     self.said = true;
                     tell(&FrontNotice::Foreign { uid });
@@ -87,16 +91,9 @@ impl Listener for ForUs {
     }
 }
 
-/// The process that has connected.
-#[derive(Clone, Copy, Debug)]
-struct Caller {
-    /// Its process, if it is in our PID namespace.
-    pid: Option<i32>,
-}
-
 impl Connected<IncomingStream<'_, ForUs>> for Caller {
     fn connect_info(stream: IncomingStream<'_, ForUs>) -> Self {
-        Self { pid: stream.io().peer_cred().ok().and_then(|told| Credentials::from(told).pid) }
+        Self { pid: stream.io().client() }
     }
 }
 
@@ -106,6 +103,7 @@ pub fn router(requests: Wishes) -> Router {
         .route("/", get(answers::page::page))
         .route("/status", get(answers::status))
         .route("/v1/reloads", get(answers::reloads))
+        .route("/v1/events", get(events::events))
         .route("/health", get(answers::health))
         .route("/metrics", get(answers::metrics))
         .route("/sessions", get(answers::sessions))

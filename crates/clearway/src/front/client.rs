@@ -6,7 +6,7 @@ use std::time::Duration;
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 
@@ -81,7 +81,23 @@ pub async fn request(
     })
 }
 
+/// Reads an answer to its end.
+pub async fn whole(body: Incoming) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(http_body_util::Limited::new(body, LONGEST_ANSWER).collect().await?.to_bytes().to_vec())
+}
+
 async fn exchange(stream: UnixStream, method: Method, path: &str) -> Result<(StatusCode, Vec<u8>), Failure> {
+    let (status, body) = open(stream, method, path).await?;
+    Ok((status, whole(body).await.map_err(|error| ended(path, &*error))?))
+}
+
+fn ended(path: &str, error: &dyn std::error::Error) -> Failure {
+    let message = format!("Clearway has ended before it answered `{path}` ({error})");
+    Failure::new(ExitCode::NoInstance, message).hint("its log says how far it came")
+}
+
+/// Sends one request and waits for the beginning of its answer; the rest may be read as it comes.
+pub async fn open(stream: UnixStream, method: Method, path: &str) -> Result<(StatusCode, Incoming), Failure> {
     let broken = |error: &dyn std::fmt::Display| {
         Failure::new(ExitCode::NoInstance, format!("Clearway did not answer `{path}`: {error}"))
     };
@@ -89,21 +105,14 @@ async fn exchange(stream: UnixStream, method: Method, path: &str) -> Result<(Sta
     let stream = tokio::net::UnixStream::from_std(stream).map_err(|error| broken(&error))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-    let connection = tokio::spawn(connection);
+    // Over when either end is gone, which are the process or Clearway.
+    tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header("host", "clearway")
         .body(Empty::<Bytes>::new())
         .map_err(|error| broken(&error))?;
-    let ended = |error: &dyn std::fmt::Display| {
-        let message = format!("Clearway has ended before it answered `{path}` ({error})");
-        Failure::new(ExitCode::NoInstance, message).hint("its log says how far it came")
-    };
-    let response = sender.send_request(request).await.map_err(|error| ended(&error))?;
-    let status = response.status();
-    let body = http_body_util::Limited::new(response.into_body(), LONGEST_ANSWER);
-    let body = body.collect().await.map_err(|error| ended(&error))?.to_bytes().to_vec();
-    connection.abort();
-    Ok((status, body))
+    let response = sender.send_request(request).await.map_err(|error| ended(path, &error))?;
+    Ok((response.status(), response.into_body()))
 }

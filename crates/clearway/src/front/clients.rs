@@ -20,6 +20,13 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// How many are waited for: each costs a descriptor.
 const MOST: usize = 64;
 
+/// The process that has connected.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Its process, if it is in our PID namespace.
+    pub pid: Option<i32>,
+}
+
 /// The processes that have asked something lately.
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
@@ -47,8 +54,7 @@ pub struct Visit {
 impl Clients {
     /// A process has asked something. One of another PID namespace is not seen, and not killed by our end.
     pub fn asked(&self, pid: Option<i32>) -> Visit {
-        let process = pid.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        let process = process.map(Arc::new).filter(|process| self.remember(process));
+        let process = pid.and_then(handle_of).map(Arc::new).filter(|process| self.remember(process));
         if process.is_none() {
             self.unseen.send_modify(|waiting| *waiting += 1);
         }
@@ -75,12 +81,7 @@ impl Clients {
             // What has its answer has it sent in the same turn of the loop.
             let _ = unseen.wait_for(|waiting| *waiting == 0).await;
             for process in near {
-                // SAFETY: an `OwnedFd` is open and the same until it is dropped, and the `AsyncFd` owns a part of it.
-                let process = unsafe { AsyncFd::register_with_interest(process, Interest::READABLE) };
-                // What cannot be waited for is not waited for.
-                if let Ok(process) = process {
-                    let _ = process.readable().await;
-                }
+                gone(process).await;
             }
         };
         let _ = tokio::time::timeout(MOMENT, all_gone).await;
@@ -88,6 +89,20 @@ impl Clients {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The handle of a process, if it is there.
+pub fn handle_of(pid: i32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
+}
+
+/// Waits until a process is gone. What cannot be waited for is not waited for.
+pub async fn gone(process: Arc<OwnedFd>) {
+    // SAFETY: an `OwnedFd` is open and the same until it is dropped, and the `AsyncFd` owns a part of it.
+    let process = unsafe { AsyncFd::register_with_interest(process, Interest::READABLE) };
+    if let Ok(process) = process {
+        let _ = process.readable().await;
     }
 }
 

@@ -7,8 +7,10 @@ use clearway_core::supervisor::Answer;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::front::api;
+use crate::front::events::followers::{Follower, NotFollowed};
 use crate::front::master_cli::reach::Reachable;
 use crate::path::notices;
+use crate::tell::events::LastHad;
 use crate::tell::metrics::MetricsSnapshot;
 use crate::tell::metrics::text::MetricsFormat;
 
@@ -22,6 +24,15 @@ pub enum Request {
     Status(oneshot::Sender<Box<api::Status>>),
     /// What has happened so far?
     Reloads(oneshot::Sender<api::Reloads>),
+    /// Which events are there after this one, and from now on?
+    Follow {
+        /// The one that the client has had last; unset: it wants new ones only.
+        had: Option<LastHad>,
+        /// Its process, if it is in our PID namespace.
+        pid: Option<i32>,
+        /// Where the answer goes.
+        sender: oneshot::Sender<Result<Follower, NotFollowed>>,
+    },
     /// Does the loop answer?
     Alive(oneshot::Sender<()>),
     /// Does a generation serve?

@@ -7,10 +7,13 @@ use clearway_core::settings::LogLevel;
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
+/// What is done with a notice.
+type WriteNotice = dyn Fn(&dyn Notice) + Send + Sync;
+
 /// What writes notices, and down to which level.
 struct Log {
     level: LogLevel,
-    write: fn(&dyn Notice),
+    write: Box<WriteNotice>,
 }
 
 clearway_core::notices! {
@@ -25,8 +28,8 @@ clearway_core::notices! {
 }
 
 /// From now on, notices of this level and of more urgent ones are written; the first one counts that is named.
-pub fn listen(level: LogLevel, write: fn(&dyn Notice)) {
-    LOG.get_or_init(|| Log { level, write });
+pub fn listen(level: LogLevel, write: impl Fn(&dyn Notice) + Send + Sync + 'static) {
+    LOG.get_or_init(|| Log { level, write: Box::new(write) });
 }
 
 /// Writes a notice to the log.

@@ -24,11 +24,12 @@ use crate::ground::notice::tell;
 use crate::ground::{aside, execute, print};
 use crate::path;
 use crate::peers::beginning::arrive;
-use crate::peers::{Peers, admin_socket};
+use crate::peers::{Peers, admin_socket, names};
 use crate::runtime::event_loop::EventLoop;
 use crate::runtime::notices::RuntimeNotice;
 use crate::runtime::signals::{SignalNews, Signals};
 use crate::shell::Shell;
+use crate::tell::events::Events;
 use crate::tell::systemd::{Stored, Systemd};
 use crate::tell::{Tell, log, output};
 
@@ -62,7 +63,8 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
     };
     let open_files = OpenFiles::raise();
     let descriptors = Descriptors::beside_inherited(&stored.numbers, open_files.given);
-    log::init(settings.log);
+    let events = Events::new(names::nonce());
+    log::init(settings.log, Some(events.clone()));
     open_files.tell();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -73,7 +75,7 @@ pub fn run(settings: Settings, arguments: Vec<OsString>) -> ExitCode {
         }
     };
     let code = runtime
-        .block_on(supervise(settings, invocation, addresses, descriptors, stored))
+        .block_on(supervise(settings, invocation, addresses, events, descriptors, stored))
         .unwrap_or_else(|failure| {
             let code = failure.code;
             tell(&RuntimeNotice::Failed { failure });
@@ -91,7 +93,7 @@ fn refuse(settings: &Settings, failure: Failure) {
     if settings.log.format == LogFormat::Text {
         return print::complain(&failure);
     }
-    log::init(settings.log);
+    log::init(settings.log, None);
     tell(&RuntimeNotice::Failed { failure });
     output::flush(LAST_WORDS);
 }
@@ -100,6 +102,7 @@ async fn supervise(
     settings: Settings,
     invocation: Invocation,
     addresses: Vec<MasterCliPlace>,
+    events: Events,
     descriptors: Descriptors,
     stored: Stored,
 ) -> Result<ExitCode, Failure> {
@@ -123,7 +126,7 @@ async fn supervise(
     };
     sweep(&settings);
 
-    let front = Front::new(addresses, places);
+    let front = Front::new(addresses, places, events);
     let custody = Custody::new();
     let systemd = Systemd::of_this_process(stored, |name| std::env::var_os(name), custody.subscribe());
     let peers = Peers::new(&settings, front.server(), custody.subscribe());

@@ -50,7 +50,7 @@ pub fn hold(settings: &Settings) -> Result<ExitCode, Failure> {
             .hint("give it and its balancer the same CLEARWAY_INSTANCE, or `--instance NAME`"));
     };
     let open_files = OpenFiles::raise();
-    log::init(settings.log);
+    log::init(settings.log, None);
     cli::tell_strays();
     open_files.tell();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

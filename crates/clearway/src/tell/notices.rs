@@ -69,3 +69,15 @@ clearway_core::notices! {
         Info "found.left-public" LeftPublic { detail: String, hints: Vec<String> } => "{detail}";
     }
 }
+
+clearway_core::notices! {
+    /// What a client is told that follows events, about these: never in the log.
+    pub enum FollowedNotice {
+        /// Never in the log: to a follower that asks for events that are not kept any more, with how many these are.
+        Warn "events.missed" Missed { number: u64 }
+            => "{} missed, too long ago to be kept here", Count(*number, "event");
+        /// Never in the log: to a follower that has followed another Clearway, before this one's first event.
+        Info "events.begun-anew" BegunAnew { asked: String }
+            => "events begin anew: {asked} is of another Clearway";
+    }
+}

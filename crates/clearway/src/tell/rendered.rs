@@ -31,13 +31,17 @@ pub fn rendered(notice: &dyn Notice) -> String {
 
 fn as_text(notice: &dyn Notice) -> String {
     let fields = notice.fields();
-    let hints = fields.iter().find(|(name, _)| *name == "hints").and_then(|(_, hints)| hints.as_array());
-    let hints = hints.into_iter().flatten().filter_map(Value::as_str).map(|hint| Hint(hint).to_string());
-    let (now, level) = (clock::now(), notice.level());
+    let hints = fields.iter().find(|(name, _)| *name == "hints").map(|(_, hints)| hints);
+    lines(&clock::now(), &notice.level().to_string(), &notice.to_string(), hints)
+}
+
+/// The lines of the text format: the sentence, and each of the hints, a list.
+pub fn lines(time: &str, level: &str, sentence: &str, hints: Option<&Value>) -> String {
+    let hints = hints.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let mut lines = String::new();
-    for line in std::iter::once(notice.to_string()).chain(hints) {
+    for line in std::iter::once(sentence.to_owned()).chain(hints.map(|hint| Hint(hint).to_string())) {
         // Writing to a String cannot fail.
-        let _ = writeln!(lines, "{now} {:>5} {}", level.to_string(), harmless(&line));
+        let _ = writeln!(lines, "{} {:>5} {}", harmless(time), harmless(level), harmless(&line));
     }
     lines
 }

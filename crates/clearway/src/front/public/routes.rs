@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use crate::front::answers::doing::{self, UntilEnd};
 use crate::front::answers::query::{BadQuery, QueryFields};
 use crate::front::answers::{self, NotServed, looking};
+use crate::front::events;
 use crate::front::public::openapi;
 use crate::front::request::{Request, Wishes};
 
@@ -25,6 +26,7 @@ pub fn router(requests: Wishes) -> Router {
         .route("/v1/sockets", get(looking::sockets))
         .route("/v1/servers", get(looking::servers))
         .route("/v1/reloads", get(answers::reloads))
+        .route("/v1/events", get(events::events))
         .route("/v1/reload", post(reload))
         .route("/v1/rollback", post(rollback))
         .route("/v1/drain", post(drain))

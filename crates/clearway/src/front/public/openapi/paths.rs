@@ -60,6 +60,18 @@ fn servers() {}
 #[utoipa::path(get, path = "/v1/reloads", responses((status = 200, description = "as `clearway history --json`", body = api::Reloads)))]
 fn reloads() {}
 
+/// What happens, as it happens
+///
+/// A stream that ends with Clearway: docs/reference/events.md.
+#[utoipa::path(get, path = "/v1/events", params(
+    ("from" = Option<String>, Query, description = "begin after the event with this id; `0`: with all that are kept; unset: from now on"),
+    ("Last-Event-ID" = Option<String>, Header, description = "the same, and counts if both are there")
+), responses(
+    (status = 200, description = "server-sent events, each with an object", content_type = "text/event-stream", body = String),
+    (status = 400, description = "no id, or that of an event that has not happened", content_type = "text/plain", body = String)
+))]
+fn events() {}
+
 /// Reload, and wait for what comes of it
 #[utoipa::path(
     post,
@@ -121,7 +133,7 @@ fn canary() {}
                        are only ever added; a client ignores those, and words of enumerations, that it does not know."
     ),
     paths(
-        page, alive, ready, metrics, openapi, status, generations, sockets, servers, reloads, reload, rollback, drain, canary
+        page, alive, ready, metrics, openapi, status, generations, sockets, servers, reloads, events, reload, rollback, drain, canary
     ),
     modifiers(&Common)
 )]

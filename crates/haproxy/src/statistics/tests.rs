@@ -132,7 +132,9 @@ proptest! {
     fn no_text_is_too_odd(lines in proptest::collection::vec("[ -~\"\n,]{0,60}", 0..20)) {
         let mut reader = StatReader::default();
         reader.line("# pxname,svname,stot,type");
-        lines.iter().for_each(|line| reader.line(line));
+        for line in &lines {
+            reader.line(line);
+        }
         prop_assert!(reader.sample().is_some());
     }
 }

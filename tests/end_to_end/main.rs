@@ -182,16 +182,18 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     arguments.test_threads = arguments.test_threads.or(Some(cores + 1));
     let containers = container::TESTS.into_iter().flatten().collect();
-    let trials = spread(containers, modules.into_iter().flatten().collect());
-    let trials = trials.into_iter().map(|(name, test)| {
-        let name = name.trim_start_matches("end_to_end::");
-        Trial::ignorable_test(name, move || {
-            clearway_lab::process::forget_deaths();
-            completion(test())
-        })
-        .with_ignored_flag(why_not.is_some())
-    });
+    let tests = spread(containers, modules.into_iter().flatten().collect());
+    let trials = tests.into_iter().map(|test| trial(test).with_ignored_flag(why_not.is_some()));
     libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// A test for the harness.
+fn trial((name, test): &'static Test) -> Trial {
+    let name = name.trim_start_matches("end_to_end::");
+    Trial::ignorable_test(name, || {
+        clearway_lab::process::forget_deaths();
+        completion(test())
+    })
 }
 
 /// How a test ended. One that finds out that it cannot run here is ignored, with its reason.

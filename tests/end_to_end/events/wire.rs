@@ -53,7 +53,7 @@ impl Wire {
     /// What was heard, after what has come by now; whether more may come.
     fn hear(&mut self) -> Result<bool> {
         self.stream.set_nonblocking(true)?;
-        let mut bytes = [0; 65536];
+        let mut bytes = [0; 8192];
         loop {
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Ok(false),

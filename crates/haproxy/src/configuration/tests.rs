@@ -301,7 +301,8 @@ fn a_file_cannot_make_more_of_itself_than_so_much() {
 
 #[test]
 fn what_a_large_file_is_used_with_finds_room() {
-    let servers: String = (0..20_000).map(|n| format!(" server s{n} \"10.0.0.1:$PORT\"\n")).collect();
+    let servers: Vec<String> = (0..20_000).map(|n| format!(" server s{n} \"10.0.0.1:$PORT\"\n")).collect();
+    let servers = servers.concat();
     let found = scan(&format!("backend b\n{servers}"));
     let last = found.servers.find("b", "s19999").unwrap().address();
     assert_eq!(last, Some("10.0.0.1:8080".parse().unwrap()));

@@ -31,13 +31,13 @@ const MOMENT: Duration = Duration::from_millis(200);
 const MOST_AWAITED: usize = 64;
 
 /// The process of each follower, if it is in our PID namespace, by a number that it has as long as it follows.
-type Seats = watch::Sender<BTreeMap<u64, Option<i32>>>;
+type FollowerSeats = watch::Sender<BTreeMap<u64, Option<i32>>>;
 
 /// Those that follow.
 #[derive(Debug)]
 pub struct Followers {
     events: Events,
-    seats: Seats,
+    seats: FollowerSeats,
 }
 
 /// Why a client does not follow.
@@ -70,7 +70,7 @@ pub struct Follower {
     opening: Option<Bytes>,
     /// The number of the event that it has had last.
     after: u64,
-    seats: Seats,
+    seats: FollowerSeats,
     seat: u64,
 }
 

@@ -32,7 +32,9 @@ fn it_answers_as_its_description_says() -> Result<()> {
     let mut command = stage.hosts.balancer.command(program);
     command.args(["run", &format!("{url}/openapi.json"), "--url", &url, "--max-examples", "10"]);
     // That would be the end.
-    command.args(["--exclude-path", "/v1/drain"]).current_dir(stage.path("."));
+    command.args(["--exclude-path", "/v1/drain"]);
+    // Its answer has no end.
+    command.args(["--exclude-path", "/v1/events"]).current_dir(stage.path("."));
     let output = command.output().context("running schemathesis")?;
     ensure!(output.status.success(), "{}{}", said(&output), complained(&output));
     ensure!(said(&output).contains("No issues found"), "{}", said(&output));

@@ -84,7 +84,6 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-#[expect(clippy::too_many_lines, reason = "one line for each module of tests")]
 fn main() {
     let mut arguments = Arguments::from_args();
     let why_not = stage::why_not();

@@ -1,4 +1,4 @@
-//! The API does what its description says: schemathesis (PyPI) makes requests of it, and looks at the answers.
+//! The API does what its description says: schemathesis (of `PyPI`) makes requests of it, and looks at the answers.
 
 use std::path::PathBuf;
 

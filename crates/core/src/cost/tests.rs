@@ -46,7 +46,9 @@ fn look<const N: usize>(at: u64, sockets: &[QueueSeen], ours: [u64; N], clients:
 fn window(looks: Vec<CostLook>, resets: [u64; 2]) -> CostFigures {
     let end = looks.last().unwrap().at;
     let mut watch = CostWatch::begin(sent(resets[0]), None, ms(0));
-    looks.into_iter().for_each(|look| watch.look(Some(look)));
+    for look in looks {
+        watch.look(Some(look));
+    }
     watch.end([sent(resets[1]); 2], end).window
 }
 
@@ -257,7 +259,7 @@ fn crashed() -> Action {
 }
 
 /// What is to be done at each of these.
-fn heard<const N: usize>(actions: [Action; N], holds: bool) -> Vec<Option<CostStep>> {
+fn heard(actions: &[Action], holds: bool) -> Vec<Option<CostStep>> {
     let mut windows = CostWindows::default();
     actions.iter().map(|action| windows.hear(action, holds)).collect()
 }
@@ -268,9 +270,9 @@ const END: Option<CostStep> = Some(CostStep::End(Generation::FIRST));
 fn a_reload_is_a_window_whether_it_takes_or_not() {
     let (took, refused) = (attempted(AttemptResult::Took), attempted(AttemptResult::Refused));
     // `attempt_again` prepares a second time.
-    let steps = heard([prepare(), prepare(), took.clone(), prepare(), refused], true);
+    let steps = heard(&[prepare(), prepare(), took.clone(), prepare(), refused], true);
     assert_eq!(steps, [Some(CostStep::Begin), None, END, Some(CostStep::Begin), END]);
-    assert_eq!(heard([prepare(), took], false), [None, None], "at the first start nothing is there to lose");
+    assert_eq!(heard(&[prepare(), took], false), [None, None], "at the first start nothing is there to lose");
 }
 
 #[test]
@@ -282,15 +284,15 @@ fn a_crash_is_a_window_until_something_serves() {
     assert_eq!(steps, [Some(CostStep::Begin), None, None, None, END]);
     // One during a reload, whose attempt is the restart then.
     let during = [prepare(), crashed(), attempted(AttemptResult::Refused), attempted(AttemptResult::Took)];
-    assert_eq!(heard(during, true), [Some(CostStep::Begin), None, None, END]);
+    assert_eq!(heard(&during, true), [Some(CostStep::Begin), None, None, END]);
     let gone = Action::Report(Report::Takeover(Turn::SuccessorGone { takeover: Peer(1) }));
-    assert_eq!(heard([gone], true), [Some(CostStep::Begin)]);
+    assert_eq!(heard(&[gone], true), [Some(CostStep::Begin)]);
 }
 
 #[test]
 fn a_stop_and_the_end_of_a_takeover_end_it_without_a_cost() {
     for last in [Action::ReleaseCustody, Action::Relieve(Peer(1)), Action::GiveBack] {
-        let steps = heard([prepare(), last, attempted(AttemptResult::Took)], true);
+        let steps = heard(&[prepare(), last, attempted(AttemptResult::Took)], true);
         assert_eq!(steps, [Some(CostStep::Begin), Some(CostStep::Leave), None]);
     }
 }

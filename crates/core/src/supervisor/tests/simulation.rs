@@ -417,23 +417,7 @@ impl Simulation {
     fn carry_out(&mut self, action: Action) {
         assert!(self.exit.is_none(), "{action:?} after the exit");
         match action {
-            Action::Prepare(generation, source) => {
-                let configuration = match source {
-                    Source::Disk => {
-                        self.reads(generation);
-                        generation
-                    }
-                    Source::Served(former) => {
-                        assert!(self.remembered.contains(&former), "generation {former} was forgotten");
-                        former
-                    }
-                };
-                self.configuration.insert(generation, configuration);
-                self.is_a_rollback(generation, configuration);
-                self.trials.remove(&generation);
-                self.proved.remove(&generation);
-                assert_eq!(self.processes.insert(generation, Process::Preparing), None);
-            }
+            Action::Prepare(generation, source) => self.prepares(generation, source),
             Action::Try(generation) => self.tries(generation),
             // The disk is full, or there are no descriptors left.
             Action::Launch(generation, _) if self.random.u8(0..10) == 0 => {
@@ -524,6 +508,24 @@ impl Simulation {
             Action::Attempted(attempted) => adds_up(&attempted),
             Action::Exit(code) => self.exit = Some(code),
         }
+    }
+
+    fn prepares(&mut self, generation: Generation, source: Source) {
+        let configuration = match source {
+            Source::Disk => {
+                self.reads(generation);
+                generation
+            }
+            Source::Served(former) => {
+                assert!(self.remembered.contains(&former), "generation {former} was forgotten");
+                former
+            }
+        };
+        self.configuration.insert(generation, configuration);
+        self.is_a_rollback(generation, configuration);
+        self.trials.remove(&generation);
+        self.proved.remove(&generation);
+        assert_eq!(self.processes.insert(generation, Process::Preparing), None);
     }
 
     fn do_with_program(&mut self, action: &programs::ProgramAction) {

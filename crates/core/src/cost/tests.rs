@@ -278,7 +278,7 @@ fn a_reload_is_a_window_whether_it_takes_or_not() {
 #[test]
 fn a_crash_is_a_window_until_something_serves() {
     let steps = heard(
-        [crashed(), prepare(), attempted(AttemptResult::Failed), prepare(), attempted(AttemptResult::Took)],
+        &[crashed(), prepare(), attempted(AttemptResult::Failed), prepare(), attempted(AttemptResult::Took)],
         true,
     );
     assert_eq!(steps, [Some(CostStep::Begin), None, None, None, END]);

@@ -42,9 +42,9 @@ pub enum Commit {
     No,
 }
 
-/// Whose metrics are printed.
+/// WhoseMetrics metrics are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum WhoseMetrics {
     /// What Clearway counts.
     Clearways,
     /// Also what HAProxy counts.
@@ -80,7 +80,7 @@ pub enum Order {
     /// Follow what happens to the running instance, after this event or from now on.
     Events(Target, Option<LastHad>),
     /// Print the metrics of the running instance.
-    Metrics(Target, Whose),
+    Metrics(Target, WhoseMetrics),
     /// Print the table of metrics as Markdown, for docs/reference.
     MetricsTable,
     /// Tell by the exit code whether the running instance serves.
@@ -187,9 +187,9 @@ pub fn parse(
         "events" => Order::Events(target(settings), matches.get_one("from").copied()),
         "metrics" if matches.get_flag("table") => Order::MetricsTable,
         "metrics" if matches.get_flag("with-haproxy") => {
-            Order::Metrics(target(settings), Whose::AlsoHaproxys)
+            Order::Metrics(target(settings), WhoseMetrics::AlsoHaproxys)
         }
-        "metrics" => Order::Metrics(target(settings), Whose::Clearways),
+        "metrics" => Order::Metrics(target(settings), WhoseMetrics::Clearways),
         "health" => Order::Health(target(settings)),
         "drain" if matches.get_flag("release") => Order::Drain(target(settings), Release::AtOnce),
         "drain" => Order::Drain(target(settings), Release::Later),

@@ -16,42 +16,11 @@ mod fields;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod reading;
+mod scope;
 
 pub use fields::{FIELDS, Joining, StatField, Unit};
 pub use reading::StatReader;
-
-/// What a line is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// A `frontend`, or that side of a `listen`.
-    Frontend,
-    /// A `backend`, likewise.
-    Backend,
-    /// A `server`.
-    Server,
-}
-
-impl Scope {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Frontend, Self::Backend, Self::Server];
-
-    /// As names of metrics have it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Frontend => "frontend",
-            Self::Backend => "backend",
-            Self::Server => "server",
-        }
-    }
-
-    /// The states that the exporter knows of it.
-    pub fn states(self) -> &'static [&'static str] {
-        match self {
-            Self::Frontend | Self::Backend => &["DOWN", "UP"],
-            Self::Server => &["DOWN", "UP", "MAINT", "DRAIN", "NOLB"],
-        }
-    }
-}
+pub use scope::Scope;
 
 /// A frontend, a backend or a server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

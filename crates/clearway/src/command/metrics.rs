@@ -7,7 +7,7 @@ use clearway_core::failure::Failure;
 use clearway_haproxy::statistics::{FIELDS, Joining, StatField};
 use hyper::{Method, StatusCode};
 
-use crate::cli::Whose;
+use crate::cli::WhoseMetrics;
 use crate::front::answers::WITH_HAPROXY;
 use crate::front::client::{self, Wait};
 use crate::front::find::{self, Target};
@@ -15,11 +15,11 @@ use crate::tell::metrics::joined;
 use crate::tell::metrics::table::{ALL, Metric, MetricLabel};
 
 /// Asks the running Clearway and prints what it says.
-pub async fn metrics(target: Target, whose: Whose) -> Result<ExitCode, Failure> {
+pub async fn metrics(target: Target, whose: WhoseMetrics) -> Result<ExitCode, Failure> {
     let found = find::find(&target).await?;
     let path = match whose {
-        Whose::Clearways => "/metrics".to_owned(),
-        Whose::AlsoHaproxys => format!("/metrics?{WITH_HAPROXY}"),
+        WhoseMetrics::Clearways => "/metrics".to_owned(),
+        WhoseMetrics::AlsoHaproxys => format!("/metrics?{WITH_HAPROXY}"),
     };
     let (status, body) = client::request(found.stream, Method::GET, &path, Wait::Briefly).await?;
     if status != StatusCode::OK {

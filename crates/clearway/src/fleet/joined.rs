@@ -18,8 +18,6 @@ use clearway_core::names::Generation;
 use clearway_haproxy::statistics::{StatOf, StatSample};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::fleet::Fleet;
-use crate::fleet::last_samples::LastSamples;
 use crate::fleet::worker_cli::WorkerCli;
 use crate::tell::metrics::joined::JoinedStatistics;
 
@@ -135,7 +133,8 @@ pub struct Joined {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Those that do not begin with nothing.
     counts: BTreeMap<Generation, CountsFrom>,
-    pub(super) last: LastSamples,
+    /// Those that were told to drain.
+    last: BTreeMap<Generation, LastSample>,
 }
 
 impl Joined {
@@ -150,7 +149,17 @@ impl Joined {
     /// Its processes are gone.
     pub fn ended(&mut self, generation: Generation) {
         self.counts.remove(&generation);
-        self.last.forget(generation);
+        self.last.remove(&generation);
+    }
+
+    /// How far one is that is to drain; none: it was not told to.
+    pub fn last(&self, generation: Generation) -> Option<LastSample> {
+        self.last.get(&generation).copied()
+    }
+
+    /// One that is to drain is so far now.
+    pub fn drains(&mut self, generation: Generation, how_far: LastSample) {
+        self.last.insert(generation, how_far);
     }
 
     /// Whether it was ever asked for.
@@ -167,14 +176,38 @@ impl Joined {
     pub fn samples(&self) -> Samples {
         self.samples.clone()
     }
+
+    /// The question what these have counted: all that have served, up to the latest. From now on it is kept what they count.
+    pub fn question(
+        &self,
+        asked: Vec<AskedGeneration>,
+        serving: Option<Generation>,
+        latest: Option<Generation>,
+    ) -> JoinedQuestion {
+        self.wanted.store(true, Ordering::Relaxed);
+        let (samples, turn) = (self.samples(), Arc::clone(&self.turn));
+        JoinedQuestion { samples, turn, since: Instant::now(), asked, serving, latest }
+    }
+}
+
+/// How far a generation is that is to drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastSample {
+    /// It is asked.
+    UnderWay,
+    /// It has said what it has counted, or not.
+    Taken,
 }
 
 /// A generation that is asked.
 #[derive(Debug)]
-struct Asked {
-    generation: Generation,
-    counts: CountsFrom,
-    worker: Option<WorkerCli>,
+pub struct AskedGeneration {
+    /// Which one.
+    pub generation: Generation,
+    /// With what it has begun.
+    pub counts: CountsFrom,
+    /// How it is asked, if it can be.
+    pub worker: Option<WorkerCli>,
 }
 
 /// What is needed to ask them all.
@@ -183,7 +216,7 @@ pub struct JoinedQuestion {
     samples: Samples,
     turn: Arc<tokio::sync::Mutex<()>>,
     since: Instant,
-    asked: Vec<Asked>,
+    asked: Vec<AskedGeneration>,
     serving: Option<Generation>,
     /// The latest that has served: a later one is not there yet.
     latest: Option<Generation>,
@@ -203,8 +236,9 @@ impl JoinedQuestion {
             (!is_fresh).then(|| sum.silent.clone())
         };
         if let Some(silent) = silent {
-            let first =
-                |one: &Asked| (silent.contains(&one.generation), Some(one.generation) != self.serving);
+            let first = |one: &AskedGeneration| {
+                (silent.contains(&one.generation), Some(one.generation) != self.serving)
+            };
             self.asked.sort_by_key(first);
             self.ask_each();
         }
@@ -214,7 +248,7 @@ impl JoinedQuestion {
     fn ask_each(&self) {
         let begun = Instant::now();
         let mut silent = BTreeSet::new();
-        for Asked { generation, counts, worker } in &self.asked {
+        for AskedGeneration { generation, counts, worker } in &self.asked {
             let limit = ONE.min(JOINING.saturating_sub(begun.elapsed()));
             let answers =
                 worker.as_ref().is_some_and(|worker| self.samples.take(*generation, *counts, worker, limit));
@@ -230,7 +264,7 @@ impl JoinedQuestion {
         let mut sum = self.samples.sum();
         sum.end(self.latest, |generation| self.asked.iter().any(|one| one.generation == *generation));
         let Sum { heard, ended, silent, .. } = &mut *sum;
-        let known = |one: &Asked| heard.get(&one.generation).and_then(|heard| heard.last.as_ref());
+        let known = |one: &AskedGeneration| heard.get(&one.generation).and_then(|heard| heard.last.as_ref());
         let living: Vec<_> = self.asked.iter().filter_map(|one| Some((one, known(one)?))).collect();
         if !living.is_empty() && living.len() == self.asked.len() {
             ended.keep_those_of(&living.iter().map(|(_, sample)| *sample).collect::<Vec<_>>());
@@ -254,28 +288,6 @@ impl JoinedQuestion {
             remembered,
             unknown: self.asked.len() - living.len(),
             sample,
-        }
-    }
-}
-
-impl Fleet {
-    /// The question what all generations have counted that serve or have served. From now on it is kept what they count.
-    pub fn joined_question(&self) -> JoinedQuestion {
-        self.joined.wanted.store(true, Ordering::Relaxed);
-        let latest = self.roster.committed();
-        let has_served = self.roster.iter().filter(|(generation, _)| Some(*generation) <= latest);
-        let asked = has_served.map(|(generation, running)| Asked {
-            generation,
-            counts: self.joined.counts(generation),
-            worker: running.worker_cli(),
-        });
-        JoinedQuestion {
-            samples: self.joined.samples(),
-            turn: Arc::clone(&self.joined.turn),
-            since: Instant::now(),
-            asked: asked.collect(),
-            serving: latest.filter(|one| self.roster.is_serving(*one)),
-            latest,
         }
     }
 }

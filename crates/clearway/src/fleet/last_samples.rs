@@ -1,14 +1,13 @@
-//! What a generation has counted, asked for while it can still say so: before it drains, soon after, and before it is cut.
+//! The generations are asked what they have counted: all together, and each one while it can still say so: before it drains, soon after, and before it is cut.
 //!
 //! Only where that was asked for once ([`crate::fleet::joined`]). A generation without sessions ends within milliseconds of being told
 //! to drain, so it is asked before; what it waits for is 0.2 s at most, in which it serves beside its successor.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clearway_core::names::Generation;
 
-use crate::fleet::joined::CountsFrom;
+use crate::fleet::joined::{AskedGeneration, CountsFrom, JoinedQuestion, LastSample};
 use crate::fleet::{Fleet, News};
 use crate::ground::aside;
 
@@ -19,29 +18,24 @@ const FIRST: Duration = Duration::from_millis(200);
 /// ended warns that it cannot pass the question on (`Failed to transfer socket`), and one without sessions has ended by then.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// How far a generation is that is to drain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LastSample {
-    UnderWay,
-    Taken,
-}
-
-/// The generations that were told to drain.
-#[derive(Debug, Default)]
-pub struct LastSamples(BTreeMap<Generation, LastSample>);
-
-impl LastSamples {
-    /// Its processes are gone.
-    pub fn forget(&mut self, generation: Generation) {
-        self.0.remove(&generation);
-    }
-}
-
 impl Fleet {
+    /// The question what all generations have counted that serve or have served.
+    pub fn joined_question(&self) -> JoinedQuestion {
+        let latest = self.roster.committed();
+        let has_served = self.roster.iter().filter(|(generation, _)| Some(*generation) <= latest);
+        let asked = has_served.map(|(generation, running)| AskedGeneration {
+            generation,
+            counts: self.joined.counts(generation),
+            worker: running.worker_cli(),
+        });
+        let serving = latest.filter(|one| self.roster.is_serving(*one));
+        self.joined.question(asked.collect(), serving, latest)
+    }
+
     /// Whether a generation that is to drain says first what it has counted: [`News::Counted`] follows.
     pub(super) fn is_counted_first(&mut self, generation: Generation) -> bool {
-        if let Some(how_far) = self.joined.last.0.get(&generation) {
-            return *how_far == LastSample::UnderWay;
+        if let Some(how_far) = self.joined.last(generation) {
+            return how_far == LastSample::UnderWay;
         }
         let has_served = Some(generation) <= self.roster.committed();
         let Some(worker) =
@@ -62,14 +56,14 @@ impl Fleet {
             }
         });
         if begun {
-            self.joined.last.0.insert(generation, LastSample::UnderWay);
+            self.joined.drains(generation, LastSample::UnderWay);
         }
         begun
     }
 
     /// It has said what it has counted, or not: it drains.
     pub(super) fn counted(&mut self, generation: Generation) {
-        self.joined.last.0.insert(generation, LastSample::Taken);
+        self.joined.drains(generation, LastSample::Taken);
         self.drain(generation);
     }
 

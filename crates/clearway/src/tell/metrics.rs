@@ -244,7 +244,7 @@ impl MetricsSnapshot {
         text.series(&counted.reloads);
         text.durations(&counted.took);
         text.durations(&counted.steps);
-        text.generations(&gauges.generations);
+        write_generations(&mut text, &gauges.generations);
         text.one(&table::OLDEST, gauges.oldest);
         text.one(&table::CRASHES, gauges.crashes);
         text.series(&counted.restarts);
@@ -255,7 +255,7 @@ impl MetricsSnapshot {
         text.rows(&table::WAITING, gauges.waiting.map(|waiting| (Vec::new(), waiting)));
         counted.cost.write(&mut text);
         text.one(&table::LISTENING_SOCKETS, gauges.sockets);
-        text.verdicts(&gauges.verdicts);
+        write_verdicts(&mut text, &gauges.verdicts);
         text.one(&table::PLUMBING_REPAIRS, gauges.repairs);
         text.labelled(&table::BUILD_INFO, &build(env!("CLEARWAY_VERSION")), 1);
         text.one(&table::START_TIME, seconds(counted.began));
@@ -264,26 +264,24 @@ impl MetricsSnapshot {
     }
 }
 
-impl MetricsText {
-    fn generations(&mut self, generations: &[GenerationGauge]) {
-        let each = |metric, number: fn(&GenerationGauge) -> Option<u64>| {
-            let words = generations.iter().filter_map(|one| Some((one.state.to_string(), number(one)?)));
-            Series::of_words(metric, words)
-        };
-        self.series(&each(&table::GENERATIONS, |_| Some(1)));
-        self.series(&each(&table::SESSIONS, |one| one.sessions));
-        self.series(&each(&table::MEMORY, |one| one.memory));
-        self.one(&table::SILENT, generations.iter().filter(|one| one.is_silent()).count());
-    }
+fn write_generations(text: &mut MetricsText, generations: &[GenerationGauge]) {
+    let each = |metric, number: fn(&GenerationGauge) -> Option<u64>| {
+        let words = generations.iter().filter_map(|one| Some((one.state.to_string(), number(one)?)));
+        Series::of_words(metric, words)
+    };
+    text.series(&each(&table::GENERATIONS, |_| Some(1)));
+    text.series(&each(&table::SESSIONS, |one| one.sessions));
+    text.series(&each(&table::MEMORY, |one| one.memory));
+    text.one(&table::SILENT, generations.iter().filter(|one| one.is_silent()).count());
+}
 
-    fn verdicts(&mut self, verdicts: &[(SocketAddr, CanaryVerdict)]) {
-        let words = verdicts.iter().map(|(_, verdict)| (verdict.to_string(), 1));
-        self.series(&Series::of_words(&table::CANARY_SERVERS, words));
-        let named: Vec<_> =
-            verdicts.iter().map(|(server, verdict)| [server.to_string(), verdict.to_string()]).collect();
-        let rows = named.iter().map(|labels| (labels.iter().map(String::as_str).collect(), 1));
-        self.rows(&table::CANARY_SERVER, rows);
-    }
+fn write_verdicts(text: &mut MetricsText, verdicts: &[(SocketAddr, CanaryVerdict)]) {
+    let words = verdicts.iter().map(|(_, verdict)| (verdict.to_string(), 1));
+    text.series(&Series::of_words(&table::CANARY_SERVERS, words));
+    let named: Vec<_> =
+        verdicts.iter().map(|(server, verdict)| [server.to_string(), verdict.to_string()]).collect();
+    let rows = named.iter().map(|labels| (labels.iter().map(String::as_str).collect(), 1));
+    text.rows(&table::CANARY_SERVER, rows);
 }
 
 fn seconds(time: SystemTime) -> f64 {

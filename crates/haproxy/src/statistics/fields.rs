@@ -1,6 +1,6 @@
 //! The fields of `show stat` that are told, each with the name that HAProxy's exporter gives it (compared with 2.6.12).
 
-use super::Scope::{self, Backend, Frontend, Server};
+use super::scope::Scope::{self, Backend, Frontend, Server};
 
 /// How the numbers of several processes become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,7 +28,7 @@ impl Heard {
 
     /// The sum over those that live, the last of which serves.
     fn joined(&self, living: &[(Generation, CountsFrom)]) -> JoinedStatistics {
-        let asked = living.iter().map(|(generation, counts)| Asked {
+        let asked = living.iter().map(|(generation, counts)| AskedGeneration {
             generation: *generation,
             counts: *counts,
             worker: None,

@@ -22,7 +22,7 @@ use crate::tell::metrics::{Gauges, GenerationGauge, MetricsSnapshot};
 const ASKING: Duration = Duration::from_secs(1);
 
 /// What is looked at on a thread of its own: a HAProxy or a file that hangs must not stop the loop.
-struct Looked {
+struct MetricsLook {
     interfaces: Arc<Interfaces>,
     /// Set after a reload that failed.
     files: Option<DriftQuestion>,
@@ -32,7 +32,7 @@ struct Looked {
     held: HashSet<u64>,
 }
 
-impl Looked {
+impl MetricsLook {
     fn add_to(self, gauges: &mut Gauges) {
         gauges.is_ready &= !self.interfaces.are_gone();
         gauges.is_on_disk = self.files.is_some_and(|files| files.ask().is_none());
@@ -61,7 +61,7 @@ impl View<'_> {
         let (mut gauges, generations) = self.gauges();
         let files = if counted.is_loaded() { None } else { self.fleet.drift_question() };
         let (interfaces, held) = (self.path.interfaces(), self.custody.sockets().inodes());
-        let looked = Looked { interfaces: Arc::clone(&interfaces), files, generations, held };
+        let looked = MetricsLook { interfaces: Arc::clone(&interfaces), files, generations, held };
         let joined = haproxy.map(|format| (self.fleet.joined_question(), format));
         tokio::spawn(async move {
             let _turn = match &joined {

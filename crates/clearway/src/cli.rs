@@ -42,7 +42,7 @@ pub enum Commit {
     No,
 }
 
-/// WhoseMetrics metrics are printed.
+/// The metrics that are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhoseMetrics {
     /// What Clearway counts.

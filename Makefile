@@ -14,7 +14,7 @@ export CLEARWAY_STEPS_BIN := $(TARGET)/debug/clearway-steps
 export CLEARWAY_IMAGE ?= clearway:test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels test-regtests test-deb deb release demo bench bench-quick bench-soak bench-reload bench-events bench-transparent check reference man clean
+.PHONY: help setup build image test test-image test-steps test-haproxy test-kernels test-regtests test-deb deb release pictures demo bench bench-quick bench-soak bench-reload bench-events bench-transparent check reference man clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -65,6 +65,10 @@ test-deb: build ## install, upgrade, remove and purge the package, and try hapro
 	@scripts/setup.sh deb
 	@scripts/setup.sh roots
 	scripts/test-deb.sh $(ARGS)
+
+pictures: setup build test-steps ## make the pictures of docs/how-to/page.md anew, by its tests (needs root)
+	mkdir -p docs/images
+	CLEARWAY_PICTURES=$(abspath docs/images) cargo test --locked -p clearway-lab --test end_to_end -- it_can_be_read
 
 demo: setup build ## show every claim on real traffic, in about a minute once built (needs root)
 	$(LAB) demo $(ARGS)

@@ -39,6 +39,12 @@ need cc gcc
 need keepalived keepalived
 need promtool prometheus
 need busybox busybox-static
+# The page is looked at in a real browser. Ubuntu has one as a snap only, which does not run in a namespace of ours.
+if grep -qs '^ID=debian$' /etc/os-release; then
+  need chromium chromium
+  need chromedriver chromium-driver
+  [ -d /usr/share/fonts/truetype ] || missing+=(fonts-liberation)
+fi
 [ -x /usr/sbin/haproxy ] || [ -n "${HAPROXY_BIN:-}" ] || missing+=(haproxy)
 case ${1:-} in
   image | roots | vm)

@@ -37,6 +37,7 @@ mod metrics;
 mod modules;
 mod names;
 mod obstacles;
+mod page;
 mod parity;
 mod paths;
 mod pid_file;
@@ -171,6 +172,7 @@ fn main() {
         watch::TESTS,
         truth::TESTS,
         history::TESTS,
+        page::TESTS,
         cost::TESTS,
         tutorial::TESTS,
         scale::TESTS,

@@ -1,5 +1,5 @@
-//! A browser without a window in a host of the test, driven over WebDriver: HTTP and JSON to `chromedriver`, and through that
-//! what its DevTools protocol has.
+//! A browser without a window in a host of the test, driven over `WebDriver`: HTTP and JSON to `chromedriver`, and through that
+//! what its `DevTools` protocol has.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 const DRIVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9515);
 
 /// A machine that does something else starts a browser slowly.
-const SLOWLY: Duration = Duration::from_secs(60);
+const SLOWLY: Duration = Duration::from_mins(1);
 
 /// How wide, how high, which colours, and whether scripts run.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +116,7 @@ impl<'a> Browser<'a> {
         self.ask("POST", &format!("{}/{what}", self.session), body)
     }
 
-    /// A command of the DevTools protocol.
+    /// A command of the `DevTools` protocol.
     pub fn tool(&self, command: &str, parameters: &Value) -> Result<Value> {
         self.of_session("goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
     }

@@ -85,9 +85,9 @@ pub fn assert_names(browser: &Browser<'_>) -> Result<()> {
         );
     }
     for (role, least) in [("region", 8), ("table", 4), ("link", 10), ("DisclosureTriangle", 6)] {
-        let names: Vec<&str> = named.iter().filter(|(one, _)| *one == role).map(|(_, name)| *name).collect();
-        ensure!(names.len() >= least, "{} of {role}: {named:?}", names.len());
-        ensure!(names.iter().all(|name| !name.is_empty()), "a {role} without a name: {names:?}");
+        let said: Vec<&str> = named.iter().filter(|(one, _)| *one == role).map(|(_, words)| *words).collect();
+        ensure!(said.len() >= least, "{} of {role}: {named:?}", said.len());
+        ensure!(said.iter().all(|name| !name.is_empty()), "a {role} without a name: {said:?}");
     }
     let is_told = |words: &str| named.iter().any(|(role, name)| *role == "link" && name.starts_with(words));
     ensure!(is_told("reload refused, ") && is_told("crash crashed, "), "the marks have no names: {named:?}");

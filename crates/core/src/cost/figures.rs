@@ -102,17 +102,17 @@ impl CostFigures {
             }
             f.write_str(")")?;
         }
-        self.write_wait(f)
+        write!(f, ", longest wait in queue {}", self.wait())
     }
 
-    fn write_wait(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(", longest wait in queue ")?;
+    /// The longest wait of a client in a queue: `under 12 ms`, `3 to 15 ms`, `unknown`.
+    pub fn wait(&self) -> String {
         match (self.waited.map(milliseconds), self.waited_at_most.map(milliseconds)) {
-            (None, _) => f.write_str("unknown"),
-            (Some(0), Some(most)) => write!(f, "under {} ms", most.saturating_add(1)),
-            (Some(least), Some(most)) if least < most => write!(f, "{least} to {most} ms"),
-            (Some(least), None) => write!(f, "{least} ms or more"),
-            (Some(least), Some(_)) => write!(f, "{least} ms"),
+            (None, _) => "unknown".to_owned(),
+            (Some(0), Some(most)) => format!("under {} ms", most.saturating_add(1)),
+            (Some(least), Some(most)) if least < most => format!("{least} to {most} ms"),
+            (Some(least), None) => format!("{least} ms or more"),
+            (Some(least), Some(_)) => format!("{least} ms"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A browser without a window in a host of the test, driven over `WebDriver`: HTTP and JSON to `chromedriver`, and through that
 //! what its `DevTools` protocol has.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
@@ -55,6 +55,24 @@ fn program(names: &[&str]) -> Option<String> {
     paths.find(|path| Path::new(path).exists())
 }
 
+/// An answer with its head, as long as that says: the driver leaves the connection open, whatever it is asked.
+fn read_answer(stream: TcpStream) -> Result<String> {
+    let mut reader = BufReader::new(stream);
+    let (mut answer, mut length) = (String::new(), 0);
+    while !answer.ends_with("\r\n\r\n") {
+        let begun = answer.len();
+        ensure!(reader.read_line(&mut answer)? > 0, "it ends in its head: {answer}");
+        if let Some((name, value)) = answer[begun..].split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(answer + &String::from_utf8(body)?)
+}
+
 impl<'a> Browser<'a> {
     /// Starts it in this host.
     pub fn start(host: &'a Namespace) -> Result<Self> {
@@ -103,8 +121,7 @@ impl<'a> Browser<'a> {
              Connection: close\r\n\r\n{body}",
             body.len()
         )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).with_context(|| format!("no answer to {method} {path}"))?;
+        let answer = read_answer(stream).with_context(|| format!("no answer to {method} {path}"))?;
         let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP of the driver")?;
         let mut body: Value =
             serde_json::from_str(body).with_context(|| format!("{method} {path}: {answer}"))?;

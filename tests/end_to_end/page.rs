@@ -153,7 +153,7 @@ fn it_can_be_read_by_day_at_night_on_a_telephone_and_by_keyboard() -> Result<()>
         ensure!(widths[0].as_u64() <= widths[1].as_u64(), "{name} is wider than its screen: {widths}");
         browser.run("document.querySelectorAll('details').forEach(one => one.open = false)")?;
         if let Ok(directory) = std::env::var("CLEARWAY_PICTURES") {
-            let (most, scale) = if name == "page-light" { (1450, 0.8) } else { (1500, 1.0) };
+            let (most, scale) = if name == "page-light" { (1450, 0.7) } else { (1500, 1.0) };
             let picture = browser.picture(most, scale)?;
             ensure!(picture.len() < 150_000, "{name} has {} bytes", picture.len());
             fs::write(format!("{directory}/{name}.png"), picture)?;

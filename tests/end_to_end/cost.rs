@@ -244,6 +244,7 @@ fn a_client_that_waits_for_a_restart_is_seen() -> Result<()> {
     ensure!(window["refused"] == 0, "its sockets have listened all the time: {cost}");
     ensure!(remembered(&stage, &balancer, "restart", 2)? == cost, "{cost}");
     ensure!(remembered(&stage, &balancer, "crash", 1)?.is_null(), "it is the restart that ends the window");
+    drop(client);
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

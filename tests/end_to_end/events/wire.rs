@@ -155,7 +155,7 @@ fn a_client_that_comes_back_misses_nothing_and_is_told_nothing_twice() -> Result
     assert_code(stage.clearway(&["reload"])?.status, 0)?;
     let mut back = Wire::follow(&stage, &format!("?from={id}"), "")?;
     let missed = back.wait_for("generation.serving", 8)?;
-    ensure!(missed[0]["event"] == "reload.requested", "{missed:?}");
+    ensure!(missed.iter().any(|event| event["event"] == "reload.requested"), "{missed:?}");
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

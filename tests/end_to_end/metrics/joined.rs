@@ -263,8 +263,9 @@ fn names_labels_and_values_are_those_of_haproxys_own_exporter() -> Result<()> {
         ensure!(ours.len() > 100, "only {} series", ours.len());
         let unknown: BTreeSet<_> = ours.keys().filter(|name| !theirs.contains_key(*name)).collect();
         ensure!(unknown.is_empty(), "the exporter has no {unknown:?}");
-        let other: Vec<_> = ours.iter().filter(|(name, value)| theirs.get(*name) != Some(*value)).collect();
-        ensure!(other.is_empty(), "other values: {other:?}");
+        let both = ours.iter().map(|(name, value)| (name, *value, theirs.get(name).copied()));
+        let other: Vec<_> = both.filter(|(_, ours, theirs)| *theirs != Some(*ours)).collect();
+        ensure!(other.is_empty(), "other values than theirs: {other:?}");
         Ok(())
     })?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;

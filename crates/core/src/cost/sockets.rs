@@ -171,12 +171,16 @@ impl SocketWatch {
         }
     }
 
-    /// The last look of the part before is the first one of the next.
+    /// The last look of the part before is the first one of the next. An address of ours at which nothing listens any more
+    /// refuses clients from then on.
     fn begin_part(&mut self) {
+        let there: HashSet<SocketAddr> =
+            self.sockets.values().filter(|record| record.is_there).map(|record| record.address).collect();
+        let has_stopped_listening = self.of_ours().any(|record| !there.contains(&record.address));
         let mut former = std::mem::take(self);
         former.sockets.retain(|_, record| record.is_there);
         former.sockets.values_mut().for_each(|record| record.base = record.drops);
         let Self { ours, sockets, clients, last, .. } = former;
-        *self = Self { ours, sockets, clients, last, ..Self::default() };
+        *self = Self { ours, sockets, clients, last, has_stopped_listening, ..Self::default() };
     }
 }

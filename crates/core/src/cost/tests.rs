@@ -97,6 +97,17 @@ fn a_socket_that_is_closed_right_after_the_last_look_is_not_quiet_in_the_time_af
 }
 
 #[test]
+fn an_address_that_has_gone_in_the_window_may_refuse_clients_in_the_time_after() {
+    let mut watch = CostWatch::begin(sent(0), None, ms(0));
+    watch.look(Some(look(0, &[socket(1, 80, 0, 0), socket(2, 81, 0, 0)], [1, 2], &[])));
+    watch.look(Some(look(10, &[socket(1, 80, 0, 0)], [1], &[])));
+    assert_eq!(watch.end([sent(0); 2], ms(10)).window.refused, Some(0), "no reset was sent yet");
+    watch.look(Some(look(20, &[socket(1, 80, 0, 0)], [1], &[])));
+    let after = watch.conclude(sent(1), ms(1010)).unwrap().after.unwrap();
+    assert_eq!((after.refused, after.reset), (None, Some(0)));
+}
+
+#[test]
 fn a_dump_that_misses_a_socket_once_resets_no_client() {
     let looks = vec![
         look(0, &[socket(1, 80, 2, 0)], [1], &[]),

@@ -1,8 +1,8 @@
 //! Clearway: the first process of an HAProxy container.
 //!
-//! The way through this crate: [`entry`] decides what a command line means; [`runtime`] is the supervising
-//! loop between the pure core (`clearway_core::supervisor`) and the [`shell`], which owns the processes,
-//! the sockets and the plumbing; [`front`] is the socket over which [`command`] talks to it.
+//! The way through this crate: `entry` decides what a command line means; `runtime` is the supervising
+//! loop between the pure core (`clearway_core::supervisor`) and the `shell`, which owns the processes,
+//! the sockets and the plumbing; `front` is the socket over which `command` talks to it.
 //!
 //! A library only so that what it reads can be given any bytes from outside of the program ([`main`] is all that there is without
 //! the feature `fuzz`; docs/decisions/0046-fuzzing.md).

@@ -25,12 +25,12 @@ const ROUNDS: u32 = 40;
 /// What a gate did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// How many SYNs were held, those that were sent again counted again; 0 with [`Manner::Drop`].
+    /// How many SYNs were held, those that were sent again counted again; 0 with [`Manner::Drop`](super::Manner::Drop).
     pub held: u64,
     /// How long the rules were there.
     pub closed_for: Duration,
     /// Whether new clients may have passed meanwhile: the thread could not refresh the elements in time, the queue
-    /// failed or was full, or [`LONGEST`] was over.
+    /// failed or was full, or [`LONGEST`](super::LONGEST) was over.
     pub lapsed: bool,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | bound | |
 //! |---|---|
-//! | clients of an address | [`seats::MOST`]; one more takes the place of the one that has been silent for longest |
+//! | clients of an address | `seats::MOST`; one more takes the place of the one that has been silent for longest |
 //! | a client's silence before and within a request | [`SILENCE`] |
 //! | the first line and the headers of a request | [`LONGEST`]; more is answered with 431 |
 //! | reading an answer | 30 s without a byte |

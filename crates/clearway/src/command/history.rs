@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode};
 use crate::front::api::Reloads;
 use crate::front::client::{self, Wait};
 use crate::front::find::{self, Target};
-use crate::tell::history::{Excerpt, PastCarried, PastEntry, PastFailure, PastSockets, PastSteps};
+use crate::tell::history::{Excerpt, PastCarried, PastEntry, PastFailure, PastSockets};
 
 const PATH: &str = "/v1/reloads";
 
@@ -93,7 +93,7 @@ fn milliseconds(seconds: f64) -> String {
 
 fn details(entry: &PastEntry) -> Vec<String> {
     let mut lines = Vec::new();
-    lines.extend(entry.steps.as_ref().and_then(steps));
+    lines.extend(entry.steps.as_ref().and_then(|steps| steps.words(milliseconds)));
     lines.extend(entry.sockets.iter().flat_map(sockets));
     lines.extend(entry.carried.iter().flat_map(carried));
     match &entry.failure {
@@ -102,23 +102,6 @@ fn details(entry: &PastEntry) -> Vec<String> {
     }
     lines.extend(entry.cost.as_ref().map(|cost| format!("cost: {cost}")));
     lines
-}
-
-/// Those that took any time.
-fn steps(steps: &PastSteps) -> Option<String> {
-    let PastSteps { prepare, prove, carry, settle, switch, end } = steps;
-    let all = [
-        ("prepare", prepare),
-        ("prove", prove),
-        ("carry", carry),
-        ("settle", settle),
-        ("switch", switch),
-        ("end", end),
-    ];
-    let named = all.iter().filter(|(_, seconds)| **seconds > 0.0);
-    let named: Vec<String> =
-        named.map(|(name, seconds)| format!("{name} {}", milliseconds(**seconds))).collect();
-    (!named.is_empty()).then(|| named.join(", "))
 }
 
 fn sockets(sockets: &PastSockets) -> Vec<String> {

@@ -3,7 +3,7 @@ use clearway_core::strategy::Means;
 
 use super::*;
 use crate::command::tests::names;
-use crate::tell::history::{PastEvent, PastMoved, PastResult};
+use crate::tell::history::{PastEvent, PastMoved, PastResult, PastSteps};
 
 fn excerpt(first: &[&str], number: usize) -> Excerpt {
     Excerpt { number, first: first.iter().map(ToString::to_string).collect() }

@@ -110,17 +110,8 @@ fn details(entry: &PastEntry) -> Html {
 /// The whole, and the steps that took any time.
 fn took(seconds: f64, steps: Option<&PastSteps>) -> String {
     let whole = parts::took(seconds);
-    let Some(PastSteps { prepare, prove, carry, settle, switch, end }) = steps else { return whole };
-    let all = [
-        ("prepare", prepare),
-        ("prove", prove),
-        ("carry", carry),
-        ("settle", settle),
-        ("switch", switch),
-        ("end", end),
-    ];
-    let named = all.iter().filter(|(_, seconds)| **seconds > 0.0);
-    let named: Vec<String> =
-        named.map(|(name, seconds)| format!("{name} {}", parts::took(**seconds))).collect();
-    if named.is_empty() { whole } else { format!("{whole}: {}", named.join(", ")) }
+    match steps.and_then(|steps| steps.words(parts::took)) {
+        Some(steps) => format!("{whole}: {steps}"),
+        None => whole,
+    }
 }

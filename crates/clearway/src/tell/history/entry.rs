@@ -181,6 +181,24 @@ pub struct PastSteps {
     pub end: f64,
 }
 
+impl PastSteps {
+    /// Those that took any time, each with how long, as `time` says it; none: none did.
+    pub fn words(&self, time: impl Fn(f64) -> String) -> Option<String> {
+        let Self { prepare, prove, carry, settle, switch, end } = self;
+        let all = [
+            ("prepare", prepare),
+            ("prove", prove),
+            ("carry", carry),
+            ("settle", settle),
+            ("switch", switch),
+            ("end", end),
+        ];
+        let named = all.iter().filter(|(_, seconds)| **seconds > 0.0);
+        let named: Vec<String> = named.map(|(name, seconds)| format!("{name} {}", time(**seconds))).collect();
+        (!named.is_empty()).then(|| named.join(", "))
+    }
+}
+
 /// What became of listening sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]

@@ -18,20 +18,50 @@ use crate::ground::notice::tell;
 /// How long a client may read nothing while there is something for it.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Counts how long nothing could be written that was to be.
+#[derive(Debug)]
+pub struct Stall {
+    limit: Duration,
+    /// Set while something waits to be written.
+    waits: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    /// Nothing waits yet.
+    pub fn new(limit: Duration) -> Self {
+        Self { limit, waits: None }
+    }
+
+    /// What has come of a try to write; one that has been waiting for longer than the limit fails, with `TimedOut`.
+    pub fn judged<R>(
+        &mut self,
+        tried: Poll<io::Result<R>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<R>> {
+        if tried.is_ready() {
+            self.waits = None;
+            return tried;
+        }
+        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        ready!(waits.as_mut().poll(context));
+        self.waits = None;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 /// A connection to a client.
 #[derive(Debug)]
 pub struct Patient<T> {
     inner: T,
     /// The client's process, if it is in our PID namespace.
     client: Option<i32>,
-    /// Set while something waits to be written.
-    waits: Option<Pin<Box<Sleep>>>,
+    stall: Stall,
 }
 
 impl<T> Patient<T> {
     /// On which nothing was written yet.
     pub fn new(inner: T, client: Option<i32>) -> Self {
-        Self { inner, client, waits: None }
+        Self { inner, client, stall: Stall::new(PATIENCE) }
     }
 
     /// The client's process, if it is in our PID namespace.
@@ -41,16 +71,13 @@ impl<T> Patient<T> {
 
     /// What has come of a try to write; one that has been waiting for too long fails.
     fn judged<R>(&mut self, tried: Poll<io::Result<R>>, context: &mut Context<'_>) -> Poll<io::Result<R>> {
-        if tried.is_ready() {
-            self.waits = None;
-            return tried;
+        let waits = tried.is_pending();
+        let judged = self.stall.judged(tried, context);
+        if waits && judged.is_ready() {
+            let pid = self.client.and_then(|pid| u32::try_from(pid).ok());
+            tell(&FrontNotice::NotRead { pid, waited: PATIENCE });
         }
-        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
-        ready!(waits.as_mut().poll(context));
-        self.waits = None;
-        let pid = self.client.and_then(|pid| u32::try_from(pid).ok());
-        tell(&FrontNotice::NotRead { pid, waited: PATIENCE });
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        judged
     }
 }
 
@@ -114,7 +141,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         while ours.try_write(&[0; 4096]).is_ok() {}
         let mut patient = Patient::new(ours, Some(1));
-        patient.waits = Some(Box::pin(sleep(PATIENCE.checked_sub(waited).unwrap())));
+        patient.stall.waits = Some(Box::pin(sleep(PATIENCE.checked_sub(waited).unwrap())));
         (patient, theirs)
     }
 
@@ -139,7 +166,7 @@ mod tests {
                 all
             });
             patient.write_all(b"the end").await.unwrap();
-            assert!(patient.waits.is_none());
+            assert!(patient.stall.waits.is_none());
             drop(patient);
             assert!(reads.await.unwrap().ends_with(b"the end"));
         });

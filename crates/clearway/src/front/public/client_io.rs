@@ -4,12 +4,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Sleep, sleep};
+
+use crate::front::patience::Stall;
 
 /// How long a client may take to read a piece of an answer.
 const READS_WITHIN: Duration = Duration::from_secs(30);
@@ -73,26 +74,21 @@ pub enum ClientStream {
 pub struct ClientIo {
     stream: ClientStream,
     activity: Arc<ClientActivity>,
-    /// Runs while the client does not read.
-    stalled: Option<Pin<Box<Sleep>>>,
+    stall: Stall,
 }
 
 impl ClientIo {
     /// The connection of a client.
     pub fn new(stream: ClientStream, activity: Arc<ClientActivity>) -> Self {
-        Self { stream, activity, stalled: None }
+        Self { stream, activity, stall: Stall::new(READS_WITHIN) }
     }
 
     /// Counts how long nothing could be written.
     fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.stalled = None;
             self.activity.touch();
-            return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(READS_WITHIN)));
-        ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        self.stall.judged(written, cx)
     }
 }
 

@@ -55,8 +55,8 @@ impl JoinedStatistics {
                         text.heading(&name, kind(field), field.help);
                     }
                     before = field.name;
-                    for (object, numbers) in &objects {
-                        field.write(&mut text, &name, place, object, numbers);
+                    for object in &objects {
+                        write(&mut text, &name, (place, field), *object);
                     }
                 }
             }
@@ -65,43 +65,28 @@ impl JoinedStatistics {
     }
 }
 
-/// Writes a field.
-trait Written {
-    fn write(
-        &self,
-        text: &mut MetricsText,
-        name: &str,
-        place: usize,
-        object: &StatObject,
-        numbers: &StatNumbers,
-    );
-}
-
-impl Written for StatField {
-    fn write(
-        &self,
-        text: &mut MetricsText,
-        name: &str,
-        place: usize,
-        object: &StatObject,
-        numbers: &StatNumbers,
-    ) {
-        let Some(number) = numbers.get(place) else { return };
-        let mut labels = vec![("proxy", object.proxy.as_str())];
-        if object.scope == Scope::Server {
-            labels.push(("server", &object.server));
-        }
-        labels.extend(self.code.map(|code| ("code", code)));
-        match self.unit {
-            Unit::Plain => text.line(name, labels, number),
-            // Exact up to 2^53.
-            #[allow(clippy::cast_precision_loss)]
-            Unit::Milliseconds => text.line(name, labels, number as f64 / 1000.0),
-            Unit::State => {
-                for (at, state) in (0..).zip(object.scope.states()) {
-                    let labels = labels.iter().copied().chain([("state", *state)]);
-                    text.line(name, labels, u8::from(at == number));
-                }
+/// Writes what is known of an object in a field, of which this is the place.
+fn write(
+    text: &mut MetricsText,
+    name: &str,
+    (place, field): (usize, &StatField),
+    (object, numbers): (&StatObject, &StatNumbers),
+) {
+    let Some(number) = numbers.get(place) else { return };
+    let mut labels = vec![("proxy", object.proxy.as_str())];
+    if object.scope == Scope::Server {
+        labels.push(("server", &object.server));
+    }
+    labels.extend(field.code.map(|code| ("code", code)));
+    match field.unit {
+        Unit::Plain => text.line(name, labels, number),
+        // Exact up to 2^53.
+        #[allow(clippy::cast_precision_loss)]
+        Unit::Milliseconds => text.line(name, labels, number as f64 / 1000.0),
+        Unit::State => {
+            for (at, state) in (0..).zip(object.scope.states()) {
+                let labels = labels.iter().copied().chain([("state", *state)]);
+                text.line(name, labels, u8::from(at == number));
             }
         }
     }

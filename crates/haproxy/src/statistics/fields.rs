@@ -1,5 +1,7 @@
 //! The fields of `show stat` that are told, each with the name that HAProxy's exporter gives it (compared with 2.6.12).
 
+use Joining::{Counter, Greatest, Serving, Sum};
+
 use super::scope::Scope::{self, Backend, Frontend, Server};
 
 /// How the numbers of several processes become one.
@@ -62,134 +64,125 @@ const fn field(
     StatField { column, name, code: None, joining, unit: Unit::Plain, scopes, help }
 }
 
-const fn counter(
-    column: &'static str,
-    name: &'static str,
-    of: &'static [Scope],
-    help: &'static str,
-) -> StatField {
-    field(Joining::Counter, column, name, of, help)
-}
-
-const fn sum(
-    column: &'static str,
-    name: &'static str,
-    of: &'static [Scope],
-    help: &'static str,
-) -> StatField {
-    field(Joining::Sum, column, name, of, help)
-}
-
-const fn greatest(
-    column: &'static str,
-    name: &'static str,
-    of: &'static [Scope],
-    help: &'static str,
-) -> StatField {
-    field(Joining::Greatest, column, name, of, help)
-}
-
-const fn serving(
-    column: &'static str,
-    name: &'static str,
-    of: &'static [Scope],
-    help: &'static str,
-) -> StatField {
-    field(Joining::Serving, column, name, of, help)
-}
-
 const fn time(
     column: &'static str,
     name: &'static str,
     of: &'static [Scope],
     help: &'static str,
 ) -> StatField {
-    StatField { unit: Unit::Milliseconds, ..serving(column, name, of, help) }
+    StatField { unit: Unit::Milliseconds, ..field(Serving, column, name, of, help) }
 }
 
 const fn responses(column: &'static str, code: &'static str) -> StatField {
     let help = "HTTP responses by the class of their status.";
-    StatField { code: Some(code), ..counter(column, "http_responses_total", FBS, help) }
+    StatField { code: Some(code), ..field(Counter, column, "http_responses_total", FBS, help) }
 }
 
 /// All of them, those of one metric one after the other.
 pub const FIELDS: &[StatField] = &[
     StatField {
         unit: Unit::State,
-        ..serving("status", "status", FBS, "1 for the state in which it is, 0 for each other one.")
+        ..field(Serving, "status", "status", FBS, "1 for the state in which it is, 0 for each other one.")
     },
-    sum("scur", "current_sessions", FBS, "Sessions now."),
-    greatest("smax", "max_sessions", FBS, "The most sessions that one process had at a time."),
-    serving("slim", "limit_sessions", FBS, "How many sessions it may have."),
-    counter("stot", "sessions_total", FBS, "Sessions."),
-    greatest("rate_max", "max_session_rate", FBS, "The most new sessions in a second in one process."),
-    serving("rate_lim", "limit_session_rate", F, "How many new sessions a second it may have."),
-    greatest(
+    field(Sum, "scur", "current_sessions", FBS, "Sessions now."),
+    field(Greatest, "smax", "max_sessions", FBS, "The most sessions that one process had at a time."),
+    field(Serving, "slim", "limit_sessions", FBS, "How many sessions it may have."),
+    field(Counter, "stot", "sessions_total", FBS, "Sessions."),
+    field(Greatest, "rate_max", "max_session_rate", FBS, "The most new sessions in a second in one process."),
+    field(Serving, "rate_lim", "limit_session_rate", F, "How many new sessions a second it may have."),
+    field(
+        Greatest,
         "conn_rate_max",
         "connections_rate_max",
         F,
         "The most new connections in a second in one process.",
     ),
-    counter("conn_tot", "connections_total", F, "Connections."),
-    counter("bin", "bytes_in_total", FBS, "Bytes of requests."),
-    counter("bout", "bytes_out_total", FBS, "Bytes of responses."),
-    counter("dcon", "denied_connections_total", F, "Connections that a rule denied."),
-    counter("dses", "denied_sessions_total", F, "Sessions that a rule denied."),
-    counter("dreq", "requests_denied_total", FB, "Requests that a rule denied."),
-    counter("dresp", "responses_denied_total", FBS, "Responses that a rule denied."),
-    counter("ereq", "request_errors_total", F, "Requests that were wrong or broken off."),
-    counter("econ", "connection_errors_total", BS, "Attempts to connect to a server that failed."),
-    counter("eresp", "response_errors_total", BS, "Responses that were wrong or broken off."),
-    counter("eint", "internal_errors_total", FBS, "Errors of HAProxy itself."),
-    counter("wretr", "retry_warnings_total", BS, "Attempts to connect to a server that were made again."),
-    counter("wredis", "redispatch_warnings_total", BS, "Requests that went to another server."),
-    counter("wrew", "failed_header_rewriting_total", FBS, "Headers that could not be changed."),
-    counter("cli_abrt", "client_aborts_total", BS, "Transfers that the client broke off."),
-    counter("srv_abrt", "server_aborts_total", BS, "Transfers that the server broke off."),
-    greatest(
+    field(Counter, "conn_tot", "connections_total", F, "Connections."),
+    field(Counter, "bin", "bytes_in_total", FBS, "Bytes of requests."),
+    field(Counter, "bout", "bytes_out_total", FBS, "Bytes of responses."),
+    field(Counter, "dcon", "denied_connections_total", F, "Connections that a rule denied."),
+    field(Counter, "dses", "denied_sessions_total", F, "Sessions that a rule denied."),
+    field(Counter, "dreq", "requests_denied_total", FB, "Requests that a rule denied."),
+    field(Counter, "dresp", "responses_denied_total", FBS, "Responses that a rule denied."),
+    field(Counter, "ereq", "request_errors_total", F, "Requests that were wrong or broken off."),
+    field(Counter, "econ", "connection_errors_total", BS, "Attempts to connect to a server that failed."),
+    field(Counter, "eresp", "response_errors_total", BS, "Responses that were wrong or broken off."),
+    field(Counter, "eint", "internal_errors_total", FBS, "Errors of HAProxy itself."),
+    field(
+        Counter,
+        "wretr",
+        "retry_warnings_total",
+        BS,
+        "Attempts to connect to a server that were made again.",
+    ),
+    field(Counter, "wredis", "redispatch_warnings_total", BS, "Requests that went to another server."),
+    field(Counter, "wrew", "failed_header_rewriting_total", FBS, "Headers that could not be changed."),
+    field(Counter, "cli_abrt", "client_aborts_total", BS, "Transfers that the client broke off."),
+    field(Counter, "srv_abrt", "server_aborts_total", BS, "Transfers that the server broke off."),
+    field(
+        Greatest,
         "req_rate_max",
         "http_requests_rate_max",
         F,
         "The most HTTP requests in a second in one process.",
     ),
-    counter("req_tot", "http_requests_total", FB, "HTTP requests."),
+    field(Counter, "req_tot", "http_requests_total", FB, "HTTP requests."),
     responses("hrsp_1xx", "1xx"),
     responses("hrsp_2xx", "2xx"),
     responses("hrsp_3xx", "3xx"),
     responses("hrsp_4xx", "4xx"),
     responses("hrsp_5xx", "5xx"),
     responses("hrsp_other", "other"),
-    counter("intercepted", "intercepted_requests_total", F, "HTTP requests that HAProxy answered itself."),
-    counter("cache_lookups", "http_cache_lookups_total", FB, "Times that the cache was asked."),
-    counter("cache_hits", "http_cache_hits_total", FB, "Times that it had the answer."),
-    counter("comp_in", "http_comp_bytes_in_total", FB, "Bytes that were given to compression."),
-    counter("comp_out", "http_comp_bytes_out_total", FB, "Bytes that came out of it."),
-    counter(
+    field(
+        Counter,
+        "intercepted",
+        "intercepted_requests_total",
+        F,
+        "HTTP requests that HAProxy answered itself.",
+    ),
+    field(Counter, "cache_lookups", "http_cache_lookups_total", FB, "Times that the cache was asked."),
+    field(Counter, "cache_hits", "http_cache_hits_total", FB, "Times that it had the answer."),
+    field(Counter, "comp_in", "http_comp_bytes_in_total", FB, "Bytes that were given to compression."),
+    field(Counter, "comp_out", "http_comp_bytes_out_total", FB, "Bytes that came out of it."),
+    field(
+        Counter,
         "comp_byp",
         "http_comp_bytes_bypassed_total",
         FB,
         "Bytes that were to be compressed and were not.",
     ),
-    counter("comp_rsp", "http_comp_responses_total", FB, "Responses that were compressed."),
-    sum("qcur", "current_queue", BS, "Requests that wait for a server now."),
-    greatest("qmax", "max_queue", BS, "The most that waited at a time in one process."),
-    serving("qlimit", "queue_limit", S, "How many may wait for it."),
-    counter("lbtot", "loadbalanced_total", BS, "Times that it was chosen."),
-    counter("connect", "connection_attempts_total", BS, "Attempts to connect to a server."),
-    counter("reuse", "connection_reuses_total", BS, "Requests that used a connection that was there."),
-    sum("used_conn_cur", "used_connections_current", S, "Connections to it that are in use."),
-    sum("srv_icur", "idle_connections_current", S, "Connections to it that wait for the next request."),
+    field(Counter, "comp_rsp", "http_comp_responses_total", FB, "Responses that were compressed."),
+    field(Sum, "qcur", "current_queue", BS, "Requests that wait for a server now."),
+    field(Greatest, "qmax", "max_queue", BS, "The most that waited at a time in one process."),
+    field(Serving, "qlimit", "queue_limit", S, "How many may wait for it."),
+    field(Counter, "lbtot", "loadbalanced_total", BS, "Times that it was chosen."),
+    field(Counter, "connect", "connection_attempts_total", BS, "Attempts to connect to a server."),
+    field(Counter, "reuse", "connection_reuses_total", BS, "Requests that used a connection that was there."),
+    field(Sum, "used_conn_cur", "used_connections_current", S, "Connections to it that are in use."),
+    field(
+        Sum,
+        "srv_icur",
+        "idle_connections_current",
+        S,
+        "Connections to it that wait for the next request.",
+    ),
     time("qtime", "queue_time_average_seconds", BS, "The time in the queue, of the last 1024 requests."),
     time("ctime", "connect_time_average_seconds", BS, "The time to connect, of the same."),
     time("rtime", "response_time_average_seconds", BS, "The time of the server, of the same."),
     time("ttime", "total_time_average_seconds", BS, "All of it, of the same."),
-    serving("weight", "weight", BS, "Its weight among the servers, or that of all of them."),
-    serving("act", "active_servers", B, "Servers that get requests."),
-    serving("bck", "backup_servers", B, "Backup servers that would get them."),
-    counter("chkfail", "check_failures_total", S, "Health checks that failed while it was up."),
-    counter("chkdown", "check_up_down_total", BS, "Times that it went down."),
-    serving("lastchg", "check_last_change_seconds", BS, "How long it has been in its state."),
-    serving("check_code", "check_code", S, "The status that the last health check got."),
+    field(Serving, "weight", "weight", BS, "Its weight among the servers, or that of all of them."),
+    field(Serving, "act", "active_servers", B, "Servers that get requests."),
+    field(Serving, "bck", "backup_servers", B, "Backup servers that would get them."),
+    field(Counter, "chkfail", "check_failures_total", S, "Health checks that failed while it was up."),
+    field(Counter, "chkdown", "check_up_down_total", BS, "Times that it went down."),
+    field(Serving, "lastchg", "check_last_change_seconds", BS, "How long it has been in its state."),
+    field(Serving, "check_code", "check_code", S, "The status that the last health check got."),
     time("check_duration", "check_duration_seconds", S, "How long the last health check took."),
-    serving("throttle", "current_throttle", S, "How much of its weight it has in a slow start, in percent."),
+    field(
+        Serving,
+        "throttle",
+        "current_throttle",
+        S,
+        "How much of its weight it has in a slow start, in percent.",
+    ),
 ];

@@ -289,6 +289,12 @@ impl fmt::Display for StateCommand {
 }
 
 impl StateCommand {
+    /// Whether HAProxy will do it as soon as the server has an address: it changes one, and gives none to a server that has
+    /// none yet, as with `init-addr none` until its resolvers have answered (`srv_update_addr_port`, 2.6 to 3.4).
+    pub fn waits_for_an_address(&self, answer: &str) -> bool {
+        self.refusal(answer).is_some_and(|why| why.contains("current server address family"))
+    }
+
     /// What HAProxy answered, if that means that it did not do it.
     fn refusal<'a>(&self, answer: &'a str) -> Option<&'a str> {
         let done = ["changed", "no need", "updated"];

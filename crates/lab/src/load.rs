@@ -233,7 +233,7 @@ impl RunningLoad {
     /// test does its work depends on how fast the machine is. On a slow one fewer will do, as its load is slower
     /// ([`patience`]). Ends with the plan where they never come to so many.
     pub fn finish_after(self, ended_well: u64) -> Result<LoadReport> {
-        let wanted = ended_well / u64::from(patience());
+        let wanted = ended_well.div_ceil(u64::from(patience()));
         let well = || {
             let (ended, badly) = self.progress();
             ended.saturating_sub(badly)

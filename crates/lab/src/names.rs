@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,6 +33,7 @@ type Table = Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>;
 pub struct Names {
     address: SocketAddr,
     table: Table,
+    pause_ms: Arc<AtomicU64>,
     end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -44,10 +45,11 @@ impl Names {
             host.enter(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)))?.context("binding for names")?;
         socket.set_read_timeout(Some(PAUSE)).context("setting a timeout")?;
         let address = socket.local_addr().context("asking for our own address")?;
-        let (table, end) = (Table::default(), Arc::new(AtomicBool::new(false)));
-        let (of_thread, ends) = (Arc::clone(&table), Arc::clone(&end));
-        let thread = std::thread::spawn(move || serve(&socket, &of_thread, &ends));
-        Ok(Self { address, table, end, thread: Some(thread) })
+        let (table, pause_ms, end) =
+            (Table::default(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let (of_thread, pause, ends) = (Arc::clone(&table), Arc::clone(&pause_ms), Arc::clone(&end));
+        let thread = std::thread::spawn(move || serve(&socket, &of_thread, &pause, &ends));
+        Ok(Self { address, table, pause_ms, end, thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -60,6 +62,11 @@ impl Names {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.insert(name.to_owned(), addresses.to_vec());
     }
+
+    /// It waits so long before each answer from now on, and answers one question after the other.
+    pub fn wait_before_answers(&self, pause: Duration) {
+        self.pause_ms.store(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 impl Drop for Names {
@@ -71,7 +78,7 @@ impl Drop for Names {
     }
 }
 
-fn serve(socket: &UdpSocket, table: &Table, end: &AtomicBool) {
+fn serve(socket: &UdpSocket, table: &Table, pause_ms: &AtomicU64, end: &AtomicBool) {
     let mut buffer = [0; 1500];
     while !end.load(Ordering::Relaxed) {
         let (length, from) = match socket.recv_from(&mut buffer) {
@@ -80,6 +87,7 @@ fn serve(socket: &UdpSocket, table: &Table, end: &AtomicBool) {
             Err(error) if error.kind() != io::ErrorKind::InvalidInput => continue,
             Err(_) => return,
         };
+        std::thread::sleep(Duration::from_millis(pause_ms.load(Ordering::Relaxed)));
         let table = table.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = buffer.get(..length).and_then(|question| answer(question, &table)) {
             let _ = socket.send_to(&answer, from);

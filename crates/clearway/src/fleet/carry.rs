@@ -48,6 +48,12 @@ use tables::Tables;
 /// How long the new one may take for all questions and orders.
 const SETTING: Duration = Duration::from_secs(5);
 
+/// How long servers may have no address yet, because a resolver has not answered.
+const RESOLVING: Duration = Duration::from_secs(1);
+
+/// How often they are tried again meanwhile.
+const TRIED_EVERY: Duration = Duration::from_millis(20);
+
 /// What is said of stick tables after a crash, and in a takeover.
 const NO_TABLES: &str =
     "stick tables: the HAProxy that had them has ended or belongs to another Clearway, and cannot be asked";
@@ -139,8 +145,31 @@ impl Carry {
         let plan = carry::plan(&snapshot.servers, &self.configuration.stated, told);
         let left = until.saturating_duration_since(Instant::now());
         let answers = self.private.give(&plan.orders, left);
+        let answers = answers.map(|answers| self.once_resolved(&plan.orders, answers));
         let Came { set, left } = plan.outcome(advance, answers);
         Carried { set, left, age_seconds }
+    }
+
+    /// Orders that HAProxy refused because their servers had no address yet are given again, until these have one or have
+    /// had the time for it. Answers with the last words to each order.
+    fn once_resolved(&self, orders: &[StateCommand], mut answers: Vec<String>) -> Vec<String> {
+        let until = Instant::now() + RESOLVING;
+        loop {
+            let given = orders.iter().zip(&answers).enumerate();
+            let (places, again): (Vec<usize>, Vec<StateCommand>) = given
+                .filter(|(_, (order, answer))| order.waits_for_an_address(answer))
+                .map(|(place, (order, _))| (place, order.clone()))
+                .unzip();
+            let left = until.saturating_duration_since(Instant::now());
+            if again.is_empty() || left.is_zero() {
+                return answers;
+            }
+            std::thread::sleep(TRIED_EVERY.min(left));
+            let Ok(said) = self.private.give(&again, left.max(TRIED_EVERY)) else { return answers };
+            for (place, said) in places.into_iter().zip(said) {
+                answers[place] = said;
+            }
+        }
     }
 
     /// The entries of stick tables are copied, if that is wanted.

@@ -133,6 +133,15 @@ fn what_haproxy_did_and_refused_is_told() {
 }
 
 #[test]
+fn an_address_for_a_server_that_has_none_yet_is_for_later() {
+    let planned = between(&row("10.0.0.9", 0, 0, "1 1", 0), PLAIN, PLAIN, &up());
+    let waits = |answer: &str| planned.orders[0].waits_for_an_address(answer);
+    let family =
+        "Update for the current server address family is only supported through configuration file\n";
+    assert!(waits(family) && !waits("no need to change the addr\n") && !waits(""));
+}
+
+#[test]
 fn an_agent_at_an_ipv6_address_passes() {
     let agent = |address: &str, port: u16, flags: u8| {
         format!("3 b 1 s1 10.0.0.1 2 0 1 1 4 6 3 4 6 {flags} 0 0 - 80 - 0 0 - {address} {port}\n")

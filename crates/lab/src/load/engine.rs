@@ -44,8 +44,11 @@ impl Control {
         self.stopped.notify_one();
     }
 
+    /// How many have ended, and how many of them badly, never fewer: the other order of these two, or of the two in
+    /// [`Control::count`], would tell of a failure for a moment as of one that ended well.
     pub(super) fn progress(&self) -> (u64, u64) {
-        (self.done.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+        let done = self.done.load(Ordering::Acquire);
+        (done, self.failed.load(Ordering::Relaxed))
     }
 
     pub(super) fn under_way(&self) -> u64 {
@@ -54,8 +57,8 @@ impl Control {
     }
 
     fn count(&self, outcome: &Outcome) {
-        self.done.fetch_add(1, Ordering::Relaxed);
         self.failed.fetch_add(u64::from(outcome.class != Class::Ok), Ordering::Relaxed);
+        self.done.fetch_add(1, Ordering::Release);
     }
 }
 

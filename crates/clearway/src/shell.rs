@@ -13,7 +13,9 @@ use clearway_core::names::Generation;
 use clearway_core::path::Generations;
 use clearway_core::peers::PeersEvent;
 use clearway_core::settings::Settings;
-use clearway_core::supervisor::{Action, Answer, Event, PlumbingDemand, Report, Strictness, Supervisor};
+use clearway_core::supervisor::{
+    Action, Answer, Event, Planned, PlumbingDemand, Report, Strictness, Supervisor,
+};
 
 use crate::cutover::{self, Cutover, PreparedFor, Upshot};
 use crate::fleet::draft::Draft;
@@ -94,6 +96,12 @@ impl Shell {
         self.front.note(&action, &self.fleet);
         match action {
             Action::Prepare(generation, source) => self.fleet.read(generation, source),
+            Action::Plan(generation) => {
+                let planned =
+                    Planned::Reload { reasons: vec!["nothing is applied at run time yet".to_owned()] };
+                return Continue(Some(Event::Planned { generation, planned }));
+            }
+            Action::Apply(_) | Action::Adopt { .. } => {}
             Action::Try(generation) => self.fleet.begin_trial(generation),
             Action::Launch(generation, strictness) => {
                 return Continue(Some(self.launch(generation, strictness)));

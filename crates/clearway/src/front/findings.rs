@@ -48,6 +48,7 @@ pub fn attempted(last: &LastAttempt) -> String {
         Cause::Start => "the start",
         Cause::Reload => "the last reload",
         Cause::Rollback => "the last rollback",
+        Cause::Mend => "the reload after half of a change",
         Cause::Crash => "the start after a crash",
         Cause::Unknown => "the last start or reload",
     };

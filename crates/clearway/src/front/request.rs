@@ -93,7 +93,7 @@ pub struct ReloadOutcome {
 impl From<ReloadOutcome> for api::Reloaded {
     fn from(ReloadOutcome { answer, not_read, cost }: ReloadOutcome) -> Self {
         match answer {
-            Answer::Serving { generation, proof, moved, carried, rolled_back } => Self::Serving {
+            Answer::Serving { generation, proof, moved, carried, rolled_back, applied: _ } => Self::Serving {
                 generation: generation.number(),
                 worker: proof.worker,
                 adopted: proof.adopted.len(),
@@ -105,6 +105,8 @@ impl From<ReloadOutcome> for api::Reloaded {
                 cost: cost.map(Box::new),
                 rolled_back: rolled_back.map(|told| api::RollbackStatus::of(told, told.since)),
             },
+            // Nothing is applied yet: every plan is a reload (`Shell::carry_out`).
+            Answer::Applied { .. } => Self::Stopping,
             Answer::Tried { proof, changes } => Self::Tried {
                 adopted: proof.adopted.len(),
                 fresh: proof.fresh,

@@ -98,13 +98,13 @@ fn of_an_attempt(attempted: &Attempted) -> PastEntry {
     let event = match attempted.cause {
         _ if attempted.takes_over => PastEvent::Takeover,
         Cause::Start => PastEvent::Start,
-        Cause::Reload => PastEvent::Reload,
+        Cause::Reload | Cause::Mend => PastEvent::Reload,
         Cause::Rollback => PastEvent::Rollback,
         Cause::Crash => PastEvent::Restart,
         Cause::Unknown => PastEvent::Unknown,
     };
     let result = match attempted.result {
-        AttemptResult::Took => PastResult::Took,
+        AttemptResult::Took | AttemptResult::Applied => PastResult::Took,
         AttemptResult::Refused => PastResult::Refused,
         AttemptResult::Failed => PastResult::Failed,
     };
@@ -142,7 +142,7 @@ fn sockets(proof: &Proof, attempted: &Attempted) -> PastSockets {
 
 impl From<Steps> for PastSteps {
     fn from(steps: Steps) -> Self {
-        let Steps { prepare, prove, carry, settle, switch, end } = steps;
+        let Steps { plan: _, apply: _, prepare, prove, carry, settle, switch, end } = steps;
         let [prepare, prove, carry, settle, switch, end] =
             [prepare, prove, carry, settle, switch, end].map(|step| step.as_secs_f64());
         Self { prepare, prove, carry, settle, switch, end }

@@ -67,7 +67,7 @@ impl Counted {
     /// How long a reload took, and each step of it that there was.
     fn observe(&mut self, attempted: &Attempted) {
         self.took.observe(&[], attempted.took);
-        let Steps { prepare, prove, carry, settle, switch, end: _ } = attempted.steps;
+        let Steps { prepare, prove, carry, settle, switch, plan: _, apply: _, end: _ } = attempted.steps;
         for (step, took) in
             [("prepare", prepare), ("prove", prove), ("carry", carry), ("settle", settle), ("switch", switch)]
         {
@@ -173,6 +173,7 @@ fn trigger(by: Asker) -> &'static str {
     match by {
         Asker::Signal(_) => "signal",
         Asker::Admin(_) | Asker::Drain => "admin-socket",
+        Asker::Apply(_) => "apply",
         Asker::Rollback(_) => "rollback",
         Asker::Watch => "watch",
         Asker::Master => "haproxy-master",

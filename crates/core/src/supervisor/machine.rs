@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::asker::Asker;
 use super::cuts::Cuts;
-use super::event::Asker;
 use super::life::{FirstLife, Life, Restart};
 use super::limits::Limits;
 use super::outcome::{Attempted, Crashes, RolledBack};
@@ -27,7 +27,9 @@ pub struct Supervisor {
     pub(super) attempt: Option<Attempt>,
     /// What asked for a reload or a rollback while an attempt was under way, in this order.
     pub(super) waiting: Vec<Asker>,
-    /// When to start again after a crash, and with what.
+    /// Set if what waits is not planned: the generation that served has ended while it was.
+    pub(super) unplanned: bool,
+    /// When to start again after a crash, or because what serves has half of a change, and with what.
     pub(super) restart: Option<Restart>,
     /// The configuration of whatever served last; while nothing ever has, a failure is Clearway's end.
     pub(super) served: Option<Generation>,
@@ -66,6 +68,7 @@ impl Supervisor {
             next: Generation::FIRST,
             attempt: None,
             waiting: Vec::new(),
+            unplanned: false,
             restart: None,
             served: None,
             good: None,

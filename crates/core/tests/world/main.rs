@@ -28,7 +28,7 @@ use clearway_core::peers::hold::{BalancerId, HoldAction, HoldEvent, Keeping};
 use clearway_core::peers::{
     Beginning, NameGate, NamePart, PeersAction, PeersEvent, Relations, ToHolder, ToPredecessor,
 };
-use clearway_core::settings::CanaryMode;
+use clearway_core::settings::{ApplySetting, CanaryMode};
 use clearway_core::supervisor::{
     Action, Asker, Budget, Carried, Declined, End, Event, How, Limits, Peer, PlumbingDemand, Proof,
     RequestId, Source, Supervisor, Survey, Unclean,
@@ -70,6 +70,7 @@ const LIMITS: Limits = Limits {
     ready: Duration::from_secs(10),
     settle: Duration::from_millis(200),
     old: Budget { generations: 5, age: None, memory: None },
+    apply: ApplySetting::Reload,
     interrupted: ExitCode::Interrupted,
 };
 

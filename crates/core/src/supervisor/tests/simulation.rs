@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::*;
 use super::end;
+use crate::settings::ApplySetting;
 
 /// Seeds that once broke an invariant: they stay.
 const SEEDS_THAT_FAILED: &[u64] = &[];
@@ -17,6 +18,7 @@ const LIMITS: Limits = Limits {
     ready: Duration::from_secs(10),
     settle: Duration::from_millis(200),
     old: Budget { generations: 3, age: Some(Duration::from_mins(10)), memory: Some(1000) },
+    apply: ApplySetting::Reload,
     interrupted: ExitCode::Interrupted,
 };
 
@@ -89,9 +91,10 @@ struct Simulation {
 
 /// The steps of an attempt are all of it.
 fn adds_up(attempted: &Attempted) {
-    let Steps { prepare, prove, carry, settle, switch, end } = attempted.steps;
-    assert_eq!(prepare + prove + carry + settle + switch + end, attempted.took);
-    assert_eq!(attempted.failure.is_none(), attempted.result == AttemptResult::Took);
+    let Steps { plan, apply, prepare, prove, carry, settle, switch, end } = attempted.steps;
+    assert_eq!(plan + apply + prepare + prove + carry + settle + switch + end, attempted.took);
+    let went_well = matches!(attempted.result, AttemptResult::Took | AttemptResult::Applied);
+    assert_eq!(attempted.failure.is_none(), went_well);
 }
 
 impl Simulation {
@@ -420,6 +423,7 @@ impl Simulation {
             Action::Prepare(generation, source) => self.prepares(generation, source),
             Action::Try(generation) => self.tries(generation),
             // The disk is full, or there are no descriptors left.
+            Action::Plan(_) | Action::Apply(_) | Action::Adopt { .. } => {}
             Action::Launch(generation, _) if self.random.u8(0..10) == 0 => {
                 self.processes.remove(&generation);
                 let failure = Failure::new(ExitCode::Internal, "no space left on device");
@@ -649,7 +653,7 @@ impl Simulation {
             Answer::Refused(failure) if failure.code == ExitCode::NothingBefore => {
                 assert_eq!(self.text_before, None, "what served before was known");
             }
-            Answer::Tried { .. } => panic!("it was no trial"),
+            Answer::Applied { .. } | Answer::Tried { .. } => panic!("it was no trial"),
             Answer::Refused(_) | Answer::Stopping => {}
         }
     }

@@ -1,0 +1,1 @@
+//! Applying, rule by rule.

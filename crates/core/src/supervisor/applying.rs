@@ -244,6 +244,3 @@ pub(super) fn after_steps(steps: usize) -> String {
         some => format!(" after {}", Count(some, "step")),
     }
 }
-
-#[cfg(test)]
-mod tests;

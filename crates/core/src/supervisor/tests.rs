@@ -4,6 +4,7 @@ use super::*;
 use crate::settings::ApplySetting;
 use crate::signal::Signal;
 
+mod apply;
 mod attempted;
 mod rollback;
 mod simulation;

@@ -1,1 +1,0 @@
-//! Applying, rule by rule.

@@ -24,7 +24,6 @@
 
 use std::time::Duration;
 
-use crate::count::Count;
 use crate::failure::Failure;
 use crate::names::Generation;
 
@@ -138,8 +137,7 @@ impl Supervisor {
     fn not_at_run_time(&mut self, reasons: Vec<String>, now: Duration, todo: &mut Vec<Action>) {
         let Some(attempt) = &mut self.attempt else { return };
         let generation = attempt.generation;
-        attempt.applied = Some(Applied::Not { reasons: reasons.clone() });
-        attempt.enter(AttemptStage::Preparing, now);
+        attempt.goes_on_as_a_reload(Applied::Not { reasons: reasons.clone() }, now);
         todo.push(Action::Report(Report::NotAtRunTime { generation, reasons }));
         todo.push(Action::Prepare(generation, Source::Disk));
     }
@@ -149,8 +147,7 @@ impl Supervisor {
         let Some(attempt) = &mut self.attempt else { return };
         let AttemptStage::Applying { serving, .. } = attempt.stage else { return };
         let generation = attempt.generation;
-        attempt.applied = Some(Applied::Broken { steps_done, why: why.clone() });
-        attempt.enter(AttemptStage::Preparing, now);
+        attempt.goes_on_as_a_reload(Applied::Broken { steps_done, why: why.clone() }, now);
         if let Some(life) = self.lives.get_mut(&serving).filter(|life| life.has == Has::ItsConfiguration) {
             life.has = Has::Half;
         }
@@ -234,13 +231,5 @@ impl Supervisor {
     pub(super) fn restart_due(&self) -> Option<Restart> {
         let waits = self.serving().is_some() && self.role.refuses_reloads();
         self.restart.filter(|_| !waits)
-    }
-}
-
-/// How far it has come, for people.
-pub(super) fn after_steps(steps: usize) -> String {
-    match steps {
-        0 => String::new(),
-        some => format!(" after {}", Count(some, "step")),
     }
 }

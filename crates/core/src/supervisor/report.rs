@@ -11,7 +11,6 @@ use crate::notice::{data, parts};
 use crate::programs;
 use crate::strategy::{Moved, by_means};
 
-use super::applying::after_steps;
 use super::asker::Asker;
 use super::bound::Bound;
 use super::carried::Carried;
@@ -276,6 +275,13 @@ fn arrivals(proof: &Proof, moved: &[Moved]) -> String {
 /// The items after a heading, or nothing for none.
 fn list(heading: &str, items: &[String]) -> String {
     if items.is_empty() { String::new() } else { format!("{heading}{}", items.join(", ")) }
+}
+
+fn after_steps(steps: usize) -> String {
+    match steps {
+        0 => String::new(),
+        some => format!(" after {}", Count(some, "step")),
+    }
 }
 
 fn rollback_to(before: Option<Generation>) -> String {

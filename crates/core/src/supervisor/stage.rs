@@ -115,6 +115,13 @@ impl Attempt {
         self.stage = stage;
     }
 
+    /// What was planned is not done, or broke off. The files are read again, and may be others by now.
+    pub(super) fn goes_on_as_a_reload(&mut self, applied: Applied, now: Duration) {
+        self.applied = Some(applied);
+        self.same_as = None;
+        self.enter(AttemptStage::Preparing, now);
+    }
+
     /// Counts the time at this stage.
     pub(super) fn count(&mut self, now: Duration) {
         let steps = &mut self.steps;

@@ -1,0 +1,51 @@
+//! The commands about servers, with the answers that mean that they are done (2.6 to 3.4).
+
+use std::time::Duration;
+
+use super::plan::{Effect, Expect, Order};
+
+/// What HAProxy says of an address, a port or a string that it has set, or that was so already.
+const SET: &[&str] = &["changed", "no need", "updated"];
+
+/// How long a server may have sessions before its removal is given up.
+const SESSIONS_END: Duration = Duration::from_secs(5);
+
+fn order(command: String, expect: Expect, effect: Effect) -> Order {
+    Order { command, payload: None, expect, effect }
+}
+
+/// A server that is there, in maintenance.
+pub(super) fn add(object: &str, options: &str) -> Order {
+    let registered = Expect::Words(&["New server registered"]);
+    order(format!("add server {object} {options}"), registered, Effect::Prepares)
+}
+
+/// `enable health`, `enable agent`: of one that no client meets yet.
+pub(super) fn enable(what: &str, object: &str) -> Order {
+    order(format!("enable {what} {object}"), Expect::Silence, Effect::Prepares)
+}
+
+/// `set server B/S WORDS`, answered with nothing.
+pub(super) fn set(object: &str, words: &str) -> Order {
+    order(format!("set server {object} {words}"), Expect::Silence, Effect::Takes)
+}
+
+/// The same, answered with what was set.
+pub(super) fn set_and_told(object: &str, words: &str) -> Order {
+    order(format!("set server {object} {words}"), Expect::Words(SET), Effect::Takes)
+}
+
+/// The most connections of a server.
+pub(super) fn limit(object: &str, connections: u32) -> Order {
+    order(format!("set maxconn server {object} {connections}"), Expect::Silence, Effect::Takes)
+}
+
+/// As soon as it has no sessions.
+pub(super) fn delete(object: &str) -> Order {
+    let expect = Expect::Eventually {
+        done: &["Server deleted"],
+        not_yet: &["still has connections attached"],
+        within: SESSIONS_END,
+    };
+    order(format!("del server {object}"), expect, Effect::Takes)
+}

@@ -14,9 +14,10 @@ use clearway_core::path::Generations;
 use clearway_core::peers::PeersEvent;
 use clearway_core::settings::Settings;
 use clearway_core::supervisor::{
-    Action, Answer, Event, Planned, PlumbingDemand, Report, Strictness, Supervisor,
+    Action, Answer, Event, PlumbingDemand, Report, Strictness, Supervisor,
 };
 
+use crate::apply::{self, Apply};
 use crate::cutover::{self, Cutover, PreparedFor, Upshot};
 use crate::fleet::draft::Draft;
 use crate::fleet::launch::Surroundings;
@@ -38,6 +39,8 @@ use crate::tell::Tell;
 use crate::custody::{Custody, KeptBy};
 use crate::tell::said::Subject;
 
+mod applying;
+
 /// What a room has to say.
 #[derive(Debug)]
 pub enum News {
@@ -45,6 +48,8 @@ pub enum News {
     Request(Request),
     /// Of generations, their files and their programs.
     Fleet(Box<fleet::News>),
+    /// Of what is changed at run time.
+    Apply(apply::News),
     /// Of the path between clients and servers.
     Path(path::News),
     /// Of clients that are diverted.
@@ -61,6 +66,7 @@ pub struct Shell {
     settings: Settings,
     custody: Custody,
     fleet: Fleet,
+    apply: Apply,
     cutover: Cutover,
     path: Path,
     peers: Peers,
@@ -82,6 +88,7 @@ impl Shell {
             cutover: Cutover::new(&settings, custody.subscribe(), tell.gate_reports()),
             custody,
             fleet,
+            apply: Apply::new(),
             path: Path::new(&settings),
             peers,
             front,
@@ -95,18 +102,19 @@ impl Shell {
         self.tell.hear(&action);
         self.front.note(&action, &self.fleet);
         match action {
-            Action::Prepare(generation, source) => self.fleet.read(generation, source),
-            Action::Plan(generation) => {
-                let planned =
-                    Planned::Reload { reasons: vec!["nothing is applied at run time yet".to_owned()] };
-                return Continue(Some(Event::Planned { generation, planned }));
+            Action::Prepare(generation, source) => {
+                self.apply.give_up(generation);
+                self.fleet.read(generation, source);
             }
-            Action::Apply(_) | Action::Adopt { .. } => {}
+            Action::Plan(generation) => self.fleet.begin_plan(generation),
+            Action::Apply(generation) => return Continue(self.apply_at_run_time(generation)),
+            Action::Adopt { generation, serving } => self.adopt(generation, serving),
             Action::Try(generation) => self.fleet.begin_trial(generation),
             Action::Launch(generation, strictness) => {
                 return Continue(Some(self.launch(generation, strictness)));
             }
             Action::Abandon(generation) => {
+                self.apply.give_up(generation);
                 self.fleet.abandon(generation);
                 self.cutover.abandon(generation);
             }
@@ -267,6 +275,7 @@ impl Shell {
             biased;
             () = self.tell.keep_up() => News::KeptUp,
             news = self.fleet.next() => News::Fleet(Box::new(news)),
+            news = self.apply.next() => News::Apply(news),
             news = self.path.next() => News::Path(news),
             news = self.cutover.next() => News::Cutover(news),
             news = self.peers.next() => News::Peers(news),
@@ -281,13 +290,14 @@ impl Shell {
                 let _ = sender.send(CanaryWish::of(self.path.ask_now()));
             }
             News::Request(request) => {
-                let Self { settings, custody, fleet, cutover, path, peers, front, tell } = self;
+                let Self { settings, custody, fleet, apply: _, cutover, path, peers, front, tell } = self;
                 let view = View { core, now, settings, custody, tell, cutover, path, fleet, peers };
                 return front.hear(request, &view);
             }
             News::Fleet(news) => {
                 return self.hear_from_the_fleet(*news);
             }
+            News::Apply(news) => return self.apply.hear(news),
             News::KeptUp => {}
             News::Peers(news) => {
                 steps::at("hears", &news);
@@ -317,6 +327,7 @@ impl Shell {
                 let prepared = self.prepare(*draft);
                 return prepared.unwrap_or_else(|failure| Event::Failed { generation, failure });
             }
+            Consequence::Plan(read) => return self.apply.plan(*read).unwrap_or(Event::TimePassed),
             Consequence::Cut { generation, sessions } => {
                 self.front.note_what_is_cut(generation, sessions);
                 self.tell.cut(sessions);

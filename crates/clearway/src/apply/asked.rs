@@ -61,11 +61,7 @@ pub enum Moment {
 }
 
 /// What is not as it should be of the servers. Blocks. Fails if HAProxy does not answer.
-pub fn unexpected(
-    wire: &mut impl Wire,
-    expected: &Expected,
-    moment: Moment,
-) -> Result<Vec<Reason>, String> {
+pub fn unexpected(wire: &mut impl Wire, expected: &Expected, moment: Moment) -> Result<Vec<Reason>, String> {
     let questions = expected.questions();
     let mut answers = Vec::new();
     for question in &questions {

@@ -103,4 +103,3 @@ fn accepts(serving: &ServingToChange, plan: &Plan) -> Result<(), Reason> {
 fn elsewhere(what: &str) -> Reason {
     Reason { place: String::new(), what: what.to_owned() }
 }
-

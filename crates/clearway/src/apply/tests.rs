@@ -25,5 +25,8 @@ fn what_is_given_up_is_not_heard_of() {
     let planned = Box::new(PlannedHere::from(Verdict::Same));
     assert_eq!(apply.hear(News::Planned { generation: number, planned }), Event::TimePassed);
     let broken = apply.carry_out(number, None);
-    assert!(matches!(broken, Some(Event::Applied { outcome: ApplyOutcome::Broken { steps_done: 0, .. }, .. })));
+    assert!(matches!(
+        broken,
+        Some(Event::Applied { outcome: ApplyOutcome::Broken { steps_done: 0, .. }, .. })
+    ));
 }

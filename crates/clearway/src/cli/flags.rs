@@ -123,7 +123,9 @@ fn rollback() -> Command {
 fn apply() -> Command {
     let about = "Have what is on disk: changed in the HAProxy that serves where it can be changed at run time, else by a reload; wait \
                  for the result and report it";
-    Command::new("apply").about(about).after_help("`clearway plan` tells what it would do, and changes nothing.")
+    Command::new("apply")
+        .about(about)
+        .after_help("`clearway plan` tells what it would do, and changes nothing.")
 }
 
 fn plan() -> Command {

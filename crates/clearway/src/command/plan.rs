@@ -115,6 +115,9 @@ mod tests {
         let text = in_words(&answer(serde_json::json!({
             "serving": 3, "verdict": "reload", "changes": null, "steps": [], "reasons": reasons
         })));
-        assert!(text.starts_with("this needs a reload:\n  haproxy.cfg:4: the bind line has changed\n\nnothing"), "{text}");
+        assert!(
+            text.starts_with("this needs a reload:\n  haproxy.cfg:4: the bind line has changed\n\nnothing"),
+            "{text}"
+        );
     }
 }

@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn only_what_is_wrong_is_told() {
-        let line = "[ALERT]    (12) : config : parsing [/proc/self/fd/0:7] : 'server b/s' : unknown keyword 'x'.";
+        let line =
+            "[ALERT]    (12) : config : parsing [/proc/self/fd/0:7] : 'server b/s' : unknown keyword 'x'.";
         assert_eq!(without_its_head(line), "'server b/s' : unknown keyword 'x'.");
         assert_eq!(without_its_head("[ALERT] (1) : config : no such file"), "config : no such file");
         assert_eq!(without_its_head("what?"), "what?");

@@ -34,7 +34,8 @@ impl View<'_> {
 
 fn plan(serving: &ServingToChange, question: ReadQuestion) -> Result<Box<PlannedChange>, Failure> {
     let (comparing, question) = (question.comparing.clone(), Arc::new(question));
-    let read = comparing.outcome_within("reading what is on disk for a plan", READING, move || question.ask());
+    let read =
+        comparing.outcome_within("reading what is on disk for a plan", READING, move || question.ask());
     let read = read.unwrap_or_else(|| {
         let message = format!("its files do not answer within {} s", READING.as_secs());
         Err(Failure::new(ExitCode::ConfigurationUnreadable, message))

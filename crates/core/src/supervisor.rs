@@ -98,7 +98,7 @@ pub use status::{GenerationView, LifePhase, Phase, SupervisorStatus};
 pub use steps::Steps;
 pub use turn::Turn;
 
-use life::{FirstLife, Life, LifeState, Restart};
+use life::{FirstLife, Life, LifeState, Restart, WaitsFor};
 use limits::PROVEN_AGE;
 use stage::Attempt;
 use stopping::Stop;
@@ -273,7 +273,7 @@ impl Supervisor {
 
     /// A start is due that nothing has asked for; what waits goes first, unless it waits for this.
     fn begin_the_restart(&mut self, restart: Restart, now: Duration, todo: &mut Vec<Action>) {
-        if !self.unplanned {
+        if self.waits_for == WaitsFor::ItsTurn {
             self.begin_what_waits(now, todo);
         }
         if self.attempt.is_none() {

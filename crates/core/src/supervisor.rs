@@ -23,6 +23,8 @@
 //!   sockets that were not handed over are brought to the new generation (the switch), until the queues
 //!   of the former one's are empty. If the new one dies, or the switch fails, nothing has changed. If the former one dies, the
 //!   commit comes at once.
+//! - An attempt that is asked for may begin with a plan, and end with another configuration of the generation that serves, and
+//!   without a process (`applying`).
 //! - An attempt that failed is asked to finish, never killed: it may have accepted a client.
 //! - If the serving generation dies, its sockets stay open in custody and the next start follows at
 //!   once, with the configuration that served; if that dies young again, after a pause that doubles up to
@@ -98,7 +100,7 @@ pub use status::{GenerationView, LifePhase, Phase, SupervisorStatus};
 pub use steps::Steps;
 pub use turn::Turn;
 
-use life::{FirstLife, Life, LifeState, Restart};
+use life::{FirstLife, Life, LifeState, Restart, WaitsFor};
 use limits::PROVEN_AGE;
 use stage::Attempt;
 use stopping::Stop;
@@ -273,7 +275,7 @@ impl Supervisor {
 
     /// A start is due that nothing has asked for; what waits goes first, unless it waits for this.
     fn begin_the_restart(&mut self, restart: Restart, now: Duration, todo: &mut Vec<Action>) {
-        if !self.unplanned {
+        if self.waits_for == WaitsFor::ItsTurn {
             self.begin_what_waits(now, todo);
         }
         if self.attempt.is_none() {

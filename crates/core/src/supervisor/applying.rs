@@ -30,7 +30,7 @@ use crate::names::Generation;
 use super::action::{Action, Answer, answer};
 use super::asker::Asker;
 use super::event::Source;
-use super::life::{Has, LifeState, Restart};
+use super::life::{Has, LifeState, Restart, WaitsFor};
 use super::limits::{APPLY_DEADLINE, PLAN_DEADLINE};
 use super::machine::Supervisor;
 use super::planned::{Applied, ApplyOutcome, Planned};
@@ -44,7 +44,7 @@ impl Supervisor {
         let serving = self.serving()?;
         let has_its_own = self.lives.get(&serving).is_some_and(|life| life.has == Has::ItsConfiguration);
         let all_plan = askers.iter().all(|asker| asker.plans(self.limits.apply));
-        (has_its_own && all_plan && !self.unplanned).then_some(serving)
+        (has_its_own && all_plan && self.waits_for == WaitsFor::ItsTurn).then_some(serving)
     }
 
     /// What is on disk is wanted, at run time if it can be had so.
@@ -195,7 +195,7 @@ impl Supervisor {
         let Some(attempt) = self.attempt.take_if(is_planned) else { return };
         todo.push(Action::Abandon(attempt.generation));
         self.waiting.splice(0..0, attempt.askers);
-        self.unplanned = true;
+        self.waits_for = WaitsFor::Restart;
     }
 
     /// What serves has ended while it was changed: the attempt goes on with the files that were read for it. Says whether it was.

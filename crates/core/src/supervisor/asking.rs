@@ -7,7 +7,7 @@ use crate::names::Generation;
 use super::action::{Action, Answer, answer};
 use super::asker::Asker;
 use super::event::Source;
-use super::life::{Has, LifeState};
+use super::life::{Has, LifeState, WaitsFor};
 use super::machine::Supervisor;
 use super::report::Report;
 
@@ -62,7 +62,7 @@ impl Supervisor {
             let rest = other.map(|other| self.waiting.split_off(other)).unwrap_or_default();
             let askers = std::mem::replace(&mut self.waiting, rest);
             self.begin_asked(askers, now, todo);
-            self.unplanned = false;
+            self.waits_for = WaitsFor::ItsTurn;
         }
     }
 

@@ -60,6 +60,15 @@ pub(super) struct Restart {
     pub(super) source: Source,
 }
 
+/// What those wait for that have asked for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    /// Their turn: they go before a start that nothing has asked for.
+    ItsTurn,
+    /// The restart of what served: it has ended while it was planned for them, and they get a reload after it.
+    Restart,
+}
+
 /// Whether anything has ever served for [`super::limits::PROVEN_AGE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FirstLife {

@@ -77,6 +77,10 @@ fn what_means_nothing(fields: &mut BTreeMap<&str, &str>) {
     let bits =
         |fields: &BTreeMap<&str, &str>, name| fields.get(name).and_then(|word| word.parse::<u8>().ok());
     for (state, of_check) in [("srv_check_state", true), ("srv_agent_state", false)] {
+        // `fullconn`, worked out from the frontends: counts for servers with `minconn` alone, and then it is a reload.
+        if fields.get("svname").is_some_and(|name| *name == "BACKEND") {
+            fields.remove("slim");
+        }
         // CONFIGURED, ENABLED, PAUSED
         match bits(fields, state).map(|bits| bits & 0x0e) {
             Some(6) => _ = fields.insert(state, "made"),
@@ -172,8 +176,10 @@ fn settled(running: &Running) -> Result<BTreeMap<String, String>, Failed> {
         let now = picture(running)?;
         let pending =
             now.values().any(|row| row.contains("check_status=INI") || row.contains("check_status=* "));
+        // An agent that does not answer is known to after two of its intervals.
+        let pending = pending || begin.elapsed() < Duration::from_millis(1500);
         std::thread::sleep(Duration::from_millis(if pending { 50 } else { 400 }));
-        if (!pending && picture(running)? == now) || begin.elapsed() > Duration::from_secs(5) {
+        if (!pending && picture(running)? == now) || begin.elapsed() > Duration::from_secs(15) {
             return Ok(now);
         }
     }
@@ -213,7 +219,12 @@ fn planned(binary: &Binary, old: &str, new: &str, can: &Capabilities) -> Result<
 
 /// Every change of the table, made at run time and by a start.
 pub(crate) fn applied_is_as_started(binary: &Binary) -> Result<Verdict, Failed> {
-    let servers = (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    let servers = (0..4).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    for server in servers.iter().take(3) {
+        let server = server.try_clone()?;
+        // Ends with the process of the tests.
+        std::thread::spawn(move || while server.accept().is_ok() {});
+    }
     let (old, new) = files(binary, &servers)?;
     let bind = |text: &str, name: &str| {
         text.replace(
@@ -225,7 +236,9 @@ pub(crate) fn applied_is_as_started(binary: &Binary) -> Result<Verdict, Failed> 
     running.info()?;
     let can = Capabilities::new(binary.version, &ask(&running, "help")?);
     let Comparison { verdict, expected } = planned(binary, &bind(&old, "old"), &bind(&new, "old"), &can)?;
-    let Change::RunTime(Plan { steps, excerpt }) = verdict else { return Err(format!("{verdict:?}").into()) };
+    let Change::RunTime(Plan { steps, excerpt }) = verdict else {
+        return Err(format!("{verdict:?}").into());
+    };
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), excerpt.as_deref().unwrap_or_default())?;
     let output = binary.process().arg("-c").arg("-f").arg(file.path()).output()?;
@@ -254,6 +267,6 @@ pub(crate) fn applied_is_as_started(binary: &Binary) -> Result<Verdict, Failed> 
     let said: Vec<String> = different
         .map(|key| format!("{key}\n   applied {:?}\n   started {:?}", applied.get(key), started.get(key)))
         .collect();
-    check(said.is_empty(), format!("{}\n{new}", said.join("\n")))?;
+    check(said.is_empty(), said.join("\n"))?;
     Ok(Verdict::Passed)
 }

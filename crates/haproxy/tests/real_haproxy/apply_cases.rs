@@ -1,4 +1,4 @@
-//! Backends before and after a change. `@1` to `@3` are addresses at which something listens, `%1` to `%3` their ports.
+//! Backends before and after a change. `@1` to `@3` are addresses at which something listens, `%1` to `%3` their ports; at `%4` nothing answers.
 
 /// What runs, and what is to run.
 pub(crate) struct Pair {
@@ -70,7 +70,7 @@ pub(crate) const CASES: [Pair; 25] = [
     pair(
         "added with an agent",
         " server s1 @1\n",
-        " server s1 @1\n server s2 @2 agent-check agent-port %3 agent-inter 60s\n",
+        " server s1 @1\n server s2 @2 agent-check agent-port %4 agent-inter 300ms\n",
     ),
     pair(
         "added to a consistent hash",

@@ -12,6 +12,9 @@ use super::side::{Line, Reader};
 /// More servers than any real template makes.
 const MOST: u32 = 100_000;
 
+/// More servers than any real section has.
+const MOST_SERVERS: usize = 200_000;
+
 /// A server of a section; a `server-template` makes several.
 #[derive(Clone, Debug)]
 pub(super) struct ServerEntry<'a> {
@@ -69,6 +72,9 @@ impl<'a> Body<'a> {
 
     fn push(&mut self, piece: &Piece<'_>, server: ServerEntry<'a>) -> Result<(), Reason> {
         let (place, line) = (self.servers.len(), server.line);
+        if place >= MOST_SERVERS {
+            return Err(piece.reason(line, "there are more servers than are looked at"));
+        }
         if self.places.insert(server.name.clone(), place).is_some() {
             return Err(piece.reason(line, format!("there are two servers `{}`", server.name)));
         }

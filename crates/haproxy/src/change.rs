@@ -10,6 +10,7 @@ mod changed;
 mod comparing;
 mod excerpt;
 mod expected;
+pub mod files;
 mod limits;
 mod lines;
 mod mentions;

@@ -1,5 +1,6 @@
 //! Pairs of files, and what becomes of them. What HAProxy makes of the commands, `tests/real_haproxy` tries.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -358,8 +359,8 @@ fn large_files_are_compared_at_once() {
     assert_eq!(refused(ONE, &long[HEAD.len()..]).len(), 1);
     let many = format!("{HEAD}{}", " server-template s 99999 10.0.0.1:80\n".repeat(3));
     assert_eq!(reasons(&format!("{HEAD}{ONE}"), &many), ["h.cfg:8: there are two servers `s1`"]);
-    let lines: String = (0..60).map(|n| format!(" server-template s{n}x 99999 10.0.0.1:80\n")).collect();
-    assert_eq!(refused(ONE, &lines), ["h.cfg:9: there are more servers than are looked at"]);
+    let lines: Vec<String> = (0..60).map(|n| format!(" server-template s{n}x 99999 10.0.0.1:80\n")).collect();
+    assert_eq!(refused(ONE, &lines.concat()), ["h.cfg:9: there are more servers than are looked at"]);
 }
 
 #[test]
@@ -367,10 +368,10 @@ fn one_of_twenty_thousand() {
     let file = |changed: &str| {
         let mut text = HEAD.trim_end_matches("backend b\n").to_owned();
         for backend in 0..200 {
-            text.push_str(&format!("backend b{backend}\n"));
+            let _ = writeln!(text, "backend b{backend}");
             for server in 0..100 {
                 let address = if (backend, server) == (150, 50) { changed } else { "10.1.2.3" };
-                text.push_str(&format!(" server s{server} {address}:80 maxconn 100\n"));
+                let _ = writeln!(text, " server s{server} {address}:80 maxconn 100");
             }
         }
         scan(&text)

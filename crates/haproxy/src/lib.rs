@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod carry;
+pub mod change;
 pub mod command_line;
 pub mod complaint;
 pub mod configuration;

@@ -252,6 +252,7 @@ fn attempted(result: AttemptResult) -> Action {
         end: None,
         failure: (result != AttemptResult::Took).then(failure),
         moved: Vec::new(),
+        applied: None,
         proof: None,
         carried: Carried::default(),
         steps: Steps::default(),

@@ -21,6 +21,7 @@ fn attempted() -> Action {
         end: None,
         failure: None,
         moved: Vec::new(),
+        applied: None,
         proof: None,
         carried: Carried::default(),
         steps: Steps::default(),

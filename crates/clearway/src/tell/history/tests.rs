@@ -18,6 +18,7 @@ fn attempted() -> Attempted {
         end: None,
         failure: None,
         moved: Vec::new(),
+        applied: None,
         proof: None,
         carried: Carried::default(),
         steps: Steps { prove: Duration::from_millis(250), ..Steps::default() },

@@ -40,6 +40,7 @@ impl Heard {
             ready: Duration::from_mins(1),
             settle: Duration::ZERO,
             old: settings.old,
+            apply: settings.apply,
             interrupted: ExitCode::Done,
         };
         let (core, metrics) = (Supervisor::new(limits), Metrics::new());

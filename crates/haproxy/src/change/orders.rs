@@ -1,11 +1,12 @@
 //! The commands about servers, with the answers that mean that they are done (2.6 to 3.4).
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::plan::{Effect, Expect, Order};
 
-/// What HAProxy says of an address, a port or a string that it has set, or that was so already.
-const SET: &[&str] = &["changed", "no need", "updated"];
+/// What HAProxy says of an address that it has set, or that was so already. Of those of checks and agents it says nothing.
+const MOVED: &[&str] = &["changed from", "no need to change"];
 
 /// How long a server may have sessions before its removal is given up.
 const SESSIONS_END: Duration = Duration::from_secs(5);
@@ -30,9 +31,10 @@ pub(super) fn set(object: &str, words: &str) -> Order {
     order(format!("set server {object} {words}"), Expect::Silence, Effect::Takes)
 }
 
-/// The same, answered with what was set.
-pub(super) fn set_and_told(object: &str, words: &str) -> Order {
-    order(format!("set server {object} {words}"), Expect::Words(SET), Effect::Takes)
+/// Where it is; answered with what was set.
+pub(super) fn address(object: &str, to: SocketAddr) -> Order {
+    let command = format!("set server {object} addr {} port {}", to.ip(), to.port());
+    order(command, Expect::Words(MOVED), Effect::Takes)
 }
 
 /// The most connections of a server.

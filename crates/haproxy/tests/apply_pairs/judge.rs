@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use clearway_haproxy::change::{Capabilities, Comparison, Verdict, comparison, transaction};
+use clearway_haproxy::change::{
+    Capabilities, ChangedFile, Comparison, FilesOfHaproxy, Reason, Verdict, comparison, files, transaction,
+};
 use clearway_haproxy::configuration::{Configuration, SourceFile};
 use clearway_haproxy::version::Version;
 use libtest_mimic::Failed;
@@ -151,17 +153,24 @@ impl Judge {
 
     fn apply(&mut self, living: &Living, before: &Model, after: &Model) -> Result<Applied, Failed> {
         let can = Capabilities::new(self.version, &living.ask("help")?);
-        let Comparison { verdict, .. } = comparison(&self.scan(before), &self.scan(after), &can);
-        let files = before.map_text() != after.map_text()
-            || before.patterns != after.patterns
-            || before.site != after.site
-            || before.list != after.list;
+        let comparison = comparison(&self.scan(before), &self.scan(after), &can);
+        let contents: Vec<(PathBuf, String)> = self.changed(before, after);
+        let changed: Vec<ChangedFile<'_>> = contents
+            .iter()
+            .map(|(path, content)| ChangedFile { path, content: content.as_bytes(), has_companions: false })
+            .collect();
+        let mut answers = Vec::new();
+        for question in FilesOfHaproxy::QUESTIONS {
+            answers.push(living.ask(question)?);
+        }
+        let has = FilesOfHaproxy::of([&answers[0], &answers[1], &answers[2]]);
+        let Comparison { verdict, checks, .. } = comparison.with_files(files::plan(&changed, &has, 12_000));
         match verdict {
-            Verdict::Same if !files => {
+            Verdict::Same => {
                 self.count.same += 1;
                 Ok(Applied::Yes)
             }
-            Verdict::RunTime(plan) if !files => {
+            Verdict::RunTime(plan) => {
                 let outcome =
                     transaction::carry_out(&plan, &mut living.wire(), Duration::from_secs(10), &mut |_| {});
                 if let Err(broken) = outcome {
@@ -169,13 +178,45 @@ impl Judge {
                     self.count.broken += 1;
                     return Ok(Applied::No);
                 }
+                for check in checks {
+                    if !check.is_met(&living.ask(&check.command)?) {
+                        return Err(format!("{} is not as planned", check.command).into());
+                    }
+                }
                 self.count.applied += 1;
                 Ok(Applied::Yes)
             }
-            _ => {
+            Verdict::Reload(reasons) => {
+                self.tell_reasons(&reasons);
                 self.count.reloaded += 1;
                 Ok(Applied::No)
             }
+        }
+    }
+
+    /// The files that the new configuration names and that are others.
+    fn changed(&self, before: &Model, after: &Model) -> Vec<(PathBuf, String)> {
+        let files = &self.ground.files;
+        let site = |model: &Model| {
+            fs::read_to_string(files.join(format!("pool{}.pem", model.site))).unwrap_or_default()
+        };
+        let folder = files.display().to_string();
+        let is_named = &after.frontend;
+        [
+            (is_named.map, "a.map", before.map_text(), after.map_text()),
+            (is_named.acl, "paths.acl", before.patterns_text(), after.patterns_text()),
+            (is_named.tls, "site.pem", site(before), site(after)),
+            (is_named.tls, "list.txt", before.list_text(&folder), after.list_text(&folder)),
+        ]
+        .into_iter()
+        .filter(|(is_named, _, before, after)| *is_named && before != after)
+        .map(|(_, name, _, after)| (files.join(name), after))
+        .collect()
+    }
+
+    fn tell_reasons(&self, reasons: &[Reason]) {
+        if std::env::var_os("CLEARWAY_APPLY_REASONS").is_some() {
+            reasons.iter().for_each(|reason| println!("reload: {reason}"));
         }
     }
 

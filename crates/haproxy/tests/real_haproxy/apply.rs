@@ -177,7 +177,7 @@ fn one(binary: &Binary, pair: &Pair, servers: &[TcpListener]) -> Result<(), Fail
     running.info()?;
     let can = Capabilities::new(binary.version, &ask(&running, "help")?);
     let since = (binary.version.major, binary.version.minor) >= pair.since;
-    let Comparison { verdict, expected } = comparison(&scan(&old), &scan(&new), &can);
+    let Comparison { verdict, expected, .. } = comparison(&scan(&old), &scan(&new), &can);
     let Plan { steps, excerpt } = match verdict {
         Change::RunTime(plan) if since => plan,
         Change::Reload(_) if !since => return Ok(()),

@@ -134,7 +134,11 @@ fn rows<'a>(
 /// Without the bits that cannot matter: `CMAINT` (0x04), beside `FMAINT`, says why it is in maintenance, and a state file of a later
 /// process alone reads it; a check that is under way (0x01), and one that is paused (0x08) where there is none (0x02).
 fn meant(column: &str, value: &str) -> String {
-    let Ok(number) = value.parse::<u32>() else { return value.to_owned() };
+    let Ok(number) = value.parse::<u32>() else {
+        // `UP 1/3`: how many of its checks were good so far.
+        let shown = if column == "status" { value.split(' ').next() } else { None };
+        return shown.unwrap_or(value).to_owned();
+    };
     let meant = match column {
         "srv_admin_state" => number & !0x04,
         "srv_check_state" | "srv_agent_state" if number & 0x02 == 0 => number & !0x09,

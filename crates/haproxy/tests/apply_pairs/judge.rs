@@ -163,8 +163,12 @@ impl Judge {
         for question in FilesOfHaproxy::QUESTIONS {
             answers.push(living.ask(question)?);
         }
-        let has = FilesOfHaproxy::of([&answers[0], &answers[1], &answers[2]]);
-        let Comparison { verdict, checks, .. } = comparison.with_files(files::plan(&changed, &has, 12_000));
+        let [maps, acls, certificates, authorities, revocations] = &answers[..] else {
+            return Err("questions without answers".into());
+        };
+        let has = FilesOfHaproxy::of([maps, acls, certificates, authorities, revocations]);
+        let Comparison { verdict, checks, .. } =
+            comparison.with_files(files::plan(&changed, &has, &can, 12_000));
         match verdict {
             Verdict::Same => {
                 self.count.same += 1;

@@ -13,7 +13,7 @@ mod address;
 mod backlog;
 mod binds;
 mod content;
-mod environment;
+pub(crate) mod environment;
 mod families;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;

@@ -51,6 +51,8 @@ pub struct Configuration {
     pub references: Vec<Reference>,
     /// What `setenv`, `presetenv`, `unsetenv` and `resetenv` change for whatever HAProxy runs.
     pub environment: Changes,
+    /// The variables of the environment at start that the lines name, with their values.
+    pub(crate) variables: Changes,
 }
 
 impl Configuration {

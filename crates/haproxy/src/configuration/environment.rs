@@ -3,7 +3,7 @@
 //! A change inside an `.if` block counts only where nothing else gives the variable a value: whether the block
 //! counts is not known here.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// What the file changes: a value, or that the variable is gone.
@@ -16,28 +16,36 @@ const LONGEST: usize = 64 << 10;
 const MOST: usize = 1 << 20;
 
 /// Looks variables up, changes first.
-pub(super) struct Variables<'a> {
+pub(crate) struct Variables<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     changes: Changes,
     /// How many bytes they may still bring into this line, and into this one and all that follow.
     room: Cell<(usize, usize)>,
     /// After `resetenv`: the only variables left of the environment at start.
     kept: Option<Vec<String>>,
+    /// What the environment at start was asked for, and had.
+    asked: RefCell<Changes>,
 }
 
 impl<'a> Variables<'a> {
-    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, changes: Changes::new(), room: Cell::new((LONGEST, MOST)), kept: None }
+    pub(crate) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            lookup,
+            changes: Changes::new(),
+            room: Cell::new((LONGEST, MOST)),
+            kept: None,
+            asked: RefCell::default(),
+        }
     }
 
     /// A file of so many bytes begins.
-    pub(super) fn file(&self, bytes: usize) {
+    pub(crate) fn file(&self, bytes: usize) {
         let (line, all) = self.room.get();
         self.room.set((line, all.saturating_add(bytes.saturating_mul(4))));
     }
 
     /// A line begins.
-    pub(super) fn line(&self) {
+    pub(crate) fn line(&self) {
         let (_, all) = self.room.get();
         self.room.set((LONGEST, all));
     }
@@ -56,11 +64,21 @@ impl<'a> Variables<'a> {
             return change.clone();
         }
         let kept = self.kept.as_ref().is_none_or(|kept| kept.iter().any(|known| known == name));
-        kept.then(|| (self.lookup)(name)).flatten()
+        kept.then(|| self.at_start(name)).flatten()
+    }
+
+    fn at_start(&self, name: &str) -> Option<String> {
+        let value = (self.lookup)(name);
+        if let Ok(mut asked) = self.asked.try_borrow_mut()
+            && !asked.contains_key(name)
+        {
+            asked.insert(name.to_owned(), value.clone());
+        }
+        value
     }
 
     /// Takes over a line of `global`, given as words. False: it is none of ours.
-    pub(super) fn apply(&mut self, words: &[String], guarded: bool) -> bool {
+    pub(crate) fn apply(&mut self, words: &[String], guarded: bool) -> bool {
         let (Some(keyword), values) = (words.first(), words.get(1..).unwrap_or_default()) else {
             return false;
         };
@@ -90,7 +108,7 @@ impl<'a> Variables<'a> {
 
     /// `$NAME` and `${NAME}` in an address, which HAProxy expands there also outside quotes (`env_expand`).
     /// An unknown variable is empty.
-    pub(super) fn expand(&self, text: &str) -> String {
+    pub(crate) fn expand(&self, text: &str) -> String {
         let mut expanded = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
@@ -105,7 +123,8 @@ impl<'a> Variables<'a> {
         expanded
     }
 
-    pub(super) fn into_changes(self) -> Changes {
-        self.changes
+    /// What the files change, and what they asked the environment at start for.
+    pub(super) fn into_changes(self) -> (Changes, Changes) {
+        (self.changes, self.asked.into_inner())
     }
 }

@@ -88,13 +88,14 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn finish(self) -> Configuration {
-        let (environment, references) = (self.environment.into_changes(), self.references.into_references());
+        let ((environment, variables), references) =
+            (self.environment.into_changes(), self.references.into_references());
         let mut found = self.found;
         for (bind, backlog) in found.binds.iter_mut().zip(self.backlogs.into_backlogs()) {
             bind.backlog = backlog;
         }
         let (servers, stated) = (self.servers.into_servers(), self.stated.into_servers());
-        Configuration { servers, stated, references, environment, ..found }
+        Configuration { servers, stated, references, environment, variables, ..found }
     }
 
     fn line(&mut self, span: Span, line: &[u8]) {

@@ -19,6 +19,19 @@ pub(super) fn words(line: &[u8], environment: &Variables<'_>) -> Vec<String> {
     reader.words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
+/// The words of a line that HAProxy takes as it stands; none if it would refuse it: a quote that is left open, a wrong
+/// escape, a variable that is not closed, bytes that are no UTF-8.
+pub(crate) fn whole(line: &[u8], environment: &Variables<'_>) -> Option<Vec<String>> {
+    environment.line();
+    let mut reader = Reader::start(line, environment);
+    reader.run()?;
+    if reader.quote.is_some() {
+        return None;
+    }
+    reader.end_word();
+    reader.words.into_iter().map(|word| String::from_utf8(word).ok()).collect()
+}
+
 /// Where the words of a line stand in its bytes, quotes and variables and all. Does not depend on the values of
 /// variables, but for `"${NAME[*]}"`, which may be any number of words.
 pub(crate) fn places(line: &[u8]) -> Vec<Range<usize>> {
@@ -40,10 +53,13 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn read(input: &'a [u8], environment: &'a Variables<'a>) -> Self {
+    fn start(input: &'a [u8], environment: &'a Variables<'a>) -> Self {
         let (words, places) = (Vec::new(), Vec::new());
-        let mut reader =
-            Self { input, at: 0, environment, quote: None, word: None, words, start: 0, places, length: 0 };
+        Self { input, at: 0, environment, quote: None, word: None, words, start: 0, places, length: 0 }
+    }
+
+    fn read(input: &'a [u8], environment: &'a Variables<'a>) -> Self {
+        let mut reader = Self::start(input, environment);
         // None: HAProxy refuses the line here.
         let _ = reader.run();
         reader.end_word();

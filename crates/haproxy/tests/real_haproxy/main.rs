@@ -9,6 +9,8 @@ use std::net::TcpListener;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+mod apply;
+mod apply_cases;
 mod derived;
 mod handover;
 mod life;
@@ -26,7 +28,7 @@ pub(crate) enum Verdict {
     Ignored(&'static str),
 }
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 16] = [
     ("version_is_read", life::version_is_read),
     ("overlay_causes_no_warning", life::overlay_causes_no_warning),
     ("answers_over_both_channels", life::answers_over_both_channels),
@@ -41,6 +43,7 @@ const CASES: [Case; 15] = [
     ("silence_makes_haproxy_bind_for_itself", handover::silence_makes_haproxy_bind_for_itself),
     ("a_socket_that_does_not_match_is_found_out", handover::a_socket_that_does_not_match_is_found_out),
     ("a_derived_copy_listens_on_private_ports", derived::a_derived_copy_listens_on_private_ports),
+    ("applied_is_as_started", apply::applied_is_as_started),
     ("names_and_interfaces_go_around", handover::names_and_interfaces_go_around),
 ];
 

@@ -1,0 +1,91 @@
+//! `maxconn` of a frontend, and of all of HAProxy.
+//!
+//! From one number to another. `rate-limit sessions` of a frontend and levels of logs have no command; a frontend is never disabled
+//! at run time, as that would end listening at a socket that others share.
+
+use super::lines::difference;
+use super::plan::{Effect, Expect, Order, Reason, Step, StepKind};
+use super::sections::Piece;
+use super::side::{Line, Side};
+use super::words::{number, speakable};
+
+/// More connections than any HAProxy takes.
+const MOST: u32 = 1_000_000_000;
+
+/// A section whose limit has changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewLimit {
+    was: u32,
+    is: u32,
+    /// Where the new file says it.
+    line: usize,
+}
+
+/// What is different between two sections beside their servers: nothing, a limit alone, or something else.
+pub(super) fn beside_servers(
+    (was, old): (&Piece<'_>, &[Line]),
+    (is, new): (&Piece<'_>, &[Line]),
+) -> Result<Option<NewLimit>, Reason> {
+    let all = |lines| -> Vec<&Line> { Iterator::collect(<[Line]>::iter(lines)) };
+    let Some(reason) = difference((was, &all(old)), (is, &all(new))) else { return Ok(None) };
+    let limit = |line: &&Line| line.word(0) == "maxconn";
+    let rest = |lines| -> Vec<&Line> { <[Line]>::iter(lines).filter(|line| !limit(line)).collect() };
+    if let Some(reason) = difference((was, &rest(old)), (is, &rest(new))) {
+        return Err(reason);
+    }
+    let only = |lines| -> Option<(u32, usize)> {
+        let mut limits = <[Line]>::iter(lines).filter(limit);
+        let line = limits.next().filter(|line| line.words.len() == 2)?;
+        let value = number(line.word(1), MOST).filter(|value| *value > 0)?;
+        limits.next().is_none().then_some((value, line.number))
+    };
+    match (only(old), only(new)) {
+        (Some((was, _)), Some((is, line))) => Ok((was != is).then_some(NewLimit { was, is, line })),
+        _ => Err(reason),
+    }
+}
+
+impl NewLimit {
+    /// Of a `frontend` or `listen`. `derives`: whether some limit of a server is worked out from it.
+    pub(super) fn of_frontend(self, piece: &Piece<'_>, derives: bool) -> Result<Step, Reason> {
+        if derives {
+            let what =
+                "`maxconn` has changed, and limits of servers (`minconn`, `fullconn`) are worked out from it";
+            return Err(piece.reason(self.line, what));
+        }
+        if !speakable(piece.name) {
+            return Err(piece.reason(self.line, "the name of this section cannot be said at the runtime API"));
+        }
+        let command = format!("set maxconn frontend {} {}", piece.name, self.is);
+        Ok(self.step(format!("frontend {}", piece.name), command))
+    }
+
+    /// Of `global`: down only, and where no frontend takes its own limit from it.
+    pub(super) fn of_all(self, piece: &Piece<'_>, new: &Side<'_>) -> Result<Step, Reason> {
+        if self.is > self.was {
+            let what = "the global `maxconn` has been raised, and HAProxy has room for the former one only";
+            return Err(piece.reason(self.line, what));
+        }
+        for (index, one) in new.pieces.iter().enumerate() {
+            if !matches!(one.keyword, "frontend" | "listen") {
+                continue;
+            }
+            let mut says = new.lines(index)?.iter().any(|line| line.word(0) == "maxconn");
+            for base in new.lineage(index)? {
+                says |= new.lines(base)?.iter().any(|line| line.word(0) == "maxconn");
+            }
+            if !says || one.conditional {
+                let what =
+                    format!("the global `maxconn` has changed, and `{}` takes its own from it", one.title());
+                return Err(piece.reason(self.line, what));
+            }
+        }
+        Ok(self.step("global".to_owned(), format!("set maxconn global {}", self.is)))
+    }
+
+    fn step(self, object: String, command: String) -> Step {
+        let order = Order { command, payload: None, expect: Expect::Silence, effect: Effect::Takes };
+        let why = format!("at most {} connections instead of {}", self.is, self.was);
+        Step { kind: StepKind::Limit, object, why, orders: vec![order] }
+    }
+}

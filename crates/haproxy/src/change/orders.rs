@@ -1,0 +1,53 @@
+//! The commands about servers, with the answers that mean that they are done (2.6 to 3.4).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::plan::{Effect, Expect, Order};
+
+/// What HAProxy says of an address that it has set, or that was so already. Of those of checks and agents it says nothing.
+const MOVED: &[&str] = &["changed from", "no need to change"];
+
+/// How long a server may have sessions before its removal is given up.
+const SESSIONS_END: Duration = Duration::from_secs(5);
+
+fn order(command: String, expect: Expect, effect: Effect) -> Order {
+    Order { command, payload: None, expect, effect }
+}
+
+/// A server that is there, in maintenance.
+pub(super) fn add(object: &str, options: &str) -> Order {
+    let registered = Expect::Words(&["New server registered"]);
+    order(format!("add server {object} {options}"), registered, Effect::Prepares)
+}
+
+/// `enable health`, `enable agent`: of one that no client meets yet.
+pub(super) fn enable(what: &str, object: &str) -> Order {
+    order(format!("enable {what} {object}"), Expect::Silence, Effect::Prepares)
+}
+
+/// `set server B/S WORDS`, answered with nothing.
+pub(super) fn set(object: &str, words: &str) -> Order {
+    order(format!("set server {object} {words}"), Expect::Silence, Effect::Takes)
+}
+
+/// Where it is; answered with what was set.
+pub(super) fn address(object: &str, to: SocketAddr) -> Order {
+    let command = format!("set server {object} addr {} port {}", to.ip(), to.port());
+    order(command, Expect::Words(MOVED), Effect::Takes)
+}
+
+/// The most connections of a server.
+pub(super) fn limit(object: &str, connections: u32) -> Order {
+    order(format!("set maxconn server {object} {connections}"), Expect::Silence, Effect::Takes)
+}
+
+/// As soon as it has no sessions.
+pub(super) fn delete(object: &str) -> Order {
+    let expect = Expect::Eventually {
+        done: &["Server deleted"],
+        not_yet: &["still has connections attached"],
+        within: SESSIONS_END,
+    };
+    order(format!("del server {object}"), expect, Effect::Takes)
+}

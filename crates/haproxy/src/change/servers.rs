@@ -1,0 +1,198 @@
+//! What differs between the servers of two `backend` or `listen` sections, and the steps that bring one to the other.
+
+use std::collections::{HashMap, HashSet};
+
+use super::capabilities::Capabilities;
+use super::expected::{ExpectedBackend, ExpectedServer};
+use super::mentions::Mentions;
+use super::numbers;
+use super::plan::{Reason, Step, StepKind};
+use super::proxy::{Balance, Proxy, Settled};
+use super::words::{literal, number, speakable_names};
+use super::{added, changed, removed};
+
+/// What a change of one section comes to.
+#[derive(Debug, Default)]
+pub(super) struct ServerChanges {
+    pub(super) added: Vec<Step>,
+    pub(super) changed: Vec<Step>,
+    pub(super) removed: Vec<Step>,
+    pub(super) expected: ExpectedBackend,
+    /// The lines of the new file that HAProxy is to look at first.
+    pub(super) unproved: Vec<usize>,
+    pub(super) reasons: Vec<Reason>,
+}
+
+/// Both sides of a section.
+pub(super) struct Pair<'a, 'b> {
+    pub(super) old: &'b Proxy<'a>,
+    pub(super) new: &'b Proxy<'a>,
+    pub(super) can: &'b Capabilities,
+    /// Which servers and numbers lines anywhere ask for.
+    pub(super) mentions: &'b dyn Fn() -> &'b Mentions,
+}
+
+impl Pair<'_, '_> {
+    /// Compares the servers; all other lines are the same.
+    pub(super) fn compare(&self) -> ServerChanges {
+        let mut changes = ServerChanges::default();
+        changes.expected.name = self.new.piece.name.to_owned();
+        if let Err(reason) = self.collect(&mut changes) {
+            changes.reasons.push(reason);
+        }
+        changes
+    }
+
+    fn collect(&self, changes: &mut ServerChanges) -> Result<(), Reason> {
+        let (old, new) = (&self.old.body, &self.new.body);
+        let gone: Vec<_> = old.servers.iter().filter(|one| !new.places.contains_key(&one.name)).collect();
+        let come: Vec<_> = new.servers.iter().filter(|one| !old.places.contains_key(&one.name)).collect();
+        self.same_order()?;
+        if !come.is_empty() || !gone.is_empty() {
+            self.state_file()?;
+        }
+        let numbers = self.numbers(!come.is_empty() || !gone.is_empty(), !come.is_empty())?;
+        let mut taken = HashSet::new();
+        for server in &come {
+            let settled = self.new.settle(server)?;
+            match added::step(self, &server.name, &settled, numbers.as_ref(), &mut taken) {
+                Ok((step, expected)) => {
+                    changes.added.push(step);
+                    changes.unproved.push(server.line);
+                    changes.expected.after.push(expected);
+                }
+                Err(reason) => changes.reasons.push(reason),
+            }
+        }
+        self.changed(changes)?;
+        for server in &gone {
+            match removed::step_at(self, server) {
+                Ok(step) => changes.removed.push(step),
+                Err(reason) => changes.reasons.push(reason),
+            }
+        }
+        if !(changes.added.is_empty() && changes.changed.is_empty() && changes.removed.is_empty()) {
+            let names =
+                |proxy: &Proxy<'_>| proxy.body.servers.iter().map(|one| one.name.to_string()).collect();
+            changes.expected.names_before = names(self.old);
+            changes.expected.names_after = names(self.new);
+        }
+        Ok(())
+    }
+
+    fn changed(&self, changes: &mut ServerChanges) -> Result<(), Reason> {
+        for server in &self.new.body.servers {
+            let Some(former) = self.old.body.find(&server.name) else { continue };
+            if former.bytes == server.bytes && former.above == server.above {
+                continue;
+            }
+            let (was, is) = (self.old.settle(former)?, self.new.settle(server)?);
+            match changed::step(self, &server.name, &was, &is) {
+                Ok(None) => {}
+                Ok(Some(change)) => {
+                    self.state_file()?;
+                    changes.changed.push(change.step);
+                    changes.expected.before.push(expected(&server.name, &was));
+                    changes.expected.after.push(expected(&server.name, &is));
+                    if !change.strict {
+                        changes.unproved.push(server.line);
+                    }
+                }
+                Err(what) => changes.reasons.push(self.new.piece.reason(server.line, what)),
+            }
+        }
+        Ok(())
+    }
+
+    fn state_file(&self) -> Result<(), Reason> {
+        if self.new.has_state_file() {
+            let what = "its servers begin as a state file says (`load-server-state-from-file`)";
+            return Err(self.new.piece.reason(self.new.piece.line, what));
+        }
+        Ok(())
+    }
+
+    /// Those that stay stand in the same order.
+    fn same_order(&self) -> Result<(), Reason> {
+        let (old, new) = (&self.old.body, &self.new.body);
+        let stays = old.servers.iter().filter(|one| new.places.contains_key(&one.name));
+        let is = new.servers.iter().filter(|one| old.places.contains_key(&one.name));
+        for (former, now) in stays.zip(is) {
+            if former.name != now.name {
+                let what = format!("the servers stand in another order from `{}` on", now.name);
+                return Err(self.new.piece.reason(now.line, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers of a fresh start, if they count.
+    fn numbers(&self, set_changes: bool, grows: bool) -> Result<Option<HashMap<String, u32>>, Reason> {
+        if !set_changes {
+            return Ok(None);
+        }
+        let (old, new) = (&self.old.body, &self.new.body);
+        if grows && self.new.mentions("backup") {
+            let kept = new.servers.iter().rposition(|one| old.places.contains_key(&one.name)).unwrap_or(0);
+            let first = new.servers.iter().position(|one| !old.places.contains_key(&one.name));
+            if let Some(server) = first.filter(|at| *at < kept).and_then(|at| new.servers.get(at)) {
+                let what =
+                    "among `backup` servers the order counts, and one that is added at run time is the last";
+                return Err(self.new.piece.reason(server.line, what));
+            }
+        }
+        if self.new.balance() != Balance::ByNumber && !self.new.sticks() && !(self.mentions)().numbers {
+            return Ok(None);
+        }
+        let (was, is) = (numbers::fresh(self.old)?, numbers::fresh(self.new)?);
+        for server in &new.servers {
+            if let (Some(was), Some(is)) = (was.get(&*server.name), is.get(&*server.name))
+                && was != is
+            {
+                let why = match self.new.algorithm() {
+                    _ if self.new.balance() != Balance::ByNumber => {
+                        "a line of the files asks for it".to_owned()
+                    }
+                    name => format!("`balance {name}` counts on it"),
+                };
+                let what = format!(
+                    "the number (`id`) of the server `{}` would be {is}, not {was}, and {why}",
+                    server.name
+                );
+                return Err(self.new.piece.reason(server.line, what));
+            }
+        }
+        Ok(Some(is))
+    }
+
+    /// `BACKEND/SERVER`, if it can be said.
+    pub(super) fn object(&self, server: &str) -> Result<String, String> {
+        let backend = self.new.piece.name;
+        if !speakable_names(backend, server) {
+            return Err(format!("the name of the server `{server}` cannot be said at the runtime API"));
+        }
+        Ok(format!("{backend}/{server}"))
+    }
+}
+
+/// What `show servers state` says of a server after a fresh start. An agent may have set weight and state since.
+pub(super) fn expected(name: &str, settled: &Settled) -> ExpectedServer {
+    let options = settled.options().unwrap_or_default();
+    let agent = options.contains_key("agent-check");
+    let weight = match options.get("weight") {
+        _ if agent => None,
+        None => Some(1),
+        Some(values) => values.first().and_then(|weight| number(weight, 256)),
+    };
+    ExpectedServer {
+        name: name.to_owned(),
+        address: literal(&settled.address),
+        weight,
+        disabled: (!agent).then_some(options.contains_key("disabled")),
+    }
+}
+
+/// One step about a server.
+pub(super) fn step(kind: StepKind, object: String, why: String, orders: Vec<super::plan::Order>) -> Step {
+    Step { kind, object, why, orders }
+}

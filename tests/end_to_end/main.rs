@@ -6,6 +6,7 @@
 
 mod adversity;
 mod api;
+mod apply;
 mod backlog;
 mod bad_input;
 mod canary;
@@ -158,6 +159,9 @@ fn main() {
         bad_input::TESTS,
         adversity::TESTS,
         api::TESTS,
+        apply::TESTS,
+        apply::files::TESTS,
+        apply::killed::TESTS,
         api::guarded::TESTS,
         api::described::TESTS,
         metrics::TESTS,

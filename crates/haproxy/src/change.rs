@@ -1,6 +1,6 @@
 //! What is different between two configurations, and how a running HAProxy can be brought from one to the other.
 //!
-//! Answers with data ([`Verdict`]); what it does not understand is a reload (docs/decisions/0047-apply.md). Only `transaction`
+//! Answers with data ([`Verdict`]); what it does not understand is a reload (docs/decisions/0047-apply.md). Only [`transaction`]
 //! speaks, over a connection that it is given.
 
 mod added;
@@ -22,6 +22,7 @@ mod removed;
 mod sections;
 mod servers;
 mod side;
+pub mod transaction;
 mod words;
 
 pub use capabilities::Capabilities;

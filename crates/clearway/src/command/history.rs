@@ -93,6 +93,8 @@ fn milliseconds(seconds: f64) -> String {
 
 fn details(entry: &PastEntry) -> Vec<String> {
     let mut lines = Vec::new();
+    lines.extend(entry.applied.as_ref().map(|what| format!("applied at run time: {what}")));
+    lines.extend(entry.not_applied.iter().filter_map(|why| list("not applied at run time", why)));
     lines.extend(entry.steps.as_ref().and_then(|steps| steps.words(milliseconds)));
     lines.extend(entry.sockets.iter().flat_map(sockets));
     lines.extend(entry.carried.iter().flat_map(carried));

@@ -1,4 +1,4 @@
-//! `clearway reload` and `clearway rollback`: waits until it is done, and says what came of it.
+//! `clearway reload`, `clearway apply` and `clearway rollback`: waits until it is done, and says what came of it.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ pub async fn rollback(target: Target) -> Result<ExitCode, Failure> {
     ask(target, "/v1/rollback", "nothing was rolled back").await
 }
 
-async fn ask(target: Target, path: &str, refusal: &str) -> Result<ExitCode, Failure> {
+pub(super) async fn ask(target: Target, path: &str, refusal: &str) -> Result<ExitCode, Failure> {
     let found = find::find(&target).await?;
     let name = found.name.clone();
     let (status, body) = client::request(found.stream, Method::POST, path, Wait::AsLongAsItTakes).await?;
@@ -49,7 +49,11 @@ async fn ask(target: Target, path: &str, refusal: &str) -> Result<ExitCode, Fail
                 not_read,
                 cost,
                 rolled_back,
+                not_applied,
             } => {
+                if !not_applied.is_empty() {
+                    crate::say!("not applied at run time, so it was a reload: {}", not_applied.join("; "));
+                }
                 let others = moved.iter().filter(|one| one.by != Means::Handoff).count();
                 let others = if others > 0 { format!(", {others} moved") } else { String::new() };
                 crate::say!(
@@ -86,6 +90,15 @@ async fn ask(target: Target, path: &str, refusal: &str) -> Result<ExitCode, Fail
                     crate::say!("cost: {cost}");
                 }
             }
+            api::Reloaded::Applied { serving, changes, commands, not_read, cost, .. } => {
+                crate::say!("{}", applied(*serving, changes.as_deref(), *commands));
+                for line in not_read {
+                    crate::say!("NOT READ: {line}");
+                }
+                if let Some(cost) = cost {
+                    crate::say!("cost: {cost}");
+                }
+            }
             api::Reloaded::Refused(why) => refused(refusal, why),
             api::Reloaded::Tried { .. } | api::Reloaded::Stopping => {
                 crate::complain!("clearway: it is stopping and reloads no more");
@@ -93,4 +106,30 @@ async fn ask(target: Target, path: &str, refusal: &str) -> Result<ExitCode, Fail
         }
     }
     Ok(code(answer.exit_code()))
+}
+
+/// What was done without a reload.
+fn applied(serving: u32, changes: Option<&str>, commands: usize) -> String {
+    match changes {
+        None => format!("nothing to do: generation {serving} has what is on disk"),
+        Some(changes) => format!(
+            "applied at run time: {changes} ({}; generation {serving} goes on serving)",
+            Count(commands, "command")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_applied_is_told_in_one_line() {
+        let told = applied(1, Some("3 servers added, 1 certificate"), 14);
+        assert_eq!(
+            told,
+            "applied at run time: 3 servers added, 1 certificate (14 commands; generation 1 goes on serving)"
+        );
+        assert_eq!(applied(1, None, 0), "nothing to do: generation 1 has what is on disk");
+    }
 }

@@ -43,7 +43,7 @@ pub async fn dry_run(target: Target) -> Result<ExitCode, Failure> {
             }
         }
         api::Reloaded::Refused(why) => refused("a reload would not take", why),
-        api::Reloaded::Serving { .. } | api::Reloaded::Stopping => {
+        api::Reloaded::Serving { .. } | api::Reloaded::Applied { .. } | api::Reloaded::Stopping => {
             crate::complain!("clearway: it is stopping and reloads no more");
         }
     }

@@ -91,6 +91,16 @@ impl Configurations {
         self.committed.as_ref().map(|committed| &committed.configuration)
     }
 
+    /// What was read under this number, as long as it is remembered.
+    pub fn read(&self, generation: Generation) -> Option<&StartedFrom> {
+        self.read.get(&generation)
+    }
+
+    /// For what compares files beside the loop.
+    pub fn comparing(&self) -> Single {
+        self.comparing.clone()
+    }
+
     /// A former generation that has read the same files, of those whose configurations are remembered.
     pub fn same_files(&self, generation: Generation) -> Option<Generation> {
         let ours = &self.read.get(&generation)?.imprint;

@@ -8,6 +8,7 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Proof, Source};
 
 use crate::custody::sockets::Sockets;
+use crate::fleet::changing::ToPlan;
 use crate::fleet::chosen::{Chosen, StartedFrom};
 use crate::fleet::draft::Draft;
 use crate::fleet::marked_down::EndedSessions;
@@ -104,6 +105,8 @@ pub enum Consequence {
     Event(Event),
     /// A generation can be prepared, as soon as other rooms have done their part.
     Asked(Box<Draft>),
+    /// What is on disk was read for a plan.
+    Plan(Box<ToPlan>),
     /// A generation is cut, which has so many sessions if it has said so.
     Cut {
         /// Which.

@@ -69,6 +69,13 @@ impl StateOfServers {
         self.inquiry.begins(due::elapsed());
     }
 
+    /// The generation that serves has what these files say from now on, and is asked soon.
+    pub fn adopts(&mut self, generation: Generation, files: &Arc<Configuration>) {
+        self.of = Some((generation, Arc::clone(files)));
+        self.fresh = true;
+        self.inquiry.begins(due::elapsed());
+    }
+
     /// What is known.
     pub fn known(&self) -> Option<&Snapshot> {
         self.known.as_ref()

@@ -21,6 +21,7 @@ use crate::path::obstacles::Obstacle;
 mod configuration;
 mod holding;
 mod listed;
+mod planned;
 mod reloads;
 mod rolled_back;
 mod sessions;
@@ -32,6 +33,7 @@ pub use holding::Holding;
 pub use listed::{
     CanaryWish, GenerationList, Readiness, ServerList, ServerStatus, SocketInCustody, SocketList,
 };
+pub use planned::{PlanVerdict, PlannedChange, not_applied};
 pub use reloads::Reloads;
 pub use rolled_back::RollbackStatus;
 pub use sessions::{EndOf, Session, Sessions, SessionsOf};
@@ -213,6 +215,12 @@ pub struct LastAttempt {
     pub generation: u32,
     /// Unset: it took.
     pub failure: Option<Refused>,
+    /// What was applied at run time: `3 servers added, 1 certificate`; unset: nothing, it was a start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
+    /// Why it was not applied at run time, if that was asked for; the first one counts most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_applied: Vec<String>,
     /// What was done for the clients of which socket.
     #[serde(default)]
     #[cfg_attr(test, schema(value_type = Vec<shapes::MovedSocket>))]
@@ -275,7 +283,7 @@ impl From<Failure> for Refused {
     }
 }
 
-/// Answer to `POST /reload` and `POST /v1/rollback`.
+/// Answer to `POST /reload`, `POST /v1/apply` and `POST /v1/rollback`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(tag = "result", rename_all = "kebab-case")]
@@ -312,6 +320,27 @@ pub enum Reloaded {
         /// Set if it was a rollback.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rolled_back: Option<RollbackStatus>,
+        /// Why it was not applied at run time, if that was asked for; the first one counts most.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        not_applied: Vec<String>,
+    },
+    /// The generation that served has what is on disk: no process was started.
+    Applied {
+        /// The number under which it was read.
+        generation: u32,
+        /// The generation that serves with it.
+        serving: u32,
+        /// What was changed: `3 servers added, 1 certificate`; unset: there was nothing to do.
+        changes: Option<String>,
+        /// How many commands HAProxy has carried out.
+        commands: usize,
+        /// As above.
+        #[serde(default)]
+        not_read: Vec<String>,
+        /// What it cost new clients until it was done. Unset: not known.
+        #[serde(default)]
+        #[cfg_attr(test, schema(value_type = Option<Object>))]
+        cost: Option<Box<Cost>>,
     },
     /// It would take: answer to `POST /try`. Nothing has changed.
     Tried {
@@ -334,7 +363,7 @@ impl Reloaded {
     /// What `clearway reload` exits with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Serving { .. } | Self::Tried { .. } => ExitCode::Done.number(),
+            Self::Serving { .. } | Self::Applied { .. } | Self::Tried { .. } => ExitCode::Done.number(),
             Self::Refused(refused) => refused.code,
             Self::Stopping => ExitCode::NoInstance.number(),
         }
@@ -374,6 +403,8 @@ impl Status {
             last_attempt: core.last_attempt.map(|last| LastAttempt {
                 generation: last.generation.number(),
                 failure: last.failure.map(Refused::from),
+                applied: last.applied.as_ref().and_then(planned::applied),
+                not_applied: last.applied.map(not_applied).unwrap_or_default(),
                 moved: last.moved,
                 carried: last.carried,
                 seconds_ago: ago(last.at).as_secs(),

@@ -53,6 +53,10 @@ pub fn attempted(last: &LastAttempt) -> String {
         Cause::Unknown => "the last start or reload",
     };
     match &last.failure {
+        None if last.applied.is_some() => {
+            let what = last.applied.as_deref().unwrap_or_default();
+            format!("the last change was applied at run time, {when}: {what}")
+        }
         None if last.cause == Cause::Crash => {
             format!("a crash started generation {}, {when}", last.generation)
         }

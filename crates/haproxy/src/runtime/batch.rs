@@ -44,6 +44,24 @@ pub fn ask_all(
     Err(RuntimeError::Refused { command: named, answer })
 }
 
+/// Gives a worker one command, with a payload behind `<<` if there is one: lines that each end with a newline, none of them empty.
+/// The connection is of no use afterwards.
+pub fn ask_one(
+    connection: &UnixStream,
+    command: &str,
+    payload: Option<&str>,
+    limit: Duration,
+) -> Result<String, RuntimeError> {
+    let wrong = payload.is_some_and(|payload| !payload.ends_with('\n') || payload.lines().any(str::is_empty));
+    if wrong || !is_one_command(command) {
+        return Err(RuntimeError::NotOneCommand(command.to_owned()));
+    }
+    let line = payload.map_or_else(|| format!("{command}\n"), |payload| format!("{command} <<\n{payload}\n"));
+    let answered = exchange(connection, line.as_bytes(), Channel::Worker, Deadline::after(limit));
+    let answer = answered.map_err(|errno| CliCommand(command.to_owned()).unanswered(errno, limit))?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
 /// Whether a worker takes it for one command: a semicolon ends one, unless a backslash stands before it.
 pub(crate) fn is_one_command(text: &str) -> bool {
     let mut escaped = false;

@@ -28,6 +28,7 @@ pub fn router(requests: Wishes) -> Router {
         .route("/v1/reloads", get(answers::reloads))
         .route("/v1/events", get(events::events))
         .route("/v1/reload", post(reload))
+        .route("/v1/apply", post(doing::apply))
         .route("/v1/rollback", post(rollback))
         .route("/v1/drain", post(drain))
         .route("/v1/canary", post(canary))

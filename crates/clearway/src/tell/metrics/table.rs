@@ -62,8 +62,13 @@ metrics! {
     LAST_RELOAD_SUCCESS: Gauge "clearway_config_last_reload_success_timestamp_seconds" {}
         "When a configuration was loaded from disk that serves or has served, in seconds since 1970; 0: never.";
     RELOADS: Counter "clearway_reloads_total"
-        { "result": Some(&["took", "refused", "failed"]), "trigger": Some(&["signal", "admin-socket", "watch", "haproxy-master", "rollback"]) }
-        "Reloads that are over, by what asked for them first.";
+        { "result": Some(&["took", "refused", "failed"]), "trigger": Some(&["signal", "admin-socket", "apply", "watch", "haproxy-master", "rollback"]) }
+        "Reloads that are over, by what asked for them first; what was applied at run time is none.";
+    APPLIES: Counter "clearway_applies_total"
+        { "result": Some(&["at-run-time", "nothing", "reload", "broken"]), "trigger": Some(&["signal", "admin-socket", "apply", "watch"]) }
+        "Changes that were planned at run time: applied, none, not possible (a reload followed), or broken off (a reload followed).";
+    APPLY_SECONDS: Histogram "clearway_apply_seconds" {}
+        "How long changes took that were applied at run time, from their beginning until HAProxy had them.";
     RELOAD_SECONDS: Histogram "clearway_reload_seconds" {}
         "How long reloads took that took, from their beginning until the new generation served.";
     RELOAD_STEP_SECONDS: Histogram "clearway_reload_step_seconds"

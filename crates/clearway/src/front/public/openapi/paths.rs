@@ -84,6 +84,20 @@ fn events() {}
 )]
 fn reload() {}
 
+/// Have what is on disk: at run time if it can be, else by a reload
+#[utoipa::path(
+    post,
+    path = "/v1/apply",
+    params(("dry-run" = Option<bool>, Query, description = "tell what it would do, with each command for HAProxy, and change nothing")),
+    responses(
+        (status = 200, description = "it is done; with `dry-run`: what would be", content(
+            (api::Reloaded = "application/json"), (api::PlannedChange = "application/json")
+        )),
+        (status = 409, description = "it did not take, and what served before is still serving; or there is nothing to be planned for", body = api::Reloaded)
+    )
+)]
+fn apply() {}
+
 /// Bring back what served before, from the copy in memory
 ///
 /// Until a reload is asked for.
@@ -133,7 +147,7 @@ fn canary() {}
                        are only ever added; a client ignores those, and words of enumerations, that it does not know."
     ),
     paths(
-        page, alive, ready, metrics, openapi, status, generations, sockets, servers, reloads, events, reload, rollback, drain, canary
+        page, alive, ready, metrics, openapi, status, generations, sockets, servers, reloads, events, reload, apply, rollback, drain, canary
     ),
     modifiers(&Common)
 )]

@@ -1,0 +1,105 @@
+//! From two configurations to a plan. Blocks, on a thread; changes nothing.
+
+use std::time::Instant;
+
+use clearway_haproxy::change::{Capabilities, Comparison, Expected, Plan, Reason, Verdict, comparison};
+use clearway_haproxy::drift::FileDifference;
+
+use crate::apply::asked::{self, Moment};
+use crate::fleet::changing::ServingToChange;
+use crate::fleet::chosen::StartedFrom;
+use crate::fleet::executable::{Acceptance, CHECKING};
+
+/// A plan, and what HAProxy must say before and after.
+#[derive(Debug)]
+pub struct PlannedHere {
+    /// What is to be done.
+    pub verdict: Verdict,
+    /// What it must say of its servers.
+    pub expected: Expected,
+}
+
+impl From<Verdict> for PlannedHere {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, expected: Expected::default() }
+    }
+}
+
+/// Plans how this generation comes to have what was read.
+pub fn plan(serving: &ServingToChange, new: &StartedFrom) -> PlannedHere {
+    match try_to_plan(serving, new) {
+        Ok(planned) => planned,
+        Err(reason) => Verdict::Reload(vec![reason]).into(),
+    }
+}
+
+fn try_to_plan(serving: &ServingToChange, new: &StartedFrom) -> Result<PlannedHere, Reason> {
+    let (was, is) = (&serving.from.configuration, &new.configuration);
+    let changed = changed_files(&serving.from, new)?;
+    if was.files == is.files && changed.is_empty() {
+        return Ok(Verdict::Same.into());
+    }
+    if was.is_transparent() != is.is_transparent() {
+        let what = if is.is_transparent() {
+            "lines with `usesrc` are new: HAProxy needs rights and the plumbing for them"
+        } else {
+            "no line has `usesrc` any more: HAProxy keeps rights that it does not need"
+        };
+        return Err(elsewhere(what));
+    }
+    let can = asked::capabilities(&serving.stats)
+        .map_err(|error| elsewhere(&format!("what HAProxy can do at run time is not known: {error}")))?;
+    let lines = comparison(was, is, &can);
+    let Comparison { verdict, expected } = with_files(lines, &changed, &can);
+    let Verdict::RunTime(plan) = &verdict else { return Ok(PlannedHere { verdict, expected }) };
+    let unexpected = asked::unexpected(&mut asked::wire(&serving.stats), &expected, Moment::Before);
+    let unexpected =
+        unexpected.map_err(|error| elsewhere(&format!("asking HAProxy for its servers: {error}")))?;
+    if !unexpected.is_empty() {
+        return Ok(Verdict::Reload(unexpected).into());
+    }
+    accepts(serving, plan)?;
+    Ok(PlannedHere { verdict, expected })
+}
+
+/// Files that the configuration names whose content is another one now.
+fn changed_files(was: &StartedFrom, is: &StartedFrom) -> Result<Vec<FileDifference>, Reason> {
+    match (&was.named, &is.named) {
+        (Some(before), Some(now)) => Ok(now.changes_since(before)),
+        (_, None) => Err(elsewhere("the files that the configuration names do not answer")),
+        (None, _) => {
+            Err(elsewhere("it is not known what the files that the configuration names said at its start"))
+        }
+    }
+}
+
+/// What is to be done for the lines, and for the files.
+fn with_files(lines: Comparison, changed: &[FileDifference], _: &Capabilities) -> Comparison {
+    if changed.is_empty() {
+        return lines;
+    }
+    let reasons = changed.iter().map(|one| elsewhere(&one.to_string()));
+    let reasons = match lines.verdict {
+        Verdict::Reload(others) => others.into_iter().chain(reasons).collect(),
+        _ => reasons.collect(),
+    };
+    Comparison { verdict: Verdict::Reload(reasons), expected: Expected::default() }
+}
+
+/// Whether HAProxy's own reading accepts the servers that are new.
+fn accepts(serving: &ServingToChange, plan: &Plan) -> Result<(), Reason> {
+    let Some(excerpt) = &plan.excerpt else { return Ok(()) };
+    match serving.executable.accepts(excerpt, &serving.invocation, Instant::now() + CHECKING) {
+        Acceptance::Accepted => Ok(()),
+        Acceptance::Refused(words) => {
+            Err(elsewhere(&format!("HAProxy does not accept the servers as they are to be: {words}")))
+        }
+        Acceptance::Unknown(error) => {
+            Err(elsewhere(&format!("HAProxy was not asked whether it accepts the servers: {error}")))
+        }
+    }
+}
+
+fn elsewhere(what: &str) -> Reason {
+    Reason { place: String::new(), what: what.to_owned() }
+}

@@ -1,0 +1,150 @@
+//! What would be changed at run time, and what was not and why.
+
+use clearway_core::supervisor::Applied;
+use clearway_haproxy::change::{Order, Plan, Step, Verdict};
+use serde::{Deserialize, Serialize};
+use strum::Display;
+
+/// What `clearway apply` would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum PlanVerdict {
+    /// Nothing: what is on disk is what serves.
+    Nothing,
+    /// It would change the HAProxy that serves.
+    AtRunTime,
+    /// It would reload.
+    Reload,
+    /// A word of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Answer to `POST /v1/apply?dry-run`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct PlannedChange {
+    /// The generation that serves.
+    pub serving: u32,
+    /// `nothing`, `at-run-time` or `reload`.
+    #[cfg_attr(test, schema(value_type = String))]
+    pub verdict: PlanVerdict,
+    /// What would be changed at run time: `3 servers added, 1 certificate`; unset otherwise.
+    pub changes: Option<String>,
+    /// One after the other.
+    pub steps: Vec<PlannedStep>,
+    /// Why it needs a reload; the first one counts most.
+    pub reasons: Vec<String>,
+}
+
+/// One thing that would be brought from its former to its new state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct PlannedStep {
+    /// `server added`, `certificate` ...
+    pub kind: String,
+    /// Which: `BACKEND/SERVER`, a path, `frontend NAME`, `global`.
+    pub object: String,
+    /// What is different.
+    pub why: String,
+    /// The commands for HAProxy, in this order. The content of files is not in them.
+    pub commands: Vec<String>,
+}
+
+impl PlannedChange {
+    /// Of a plan for this generation.
+    pub fn of(serving: u32, verdict: &Verdict) -> Self {
+        let (word, plan, reasons): (_, Option<&Plan>, _) = match verdict {
+            Verdict::Same => (PlanVerdict::Nothing, None, Vec::new()),
+            Verdict::RunTime(plan) => (PlanVerdict::AtRunTime, Some(plan), Vec::new()),
+            Verdict::Reload(reasons) => {
+                (PlanVerdict::Reload, None, reasons.iter().map(ToString::to_string).collect())
+            }
+        };
+        Self {
+            serving,
+            verdict: word,
+            changes: plan.map(|plan| plan.tally().to_string()),
+            steps: plan.into_iter().flat_map(|plan| &plan.steps).map(PlannedStep::of).collect(),
+            reasons,
+        }
+    }
+}
+
+impl PlannedStep {
+    fn of(step: &Step) -> Self {
+        Self {
+            kind: step.kind.words().0.to_owned(),
+            object: step.object.clone(),
+            why: step.why.clone(),
+            commands: step.orders.iter().map(command).collect(),
+        }
+    }
+}
+
+/// What follows it may be a private key, or very long.
+fn command(order: &Order) -> String {
+    match &order.payload {
+        None => order.command.clone(),
+        Some(payload) => {
+            let lines = clearway_core::count::Count(payload.lines().count(), "line");
+            format!("{} << ({lines} of the file)", order.command)
+        }
+    }
+}
+
+/// What was applied at run time, for people; none: nothing.
+pub(super) fn applied(applied: &Applied) -> Option<String> {
+    match applied {
+        Applied::AtRunTime { tally, .. } => Some(tally.clone()),
+        Applied::Nothing => Some("nothing to do".to_owned()),
+        Applied::Not { .. } | Applied::Broken { .. } => None,
+    }
+}
+
+/// Why it was a reload in spite of a plan; none: it was not.
+pub fn not_applied(applied: Applied) -> Vec<String> {
+    match applied {
+        Applied::Not { reasons } => reasons,
+        Applied::Broken { steps_done: 0, why } => vec![format!("it broke off: {why}")],
+        Applied::Broken { steps_done, why } => {
+            vec![format!("it broke off after {}: {why}", clearway_core::count::Count(steps_done, "step"))]
+        }
+        Applied::Nothing | Applied::AtRunTime { .. } => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clearway_haproxy::change::{Effect, Expect, StepKind};
+
+    use super::*;
+
+    #[test]
+    fn the_content_of_files_is_not_told() {
+        let order = |command: &str, payload: Option<&str>| Order {
+            command: command.to_owned(),
+            payload: payload.map(str::to_owned),
+            expect: Expect::Silence,
+            effect: Effect::Prepares,
+        };
+        let orders =
+            vec![order("set ssl cert /a.pem", Some("SECRET\nKEY\n")), order("commit ssl cert /a.pem", None)];
+        let step = Step {
+            kind: StepKind::Certificate,
+            object: "/a.pem".to_owned(),
+            why: "it has changed".to_owned(),
+            orders,
+        };
+        let plan = Verdict::RunTime(Plan { steps: vec![step], excerpt: None });
+        let told = PlannedChange::of(7, &plan);
+        assert_eq!(told.changes.as_deref(), Some("1 certificate"));
+        assert_eq!(
+            told.steps[0].commands,
+            ["set ssl cert /a.pem << (2 lines of the file)", "commit ssl cert /a.pem"]
+        );
+        let json = serde_json::to_string(&told).unwrap();
+        assert!(json.contains("\"verdict\":\"at-run-time\"") && !json.contains("SECRET"), "{json}");
+    }
+}

@@ -1,0 +1,309 @@
+//! `clearway apply`: what is on disk is changed in the HAProxy that serves, or it is a reload; `clearway plan` tells which.
+
+use std::net::SocketAddr;
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::Balancer;
+use clearway_lab::load::{Expect, RunningLoad};
+use clearway_lab::session::{Session, State};
+use clearway_lab::topology::Family;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::parity::{ask, with_socket};
+use crate::stage::{PORT, SOON, Stage, assert_code, assert_no_client_lost, complained, said};
+use crate::transaction::{other, wait_for_server};
+
+pub mod files;
+pub mod killed;
+
+crate::tests![
+    servers_come_change_and_go_in_the_same_process,
+    transparent_clients_are_seen_by_a_server_that_is_added,
+    a_plan_says_what_would_be_done_and_changes_nothing,
+    what_cannot_be_applied_is_a_reload,
+    a_file_that_is_refused_touches_nothing,
+    another_program_at_the_runtime_api_is_noticed,
+    every_reload_is_planned_where_that_is_set,
+    a_rollback_brings_back_what_was_before_an_apply,
+    a_crash_starts_what_was_applied,
+    what_was_applied_is_told_by_all_that_tell,
+];
+
+/// The plain configuration with a second server `t` in each section.
+pub fn grown(stage: &Stage) -> String {
+    let mut text = stage.plain();
+    for family in Family::BOTH {
+        let servers = stage.hosts.servers(family);
+        let line = |name: &str, at: usize| format!("server {name} {}", SocketAddr::new(servers[at], PORT));
+        text = text.replace(&line("s", 0), &format!("{}\n    {}", line("s", 0), line("t", 1)));
+    }
+    text
+}
+
+/// Every server has this weight.
+fn weighted(text: &str, weight: u32) -> String {
+    let line = |line: &str| {
+        let is_server = line.trim_start().starts_with("server ");
+        format!("{line}{}\n", if is_server { format!(" weight {weight}") } else { String::new() })
+    };
+    text.lines().map(line).collect()
+}
+
+fn load(stage: &Stage) -> Result<RunningLoad> {
+    clearway_lab::load::start(
+        &stage.hosts.client,
+        stage.load(200.0, Duration::from_mins(1)).expecting(Expect::Anything),
+    )
+}
+
+/// Applies what is on disk, and says what was answered.
+pub fn apply(stage: &Stage) -> Result<String> {
+    let output = stage.clearway(&["apply"])?;
+    assert_code(output.status, 0).with_context(|| complained(&output))?;
+    Ok(said(&output))
+}
+
+/// The same, and it was done at run time.
+pub fn applied(stage: &Stage, text: &str, what: &str) -> Result<()> {
+    stage.write(text)?;
+    let told = apply(stage)?;
+    ensure!(told.starts_with(&format!("applied at run time: {what} (")), "{told}");
+    Ok(())
+}
+
+/// Plans, with this exit code, and says what was answered.
+pub fn plan(stage: &Stage, code: i32) -> Result<String> {
+    let output: Output = stage.clearway(&["plan"])?;
+    assert_code(output.status, code).with_context(|| said(&output) + &complained(&output))?;
+    Ok(said(&output))
+}
+
+fn json(stage: &Stage, words: &[&str]) -> Result<Value> {
+    serde_json::from_slice(&stage.clearway(words)?.stdout).with_context(|| words.join(" "))
+}
+
+fn stop(stage: &Stage, mut balancer: Balancer) -> Result<()> {
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn servers_come_change_and_go_in_the_same_process() -> Result<()> {
+    let stage = Stage::new("ap")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start()?;
+    let (processes, load) = (balancer.haproxy_processes(), load(&stage)?);
+    let mut session = Session::open(&stage.hosts.client, stage.fronts()[0], None)?;
+
+    applied(&stage, &grown(&stage), "2 servers added")?;
+    wait_for_server(&stage, &mut balancer, "s2")?;
+    applied(&stage, &weighted(&grown(&stage), 7), "4 servers changed")?;
+    applied(&stage, &grown(&stage), "4 servers changed")?;
+    applied(&stage, &stage.plain(), "2 servers removed")?;
+    // The only server, at another place.
+    applied(&stage, &other(&stage), "2 servers changed")?;
+    wait_for_server(&stage, &mut balancer, "s2")?;
+    let told = apply(&stage)?;
+    ensure!(told.starts_with("nothing to do: generation 1 has what is on disk"), "{told}");
+
+    ensure!(session.beat() == State::Alive, "the session has ended");
+    ensure!(session.server() == "s1", "it is with {}", session.server());
+    assert_no_client_lost(&load.finish_after(200)?)?;
+    ensure!(balancer.haproxy_processes() == processes, "there are other processes");
+    let status = json(&stage, &["status", "--json"])?;
+    ensure!(status["configuration"]["same"] == true, "{status}");
+    drop(session);
+    stop(&stage, balancer)
+}
+
+fn transparent_clients_are_seen_by_a_server_that_is_added() -> Result<()> {
+    let stage = Stage::new("aptrans")?;
+    let transparent = |text: String| {
+        let [four, six] = ["source 0.0.0.0 usesrc clientip", "source ipv6@ usesrc clientip"];
+        let text = text.replacen("\n    \n", &format!("\n    {four}\n"), 1);
+        text.replacen("\n    \n", &format!("\n    {six}\n"), 1)
+    };
+    stage.write(&stage.transparent())?;
+    let mut balancer = stage.start()?;
+    let load = clearway_lab::load::start(&stage.hosts.client, stage.load(200.0, Duration::from_mins(1)))?;
+    applied(&stage, &transparent(grown(&stage)), "2 servers added")?;
+    wait_for_server(&stage, &mut balancer, "s2")?;
+    assert_no_client_lost(&load.finish_after(200)?)?;
+    // The last transparent line goes: that is a matter of rights and plumbing.
+    stage.write(&grown(&stage))?;
+    let told = plan(&stage, 4)?;
+    ensure!(told.contains("no line has `usesrc` any more"), "{told}");
+    stop(&stage, balancer)
+}
+
+fn a_plan_says_what_would_be_done_and_changes_nothing() -> Result<()> {
+    let stage = Stage::new("applan")?;
+    stage.write(&stage.plain())?;
+    let balancer = stage.start()?;
+    let told = plan(&stage, 0)?;
+    ensure!(told.starts_with("nothing to do: generation 1 has what is on disk"), "{told}");
+
+    stage.write(&grown(&stage))?;
+    for words in [["plan"].as_slice(), &["diff", "--plan"]] {
+        let output = stage.clearway(words)?;
+        assert_code(output.status, 3)?;
+        let told = said(&output);
+        for part in [
+            "this can be changed in the HAProxy that serves (generation 1), without a reload: 2 servers added\n",
+            "\n1. server added f0/t: ",
+            "\n     add server f0/t 10.2.0.3:8080",
+            "\nnothing was changed; `clearway apply` gives these commands",
+        ] {
+            ensure!(told.contains(part), "`{part}` is missing in:\n{told}");
+        }
+    }
+    let planned = json(&stage, &["plan", "--json"])?;
+    ensure!(planned["verdict"] == "at-run-time" && planned["changes"] == "2 servers added", "{planned}");
+    let commands = planned["steps"][0]["commands"].as_array().context("commands")?;
+    ensure!(commands.iter().all(Value::is_string) && !commands.is_empty(), "{planned}");
+
+    stage.write(&grown(&stage).replace(":8080 v6only", ":8081 v6only"))?;
+    let told = plan(&stage, 4)?;
+    ensure!(told.starts_with("this needs a reload:\n") && told.contains("haproxy.cfg:"), "{told}");
+    std::fs::remove_file(stage.file())?;
+    assert_code(stage.clearway(&["plan"])?.status, 66)?;
+
+    // Nothing of it was done, or tried.
+    let history = json(&stage, &["history", "--json"])?;
+    ensure!(history["reloads"].as_array().map(Vec::len) == Some(1), "{history}");
+    stop(&stage, balancer)
+}
+
+fn what_cannot_be_applied_is_a_reload() -> Result<()> {
+    let stage = Stage::new("apbind")?;
+    stage.write(&stage.plain())?;
+    let balancer = stage.start()?;
+    let load = load(&stage)?;
+    stage.write(&(grown(&stage) + "frontend more\n    bind 127.0.0.1:9001\n    default_backend f0\n"))?;
+    let told = apply(&stage)?;
+    ensure!(told.starts_with("not applied at run time, so it was a reload: "), "{told}");
+    ensure!(told.contains("the section `frontend more` is new"), "{told}");
+    ensure!(told.contains("generation 2 serves, worker "), "{told}");
+    assert_no_client_lost(&load.finish_after(100)?)?;
+    let status = json(&stage, &["status", "--json"])?;
+    ensure!(status["last_attempt"]["not_applied"][0].is_string(), "{status}");
+    stop(&stage, balancer)
+}
+
+fn a_file_that_is_refused_touches_nothing() -> Result<()> {
+    let stage = Stage::new("apbad")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start()?;
+    let (processes, load) = (balancer.haproxy_processes(), load(&stage)?);
+    for wrong in [" weight 1000", " frobnicate", " check inter 0"] {
+        // Only one of the two servers is wrong: nothing of the other one is done either.
+        let text = grown(&stage).replacen("10.2.0.3:8080", &format!("10.2.0.3:8080{wrong}"), 1);
+        stage.write(&text)?;
+        let told = plan(&stage, 4)?;
+        ensure!(told.starts_with("this needs a reload:\n"), "{told}");
+        let output = stage.clearway(&["apply"])?;
+        assert_code(output.status, 65)?;
+        ensure!(complained(&output).contains("[ALERT]"), "{}", complained(&output));
+    }
+    ensure!(balancer.haproxy_processes() == processes, "there are other processes");
+    wait_for_server(&stage, &mut balancer, "s1")?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
+    applied(&stage, &grown(&stage), "2 servers added")?;
+    stop(&stage, balancer)
+}
+
+fn another_program_at_the_runtime_api_is_noticed() -> Result<()> {
+    let stage = Stage::new("apother")?;
+    let socket = with_socket(&stage, &stage.plain())?;
+    let balancer = stage.start()?;
+    ask(&socket, "set server f0/s weight 50%")?;
+    ask(&socket, "set server f0/s addr 10.2.0.9 port 1")?;
+    with_socket(&stage, &weighted(&stage.plain(), 3))?;
+    let told = apply(&stage)?;
+    ensure!(told.starts_with("not applied at run time, so it was a reload: f0/s: "), "{told}");
+    ensure!(told.contains("another program has changed something"), "{told}");
+    // From then on it is as the file says.
+    with_socket(&stage, &stage.plain())?;
+    let told = apply(&stage)?;
+    ensure!(told.starts_with("applied at run time: 2 servers changed ("), "{told}");
+    stop(&stage, balancer)
+}
+
+fn every_reload_is_planned_where_that_is_set() -> Result<()> {
+    let stage = Stage::new("apauto")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start_with(&[], &[("CLEARWAY_APPLY", "auto")])?;
+    let processes = balancer.haproxy_processes();
+    stage.write(&grown(&stage))?;
+    balancer.signal(Signal::HUP)?;
+    balancer.wait_for_event(0, "apply.done", &[("serving", &1), ("generation", &2)], SOON)?;
+    wait_for_server(&stage, &mut balancer, "s2")?;
+    stage.write(&stage.plain())?;
+    let output = stage.clearway(&["reload"])?;
+    assert_code(output.status, 0)?;
+    ensure!(said(&output).starts_with("applied at run time: 2 servers removed ("), "{}", said(&output));
+    ensure!(balancer.haproxy_processes() == processes, "there are other processes");
+    // A reload of what serves already is no reload either.
+    assert_code(stage.clearway(&["reload"])?.status, 0)?;
+    ensure!(balancer.haproxy_processes() == processes, "there are other processes");
+    stop(&stage, balancer)
+}
+
+fn a_rollback_brings_back_what_was_before_an_apply() -> Result<()> {
+    let stage = Stage::new("apback")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start()?;
+    applied(&stage, &other(&stage), "2 servers changed")?;
+    wait_for_server(&stage, &mut balancer, "s2")?;
+    let load = load(&stage)?;
+    let output = stage.clearway(&["rollback"])?;
+    assert_code(output.status, 0).with_context(|| complained(&output))?;
+    ensure!(said(&output).contains("rolled back to what generation 1 was started from"), "{}", said(&output));
+    wait_for_server(&stage, &mut balancer, "s1")?;
+    applied(&stage, &other(&stage), "2 servers changed")?;
+    wait_for_server(&stage, &mut balancer, "s2")?;
+    assert_no_client_lost(&load.finish_after(100)?)?;
+    stop(&stage, balancer)
+}
+
+fn a_crash_starts_what_was_applied() -> Result<()> {
+    let stage = Stage::new("apcrash")?;
+    stage.write(&stage.plain())?;
+    let mut balancer = stage.start()?;
+    applied(&stage, &other(&stage), "2 servers changed")?;
+    stage.write("nonsense\n")?;
+    let worker = balancer.haproxy_processes().last().copied().context("a worker")?;
+    balancer.kill_descendant(worker)?;
+    balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;
+    wait_for_server(&stage, &mut balancer, "s2")?;
+    stop(&stage, balancer)
+}
+
+fn what_was_applied_is_told_by_all_that_tell() -> Result<()> {
+    let stage = Stage::new("aptold")?;
+    stage.write(&stage.plain())?;
+    let balancer = stage.start()?;
+    applied(&stage, &grown(&stage), "2 servers added")?;
+    let words = said(&stage.clearway(&["status"])?);
+    ensure!(words.contains("the last change was applied at run time, "), "{words}");
+    ensure!(words.contains("configuration: the files are those that run"), "{words}");
+    assert_code(stage.clearway(&["status", "--check"])?.status, 0)?;
+    let history = json(&stage, &["history", "--json"])?;
+    let last = history["reloads"].as_array().and_then(|all| all.last()).context("an entry")?;
+    ensure!(last["result"] == "applied" && last["applied"] == "2 servers added", "{last}");
+    ensure!(last["by"][0] == "apply" && last["steps"]["apply"].as_f64() > Some(0.0), "{last}");
+    let words = said(&stage.clearway(&["history"])?);
+    ensure!(words.contains("applied at run time: 2 servers added"), "{words}");
+    let metrics = said(&stage.clearway(&["metrics"])?);
+    for sample in [
+        r#"clearway_applies_total{result="at-run-time",trigger="apply"} 1"#,
+        "clearway_config_last_reload_successful 1",
+        "clearway_apply_seconds_count 1",
+    ] {
+        ensure!(metrics.lines().any(|line| line == sample), "no {sample} in {metrics}");
+    }
+    ensure!(!metrics.contains("clearway_reloads_total{result=\"applied\""), "it is no reload: {metrics}");
+    stop(&stage, balancer)
+}

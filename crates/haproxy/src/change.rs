@@ -10,6 +10,7 @@ mod changed;
 mod comparing;
 mod excerpt;
 mod expected;
+pub mod files;
 mod limits;
 mod lines;
 mod mentions;
@@ -27,6 +28,7 @@ mod words;
 
 pub use capabilities::Capabilities;
 pub use expected::Expected;
+pub use files::{ChangedFile, FileCheck, FilesOfHaproxy, FilesPlan};
 pub use plan::{Effect, Expect, Order, Plan, Reason, Step, StepKind, Tally, Verdict};
 
 use crate::configuration::Configuration;
@@ -41,6 +43,35 @@ pub struct Comparison {
     pub verdict: Verdict,
     /// What `show servers state` must say; empty unless something is done at run time.
     pub expected: Expected,
+    /// What HAProxy must say of the files that are changed, afterwards.
+    pub checks: Vec<FileCheck>,
+}
+
+impl Comparison {
+    fn of(verdict: Verdict) -> Self {
+        Self { verdict, expected: Expected::default(), checks: Vec::new() }
+    }
+
+    /// With what is to be done about the files that the configuration names: between what is added and what is removed, as
+    /// either may be named in a map.
+    #[must_use]
+    pub fn with_files(self, files: FilesPlan) -> Self {
+        let FilesPlan { steps, reasons, checks } = files;
+        let mut plan = match self.verdict {
+            Verdict::Reload(mut all) => {
+                all.extend(reasons);
+                return Self::of(Verdict::Reload(all));
+            }
+            _ if !reasons.is_empty() => return Self::of(Verdict::Reload(reasons)),
+            Verdict::Same if steps.is_empty() => return Self::of(Verdict::Same),
+            Verdict::Same => Plan::default(),
+            Verdict::RunTime(plan) => plan,
+        };
+        let removed = plan.steps.iter().position(|step| step.kind == StepKind::ServerRemoved);
+        let at = removed.unwrap_or(plan.steps.len());
+        plan.steps.splice(at..at, steps);
+        Self { verdict: Verdict::RunTime(plan), expected: self.expected, checks }
+    }
 }
 
 /// [`comparison`] without what is expected of the servers.
@@ -51,9 +82,8 @@ pub fn compare(old: &Configuration, new: &Configuration, can: &Capabilities) -> 
 /// Compares the configuration that runs with the one that is to run. Looks at the lines alone: what has changed in the files
 /// that they name is not its business. Both are of the same environment.
 pub fn comparison(old: &Configuration, new: &Configuration, can: &Capabilities) -> Comparison {
-    let verdict = |verdict| Comparison { verdict, expected: Expected::default() };
     if old.files == new.files {
-        return verdict(Verdict::Same);
+        return Comparison::of(Verdict::Same);
     }
     let sides = match understood(old, new) {
         Ok(()) => Side::of(old).and_then(|old| Ok((old, Side::of(new)?))),
@@ -61,7 +91,7 @@ pub fn comparison(old: &Configuration, new: &Configuration, can: &Capabilities) 
     };
     match sides {
         Ok((was, is)) => Comparing::new((&was, &is), (old, new), can).run(),
-        Err(reason) => verdict(Verdict::Reload(vec![reason])),
+        Err(reason) => Comparison::of(Verdict::Reload(vec![reason])),
     }
 }
 

@@ -58,16 +58,17 @@ impl<'a> Comparing<'a> {
         self.sections();
         if !self.reasons.is_empty() {
             self.reasons.truncate(MOST_REASONS);
-            return Comparison { verdict: Verdict::Reload(self.reasons), expected: Expected::default() };
+            return Comparison::of(Verdict::Reload(self.reasons));
         }
         let mut steps = self.added;
         steps.append(&mut self.changed);
         steps.append(&mut self.removed);
         if steps.is_empty() {
-            return Comparison { verdict: Verdict::Same, expected: Expected::default() };
+            return Comparison::of(Verdict::Same);
         }
         let excerpt = self.excerpt.finish(self.new);
-        Comparison { verdict: Verdict::RunTime(Plan { steps, excerpt }), expected: self.expected }
+        let verdict = Verdict::RunTime(Plan { steps, excerpt });
+        Comparison { verdict, expected: self.expected, checks: Vec::new() }
     }
 
     /// Pairs of sections: those at the beginning and at the end that are the same are not looked at.

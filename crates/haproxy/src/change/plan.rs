@@ -73,8 +73,8 @@ pub enum StepKind {
     Limit,
 }
 
-/// One command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One command. Its `Debug` says how long the payload is and not what it says: that may be a private key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Order {
     /// For the runtime API, in one line without its end. `{version}` stands for what the last [`Expect::Version`] of the
     /// same step was answered.
@@ -122,6 +122,13 @@ pub enum Effect {
 /// How many things of each kind a plan changes: `3 servers added, 1 certificate`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally(pub Vec<(StepKind, usize)>);
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.payload.as_ref().map_or(0, String::len);
+        write!(f, "Order({:?}, {bytes} bytes, {:?}, {:?})", self.command, self.expect, self.effect)
+    }
+}
 
 impl Plan {
     /// Counts its steps, in the order of [`StepKind`].

@@ -75,7 +75,7 @@ impl<W: Wire> Transaction<'_, W> {
             let rest = step.orders.get(at..).unwrap_or_default();
             let together = rest.iter().take_while(|order| goes_together(order)).count();
             let outcome = if together > 1 {
-                self.several(rest.get(..together).unwrap_or_default(), at)
+                self.several(rest.get(..together).unwrap_or_default(), at, version.as_deref())
             } else {
                 self.one(order, &mut version).map_err(|why| Vain { order: at, why })
             };
@@ -89,9 +89,10 @@ impl<W: Wire> Transaction<'_, W> {
     }
 
     /// Those that go in one line. All are given, also where the first is refused.
-    fn several(&mut self, orders: &[Order], first: usize) -> Result<(), Vain> {
+    fn several(&mut self, orders: &[Order], first: usize, version: Option<&str>) -> Result<(), Vain> {
         orders.iter().for_each(|order| (self.before)(order));
-        let commands: Vec<&str> = orders.iter().map(|order| order.command.as_str()).collect();
+        let commands: Vec<String> = orders.iter().map(|order| order.with(version)).collect();
+        let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
         let vain = |order: usize, why: String| Vain { order: first + order, why };
         let answers = self.wire.ask(&commands, self.left()).map_err(|error| vain(0, error))?;
         if answers.len() != orders.len() {
@@ -104,10 +105,7 @@ impl<W: Wire> Transaction<'_, W> {
     }
 
     fn one(&mut self, order: &Order, version: &mut Option<String>) -> Result<(), String> {
-        let command = match version {
-            Some(version) => order.command.replace("{version}", version),
-            None => order.command.clone(),
-        };
+        let command = order.with(version.as_deref());
         (self.before)(order);
         match &order.expect {
             Expect::Eventually { done, not_yet, within } => {
@@ -177,7 +175,14 @@ fn undone_by(command: &str, version: Option<&str>) -> Option<String> {
 
 fn goes_together(order: &Order) -> bool {
     let alone = matches!(order.expect, Expect::Version | Expect::Eventually { .. });
-    !alone && order.payload.is_none() && !order.command.contains("{version}")
+    !alone && order.payload.is_none()
+}
+
+impl Order {
+    /// The command, with the version that HAProxy has given.
+    fn with(&self, version: Option<&str>) -> String {
+        version.map_or_else(|| self.command.clone(), |version| self.command.replace("{version}", version))
+    }
 }
 
 impl Expect {

@@ -235,7 +235,7 @@ pub(crate) fn applied_is_as_started(binary: &Binary) -> Result<Verdict, Failed> 
     let running = Start { text: &bind(&old, "old"), ..Start::default() }.run(binary)?;
     running.info()?;
     let can = Capabilities::new(binary.version, &ask(&running, "help")?);
-    let Comparison { verdict, expected } = planned(binary, &bind(&old, "old"), &bind(&new, "old"), &can)?;
+    let Comparison { verdict, expected, .. } = planned(binary, &bind(&old, "old"), &bind(&new, "old"), &can)?;
     let Change::RunTime(Plan { steps, excerpt }) = verdict else {
         return Err(format!("{verdict:?}").into());
     };

@@ -1,0 +1,132 @@
+//! Files that a configuration names, and that have another content: maps, patterns of ACLs, certificates.
+//!
+//! HAProxy is asked which of them it has, under which names ([`FilesOfHaproxy`]); what it does not have, or not as one of
+//! these, is a reload. A map or a list of patterns is written as a new version and taken at once, so it is never empty in
+//! between; a certificate is taken with its key as one transaction. What HAProxy has afterwards is compared ([`FileCheck`]).
+
+use std::path::Path;
+
+use super::plan::{Reason, Step};
+
+mod certificate;
+mod patterns;
+
+use certificate::certificate;
+use patterns::{acl, map};
+
+/// A file that has changed.
+#[derive(Clone, Debug)]
+pub struct ChangedFile<'a> {
+    /// As HAProxy names it.
+    pub path: &'a Path,
+    /// What it says now.
+    pub content: &'a [u8],
+    /// Whether there is a file beside it that HAProxy reads together with it: `.key`, `.ocsp`, `.issuer`, `.sctl`.
+    pub has_companions: bool,
+}
+
+/// The files that the HAProxy which serves has: its answers to [`FilesOfHaproxy::QUESTIONS`].
+#[derive(Clone, Debug, Default)]
+pub struct FilesOfHaproxy {
+    maps: Vec<String>,
+    acls: Vec<String>,
+    certificates: Vec<String>,
+}
+
+/// What HAProxy must answer when all is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileCheck {
+    /// `show map FILE`, `show acl FILE`
+    pub command: String,
+    /// The lines, without where they are in memory.
+    pub lines: Vec<String>,
+}
+
+/// What is to be done about files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilesPlan {
+    /// A step for each file.
+    pub steps: Vec<Step>,
+    /// What needs a reload; empty if all can be done.
+    pub reasons: Vec<Reason>,
+    /// What is to be asked afterwards.
+    pub checks: Vec<FileCheck>,
+}
+
+/// Plans for all of them. `longest`: bytes that a payload may have, less than `tune.bufsize`.
+pub fn plan(changed: &[ChangedFile<'_>], has: &FilesOfHaproxy, longest: usize) -> FilesPlan {
+    let mut plan = FilesPlan::default();
+    for file in changed {
+        match one(file, has, longest) {
+            Ok((step, check)) => {
+                plan.steps.push(step);
+                plan.checks.extend(check);
+            }
+            Err(what) => {
+                plan.reasons.push(Reason { place: file.path.display().to_string(), what: what.to_owned() });
+            }
+        }
+    }
+    plan
+}
+
+fn one(
+    file: &ChangedFile<'_>,
+    has: &FilesOfHaproxy,
+    longest: usize,
+) -> Result<(Step, Option<FileCheck>), &'static str> {
+    let name = file.path.to_str().filter(|name| is_plain(name)).ok_or("its name has unusual characters")?;
+    let text = std::str::from_utf8(file.content).map_err(|_| "it has bytes that are no UTF-8")?;
+    let is_in = |list: &[String]| list.iter().any(|one| one == name);
+    match (is_in(&has.maps), is_in(&has.acls), is_in(&has.certificates)) {
+        (true, false, false) => map(name, text, longest).map(|(step, check)| (step, Some(check))),
+        (false, true, false) => acl(name, text).map(|(step, check)| (step, Some(check))),
+        (false, false, true) if file.has_companions => {
+            Err("a certificate with files beside it (`.key`, `.ocsp` ...) is read by a reload alone")
+        }
+        (false, false, true) => certificate(name, text, longest).map(|step| (step, None)),
+        (false, false, false) => Err("a file of this kind is read by a reload alone"),
+        _ => Err("it is used in more than one way"),
+    }
+}
+
+impl FilesOfHaproxy {
+    /// What it is asked, in this order.
+    pub const QUESTIONS: [&'static str; 3] = ["show map", "show acl", "show ssl cert"];
+
+    /// From the answers.
+    pub fn of(answers: [&str; 3]) -> Self {
+        let [maps, acls, certificates] = answers;
+        let lines = certificates.lines().filter(|line| !line.starts_with(['#', '*']) && !line.is_empty());
+        let certificates = lines.map(str::to_owned).collect();
+        Self { maps: in_parentheses(maps), acls: in_parentheses(acls), certificates }
+    }
+}
+
+/// `0 (/etc/haproxy/a.map) pattern loaded from file ...`
+fn in_parentheses(answer: &str) -> Vec<String> {
+    let name = |line: &str| {
+        let (number, rest) = line.split_once(" (")?;
+        let (name, _) = rest.split_once(')')?;
+        (number.parse::<u64>().is_ok() && !name.is_empty()).then(|| name.to_owned())
+    };
+    answer.lines().filter_map(name).collect()
+}
+
+/// Whether the runtime API takes it for one word, as it is.
+fn is_plain(word: &str) -> bool {
+    let plain =
+        |c: char| c.is_ascii_graphic() && !matches!(c, ';' | '\\' | '"' | '\'' | '<' | '#' | '@' | '$');
+    !word.is_empty() && word.chars().all(plain)
+}
+
+impl FileCheck {
+    /// Whether this is what HAProxy answers.
+    pub fn is_met(&self, answer: &str) -> bool {
+        let entry = |line: &str| line.split_once(' ').map_or("", |(_, entry)| entry).trim_end().to_owned();
+        answer.lines().filter(|line| !line.is_empty()).map(entry).eq(self.lines.iter().cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests;

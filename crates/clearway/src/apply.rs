@@ -14,6 +14,7 @@
 
 mod asked;
 mod carrying_out;
+mod files;
 mod planning;
 
 use std::sync::Arc;

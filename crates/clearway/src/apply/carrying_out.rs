@@ -7,7 +7,7 @@ use clearway_haproxy::change::transaction::{self, Wire};
 use clearway_haproxy::change::{Reason, Verdict};
 
 use crate::apply::asked::{self, Moment, Revocable};
-use crate::apply::{GivenUp, PlannedHere};
+use crate::apply::{GivenUp, PlannedHere, files};
 use crate::fleet::changing::ServingToChange;
 use crate::ground::steps;
 
@@ -37,7 +37,8 @@ fn try_to(planned: &PlannedHere, wire: &mut impl Wire) -> ApplyOutcome {
         return broken(error.steps_done, error.to_string());
     }
     steps::at("applies", &"checks");
-    match checked(wire, Moment::After) {
+    let unmet = checked(wire, Moment::After).or_else(|| files::unmet(wire, &planned.checks));
+    match unmet {
         Some(why) => broken(plan.steps.len(), why),
         None => ApplyOutcome::Done { commands: plan.commands() },
     }

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use clearway_haproxy::change::{Capabilities, Comparison, Expected, Plan, Reason, Verdict, comparison};
+use clearway_haproxy::change::{Comparison, Expected, FileCheck, Plan, Reason, Verdict, comparison};
 use clearway_haproxy::drift::FileDifference;
 
 use crate::apply::asked::{self, Moment};
+use crate::apply::files;
 use crate::fleet::changing::ServingToChange;
 use crate::fleet::chosen::StartedFrom;
 use crate::fleet::executable::{Acceptance, CHECKING};
@@ -17,11 +18,13 @@ pub struct PlannedHere {
     pub verdict: Verdict,
     /// What it must say of its servers.
     pub expected: Expected,
+    /// What it must say of its files afterwards.
+    pub checks: Vec<FileCheck>,
 }
 
 impl From<Verdict> for PlannedHere {
     fn from(verdict: Verdict) -> Self {
-        Self { verdict, expected: Expected::default() }
+        Self { verdict, expected: Expected::default(), checks: Vec::new() }
     }
 }
 
@@ -49,17 +52,18 @@ fn try_to_plan(serving: &ServingToChange, new: &StartedFrom) -> Result<PlannedHe
     }
     let can = asked::capabilities(&serving.stats)
         .map_err(|error| elsewhere(&format!("what HAProxy can do at run time is not known: {error}")))?;
-    let lines = comparison(was, is, &can);
-    let Comparison { verdict, expected } = with_files(lines, &changed, &can);
-    let Verdict::RunTime(plan) = &verdict else { return Ok(PlannedHere { verdict, expected }) };
-    let unexpected = asked::unexpected(&mut asked::wire(&serving.stats), &expected, Moment::Before);
+    let mut wire = asked::wire(&serving.stats);
+    let files = files::plan(&changed, (was, is), &can, &mut wire)?;
+    let Comparison { verdict, expected, checks } = comparison(was, is, &can).with_files(files);
+    let Verdict::RunTime(plan) = &verdict else { return Ok(verdict.into()) };
+    let unexpected = asked::unexpected(&mut wire, &expected, Moment::Before);
     let unexpected =
         unexpected.map_err(|error| elsewhere(&format!("asking HAProxy for its servers: {error}")))?;
     if !unexpected.is_empty() {
         return Ok(Verdict::Reload(unexpected).into());
     }
     accepts(serving, plan)?;
-    Ok(PlannedHere { verdict, expected })
+    Ok(PlannedHere { verdict, expected, checks })
 }
 
 /// Files that the configuration names whose content is another one now.
@@ -71,19 +75,6 @@ fn changed_files(was: &StartedFrom, is: &StartedFrom) -> Result<Vec<FileDifferen
             Err(elsewhere("it is not known what the files that the configuration names said at its start"))
         }
     }
-}
-
-/// What is to be done for the lines, and for the files.
-fn with_files(lines: Comparison, changed: &[FileDifference], _: &Capabilities) -> Comparison {
-    if changed.is_empty() {
-        return lines;
-    }
-    let reasons = changed.iter().map(|one| elsewhere(&one.to_string()));
-    let reasons = match lines.verdict {
-        Verdict::Reload(others) => others.into_iter().chain(reasons).collect(),
-        _ => reasons.collect(),
-    };
-    Comparison { verdict: Verdict::Reload(reasons), expected: Expected::default() }
 }
 
 /// Whether HAProxy's own reading accepts the servers that are new.

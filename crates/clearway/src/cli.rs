@@ -182,6 +182,7 @@ pub fn parse(
         "reload" => Order::Reload(target(settings), Commit::Yes),
         "status" if matches.get_flag("check") => Order::Status(target(settings), Depth::Check),
         "rollback" => Order::Rollback(target(settings)),
+        "apply" if matches.get_flag("dry-run") => Order::Plan(target(settings)),
         "apply" => Order::Apply(target(settings)),
         "plan" => Order::Plan(target(settings)),
         "diff" if matches.get_flag("plan") => Order::Plan(target(settings)),

@@ -40,10 +40,10 @@ pub fn command() -> Command {
         .subcommand(
             with_target(sub("reload", "Reload the configuration, wait for the result and report it")).arg(dry_run()),
         )
-        .subcommand(with_target(apply()))
+        .subcommand(with_target(apply()).arg(planned("dry-run")))
         .subcommand(with_target(plan()))
         .subcommand(with_target(rollback()))
-        .subcommand(with_target(diff()).arg(generation()).arg(how()))
+        .subcommand(with_target(diff()).arg(generation()).arg(planned("plan").conflicts_with("generation")))
         .subcommand(with_target(status()))
         .subcommand(
             with_place(sub("metrics", "Print the metrics, in Prometheus' text format"))
@@ -133,10 +133,10 @@ fn plan() -> Command {
     Command::new("plan").about(about).after_help(PLANNED)
 }
 
-/// What makes a difference a plan.
-fn how() -> Arg {
-    let help = "Tell what `clearway apply` would do instead: short for `clearway plan`";
-    Arg::new("plan").long("plan").action(ArgAction::SetTrue).conflicts_with("generation").help(help)
+/// A flag with which nothing is done but told.
+fn planned(flag: &'static str) -> Arg {
+    let help = "Tell what `clearway apply` would do, and change nothing: the same as `clearway plan`";
+    Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help)
 }
 
 fn diff() -> Command {

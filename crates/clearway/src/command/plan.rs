@@ -13,6 +13,8 @@ use crate::front::client::{self, Wait};
 use crate::front::find::{self, Target};
 
 const PATH: &str = "/v1/apply?dry-run";
+/// What stands in a command for an answer that is not known yet.
+const VERSION: &str = "{version}";
 
 /// Asks, and says it in words or as JSON.
 pub async fn plan(target: Target) -> Result<ExitCode, Failure> {
@@ -47,19 +49,18 @@ pub async fn plan(target: Target) -> Result<ExitCode, Failure> {
 
 /// For one that has never seen a plan.
 fn in_words(answer: &PlannedChange) -> String {
-    let PlannedChange { serving, verdict, changes, steps, reasons } = answer;
+    let PlannedChange { serving, verdict, changes, commands, steps, reasons } = answer;
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = match verdict {
         PlanVerdict::Reload => writeln!(text, "this needs a reload:"),
         PlanVerdict::AtRunTime => {
             let changes = changes.as_deref().unwrap_or_default();
-            let commands = steps.iter().map(|step| step.commands.len()).sum::<usize>();
             writeln!(
                 text,
                 "this can be changed in the HAProxy that serves (generation {serving}), without a reload: {changes}\n\
                  in this order, {} in all:",
-                Count(commands, "command")
+                Count(*commands, "command")
             )
         }
         _ => writeln!(text, "nothing to do: generation {serving} has what is on disk"),
@@ -72,6 +73,9 @@ fn in_words(answer: &PlannedChange) -> String {
     }
     for reason in reasons {
         let _ = writeln!(text, "  {reason}");
+    }
+    if steps.iter().flat_map(|step| &step.commands).any(|command| command.contains(VERSION)) {
+        let _ = writeln!(text, "\n{VERSION} is the number that HAProxy answers to the `prepare` before");
     }
     text += match verdict {
         PlanVerdict::Reload => {
@@ -101,12 +105,22 @@ mod tests {
             "kind": "server changed", "object": "b/s", "why": "weight 20 instead of 10", "commands": ["set server b/s weight 20"]
         }]);
         let text = in_words(&answer(serde_json::json!({
-            "serving": 3, "verdict": "at-run-time", "changes": "1 server changed", "steps": steps, "reasons": []
+            "serving": 3, "verdict": "at-run-time", "changes": "1 server changed", "commands": 1, "steps": steps, "reasons": []
         })));
         let begins = "this can be changed in the HAProxy that serves (generation 3), without a reload: 1 server changed\nin this order, \
                       1 command in all:\n\n1. server changed b/s: weight 20 instead of 10\n     set server b/s weight 20\n\nnothing was \
                       changed; ";
         assert!(text.starts_with(begins), "{text}");
+    }
+
+    #[test]
+    fn what_stands_for_an_answer_is_explained() {
+        let commands = ["prepare map /a.map", "commit map @{version} /a.map"];
+        let steps = serde_json::json!([{"kind": "map", "object": "/a.map", "why": "another content", "commands": commands}]);
+        let text = in_words(&answer(serde_json::json!({
+            "serving": 3, "verdict": "at-run-time", "changes": "1 map", "commands": 2, "steps": steps, "reasons": []
+        })));
+        assert!(text.contains("\n     commit map @{version} /a.map\n\n{version} is the number"), "{text}");
     }
 
     #[test]

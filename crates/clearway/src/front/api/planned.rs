@@ -1,9 +1,11 @@
 //! What would be changed at run time, and what was not and why.
 
 use clearway_core::supervisor::Applied;
-use clearway_haproxy::change::{Order, Plan, Step, Verdict};
+use clearway_haproxy::change::{Plan, Step, Verdict};
 use serde::{Deserialize, Serialize};
 use strum::Display;
+
+mod commands;
 
 /// What `clearway apply` would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
@@ -32,6 +34,9 @@ pub struct PlannedChange {
     pub verdict: PlanVerdict,
     /// What would be changed at run time: `3 servers added, 1 certificate`; unset otherwise.
     pub changes: Option<String>,
+    /// How many commands that takes in all.
+    #[serde(default)]
+    pub commands: usize,
     /// One after the other.
     pub steps: Vec<PlannedStep>,
     /// Why it needs a reload; the first one counts most.
@@ -48,7 +53,8 @@ pub struct PlannedStep {
     pub object: String,
     /// What is different.
     pub why: String,
-    /// The commands for HAProxy, in this order. The content of files is not in them.
+    /// The commands for HAProxy, in this order. What is in files is counted, not shown; `{version}` is the number that HAProxy
+    /// answers to the `prepare` before.
     pub commands: Vec<String>,
 }
 
@@ -66,6 +72,7 @@ impl PlannedChange {
             serving,
             verdict: word,
             changes: plan.map(|plan| plan.tally().to_string()),
+            commands: plan.map_or(0, Plan::commands),
             steps: plan.into_iter().flat_map(|plan| &plan.steps).map(PlannedStep::of).collect(),
             reasons,
         }
@@ -78,18 +85,7 @@ impl PlannedStep {
             kind: step.kind.words().0.to_owned(),
             object: step.object.clone(),
             why: step.why.clone(),
-            commands: step.orders.iter().map(command).collect(),
-        }
-    }
-}
-
-/// What follows it may be a private key, or very long.
-fn command(order: &Order) -> String {
-    match &order.payload {
-        None => order.command.clone(),
-        Some(payload) => {
-            let lines = clearway_core::count::Count(payload.lines().count(), "line");
-            format!("{} << ({lines} of the file)", order.command)
+            commands: commands::told(step),
         }
     }
 }
@@ -139,7 +135,7 @@ mod tests {
         };
         let plan = Verdict::RunTime(Plan { steps: vec![step], excerpt: None });
         let told = PlannedChange::of(7, &plan);
-        assert_eq!(told.changes.as_deref(), Some("1 certificate"));
+        assert_eq!((told.changes.as_deref(), told.commands), (Some("1 certificate"), 2));
         assert_eq!(
             told.steps[0].commands,
             ["set ssl cert /a.pem << (2 lines of the file)", "commit ssl cert /a.pem"]

@@ -6,12 +6,13 @@
 
 use std::path::Path;
 
+use super::capabilities::Capabilities;
 use super::plan::{Reason, Step};
 
 mod certificate;
 mod patterns;
 
-use certificate::certificate;
+use certificate::{TrustFile, certificate, trust};
 use patterns::{acl, map};
 
 /// A file that has changed.
@@ -31,16 +32,28 @@ pub struct FilesOfHaproxy {
     maps: Vec<String>,
     acls: Vec<String>,
     certificates: Vec<String>,
+    authorities: Vec<String>,
+    revocations: Vec<String>,
 }
 
 /// What HAProxy must answer when all is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileCheck {
-    /// `show map FILE`, `show acl FILE`
+    /// `show map FILE`, `show acl FILE`, `show ssl cert FILE`
     pub command: String,
-    /// The lines, without where they are in memory.
-    pub lines: Vec<String>,
+    answer: FileAnswer,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum FileAnswer {
+    /// These entries, without where they are in memory.
+    Entries(Vec<String>),
+    /// With this line. Up to 3.0 a certificate is `Unused` after the CA file of its `bind` line was changed at run time, and what is
+    /// committed then reaches no client although HAProxy says `Success!` (2.6.12, 3.0.11; not 3.2.26).
+    With(&'static str),
+}
+
+const USED: &str = "Status: Used";
 
 /// What is to be done about files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,13 +67,18 @@ pub struct FilesPlan {
 }
 
 /// Plans for all of them. `longest`: bytes that a payload may have, less than `tune.bufsize`.
-pub fn plan(changed: &[ChangedFile<'_>], has: &FilesOfHaproxy, longest: usize) -> FilesPlan {
+pub fn plan(
+    changed: &[ChangedFile<'_>],
+    has: &FilesOfHaproxy,
+    can: &Capabilities,
+    longest: usize,
+) -> FilesPlan {
     let mut plan = FilesPlan::default();
     for file in changed {
-        match one(file, has, longest) {
+        match one(file, has, can, longest) {
             Ok((step, check)) => {
                 plan.steps.push(step);
-                plan.checks.extend(check);
+                plan.checks.push(check);
             }
             Err(what) => {
                 plan.reasons.push(Reason { place: file.path.display().to_string(), what: what.to_owned() });
@@ -73,34 +91,50 @@ pub fn plan(changed: &[ChangedFile<'_>], has: &FilesOfHaproxy, longest: usize) -
 fn one(
     file: &ChangedFile<'_>,
     has: &FilesOfHaproxy,
+    can: &Capabilities,
     longest: usize,
-) -> Result<(Step, Option<FileCheck>), &'static str> {
+) -> Result<(Step, FileCheck), &'static str> {
     let name = file.path.to_str().filter(|name| is_plain(name)).ok_or("its name has unusual characters")?;
     let text = std::str::from_utf8(file.content).map_err(|_| "it has bytes that are no UTF-8")?;
     let is_in = |list: &[String]| list.iter().any(|one| one == name);
-    match (is_in(&has.maps), is_in(&has.acls), is_in(&has.certificates)) {
-        (true, false, false) => map(name, text, longest).map(|(step, check)| (step, Some(check))),
-        (false, true, false) => acl(name, text).map(|(step, check)| (step, Some(check))),
-        (false, false, true) if file.has_companions => {
+    let uses =
+        [&has.maps, &has.acls, &has.certificates, &has.authorities, &has.revocations].map(|list| is_in(list));
+    match uses {
+        [true, false, false, false, false] => map(name, text, longest),
+        [false, true, false, false, false] => acl(name, text),
+        [false, false, true, false, false] if file.has_companions => {
             Err("a certificate with files beside it (`.key`, `.ocsp` ...) is read by a reload alone")
         }
-        (false, false, true) => certificate(name, text, longest).map(|step| (step, None)),
-        (false, false, false) => Err("a file of this kind is read by a reload alone"),
+        [false, false, true, false, false] => certificate(name, text, longest),
+        [false, false, false, true, false] => trust(TrustFile::Authorities, name, text, can, longest),
+        [false, false, false, false, true] => trust(TrustFile::Revocations, name, text, can, longest),
+        [false, false, false, false, false] => Err("a file of this kind is read by a reload alone"),
         _ => Err("it is used in more than one way"),
     }
 }
 
 impl FilesOfHaproxy {
     /// What it is asked, in this order.
-    pub const QUESTIONS: [&'static str; 3] = ["show map", "show acl", "show ssl cert"];
+    pub const QUESTIONS: [&'static str; 5] =
+        ["show map", "show acl", "show ssl cert", "show ssl ca-file", "show ssl crl-file"];
 
     /// From the answers.
-    pub fn of(answers: [&str; 3]) -> Self {
-        let [maps, acls, certificates] = answers;
-        let lines = certificates.lines().filter(|line| !line.starts_with(['#', '*']) && !line.is_empty());
-        let certificates = lines.map(str::to_owned).collect();
-        Self { maps: in_parentheses(maps), acls: in_parentheses(acls), certificates }
+    pub fn of(answers: [&str; 5]) -> Self {
+        let [maps, acls, certificates, authorities, revocations] = answers;
+        Self {
+            maps: in_parentheses(maps),
+            acls: in_parentheses(acls),
+            certificates: names(certificates),
+            authorities: names(authorities),
+            revocations: names(revocations),
+        }
     }
+}
+
+/// `/etc/haproxy/ca.pem - 2 certificate(s)`; `*` before a name is a transaction that is under way.
+fn names(answer: &str) -> Vec<String> {
+    let lines = answer.lines().filter(|line| !line.starts_with(['#', '*']) && !line.is_empty());
+    lines.map(|line| line.split(" - ").next().unwrap_or(line).to_owned()).collect()
 }
 
 /// `0 (/etc/haproxy/a.map) pattern loaded from file ...`
@@ -124,7 +158,11 @@ impl FileCheck {
     /// Whether this is what HAProxy answers.
     pub fn is_met(&self, answer: &str) -> bool {
         let entry = |line: &str| line.split_once(' ').map_or("", |(_, entry)| entry).trim_end().to_owned();
-        answer.lines().filter(|line| !line.is_empty()).map(entry).eq(self.lines.iter().cloned())
+        let mut lines = answer.lines().filter(|line| !line.is_empty());
+        match &self.answer {
+            FileAnswer::Entries(entries) => lines.map(entry).eq(entries.iter().cloned()),
+            FileAnswer::With(line) => lines.any(|one| one.trim() == *line),
+        }
     }
 }
 

@@ -1,14 +1,53 @@
-//! A certificate with its key in one file.
+//! A certificate with its key in one file, certificates of authorities, and lists of revoked ones.
 
+use super::super::capabilities::Capabilities;
 use super::super::plan::{Effect, Expect, Order, Step, StepKind};
+use super::{FileAnswer, FileCheck, USED};
 
-/// The transaction is ours: with `updated` in its place, another program has begun one that we would take with ours.
-const BEGUN: &[&str] = &["ransaction created for certificate"];
+/// The transaction is ours: with `updated` in its place, another program has begun one that would be taken with it.
+const BEGUN: &[&str] = &["ransaction created for"];
 
-pub(super) fn certificate(name: &str, text: &str, longest: usize) -> Result<Step, &'static str> {
+/// What clients, or servers, are trusted by.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TrustFile {
+    /// `ca-file`
+    Authorities,
+    /// `crl-file`
+    Revocations,
+}
+
+pub(super) fn certificate(name: &str, text: &str, longest: usize) -> Result<(Step, FileCheck), &'static str> {
     if !text.contains("-----BEGIN CERTIFICATE-----") || !text.contains("PRIVATE KEY-----") {
         return Err("it has not a certificate and its private key");
     }
+    transaction(StepKind::Certificate, "cert", name, text, longest)
+}
+
+pub(super) fn trust(
+    which: TrustFile,
+    name: &str,
+    text: &str,
+    can: &Capabilities,
+    longest: usize,
+) -> Result<(Step, FileCheck), &'static str> {
+    if !can.since(3, 2) {
+        return Err(
+            "before HAProxy 3.2 a certificate that is changed after its CA or CRL file does not reach clients",
+        );
+    }
+    match which {
+        TrustFile::Authorities => transaction(StepKind::CaFile, "ca-file", name, text, longest),
+        TrustFile::Revocations => transaction(StepKind::CrlFile, "crl-file", name, text, longest),
+    }
+}
+
+fn transaction(
+    kind: StepKind,
+    word: &str,
+    name: &str,
+    text: &str,
+    longest: usize,
+) -> Result<(Step, FileCheck), &'static str> {
     // An empty line would end the payload, and PEM needs none.
     let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
     let payload: String = lines.flat_map(|line| [line, "\n"]).collect();
@@ -22,9 +61,10 @@ pub(super) fn certificate(name: &str, text: &str, longest: usize) -> Result<Step
         effect,
     };
     let orders = vec![
-        order(format!("set ssl cert {name}"), Some(payload), BEGUN, Effect::Prepares),
-        order(format!("commit ssl cert {name}"), None, &["Success!"], Effect::Takes),
+        order(format!("set ssl {word} {name}"), Some(payload), BEGUN, Effect::Prepares),
+        order(format!("commit ssl {word} {name}"), None, &["Success!"], Effect::Takes),
     ];
     let why = "another content".to_owned();
-    Ok(Step { kind: StepKind::Certificate, object: name.to_owned(), why, orders })
+    let check = FileCheck { command: format!("show ssl {word} {name}"), answer: FileAnswer::With(USED) };
+    Ok((Step { kind, object: name.to_owned(), why, orders }, check))
 }

@@ -1,7 +1,7 @@
 //! Maps and patterns: a new version is made, filled, and taken.
 
 use super::super::plan::{Effect, Expect, Order, Step, StepKind};
-use super::{FileCheck, is_plain};
+use super::{FileAnswer, FileCheck, is_plain};
 
 /// What an entry may be without doubt about how HAProxy reads it, from a file and over the runtime API.
 const UNUSUAL: &str =
@@ -72,7 +72,7 @@ fn versioned(
     let count = lines.len();
     let why = format!("another content, with {count} {}", if count == 1 { "entry" } else { "entries" });
     let step = Step { kind, object: name.to_owned(), why, orders };
-    (step, FileCheck { command: format!("show {word} {name}"), lines })
+    (step, FileCheck { command: format!("show {word} {name}"), answer: FileAnswer::Entries(lines) })
 }
 
 fn order(command: String, payload: Option<String>, expect: Expect, effect: Effect) -> Order {

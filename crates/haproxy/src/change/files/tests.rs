@@ -4,12 +4,22 @@ const MAPS: &str = "# id (file) description\n0 (/a.map) pattern loaded from file
                     4 (/both) pattern\n\n";
 const ACLS: &str = "# id (file) description\n1 (/p.acl) pattern loaded\n2 () acl 'path' file 'm.cfg' line 12.\n\
                     4 (/both) pattern\n\n";
+const AUTHORITIES: &str = "# filename\n/ca.pem - 1 certificate(s)\n\n";
 const CERTIFICATES: &str = "# transaction\n*/site.pem\n# filename\n/site.pem\n\n";
 
+fn has() -> FilesOfHaproxy {
+    FilesOfHaproxy::of([MAPS, ACLS, CERTIFICATES, AUTHORITIES, "Unknown command\n"])
+}
+
+fn can(version: &str) -> Capabilities {
+    let text = format!("HAProxy version {version} 2026/01/01 - https://haproxy.org/");
+    Capabilities::new(crate::version::Version::parse(&text).unwrap(), "")
+}
+
 fn planned(path: &str, content: &str) -> FilesPlan {
-    let has = FilesOfHaproxy::of([MAPS, ACLS, CERTIFICATES]);
+    let has = has();
     let file = ChangedFile { path: Path::new(path), content: content.as_bytes(), has_companions: false };
-    plan(&[file], &has, 20)
+    plan(&[file], &has, &can("2.6.12"), 20)
 }
 
 fn commands(plan: &FilesPlan) -> Vec<String> {
@@ -73,16 +83,27 @@ fn what_is_in_doubt_is_a_reload() {
 
 #[test]
 fn a_certificate_is_one_transaction() {
-    let has = FilesOfHaproxy::of([MAPS, ACLS, CERTIFICATES]);
+    let has = has();
     let content = b"-----BEGIN CERTIFICATE-----\r\nAA\n\n-----END CERTIFICATE-----\n-----BEGIN EC PRIVATE KEY-----\nBB\n";
     let mut file = ChangedFile { path: Path::new("/site.pem"), content, has_companions: false };
-    let planned = plan(std::slice::from_ref(&file), &has, 9000);
+    let planned = plan(std::slice::from_ref(&file), &has, &can("2.6.12"), 9000);
     let orders = &planned.steps[0].orders;
     let payload = orders[0].payload.as_deref().unwrap();
     assert!(!payload.contains("\n\n") && !payload.contains('\r') && payload.ends_with("BB\n"), "{payload}");
     assert_eq!(orders[1].command, "commit ssl cert /site.pem");
     assert!(!format!("{planned:?}").contains("BB"), "a private key is shown");
-    assert_eq!(plan(std::slice::from_ref(&file), &has, 20).reasons.len(), 1);
+    assert_eq!(plan(std::slice::from_ref(&file), &has, &can("2.6.12"), 20).reasons.len(), 1);
     file.has_companions = true;
-    assert_eq!(plan(&[file], &has, 9000).reasons.len(), 1);
+    assert_eq!(plan(&[file], &has, &can("2.6.12"), 9000).reasons.len(), 1);
+}
+
+#[test]
+fn authorities_wait_for_a_version_that_can() {
+    let content = b"-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n";
+    let file = [ChangedFile { path: Path::new("/ca.pem"), content, has_companions: false }];
+    assert!(plan(&file, &has(), &can("3.0.11"), 9000).reasons[0].what.contains("before HAProxy 3.2"));
+    let planned = plan(&file, &has(), &can("3.2.26"), 9000);
+    assert_eq!(planned.steps[0].orders[1].command, "commit ssl ca-file /ca.pem");
+    assert!(planned.checks[0].is_met("Filename: /ca.pem\nStatus: Used\n\n"));
+    assert!(!planned.checks[0].is_met("Filename: /ca.pem\nStatus: Unused\n\n"));
 }

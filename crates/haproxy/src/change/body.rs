@@ -94,7 +94,7 @@ fn plain_name(line: &[u8]) -> Option<&str> {
     let rest = line.trim_ascii_start().get(b"server".len()..)?;
     let name = first_word(rest);
     let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'#' | b'$');
-    std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.as_bytes().iter().all(|b| plain(b)))
+    std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.as_bytes().iter().all(plain))
 }
 
 fn written_name(

@@ -5,6 +5,7 @@
 //! `global` only what decides how others are read.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use super::proxy::Proxy;
 use super::sections::first_word;
@@ -41,7 +42,7 @@ impl Excerpt {
     /// Takes over the servers of a section that stand at these lines.
     pub(super) fn take(&mut self, proxy: &Proxy<'_>, inherited: &[&[u8]], lines: &[usize]) {
         let wanted: HashSet<usize> = lines.iter().copied().collect();
-        self.0.push_str(&format!("backend {}\n", proxy.piece.name));
+        let _ = writeln!(self.0, "backend {}", proxy.piece.name);
         for line in inherited {
             self.push(line);
         }

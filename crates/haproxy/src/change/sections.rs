@@ -86,8 +86,8 @@ fn cut<'a>(file: &'a SourceFile, pieces: &mut Vec<Piece<'a>>) -> Result<(), Reas
     };
     let unclear = |line: usize, what: &str| open.reason(line, what);
     if file.bytes.last().is_some_and(|byte| *byte != b'\n') {
-        let lines = file.bytes.iter().filter(|byte| **byte == b'\n').count();
-        return Err(unclear(lines + 1, "the last line has no end, so the file may be cut off"));
+        let lines = file.bytes.split(|byte| *byte == b'\n').count();
+        return Err(unclear(lines, "the last line has no end, so the file may be cut off"));
     }
     let (mut depth, mut begin, mut at) = (0usize, 0usize, 0usize);
     for (index, line) in file.bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {

@@ -36,7 +36,7 @@ impl Pair<'_, '_> {
     /// Compares the servers; all other lines are the same.
     pub(super) fn compare(&self) -> ServerChanges {
         let mut changes = ServerChanges::default();
-        changes.expected.name = self.new.piece.name.to_owned();
+        self.new.piece.name.clone_into(&mut changes.expected.name);
         if let Err(reason) = self.collect(&mut changes) {
             changes.reasons.push(reason);
         }
@@ -49,7 +49,7 @@ impl Pair<'_, '_> {
         let come: Vec<_> = new.servers.iter().filter(|one| !old.places.contains_key(&one.name)).collect();
         self.same_order()?;
         if !come.is_empty() || !gone.is_empty() {
-            self.state_file()?;
+            self.begins_as_the_lines_say()?;
         }
         let numbers = self.numbers(!come.is_empty() || !gone.is_empty(), !come.is_empty())?;
         let mut taken = HashSet::new();
@@ -90,7 +90,7 @@ impl Pair<'_, '_> {
             match changed::step(self, &server.name, &was, &is) {
                 Ok(None) => {}
                 Ok(Some(change)) => {
-                    self.state_file()?;
+                    self.begins_as_the_lines_say()?;
                     changes.changed.push(change.step);
                     changes.expected.before.push(expected(&server.name, &was));
                     changes.expected.after.push(expected(&server.name, &is));
@@ -104,7 +104,13 @@ impl Pair<'_, '_> {
         Ok(())
     }
 
-    fn state_file(&self) -> Result<(), Reason> {
+    fn begins_as_the_lines_say(&self) -> Result<(), Reason> {
+        if self.new.last("disabled").is_some() {
+            return Err(self
+                .new
+                .piece
+                .reason(self.new.piece.line, "servers of a section with `disabled` have changed"));
+        }
         if self.new.has_state_file() {
             let what = "its servers begin as a state file says (`load-server-state-from-file`)";
             return Err(self.new.piece.reason(self.new.piece.line, what));

@@ -6,9 +6,12 @@ use crate::configuration::Configuration;
 use crate::configuration::environment::Variables;
 use crate::configuration::words::whole;
 
+/// The environment at start.
+type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// A configuration, cut.
 pub(super) struct Side<'a> {
-    lookup: Box<dyn Fn(&str) -> Option<String> + 'a>,
+    lookup: Box<Lookup<'a>>,
     pub(super) pieces: Vec<Piece<'a>>,
 }
 

@@ -1,6 +1,7 @@
 //! Plans of `change` applied to a HAProxy that runs, and its answers compared with those of one that was started with the new file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -192,7 +193,7 @@ fn files(binary: &Binary, servers: &[TcpListener]) -> Result<(String, String), F
     for (index, pair) in CASES.iter().enumerate() {
         let since = (binary.version.major, binary.version.minor) >= pair.since;
         for (text, lines) in texts.iter_mut().zip([pair.old, if since { pair.new } else { pair.old }]) {
-            text.push_str(&format!("backend b{index}\n{lines}"));
+            let _ = write!(text, "backend b{index}\n{lines}");
         }
     }
     for (index, server) in servers.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Backends before and after a change. `@1` to `@3` are addresses at which something listens, `%1` to `%3` their ports; at `%4` nothing answers.
 
 /// What runs, and what is to run.
+#[derive(Clone, Copy)]
 pub(crate) struct Pair {
     pub(crate) name: &'static str,
     /// Before it, it is a reload.

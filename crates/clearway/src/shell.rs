@@ -11,7 +11,7 @@ use clearway_core::names::Generation;
 use clearway_core::path::Generations;
 use clearway_core::peers::PeersEvent;
 use clearway_core::settings::Settings;
-use clearway_core::supervisor::{Action, Answer, Event, Report, Supervisor};
+use clearway_core::supervisor::{Action, Answer, Event, Supervisor};
 
 use crate::apply::{self, Apply};
 use crate::cutover::{self, Cutover, Upshot};

@@ -80,7 +80,7 @@ fn in_words(answer: &PlannedChange) -> String {
     text += match verdict {
         PlanVerdict::Reload => {
             "\nnothing was changed; `clearway apply` reloads, as `clearway reload` does: the new HAProxy takes over the \
-             listening sockets, and the former one finishes its sessions\n"
+             listening sockets, and the former one finishes its sessions; whether it accepts the files, `clearway check` tells\n"
         }
         PlanVerdict::AtRunTime => {
             "\nnothing was changed; `clearway apply` gives these commands, asks HAProxy afterwards whether all is as it should \

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clearway_haproxy::change::{
-    Capabilities, ChangedFile, Comparison, FilesOfHaproxy, Reason, Verdict, comparison, files, transaction,
+    Capabilities, ChangedFile, Comparison, FilesOfHaproxy, Verdict, comparison, files, transaction,
 };
 use clearway_haproxy::configuration::{Configuration, SourceFile};
 use clearway_haproxy::version::Version;
@@ -16,7 +16,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::asked::Answers;
-use super::grammar::{self, Edit};
+use super::grammar;
 use super::living::{Ground, Living};
 use super::model::Model;
 
@@ -98,14 +98,20 @@ impl Judge {
         let tree = grammar::story(EDITS).new_tree(&mut runner).map_err(|reason| reason.to_string())?;
         let (mut model, edits) = tree.current();
         self.write(&model)?;
-        let Some(mut living) = self.start()? else { return self.refused() };
+        let Some(mut living) = self.start()? else {
+            self.count.refused += 1;
+            return Ok(());
+        };
         for edits in edits {
             let before = model.clone();
-            edits.iter().for_each(|edit: &Edit| edit.to(&mut model));
+            for edit in &edits {
+                edit.to(&mut model);
+            }
             let said = || format!("\n== before\n{before}\n== after\n{}\n== edits\n{edits:?}", model.text());
             self.write(&model)?;
             let Some(fresh) = self.start()? else {
-                self.refused()?;
+                // It refuses the file: nothing is compared.
+                self.count.refused += 1;
                 model = before;
                 self.write(&model)?;
                 continue;
@@ -115,12 +121,6 @@ impl Judge {
                 Applied::No => living = fresh,
             }
         }
-        Ok(())
-    }
-
-    /// It refuses the file: nothing is compared.
-    fn refused(&mut self) -> Result<(), Failed> {
-        self.count.refused += 1;
         Ok(())
     }
 
@@ -191,7 +191,11 @@ impl Judge {
                 Ok(Applied::Yes)
             }
             Verdict::Reload(reasons) => {
-                self.tell_reasons(&reasons);
+                if std::env::var_os("CLEARWAY_APPLY_REASONS").is_some() {
+                    for reason in reasons {
+                        println!("reload: {reason}");
+                    }
+                }
                 self.count.reloaded += 1;
                 Ok(Applied::No)
             }
@@ -216,12 +220,6 @@ impl Judge {
         .filter(|(is_named, _, before, after)| *is_named && before != after)
         .map(|(_, name, _, after)| (files.join(name), after))
         .collect()
-    }
-
-    fn tell_reasons(&self, reasons: &[Reason]) {
-        if std::env::var_os("CLEARWAY_APPLY_REASONS").is_some() {
-            reasons.iter().for_each(|reason| println!("reload: {reason}"));
-        }
     }
 
     fn equal(

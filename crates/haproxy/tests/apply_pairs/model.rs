@@ -72,16 +72,21 @@ impl Model {
     }
 
     pub(crate) fn map_text(&self) -> String {
-        self.map.iter().map(|(key, value)| format!("{key} {value}\n")).collect()
+        lines(self.map.iter().map(|(key, value)| format!("{key} {value}")))
     }
 
     pub(crate) fn patterns_text(&self) -> String {
-        self.patterns.iter().map(|pattern| format!("{pattern}\n")).collect()
+        lines(self.patterns.iter().cloned())
     }
 
     pub(crate) fn list_text(&self, files: &str) -> String {
-        self.list.iter().map(|(one, filter)| format!("{files}/pool{one}.pem {filter}\n")).collect()
+        lines(self.list.iter().map(|(one, filter)| format!("{files}/pool{one}.pem {filter}")))
     }
+}
+
+/// Each with its end.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
 impl Display for Model {

@@ -113,9 +113,9 @@ fn a_map_is_replaced_as_a_whole() -> Result<()> {
     let socket = with_socket(&stage, &(stage.plain() + &front))?;
     let mut balancer = stage.start()?;
     let processes = balancer.haproxy_processes();
-    let all = (0..2000).map(|at| format!("10.8.{}.{} f1\n", at / 250, at % 250)).collect::<String>();
+    let all: Vec<String> = (0..2000).map(|at| format!("10.8.{}.{} f1", at / 250, at % 250)).collect();
     // Without a newline at its end, and with a comment.
-    fs::write(&map, format!("# hosts\n\n{all}10.9.9.9 f1"))?;
+    fs::write(&map, format!("# hosts\n\n{}\n10.9.9.9 f1", all.join("\n")))?;
     let told = apply(&stage)?;
     ensure!(told.starts_with("applied at run time: 1 map ("), "{told}");
     let answer = ask(&socket, &format!("show map {}", map.display()))?;

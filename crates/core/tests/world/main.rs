@@ -39,6 +39,7 @@ mod balancer;
 mod cast;
 mod chance;
 mod clients;
+mod costs;
 mod diverting;
 mod holder;
 mod kernel;
@@ -54,6 +55,7 @@ use cast::{
     Balancer, Caller, Container, Conversation, Holder, Message, Name, Party, Phase, Process, Purpose,
 };
 use clients::Listeners;
+use costs::{CostSide, Counted};
 use diverting::CutoverSide;
 use network::Network;
 use path::{Asking, File, OnPath, PathSide};
@@ -120,6 +122,8 @@ enum Happening {
     OnPath(OnPath),
     /// What has to do with clients that are diverted.
     OnSwitch(OnSwitch),
+    /// A thread looks what a window costs.
+    Looks(Id, u32),
 }
 
 struct World {
@@ -148,6 +152,8 @@ struct World {
     /// Of all that diverts clients.
     switch_random: fastrand::Rng,
     listeners: Listeners,
+    /// What the kernel counts for all of them.
+    counted: Counted,
     network: Network,
     canary: CanaryMode,
     file: File,
@@ -207,6 +213,7 @@ impl World {
             path_random,
             switch_random: fastrand::Rng::with_seed(seed.rotate_left(32)),
             listeners: Listeners::default(),
+            counted: Counted::new(seed),
             moved: BTreeSet::new(),
             fault: None,
             messages: 0,
@@ -269,6 +276,7 @@ impl World {
             Happening::HolderWakes(id) => self.tell_holder(id, HoldEvent::TimePassed),
             Happening::OnPath(happening) => self.happens_on_path(happening),
             Happening::OnSwitch(happening) => self.happens_to_switch(happening),
+            Happening::Looks(id, number) => self.cost_thread_looks(id, number),
         }
         self.close_what_nothing_has();
     }

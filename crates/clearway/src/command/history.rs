@@ -135,7 +135,7 @@ fn and_more(items: &Excerpt) -> String {
     }
 }
 
-/// Why it did not take: what Clearway says, HAProxy's words, what helps.
+/// Why it failed: what Clearway says, HAProxy's words, what helps.
 fn why(failure: &PastFailure) -> Vec<String> {
     let PastFailure { code, message, words, lines: cited, hints } = failure;
     let mut lines = vec![format!("exit code {code}: {message}")];

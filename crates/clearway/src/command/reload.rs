@@ -6,7 +6,7 @@ use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::strategy::{Means, by_means};
-use clearway_core::supervisor::Bound;
+use clearway_core::supervisor::{Bound, LifePhase};
 use hyper::{Method, StatusCode};
 
 use crate::command::print::{code, list, refused};
@@ -16,12 +16,12 @@ use crate::front::{api, find};
 
 /// Reloads the running instance.
 pub async fn reload(target: Target) -> Result<ExitCode, Failure> {
-    ask(target, "/reload", "the reload did not take").await
+    ask(target, "/reload", "").await
 }
 
 /// Lets what served before serve again.
 pub async fn rollback(target: Target) -> Result<ExitCode, Failure> {
-    ask(target, "/v1/rollback", "nothing was rolled back").await
+    ask(target, "/v1/rollback", "nothing was rolled back: ").await
 }
 
 pub(super) async fn ask(target: Target, path: &str, refusal: &str) -> Result<ExitCode, Failure> {
@@ -99,7 +99,7 @@ pub(super) async fn ask(target: Target, path: &str, refusal: &str) -> Result<Exi
                     crate::say!("cost: {cost}");
                 }
             }
-            api::Reloaded::Refused(why) => refused(refusal, why),
+            api::Reloaded::Refused(why) => failed(&target, refusal, why).await,
             api::Reloaded::Tried { .. } | api::Reloaded::Stopping => {
                 crate::complain!("clearway: it is stopping and reloads no more");
             }
@@ -117,6 +117,36 @@ fn applied(serving: u32, changes: Option<&str>, commands: usize) -> String {
             Count(commands, "command")
         ),
     }
+}
+
+/// Says why it failed, and what serves: as the log does. Which generation it was to be is in the status, if no other attempt has
+/// been decided since.
+async fn failed(target: &Target, refusal: &str, why: &api::Refused) {
+    let status = status(target).await;
+    let is_it = |last: &&api::LastAttempt| {
+        last.failure.as_ref().is_some_and(|failure| failure.message == why.message)
+    };
+    match status.as_ref().and_then(|status| status.last_attempt.as_ref().filter(is_it)) {
+        Some(last) => {
+            let serving = status.as_ref().and_then(serving);
+            let still = serving.map(|serving| format!("; generation {serving} is still serving"));
+            let message = why.message.clone() + &still.unwrap_or_default();
+            let why = api::Refused { message, ..why.clone() };
+            refused(&format!("{refusal}generation {} failed", last.generation), &why);
+        }
+        None if refusal.is_empty() => refused("the reload failed", why),
+        None => refused(refusal.trim_end_matches(": "), why),
+    }
+}
+
+async fn status(target: &Target) -> Option<api::Status> {
+    let found = find::find(target).await.ok()?;
+    client::status(found.stream).await.ok().map(|(status, _)| status)
+}
+
+fn serving(status: &api::Status) -> Option<u32> {
+    let serving = status.generations.iter().find(|one| one.state == LifePhase::Serving);
+    serving.map(|one| one.generation)
 }
 
 #[cfg(test)]

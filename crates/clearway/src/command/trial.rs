@@ -42,7 +42,7 @@ pub async fn dry_run(target: Target) -> Result<ExitCode, Failure> {
                 crate::say!("{change}");
             }
         }
-        api::Reloaded::Refused(why) => refused("a reload would not take", why),
+        api::Reloaded::Refused(why) => refused("a reload would fail", why),
         api::Reloaded::Serving { .. } | api::Reloaded::Applied { .. } | api::Reloaded::Stopping => {
             crate::complain!("clearway: it is stopping and reloads no more");
         }

@@ -7,7 +7,7 @@
 //! | `GET /status` | [`super::api::Status`] |
 //! | `GET /v1/reloads` | [`super::api::Reloads`]: the last attempts, crashes and takeovers |
 //! | `GET /v1/events` | a stream of events ([`super::events`]), with `?from=ID` from those on that come after that one |
-//! | `POST /reload` | waits for the reload, then [`super::api::Reloaded`]; 409 if it did not take |
+//! | `POST /reload` | waits for the reload, then [`super::api::Reloaded`]; 409 if it failed |
 //! | `POST /try` | waits until a generation has shown what a reload would come to, then the same; nothing changes |
 //! | `POST /v1/apply` | has what is on disk, at run time if it can be, then the same; with `?dry-run` [`super::api::PlannedChange`]: what that would do |
 //! | `POST /v1/rollback`, `GET /v1/config`, `GET /v1/config/diff` | in [`crate::front::configuration`] |

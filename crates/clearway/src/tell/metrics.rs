@@ -242,6 +242,8 @@ pub struct Gauges {
     pub waiting: Option<u64>,
     /// How many requests have waited at the gate.
     pub held: u64,
+    /// How many the gate has dropped.
+    pub dropped: u64,
     /// What the canary says of each server.
     pub verdicts: Vec<(SocketAddr, CanaryVerdict)>,
     /// How often the plumbing was repaired.
@@ -280,6 +282,7 @@ impl MetricsSnapshot {
         text.series(&counted.cut);
         text.series(&counted.moved);
         text.one(&table::HELD, gauges.held);
+        text.one(&table::GATE_DROPPED, gauges.dropped);
         text.rows(&table::WAITING, gauges.waiting.map(|waiting| (Vec::new(), waiting)));
         counted.cost.write(&mut text);
         text.one(&table::LISTENING_SOCKETS, gauges.sockets);

@@ -63,7 +63,7 @@ crate::notices! {
         /// A reload would take.
         Info "trial.passed" Tried { generation: Generation }
             => "generation {generation} was tried and would serve; it ends, and nothing has changed";
-        /// A reload would not take.
+        /// A reload would fail.
         Warn "trial.failed" TrialRefused { generation: Generation, failure: Failure }
             => "generation {generation} was tried and would not serve: {}", failure.message;
         /// HAProxy was started.

@@ -32,6 +32,7 @@ impl World {
         while let Some(event) = events.pop_front() {
             let now = self.now - self.balancers[id].begun;
             for action in self.balancers[id].supervisor.step(event, now) {
+                self.cost_hears(id, &action);
                 if let Action::Exit(code) = action {
                     self.all_are_answered(id);
                     self.tell_peers(id, PeersEvent::Leaves);

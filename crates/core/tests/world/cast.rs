@@ -119,6 +119,7 @@ pub struct Balancer {
     pub came: Option<Wire>,
     pub path: PathSide,
     pub cutover: CutoverSide,
+    pub costs: CostSide,
 }
 
 /// A process that keeps the sockets.

@@ -101,6 +101,7 @@ impl World {
             came: None,
             path: PathSide::new(self.network.closed, self.canary),
             cutover: CutoverSide::new(strategy),
+            costs: CostSide::default(),
         });
         self.living.push(id);
         let delay = self.soon();

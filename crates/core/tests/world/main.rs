@@ -40,6 +40,7 @@ mod balancer;
 mod cast;
 mod chance;
 mod clients;
+mod costs;
 mod diverting;
 mod holder;
 mod kernel;
@@ -56,6 +57,7 @@ use cast::{
     Balancer, Caller, Container, Conversation, Holder, Message, Name, Party, Phase, Process, Purpose,
 };
 use clients::Listeners;
+use costs::{CostSide, Counted};
 use diverting::CutoverSide;
 use network::Network;
 use path::{Asking, File, OnPath, PathSide};
@@ -125,6 +127,8 @@ enum Happening {
     OnSwitch(OnSwitch),
     /// What has to do with changes at run time.
     OnApply(OnApply),
+    /// A thread looks what a window costs.
+    Looks(Id, u32),
 }
 
 struct World {
@@ -155,6 +159,8 @@ struct World {
     /// Of all that is applied at run time.
     apply_random: fastrand::Rng,
     listeners: Listeners,
+    /// What the kernel counts for all of them.
+    counted: Counted,
     network: Network,
     canary: CanaryMode,
     file: File,
@@ -216,6 +222,7 @@ impl World {
             switch_random: fastrand::Rng::with_seed(seed.rotate_left(32)),
             apply_random: fastrand::Rng::with_seed(seed.rotate_left(16)),
             listeners: Listeners::default(),
+            counted: Counted::new(seed),
             moved: BTreeSet::new(),
             fault: None,
             messages: 0,
@@ -279,6 +286,7 @@ impl World {
             Happening::OnPath(happening) => self.happens_on_path(happening),
             Happening::OnSwitch(happening) => self.happens_to_switch(happening),
             Happening::OnApply(happening) => self.happens_at_run_time(happening),
+            Happening::Looks(id, number) => self.cost_thread_looks(id, number),
         }
         self.close_what_nothing_has();
     }

@@ -114,6 +114,7 @@ impl World {
             ));
         }
         self.check_clients_at_rest(id)?;
+        self.check_costs_at_rest(id)?;
         self.check_the_holder(id)
     }
 

@@ -22,7 +22,7 @@ fn cost() -> Cost {
     };
     let before = CostBefore { seconds: Duration::from_millis(9800), network: network(1) };
     let after = CostFigures { seconds: Duration::from_secs(1), ..window };
-    let gate = CostGate { by: Means::Plug, seconds: Duration::from_millis(43), held: Some(5) };
+    let gate = CostGate { by: Means::Plug, seconds: Duration::from_millis(43), held: Some(5), dropped: None };
     Cost { before: Some(before), window, after: Some(after), gate: Some(gate) }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RollbackStatus;
 
-/// Why something did not take.
+/// Why something failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Refused {
@@ -103,7 +103,7 @@ pub enum Reloaded {
         /// What else would be different, for people.
         changes: Vec<String>,
     },
-    /// It did not take; the former generation is still serving.
+    /// It failed; the former generation is still serving.
     Refused(Refused),
     /// Clearway is stopping.
     Stopping,

@@ -10,7 +10,7 @@ use crate::front::answers::doing::{self, UntilEnd};
 use crate::front::answers::query::{BadQuery, QueryFields};
 use crate::front::answers::{self, NotServed, looking};
 use crate::front::events;
-use crate::front::public::openapi;
+use crate::front::public::{files, openapi};
 use crate::front::request::{Request, Wishes};
 
 /// What is answered.
@@ -27,6 +27,8 @@ pub fn router(requests: Wishes) -> Router {
         .route("/v1/servers", get(looking::servers))
         .route("/v1/reloads", get(answers::reloads))
         .route("/v1/events", get(events::events))
+        .route("/v1/config", get(files::configuration))
+        .route("/v1/config/diff", get(files::difference))
         .route("/v1/reload", post(reload))
         .route("/v1/apply", post(doing::apply))
         .route("/v1/rollback", post(rollback))
@@ -39,7 +41,7 @@ pub fn router(requests: Wishes) -> Router {
 
 /// Why something is not done.
 #[derive(Debug)]
-enum NotDone {
+pub(super) enum NotDone {
     /// It cannot be understood.
     Query(BadQuery),
     /// Clearway is ending.
@@ -77,7 +79,6 @@ async fn reload(State(requests): State<Wishes>, uri: Uri) -> Result<Response, No
     Ok(answer?)
 }
 
-/// Files of generations have secrets in them, so that what they were started from is told at the private socket only.
 async fn rollback(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotDone> {
     QueryFields::of(&uri, &[])?;
     Ok(doing::reloaded(&requests, Request::Rollback).await?)

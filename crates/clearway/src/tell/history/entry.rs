@@ -90,7 +90,7 @@ pub struct PastEntry {
     /// How HAProxy ended, in words, if it did.
     #[serde(default)]
     pub ended: Option<String>,
-    /// Why it did not take.
+    /// Why it failed.
     #[serde(default)]
     pub failure: Option<PastFailure>,
     /// What was applied at run time: `3 servers added, 1 certificate`; unset: nothing was.
@@ -140,7 +140,7 @@ impl PastEntry {
     }
 }
 
-/// Why an attempt did not take.
+/// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct PastFailure {

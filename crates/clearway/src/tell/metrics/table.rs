@@ -98,6 +98,8 @@ metrics! {
         "Listening sockets that a former generation had and the new one has, by what was done for their clients.";
     HELD: Counter "clearway_held_connections_total" {}
         "Requests for a connection that waited at the gate (`plug`) while sockets were exchanged; repeated ones count again.";
+    GATE_DROPPED: Counter "clearway_gate_dropped_total" {}
+        "Requests for a connection that the gate dropped (`syn-drop`) while sockets were exchanged, as far as the kernel counts them; repeated ones count again.";
     WAITING: Gauge "clearway_waiting_connections" {}
         "Connections that wait in the listening sockets that Clearway holds until HAProxy accepts them.";
     COST_RESET: Counter "clearway_cost_reset_total" { "when": Some(&["window", "after"]) }

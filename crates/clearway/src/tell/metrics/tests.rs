@@ -315,6 +315,11 @@ fn each_server_has_the_verdict_of_now_and_no_other() {
 
 #[test]
 fn what_the_kernel_does_not_say_is_left_out() {
+    let gates = text_of(Gauges { held: 3, dropped: 7, ..Gauges::default() });
+    assert_eq!(
+        (gates["clearway_held_connections_total"].as_str(), gates["clearway_gate_dropped_total"].as_str()),
+        ("3", "7")
+    );
     let waiting = |waiting| text_of(Gauges { waiting, ..Gauges::default() });
     assert_eq!(waiting(Some(7))["clearway_waiting_connections"], "7");
     assert!(!waiting(None).contains_key("clearway_waiting_connections"));

@@ -9,6 +9,7 @@ use clearway_lab::balancer::Balancer;
 use clearway_lab::load::{Expect, RunningLoad};
 use clearway_lab::session::{Session, State};
 use clearway_lab::topology::Family;
+use clearway_lab::wait::eventually;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -218,12 +219,19 @@ fn another_program_at_the_runtime_api_is_noticed() -> Result<()> {
     let stage = Stage::new("apother")?;
     let socket = with_socket(&stage, &stage.plain())?;
     let balancer = stage.start()?;
-    ask(&socket, "set server f0/s weight 50%")?;
-    ask(&socket, "set server f0/s addr 10.2.0.9 port 1")?;
-    with_socket(&stage, &weighted(&stage.plain(), 3))?;
-    let told = apply(&stage)?;
-    ensure!(told.starts_with("not applied at run time, so it was a reload: f0/s: "), "{told}");
-    ensure!(told.contains("another program has changed something"), "{told}");
+    // A server that is to be changed, and one that the file does not have.
+    for (command, weight, place) in
+        [("set server f0/s weight 50", 3, "f0/s: "), ("add server f1/other 10.2.0.9:80", 4, "f1/other: ")]
+    {
+        ask(&socket, command)?;
+        with_socket(&stage, &weighted(&stage.plain(), weight))?;
+        let told = apply(&stage)?;
+        ensure!(
+            told.starts_with(&format!("not applied at run time, so it was a reload: {place}")),
+            "{told}"
+        );
+        ensure!(told.contains("another program has changed something"), "{told}");
+    }
     // From then on it is as the file says.
     with_socket(&stage, &stage.plain())?;
     let told = apply(&stage)?;
@@ -274,6 +282,11 @@ fn a_crash_starts_what_was_applied() -> Result<()> {
     let mut balancer = stage.start()?;
     applied(&stage, &other(&stage), "2 servers changed")?;
     stage.write("nonsense\n")?;
+    // What dies at once is not started again.
+    eventually(SOON, "the generation to have proven itself", || {
+        let status = json(&stage, &["status", "--json"]).ok()?;
+        (status["generations"][0]["seconds"].as_u64() > Some(5)).then_some(())
+    })?;
     let worker = balancer.haproxy_processes().last().copied().context("a worker")?;
     balancer.kill_descendant(worker)?;
     balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;

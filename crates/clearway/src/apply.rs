@@ -17,16 +17,18 @@ mod carrying_out;
 mod files;
 mod planning;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{ApplyOutcome, Event, Planned};
-use clearway_haproxy::change::Verdict;
+use clearway_haproxy::change::{Step, StepKind, Verdict};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::fleet::changing::{ServingToChange, ToPlan};
-use crate::ground::{aside, steps};
+use crate::ground::aside::{self, Single};
+use crate::ground::steps;
 
 pub use planning::{PlannedHere, plan};
 
@@ -76,6 +78,8 @@ struct UnderWay {
 #[derive(Debug)]
 pub struct Apply {
     under_way: Option<UnderWay>,
+    /// Plans one at a time: files may be on a machine that does not answer.
+    planning: Single,
     sender: UnboundedSender<News>,
     news: UnboundedReceiver<News>,
 }
@@ -84,7 +88,7 @@ impl Apply {
     /// Nothing was planned yet.
     pub fn new() -> Self {
         let (sender, news) = mpsc::unbounded_channel();
-        Self { under_way: None, sender, news }
+        Self { under_way: None, planning: Single::default(), sender, news }
     }
 
     /// Begins to plan how the generation that serves comes to have what was read: [`News::Planned`] follows.
@@ -98,12 +102,29 @@ impl Apply {
         };
         self.under_way = Some(UnderWay { generation, given_up: GivenUp::default(), planned: None });
         let news = self.sender.clone();
-        let begun = aside::spawn("planning what is changed at run time", move || {
-            let planned = Box::new(plan(&serving, &new));
-            // It may not be waited for any more.
-            let _ = news.send(News::Planned { generation, planned });
-        });
-        if begun { None } else { reload("no thread can be started to plan it") }
+        let begun = self.planning.spawn(
+            "planning what is changed at run time",
+            move || Box::new(plan(&serving, &new)),
+            move |planned| {
+                // It may not be waited for any more.
+                let _ = news.send(News::Planned { generation, planned });
+            },
+        );
+        if begun { None } else { reload("no thread can be started to plan it, or the last plan hangs") }
+    }
+
+    /// The servers that the plan of this attempt changes, each as `BACKEND/SERVER`.
+    pub fn touches(&self, generation: Generation) -> HashSet<String> {
+        let planned = self.under_way.as_ref().filter(|one| one.generation == generation);
+        let Some(Verdict::RunTime(plan)) =
+            planned.and_then(|one| one.planned.as_ref()).map(|planned| &planned.verdict)
+        else {
+            return HashSet::new();
+        };
+        let is_of_a_server = |step: &&Step| {
+            matches!(step.kind, StepKind::ServerAdded | StepKind::ServerChanged | StepKind::ServerRemoved)
+        };
+        plan.steps.iter().filter(is_of_a_server).map(|step| step.object.clone()).collect()
     }
 
     /// Carries out what was planned, at the generation that serves: [`News::Applied`] follows.

@@ -73,7 +73,7 @@ fn a_renewed_certificate_is_served_and_open_sessions_stay() -> Result<()> {
     open.wait()?;
     ensure!(!balancer.stderr()?.contains("PRIVATE KEY"), "the key is in the log");
 
-    // A crash starts with it.
+    // A crash starts with it, whatever served before: files that are named are read as they are.
     let worker = balancer.haproxy_processes().last().copied().context("a worker")?;
     balancer.kill_descendant(worker)?;
     balancer.wait_for_event(0, "generation.serving", &[("generation", &3)], SOON)?;

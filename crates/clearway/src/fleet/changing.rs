@@ -7,6 +7,7 @@
 //!    |- Adopt(n) ---> adopt: n is what it was started from, for a crash, a rollback, `diff`, `status`
 //! ```
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -55,6 +56,8 @@ pub struct ReadQuestion {
     invocation: Invocation,
     /// What is shared with others that compare.
     pub comparing: Single,
+    /// What is shared with others that only want to know.
+    pub planning: Single,
 }
 
 impl ReadQuestion {
@@ -94,6 +97,12 @@ impl Fleet {
         })
     }
 
+    /// These servers, each as `BACKEND/SERVER`, are changed at run time from now on. Until that is known to have come to an end their
+    /// state is nothing that a next generation is given: it may be half of a change.
+    pub fn changes(&mut self, servers: HashSet<String>) {
+        self.servers.changes(servers);
+    }
+
     /// What was read under this number.
     pub fn read_for(&self, generation: Generation) -> Option<Arc<Configuration>> {
         self.configurations.read(generation).map(|from| Arc::clone(&from.configuration))
@@ -105,6 +114,7 @@ impl Fleet {
             before: self.configurations.named().cloned(),
             invocation: self.invocation.clone(),
             comparing: self.configurations.comparing(),
+            planning: self.configurations.planning(),
         }
     }
 

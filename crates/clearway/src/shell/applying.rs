@@ -16,6 +16,7 @@ impl Shell {
             let outcome = ApplyOutcome::Broken { steps_done: 0, why: failure.message };
             return Some(Event::Applied { generation, outcome });
         }
+        self.fleet.changes(self.apply.touches(generation));
         self.apply.carry_out(generation, self.fleet.to_change())
     }
 

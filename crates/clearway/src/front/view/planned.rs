@@ -14,6 +14,9 @@ use crate::front::request::PlanAnswer;
 use crate::front::view::View;
 use crate::ground::aside;
 
+/// How long all of it may take.
+const PLANNING: Duration = Duration::from_secs(25);
+
 /// How long the files may take.
 const READING: Duration = Duration::from_secs(5);
 
@@ -27,13 +30,23 @@ impl View<'_> {
         };
         let question = self.fleet.read_question();
         aside::spawn("planning what would be changed at run time", move || {
-            let _ = sender.send(plan(&serving, question).map_err(Into::into));
+            let planning = question.planning.clone();
+            let (serving, question) = (Arc::new(serving), Arc::new(question));
+            // Each costs processes of HAProxy, and anyone who may ask may ask often.
+            let planned = planning.outcome_within("planning for a client", PLANNING, move || {
+                plan(&serving, Arc::clone(&question))
+            });
+            let planned = planned.unwrap_or_else(|| {
+                let message = format!("it was not planned within {} s", PLANNING.as_secs());
+                Err(Failure::new(ExitCode::NotReady, message).hint("is another one being planned, or HAProxy busy?"))
+            });
+            let _ = sender.send(planned.map_err(Into::into));
         });
     }
 }
 
-fn plan(serving: &ServingToChange, question: ReadQuestion) -> Result<Box<PlannedChange>, Failure> {
-    let (comparing, question) = (question.comparing.clone(), Arc::new(question));
+fn plan(serving: &ServingToChange, question: Arc<ReadQuestion>) -> Result<Box<PlannedChange>, Failure> {
+    let comparing = question.comparing.clone();
     let read =
         comparing.outcome_within("reading what is on disk for a plan", READING, move || question.ask());
     let read = read.unwrap_or_else(|| {

@@ -44,8 +44,8 @@ pub(super) fn counted(reply: &Reply, table: &impl Display) -> Option<u64> {
     if text(of?)? != table.to_string() || text(chain?)? != CLOSED {
         return None;
     }
-    let elements = nested(expressions?).filter(|(kind, _)| *kind == ELEMENT);
-    elements.filter_map(|(_, element)| packets(element)).next()
+    let mut elements = nested(expressions?).filter(|(kind, _)| *kind == ELEMENT);
+    elements.find_map(|(_, element)| packets(element))
 }
 
 /// Of the expression `counter`.

@@ -69,7 +69,8 @@ impl Served {
 
     fn wait_until(&self, listens: bool) {
         let end = std::time::Instant::now() + SOON;
-        while UnixStream::connect(self.path()).is_ok() != listens {
+        // It ends to listen before its path goes.
+        while UnixStream::connect(self.path()).is_ok() != listens || self.path().exists() != listens {
             assert!(std::time::Instant::now() < end, "it listens: {}", !listens);
             std::thread::sleep(Duration::from_millis(5));
         }

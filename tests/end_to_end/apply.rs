@@ -226,10 +226,7 @@ fn another_program_at_the_runtime_api_is_noticed() -> Result<()> {
         ask(&socket, command)?;
         with_socket(&stage, &weighted(&stage.plain(), weight))?;
         let told = apply(&stage)?;
-        ensure!(
-            told.starts_with(&format!("not applied at run time, so it was a reload: {place}")),
-            "{told}"
-        );
+        ensure!(told.starts_with(&format!("not applied at run time, so it was a reload: {place}")), "{told}");
         ensure!(told.contains("another program has changed something"), "{told}");
     }
     // From then on it is as the file says.

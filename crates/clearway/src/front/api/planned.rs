@@ -113,7 +113,7 @@ pub fn not_applied(applied: Applied) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use clearway_haproxy::change::plan::{Effect, Expect, Order, StepKind};
+    use clearway_haproxy::change::{Effect, Expect, Order, StepKind};
 
     use super::*;
 

@@ -7,7 +7,7 @@ use clearway_core::strategy::Moved;
 use clearway_core::supervisor::Carried;
 use serde::{Deserialize, Serialize};
 
-use super::RollbackStatus;
+use super::rolled_back::RollbackStatus;
 
 /// Why something failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,15 +4,15 @@ use clearway_core::count::Count;
 use clearway_haproxy::change::{Order, Step, StepKind};
 
 /// One line, for one command or for several that differ only in what they take from a file.
-struct Line {
+struct ToldCommand {
     command: String,
     /// How many lines of a file, and whether they follow the command.
-    taken: Option<(usize, Taken)>,
+    taken: Option<(usize, TakenFromFile)>,
     commands: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Taken {
+enum TakenFromFile {
     /// Behind `<<`.
     Behind,
     /// As the last words of the command.
@@ -21,7 +21,7 @@ enum Taken {
 
 /// Those of this step, in their order.
 pub fn told(step: &Step) -> Vec<String> {
-    let mut lines: Vec<Line> = Vec::new();
+    let mut lines: Vec<ToldCommand> = Vec::new();
     for order in &step.orders {
         let line = line(step, order);
         match lines.last_mut() {
@@ -29,19 +29,19 @@ pub fn told(step: &Step) -> Vec<String> {
             _ => lines.push(line),
         }
     }
-    lines.iter().map(Line::told).collect()
+    lines.iter().map(ToldCommand::told).collect()
 }
 
-fn line(step: &Step, order: &Order) -> Line {
+fn line(step: &Step, order: &Order) -> ToldCommand {
     let command = &order.command;
     let (command, taken) = match &order.payload {
-        Some(payload) => (command.as_str(), Some((payload.lines().count(), Taken::Behind))),
+        Some(payload) => (command.as_str(), Some((payload.lines().count(), TakenFromFile::Behind))),
         None => match before_entry(step, command) {
-            Some(begin) => (begin, Some((1, Taken::Within))),
+            Some(begin) => (begin, Some((1, TakenFromFile::Within))),
             None => (command.as_str(), None),
         },
     };
-    Line { command: command.to_owned(), taken, commands: 1 }
+    ToldCommand { command: command.to_owned(), taken, commands: 1 }
 }
 
 /// `add acl @{version} FILE` of a command that goes on with an entry of that file.
@@ -54,7 +54,7 @@ fn before_entry<'a>(step: &Step, command: &'a str) -> Option<&'a str> {
     })
 }
 
-impl Line {
+impl ToldCommand {
     /// Whether the next one is of the same kind.
     fn takes_more(&self, next: &Self) -> bool {
         let kind = |line: &Self| line.taken.map(|(_, kind)| kind);
@@ -71,7 +71,7 @@ impl Line {
     fn told(&self) -> String {
         let Self { command, taken, commands } = self;
         let Some((lines, kind)) = taken else { return command.clone() };
-        let sign = if *kind == Taken::Behind { " <<" } else { "" };
+        let sign = if *kind == TakenFromFile::Behind { " <<" } else { "" };
         let lines = Count(*lines, "line");
         if *commands == 1 {
             format!("{command}{sign} ({lines} of the file)")

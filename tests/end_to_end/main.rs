@@ -162,6 +162,7 @@ fn main() {
         apply::TESTS,
         apply::files::TESTS,
         apply::killed::TESTS,
+        apply::told::TESTS,
         api::guarded::TESTS,
         api::described::TESTS,
         metrics::TESTS,

@@ -90,7 +90,9 @@ impl<W: Wire> Transaction<'_, W> {
 
     /// Those that go in one line. All are given, also where the first is refused.
     fn several(&mut self, orders: &[Order], first: usize, version: Option<&str>) -> Result<(), Vain> {
-        orders.iter().for_each(|order| (self.before)(order));
+        for order in orders {
+            (self.before)(order);
+        }
         let commands: Vec<String> = orders.iter().map(|order| order.with(version)).collect();
         let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
         let vain = |order: usize, why: String| Vain { order: first + order, why };

@@ -38,7 +38,8 @@ impl View<'_> {
             });
             let planned = planned.unwrap_or_else(|| {
                 let message = format!("it was not planned within {} s", PLANNING.as_secs());
-                Err(Failure::new(ExitCode::NotReady, message).hint("is another one being planned, or HAProxy busy?"))
+                Err(Failure::new(ExitCode::NotReady, message)
+                    .hint("is another one being planned, or HAProxy busy?"))
             });
             let _ = sender.send(planned.map_err(Into::into));
         });

@@ -157,6 +157,7 @@ const MODULES: &[&[Test]] = &[
     apply::TESTS,
     apply::files::TESTS,
     apply::killed::TESTS,
+    apply::told::TESTS,
     api::guarded::TESTS,
     api::described::TESTS,
     metrics::TESTS,

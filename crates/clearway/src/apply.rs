@@ -15,21 +15,20 @@
 mod asked;
 mod carrying_out;
 mod files;
+mod given_up;
 mod planning;
-
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clearway_core::names::Generation;
 use clearway_core::supervisor::{ApplyOutcome, Event, Planned};
-use clearway_haproxy::change::{Step, StepKind, Verdict};
+use clearway_haproxy::change::{ChangeVerdict, PlanStep, StepKind};
+use std::collections::HashSet;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use crate::fleet::changing::{ServingToChange, ToPlan};
+use crate::fleet::to_plan::{ServingToChange, ToPlan};
 use crate::ground::aside::{self, Single};
 use crate::ground::steps;
 
+pub use given_up::GivenUp;
 pub use planning::{PlannedHere, plan};
 
 /// What the threads of this room have to say.
@@ -51,23 +50,9 @@ pub enum News {
     },
 }
 
-/// Whether the attempt of a thread is given up: shared with it.
-#[derive(Clone, Debug, Default)]
-pub struct GivenUp(Arc<AtomicBool>);
-
-impl GivenUp {
-    fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// The attempt under way.
 #[derive(Debug)]
-struct UnderWay {
+struct ApplyUnderWay {
     generation: Generation,
     given_up: GivenUp,
     /// Set from the plan to its carrying out.
@@ -77,7 +62,7 @@ struct UnderWay {
 /// What is changed in the HAProxy that serves.
 #[derive(Debug)]
 pub struct Apply {
-    under_way: Option<UnderWay>,
+    under_way: Option<ApplyUnderWay>,
     /// Plans one at a time: files may be on a machine that does not answer.
     planning: Single,
     sender: UnboundedSender<News>,
@@ -100,7 +85,7 @@ impl Apply {
         let Some(serving) = serving else {
             return reload("the HAProxy that serves cannot be asked");
         };
-        self.under_way = Some(UnderWay { generation, given_up: GivenUp::default(), planned: None });
+        self.under_way = Some(ApplyUnderWay { generation, given_up: GivenUp::default(), planned: None });
         let news = self.sender.clone();
         let begun = self.planning.spawn(
             "planning what is changed at run time",
@@ -116,12 +101,12 @@ impl Apply {
     /// The servers that the plan of this attempt changes, each as `BACKEND/SERVER`.
     pub fn touches(&self, generation: Generation) -> HashSet<String> {
         let planned = self.under_way.as_ref().filter(|one| one.generation == generation);
-        let Some(Verdict::RunTime(plan)) =
+        let Some(ChangeVerdict::RunTime(plan)) =
             planned.and_then(|one| one.planned.as_ref()).map(|planned| &planned.verdict)
         else {
             return HashSet::new();
         };
-        let is_of_a_server = |step: &&Step| {
+        let is_of_a_server = |step: &&PlanStep| {
             matches!(step.kind, StepKind::ServerAdded | StepKind::ServerChanged | StepKind::ServerRemoved)
         };
         plan.steps.iter().filter(is_of_a_server).map(|step| step.object.clone()).collect()
@@ -183,13 +168,13 @@ impl Apply {
 }
 
 /// A verdict as the core wants it.
-fn in_words(verdict: &Verdict) -> Planned {
+fn in_words(verdict: &ChangeVerdict) -> Planned {
     match verdict {
-        Verdict::Same => Planned::Same,
-        Verdict::RunTime(plan) => {
+        ChangeVerdict::Same => Planned::Same,
+        ChangeVerdict::RunTime(plan) => {
             Planned::RunTime { tally: plan.tally().to_string(), commands: plan.commands() }
         }
-        Verdict::Reload(reasons) => {
+        ChangeVerdict::Reload(reasons) => {
             Planned::Reload { reasons: reasons.iter().map(ToString::to_string).collect() }
         }
     }

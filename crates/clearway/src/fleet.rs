@@ -59,6 +59,7 @@ pub mod stand_in;
 mod standard_error;
 pub mod state;
 mod statistics;
+pub mod to_plan;
 mod trial;
 mod trying;
 mod watch;

@@ -5,12 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use clearway_haproxy::change::transaction::{Dialled, Wire};
-use clearway_haproxy::change::{Capabilities, Expected, Reason};
+use clearway_haproxy::change::{Capabilities, Expected, ReloadReason};
 use clearway_haproxy::runtime::state::ServersState;
 use clearway_haproxy::runtime::{Channel, CliCommand};
 use clearway_haproxy::sockpair::{self, SockpairError};
 
-use crate::apply::GivenUp;
+use crate::apply::given_up::GivenUp;
 
 /// How long an answer may take.
 pub const ANSWERING: Duration = Duration::from_secs(5);
@@ -61,7 +61,11 @@ pub enum Moment {
 }
 
 /// What is not as it should be of the servers. Blocks. Fails if HAProxy does not answer.
-pub fn unexpected(wire: &mut impl Wire, expected: &Expected, moment: Moment) -> Result<Vec<Reason>, String> {
+pub fn unexpected(
+    wire: &mut impl Wire,
+    expected: &Expected,
+    moment: Moment,
+) -> Result<Vec<ReloadReason>, String> {
     let questions = expected.questions();
     let mut answers = Vec::new();
     for question in &questions {

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use clearway_core::supervisor::ApplyOutcome;
 use clearway_haproxy::change::transaction::{self, Wire};
-use clearway_haproxy::change::{Reason, Verdict};
+use clearway_haproxy::change::{ChangeVerdict, ReloadReason};
 
 use crate::apply::asked::{self, Moment, Revocable};
-use crate::apply::{GivenUp, PlannedHere, files};
-use crate::fleet::changing::ServingToChange;
+use crate::apply::files;
+use crate::apply::given_up::GivenUp;
+use crate::apply::planning::PlannedHere;
+use crate::fleet::to_plan::ServingToChange;
 use crate::ground::steps;
 
 /// How long all commands may take: less than the core waits.
@@ -21,7 +23,7 @@ pub fn carry_out(planned: &PlannedHere, serving: &ServingToChange, given_up: &Gi
 
 fn try_to(planned: &PlannedHere, wire: &mut impl Wire) -> ApplyOutcome {
     let broken = |steps_done, why| ApplyOutcome::Broken { steps_done, why };
-    let Verdict::RunTime(plan) = &planned.verdict else {
+    let ChangeVerdict::RunTime(plan) = &planned.verdict else {
         return broken(0, "there is no plan to be carried out".to_owned());
     };
     let checked = |wire: &mut _, moment| match asked::unexpected(wire, &planned.expected, moment) {
@@ -32,7 +34,7 @@ fn try_to(planned: &PlannedHere, wire: &mut impl Wire) -> ApplyOutcome {
     if let Some(why) = checked(wire, Moment::Before) {
         return broken(0, why);
     }
-    let mut before = |order: &clearway_haproxy::change::Order| steps::at("applies", &order.command);
+    let mut before = |order: &clearway_haproxy::change::PlanOrder| steps::at("applies", &order.command);
     if let Err(error) = transaction::carry_out(plan, wire, WITHIN, &mut before) {
         return broken(error.steps_done, error.to_string());
     }
@@ -44,6 +46,6 @@ fn try_to(planned: &PlannedHere, wire: &mut impl Wire) -> ApplyOutcome {
     }
 }
 
-fn listed(reasons: &[Reason]) -> String {
+fn listed(reasons: &[ReloadReason]) -> String {
     reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clearway_haproxy::change::files::{self, ChangedFile, FilesOfHaproxy, FilesPlan};
 use clearway_haproxy::change::transaction::Wire;
-use clearway_haproxy::change::{Capabilities, FileCheck, Reason};
+use clearway_haproxy::change::{Capabilities, FileCheck, ReloadReason};
 use clearway_haproxy::configuration::{Configuration, Reference};
 use clearway_haproxy::drift::FileDifference;
 
@@ -28,7 +28,7 @@ pub fn plan(
     (was, is): (&Configuration, &Configuration),
     can: &Capabilities,
     wire: &mut impl Wire,
-) -> Result<FilesPlan, Reason> {
+) -> Result<FilesPlan, ReloadReason> {
     let (before, now) = (was.all_references(), is.all_references());
     let mut read = Vec::new();
     let mut reasons = Vec::new();
@@ -48,7 +48,7 @@ pub fn plan(
     if read.is_empty() || !reasons.is_empty() {
         return Ok(FilesPlan { reasons, ..FilesPlan::default() });
     }
-    let has = asked(wire).map_err(|error| Reason {
+    let has = asked(wire).map_err(|error| ReloadReason {
         place: String::new(),
         what: format!("asking HAProxy for its files: {error}"),
     })?;
@@ -141,8 +141,8 @@ fn longest(configuration: &Configuration) -> usize {
     smallest.map(Option::unwrap_or_default).fold(BUFFER, usize::min).saturating_sub(SPARE)
 }
 
-fn reason(path: &Path, what: &str) -> Reason {
-    Reason { place: path.display().to_string(), what: what.to_owned() }
+fn reason(path: &Path, what: &str) -> ReloadReason {
+    ReloadReason { place: path.display().to_string(), what: what.to_owned() }
 }
 
 #[cfg(test)]

@@ -110,9 +110,9 @@ pub fn apply(sockets: &Sockets) {
     set(sockets.all().iter().filter_map(|held| Some((held, held.change?))));
 }
 
-fn set<'a>(wanted: impl Iterator<Item = (&'a Held, Change)>) {
+fn set<'a>(limits: impl Iterator<Item = (&'a Held, Change)>) {
     let mut changed = Vec::new();
-    for (held, Change { from, to }) in wanted {
+    for (held, Change { from, to }) in limits {
         match queues::set_limit(held.descriptor(), to) {
             Ok(()) => changed.push(format!("of {} from {from} to {to}", held.identity)),
             Err(error) => tell(&CustodyNotice::BacklogUnchanged {

@@ -8,12 +8,12 @@ use clearway_core::names::Generation;
 use clearway_core::supervisor::{Event, Proof, Source};
 
 use crate::custody::sockets::Sockets;
-use crate::fleet::changing::ToPlan;
 use crate::fleet::chosen::{Chosen, StartedFrom};
 use crate::fleet::draft::Draft;
 use crate::fleet::marked_down::EndedSessions;
 use crate::fleet::sidecars::Declared;
 use crate::fleet::state::{ServersHeard, StateAnswer};
+use crate::fleet::to_plan::ToPlan;
 
 /// What has happened to generations, their files and their programs.
 #[derive(Debug)]

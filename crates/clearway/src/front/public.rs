@@ -20,6 +20,7 @@ mod files;
 pub(crate) mod fuzz;
 mod guard;
 mod listening;
+mod not_done;
 pub mod notices;
 mod openapi;
 mod routes;

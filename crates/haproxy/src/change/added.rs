@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::expected::ExpectedServer;
 use super::options::{Addable, Options, addable};
-use super::plan::{Order, Reason, Step, StepKind};
+use super::pair::{Pair, expected, step as step_of};
+use super::plan::{PlanOrder, PlanStep, ReloadReason, StepKind};
 use super::proxy::Settled;
-use super::servers::{Pair, expected, step as step_of};
 use super::words::{literal, speakable};
 use super::{numbers, orders};
 
@@ -34,7 +34,7 @@ pub(super) fn step(
     settled: &Settled,
     numbers: Option<&HashMap<String, u32>>,
     taken: &mut HashSet<u32>,
-) -> Result<(Step, ExpectedServer), Reason> {
+) -> Result<(PlanStep, ExpectedServer), ReloadReason> {
     let built = build(pair, name, settled, numbers, taken);
     let refused = |what| pair.new.piece.reason(settled.line, format!("the server `{name}` is new: {what}"));
     Ok((built.map_err(refused)?, expected(name, settled)))
@@ -46,7 +46,7 @@ fn build(
     settled: &Settled,
     numbers: Option<&HashMap<String, u32>>,
     taken: &mut HashSet<u32>,
-) -> Result<Step, String> {
+) -> Result<PlanStep, String> {
     let object = pair.object(name)?;
     if let Some(why) = pair.new.refuses_servers(pair.can) {
         return Err(why);
@@ -79,7 +79,7 @@ fn build(
 }
 
 /// What brings one that was added into the state in which a fresh start would have it.
-fn begin(object: &str, options: &Options<'_>) -> Vec<Order> {
+fn begin(object: &str, options: &Options<'_>) -> Vec<PlanOrder> {
     let mut list = Vec::new();
     if options.contains_key("check") {
         list.push(orders::enable("health", object));

@@ -5,9 +5,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::plan::Reason;
-use super::sections::{Piece, first_word};
-use super::side::{Line, Reader};
+use super::plan::ReloadReason;
+use super::sections::{SectionPiece, first_word};
+use super::side::{SideLine, SideReader};
 
 /// More servers than any real template makes.
 const MOST: u32 = 100_000;
@@ -36,11 +36,11 @@ pub(super) struct Body<'a> {
     /// The place of each in the list.
     pub(super) places: HashMap<Cow<'a, str>, usize>,
     /// All lines but those of servers.
-    pub(super) others: Vec<Line>,
+    pub(super) others: Vec<SideLine>,
 }
 
 impl<'a> Body<'a> {
-    pub(super) fn read(piece: &Piece<'a>, reader: &Reader<'_>) -> Result<Self, Reason> {
+    pub(super) fn read(piece: &SectionPiece<'a>, reader: &SideReader<'_>) -> Result<Self, ReloadReason> {
         let mut body = Self::default();
         let mut above = 0;
         for (number, bytes) in piece.lines() {
@@ -70,7 +70,7 @@ impl<'a> Body<'a> {
         Ok(body)
     }
 
-    fn push(&mut self, piece: &Piece<'_>, server: ServerEntry<'a>) -> Result<(), Reason> {
+    fn push(&mut self, piece: &SectionPiece<'_>, server: ServerEntry<'a>) -> Result<(), ReloadReason> {
         let (place, line) = (self.servers.len(), server.line);
         if place >= MOST_SERVERS {
             return Err(piece.reason(line, "there are more servers than are looked at"));
@@ -98,18 +98,18 @@ fn plain_name(line: &[u8]) -> Option<&str> {
 }
 
 fn written_name(
-    piece: &Piece<'_>,
-    reader: &Reader<'_>,
+    piece: &SectionPiece<'_>,
+    reader: &SideReader<'_>,
     number: usize,
     bytes: &[u8],
-) -> Result<String, Reason> {
+) -> Result<String, ReloadReason> {
     let line = reader.line(piece, number, bytes)?;
     let name = line.as_ref().map_or("", |line| line.word(1));
     if name.is_empty() { Err(piece.reason(number, "a server without a name")) } else { Ok(name.to_owned()) }
 }
 
 /// `server-template PREFIX NUMBER|FIRST-LAST ADDRESS ...`
-fn names(line: &Line) -> Option<Vec<String>> {
+fn names(line: &SideLine) -> Option<Vec<String>> {
     let (prefix, range) = (line.word(1), line.word(2));
     let (first, last) = match range.split_once('-') {
         Some((first, last)) => (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?),

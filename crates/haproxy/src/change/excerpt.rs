@@ -36,9 +36,9 @@ const LISTENS: &str = "listen clearway-excerpt\n mode tcp\n bind abns@clearway-e
 
 /// Collects sections.
 #[derive(Debug, Default)]
-pub(super) struct Excerpt(String);
+pub(super) struct CheckedExcerpt(String);
 
-impl Excerpt {
+impl CheckedExcerpt {
     /// Takes over the servers of a section that stand at these lines.
     pub(super) fn take(&mut self, proxy: &Proxy<'_>, inherited: &[&[u8]], lines: &[usize]) {
         let wanted: HashSet<usize> = lines.iter().copied().collect();

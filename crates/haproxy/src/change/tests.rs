@@ -18,14 +18,14 @@ fn scan(text: &str) -> Configuration {
     Configuration::scan(vec![SourceFile { name: path.clone(), path, bytes }], &lookup)
 }
 
-fn against(minor: (u16, u16), old: &str, new: &str) -> Comparison {
+fn against(minor: (u16, u16), old: &str, new: &str) -> ChangeComparison {
     let can = Capabilities::new(Version::release(minor.0, minor.1, 0), HELP);
     comparison(&scan(old), &scan(new), &can)
 }
 
 fn commands(old: &str, new: &str) -> Vec<String> {
     match against((3, 2), old, new).verdict {
-        Verdict::RunTime(plan) => {
+        ChangeVerdict::RunTime(plan) => {
             plan.steps.into_iter().flat_map(|step| step.orders).map(|order| order.command).collect()
         }
         other => vec![format!("{other:?}")],
@@ -34,7 +34,7 @@ fn commands(old: &str, new: &str) -> Vec<String> {
 
 fn reasons(old: &str, new: &str) -> Vec<String> {
     match against((3, 2), old, new).verdict {
-        Verdict::Reload(reasons) => reasons.iter().map(ToString::to_string).collect(),
+        ChangeVerdict::Reload(reasons) => reasons.iter().map(ToString::to_string).collect(),
         other => vec![format!("{other:?}")],
     }
 }
@@ -61,10 +61,10 @@ const ONE: &str = " server s1 10.0.0.1:80\n";
 #[test]
 fn comments_blanks_and_quotes_change_nothing() {
     let (old, new) = both(ONE, "\n # a comment\n   server  \"s1\"   10.0.0.1:80 # here\n\n");
-    assert_eq!(against((3, 2), &old, &new).verdict, Verdict::Same);
+    assert_eq!(against((3, 2), &old, &new).verdict, ChangeVerdict::Same);
     let moved = format!("# above all\n{old}");
-    assert_eq!(against((3, 2), &old, &moved).verdict, Verdict::Same);
-    assert_eq!(against((3, 2), &old, &old).verdict, Verdict::Same);
+    assert_eq!(against((3, 2), &old, &moved).verdict, ChangeVerdict::Same);
+    assert_eq!(against((3, 2), &old, &old).verdict, ChangeVerdict::Same);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn an_added_server_has_every_option_spelled_out() {
 #[test]
 fn before_3_0_what_haproxy_leaves_at_zero_is_said() {
     let (old, new) = both(ONE, &format!("{ONE} server s2 10.0.0.2:80 no-check disabled\n"));
-    let Verdict::RunTime(plan) = against((2, 6), &old, &new).verdict else { panic!() };
+    let ChangeVerdict::RunTime(plan) = against((2, 6), &old, &new).verdict else { panic!() };
     let orders = &plan.steps[0].orders;
     assert!(orders[0].command.ends_with(
         "disabled error-limit 10 inter 1s on-error fail-check pool-max-conn -1 pool-purge-delay 5s weight 10"
@@ -149,7 +149,7 @@ fn what_changes_about_a_server_is_set_in_order() {
         ["set server b/s1 addr 10.0.0.1 port 80", "set server b/s1 state ready"]
     );
     let (old, new) = both(ONE, " server s1 10.0.0.1:80 weight 3\n");
-    let Verdict::RunTime(plan) = against((2, 6), &old, &new).verdict else { panic!() };
+    let ChangeVerdict::RunTime(plan) = against((2, 6), &old, &new).verdict else { panic!() };
     assert_eq!((plan.excerpt, plan.steps[0].why.as_str()), (None, "weight 3 instead of 10"));
 }
 

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clearway_haproxy::change::{
-    Capabilities, ChangedFile, Comparison, FilesOfHaproxy, Verdict, comparison, files, transaction,
+    Capabilities, ChangeComparison, ChangeVerdict, ChangedFile, FilesOfHaproxy, comparison, files,
+    transaction,
 };
 use clearway_haproxy::configuration::{Configuration, SourceFile};
 use clearway_haproxy::version::Version;
@@ -167,14 +168,14 @@ impl Judge {
             return Err("questions without answers".into());
         };
         let has = FilesOfHaproxy::of([maps, acls, certificates, authorities, revocations]);
-        let Comparison { verdict, checks, .. } =
+        let ChangeComparison { verdict, checks, .. } =
             comparison.with_files(files::plan(&changed, &has, &can, 12_000));
         match verdict {
-            Verdict::Same => {
+            ChangeVerdict::Same => {
                 self.count.same += 1;
                 Ok(Applied::Yes)
             }
-            Verdict::RunTime(plan) => {
+            ChangeVerdict::RunTime(plan) => {
                 let outcome =
                     transaction::carry_out(&plan, &mut living.wire(), Duration::from_secs(10), &mut |_| {});
                 if let Err(broken) = outcome {
@@ -190,7 +191,7 @@ impl Judge {
                 self.count.applied += 1;
                 Ok(Applied::Yes)
             }
-            Verdict::Reload(reasons) => {
+            ChangeVerdict::Reload(reasons) => {
                 if std::env::var_os("CLEARWAY_APPLY_REASONS").is_some() {
                     for reason in reasons {
                         println!("reload: {reason}");

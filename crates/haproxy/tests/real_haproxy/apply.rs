@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use clearway_haproxy::change::{
-    Capabilities, Comparison, Expect, Order, Plan, Verdict as Change, comparison,
+    Capabilities, ChangeComparison, ChangeVerdict, Expect, Plan, PlanOrder, comparison,
 };
 use clearway_haproxy::configuration::{Configuration, SourceFile};
 use clearway_haproxy::runtime::state::ServersState;
@@ -29,7 +29,7 @@ fn scan(text: &str) -> Configuration {
 }
 
 /// Gives a command, and says whether it was done.
-fn give(running: &Running, order: &Order) -> Result<(), Failed> {
+fn give(running: &Running, order: &PlanOrder) -> Result<(), Failed> {
     let begin = Instant::now();
     loop {
         let answer = ask(running, &order.command)?;
@@ -208,12 +208,12 @@ fn files(binary: &Binary, servers: &[TcpListener]) -> Result<(String, String), F
 }
 
 /// The plan for all of the table at once; each of what an older HAProxy cannot do is a reload.
-fn planned(binary: &Binary, old: &str, new: &str, can: &Capabilities) -> Result<Comparison, Failed> {
+fn planned(binary: &Binary, old: &str, new: &str, can: &Capabilities) -> Result<ChangeComparison, Failed> {
     for pair in CASES.iter().filter(|pair| (binary.version.major, binary.version.minor) < pair.since) {
         let [was, is] = [pair.old, pair.new]
             .map(|lines| scan(&format!("{HEAD}backend b0\n{lines}").replace('@', "127.0.0.1:8")));
         let verdict = comparison(&was, &is, can).verdict;
-        check(matches!(verdict, Change::Reload(_)), format!("{}: {verdict:?}", pair.name))?;
+        check(matches!(verdict, ChangeVerdict::Reload(_)), format!("{}: {verdict:?}", pair.name))?;
     }
     Ok(comparison(&scan(old), &scan(new), can))
 }
@@ -236,8 +236,9 @@ pub(crate) fn applied_is_as_started(binary: &Binary) -> Result<Verdict, Failed> 
     let running = Start { text: &bind(&old, "old"), ..Start::default() }.run(binary)?;
     running.info()?;
     let can = Capabilities::new(binary.version, &ask(&running, "help")?);
-    let Comparison { verdict, expected, .. } = planned(binary, &bind(&old, "old"), &bind(&new, "old"), &can)?;
-    let Change::RunTime(Plan { steps, excerpt }) = verdict else {
+    let ChangeComparison { verdict, expected, .. } =
+        planned(binary, &bind(&old, "old"), &bind(&new, "old"), &can)?;
+    let ChangeVerdict::RunTime(Plan { steps, excerpt }) = verdict else {
         return Err(format!("{verdict:?}").into());
     };
     let file = tempfile::NamedTempFile::new()?;

@@ -1,7 +1,7 @@
 //! What would be changed at run time, and what was not and why.
 
 use clearway_core::supervisor::Applied;
-use clearway_haproxy::change::{Plan, Step, Verdict};
+use clearway_haproxy::change::{ChangeVerdict, Plan, PlanStep};
 use serde::{Deserialize, Serialize};
 use strum::Display;
 
@@ -60,11 +60,11 @@ pub struct PlannedStep {
 
 impl PlannedChange {
     /// Of a plan for this generation.
-    pub fn of(serving: u32, verdict: &Verdict) -> Self {
+    pub fn of(serving: u32, verdict: &ChangeVerdict) -> Self {
         let (word, plan, reasons): (_, Option<&Plan>, _) = match verdict {
-            Verdict::Same => (PlanVerdict::Nothing, None, Vec::new()),
-            Verdict::RunTime(plan) => (PlanVerdict::AtRunTime, Some(plan), Vec::new()),
-            Verdict::Reload(reasons) => {
+            ChangeVerdict::Same => (PlanVerdict::Nothing, None, Vec::new()),
+            ChangeVerdict::RunTime(plan) => (PlanVerdict::AtRunTime, Some(plan), Vec::new()),
+            ChangeVerdict::Reload(reasons) => {
                 (PlanVerdict::Reload, None, reasons.iter().map(ToString::to_string).collect())
             }
         };
@@ -80,7 +80,7 @@ impl PlannedChange {
 }
 
 impl PlannedStep {
-    fn of(step: &Step) -> Self {
+    fn of(step: &PlanStep) -> Self {
         Self {
             kind: step.kind.words().0.to_owned(),
             object: step.object.clone(),
@@ -113,27 +113,27 @@ pub fn not_applied(applied: Applied) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use clearway_haproxy::change::{Effect, Expect, Order, StepKind};
+    use clearway_haproxy::change::{Expect, OrderEffect, PlanOrder, StepKind};
 
     use super::*;
 
     #[test]
     fn the_content_of_files_is_not_told() {
-        let order = |command: &str, payload: Option<&str>| Order {
+        let order = |command: &str, payload: Option<&str>| PlanOrder {
             command: command.to_owned(),
             payload: payload.map(str::to_owned),
             expect: Expect::Silence,
-            effect: Effect::Prepares,
+            effect: OrderEffect::Prepares,
         };
         let orders =
             vec![order("set ssl cert /a.pem", Some("SECRET\nKEY\n")), order("commit ssl cert /a.pem", None)];
-        let step = Step {
+        let step = PlanStep {
             kind: StepKind::Certificate,
             object: "/a.pem".to_owned(),
             why: "it has changed".to_owned(),
             orders,
         };
-        let plan = Verdict::RunTime(Plan { steps: vec![step], excerpt: None });
+        let plan = ChangeVerdict::RunTime(Plan { steps: vec![step], excerpt: None });
         let told = PlannedChange::of(7, &plan);
         assert_eq!((told.changes.as_deref(), told.commands), (Some("1 certificate"), 2));
         assert_eq!(

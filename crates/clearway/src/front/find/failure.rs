@@ -4,7 +4,7 @@ use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 
 use super::found::Found;
-use super::{Named, Target};
+use super::target::{Named, Target};
 
 /// None is chosen: each is listed with what selects it.
 pub(super) fn several(found: &[Found]) -> Failure {

@@ -10,7 +10,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use tokio::sync::oneshot;
 
-use super::routes::NotDone;
+use super::not_done::NotDone;
 use crate::front::answers::query::{BadQuery, QueryFields};
 use crate::front::configuration;
 use crate::front::request::{ConfigurationAnswer, Request, Wishes};

@@ -8,8 +8,9 @@ use axum::routing::{get, post};
 
 use crate::front::answers::doing::{self, UntilEnd};
 use crate::front::answers::query::{BadQuery, QueryFields};
-use crate::front::answers::{self, NotServed, looking};
+use crate::front::answers::{self, looking};
 use crate::front::events;
+use crate::front::public::not_done::NotDone;
 use crate::front::public::{files, openapi};
 use crate::front::request::{Request, Wishes};
 
@@ -37,36 +38,6 @@ pub fn router(requests: Wishes) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(other_method)
         .with_state(requests)
-}
-
-/// Why something is not done.
-#[derive(Debug)]
-pub(super) enum NotDone {
-    /// It cannot be understood.
-    Query(BadQuery),
-    /// Clearway is ending.
-    Ending(NotServed),
-}
-
-impl From<BadQuery> for NotDone {
-    fn from(bad: BadQuery) -> Self {
-        Self::Query(bad)
-    }
-}
-
-impl From<NotServed> for NotDone {
-    fn from(ending: NotServed) -> Self {
-        Self::Ending(ending)
-    }
-}
-
-impl IntoResponse for NotDone {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Query(bad) => bad.into_response(),
-            Self::Ending(ending) => ending.into_response(),
-        }
-    }
 }
 
 async fn reload(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotDone> {

@@ -8,7 +8,7 @@ use clearway_core::failure::Failure;
 use tokio::sync::oneshot;
 
 use crate::apply;
-use crate::fleet::changing::{ReadQuestion, ServingToChange};
+use crate::fleet::to_plan::{ReadQuestion, ServingToChange};
 use crate::front::api::PlannedChange;
 use crate::front::request::PlanAnswer;
 use crate::front::view::View;

@@ -26,7 +26,7 @@ proptest! {
         }
         let (old, new) = both(&(lines.join("\n") + "\n"), &(new.join("\n") + "\n"));
         for minor in [(2, 6), (3, 4)] {
-            if let Verdict::RunTime(plan) = against(minor, &old, &new).verdict {
+            if let ChangeVerdict::RunTime(plan) = against(minor, &old, &new).verdict {
                 for order in plan.steps.iter().flat_map(|step| &step.orders) {
                     prop_assert!(is_one_command(&order.command), "{}", order.command);
                 }
@@ -64,7 +64,7 @@ fn one_of_twenty_thousand() {
     let verdict = compare(&old, &new, &can);
     let took = begin.elapsed();
     println!("compared in {took:?}");
-    let Verdict::RunTime(plan) = verdict else { panic!("{verdict:?}") };
+    let ChangeVerdict::RunTime(plan) = verdict else { panic!("{verdict:?}") };
     assert_eq!((plan.steps.len(), plan.steps[0].object.as_str()), (1, "b150/s50"));
     assert!(cfg!(debug_assertions) || took.as_millis() < 10, "{took:?}");
 }

@@ -1,7 +1,7 @@
 //! The commands of a step, as they are told: what is in files is counted, not shown. It may be a private key, or 50,000 lines.
 
 use clearway_core::count::Count;
-use clearway_haproxy::change::{Order, Step, StepKind};
+use clearway_haproxy::change::{PlanOrder, PlanStep, StepKind};
 
 /// One line, for one command or for several that differ only in what they take from a file.
 struct ToldCommand {
@@ -20,7 +20,7 @@ enum TakenFromFile {
 }
 
 /// Those of this step, in their order.
-pub fn told(step: &Step) -> Vec<String> {
+pub fn told(step: &PlanStep) -> Vec<String> {
     let mut lines: Vec<ToldCommand> = Vec::new();
     for order in &step.orders {
         let line = line(step, order);
@@ -32,7 +32,7 @@ pub fn told(step: &Step) -> Vec<String> {
     lines.iter().map(ToldCommand::told).collect()
 }
 
-fn line(step: &Step, order: &Order) -> ToldCommand {
+fn line(step: &PlanStep, order: &PlanOrder) -> ToldCommand {
     let command = &order.command;
     let (command, taken) = match &order.payload {
         Some(payload) => (command.as_str(), Some((payload.lines().count(), TakenFromFile::Behind))),
@@ -45,7 +45,7 @@ fn line(step: &Step, order: &Order) -> ToldCommand {
 }
 
 /// `add acl @{version} FILE` of a command that goes on with an entry of that file.
-fn before_entry<'a>(step: &Step, command: &'a str) -> Option<&'a str> {
+fn before_entry<'a>(step: &PlanStep, command: &'a str) -> Option<&'a str> {
     let takes = matches!(step.kind, StepKind::Map | StepKind::AclFile) && command.starts_with("add ");
     takes.then(|| {
         let name = format!(" {} ", step.object);
@@ -83,19 +83,19 @@ impl ToldCommand {
 
 #[cfg(test)]
 mod tests {
-    use clearway_haproxy::change::{Effect, Expect};
+    use clearway_haproxy::change::{Expect, OrderEffect};
 
     use super::*;
 
-    fn step(kind: StepKind, object: &str, orders: &[(&str, Option<&str>)]) -> Step {
-        let order = |&(command, payload): &(&str, Option<&str>)| Order {
+    fn step(kind: StepKind, object: &str, orders: &[(&str, Option<&str>)]) -> PlanStep {
+        let order = |&(command, payload): &(&str, Option<&str>)| PlanOrder {
             command: command.to_owned(),
             payload: payload.map(str::to_owned),
             expect: Expect::Silence,
-            effect: Effect::Prepares,
+            effect: OrderEffect::Prepares,
         };
         let orders = orders.iter().map(order).collect();
-        Step { kind, object: object.to_owned(), why: String::new(), orders }
+        PlanStep { kind, object: object.to_owned(), why: String::new(), orders }
     }
 
     #[test]

@@ -43,12 +43,12 @@ fn a_file_is_named_as_the_line_names_it() {
 
 #[test]
 fn what_a_new_line_names_is_the_matter_of_that_line() {
-    let (added, removed) =
-        (FileDifference::Added("/m/a.map".into()), FileDifference::Removed("/m/a.map".into()));
-    assert_eq!(planned(&[added.clone()], "frontend f\n", MAP), FilesPlan::default());
-    assert_eq!(planned(&[removed.clone()], MAP, "frontend f\n"), FilesPlan::default());
-    assert_eq!(planned(&[added], MAP, MAP).reasons[0].to_string(), "/m/a.map: it is new");
-    assert_eq!(planned(&[removed], MAP, MAP).reasons[0].to_string(), "/m/a.map: it is gone");
+    let added = [FileDifference::Added("/m/a.map".into())];
+    let removed = [FileDifference::Removed("/m/a.map".into())];
+    assert_eq!(planned(&added, "frontend f\n", MAP), FilesPlan::default());
+    assert_eq!(planned(&removed, MAP, "frontend f\n"), FilesPlan::default());
+    assert_eq!(planned(&added, MAP, MAP).reasons[0].to_string(), "/m/a.map: it is new");
+    assert_eq!(planned(&removed, MAP, MAP).reasons[0].to_string(), "/m/a.map: it is gone");
 }
 
 #[test]

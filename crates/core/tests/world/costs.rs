@@ -77,7 +77,7 @@ impl CostSide {
     /// Takes down what is at stake. `holds`: whether there are listening sockets.
     fn note(&mut self, action: &Action, holds: bool) {
         match action {
-            Action::Prepare(generation, _) if holds => {
+            Action::Prepare(generation, _) | Action::Apply(generation) if holds => {
                 self.at_stake.insert(*generation);
             }
             Action::Report(

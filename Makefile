@@ -48,6 +48,10 @@ test-kernels: build ## run what deals with the kernel on 5.10, 6.1, 6.12 and the
 test-regtests: build ## run HAProxy's own regression tests with and without Clearway, for 2.6, 3.0, 3.2 and 3.4; ARGS=bookworm (the same)
 	scripts/test-regtests.sh $(ARGS)
 
+.PHONY: test-apply
+test-apply: setup ## apply 10,000 edits to running HAProxys (2.6, 3.0, 3.2, 3.4) and compare with fresh starts; PAIRS=1000 SEED=7 (needs Debian's archive)
+	scripts/test-apply.sh $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## give every parser any input, for a minute each; ARGS="--seconds 10", ARGS=takeover
 	@scripts/setup.sh fuzz

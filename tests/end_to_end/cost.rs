@@ -25,7 +25,7 @@ crate::tests![
     a_refused_client_is_a_reset_in_the_namespace_and_its_number_is_not_made_up,
     a_client_in_the_queue_of_a_socket_that_goes_is_reset,
     a_client_that_waits_for_a_restart_is_seen,
-    a_gate_says_how_many_it_held_and_for_how_long,
+    a_gate_says_how_many_it_held_or_dropped_and_for_how_long,
     a_reload_that_is_refused_costs_nothing,
     a_newcomer_tells_what_its_takeover_cost,
 ];
@@ -249,7 +249,7 @@ fn a_client_that_waits_for_a_restart_is_seen() -> Result<()> {
     stage.assert_clean()
 }
 
-fn a_gate_says_how_many_it_held_and_for_how_long() -> Result<()> {
+fn a_gate_says_how_many_it_held_or_dropped_and_for_how_long() -> Result<()> {
     for strategy in ["plug", "syn-drop"] {
         let stage = Stage::new("costgate")?;
         stage.write(&stage.plain())?;
@@ -261,16 +261,21 @@ fn a_gate_says_how_many_it_held_and_for_how_long() -> Result<()> {
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
         let cost = cost(&balancer, 2)?;
         let (event, word) =
-            if strategy == "plug" { ("gate.held", "held for") } else { ("gate.dropped", "dropped for") };
+            if strategy == "plug" { ("gate.held", "held for") } else { ("gate.dropped", "dropped in") };
         let opened = balancer.wait_for_event(0, event, &[], SOON)?;
         let gate = remembered(&stage, &balancer, "reload", 2)?["gate"].clone();
         ensure!(gate["by"] == strategy && gate["held"] == opened["waited"], "{gate}, {opened}");
+        ensure!(gate["dropped"] == opened["dropped"], "{gate}, {opened}");
+        ensure!(gate["dropped"].is_u64() == (strategy == "syn-drop"), "{gate}");
         let closed = gate["seconds"].as_f64().zip(opened["milliseconds"].as_f64());
         let is_same = closed.is_some_and(|(seconds, told)| (seconds * 1000.0 - told).abs() <= 1.0);
         ensure!(is_same, "{gate}, {opened}");
         ensure!(both(&cost, &["reset"]) == 0 && cost["window"]["refused"] == 0, "{cost}");
         let words = said(&stage.clearway(&["history"])?);
         ensure!(words.contains(word) && words.contains(&format!("({strategy})")), "{words}");
+        let metrics = said(&stage.clearway(&["metrics"])?);
+        let line = format!("clearway_gate_dropped_total {}\n", gate["dropped"].as_u64().unwrap_or_default());
+        ensure!(metrics.contains(&line), "{line}: {metrics}");
         assert_no_client_lost(&load.finish_after(20)?)?;
         assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
         stage.assert_clean()?;

@@ -136,7 +136,7 @@ fn a_file_that_is_refused_is_told_in_haproxys_words() -> Result<()> {
     for _ in 0..2 {
         let output = dry_run(&stage)?;
         assert_code(output.status, 65)?;
-        for words in ["nonsense", "clearway: a reload would not take: "] {
+        for words in ["nonsense", "clearway: a reload would fail: "] {
             ensure!(complained(&output).contains(words), "{words}: {}", complained(&output));
         }
     }

@@ -123,7 +123,7 @@ fn a_reload_a_refused_one_and_a_crash_appear_by_themselves() -> Result<()> {
         browser
             .run("return document.title")?
             .as_str()
-            .is_some_and(|title| title.starts_with("serving, the last reload did not take"))
+            .is_some_and(|title| title.starts_with("serving, the last reload failed"))
     );
     stage.write(&stage.plain())?;
     crash(&balancer, 2)?;

@@ -359,7 +359,12 @@ fn one_that_fails_in_the_middle_of_a_reload_is_undone() -> Result<()> {
         })?;
         ensure!(!reload.status.success(), "it took: {}", said(&reload));
         let words = complained(&reload);
-        ensure!(words.contains("did not take") && words.contains(strategy), "{words}");
+        ensure!(
+            words.contains("generation 2 failed: ")
+                && words.contains("; generation 1 is still serving")
+                && words.contains(strategy),
+            "{words}"
+        );
         balancer.wait_for_event(0, "generation.failed", &[("serving", &1)], SOON)?;
         let again = stage.clearway(&["reload"])?;
         assert_code(again.status, 0).with_context(|| complained(&again))?;

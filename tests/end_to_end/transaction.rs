@@ -111,10 +111,11 @@ fn one_that_died_is_not_committed_while_another_holds_its_standard_error() -> Re
     // Shorter than the time for which Clearway waits for last words.
     let (steps, mut balancer) = Steps::start(&stage, &[("CLEARWAY_SETTLE", "400ms")])?;
     let (holder, script) = (stage.path("holder"), stage.path("check"));
-    // In a session of its own, it is not killed with the group of the master. The check is repeated, this is not.
+    // In a session of its own, it is not killed with the group of the master, so it says its number only from there. The
+    // check is repeated, this is not.
     let text = format!(
-        "#!/bin/sh\nPATH=/usr/bin:/bin\n[ -e {0}.once ] && exit\n: > {0}.once\nsetsid sleep 300 &\n\
-         echo $! > {0}.new\nmv {0}.new {0}\n",
+        "#!/bin/sh\nPATH=/usr/bin:/bin\n[ -e {0}.once ] && exit\n: > {0}.once\n\
+         setsid sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 300' &\n",
         holder.display()
     );
     write_executable(&script, &text)?;

@@ -185,7 +185,7 @@ fn a_renewed_certificate_behind_a_link_is_loaded() -> Result<()> {
 }
 
 /// A certificate and its key in one file, as certbot's hooks put them together.
-fn certificate(path: &Path) -> Result<()> {
+pub fn certificate(path: &Path) -> Result<()> {
     let (key, certificate) = (path.with_extension("k"), path.with_extension("c"));
     let output = std::process::Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])

@@ -71,6 +71,10 @@ pub enum Order {
     Reload(Target, Commit),
     /// Let what served before serve again.
     Rollback(Target),
+    /// Have what is on disk, at run time if HAProxy can, else by a reload, and wait for what came of it.
+    Apply(Target),
+    /// Tell what that would do, and why.
+    Plan(Target),
     /// Show how the files on disk differ from those of a generation.
     Diff(Target, Option<u32>),
     /// Tell how the running instance is.
@@ -178,6 +182,10 @@ pub fn parse(
         "reload" => Order::Reload(target(settings), Commit::Yes),
         "status" if matches.get_flag("check") => Order::Status(target(settings), Depth::Check),
         "rollback" => Order::Rollback(target(settings)),
+        "apply" if matches.get_flag("dry-run") => Order::Plan(target(settings)),
+        "apply" => Order::Apply(target(settings)),
+        "plan" => Order::Plan(target(settings)),
+        "diff" if matches.get_flag("plan") => Order::Plan(target(settings)),
         "diff" => Order::Diff(target(settings), generation()),
         "status" => {
             let pause = matches.get_one("watch").copied();

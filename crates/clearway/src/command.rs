@@ -10,6 +10,7 @@ use crate::ground::print::complain;
 use crate::runtime;
 use crate::runtime::hold;
 
+mod apply;
 mod check;
 mod cleanup;
 mod diff;
@@ -22,6 +23,7 @@ mod health;
 mod history;
 mod log_events;
 mod metrics;
+mod plan;
 mod print;
 mod reload;
 mod sessions;
@@ -36,6 +38,8 @@ pub fn follow(order: Order) -> ExitCode {
         Order::Reload(target, Commit::Yes) => in_runtime(reload::reload(target)),
         Order::Reload(target, Commit::No) => in_runtime(trial::dry_run(target)),
         Order::Rollback(target) => in_runtime(reload::rollback(target)),
+        Order::Apply(target) => in_runtime(apply::apply(target)),
+        Order::Plan(target) => in_runtime(plan::plan(target)),
         Order::Diff(target, generation) => in_runtime(diff::diff(target, generation)),
         Order::Status(target, depth) => in_runtime(status::status(target, depth)),
         Order::Events(target, had) => in_runtime(events::events(target, had)),

@@ -28,11 +28,12 @@ pub mod usable;
 use std::fmt;
 use std::sync::Arc;
 
-use clearway_haproxy::configuration::Configuration;
+use clearway_haproxy::configuration::{BindLines, Configuration};
 use clearway_haproxy::getsocks::ReceivedSocket;
 use clearway_kernel::paths::MovedPath;
 use tokio::sync::watch;
 
+use crate::ground::aside;
 use crate::ground::notice::tell;
 use notices::CustodyNotice;
 
@@ -118,6 +119,14 @@ impl Custody {
     pub fn commit(&mut self, sockets: Arc<Sockets>) -> Arc<Sockets> {
         backlog::apply(&sockets);
         self.holding.send_replace(Published { sockets, is_committed: true }).sockets
+    }
+
+    /// What serves has these files from now on, and the same sockets. What changes is how many clients may wait, beside the loop.
+    pub fn adopt(&self, configuration: &Arc<Configuration>) {
+        let (sockets, configuration) = (self.sockets(), Arc::clone(configuration));
+        aside::spawn("changing how many clients may wait", move || {
+            backlog::follow(&sockets, &BindLines::of(&configuration));
+        });
     }
 
     /// Nothing is held any more: new connections are refused when HAProxy closes its own sockets.

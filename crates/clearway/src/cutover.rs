@@ -2,6 +2,7 @@
 //!
 //! What is to be done when is decided in [`clearway_core::cutover`]; here it is done.
 
+pub mod counted;
 pub mod first_comers;
 pub mod neighbours;
 pub mod notices;
@@ -15,7 +16,6 @@ mod requests;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use clearway_core::cutover::{CutoverEvent, Diversions};
 use clearway_core::names::{Generation, InstanceName};
@@ -30,6 +30,7 @@ use crate::custody::subscription::Subscription;
 use crate::ground::settle::settle;
 use crate::ground::{due, steps};
 use crate::tell::cost::GateReports;
+use counted::GateCounts;
 use first_comers::{FirstComers, SharingSeen};
 use redirection::Redirection;
 use switch::cancel::Cancel;
@@ -105,8 +106,8 @@ pub struct Cutover {
     left_open: Option<(Arc<Sockets>, Vec<Listener>)>,
     /// The sockets (by inode) that were given to a successor.
     given: HashSet<u64>,
-    /// How many requests have waited at gates that are open again.
-    held: Arc<AtomicU64>,
+    /// What was done at gates that are open again.
+    counts: Arc<GateCounts>,
     sender: UnboundedSender<News>,
     news: UnboundedReceiver<News>,
 }
@@ -127,15 +128,16 @@ impl Cutover {
             first_comers: FirstComers::default(),
             left_open: None,
             given: HashSet::new(),
-            held: Arc::default(),
+            counts: Arc::default(),
             sender,
             news,
         }
     }
 
-    /// How many requests for a connection have waited at a gate; those that were sent again counted again.
-    pub fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
+    /// How many requests for a connection have waited at a gate, or were dropped there; those that were sent again counted
+    /// again.
+    pub fn gate_counts(&self) -> &GateCounts {
+        &self.counts
     }
 
     /// What happens next here. Never ends; can be cancelled.

@@ -18,10 +18,12 @@ use std::ffi::OsString;
 use clearway_haproxy::command_line::{Invocation, InvocationPurpose};
 
 /// Clearway's subcommands; everything else that is not for HAProxy is executed in place.
-pub const SUBCOMMANDS: [&str; 22] = [
+pub const SUBCOMMANDS: [&str; 24] = [
     "run",
     "hold",
     "reload",
+    "apply",
+    "plan",
     "rollback",
     "diff",
     "status",

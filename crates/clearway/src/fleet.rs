@@ -6,6 +6,7 @@
 //!             launch::prepare   an overlay and rights, with what other rooms have for it
 //!   Launch    launch::start  a process (child), which gets sockets (hand_over) and shows which it uses (prove)
 //!   Carry     carrying       it has the state of the servers before it accepts (carry)
+//!   Plan, Adopt  changing    what is on disk is read, and is what the one that serves has (room `apply`)
 //!   Commit                   it serves (roster, configurations); servers, programs: what it is asked for then
 //!   Drain     old_sessions   its sessions with servers that go down are ended
 //!             ends           it finishes its sessions, and is reaped
@@ -18,6 +19,7 @@
 mod asking;
 mod carry;
 mod carrying;
+pub mod changing;
 pub mod child;
 pub mod chosen;
 pub mod configurations;
@@ -57,6 +59,7 @@ pub mod stand_in;
 mod standard_error;
 pub mod state;
 mod statistics;
+pub mod to_plan;
 mod trial;
 mod trying;
 mod watch;

@@ -160,6 +160,10 @@ impl Front {
             Request::Rollback(sender) => {
                 return Event::RollbackAsked(self.await_answer(WaitingClient::Admin(sender)));
             }
+            Request::Apply(sender) => {
+                return Event::ApplyAsked(self.await_answer(WaitingClient::Admin(sender)));
+            }
+            Request::Plan(sender) => view.answer_plan(sender),
             Request::Configuration(generation, sender) => view.answer_configuration(generation, sender),
             Request::Difference(generation, sender) => view.answer_difference(generation, sender),
             Request::Reload(sender) => return self.ask_reload(WaitingClient::Admin(sender)),
@@ -196,7 +200,7 @@ impl Front {
         match self.waiting.remove(&request) {
             Some(WaitingClient::Admin(sender)) => {
                 let mut outcome = ReloadOutcome { answer, not_read: fleet.not_read().to_vec(), cost: None };
-                if !matches!(outcome.answer, Answer::Serving { .. }) {
+                if !matches!(outcome.answer, Answer::Serving { .. } | Answer::Applied { .. }) {
                     return drop(sender.send(outcome));
                 }
                 tokio::spawn(async move {

@@ -13,6 +13,7 @@ use clearway_core::exit::ExitCode;
 use cli::guise;
 use ground::execute;
 
+mod apply;
 mod cli;
 mod command;
 mod custody;

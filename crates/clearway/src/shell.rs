@@ -4,20 +4,17 @@
 //! It owns the rooms, and hands each action to the one that it is for. It makes no decisions about the order of things.
 
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clearway_core::exit::ExitCode;
-use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
 use clearway_core::path::Generations;
 use clearway_core::peers::PeersEvent;
 use clearway_core::settings::Settings;
-use clearway_core::supervisor::{Action, Answer, Event, PlumbingDemand, Report, Strictness, Supervisor};
+use clearway_core::supervisor::{Action, Answer, Event, Supervisor};
 
-use crate::cutover::{self, Cutover, PreparedFor, Upshot};
-use crate::fleet::draft::Draft;
-use crate::fleet::launch::Surroundings;
+use crate::apply::{self, Apply};
+use crate::cutover::{self, Cutover, Upshot};
 use crate::fleet::state::ServersHeard;
 use crate::fleet::{self, Consequence, Fleet};
 use crate::front::Front;
@@ -26,15 +23,16 @@ use crate::front::request::Request;
 use crate::front::view::View;
 use crate::ground::notice::tell;
 use crate::ground::steps;
-
 use crate::path::{self, Path};
-use crate::peers::beginning::Newcomer;
-use crate::peers::given::Given;
 use crate::peers::{self, Peers};
 use crate::tell::Tell;
 
-use crate::custody::{Custody, KeptBy};
+use crate::custody::Custody;
 use crate::tell::said::Subject;
+
+mod applying;
+mod ends;
+mod preparing;
 
 /// What a room has to say.
 #[derive(Debug)]
@@ -43,6 +41,8 @@ pub enum News {
     Request(Request),
     /// Of generations, their files and their programs.
     Fleet(Box<fleet::News>),
+    /// Of what is changed at run time.
+    Apply(apply::News),
     /// Of the path between clients and servers.
     Path(path::News),
     /// Of clients that are diverted.
@@ -59,6 +59,7 @@ pub struct Shell {
     settings: Settings,
     custody: Custody,
     fleet: Fleet,
+    apply: Apply,
     cutover: Cutover,
     path: Path,
     peers: Peers,
@@ -80,6 +81,7 @@ impl Shell {
             cutover: Cutover::new(&settings, custody.subscribe(), tell.gate_reports()),
             custody,
             fleet,
+            apply: Apply::new(),
             path: Path::new(&settings),
             peers,
             front,
@@ -93,12 +95,19 @@ impl Shell {
         self.tell.hear(&action);
         self.front.note(&action, &self.fleet);
         match action {
-            Action::Prepare(generation, source) => self.fleet.read(generation, source),
+            Action::Prepare(generation, source) => {
+                self.apply.give_up(generation);
+                self.fleet.read(generation, source);
+            }
+            Action::Plan(generation) => self.fleet.begin_plan(generation),
+            Action::Apply(generation) => return Continue(self.apply_at_run_time(generation)),
+            Action::Adopt { generation, serving } => self.adopt(generation, serving),
             Action::Try(generation) => self.fleet.begin_trial(generation),
             Action::Launch(generation, strictness) => {
                 return Continue(Some(self.launch(generation, strictness)));
             }
             Action::Abandon(generation) => {
+                self.apply.give_up(generation);
                 self.fleet.abandon(generation);
                 self.cutover.abandon(generation);
             }
@@ -200,42 +209,6 @@ impl Shell {
         event
     }
 
-    /// Each room does its part for a generation about whose files everything is known.
-    fn prepare(&mut self, draft: Draft) -> Result<Event, Failure> {
-        let needs = self.fleet.examine(&draft, self.path.intercepts())?;
-        let configuration = Arc::clone(draft.configuration());
-        self.tell.prepare(draft.generation(), draft.answers().pid_file.as_ref())?;
-        if self.fleet.is_tried(draft.generation()) {
-            let notices = self.path.not_intercepted(&configuration);
-            self.fleet.would(notices.into_iter().map(|notice| notice.text));
-            self.fleet.compare_for_trial(&configuration, needs, self.path.is_plumbed());
-            let selection = self.custody.select(&configuration, draft.moved());
-            let copy = self.cutover.private_ports(draft.generation(), &configuration, PreparedFor::Trial)?;
-            // Nothing is made for it, so nothing has to go.
-            return Ok(self.fleet.prepared(draft, PlumbingDemand::NotNeeded, selection, copy));
-        }
-        self.path.say_what_is_not_intercepted(&configuration);
-        let selection = self.custody.select(&configuration, draft.moved());
-        let purpose =
-            if self.fleet.serves() { PreparedFor::ServingBeside } else { PreparedFor::ServingAlone };
-        let copy = self.cutover.private_ports(draft.generation(), &configuration, purpose)?;
-        // Last: the core does not know of plumbing that was made for what failed here, and would not have it removed.
-        if needs == PlumbingDemand::Needed {
-            self.path.plumb(&draft.answers().servers)?;
-        }
-        Ok(self.fleet.prepared(draft, needs, selection, copy))
-    }
-
-    fn launch(&mut self, generation: Generation, strictness: Strictness) -> Event {
-        let (sockets, has_predecessor) = (self.custody.sockets(), self.peers.has_predecessor());
-        if !self.fleet.is_tried(generation) {
-            self.cutover.launch(has_predecessor);
-        }
-        let publics = self.cutover.publics(generation);
-        let around = Surroundings { sockets, has_predecessor, publics };
-        self.fleet.launch(generation, strictness, around)
-    }
-
     /// Reaps every child that has ended; what that is for the core.
     pub fn reap(&mut self) -> Vec<Event> {
         let reaped = self.fleet.reap();
@@ -259,6 +232,7 @@ impl Shell {
             biased;
             () = self.tell.keep_up() => News::KeptUp,
             news = self.fleet.next() => News::Fleet(Box::new(news)),
+            news = self.apply.next() => News::Apply(news),
             news = self.path.next() => News::Path(news),
             news = self.cutover.next() => News::Cutover(news),
             news = self.peers.next() => News::Peers(news),
@@ -273,13 +247,14 @@ impl Shell {
                 let _ = sender.send(CanaryWish::of(self.path.ask_now()));
             }
             News::Request(request) => {
-                let Self { settings, custody, fleet, cutover, path, peers, front, tell } = self;
+                let Self { settings, custody, fleet, apply: _, cutover, path, peers, front, tell } = self;
                 let view = View { core, now, settings, custody, tell, cutover, path, fleet, peers };
                 return front.hear(request, &view);
             }
             News::Fleet(news) => {
                 return self.hear_from_the_fleet(*news);
             }
+            News::Apply(news) => return self.apply.hear(news),
             News::KeptUp => {}
             News::Peers(news) => {
                 steps::at("hears", &news);
@@ -309,6 +284,7 @@ impl Shell {
                 let prepared = self.prepare(*draft);
                 return prepared.unwrap_or_else(|failure| Event::Failed { generation, failure });
             }
+            Consequence::Plan(read) => return self.apply.plan(*read).unwrap_or(Event::TimePassed),
             Consequence::Cut { generation, sessions } => {
                 self.front.note_what_is_cut(generation, sessions);
                 self.tell.cut(sessions);
@@ -348,44 +324,5 @@ impl Shell {
             self.cutover.predecessor_drains();
         }
         self.peers.hear(news).unwrap_or(Event::TimePassed)
-    }
-
-    /// Begins with what a predecessor, a holder or systemd gave; says whether that is a predecessor that serves.
-    pub fn begin(&mut self, mut newcomer: Newcomer) -> Result<bool, Failure> {
-        let mut inherited = 0;
-        if let Some(Given { sockets, servers }) = newcomer.inherited.take() {
-            self.fleet.inherit_state(servers);
-            inherited = self.custody.inherit(sockets).map_err(|why| peers::unusable(&why))?;
-        }
-        if let Some(Given { sockets, servers }) = newcomer.kept.take() {
-            self.fleet.inherit_state(servers);
-            self.custody.begin_with(sockets, KeptBy::Holder);
-        }
-        self.custody.begin_with(self.tell.kept(), KeptBy::Systemd);
-        self.cutover.inherit();
-        let succeeds = self.peers.begin(newcomer, inherited)?;
-        if succeeds {
-            self.tell.succeed();
-        }
-        self.front.begin(succeeds)?;
-        Ok(succeeds)
-    }
-
-    /// The loop is over: the last answers, and the last words to other Clearways. Does not wait for long.
-    pub async fn finish(&mut self, code: ExitCode) {
-        self.front.end(code);
-        tokio::join!(self.peers.finish(), self.front.let_go());
-        self.fleet.hear_programs_out().await;
-    }
-
-    fn leave(&mut self, code: ExitCode) -> ExitCode {
-        self.peers.leave();
-        self.fleet.leave();
-        let mut residue = !self.cutover.leave();
-        residue |= self.path.leave(code);
-        let code = if residue && code.is_done() { ExitCode::Residue } else { code };
-        self.tell.hear(&Action::Report(Report::Leaving { exit_code: code }));
-        tell(&Report::Leaving { exit_code: code });
-        code
     }
 }

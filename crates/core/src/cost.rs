@@ -3,7 +3,7 @@
 //! ```text
 //!   before                         window                               after
 //!   ...|----------------------|-----------------------------------|------------------|
-//!      a glance, at most       Prepare, or the end of the         Attempted:          1 s later, or the next
+//!      a glance, at most       Prepare, Apply, or end of          Attempted:          1 s later, or the next
 //!      EVERY before            generation that served             it serves, or       window begins
 //!                                                                  the former one does
 //! ```

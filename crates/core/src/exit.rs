@@ -15,8 +15,11 @@ pub enum ExitCode {
     Different = 1,
     /// A finding of `check`, `doctor` or `status --check` needs attention, although everything was examined.
     Findings = 2,
-    /// `health` and `status --check`: no generation serves.
+    /// `health` and `status --check`: no generation serves. `plan`: all that is different can be changed at run time
+    /// ([`ExitCode::AT_RUN_TIME`]).
     NotServing = 3,
+    /// `plan`: what is different needs a reload.
+    NeedsReload = 4,
     /// A flag, a setting or an argument is wrong.
     Usage = 64,
     /// HAProxy refused the configuration, in its own words.
@@ -55,11 +58,12 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, in the order of their numbers: the documentation and the tests walk through it.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Done,
         Self::Different,
         Self::Findings,
         Self::NotServing,
+        Self::NeedsReload,
         Self::Usage,
         Self::ConfigurationRefused,
         Self::ConfigurationUnreadable,
@@ -78,6 +82,9 @@ impl ExitCode {
         Self::NotFound,
         Self::Interrupted,
     ];
+
+    /// `plan`: all that is different can be changed at run time.
+    pub const AT_RUN_TIME: Self = Self::NotServing;
 
     /// The number that the process exits with.
     pub const fn number(self) -> u8 {
@@ -100,7 +107,10 @@ impl ExitCode {
             Self::Done => "success; for `run`: stopped as requested, nothing left behind",
             Self::Different => "`diff`: the files on disk are not those that run",
             Self::Findings => "`check`, `doctor` or `status --check` found a problem",
-            Self::NotServing => "`health`, `status --check`: HAProxy does not serve",
+            Self::NotServing => {
+                "`health`, `status --check`: HAProxy does not serve; `plan`: what is different can be applied at run time"
+            }
+            Self::NeedsReload => "`plan`: what is different needs a reload",
             Self::Usage => "a flag, a setting or an argument is wrong",
             Self::ConfigurationRefused => "HAProxy refused the configuration",
             Self::ConfigurationUnreadable => "the configuration is missing or cannot be read",

@@ -23,7 +23,7 @@ pub use admin::{AdminAddress, AdminPath};
 pub use canary::{CanaryMode, ProbeAddresses};
 pub use strays::{Stray, strays};
 pub use table::{Setting, SettingKey, TABLE};
-pub use value::{CarrySetting, LogFormat, LogLevel, LogSetting, WatchMode, duration};
+pub use value::{ApplySetting, CarrySetting, LogFormat, LogLevel, LogSetting, WatchMode, duration};
 
 /// The settings, resolved: no option is left open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct Settings {
     pub settle: Duration,
     /// What passes from one generation to the next.
     pub carry: CarrySetting,
+    /// What a request to reload does.
+    pub apply: ApplySetting,
     /// How clients come to the new generation.
     pub strategy: Strategy,
     /// What old generations may take.
@@ -99,6 +101,7 @@ impl Default for Settings {
             ready_timeout: Duration::from_mins(10),
             settle: Duration::from_millis(200),
             carry: CarrySetting::default(),
+            apply: ApplySetting::default(),
             strategy: Strategy::default(),
             old: Budget { generations: 50, age: None, memory: None },
             log: LogSetting::default(),
@@ -157,6 +160,7 @@ impl Settings {
             SettingKey::ReadyTimeout => self.ready_timeout = value::duration(text).map_err(wrong)?,
             SettingKey::Settle => self.settle = value::duration(text).map_err(wrong)?,
             SettingKey::Carry => self.carry = text.parse().map_err(wrong)?,
+            SettingKey::Apply => self.apply = text.parse().map_err(wrong)?,
             SettingKey::Strategy => self.strategy = text.parse().map_err(wrong)?,
             SettingKey::OldGenerations => self.old.generations = value::number(text).map_err(wrong)?,
             SettingKey::OldAge => self.old.age = Some(value::duration(text).map_err(wrong)?),

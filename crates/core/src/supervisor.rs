@@ -23,6 +23,8 @@
 //!   sockets that were not handed over are brought to the new generation (the switch), until the queues
 //!   of the former one's are empty. If the new one dies, or the switch fails, nothing has changed. If the former one dies, the
 //!   commit comes at once.
+//! - An attempt that is asked for may begin with a plan, and end with another configuration of the generation that serves, and
+//!   without a process (`applying`).
 //! - An attempt that failed is asked to finish, never killed: it may have accepted a client.
 //! - If the serving generation dies, its sockets stay open in custody and the next start follows at
 //!   once, with the configuration that served; if that dies young again, after a pause that doubles up to
@@ -46,10 +48,14 @@ use crate::names::Generation;
 use crate::programs;
 
 mod action;
+mod applying;
+mod asker;
+mod asking;
 mod attempt;
 mod bound;
 mod budget;
 mod carried;
+mod commit;
 mod cuts;
 mod end;
 mod event;
@@ -57,6 +63,8 @@ mod life;
 mod limits;
 mod machine;
 mod outcome;
+mod planned;
+mod proof;
 mod refusal;
 mod reminder;
 mod report;
@@ -73,25 +81,26 @@ mod trial;
 mod turn;
 
 pub use action::{Action, Answer};
+pub use asker::{Asker, RequestId};
 pub use bound::Bound;
 pub use budget::WARNING;
 pub use carried::Carried;
 pub use end::{End, Killed, Unclean};
-pub use event::{
-    Asker, Declined, Event, How, Peer, PlumbingDemand, Proof, RequestId, Source, Strictness, Survey,
-};
+pub use event::{Declined, Event, How, Peer, PlumbingDemand, Source, Strictness, Survey};
 pub use limits::{
-    Budget, CARRY_DEADLINE, GRACE, LONGEST_PAUSE, Limits, MOST_YOUNG_DEATHS, PROBATION, SWITCH_DEADLINE,
-    SWITCHING, longest_reload,
+    APPLY_DEADLINE, Budget, CARRY_DEADLINE, GRACE, LONGEST_PAUSE, Limits, MOST_YOUNG_DEATHS, PLAN_DEADLINE,
+    PROBATION, SWITCH_DEADLINE, SWITCHING, longest_reload,
 };
 pub use machine::Supervisor;
 pub use outcome::{AttemptResult, Attempted, Cause, CrashView, Crashes, RolledBack};
+pub use planned::{Applied, ApplyOutcome, Planned};
+pub use proof::Proof;
 pub use report::{Cut, Next, Over, Report};
 pub use status::{GenerationView, LifePhase, Phase, SupervisorStatus};
 pub use steps::Steps;
 pub use turn::Turn;
 
-use life::{FirstLife, LifeState, Restart};
+use life::{FirstLife, Life, LifeState, Restart, WaitsFor};
 use limits::PROVEN_AGE;
 use stage::Attempt;
 use stopping::Stop;
@@ -107,11 +116,14 @@ impl Supervisor {
         match event {
             Event::Begin => self.begin_attempt(Source::Disk, Vec::new(), now, &mut todo),
             Event::ReloadAsked(by) => self.asked(by, now, &mut todo),
+            Event::ApplyAsked(request) => self.asked(Asker::Apply(request), now, &mut todo),
             Event::RollbackAsked(request) => self.asked(Asker::Rollback(request), now, &mut todo),
             Event::TrialAsked(request) => self.trial_asked(request, now, &mut todo),
             Event::StopAsked(by) => self.stop_asked(by, now, &mut todo),
             Event::EndAsked(generation) => self.end_asked(generation, now, &mut todo),
             Event::SameFiles { generation, former } => self.same_files(generation, former),
+            Event::Planned { generation, planned } => self.planned(generation, planned, now, &mut todo),
+            Event::Applied { generation, outcome } => self.applied(generation, outcome, now, &mut todo),
             Event::Prepared { generation, plumbing, most_reloads } => {
                 self.prepared(generation, plumbing, most_reloads, now, &mut todo);
             }
@@ -149,7 +161,7 @@ impl Supervisor {
         }
         let attempt = self.attempt.as_ref().and_then(Attempt::deadline);
         let stop = self.stop.as_ref().map(Stop::deadline);
-        let restart = self.restart.map(|restart| restart.at);
+        let restart = self.restart_due().map(|restart| restart.at);
         let announced = self.announced.map(|(_, at)| at);
         let programs = self.programs.due();
         let (cuts, other, reminder) = (self.cuts.deadline(), self.role.deadline(), self.next_reminder());
@@ -165,11 +177,8 @@ impl Supervisor {
         if self.attempt.as_ref().and_then(Attempt::deadline).is_some_and(|at| at <= now) {
             self.attempt_timed_out(now, todo);
         }
-        if let Some(restart) = self.restart.filter(|restart| restart.at <= now) {
-            self.begin_what_waits(now, todo);
-            if self.attempt.is_none() {
-                self.begin_attempt(restart.source, Vec::new(), now, todo);
-            }
+        if let Some(restart) = self.restart_due().filter(|restart| restart.at <= now) {
+            self.begin_the_restart(restart, now, todo);
         }
         if !self.left {
             self.look_at_the_asking(now, todo);
@@ -196,9 +205,7 @@ impl Supervisor {
             LifeState::Draining { .. } => {
                 todo.push(Action::Report(Report::DrainedBadly { generation, how: end.to_string() }));
             }
-            LifeState::Serving { since, .. } => {
-                self.crashed(generation, life.configuration, end, since, now, todo);
-            }
+            LifeState::Serving { since, .. } => self.crashed(generation, &life, end, since, now, todo),
         }
         self.after_an_end(now, todo);
     }
@@ -218,29 +225,31 @@ impl Supervisor {
     fn crashed(
         &mut self,
         generation: Generation,
-        configuration: Generation,
+        life: &Life,
         end: &End,
         since: Duration,
         now: Duration,
         todo: &mut Vec<Action>,
     ) {
-        let age = now.saturating_sub(since);
+        let (age, configuration) = (now.saturating_sub(since), life.configuration);
         self.lived(age);
         if let FirstLife::Awaited { deaths } = &mut self.first_life {
             *deaths += 1;
         }
-        if age >= PROBATION {
+        if now.saturating_sub(life.configured) >= PROBATION {
             self.good = Some(configuration);
         }
         let how = end.to_string();
         self.crashes.count(generation, &how, now);
         self.give_up_a_trial(now, todo);
+        self.give_up_a_plan(todo);
         if let Some(attempt) = &mut self.attempt {
             let (starting, misplaced) = (attempt.generation, attempt.misplaced.take());
             todo.push(Action::Report(Report::Crashed { generation, how, next: Next::Starting(starting) }));
             match misplaced {
                 Some(failure) => self.attempt_over(starting, failure, now, todo),
                 // One that has proved itself already need not wait any longer.
+                None if self.go_on_as_the_restart(now, todo) => {}
                 None => self.commit_ready(now, todo),
             }
             return;
@@ -255,12 +264,26 @@ impl Supervisor {
             todo.push(Action::Report(Report::Crashed { generation, how, next: Next::Leaving }));
             return self.stop_with(ExitCode::NotReady, now, todo);
         }
-        let former = self.good.filter(|good| *good != configuration);
+        // What has lived for long, and was changed shortly before, is started again with the change.
+        let former = self.good.filter(|good| *good != configuration && age < PROBATION);
         let pause = self.pause();
         let source = Source::Served(former.unwrap_or(configuration));
         self.restart = Some(Restart { at: now + pause, source });
         let next = Next::In { pause, back_to: former };
         todo.push(Action::Report(Report::Crashed { generation, how, next }));
+    }
+
+    /// A start is due that nothing has asked for; what waits goes first, unless it waits for this.
+    fn begin_the_restart(&mut self, restart: Restart, now: Duration, todo: &mut Vec<Action>) {
+        if self.waits_for == WaitsFor::ItsTurn {
+            self.begin_what_waits(now, todo);
+        }
+        if self.attempt.is_none() {
+            if let Some(serving) = self.serving() {
+                todo.push(Action::Report(Report::Mending { serving }));
+            }
+            self.begin_attempt(restart.source, Vec::new(), now, todo);
+        }
     }
 
     /// A generation has served for so long.

@@ -7,7 +7,7 @@
 //!     tcp flags & (fin | syn | rst | ack) == syn goto closed
 //!   }
 //!   chain closed {
-//!     tcp dport @ports drop                        # or: queue flags bypass to 40123
+//!     tcp dport @ports counter drop                # or: queue flags bypass to 40123
 //!   }
 //! }
 //! ```
@@ -26,8 +26,8 @@
 //! | the gate is not opened | pass after [`LONGEST`] | are accepted |
 //!
 //! **Order of opening.** First the rule is removed, in one transaction; then all packets that wait are accepted, in the
-//! order in which they came; then, for a moment, those that were on the way into the queue; then the table and the
-//! queue are removed. Not the table first: when it removes a hook, the kernel drops every packet that waits in *any*
+//! order in which they came; then, for a moment, those that were on the way into the queue; then what the rules have
+//! dropped is read, and the table and the queue are removed. Not the table first: when it removes a hook, the kernel drops every packet that waits in *any*
 //! queue of the network namespace.
 
 use std::os::fd::OwnedFd;
@@ -42,7 +42,7 @@ use crate::nft::{Claim, Ownership, TableName, TableRole};
 use keeper::GateKeeper;
 use keys::Keys;
 use queue::NetfilterQueue;
-use rules::{QueueBy, SynAction};
+use rules::{QueueBy, SynAction, Tally};
 
 mod error;
 #[cfg(any(test, feature = "fuzz"))]
@@ -51,6 +51,7 @@ mod keeper;
 mod keys;
 mod queue;
 mod rules;
+mod tally;
 
 pub use error::GateError;
 pub use keeper::Opened;
@@ -80,6 +81,8 @@ pub struct GateLimits {
     pub owner: bool,
     /// The nft expression `queue`.
     pub expression: bool,
+    /// The nft expression `counter`.
+    pub counter: bool,
     /// How many SYNs are held.
     pub length: u32,
     /// How long it stays closed.
@@ -88,7 +91,7 @@ pub struct GateLimits {
 
 impl Default for GateLimits {
     fn default() -> Self {
-        Self { owner: true, expression: true, length: LENGTH, longest: LONGEST }
+        Self { owner: true, expression: true, counter: true, length: LENGTH, longest: LONGEST }
     }
 }
 
@@ -205,9 +208,7 @@ fn with_some_rule(
     limits: GateLimits,
     mut attempt: impl FnMut(SynAction) -> Result<(), BatchError>,
 ) -> Result<SynAction, GateError> {
-    let Some(queue) = queue else {
-        return attempt(SynAction::Drop).map(|()| SynAction::Drop).map_err(error::of_table);
-    };
+    let Some(queue) = queue else { return dropping(limits, attempt) };
     let ways = [QueueBy::Expression, QueueBy::Target];
     let mut refusals = Vec::new();
     for by in ways.into_iter().filter(|by| limits.expression || *by == QueueBy::Target) {
@@ -222,6 +223,20 @@ fn with_some_rule(
         }
     }
     Err(error::of_rules(refusals))
+}
+
+/// Tries rules that count what they drop, then such that do not.
+fn dropping(
+    limits: GateLimits,
+    mut attempt: impl FnMut(SynAction) -> Result<(), BatchError>,
+) -> Result<SynAction, GateError> {
+    let (counted, uncounted) = (SynAction::Drop(Tally::Counted), SynAction::Drop(Tally::Uncounted));
+    let how = match limits.counter.then(|| attempt(counted)) {
+        Some(Ok(())) => return Ok(counted),
+        Some(Err(refused)) if !error::lacks_counter(&refused) => Err(refused),
+        Some(Err(_)) | None => attempt(uncounted),
+    };
+    how.map(|()| uncounted).map_err(error::of_table)
 }
 
 /// Makes the kernel load iptables' target, if it is a module. If it cannot, making the rules fails.

@@ -145,7 +145,15 @@ fn dropped() -> Result<()> {
     }
     let opened = gate.open()?;
     ensure!(opened.held == 0 && !opened.lapsed, "{opened:?}");
-    until("the clients connect", || all_connected(&clients))
+    // Each client has sent one, and one again at least.
+    ensure!(opened.dropped >= Some(8), "{opened:?}");
+    until("the clients connect", || all_connected(&clients))?;
+    for (counter, dropped) in [(true, Some(0)), (false, None)] {
+        let limits = GateLimits { counter, ..GateLimits::default() };
+        let opened = Gate::close_within(None, Manner::Drop, &closed, &[], limits)?.open()?;
+        ensure!(opened.dropped == dropped, "{opened:?}");
+    }
+    Ok(())
 }
 
 fn established_connections_flow_on() -> Result<()> {

@@ -16,6 +16,7 @@ use crate::stage::{SOON, Stage, assert_code, assert_no_client_lost, complained};
 crate::tests![
     another_address_than_loopback_needs_a_token,
     without_the_token_other_hosts_are_turned_away,
+    files_are_told_at_a_path_and_not_over_loopback_without_a_token,
     a_page_in_a_browser_can_do_nothing,
     nonsense_is_refused_with_a_sentence,
     slow_and_many_clients_hold_nothing_up,
@@ -71,6 +72,9 @@ fn without_the_token_other_hosts_are_turned_away() -> Result<()> {
     ensure!(!told.body.contains(TOKEN), "the token is told: {}", told.body);
     at.assert_status("GET", "/metrics", &format!("Host: balancer.example\r\n{}", bearer(TOKEN)), 200)?;
     at.assert_status("GET", "/readyz", "", 200)?;
+    at.assert_status("GET", "/v1/config", "", 401)?;
+    let files = at.assert_status("GET", "/v1/config", &bearer(TOKEN), 200)?;
+    ensure!(files.json()?["files"][0]["content"] == stage.plain(), "{files:?}");
     at.assert_status("POST", "/v1/reload", &bearer(TOKEN), 403)?;
     at.assert_status("POST", "/v1/reload", &(bearer(TOKEN) + "X-Clearway: 1\r\n"), 200)?;
     // Over loopback too, where there is one.
@@ -91,6 +95,35 @@ fn without_the_token_other_hosts_are_turned_away() -> Result<()> {
         (reply.status == 200 && said.len() == 1).then_some(())
     })?;
     ensure!(!balancer.raw_stderr()?.contains("-token-of-this-test"), "the token is in the log");
+    assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
+    stage.assert_clean()
+}
+
+fn files_are_told_at_a_path_and_not_over_loopback_without_a_token() -> Result<()> {
+    let stage = Stage::new("apifiles")?;
+    stage.write(&stage.plain())?;
+    let path = stage.path("api.sock");
+    let addresses = format!("{} 127.0.0.1:{PORT}", path.display());
+    let mut balancer = stage.start_with(&[], &[(ADMIN, &addresses)])?;
+    let loopback = At::loopback(&stage, PORT);
+    wait_for(&loopback)?;
+    let path = At::Path(path);
+    wait_for(&path)?;
+    stage.write(&(stage.plain() + "# the end\n"))?;
+    for asked in ["/v1/config", "/v1/config?generation=1", "/v1/config/diff", "/v1/config?nonsense"] {
+        let refused = loopback.assert_status("GET", asked, "", 403)?;
+        ensure!(
+            refused.body.contains("may hold passwords") && refused.body.contains("TOKEN_FILE"),
+            "{refused:?}"
+        );
+    }
+    let files = path.json("/v1/config?generation=1")?;
+    ensure!(files["files"][0]["content"] == stage.plain(), "{files}");
+    let different = path.json("/v1/config/diff")?;
+    let lines = different["files"][0]["diff"].as_str().context("no lines")?;
+    ensure!(different["same"] == false && lines.contains("+# the end\n"), "{different}");
+    path.assert_status("GET", "/v1/config?generation=9", "", 404)?;
+    path.assert_status("GET", "/v1/config?generation=x", "", 400)?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
 }

@@ -40,8 +40,10 @@ pub fn command() -> Command {
         .subcommand(
             with_target(sub("reload", "Reload the configuration, wait for the result and report it")).arg(dry_run()),
         )
+        .subcommand(with_target(apply()).arg(planned("dry-run")))
+        .subcommand(with_target(plan()))
         .subcommand(with_target(rollback()))
-        .subcommand(with_target(diff()).arg(generation()))
+        .subcommand(with_target(diff()).arg(generation()).arg(planned("plan").conflicts_with("generation")))
         .subcommand(with_target(status()))
         .subcommand(
             with_place(sub("metrics", "Print the metrics, in Prometheus' text format"))
@@ -116,6 +118,25 @@ fn rollback() -> Command {
     Command::new("rollback").about(
         "Let what served before the last reload serve again, from the copy in memory, until the next reload; wait for the result",
     )
+}
+
+fn apply() -> Command {
+    let about = "Have what is on disk: changed in the HAProxy that serves where it can be changed at run time, else by a reload; wait \
+                 for the result and report it";
+    Command::new("apply")
+        .about(about)
+        .after_help("`clearway plan` tells what it would do, and changes nothing.")
+}
+
+fn plan() -> Command {
+    let about = "Tell what `clearway apply` would do and why, with each command for HAProxy; changes nothing";
+    Command::new("plan").about(about).after_help(PLANNED)
+}
+
+/// A flag with which nothing is done but told.
+fn planned(flag: &'static str) -> Arg {
+    let help = "Tell what `clearway apply` would do, and change nothing: the same as `clearway plan`";
+    Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help)
 }
 
 fn diff() -> Command {
@@ -232,6 +253,9 @@ clearway PROGRAM ...          execute any other program in place";
 const SIGNALS: &str = "\
 SIGHUP, SIGUSR2           reload
 SIGTERM, SIGINT, SIGUSR1  stop accepting, drain, exit; SIGTERM or SIGINT again: exit at once";
+
+const PLANNED: &str = "\
+Exit status: 0 if there is nothing to do, 3 if all of it can be changed at run time, 4 if it needs a reload.";
 
 const FOLLOWING: &str = "\
 Exit status: 0 when Clearway has ended, or its reader has, or after SIGTERM; 130 after ctrl-C; 68 when the connection is lost

@@ -110,6 +110,18 @@ fn one_page_is_printed_or_all_are_written() {
 }
 
 #[test]
+fn a_plan_is_asked_for_in_three_ways() {
+    for line in ["plan --json", "apply --dry-run --json", "diff --plan --json"] {
+        assert!(matches!(parse_line(line, &[]), Ok(Order::Plan(target)) if target.json), "{line}");
+    }
+    assert!(matches!(parse_line("apply --instance web", &[]), Ok(Order::Apply(_))));
+    assert!(matches!(parse_line("diff", &[]), Ok(Order::Diff(_, None))));
+    for wrong in ["diff --plan --generation 3", "plan now", "apply --generation 3"] {
+        assert!(matches!(parse_line(wrong, &[]), Err(Refusal::Clap(_))), "{wrong}");
+    }
+}
+
+#[test]
 fn the_version_begins_with_that_of_the_package() {
     assert!(env!("CLEARWAY_VERSION").starts_with(env!("CARGO_PKG_VERSION")));
 }

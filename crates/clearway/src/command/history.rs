@@ -93,6 +93,8 @@ fn milliseconds(seconds: f64) -> String {
 
 fn details(entry: &PastEntry) -> Vec<String> {
     let mut lines = Vec::new();
+    lines.extend(entry.applied.as_ref().map(|what| format!("applied at run time: {what}")));
+    lines.extend(entry.not_applied.iter().filter_map(|why| list("not applied at run time", why)));
     lines.extend(entry.steps.as_ref().and_then(|steps| steps.words(milliseconds)));
     lines.extend(entry.sockets.iter().flat_map(sockets));
     lines.extend(entry.carried.iter().flat_map(carried));
@@ -133,7 +135,7 @@ fn and_more(items: &Excerpt) -> String {
     }
 }
 
-/// Why it did not take: what Clearway says, HAProxy's words, what helps.
+/// Why it failed: what Clearway says, HAProxy's words, what helps.
 fn why(failure: &PastFailure) -> Vec<String> {
     let PastFailure { code, message, words, lines: cited, hints } = failure;
     let mut lines = vec![format!("exit code {code}: {message}")];

@@ -42,8 +42,8 @@ pub async fn dry_run(target: Target) -> Result<ExitCode, Failure> {
                 crate::say!("{change}");
             }
         }
-        api::Reloaded::Refused(why) => refused("a reload would not take", why),
-        api::Reloaded::Serving { .. } | api::Reloaded::Stopping => {
+        api::Reloaded::Refused(why) => refused("a reload would fail", why),
+        api::Reloaded::Serving { .. } | api::Reloaded::Applied { .. } | api::Reloaded::Stopping => {
             crate::complain!("clearway: it is stopping and reloads no more");
         }
     }

@@ -82,11 +82,37 @@ pub fn changes(sockets: &Sockets) -> Vec<String> {
     sockets.all().iter().filter_map(one).collect()
 }
 
+/// Changes it where the lines that make a socket say another number now. What they leave open stays as it was.
+pub fn follow(sockets: &Sockets, lines: &BindLines<'_>) {
+    let Some(most) = queues::most() else { return };
+    let wanted = |held: &Held| {
+        let wanted = number(lines.that_make(&held.identity).map(|bind| bind.backlog), None)?.min(most);
+        (held.limit != Some(wanted)).then_some(wanted)
+    };
+    let listening = sockets.all().iter().filter(|held| listens(&held.identity));
+    let others: Vec<(&Held, u32)> = listening.filter_map(|held| Some((held, wanted(held)?))).collect();
+    if others.is_empty() {
+        return;
+    }
+    let limits = match queues::limits() {
+        Ok(limits) => limits,
+        Err(error) => return debug!("the limits of waiting clients stay as they are: {error}"),
+    };
+    let changes = others.into_iter().filter_map(|(held, to)| {
+        let from = limits.get(&held.inode()).copied()?;
+        (from != to).then_some((held, Change { from, to }))
+    });
+    set(changes);
+}
+
 /// Changes what was taken note of.
 pub fn apply(sockets: &Sockets) {
+    set(sockets.all().iter().filter_map(|held| Some((held, held.change?))));
+}
+
+fn set<'a>(limits: impl Iterator<Item = (&'a Held, Change)>) {
     let mut changed = Vec::new();
-    for held in sockets.all() {
-        let Some(Change { from, to }) = held.change else { continue };
+    for (held, Change { from, to }) in limits {
         match queues::set_limit(held.descriptor(), to) {
             Ok(()) => changed.push(format!("of {} from {from} to {to}", held.identity)),
             Err(error) => tell(&CustodyNotice::BacklogUnchanged {

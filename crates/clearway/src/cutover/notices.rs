@@ -32,8 +32,9 @@ clearway_core::notices! {
         /// No gate could be closed; what can be had besides is done.
         Info "gate.none" NoGate { error: String } => "SYNs are not stopped while sockets are closed: {error}";
         /// A gate was opened that had dropped SYNs.
-        Info "gate.dropped" Dropped { addresses: Vec<String>, milliseconds: u64 }
-            => "SYNs to {} were dropped for {milliseconds} ms", addresses.join(", ");
+        Info "gate.dropped" Dropped { addresses: Vec<String>, milliseconds: u64, dropped: Option<u64> }
+            => "SYNs to {} were dropped for {milliseconds} ms{}", addresses.join(", "),
+            dropped.map_or_else(String::new, |dropped| format!(": {dropped} dropped"));
         /// A gate was opened that had held SYNs.
         Info "gate.held" HeldUp { addresses: Vec<String>, milliseconds: u64, waited: u64 }
             => "SYNs to {} were held for {milliseconds} ms: {waited} waited", addresses.join(", ");

@@ -63,7 +63,7 @@ impl Cutover {
             strategy: if predecessor { Strategy::Handoff } else { self.strategy },
             instance: self.instance.clone(),
             ports: self.ports.clone(),
-            held: Arc::clone(&self.held),
+            counts: Arc::clone(&self.counts),
             ways: self.redirection.change_to(generation),
             reports: self.reports.clone(),
             former: Arc::downgrade(&self.custody.held()),

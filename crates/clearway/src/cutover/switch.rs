@@ -20,7 +20,6 @@
 //! looks them up in custody when it needs one, so that a stop is a stop. A gate opens with its owner.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -35,6 +34,7 @@ use clearway_kernel::steering::{self, ReuseportGroup};
 
 use crate::custody::held::Held;
 use crate::custody::sockets::Sockets;
+use crate::cutover::counted::GateCounts;
 use crate::cutover::notices::CutoverNotice;
 use crate::cutover::redirection::WayChange;
 use crate::cutover::steer::{Steering, through};
@@ -58,8 +58,8 @@ pub struct Manners {
     pub instance: Option<InstanceName>,
     /// Ports that a gate is closed for although no socket of them is known (`HAPROXY_PORTS`).
     pub ports: Vec<u16>,
-    /// Where it counts what has waited.
-    pub held: Arc<AtomicU64>,
+    /// Where it counts what has waited or was dropped.
+    pub counts: Arc<GateCounts>,
     /// From which private ports to which, if the generation has some.
     pub ways: Option<WayChange>,
     /// What hears how long a gate was closed.

@@ -107,6 +107,7 @@ impl Carry {
         let age_of = |snapshot: &Snapshot| snapshot.taken.elapsed().as_secs();
         let age = question.known.as_ref().filter(|_| asked.is_none()).map(age_of);
         let snapshot = asked.or_else(|| question.known.clone().filter(|_| self.what.servers));
+        let snapshot = snapshot.map(|snapshot| question.to_carry(snapshot));
         let in_advance = |known: &Snapshot| carry::in_advance(&known.servers, &self.configuration.stated);
         let advance = snapshot.as_ref().map(in_advance).unwrap_or_default();
         // It has not begun to answer: this waits for that. If it has died, that is seen elsewhere.

@@ -34,6 +34,7 @@ pub struct Configurations {
     /// What the last generation has not read of what is on the host, each with what mends it.
     not_read: Vec<String>,
     comparing: Single,
+    planning: Single,
 }
 
 impl Configurations {
@@ -89,6 +90,21 @@ impl Configurations {
     /// The configuration of the generation that was committed last.
     pub fn committed(&self) -> Option<&Arc<Configuration>> {
         self.committed.as_ref().map(|committed| &committed.configuration)
+    }
+
+    /// What was read under this number, as long as it is remembered.
+    pub fn read(&self, generation: Generation) -> Option<&StartedFrom> {
+        self.read.get(&generation)
+    }
+
+    /// For what compares files beside the loop.
+    pub fn comparing(&self) -> Single {
+        self.comparing.clone()
+    }
+
+    /// For what plans beside the loop, and carries nothing out.
+    pub fn planning(&self) -> Single {
+        self.planning.clone()
     }
 
     /// A former generation that has read the same files, of those whose configurations are remembered.

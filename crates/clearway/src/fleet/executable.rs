@@ -23,6 +23,10 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use crate::fleet::child::{Rights, confine};
 use crate::fleet::files::Stamp;
 
+mod accepts;
+
+pub use accepts::{Acceptance, CHECKING};
+
 /// How long a question to HAProxy may take. `-v` and `-cc` read no configuration.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -166,8 +170,18 @@ fn ask_version(path: &Path) -> Result<(Version, String), Failure> {
 /// reaper leaves the children of other threads alone, and what is asked ends with the thread that asks.
 fn ask(program: &Path, arguments: &[&str], deadline: Instant) -> io::Result<(ExitStatus, String)> {
     let mut child = start(program, arguments)?;
+    let output = child.stdout.take();
+    hear_out(child, output, deadline)
+}
+
+/// Reads what it says until it has ended, and ends it if that takes too long.
+fn hear_out(
+    mut child: Child,
+    output: Option<impl Read + AsFd>,
+    deadline: Instant,
+) -> io::Result<(ExitStatus, String)> {
     let answer =
-        read_until(&mut child, deadline).and_then(|answer| wait_until(&child, deadline).map(|()| answer));
+        read_until(output, deadline).and_then(|answer| wait_until(&child, deadline).map(|()| answer));
     if answer.is_err() {
         kill(&child);
     }
@@ -222,9 +236,9 @@ fn readable_until(what: &impl AsFd, deadline: Instant) -> io::Result<()> {
     }
 }
 
-fn read_until(child: &mut Child, deadline: Instant) -> io::Result<Vec<u8>> {
+fn read_until(output: Option<impl Read + AsFd>, deadline: Instant) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
-    let Some(mut output) = child.stdout.take() else { return Ok(answer) };
+    let Some(mut output) = output else { return Ok(answer) };
     let mut buffer = [0; 4096];
     loop {
         readable_until(&output, deadline)?;

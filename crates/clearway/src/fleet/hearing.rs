@@ -28,8 +28,10 @@ impl Fleet {
         steps::at("hears", &news);
         Consequence::Event(match news {
             News::Event(event) => event,
-            News::Read { generation, source, read } => self.take_read(generation, source, read, sockets),
-            News::Followed(chosen) => self.followed(*chosen),
+            News::Read { generation, source, read } => {
+                return self.take_read(generation, source, read, sockets);
+            }
+            News::Followed(chosen) => return self.followed(*chosen),
             News::Asked { generation, draft } => return self.asked(generation, draft),
             News::Answered { generation, worker } => {
                 self.answered(generation, worker);

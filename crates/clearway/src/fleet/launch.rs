@@ -42,7 +42,7 @@ use crate::fleet::chosen::ReadFrom;
 use crate::fleet::deaf::Hears;
 
 mod inherited;
-mod memory_files;
+pub(super) mod memory_files;
 mod prepare;
 mod start;
 

@@ -51,6 +51,15 @@ impl MarkedDown {
         }
     }
 
+    /// The generation that serves has what these files say from now on.
+    pub fn adopts(&mut self, generation: Generation, files: &Configuration) {
+        let stated = files.stated.that_end_sessions();
+        self.stated.remove(&generation);
+        if !stated.is_empty() {
+            self.stated.insert(generation, Arc::new(stated));
+        }
+    }
+
     /// Of all that have a process, but the one that serves.
     pub fn old(&mut self, has_process: impl Fn(Generation) -> bool, serves: Generation) -> Vec<OldFile> {
         self.stated.retain(|generation, _| has_process(*generation));

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use clearway_haproxy::configuration::Configuration;
-use clearway_haproxy::drift::{Drift, FileMount, Mounts};
+use clearway_haproxy::drift::{Drift, FileDifference, FileMount, Mounts};
 use tokio::sync::oneshot;
 
 use crate::fleet::files::{FileSet, Sighting};
@@ -45,7 +45,8 @@ pub fn look(
 }
 
 impl NamedFiles {
-    fn of(configuration: &Configuration, before: Option<&Self>) -> Self {
+    /// Looks at what a configuration names. It may take as long as it takes.
+    pub fn of(configuration: &Configuration, before: Option<&Self>) -> Self {
         let files = FileSet::named(configuration);
         let seen = before.map_or_else(|| files.look(&Sighting::default()), |before| files.look(&before.seen));
         let mounts = Mounts::among(&seen.inodes());
@@ -53,6 +54,11 @@ impl NamedFiles {
         let replaced = former.replaced(&mounts);
         let mounts = mounts.clone().following(former);
         Self { files, seen, mounts, replaced }
+    }
+
+    /// What is different from what was seen before.
+    pub fn changes_since(&self, before: &Self) -> Vec<FileDifference> {
+        before.seen.changes(&self.seen)
     }
 
     /// Adds what is different now. It may take as long as it takes.

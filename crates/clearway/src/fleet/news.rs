@@ -13,6 +13,7 @@ use crate::fleet::draft::Draft;
 use crate::fleet::marked_down::EndedSessions;
 use crate::fleet::sidecars::Declared;
 use crate::fleet::state::{ServersHeard, StateAnswer};
+use crate::fleet::to_plan::ToPlan;
 
 /// What has happened to generations, their files and their programs.
 #[derive(Debug)]
@@ -104,6 +105,8 @@ pub enum Consequence {
     Event(Event),
     /// A generation can be prepared, as soon as other rooms have done their part.
     Asked(Box<Draft>),
+    /// What is on disk was read for a plan.
+    Plan(Box<ToPlan>),
     /// A generation is cut, which has so many sessions if it has said so.
     Cut {
         /// Which.

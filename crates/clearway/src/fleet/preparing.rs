@@ -19,6 +19,8 @@ pub struct Preparing {
     pub pid_file: Option<PathBuf>,
     /// What is only tried.
     trial: Option<Trial>,
+    /// The attempt whose files are read for a plan, and what of them was replaced where this container cannot see it.
+    plan: Option<(Generation, Vec<String>)>,
     /// Reads the files.
     pub reading: Single,
     /// Looks at the paths of Unix sockets.
@@ -33,6 +35,28 @@ impl Preparing {
     /// This one is prepared from now on.
     pub fn begin(&mut self, generation: Generation) {
         self.under_way = Some(generation);
+    }
+
+    /// The same, and its files are read for a plan.
+    pub fn begin_plan(&mut self, generation: Generation) {
+        self.plan = Some((generation, Vec::new()));
+        self.begin(generation);
+    }
+
+    /// Whether they are.
+    pub fn is_planned(&self, generation: Generation) -> bool {
+        self.plan.as_ref().is_some_and(|(one, _)| *one == generation)
+    }
+
+    /// They are looked at, and these were replaced where this container cannot see it.
+    pub fn read_for_plan(&mut self, generation: Generation, not_read: Vec<String>) {
+        self.end(generation);
+        self.plan = Some((generation, not_read));
+    }
+
+    /// The plan of this attempt is not waited for any more. Gives what was replaced, if there was one.
+    pub fn end_plan(&mut self, generation: Generation) -> Option<Vec<String>> {
+        self.plan.take_if(|(one, _)| *one == generation).map(|(_, not_read)| not_read)
     }
 
     /// The same, and it is only tried.
@@ -65,6 +89,7 @@ impl Preparing {
     pub fn abandon(&mut self, generation: Generation) {
         self.end(generation);
         self.take(generation);
+        self.end_plan(generation);
         self.trial.take_if(|trial| trial.is_of(generation));
     }
 

@@ -13,6 +13,8 @@
 //!    |<--- Prepared
 //! ```
 //!
+//! A plan (`crate::fleet::changing`) begins like that, and ends after the looks with [`Consequence::Plan`].
+//!
 //! One reading at a time: while one hangs, no other is begun.
 
 use std::time::{Duration, Instant};
@@ -29,7 +31,7 @@ use crate::custody::paths;
 use crate::custody::sockets::Sockets;
 use crate::fleet::chosen::{Chosen, StartedFrom};
 use crate::fleet::named::{self, NamedFiles};
-use crate::fleet::{Fleet, News};
+use crate::fleet::{Consequence, Fleet, News};
 
 /// How long the files may take: they have 64 MiB at most, and HAProxy reads them again.
 const READING: Duration = Duration::from_secs(5);
@@ -74,9 +76,15 @@ impl Looks {
 }
 
 impl Fleet {
-    /// Begins to read the files for a generation: [`News::Read`] follows.
+    /// Begins to read the files for a generation that is to be started: [`News::Read`] follows. What was read for a plan under this
+    /// number is no plan any more.
     pub fn read(&mut self, generation: Generation, source: Source) {
+        self.preparing.end_plan(generation);
         self.preparing.begin(generation);
+        self.begin_to_read(generation, source);
+    }
+
+    pub(super) fn begin_to_read(&mut self, generation: Generation, source: Source) {
         let (sender, receiver) = oneshot::channel();
         let invocation = self.invocation.clone();
         let hangs = self.preparing.reading.is_busy();
@@ -114,13 +122,13 @@ impl Fleet {
         source: Source,
         read: Result<StartedFrom, Failure>,
         sockets: &Sockets,
-    ) -> Event {
+    ) -> Consequence {
         if !self.preparing.is_under_way(generation) {
-            return Event::TimePassed;
+            return Consequence::Event(Event::TimePassed);
         }
         let chosen = match self.configurations.choose(generation, source, read) {
             Ok(chosen) => chosen,
-            Err(failure) => return Event::Failed { generation, failure },
+            Err(failure) => return Consequence::Event(Event::Failed { generation, failure }),
         };
         if source == Source::Disk
             && let Some(former) = self.configurations.same_files(generation)
@@ -147,19 +155,22 @@ impl Fleet {
             let chosen = looks.wait(chosen).await;
             let _ = news.send(News::Followed(Box::new(chosen)));
         });
-        Event::TimePassed
+        Consequence::Event(Event::TimePassed)
     }
 
     /// What is to be read was looked at, as far as it answers.
-    pub(super) fn followed(&mut self, chosen: Chosen) -> Event {
+    pub(super) fn followed(&mut self, chosen: Chosen) -> Consequence {
         let (generation, lines) = (chosen.generation(), chosen.replaced());
         self.configurations.names(generation, chosen.named().cloned());
+        if self.preparing.is_planned(generation) {
+            return self.read_for_plan(chosen, lines);
+        }
         if self.preparing.is_tried(generation) {
             self.would(lines.into_iter().map(|line| format!("nothing new would be read: {line}")));
         } else {
             self.configurations.not_read(generation, lines);
         }
-        self.ask(chosen)
+        Consequence::Event(self.ask(chosen))
     }
 }
 

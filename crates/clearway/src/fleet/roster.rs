@@ -101,6 +101,11 @@ impl Roster {
         self.serving.as_ref().is_some_and(|serving| serving.generation == generation)
     }
 
+    /// The one that serves, if one does.
+    pub fn serving(&self) -> Option<Generation> {
+        self.serving.as_ref().map(|serving| serving.generation)
+    }
+
     /// Whether the one that serves still does, if one serves.
     pub fn serves(&self) -> Option<Serves> {
         self.serving.as_ref().map(|serving| Serves(Arc::clone(&serving.alive)))

@@ -30,8 +30,8 @@ use worker::Worker;
 /// Our ends of what a generation has inherited.
 #[derive(Debug)]
 pub struct OurEnds {
-    /// Of the private stats socket, which is of no use after the proof. If it were closed, HAProxy would find its own always
-    /// ready to accept from, and spin (docs/decisions/0001).
+    /// Of the private stats socket, where it is changed after the proof (`crate::apply`). If it were closed, HAProxy would find its
+    /// own always ready to accept from, and spin (docs/decisions/0001).
     pub stats: OwnedFd,
     /// Of the master CLI.
     pub master_cli: OwnedFd,
@@ -182,7 +182,17 @@ impl RunningGeneration {
         self.proved.take()
     }
 
-    /// Whether it was started from these files.
+    /// Our end of its private stats socket, for a thread.
+    pub fn stats(&self) -> Option<OwnedFd> {
+        self.ends.stats.try_clone().ok()
+    }
+
+    /// What these files say has been changed in it.
+    pub fn adopt(&mut self, imprint: Arc<Imprint>) {
+        self.imprint = imprint;
+    }
+
+    /// Whether it has what these files say.
     pub fn is_from(&self, imprint: &Imprint) -> bool {
         self.imprint.is_same(imprint)
     }

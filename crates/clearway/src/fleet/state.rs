@@ -9,6 +9,7 @@
 //! What is needed at a certain moment (for a new generation, for a takeover) is asked for then, and what is kept counts
 //! only if HAProxy does not answer any more ([`StateQuestion`]).
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,6 +54,8 @@ pub struct StateOfServers {
     known: Option<Snapshot>,
     /// The generation that was committed last, and its files.
     of: Option<(Generation, Arc<Configuration>)>,
+    /// The servers that are being changed at run time, or were and it broke off: their state may be half of a change.
+    half: Arc<HashSet<String>>,
     /// Whether that has not answered yet.
     fresh: bool,
     inquiry: Inquiry,
@@ -64,7 +67,21 @@ impl StateOfServers {
     /// A generation serves from now on. `heard` changes when it says something.
     pub fn serves(&mut self, generation: Generation, files: &Arc<Configuration>, heard: watch::Receiver<()>) {
         self.of = Some((generation, Arc::clone(files)));
+        self.half = Arc::default();
         self.heard = Some(heard);
+        self.fresh = true;
+        self.inquiry.begins(due::elapsed());
+    }
+
+    /// These servers of the generation that serves are changed from now on, until [`Self::adopts`] or [`Self::serves`].
+    pub fn changes(&mut self, servers: HashSet<String>) {
+        self.half = Arc::new(servers);
+    }
+
+    /// The generation that serves has what these files say from now on, and is asked soon.
+    pub fn adopts(&mut self, generation: Generation, files: &Arc<Configuration>) {
+        self.of = Some((generation, Arc::clone(files)));
+        self.half = Arc::default();
         self.fresh = true;
         self.inquiry.begins(due::elapsed());
     }
@@ -85,7 +102,7 @@ impl StateOfServers {
     pub fn question(&self, worker: impl Fn(Generation) -> Option<WorkerCli>) -> StateQuestion {
         let serving = self.of.as_ref();
         let serving = serving.and_then(|(of, configuration)| Some((worker(*of)?, Arc::clone(configuration))));
-        StateQuestion { serving, known: self.known.clone(), counters: None }
+        StateQuestion { serving, known: self.known.clone(), half: Arc::clone(&self.half), counters: None }
     }
 
     /// Waits until the serving generation is to be asked.
@@ -156,6 +173,8 @@ pub struct StateQuestion {
     serving: Option<(WorkerCli, Arc<Configuration>)>,
     /// What was known at last.
     pub known: Option<Snapshot>,
+    /// The servers of which a next generation is not to have it.
+    half: Arc<HashSet<String>>,
     /// Its counters, where they are to be saved first, and the file.
     pub counters: Option<(Counters, PathBuf)>,
 }
@@ -173,7 +192,16 @@ impl StateQuestion {
         if let Some(Remark { text: detail, hints }) = unsaved {
             tell(&FoundNotice::NotSaved { detail, hints });
         }
-        self.asked().or(self.known)
+        let snapshot = self.asked().or_else(|| self.known.take());
+        snapshot.map(|snapshot| self.to_carry(snapshot))
+    }
+
+    /// What of that a next generation is to have.
+    pub fn to_carry(&self, mut snapshot: Snapshot) -> Snapshot {
+        if !self.half.is_empty() {
+            snapshot.servers = Arc::new(snapshot.servers.without(&self.half));
+        }
+        snapshot
     }
 
     /// The answer of the generation that serves, if there is one and it answers. Blocks likewise.

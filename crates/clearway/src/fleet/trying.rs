@@ -11,7 +11,7 @@ impl Fleet {
     /// Begins to read the files for a generation that is only tried.
     pub fn begin_trial(&mut self, generation: Generation) {
         self.preparing.begin_trial(generation);
-        self.read(generation, Source::Disk);
+        self.begin_to_read(generation, Source::Disk);
     }
 
     /// Whether this generation is only tried.

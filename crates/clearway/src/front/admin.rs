@@ -7,8 +7,9 @@
 //! | `GET /status` | [`super::api::Status`] |
 //! | `GET /v1/reloads` | [`super::api::Reloads`]: the last attempts, crashes and takeovers |
 //! | `GET /v1/events` | a stream of events ([`super::events`]), with `?from=ID` from those on that come after that one |
-//! | `POST /reload` | waits for the reload, then [`super::api::Reloaded`]; 409 if it did not take |
+//! | `POST /reload` | waits for the reload, then [`super::api::Reloaded`]; 409 if it failed |
 //! | `POST /try` | waits until a generation has shown what a reload would come to, then the same; nothing changes |
+//! | `POST /v1/apply` | has what is on disk, at run time if it can be, then the same; with `?dry-run` [`super::api::PlannedChange`]: what that would do |
 //! | `POST /v1/rollback`, `GET /v1/config`, `GET /v1/config/diff` | in [`crate::front::configuration`] |
 //! | `POST /drain` | 202: Clearway stops accepting, drains and ends; with `?until=ended` it waits for that, then [`super::api::Ended`] |
 //! | `POST /release` | the same, and a holder lets go of the listening sockets at once |
@@ -108,6 +109,7 @@ pub fn router(requests: Wishes) -> Router {
         .route("/metrics", get(answers::metrics))
         .route("/sessions", get(answers::sessions))
         .route("/reload", post(doing::reload))
+        .route("/v1/apply", post(doing::apply))
         .route("/end", post(doing::end))
         .route("/try", post(doing::dry_run))
         .route("/drain", post(doing::drain))

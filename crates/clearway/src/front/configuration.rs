@@ -1,4 +1,4 @@
-//! What generations were started from, over the admin socket, and the way back to what served before.
+//! What generations were started from, over the admin socket (and the API: [`super::public`]), and the way back to what served before.
 //!
 //! | request | answer |
 //! |---|---|
@@ -7,7 +7,8 @@
 //! | `GET /v1/config/diff` | [`api::ConfigurationDiff`]: the files on disk beside those |
 //!
 //! 404 if nothing is remembered of a generation, 409 if the files on disk cannot be read, 400 for another query; each with
-//! [`api::Refused`]. Files have secrets in them (passwords of `userlist` sections): only root and our own user get here.
+//! [`api::Refused`]. Files have secrets in them (passwords of `userlist` sections): only root and our own user get to the
+//! admin socket, and the API tells them only to clients that it knows.
 
 use axum::Router;
 use axum::extract::State;
@@ -52,6 +53,15 @@ async fn files(
         let failure = Failure::new(ExitCode::Usage, "it takes `?generation=N` and no other query");
         return Ok(refused(StatusCode::BAD_REQUEST, &failure.into()));
     };
+    told(requests, generation, make).await
+}
+
+/// What is known of this generation, or of the one that serves.
+pub(super) async fn told(
+    requests: &Wishes,
+    generation: Option<u32>,
+    make: impl FnOnce(Option<u32>, oneshot::Sender<ConfigurationAnswer>) -> Request,
+) -> Result<Response, NotServed> {
     Ok(match ask(requests, |sender| make(generation, sender)).await? {
         Ok(body) => json(StatusCode::OK, body),
         Err(why) if why.code == ExitCode::Usage.number() => refused(StatusCode::NOT_FOUND, &why),

@@ -16,9 +16,12 @@
 //! mount namespace go first: with host networking the abstract names of other containers can be seen, and (with
 //! `--pid=host`) their processes. Those with a process outside of our PID namespace are passed over. What is not told
 //! apart by that is listed, and none is chosen.
+//!
+//! ```text
+//!   find   what is meant        found   one Clearway: what connects to it, and where it is        failure   why none is meant
+//! ```
 
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
@@ -26,58 +29,18 @@ use clearway_core::names::InstanceName;
 use clearway_core::settings::Settings;
 
 use crate::front::client;
-use crate::ground::credentials::Credentials;
-use crate::peers::names::{
-    self, ABSTRACT_PREFIX, SocketOwner, connect_abstract, is_our_name, is_ours, owner,
-};
+use crate::peers::names::{self as peer_names, SocketOwner, is_ours};
+use found::{Network, abstract_ones, at_abstract, at_path, in_directory, paths};
 
-/// One that is meant whatever the settings say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
-    /// By its admin socket: a path, or an abstract name with its `@`.
-    Socket(String),
-    /// By the number of its process, as it is seen from here.
-    Pid(i32),
-}
+mod failure;
+mod found;
+mod target;
 
-/// What a subcommand needs to find a running Clearway.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Its settings: instance name and run directory are looked at.
-    pub settings: Settings,
-    /// Which one is meant, where the command line says that in another way.
-    pub named: Option<Named>,
-    /// Print JSON instead of text.
-    pub json: bool,
-}
-
-/// A running Clearway: a connection to it, and what it is called.
-#[derive(Debug)]
-pub struct Found {
-    /// Connected to its admin socket.
-    pub stream: UnixStream,
-    /// Its place, for people.
-    pub name: String,
-    /// Its process, if it is in our PID namespace.
-    pub pid: Option<i32>,
-    /// What it is, as its name says.
-    pub kind: SocketOwner,
-    /// Whether it was found under its abstract name, which all containers of a network namespace share.
-    is_abstract: bool,
-    /// Whether its process was named, so that it is no other one's by mistake.
-    is_named: bool,
-}
-
-/// Where a Clearway is, seen from this network namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Network {
-    /// In it.
-    This,
-    /// In another one.
-    Other,
-    /// Its process cannot be looked at.
-    Unknown,
-}
+pub use failure::names;
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) use found::abstract_names;
+pub use found::{Found, at};
+pub use target::{Named, Target};
 
 /// What can be seen of a set of Clearways that may be meant.
 #[derive(Debug, Default)]
@@ -88,57 +51,6 @@ pub struct Seen {
     pub elsewhere: Vec<Found>,
     /// Holders, which are no Clearways that serve.
     pub holders: Vec<Found>,
-}
-
-impl Found {
-    /// Whether it may be that of this container. During a takeover the abstract name is that of the other one: its
-    /// process is of another PID namespace, or (with `--pid=host`) has other files than we.
-    pub fn is_here(&self) -> bool {
-        if !self.is_abstract || self.is_named {
-            return true;
-        }
-        let Some(pid) = self.pid else { return false };
-        match (namespace(&pid.to_string(), "mnt"), namespace("self", "mnt")) {
-            (Some(its), Some(ours)) => its == ours,
-            _ => true,
-        }
-    }
-
-    /// Whether a holder is what a stop means: it was named, or this container is its own.
-    pub fn is_meant_to_stop(&self) -> bool {
-        self.kind != SocketOwner::Holder || self.is_named || self.pid == Some(1)
-    }
-
-    /// Whether its name is this instance's with something behind it.
-    fn is_beside(&self, instance: &InstanceName) -> bool {
-        stem(&self.name).strip_prefix(instance.as_str()).is_some_and(|rest| rest.starts_with('_'))
-    }
-
-    /// An abstract name is seen in its own network namespace only. Of a process that cannot be looked at (it has more
-    /// rights, or another PID namespace) the kernel's table tells: it lists the sockets of this network namespace.
-    fn network(&self, table: &str) -> Network {
-        if self.is_abstract {
-            return Network::This;
-        }
-        let its = self.pid.and_then(|pid| namespace(&pid.to_string(), "net"));
-        match (its, namespace("self", "net")) {
-            (Some(its), Some(ours)) if its == ours => Network::This,
-            (Some(_), Some(_)) => Network::Other,
-            _ if paths(table).any(|path| path == self.name) => Network::This,
-            _ => Network::Unknown,
-        }
-    }
-
-    /// Whether it may have the same files as we: nothing says that it has others.
-    pub fn may_have_our_files(&self) -> bool {
-        let Some(pid) = self.pid else { return false };
-        namespace(&pid.to_string(), "mnt").is_none() || self.has_our_files()
-    }
-
-    fn has_our_files(&self) -> bool {
-        let its = self.pid.and_then(|pid| namespace(&pid.to_string(), "mnt"));
-        its.is_some() && its == namespace("self", "mnt")
-    }
 }
 
 /// The one that is meant; no holder.
@@ -163,27 +75,12 @@ pub async fn find_any(target: &Target) -> Result<Found, Failure> {
 fn one_of(target: &Target, mut meant: Vec<Found>, elsewhere: &[Found]) -> Result<Found, Failure> {
     match (meant.pop(), meant.is_empty()) {
         (Some(one), true) => Ok(one),
-        (None, _) => Err(none(target, elsewhere)),
+        (None, _) => Err(failure::none(target, elsewhere)),
         (Some(last), false) => {
             meant.push(last);
-            Err(several(&meant))
+            Err(failure::several(&meant))
         }
     }
-}
-
-/// None is chosen: each is listed with what selects it.
-fn several(found: &[Found]) -> Failure {
-    let one = |found: &Found| match found.pid {
-        Some(pid) => format!("{} (pid {pid})", found.name),
-        None => found.name.clone(),
-    };
-    let listed = found.iter().map(one).collect::<Vec<_>>().join(", ");
-    let first = found.first();
-    let name = first.map_or("NAME", |one| &*one.name);
-    let pid = first.and_then(|one| one.pid).map_or_else(String::new, |pid| format!(" or `--pid {pid}`"));
-    Failure::new(ExitCode::NoInstance, format!("several Clearways are running here: {listed}"))
-        .hint(format!("say which, for example with `--socket {name}`{pid}"))
-        .hint("give each a name with CLEARWAY_INSTANCE: then `--instance NAME` selects it")
 }
 
 /// What the command line names, or what is in this network namespace.
@@ -246,7 +143,7 @@ fn of_instance(name: &InstanceName, directory: &Path) -> Option<Found> {
 
 /// The holder of an instance, where no balancer of it is: it knows whether one serves. It may be that of another container.
 fn holder_of(name: &InstanceName, directory: &Path) -> Option<Found> {
-    let holder = names::holder(name);
+    let holder = peer_names::holder(name);
     at_path(&directory.join(format!("{holder}.sock"))).or_else(|| at_abstract(&holder))
 }
 
@@ -268,23 +165,6 @@ fn prefer(found: Vec<Found>, has_it: impl Fn(&Found) -> bool) -> Vec<Found> {
     if with.is_empty() { without } else { with }
 }
 
-/// Names for people, in one line.
-pub fn names(found: &[Found]) -> String {
-    found.iter().map(|one| &*one.name).collect::<Vec<_>>().join(", ")
-}
-
-/// Those that have their socket in a directory.
-fn in_directory(directory: &Path) -> Vec<Found> {
-    let files = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    files.filter(|path| is_ours(path)).filter_map(|path| at_path(&path)).collect()
-}
-
-/// Those with an abstract name, but for processes that are known already.
-fn abstract_ones(table: &str, known: &[i32]) -> Vec<Found> {
-    let found = abstract_names(table).into_iter().filter_map(|name| at_abstract(&name));
-    found.filter(|one| one.pid.is_some_and(|pid| !known.contains(&pid))).collect()
-}
-
 /// Those of them that were told to make their socket in this directory, and could not.
 async fn of_directory(found: Vec<Found>, directory: &Path) -> Vec<Found> {
     let mut theirs = Vec::new();
@@ -296,92 +176,6 @@ async fn of_directory(found: Vec<Found>, directory: &Path) -> Vec<Found> {
         }
     }
     theirs
-}
-
-/// What names a process's namespace; to be read, it must not have more rights than we.
-fn namespace(pid: &str, kind: &str) -> Option<PathBuf> {
-    std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()
-}
-
-/// The one with this name, if it is still there.
-pub fn at(name: &str) -> Option<Found> {
-    match name.strip_prefix('@').and_then(|name| name.strip_prefix(ABSTRACT_PREFIX)) {
-        Some(name) => at_abstract(name),
-        None => at_path(Path::new(name)),
-    }
-}
-
-fn at_path(path: &Path) -> Option<Found> {
-    found(UnixStream::connect(path).ok()?, path.display().to_string(), false)
-}
-
-fn at_abstract(name: &str) -> Option<Found> {
-    found(connect_abstract(name).ok()?, format!("@{ABSTRACT_PREFIX}{name}"), true)
-}
-
-/// What a stranger says is not believed: any process can bind an abstract name.
-fn found(stream: UnixStream, name: String, is_abstract: bool) -> Option<Found> {
-    let process = Credentials::of(&stream)?;
-    if process.is_trusted() {
-        let kind = owner(stem(&name)).unwrap_or(SocketOwner::Balancer);
-        Some(Found { stream, kind, name, pid: process.pid, is_abstract, is_named: false })
-    } else {
-        crate::complain!("clearway: {name} belongs to a process of uid {}, which is not asked", process.uid);
-        None
-    }
-}
-
-/// The name proper in `@clearway/NAME` or `/some/where/NAME.sock`.
-fn stem(name: &str) -> &str {
-    let last = name.rsplit('/').next().unwrap_or(name);
-    last.strip_suffix(".sock").unwrap_or(last)
-}
-
-/// The paths and names in /proc/net/unix.
-fn paths(table: &str) -> impl Iterator<Item = &str> {
-    table.lines().filter_map(|line| line.split_whitespace().nth(7))
-}
-
-/// Our names in /proc/net/unix, where an abstract one is written with `@` for its NUL byte.
-pub(super) fn abstract_names(table: &str) -> Vec<String> {
-    let mut names: Vec<String> = paths(table)
-        .filter_map(|path| path.strip_prefix('@')?.strip_prefix(ABSTRACT_PREFIX))
-        .filter(|name| is_our_name(name))
-        .map(str::to_owned)
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-fn none(target: &Target, elsewhere: &[Found]) -> Failure {
-    let settings = &target.settings;
-    let nowhere = |message: String| {
-        Failure::new(ExitCode::NoInstance, message)
-            .hint("`clearway status` without `--socket` and `--pid` lists what can be seen from here")
-    };
-    match &target.named {
-        Some(Named::Socket(name)) => return nowhere(format!("no Clearway answers at `{name}`")),
-        Some(Named::Pid(pid)) => {
-            return nowhere(format!("process {pid} is not a Clearway, or its socket is not seen from here"));
-        }
-        None => {}
-    }
-    let which = match &settings.instance {
-        Some(name) => format!("no running Clearway with the instance name `{name}` was found"),
-        None => "no running Clearway was found".to_owned(),
-    };
-    if !elsewhere.is_empty() {
-        let message = format!("{which}, but in another network namespace: {}", names(elsewhere));
-        return Failure::new(ExitCode::NoInstance, message).hint(
-            "run this in the network namespace that is meant (`ip netns exec`, `docker exec`), or name the one that is \
-             meant with `--instance NAME`, `--socket` or `--pid`",
-        );
-    }
-    let message =
-        format!("{which}, neither below {} nor as an abstract socket", settings.run_directory.display());
-    Failure::new(ExitCode::NoInstance, message)
-        .hint("run this where Clearway runs, for example with `docker exec CONTAINER clearway ...`")
 }
 
 #[cfg(test)]

@@ -48,10 +48,15 @@ pub fn attempted(last: &LastAttempt) -> String {
         Cause::Start => "the start",
         Cause::Reload => "the last reload",
         Cause::Rollback => "the last rollback",
+        Cause::Mend => "the reload after half of a change",
         Cause::Crash => "the start after a crash",
         Cause::Unknown => "the last start or reload",
     };
     match &last.failure {
+        None if last.applied.is_some() => {
+            let what = last.applied.as_deref().unwrap_or_default();
+            format!("the last change was applied at run time, {when}: {what}")
+        }
         None if last.cause == Cause::Crash => {
             format!("a crash started generation {}, {when}", last.generation)
         }

@@ -63,7 +63,7 @@ impl PageContent<'_> {
         let instance = self.status.instance.as_deref().unwrap_or(PRIVATE);
         let failed = self.status.last_attempt.as_ref().is_some_and(|last| last.failure.is_some());
         let wrong =
-            if failed && self.status.state == Phase::Serving { ", the last reload did not take" } else { "" };
+            if failed && self.status.state == Phase::Serving { ", the last reload failed" } else { "" };
         format!("{}{wrong}: Clearway {instance}", self.status.state)
     }
 

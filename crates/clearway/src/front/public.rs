@@ -2,9 +2,10 @@
 //! handlers ([`super::answers`]). Without the setting nothing listens and there is no thread.
 //!
 //! ```text
-//!   listening a socket that listens at an address: its file, its mode, who may connect
+//!   listening a socket that listens at an address: its file, its mode, which users may connect
 //!   serving   lets clients in, and bounds how many there are, how long they are silent, how much they send
 //!   guard     what a request must have before a handler sees it: token, `Host`, the header of a POST
+//!   files     what generations were started from, for the clients that may see it
 //!   routes    the paths
 //! ```
 //!
@@ -14,10 +15,12 @@
 
 mod basic;
 mod client_io;
+mod files;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod guard;
 mod listening;
+mod not_done;
 pub mod notices;
 mod openapi;
 mod routes;

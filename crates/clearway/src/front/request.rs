@@ -3,7 +3,7 @@
 use std::fmt;
 
 use clearway_core::cost::Cost;
-use clearway_core::supervisor::Answer;
+use clearway_core::supervisor::{Answer, Applied};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::front::api;
@@ -53,6 +53,10 @@ pub enum Request {
     Reload(oneshot::Sender<ReloadOutcome>),
     /// Let what served before serve again, and tell what came of it.
     Rollback(oneshot::Sender<ReloadOutcome>),
+    /// Have what is on disk, at run time if it can be, and tell what came of it.
+    Apply(oneshot::Sender<ReloadOutcome>),
+    /// What would that do?
+    Plan(oneshot::Sender<PlanAnswer>),
     /// What was a generation started from? Unset: the one that was committed last.
     Configuration(Option<u32>, oneshot::Sender<ConfigurationAnswer>),
     /// What is different on disk, likewise?
@@ -79,6 +83,9 @@ pub enum Request {
 /// The answer to a question about files, as JSON: it may be long, and is made beside the loop.
 pub type ConfigurationAnswer = Result<Vec<u8>, api::Refused>;
 
+/// What would be done, or why that is not known.
+pub type PlanAnswer = Result<Box<api::PlannedChange>, api::Refused>;
+
 /// What came of a reload or a trial.
 #[derive(Debug)]
 pub struct ReloadOutcome {
@@ -93,7 +100,7 @@ pub struct ReloadOutcome {
 impl From<ReloadOutcome> for api::Reloaded {
     fn from(ReloadOutcome { answer, not_read, cost }: ReloadOutcome) -> Self {
         match answer {
-            Answer::Serving { generation, proof, moved, carried, rolled_back } => Self::Serving {
+            Answer::Serving { generation, proof, moved, carried, rolled_back, applied } => Self::Serving {
                 generation: generation.number(),
                 worker: proof.worker,
                 adopted: proof.adopted.len(),
@@ -104,7 +111,22 @@ impl From<ReloadOutcome> for api::Reloaded {
                 not_read,
                 cost: cost.map(Box::new),
                 rolled_back: rolled_back.map(|told| api::RollbackStatus::of(told, told.since)),
+                not_applied: applied.map(api::not_applied).unwrap_or_default(),
             },
+            Answer::Applied { generation, serving, applied } => {
+                let (changes, commands) = match applied {
+                    Applied::AtRunTime { tally, commands } => (Some(tally), commands),
+                    Applied::Nothing | Applied::Not { .. } | Applied::Broken { .. } => (None, 0),
+                };
+                Self::Applied {
+                    generation: generation.number(),
+                    serving: serving.number(),
+                    changes,
+                    commands,
+                    not_read,
+                    cost: cost.map(Box::new),
+                }
+            }
             Answer::Tried { proof, changes } => Self::Tried {
                 adopted: proof.adopted.len(),
                 fresh: proof.fresh,

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod metrics;
+mod planned;
 mod processes;
 mod ready;
 mod servers;

@@ -137,6 +137,7 @@ async fn supervise(
         ready: settings.ready_timeout,
         settle: settings.settle,
         old: settings.old,
+        apply: settings.apply,
         interrupted,
     };
     let tell = Tell::new(systemd, custody.subscribe());

@@ -7,7 +7,9 @@ use std::collections::{HashSet, VecDeque};
 
 use clearway_core::cost::Cost;
 use clearway_core::strategy::by_means;
-use clearway_core::supervisor::{Action, AttemptResult, Attempted, Bound, Cause, Proof, Report, Steps, Turn};
+use clearway_core::supervisor::{
+    Action, Applied, AttemptResult, Attempted, Bound, Cause, Proof, Report, Steps, Turn,
+};
 
 use crate::ground::clock;
 
@@ -98,16 +100,18 @@ fn of_an_attempt(attempted: &Attempted) -> PastEntry {
     let event = match attempted.cause {
         _ if attempted.takes_over => PastEvent::Takeover,
         Cause::Start => PastEvent::Start,
-        Cause::Reload => PastEvent::Reload,
+        Cause::Reload | Cause::Mend => PastEvent::Reload,
         Cause::Rollback => PastEvent::Rollback,
         Cause::Crash => PastEvent::Restart,
         Cause::Unknown => PastEvent::Unknown,
     };
     let result = match attempted.result {
         AttemptResult::Took => PastResult::Took,
+        AttemptResult::Applied => PastResult::Applied,
         AttemptResult::Refused => PastResult::Refused,
         AttemptResult::Failed => PastResult::Failed,
     };
+    let (applied, not_applied) = of_a_plan(attempted.applied.as_ref());
     let mut by: Vec<String> = attempted.by.iter().map(|asker| asker.name().to_owned()).collect();
     by.sort_unstable();
     by.dedup();
@@ -116,11 +120,24 @@ fn of_an_attempt(attempted: &Attempted) -> PastEntry {
         generation: Some(attempted.generation.number()),
         ended: attempted.end.map(|end| end.to_string()),
         failure: attempted.failure.as_ref().map(PastFailure::of),
+        applied,
+        not_applied,
         seconds: Some(attempted.took.as_secs_f64()),
         steps: Some(PastSteps::from(attempted.steps)),
         sockets: attempted.proof.as_ref().map(|proof| sockets(proof, attempted)),
         carried: Some(PastCarried::of(&attempted.carried)).filter(|_| !attempted.carried.is_nothing()),
         ..PastEntry::new(event, result)
+    }
+}
+
+/// What was applied at run time, and why something was not.
+fn of_a_plan(applied: Option<&Applied>) -> (Option<String>, Option<Excerpt>) {
+    match applied {
+        None => (None, None),
+        Some(Applied::Nothing) => (Some("nothing to do".to_owned()), None),
+        Some(Applied::AtRunTime { tally, .. }) => (Some(tally.clone()), None),
+        Some(Applied::Not { reasons }) => (None, Some(Excerpt::of(reasons))),
+        Some(Applied::Broken { why, .. }) => (None, Some(Excerpt::of(&[format!("it broke off: {why}")]))),
     }
 }
 
@@ -142,10 +159,10 @@ fn sockets(proof: &Proof, attempted: &Attempted) -> PastSockets {
 
 impl From<Steps> for PastSteps {
     fn from(steps: Steps) -> Self {
-        let Steps { prepare, prove, carry, settle, switch, end } = steps;
-        let [prepare, prove, carry, settle, switch, end] =
-            [prepare, prove, carry, settle, switch, end].map(|step| step.as_secs_f64());
-        Self { prepare, prove, carry, settle, switch, end }
+        let Steps { plan, apply, prepare, prove, carry, settle, switch, end } = steps;
+        let [plan, apply, prepare, prove, carry, settle, switch, end] =
+            [plan, apply, prepare, prove, carry, settle, switch, end].map(|step| step.as_secs_f64());
+        Self { plan, apply, prepare, prove, carry, settle, switch, end }
     }
 }
 

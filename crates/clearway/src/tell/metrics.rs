@@ -22,7 +22,7 @@ use clearway_core::cost::Cost;
 use clearway_core::path::CanaryVerdict;
 use clearway_core::strategy::by_means;
 use clearway_core::supervisor::{
-    Action, Asker, AttemptResult, Attempted, Cause, LifePhase, Next, Report, Source, Steps, Turn,
+    Action, Applied, Asker, AttemptResult, Attempted, Cause, LifePhase, Next, Report, Source, Steps, Turn,
 };
 
 use cost::CountedCost;
@@ -38,6 +38,8 @@ pub struct Counted {
     /// When something was loaded last.
     loaded: Option<SystemTime>,
     reloads: Series<u64>,
+    applies: Series<u64>,
+    applied: Series<Durations>,
     took: Series<Durations>,
     steps: Series<Durations>,
     restarts: Series<u64>,
@@ -54,6 +56,8 @@ impl Counted {
             is_loaded: false,
             loaded: None,
             reloads: Series::new(&table::RELOADS),
+            applies: Series::new(&table::APPLIES),
+            applied: Series::new(&table::APPLY_SECONDS),
             took: Series::new(&table::RELOAD_SECONDS),
             steps: Series::new(&table::RELOAD_STEP_SECONDS),
             restarts: Series::new(&table::RESTARTS),
@@ -67,7 +71,7 @@ impl Counted {
     /// How long a reload took, and each step of it that there was.
     fn observe(&mut self, attempted: &Attempted) {
         self.took.observe(&[], attempted.took);
-        let Steps { prepare, prove, carry, settle, switch, end: _ } = attempted.steps;
+        let Steps { prepare, prove, carry, settle, switch, plan: _, apply: _, end: _ } = attempted.steps;
         for (step, took) in
             [("prepare", prepare), ("prove", prove), ("carry", carry), ("settle", settle), ("switch", switch)]
         {
@@ -116,6 +120,7 @@ impl Metrics {
     pub fn hear(&mut self, action: &Action) {
         match action {
             Action::Prepare(_, source) => self.source = *source,
+            Action::Plan(_) => self.source = Source::Disk,
             Action::Attempted(attempted) => self.attempted(attempted),
             // The configuration that was loaded last serves no more, and is not trusted.
             Action::Report(Report::Crashed { next: Next::In { back_to: Some(_), .. }, .. }) => {
@@ -129,10 +134,11 @@ impl Metrics {
 
     fn attempted(&mut self, attempted: &Attempted) {
         let took = attempted.result == AttemptResult::Took;
+        let is_loaded = took || attempted.result == AttemptResult::Applied;
         let counted = &mut self.counted;
         if self.source == Source::Disk {
-            counted.is_loaded = took;
-            counted.loaded = if took { Some(SystemTime::now()) } else { counted.loaded };
+            counted.is_loaded = is_loaded;
+            counted.loaded = if is_loaded { Some(SystemTime::now()) } else { counted.loaded };
         } else if took && attempted.cause == Cause::Rollback {
             // What was read from disk last is given up.
             counted.is_loaded = false;
@@ -141,6 +147,15 @@ impl Metrics {
             for (means, sockets) in by_means(&attempted.moved) {
                 counted.moved.add(&[&means.to_string()], u64::try_from(sockets.len()).unwrap_or(u64::MAX));
             }
+        }
+        if let (Some(by), Some(applied)) = (attempted.by.first(), &attempted.applied) {
+            counted.applies.add(&[came_to(applied), trigger(*by)], 1);
+            if matches!(applied, Applied::AtRunTime { .. }) {
+                counted.applied.observe(&[], attempted.took);
+            }
+        }
+        if attempted.result == AttemptResult::Applied {
+            return;
         }
         if let Some(by) = attempted.by.first() {
             counted.reloads.add(&[&attempted.result.to_string(), trigger(*by)], 1);
@@ -168,11 +183,22 @@ impl Metrics {
     }
 }
 
+/// What a plan has come to.
+fn came_to(applied: &Applied) -> &'static str {
+    match applied {
+        Applied::AtRunTime { .. } => "at-run-time",
+        Applied::Nothing => "nothing",
+        Applied::Not { .. } => "reload",
+        Applied::Broken { .. } => "broken",
+    }
+}
+
 /// The kind of what has asked for a reload: signals are one.
 fn trigger(by: Asker) -> &'static str {
     match by {
         Asker::Signal(_) => "signal",
         Asker::Admin(_) | Asker::Drain => "admin-socket",
+        Asker::Apply(_) => "apply",
         Asker::Rollback(_) => "rollback",
         Asker::Watch => "watch",
         Asker::Master => "haproxy-master",
@@ -216,6 +242,8 @@ pub struct Gauges {
     pub waiting: Option<u64>,
     /// How many requests have waited at the gate.
     pub held: u64,
+    /// How many the gate has dropped.
+    pub dropped: u64,
     /// What the canary says of each server.
     pub verdicts: Vec<(SocketAddr, CanaryVerdict)>,
     /// How often the plumbing was repaired.
@@ -242,6 +270,8 @@ impl MetricsSnapshot {
         text.one(&table::LAST_RELOAD_SUCCESSFUL, u8::from(counted.is_loaded || gauges.is_on_disk));
         text.one(&table::LAST_RELOAD_SUCCESS, counted.loaded.map_or(0.0, seconds));
         text.series(&counted.reloads);
+        text.series(&counted.applies);
+        text.durations(&counted.applied);
         text.durations(&counted.took);
         text.durations(&counted.steps);
         write_generations(&mut text, &gauges.generations);
@@ -252,6 +282,7 @@ impl MetricsSnapshot {
         text.series(&counted.cut);
         text.series(&counted.moved);
         text.one(&table::HELD, gauges.held);
+        text.one(&table::GATE_DROPPED, gauges.dropped);
         text.rows(&table::WAITING, gauges.waiting.map(|waiting| (Vec::new(), waiting)));
         counted.cost.write(&mut text);
         text.one(&table::LISTENING_SOCKETS, gauges.sockets);

@@ -22,6 +22,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use clearway_core::names::Generation;
 use clearway_core::supervisor::{Action, Report, Turn};
 use clearway_haproxy::getsocks::ReceivedSocket;
 
@@ -55,6 +56,8 @@ pub struct Systemd {
     stored: Stored,
     /// Whether a reload waits for the attempt that is under way: the end of this one is not the end of reloading.
     one_more: bool,
+    /// The attempt that was planned last.
+    planned: Option<Generation>,
     /// What was said last.
     phase: UnitPhase,
     /// Whether another Clearway has the sockets.
@@ -83,7 +86,7 @@ impl Systemd {
             .filter(|address| !address.is_empty())
             .and_then(|address| Mailbox::at(&address, &stored));
         let phase = UnitPhase::Starting;
-        Self { custody, mailbox, stored, one_more: false, phase, superseded: false }
+        Self { custody, mailbox, stored, one_more: false, planned: None, phase, superseded: false }
     }
 
     /// The sockets that systemd has kept, once.
@@ -106,9 +109,14 @@ impl Systemd {
     /// What is about to be carried out, as far as systemd is to hear of it.
     pub fn hear(&mut self, action: &Action) {
         match action {
-            Action::Prepare(generation, _) => {
-                // What waited is in this one.
+            // What waited is in this one.
+            Action::Plan(generation) => {
                 self.one_more = false;
+                self.planned = Some(*generation);
+            }
+            Action::Prepare(generation, _) => {
+                // What has come since the plan of this one is not in it.
+                self.one_more &= self.planned.take() == Some(*generation);
                 if self.phase == UnitPhase::Starting {
                     self.say("", &format!("generation {generation} is starting"));
                 }
@@ -120,7 +128,9 @@ impl Systemd {
 
     fn hear_report(&mut self, report: &Report) {
         let state = match report {
-            Report::ReloadAsked { .. } | Report::RollbackAsked { back_to: Some(_), .. } => reloading(),
+            Report::ReloadAsked { .. }
+            | Report::ApplyAsked { .. }
+            | Report::RollbackAsked { back_to: Some(_), .. } => reloading(),
             // It is over already, and may have waited.
             Report::RollbackAsked { back_to: None, .. } if self.phase == UnitPhase::Ready => {
                 self.one_more = false;
@@ -130,6 +140,7 @@ impl Systemd {
                 self.one_more = true;
                 reloading()
             }
+            Report::Applied { .. } | Report::NothingToApply { .. } => self.done(),
             Report::Serving { .. } => {
                 self.phase = UnitPhase::Ready;
                 self.done()

@@ -32,18 +32,22 @@ pub struct CostGate {
     /// For how long it was closed.
     #[serde(serialize_with = "to_seconds", deserialize_with = "from_seconds")]
     pub seconds: Duration,
-    /// How many SYNs it held, one that was sent again counted again; unset: those that are dropped are not counted.
+    /// How many SYNs it held, one that was sent again counted again; unset: it drops them.
     #[serde(default)]
     pub held: Option<u64>,
+    /// How many SYNs it dropped, likewise; unset: it holds them, or the kernel has not counted them.
+    #[serde(default)]
+    pub dropped: Option<u64>,
 }
 
 impl fmt::Display for CostGate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { by, seconds, held } = self;
+        let Self { by, seconds, held, dropped } = self;
         let time = milliseconds(*seconds);
-        match held {
-            Some(held) => write!(f, "{} held for {time} ms at most ({by})", Count(*held, "SYN")),
-            None => write!(f, "SYNs dropped for {time} ms ({by})"),
+        match (held, dropped) {
+            (Some(held), _) => write!(f, "{} held for {time} ms at most ({by})", Count(*held, "SYN")),
+            (None, Some(dropped)) => write!(f, "{} dropped in {time} ms ({by})", Count(*dropped, "SYN")),
+            (None, None) => write!(f, "SYNs dropped for {time} ms ({by}), not counted"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What looks at the listening sockets come to: what they dropped, what was closed with clients in it, who waited and how long.
+//! What looks at the listening sockets come to: what they dropped, what was closed with clients in it, which client waited and how long.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;

@@ -206,7 +206,17 @@ fn a_cost_is_one_line_and_survives_the_way_over_json() {
     let after = CostFigures { refused: None, seconds: ms(1000), ..figures };
     let cost = Cost { after: Some(after), ..cost };
     assert!(cost.to_string().contains(" ms; in the 1.0 s after: refused unknown, 0 reset, "), "{cost}");
-    let gate = CostGate { by: Means::Plug, seconds: ms(43), held: Some(1) };
+    let dropping = |dropped| CostGate { by: Means::SynDrop, seconds: ms(22), held: None, dropped };
+    for (gate, words) in [
+        (dropping(Some(7)), "; 7 SYNs dropped in 22 ms (syn-drop)"),
+        (dropping(None), "; SYNs dropped for 22 ms (syn-drop), not counted"),
+    ] {
+        let cost = Cost { gate: Some(gate), ..cost.clone() };
+        assert!(cost.to_string().ends_with(words), "{cost}");
+        let json = serde_json::to_value(&cost).unwrap();
+        assert_eq!(serde_json::from_value::<Cost>(json).unwrap(), cost);
+    }
+    let gate = CostGate { by: Means::Plug, seconds: ms(43), held: Some(1), dropped: None };
     let cost = Cost { gate: Some(gate), ..cost };
     assert!(cost.to_string().ends_with("; 1 SYN held for 43 ms at most (plug)"), "{cost}");
     let json = serde_json::to_value(&cost).unwrap();
@@ -252,6 +262,7 @@ fn attempted(result: AttemptResult) -> Action {
         end: None,
         failure: (result != AttemptResult::Took).then(failure),
         moved: Vec::new(),
+        applied: None,
         proof: None,
         carried: Carried::default(),
         steps: Steps::default(),

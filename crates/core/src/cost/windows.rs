@@ -34,7 +34,9 @@ impl CostWindows {
     /// What is about to be carried out. `holds`: whether there are listening sockets at which clients may be.
     pub fn hear(&mut self, action: &Action, holds: bool) -> Option<CostStep> {
         match action {
-            Action::Prepare(..) if self.0 == WindowState::Closed && holds => self.begin(WindowState::Attempt),
+            Action::Prepare(..) | Action::Apply(_) if self.0 == WindowState::Closed && holds => {
+                self.begin(WindowState::Attempt)
+            }
             Action::Report(
                 Report::Crashed { .. } | Report::Takeover(Turn::SuccessorGone { .. } | Turn::PredecessorGone),
             ) if holds => self.begin(WindowState::Outage),

@@ -33,6 +33,7 @@ pub enum SettingKey {
     ReadyTimeout,
     Settle,
     Carry,
+    Apply,
     Strategy,
     OldGenerations,
     OldAge,
@@ -158,6 +159,15 @@ pub const TABLE: &[Setting] = &[
                the runtime API), `tables` (stick tables without `peers`, up to 100000 entries in all; \
                `tables=NUMBER` for another limit), both with a comma between, or `off` \
                (docs/explanation/carry.md)",
+    },
+    Setting {
+        key: SettingKey::Apply,
+        flag: "apply",
+        variable: "CLEARWAY_APPLY",
+        value: "MODE",
+        default: "reload",
+        help: "What a request to reload does: `reload`, or `auto` (changes that HAProxy can make at run time are \
+               applied to the generation that serves; a reload for all else)",
     },
     Setting {
         key: SettingKey::Strategy,

@@ -136,6 +136,21 @@ impl FromStr for CarrySetting {
     }
 }
 
+/// `CLEARWAY_APPLY`: what a reload that is asked for does first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "lowercase", parse_err_ty = String, parse_err_fn = reload_or_auto)]
+pub enum ApplySetting {
+    /// Nothing: each is a reload. Only `clearway apply` applies at run time.
+    #[default]
+    Reload,
+    /// What can be applied at run time to the generation that serves is; the rest is a reload.
+    Auto,
+}
+
+fn reload_or_auto(_: &str) -> String {
+    "expected `reload` or `auto`".to_owned()
+}
+
 /// A duration with units (`295s`, `1m30s`, `500ms`), or a bare number of seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration of at most a year such as `295s`, `5m`, `1m30s` or `500ms`";

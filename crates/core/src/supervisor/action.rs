@@ -1,8 +1,11 @@
 //! What the supervisor answers with.
 
+use super::asker::{Asker, RequestId};
 use super::carried::Carried;
-use super::event::{Asker, Declined, How, Peer, Proof, RequestId, Source, Strictness};
+use super::event::{Declined, How, Peer, Source, Strictness};
 use super::outcome::{Attempted, RolledBack};
+use super::planned::Applied;
+use super::proof::Proof;
 use super::report::Report;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -13,6 +16,20 @@ use crate::strategy::Moved;
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Read what is on disk under this number, and plan how the generation that serves comes to have it. Nothing is changed.
+    /// What was read is kept until the attempt is over: it may be wanted as [`Source::Served`] of this very number. Both this
+    /// and [`Action::Apply`] are given up by an [`Action::Prepare`] or an [`Action::Abandon`] of this number.
+    Plan(Generation),
+    /// Carry out what was planned under this number, at the generation that serves.
+    Apply(Generation),
+    /// The generation that serves has the configuration that was read for this number from now on, whatever it was started
+    /// from.
+    Adopt {
+        /// The number of the attempt.
+        generation: Generation,
+        /// The generation that serves.
+        serving: Generation,
+    },
     /// Read the configuration, look at the HAProxy there is, set up the plumbing if it is needed.
     Prepare(Generation, Source),
     /// Read the configuration for a generation that only shows whether it would serve: nothing is changed for it, and it
@@ -82,6 +99,17 @@ pub enum Answer {
         carried: Carried,
         /// Set if it was a rollback.
         rolled_back: Option<RolledBack>,
+        /// Why it was not applied at run time, if that was planned.
+        applied: Option<Applied>,
+    },
+    /// What was on disk was applied at run time, or was what serves already.
+    Applied {
+        /// The number under which it was read.
+        generation: Generation,
+        /// Which generation serves with it.
+        serving: Generation,
+        /// What was done.
+        applied: Applied,
     },
     /// The reload would take.
     Tried {

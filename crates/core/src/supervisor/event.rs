@@ -4,79 +4,15 @@ use std::fmt;
 
 use crate::failure::Failure;
 use crate::names::Generation;
-use crate::notice::{data, parts};
+use crate::notice::data;
 use crate::programs;
-use crate::strategy::{Means, Moved};
+use crate::strategy::Moved;
 
+use super::asker::{Asker, RequestId};
 use super::carried::Carried;
 use super::end::End;
-
-/// A request over the admin socket that waits for its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(pub u64);
-
-/// What asked for something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Asker {
-    /// A signal, by its name (`SIGHUP`): it gets no answer.
-    Signal(&'static str),
-    /// A request over the admin socket, which is answered.
-    Admin(RequestId),
-    /// A request for a rollback, which is answered.
-    Rollback(RequestId),
-    /// `clearway drain`, which looks for itself when Clearway is gone.
-    Drain,
-    /// HAProxy's own master, which was signalled instead of Clearway: it gets no answer.
-    Master,
-    /// Files that are watched (`CLEARWAY_WATCH`): they get no answer.
-    Watch,
-}
-
-impl Asker {
-    /// What it is called where programs read it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Signal(name) => name,
-            Self::Admin(_) => "admin-socket",
-            Self::Rollback(_) => "rollback",
-            Self::Drain => "drain",
-            Self::Master => "haproxy-master",
-            Self::Watch => "watch",
-        }
-    }
-
-    /// The request that waits for an answer, if it is one.
-    pub(super) fn request(self) -> Option<RequestId> {
-        match self {
-            Self::Admin(request) | Self::Rollback(request) => Some(request),
-            Self::Signal(_) | Self::Drain | Self::Master | Self::Watch => None,
-        }
-    }
-
-    /// Whether it does not want what is on the disk, but what served before.
-    pub(super) fn rolls_back(self) -> bool {
-        matches!(self, Self::Rollback(_))
-    }
-
-    /// Whether a stop asked for by this one, for the second time, means at once. Asking twice over the
-    /// admin socket, or with `SIGUSR1`, means nothing: it drains already.
-    pub(super) fn insists(self) -> bool {
-        matches!(self, Self::Signal("SIGTERM" | "SIGINT"))
-    }
-}
-
-impl fmt::Display for Asker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Signal(name) => f.write_str(name),
-            Self::Admin(_) => f.write_str("the admin socket"),
-            Self::Rollback(_) => f.write_str("`clearway rollback`"),
-            Self::Master => f.write_str("a signal to HAProxy's own master"),
-            Self::Drain => f.write_str("`clearway drain`"),
-            Self::Watch => f.write_str("a changed file"),
-        }
-    }
-}
+use super::planned::{ApplyOutcome, Planned};
+use super::proof::Proof;
 
 /// Another Clearway of the same name that wants to serve instead of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,7 +26,6 @@ impl fmt::Display for Peer {
 
 data! {
     Peer: "number" as |peer| peer.0,
-    Asker: "text" as |asker| asker.name(),
 }
 
 /// Why another Clearway does not get the sockets.
@@ -113,6 +48,8 @@ pub enum Event {
     Begin,
     /// A reload is asked for.
     ReloadAsked(Asker),
+    /// It is asked that what is on disk is applied at run time, or that a reload follows if it cannot be.
+    ApplyAsked(RequestId),
     /// It is asked that what served before serves again.
     RollbackAsked(RequestId),
     /// It is asked whether a reload would succeed, and what it would change.
@@ -127,6 +64,20 @@ pub enum Event {
         generation: Generation,
         /// The former one.
         former: Generation,
+    },
+    /// [`super::Action::Plan`] is done.
+    Planned {
+        /// Which attempt.
+        generation: Generation,
+        /// What is to be done.
+        planned: Planned,
+    },
+    /// [`super::Action::Apply`] is done, or has broken off.
+    Applied {
+        /// Which attempt.
+        generation: Generation,
+        /// How it went.
+        outcome: ApplyOutcome,
     },
     /// [`super::Action::Prepare`] is done.
     Prepared {
@@ -175,7 +126,7 @@ pub enum Event {
     },
     /// What came of [`super::Action::Survey`].
     Surveyed(Vec<Survey>),
-    /// Preparing, launching or proving failed.
+    /// Reading for a plan, preparing, launching or proving failed.
     Failed {
         /// Which generation.
         generation: Generation,
@@ -269,43 +220,6 @@ pub enum PlumbingDemand {
     Needed,
     /// Nothing in its configuration is transparent.
     NotNeeded,
-}
-
-/// What a new generation has shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
-    /// The process that accepts connections.
-    pub worker: u32,
-    /// The addresses of the listening sockets that it took over from custody (the same inodes).
-    pub adopted: Vec<String>,
-    /// The addresses of the sockets that it made itself.
-    pub fresh: Vec<String>,
-    /// The addresses in custody that it does not use.
-    pub unclaimed: Vec<String>,
-}
-
-impl Proof {
-    /// What was done for the clients of every socket that the former generation had and this one has as well: those that
-    /// it took over, and those of the switch.
-    pub fn all_moved(&self, by_the_switch: Vec<Moved>) -> Vec<Moved> {
-        let adopted =
-            self.adopted.iter().map(|address| Moved { address: address.clone(), by: Means::Handoff });
-        adopted.chain(by_the_switch).collect()
-    }
-
-    /// Whether it has no listening socket at all: an empty configuration is one that HAProxy accepts.
-    pub fn listens_nowhere(&self) -> bool {
-        self.adopted.is_empty() && self.fresh.is_empty()
-    }
-}
-
-parts! {
-    Proof as proof {
-        worker: u32 = proof.worker,
-        adopted: usize = proof.adopted.len(),
-        fresh: usize = proof.fresh.len(),
-        unclaimed: Vec<String> = proof.unclaimed.clone(),
-    }
 }
 
 /// What becomes of a HAProxy that cannot have as many descriptors as it would reserve.

@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use super::event::{PlumbingDemand, Proof, Source};
+use super::event::{PlumbingDemand, Source};
+use super::proof::Proof;
 use crate::names::Generation;
 
 /// A generation that has a process.
 #[derive(Clone, Debug)]
 pub(super) struct Life {
     pub(super) pid: u32,
-    /// The generation for which its configuration was read.
+    /// The number under which the configuration was read that it was started from.
+    pub(super) started_from: Generation,
+    /// The same of the configuration that it has: another one, if a change was applied at run time.
     pub(super) configuration: Generation,
+    /// Since when it serves with that.
+    pub(super) configured: Duration,
+    pub(super) has: Has,
     pub(super) plumbing: PlumbingDemand,
     /// `mworker-max-reloads` in its configuration.
     pub(super) most_reloads: Option<u32>,
@@ -21,6 +27,17 @@ pub(super) struct Life {
     pub(super) has_proved: bool,
     /// Set as long as it may not have heard that it is to drain.
     pub(super) reminder: Option<Reminder>,
+}
+
+/// Whether what a generation has is what its configuration says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Has {
+    /// It is, as far as is known.
+    ItsConfiguration,
+    /// Half of a change may have been applied to it.
+    Half,
+    /// Its master has started its worker anew, from what was on disk then.
+    SomethingElse,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +58,15 @@ pub(super) enum LifeState {
 pub(super) struct Restart {
     pub(super) at: Duration,
     pub(super) source: Source,
+}
+
+/// What those wait for that have asked for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    /// Their turn: they go before a start that nothing has asked for.
+    ItsTurn,
+    /// The restart of what served: it has ended while it was planned for them, and they get a reload after it.
+    Restart,
 }
 
 /// Whether anything has ever served for [`super::limits::PROVEN_AGE`].

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::event::Asker;
+use super::asker::Asker;
 use crate::exit::ExitCode;
+use crate::settings::ApplySetting;
 
 /// After `SIGTERM`, before `SIGKILL`; after HAProxy closed its private socket, before its end is no
 /// longer waited for.
@@ -32,13 +33,20 @@ pub const CARRY_DEADLINE: Duration = Duration::from_secs(30);
 /// has to say what it has done.
 pub const SWITCH_DEADLINE: Duration = Duration::from_secs(3);
 
+/// How long [`super::Action::Plan`] may take before the attempt goes on as a reload.
+pub const PLAN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long [`super::Action::Apply`] may take before the attempt goes on as a reload: the transaction has a limit of its own,
+/// which is shorter, and says itself how far it has come.
+pub const APPLY_DEADLINE: Duration = Duration::from_mins(1);
+
 /// How long it may take to read the files and to ask HAProxy about them, before it is started.
 const PREPARING: Duration = Duration::from_secs(30);
 
 /// How long a reload may take, from its beginning to its commit: a Clearway that does not answer for longer hangs. With the
 /// limits of a generation's proof and of its life beside the former one.
 pub fn longest_reload(ready: Duration, settle: Duration) -> Duration {
-    let others = PREPARING + CARRY_DEADLINE + SWITCH_DEADLINE;
+    let others = PLAN_DEADLINE + APPLY_DEADLINE + PREPARING + CARRY_DEADLINE + SWITCH_DEADLINE;
     ready.saturating_add(settle).saturating_add(others)
 }
 
@@ -57,6 +65,8 @@ pub struct Limits {
     pub settle: Duration,
     /// What old generations may take.
     pub old: Budget,
+    /// Whether a reload that is asked for is planned first, and applied at run time where it can be.
+    pub apply: ApplySetting,
     /// What Clearway ends with when `SIGINT` has stopped it and all is done: HAProxy's master tells it from other stops.
     pub interrupted: ExitCode,
 }

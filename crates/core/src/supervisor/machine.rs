@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::asker::Asker;
 use super::cuts::Cuts;
-use super::event::Asker;
-use super::life::{FirstLife, Life, Restart};
+use super::life::{FirstLife, Life, Restart, WaitsFor};
 use super::limits::Limits;
 use super::outcome::{Attempted, Crashes, RolledBack};
 use super::role::TakeoverRole;
@@ -27,7 +27,9 @@ pub struct Supervisor {
     pub(super) attempt: Option<Attempt>,
     /// What asked for a reload or a rollback while an attempt was under way, in this order.
     pub(super) waiting: Vec<Asker>,
-    /// When to start again after a crash, and with what.
+    /// What these wait for.
+    pub(super) waits_for: WaitsFor,
+    /// When to start again after a crash, or because what serves has half of a change, and with what.
     pub(super) restart: Option<Restart>,
     /// The configuration of whatever served last; while nothing ever has, a failure is Clearway's end.
     pub(super) served: Option<Generation>,
@@ -66,6 +68,7 @@ impl Supervisor {
             next: Generation::FIRST,
             attempt: None,
             waiting: Vec::new(),
+            waits_for: WaitsFor::ItsTurn,
             restart: None,
             served: None,
             good: None,

@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use strum::Display;
 
+use super::asker::Asker;
 use super::carried::Carried;
 use super::end::End;
-use super::event::{Asker, Proof};
+use super::planned::Applied;
+use super::proof::Proof;
 use super::steps::Steps;
 use crate::failure::Failure;
 use crate::names::Generation;
@@ -19,12 +21,14 @@ use crate::strategy::Moved;
 pub enum Cause {
     /// Clearway has begun.
     Start,
-    /// A reload was asked for.
+    /// A reload, or to apply what is on disk, was asked for.
     Reload,
     /// It was asked that what served before serves again.
     Rollback,
     /// The generation that served has ended although it was not asked to.
     Crash,
+    /// A change was applied by half, and the reload after it did not take: what is described by files serves again.
+    Mend,
     /// A word of a later version, where it is read, or none of an earlier one.
     #[serde(other)]
     Unknown,
@@ -37,6 +41,8 @@ pub enum Cause {
 pub enum AttemptResult {
     /// Its generation serves.
     Took,
+    /// The generation that served before has its configuration now: there was none to be started.
+    Applied,
     /// HAProxy ended before it was ready, as it does with a configuration that it refuses.
     Refused,
     /// Something else went wrong.
@@ -58,10 +64,12 @@ pub struct Attempted {
     pub result: AttemptResult,
     /// How HAProxy ended, if it did and so the attempt did not take.
     pub end: Option<End>,
-    /// Unset: it took.
+    /// Unset: it took, or was applied.
     pub failure: Option<Failure>,
     /// What was done for which listening socket of the former generation.
     pub moved: Vec<Moved>,
+    /// What came of its plan, if it began with one.
+    pub applied: Option<Applied>,
     /// What it proved, if it took.
     pub proof: Option<Proof>,
     /// What it has of the state of the servers.

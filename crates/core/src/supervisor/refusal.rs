@@ -85,6 +85,7 @@ impl Supervisor {
         if let Some(attempt) = &mut self.attempt {
             attempt.since = former.since;
             attempt.steps = former.steps;
+            attempt.applied = former.applied;
             attempt.strictness = Strictness::Lenient;
         }
     }
@@ -101,6 +102,12 @@ impl Supervisor {
             // That it does not answer is no news when it is gone.
             Some(attempt)
                 if matches!(attempt.stage, AttemptStage::Gone { .. } | AttemptStage::Tried { .. }) => {}
+            Some(attempt)
+                if attempt.generation == generation
+                    && matches!(attempt.stage, AttemptStage::Applying { .. }) =>
+            {
+                self.apply_failed(&failure, now, todo);
+            }
             Some(attempt) if attempt.generation == generation => {
                 if failure.closed && self.lives.contains_key(&generation) {
                     attempt.enter(AttemptStage::Ending { until: now + GRACE, failure }, now);
@@ -123,6 +130,9 @@ impl Supervisor {
             AttemptStage::Switching { .. } => return self.switch_timed_out(now, todo),
             AttemptStage::Tried { .. } => return self.trial_timed_out(attempt.generation, now, todo),
             AttemptStage::Ending { failure, .. } | AttemptStage::Gone { failure, .. } => failure.clone(),
+            AttemptStage::Planning { .. } | AttemptStage::Applying { .. } => {
+                return self.apply_timed_out(now, todo);
+            }
             _ => Failure::new(
                 ExitCode::NotReady,
                 format!("HAProxy did not answer within {} s", self.limits.ready.as_secs_f32()),
@@ -173,6 +183,8 @@ impl Supervisor {
         } else {
             if serving.is_none() {
                 self.restart_after_a_refusal(source, now);
+            } else {
+                self.mend_after_a_refusal(source, now);
             }
             self.after_an_attempt(now, todo);
             self.after_an_end(now, todo);

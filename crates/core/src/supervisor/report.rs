@@ -11,10 +11,11 @@ use crate::notice::{data, parts};
 use crate::programs;
 use crate::strategy::{Moved, by_means};
 
+use super::asker::Asker;
 use super::bound::Bound;
 use super::carried::Carried;
-use super::event::{Asker, Proof};
 use super::limits::MOST_YOUNG_DEATHS;
+use super::proof::Proof;
 use super::turn::Turn;
 use crate::failure::Failure;
 
@@ -23,6 +24,26 @@ crate::notices! {
     pub enum Report {
         /// A reload was requested.
         Info "reload.requested" ReloadAsked { by: Asker } => "reload asked for by {by}";
+        /// It was requested to apply what is on disk (`clearway apply`).
+        Info "apply.requested" ApplyAsked { by: Asker } => "apply asked for by {by}";
+        /// What is on disk was applied at run time: the generation `serving` has it now, and no process was started.
+        /// `generation` is the number under which it was read.
+        Info "apply.done" Applied { generation: Generation, serving: Generation, tally: String, took: Duration }
+            => "applied at run time to generation {serving}: {tally}, after {} ms", took.as_millis();
+        /// What is on disk is what the generation `serving` has already.
+        Info "apply.nothing" NothingToApply { generation: Generation, serving: Generation }
+            => "nothing to apply: generation {serving} has what is on disk already";
+        /// What is on disk cannot be applied at run time, so a generation is started.
+        Info "apply.reload" NotAtRunTime { generation: Generation, reasons: Vec<String> }
+            => "not applied at run time, so generation {generation} is started: {}", reasons.join("; ");
+        /// Applying broke off: the generation `serving` may have half of it, and another one is started in its place.
+        Warn "apply.broken" ApplyBroken { generation: Generation, serving: Generation, steps_done: usize, why: String }
+            => "applying to generation {serving} broke off{}, so generation {generation} is started: {why}",
+                after_steps(*steps_done);
+        /// Half of a change was applied to the generation `serving`, and the reload that was to put that right did not take:
+        /// another one is started.
+        Warn "apply.mended" Mending { serving: Generation }
+            => "generation {serving} may have half of a change: another one is started in its place";
         /// A reload was requested while another one is under way.
         Info "reload.queued" ReloadQueued { by: Asker }
             => "reload asked for by {by}: one more follows the one that is under way";
@@ -42,7 +63,7 @@ crate::notices! {
         /// A reload would take.
         Info "trial.passed" Tried { generation: Generation }
             => "generation {generation} was tried and would serve; it ends, and nothing has changed";
-        /// A reload would not take.
+        /// A reload would fail.
         Warn "trial.failed" TrialRefused { generation: Generation, failure: Failure }
             => "generation {generation} was tried and would not serve: {}", failure.message;
         /// HAProxy was started.
@@ -254,6 +275,13 @@ fn arrivals(proof: &Proof, moved: &[Moved]) -> String {
 /// The items after a heading, or nothing for none.
 fn list(heading: &str, items: &[String]) -> String {
     if items.is_empty() { String::new() } else { format!("{heading}{}", items.join(", ")) }
+}
+
+fn after_steps(steps: usize) -> String {
+    match steps {
+        0 => String::new(),
+        some => format!(" after {}", Count(some, "step")),
+    }
 }
 
 fn rollback_to(before: Option<Generation>) -> String {

@@ -26,7 +26,7 @@ impl Supervisor {
         if !matches!(life.state, LifeState::Serving { .. }) {
             return;
         }
-        let cause = if life.configuration == generation { WhyServing::Reload } else { WhyServing::Crash };
+        let cause = if life.started_from == generation { WhyServing::Reload } else { WhyServing::Crash };
         self.tell_programs(programs::ProgramEvent::Serves { sections, cause, on_death }, now, todo);
     }
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use super::asker::Asker;
 use super::carried::Carried;
 use super::end::End;
-use super::event::{Asker, PlumbingDemand, Proof, Source, Strictness};
+use super::event::{PlumbingDemand, Source, Strictness};
 use super::outcome::{AttemptResult, Attempted, Cause};
+use super::planned::Applied;
+use super::proof::Proof;
 use super::steps::Steps;
 use crate::failure::Failure;
 use crate::names::Generation;
@@ -23,6 +26,8 @@ pub(super) struct Attempt {
     pub(super) askers: Vec<Asker>,
     pub(super) since: Duration,
     pub(super) stage: AttemptStage,
+    /// What came of its plan, if it began with one.
+    pub(super) applied: Option<Applied>,
     /// Since when it is at this stage.
     pub(super) entered: Duration,
     /// How long the stages before took.
@@ -48,6 +53,17 @@ pub(super) enum Purpose {
 
 #[derive(Debug)]
 pub(super) enum AttemptStage {
+    /// What is on disk is compared with what this generation has, which serves.
+    Planning {
+        serving: Generation,
+        until: Duration,
+    },
+    /// It is changed as it was planned.
+    Applying {
+        serving: Generation,
+        tally: String,
+        until: Duration,
+    },
     Preparing,
     /// Launched; what it says counts until then.
     Proving {
@@ -99,10 +115,19 @@ impl Attempt {
         self.stage = stage;
     }
 
+    /// What was planned is not done, or broke off. The files are read again, and may be others by now.
+    pub(super) fn goes_on_as_a_reload(&mut self, applied: Applied, now: Duration) {
+        self.applied = Some(applied);
+        self.same_as = None;
+        self.enter(AttemptStage::Preparing, now);
+    }
+
     /// Counts the time at this stage.
     pub(super) fn count(&mut self, now: Duration) {
         let steps = &mut self.steps;
         let step = match self.stage {
+            AttemptStage::Planning { .. } => &mut steps.plan,
+            AttemptStage::Applying { .. } => &mut steps.apply,
             AttemptStage::Preparing => &mut steps.prepare,
             AttemptStage::Proving { .. } => &mut steps.prove,
             AttemptStage::Carrying { .. } => &mut steps.carry,
@@ -116,10 +141,13 @@ impl Attempt {
         self.entered = now;
     }
 
-    /// It took, unless there is a failure. What its generation has is not in it.
+    /// It took, or was applied, unless there is a failure. What its generation has is not in it.
     pub(super) fn over(mut self, failure: Option<Failure>, takes_over: bool, now: Duration) -> Attempted {
         self.count(now);
         let (result, end) = match (&failure, self.stage) {
+            (None, AttemptStage::Planning { .. } | AttemptStage::Applying { .. }) => {
+                (AttemptResult::Applied, None)
+            }
             (None, _) => (AttemptResult::Took, None),
             (_, AttemptStage::Gone { was_ready: false, end, .. }) => (AttemptResult::Refused, Some(end)),
             (_, AttemptStage::Gone { end, .. }) => (AttemptResult::Failed, Some(end)),
@@ -135,6 +163,7 @@ impl Attempt {
             end,
             failure,
             moved: self.moved,
+            applied: self.applied,
             proof: None,
             carried,
             steps: self.steps,
@@ -146,7 +175,9 @@ impl Attempt {
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.stage {
             AttemptStage::Preparing => None,
-            AttemptStage::Proving { until, .. }
+            AttemptStage::Planning { until, .. }
+            | AttemptStage::Applying { until, .. }
+            | AttemptStage::Proving { until, .. }
             | AttemptStage::Carrying { until, .. }
             | AttemptStage::Settling { until, .. }
             | AttemptStage::Switching { until, .. }

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// was started once more has both times in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
+    /// The files were read and compared with what serves.
+    pub plan: Duration,
+    /// What was planned was applied at run time.
+    pub apply: Duration,
     /// The files were read, and what they need was made.
     pub prepare: Duration,
     /// From HAProxy's start to its proof.

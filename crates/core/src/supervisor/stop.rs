@@ -7,7 +7,8 @@ use crate::names::Generation;
 use crate::programs;
 
 use super::action::Action;
-use super::event::{Asker, How, Survey};
+use super::asker::Asker;
+use super::event::{How, Survey};
 use super::life::LifeState;
 use super::limits::GRACE;
 use super::machine::Supervisor;

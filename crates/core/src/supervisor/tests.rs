@@ -1,8 +1,10 @@
 //! The rules one by one; `simulation` throws everything at them together.
 
 use super::*;
+use crate::settings::ApplySetting;
 use crate::signal::Signal;
 
+mod apply;
 mod attempted;
 mod rollback;
 mod simulation;
@@ -15,6 +17,7 @@ const LIMITS: Limits = Limits {
     ready: Duration::from_mins(10),
     settle: Duration::ZERO,
     old: Budget { generations: 50, age: None, memory: None },
+    apply: ApplySetting::Reload,
     interrupted: ExitCode::Interrupted,
 };
 
@@ -29,6 +32,7 @@ fn serving(number: u32, worker: u32) -> Answer {
         moved: Vec::new(),
         carried: Carried::default(),
         rolled_back: None,
+        applied: None,
     }
 }
 

@@ -16,9 +16,11 @@ use crate::exit::ExitCode;
 use crate::names::Generation;
 
 use super::action::{Action, Answer, answer};
-use super::event::{Asker, How, Proof, RequestId, Source};
+use super::asker::{Asker, RequestId};
+use super::event::{How, Source};
 use super::limits::GRACE;
 use super::machine::Supervisor;
+use super::proof::Proof;
 use super::report::Report;
 use super::stage::{Attempt, AttemptStage, Purpose};
 use crate::failure::Failure;
@@ -30,7 +32,8 @@ impl Supervisor {
         if self.stop.is_some() || self.is_superseded() {
             return answer(&[asker], &Answer::Stopping, todo);
         }
-        if self.attempt.is_some() || self.serving().is_none() || self.role.refuses_reloads() {
+        let is_busy = self.attempt.is_some() || self.restart.is_some() || self.serving().is_none();
+        if is_busy || self.role.refuses_reloads() {
             let message = "nothing can be tried now: a start, a reload or a takeover is under way";
             let failure = Failure::new(ExitCode::NotReady, message).hint("try again when it is over");
             return answer(&[asker], &Answer::Refused(failure), todo);

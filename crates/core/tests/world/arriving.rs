@@ -74,8 +74,7 @@ impl World {
                 let balancer = &mut self.balancers[id];
                 (balancer.predecessor, balancer.custody) = (Some(wire), sockets);
                 balancer.superseded = Some(superseded);
-                let supervisor = std::mem::replace(&mut balancer.supervisor, Supervisor::new(LIMITS));
-                balancer.supervisor = supervisor.succeeding();
+                balancer.supervisor = balancer.at_run_time.supervisor().succeeding();
                 self.arrival_hears(id, ArrivalEvent::Given);
             }
             Message::Refused { again: true } => self.arrival_hears(id, ArrivalEvent::NotYet),

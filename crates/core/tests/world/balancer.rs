@@ -32,7 +32,9 @@ impl World {
         while let Some(event) = events.pop_front() {
             let now = self.now - self.balancers[id].begun;
             for action in self.balancers[id].supervisor.step(event, now) {
+                self.cost_hears(id, &action);
                 if let Action::Exit(code) = action {
+                    self.all_are_answered(id);
                     self.tell_peers(id, PeersEvent::Leaves);
                     self.path_leaves(id, code);
                     return self.dies(id, Some(code));
@@ -58,11 +60,16 @@ impl World {
     pub fn carry_out(&mut self, id: Id, action: Action) -> Option<Event> {
         let delay = self.soon();
         match action {
+            Action::Plan(generation) => return self.plans(id, generation),
+            Action::Apply(generation) => self.applies(id, generation),
+            Action::Adopt { generation, serving } => self.adopts(id, generation, serving),
+            Action::Answer(request, answer) => self.is_answered(id, request, &answer),
             Action::Prepare(generation, source) => {
+                self.balancers[id].at_run_time.is_given_up(generation);
                 self.balancers[id].preparing.insert(generation);
                 let file = match source {
                     Source::Disk => self.good_file.then(|| self.file.clone()),
-                    Source::Served(former) => self.balancers[id].path.files.get(&former).cloned(),
+                    Source::Served(former) => self.balancers[id].past.file(former).cloned(),
                 };
                 let past = &mut self.balancers[id].past;
                 let former = file.as_ref().and_then(|file| past.reads(generation, source, file));
@@ -82,6 +89,7 @@ impl World {
                 return Some(Event::Started { generation, pid: 1 });
             }
             Action::Abandon(generation) => {
+                self.balancers[id].at_run_time.is_given_up(generation);
                 self.balancers[id].preparing.remove(&generation);
                 self.abandons(id, generation);
             }
@@ -93,6 +101,7 @@ impl World {
                 self.note(format!("balancer {id} commits generation {generation}"));
                 self.switch_is_committed(id, generation);
                 self.balancers[id].past.commits(generation);
+                self.has_what_it_was_started_from(id, generation);
                 self.commits(id, generation);
                 self.path_serves(id, generation);
                 self.tell_peers(id, PeersEvent::Committed);

@@ -104,6 +104,7 @@ pub struct Balancer {
     pub processes: BTreeMap<Generation, Process>,
     pub preparing: BTreeSet<Generation>,
     pub past: Past,
+    pub at_run_time: AtRunTime,
     pub custody: Vec<Socket>,
     /// Asked to stop by an operator.
     pub stopped: bool,
@@ -118,6 +119,7 @@ pub struct Balancer {
     pub came: Option<Wire>,
     pub path: PathSide,
     pub cutover: CutoverSide,
+    pub costs: CostSide,
 }
 
 /// A process that keeps the sockets.

@@ -71,13 +71,14 @@ impl World {
     pub fn start_process(&mut self, container: usize) {
         let id = self.balancers.len();
         let strategy = self.a_strategy();
+        let at_run_time = AtRunTime::new(self.apply_random.bool());
         self.note(format!("balancer {id} starts in container {container}, {strategy:?}"));
         self.balancers.push(Balancer {
             container,
             alive: true,
             phase: Phase::Arriving,
             arrival: Arrival::new(false),
-            supervisor: Supervisor::new(LIMITS),
+            supervisor: at_run_time.supervisor(),
             peers: Relations::new(
                 false,
                 Fence::new(BACK, None),
@@ -88,6 +89,7 @@ impl World {
             processes: BTreeMap::new(),
             preparing: BTreeSet::new(),
             past: Past::default(),
+            at_run_time,
             custody: Vec::new(),
             stopped: false,
             released: false,
@@ -99,6 +101,7 @@ impl World {
             came: None,
             path: PathSide::new(self.network.closed, self.canary),
             cutover: CutoverSide::new(strategy),
+            costs: CostSide::default(),
         });
         self.living.push(id);
         let delay = self.soon();

@@ -28,17 +28,19 @@ use clearway_core::peers::hold::{BalancerId, HoldAction, HoldEvent, Keeping};
 use clearway_core::peers::{
     Beginning, NameGate, NamePart, PeersAction, PeersEvent, Relations, ToHolder, ToPredecessor,
 };
-use clearway_core::settings::CanaryMode;
+use clearway_core::settings::{ApplySetting, CanaryMode};
 use clearway_core::supervisor::{
-    Action, Asker, Budget, Carried, Declined, End, Event, How, Limits, Peer, PlumbingDemand, Proof,
-    RequestId, Source, Supervisor, Survey, Unclean,
+    Action, Answer, ApplyOutcome, Asker, Budget, Carried, Declined, End, Event, How, Limits, Peer,
+    Phase as SupervisorPhase, Planned, PlumbingDemand, Proof, RequestId, Source, Supervisor, Survey, Unclean,
 };
 
+mod applying;
 mod arriving;
 mod balancer;
 mod cast;
 mod chance;
 mod clients;
+mod costs;
 mod diverting;
 mod holder;
 mod kernel;
@@ -50,10 +52,12 @@ mod promises;
 mod rollbacks;
 mod switching;
 
+use applying::{AtRunTime, OnApply};
 use cast::{
     Balancer, Caller, Container, Conversation, Holder, Message, Name, Party, Phase, Process, Purpose,
 };
 use clients::Listeners;
+use costs::{CostSide, Counted};
 use diverting::CutoverSide;
 use network::Network;
 use path::{Asking, File, OnPath, PathSide};
@@ -70,6 +74,7 @@ const LIMITS: Limits = Limits {
     ready: Duration::from_secs(10),
     settle: Duration::from_millis(200),
     old: Budget { generations: 5, age: None, memory: None },
+    apply: ApplySetting::Reload,
     interrupted: ExitCode::Interrupted,
 };
 
@@ -120,6 +125,10 @@ enum Happening {
     OnPath(OnPath),
     /// What has to do with clients that are diverted.
     OnSwitch(OnSwitch),
+    /// What has to do with changes at run time.
+    OnApply(OnApply),
+    /// A thread looks what a window costs.
+    Looks(Id, u32),
 }
 
 struct World {
@@ -147,7 +156,11 @@ struct World {
     path_random: fastrand::Rng,
     /// Of all that diverts clients.
     switch_random: fastrand::Rng,
+    /// Of all that is applied at run time.
+    apply_random: fastrand::Rng,
     listeners: Listeners,
+    /// What the kernel counts for all of them.
+    counted: Counted,
     network: Network,
     canary: CanaryMode,
     file: File,
@@ -169,6 +182,7 @@ impl World {
             world.let_pass(pause)?;
             world.something_happens();
             world.something_happens_to_paths();
+            world.something_happens_at_run_time();
             world.close_what_nothing_has();
             world.check().map_err(|what| format!("{what}\n{}", world.trace.join("\n")))?;
         }
@@ -206,7 +220,9 @@ impl World {
             file: File { transparent: path_random.bool(), servers: BTreeSet::from([1, 2]) },
             path_random,
             switch_random: fastrand::Rng::with_seed(seed.rotate_left(32)),
+            apply_random: fastrand::Rng::with_seed(seed.rotate_left(16)),
             listeners: Listeners::default(),
+            counted: Counted::new(seed),
             moved: BTreeSet::new(),
             fault: None,
             messages: 0,
@@ -269,6 +285,8 @@ impl World {
             Happening::HolderWakes(id) => self.tell_holder(id, HoldEvent::TimePassed),
             Happening::OnPath(happening) => self.happens_on_path(happening),
             Happening::OnSwitch(happening) => self.happens_to_switch(happening),
+            Happening::OnApply(happening) => self.happens_at_run_time(happening),
+            Happening::Looks(id, number) => self.cost_thread_looks(id, number),
         }
         self.close_what_nothing_has();
     }

@@ -48,6 +48,7 @@ impl World {
                 return Err(format!("balancer {id} holds sockets, and nothing will accept on them"));
             }
         }
+        self.check_what_serves()?;
         self.check_those_that_accept()?;
         self.check_gates()?;
         self.check_clients()?;
@@ -78,6 +79,7 @@ impl World {
     /// Nothing has happened for a long time.
     pub fn check_at_rest(&self) -> Result<(), String> {
         self.check_paths_at_rest()?;
+        self.check_what_serves_at_rest()?;
         let wanted = |one: &&Balancer| one.alive && !one.stopped;
         let serving: Vec<Id> = (0..self.balancers.len())
             .filter(|id| {
@@ -112,6 +114,7 @@ impl World {
             ));
         }
         self.check_clients_at_rest(id)?;
+        self.check_costs_at_rest(id)?;
         self.check_the_holder(id)
     }
 

@@ -20,11 +20,12 @@ pub struct Past {
 impl Past {
     /// A generation is prepared from this. Gives a former one with the same file, if it is read from the disk.
     pub fn reads(&mut self, generation: Generation, source: Source, file: &File) -> Option<Generation> {
-        let is_on_disk = source == Source::Disk;
+        // Also what was read from it for a plan.
+        let is_on_disk = source == Source::Disk || source == Source::Served(generation);
         let known = |one: &&Generation| self.read.get(one).is_some_and(|(known, _)| known == file);
         let former = self.remembered.iter().find(known).copied();
         self.read.insert(generation, (file.clone(), is_on_disk));
-        former.filter(|_| is_on_disk)
+        former.filter(|_| source == Source::Disk)
     }
 
     pub fn remember_only(&mut self, wanted: &[Generation]) {
@@ -39,6 +40,16 @@ impl Past {
             self.before = self.served.take().filter(|_| is_on_disk);
         }
         self.served = Some(file);
+    }
+
+    /// What serves, as it was read.
+    pub fn served(&self) -> Option<&File> {
+        self.served.as_ref()
+    }
+
+    /// What was read under this number.
+    pub fn file(&self, generation: Generation) -> Option<&File> {
+        self.read.get(&generation).map(|(file, _)| file)
     }
 
     /// A rollback has brought back what served before.

@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::expected::ExpectedServer;
 use super::options::{Addable, Options, addable};
-use super::plan::{Reason, Step, StepKind};
+use super::pair::{Pair, expected, step as step_of};
+use super::plan::{PlanOrder, PlanStep, ReloadReason, StepKind};
 use super::proxy::Settled;
-use super::servers::{Pair, expected, step as step_of};
 use super::words::{literal, speakable};
 use super::{numbers, orders};
 
@@ -34,7 +34,7 @@ pub(super) fn step(
     settled: &Settled,
     numbers: Option<&HashMap<String, u32>>,
     taken: &mut HashSet<u32>,
-) -> Result<(Step, ExpectedServer), Reason> {
+) -> Result<(PlanStep, ExpectedServer), ReloadReason> {
     let built = build(pair, name, settled, numbers, taken);
     let refused = |what| pair.new.piece.reason(settled.line, format!("the server `{name}` is new: {what}"));
     Ok((built.map_err(refused)?, expected(name, settled)))
@@ -46,7 +46,7 @@ fn build(
     settled: &Settled,
     numbers: Option<&HashMap<String, u32>>,
     taken: &mut HashSet<u32>,
-) -> Result<Step, String> {
+) -> Result<PlanStep, String> {
     let object = pair.object(name)?;
     if let Some(why) = pair.new.refuses_servers(pair.can) {
         return Err(why);
@@ -74,13 +74,25 @@ fn build(
         return Err(format!("`{}` cannot be said at the runtime API", word.escape_debug()));
     }
     let mut list = vec![orders::add(&object, &words.join(" "))];
-    for (option, what) in [("check", "health"), ("agent-check", "agent")] {
-        list.extend(options.contains_key(option).then(|| orders::enable(what, &object)));
+    list.extend(begin(&object, &options));
+    Ok(step_of(StepKind::ServerAdded, object, format!("it is new, with the address {address}"), list))
+}
+
+/// What brings one that was added into the state in which a fresh start would have it.
+fn begin(object: &str, options: &Options<'_>) -> Vec<PlanOrder> {
+    let mut list = Vec::new();
+    if options.contains_key("check") {
+        list.push(orders::enable("health", object));
+    }
+    if options.contains_key("agent-check") {
+        list.push(orders::enable("agent", object));
+        // It begins with an agent that has said no; one of a file, with one that has said yes.
+        list.push(orders::set(object, "agent up"));
     }
     if !options.contains_key("disabled") {
-        list.push(orders::set(&object, "state ready"));
+        list.push(orders::set(object, "state ready"));
     }
-    Ok(step_of(StepKind::ServerAdded, object, format!("it is new, with the address {address}"), list))
+    list
 }
 
 /// What makes one that is added differ from one of a file.

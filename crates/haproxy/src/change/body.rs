@@ -5,12 +5,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::plan::Reason;
-use super::sections::{Piece, first_word};
-use super::side::{Line, Reader};
+use super::plan::ReloadReason;
+use super::sections::{SectionPiece, first_word};
+use super::side::{SideLine, SideReader};
 
 /// More servers than any real template makes.
 const MOST: u32 = 100_000;
+
+/// More servers than any real section has.
+const MOST_SERVERS: usize = 200_000;
 
 /// A server of a section; a `server-template` makes several.
 #[derive(Clone, Debug)]
@@ -33,11 +36,11 @@ pub(super) struct Body<'a> {
     /// The place of each in the list.
     pub(super) places: HashMap<Cow<'a, str>, usize>,
     /// All lines but those of servers.
-    pub(super) others: Vec<Line>,
+    pub(super) others: Vec<SideLine>,
 }
 
 impl<'a> Body<'a> {
-    pub(super) fn read(piece: &Piece<'a>, reader: &Reader<'_>) -> Result<Self, Reason> {
+    pub(super) fn read(piece: &SectionPiece<'a>, reader: &SideReader<'_>) -> Result<Self, ReloadReason> {
         let mut body = Self::default();
         let mut above = 0;
         for (number, bytes) in piece.lines() {
@@ -67,8 +70,11 @@ impl<'a> Body<'a> {
         Ok(body)
     }
 
-    fn push(&mut self, piece: &Piece<'_>, server: ServerEntry<'a>) -> Result<(), Reason> {
+    fn push(&mut self, piece: &SectionPiece<'_>, server: ServerEntry<'a>) -> Result<(), ReloadReason> {
         let (place, line) = (self.servers.len(), server.line);
+        if place >= MOST_SERVERS {
+            return Err(piece.reason(line, "there are more servers than are looked at"));
+        }
         if self.places.insert(server.name.clone(), place).is_some() {
             return Err(piece.reason(line, format!("there are two servers `{}`", server.name)));
         }
@@ -88,22 +94,22 @@ fn plain_name(line: &[u8]) -> Option<&str> {
     let rest = line.trim_ascii_start().get(b"server".len()..)?;
     let name = first_word(rest);
     let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'#' | b'$');
-    std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.as_bytes().iter().all(|b| plain(b)))
+    std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.as_bytes().iter().all(plain))
 }
 
 fn written_name(
-    piece: &Piece<'_>,
-    reader: &Reader<'_>,
+    piece: &SectionPiece<'_>,
+    reader: &SideReader<'_>,
     number: usize,
     bytes: &[u8],
-) -> Result<String, Reason> {
+) -> Result<String, ReloadReason> {
     let line = reader.line(piece, number, bytes)?;
     let name = line.as_ref().map_or("", |line| line.word(1));
     if name.is_empty() { Err(piece.reason(number, "a server without a name")) } else { Ok(name.to_owned()) }
 }
 
 /// `server-template PREFIX NUMBER|FIRST-LAST ADDRESS ...`
-fn names(line: &Line) -> Option<Vec<String>> {
+fn names(line: &SideLine) -> Option<Vec<String>> {
     let (prefix, range) = (line.word(1), line.word(2));
     let (first, last) = match range.split_once('-') {
         Some((first, last)) => (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?),

@@ -6,14 +6,14 @@
 
 use super::options::Options;
 use super::orders;
-use super::plan::{Order, Step, StepKind};
+use super::pair::{Pair, step as step_of};
+use super::plan::{PlanOrder, PlanStep, StepKind};
 use super::proxy::{Balance, Settled};
-use super::servers::{Pair, step as step_of};
 use super::words::{literal, number, speakable};
 
 /// A step, and whether HAProxy need not be asked whether it takes the line.
-pub(super) struct Change {
-    pub(super) step: Step,
+pub(super) struct ServerChange {
+    pub(super) step: PlanStep,
     /// Nothing but numbers and IP addresses has changed.
     pub(super) strict: bool,
 }
@@ -31,7 +31,7 @@ pub(super) fn step(
     name: &str,
     was: &Settled,
     is: &Settled,
-) -> Result<Option<Change>, String> {
+) -> Result<Option<ServerChange>, String> {
     let unclear = |word: &str| {
         format!("the server `{name}` has changed, and what `{word}` means for it is not understood")
     };
@@ -63,9 +63,9 @@ struct Changing<'a, 'b, 'c> {
     object: String,
     old: Options<'a>,
     new: Options<'a>,
-    before: Vec<Order>,
+    before: Vec<PlanOrder>,
     /// To be given last.
-    after: Vec<Order>,
+    after: Vec<PlanOrder>,
     said: Vec<String>,
     strict: bool,
 }
@@ -231,11 +231,11 @@ impl Changing<'_, '_, '_> {
         Ok(())
     }
 
-    fn finish(self) -> Option<Change> {
+    fn finish(self) -> Option<ServerChange> {
         let Self { object, mut before, after, said, strict, .. } = self;
         before.extend(after);
         let step = |orders| step_of(StepKind::ServerChanged, object, said.join(", "), orders);
-        (!before.is_empty()).then(|| Change { step: step(before), strict })
+        (!before.is_empty()).then(|| ServerChange { step: step(before), strict })
     }
 }
 

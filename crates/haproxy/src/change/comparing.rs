@@ -2,18 +2,21 @@
 
 use std::cell::OnceCell;
 
+use crate::configuration::Configuration;
+
 use super::capabilities::Capabilities;
-use super::excerpt::{Excerpt, belongs};
+use super::compared::ChangeComparison;
+use super::excerpt::{CheckedExcerpt, belongs};
 use super::expected::Expected;
 use super::limits::beside_servers;
 use super::lines::difference;
 use super::mentions::{Mentions, has};
-use super::plan::{Plan, Reason, Step, Verdict};
+use super::pair::Pair;
+use super::plan::{ChangeVerdict, Plan, PlanStep, ReloadReason};
 use super::proxy::Proxy;
-use super::sections::Piece;
-use super::servers::{Pair, ServerChanges};
+use super::sections::SectionPiece;
+use super::servers::ServerChanges;
 use super::side::Side;
-use super::{Comparison, Configuration};
 
 /// More reasons than a person reads.
 const MOST_REASONS: usize = 10;
@@ -25,12 +28,12 @@ pub(super) struct Comparing<'a> {
     files: (&'a Configuration, &'a Configuration),
     can: &'a Capabilities,
     mentions: OnceCell<Mentions>,
-    reasons: Vec<Reason>,
-    added: Vec<Step>,
-    changed: Vec<Step>,
-    removed: Vec<Step>,
+    reasons: Vec<ReloadReason>,
+    added: Vec<PlanStep>,
+    changed: Vec<PlanStep>,
+    removed: Vec<PlanStep>,
     expected: Expected,
-    excerpt: Excerpt,
+    excerpt: CheckedExcerpt,
 }
 
 impl<'a> Comparing<'a> {
@@ -50,41 +53,44 @@ impl<'a> Comparing<'a> {
             changed: Vec::new(),
             removed: Vec::new(),
             expected: Expected::default(),
-            excerpt: Excerpt::default(),
+            excerpt: CheckedExcerpt::default(),
         }
     }
 
-    pub(super) fn run(mut self) -> Comparison {
+    pub(super) fn run(mut self) -> ChangeComparison {
         self.sections();
         if !self.reasons.is_empty() {
             self.reasons.truncate(MOST_REASONS);
-            return Comparison::of(Verdict::Reload(self.reasons));
+            return ChangeComparison::of(ChangeVerdict::Reload(self.reasons));
         }
         let mut steps = self.added;
         steps.append(&mut self.changed);
         steps.append(&mut self.removed);
         if steps.is_empty() {
-            return Comparison::of(Verdict::Same);
+            return ChangeComparison::of(ChangeVerdict::Same);
         }
         let excerpt = self.excerpt.finish(self.new);
-        let verdict = Verdict::RunTime(Plan { steps, excerpt });
-        Comparison { verdict, expected: self.expected, checks: Vec::new() }
+        let verdict = ChangeVerdict::RunTime(Plan { steps, excerpt });
+        ChangeComparison { verdict, expected: self.expected, checks: Vec::new() }
     }
 
     /// Pairs of sections: those at the beginning and at the end that are the same are not looked at.
     fn sections(&mut self) {
         let (old, new) = (&self.old.pieces, &self.new.pieces);
-        let same =
-            |pair: &(&Piece<'_>, &Piece<'_>)| pair.0.bytes == pair.1.bytes && pair.0.file == pair.1.file;
+        let same = |pair: &(&SectionPiece<'_>, &SectionPiece<'_>)| {
+            pair.0.bytes == pair.1.bytes && pair.0.file == pair.1.file
+        };
         let first = old.iter().zip(new).take_while(same).count();
-        let rest = |pieces: &[Piece<'a>]| pieces.get(first..).unwrap_or_default().to_vec();
+        let rest = |pieces: &[SectionPiece<'a>]| pieces.get(first..).unwrap_or_default().to_vec();
         let (old, new) = (rest(old), rest(new));
         let last = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
-        let middle = |pieces: &[Piece<'a>]| {
+        let middle = |pieces: &[SectionPiece<'a>]| {
             pieces.get(..pieces.len().saturating_sub(last)).unwrap_or_default().to_vec()
         };
         let (old, new) = (middle(&old), middle(&new));
-        let fits = |pair: (&Piece<'_>, &Piece<'_>)| pair.0.same_heading(pair.1) && pair.0.file == pair.1.file;
+        let fits = |pair: (&SectionPiece<'_>, &SectionPiece<'_>)| {
+            pair.0.same_heading(pair.1) && pair.0.file == pair.1.file
+        };
         if old.len() != new.len() || !old.iter().zip(&new).all(fits) {
             self.reasons.push(other_sections(&old, &new));
             return;
@@ -103,22 +109,32 @@ impl<'a> Comparing<'a> {
     }
 
     /// Both stand at the same place among the sections of their sides.
-    fn section(&mut self, index: usize, was: &Piece<'a>, is: &Piece<'a>) -> Result<(), Reason> {
+    fn section(
+        &mut self,
+        index: usize,
+        was: &SectionPiece<'a>,
+        is: &SectionPiece<'a>,
+    ) -> Result<(), ReloadReason> {
         let proxy = matches!(is.keyword, "backend" | "listen");
         if proxy && !was.conditional && !is.conditional {
             return self.proxy(index, was, is);
         }
         let (old, new) = (self.old.lines(index)?, self.new.lines(index)?);
-        let all = |lines| -> Vec<_> { <[super::side::Line]>::iter(lines).collect() };
+        let all = |lines| -> Vec<_> { <[super::side::SideLine]>::iter(lines).collect() };
         let Some(reason) = difference((was, &all(&old)), (is, &all(&new))) else { return Ok(()) };
         if was.conditional || is.conditional {
             let what =
                 format!("{}, and conditions (`.if`) decide about lines of `{}`", reason.what, is.title());
-            return Err(Reason { what, ..reason });
+            return Err(ReloadReason { what, ..reason });
         }
         let limit = match is.keyword {
             "frontend" | "global" => beside_servers((was, &old), (is, &new))?,
-            _ => return Err(Reason { what: format!("{} (in `{}`)", reason.what, is.title()), ..reason }),
+            _ => {
+                return Err(ReloadReason {
+                    what: format!("{} (in `{}`)", reason.what, is.title()),
+                    ..reason
+                });
+            }
         };
         let Some(limit) = limit else { return Ok(()) };
         let step = match is.keyword {
@@ -129,7 +145,12 @@ impl<'a> Comparing<'a> {
         Ok(())
     }
 
-    fn proxy(&mut self, index: usize, was: &Piece<'a>, is: &Piece<'a>) -> Result<(), Reason> {
+    fn proxy(
+        &mut self,
+        index: usize,
+        was: &SectionPiece<'a>,
+        is: &SectionPiece<'a>,
+    ) -> Result<(), ReloadReason> {
         let (old, new) = (Proxy::of(self.old, index, *was)?, Proxy::of(self.new, index, *is)?);
         if let Some(limit) = beside_servers((was, &old.body.others), (is, &new.body.others))? {
             if is.keyword != "listen" {
@@ -154,7 +175,7 @@ impl<'a> Comparing<'a> {
         if !unproved.is_empty() {
             let mut inherited = Vec::new();
             for base in self.new.lineage(index)?.into_iter().rev() {
-                let lines = self.new.pieces.get(base).into_iter().flat_map(Piece::lines);
+                let lines = self.new.pieces.get(base).into_iter().flat_map(SectionPiece::lines);
                 inherited.extend(lines.map(|(_, line)| line).filter(|line| belongs(line)));
             }
             self.excerpt.take(&new, &inherited, &unproved);
@@ -169,9 +190,10 @@ impl<'a> Comparing<'a> {
 }
 
 /// Which section is new, gone or elsewhere.
-fn other_sections(old: &[Piece<'_>], new: &[Piece<'_>]) -> Reason {
-    let among =
-        |piece: &Piece<'_>, others: &[Piece<'_>]| others.iter().any(|other| other.same_heading(piece));
+fn other_sections(old: &[SectionPiece<'_>], new: &[SectionPiece<'_>]) -> ReloadReason {
+    let among = |piece: &SectionPiece<'_>, others: &[SectionPiece<'_>]| {
+        others.iter().any(|other| other.same_heading(piece))
+    };
     if let Some(piece) = new.iter().find(|piece| !among(piece, old)) {
         return piece.reason(piece.line, format!("the section `{}` is new", piece.title()));
     }
@@ -181,8 +203,9 @@ fn other_sections(old: &[Piece<'_>], new: &[Piece<'_>]) -> Reason {
     }
     match old.iter().zip(new).find(|(was, is)| !was.same_heading(is) || was.file != is.file) {
         Some((_, piece)) => piece.reason(piece.line, "sections stand in another order from here on"),
-        None => {
-            Reason { place: String::new(), what: "there are more or fewer sections of one name".to_owned() }
-        }
+        None => ReloadReason {
+            place: String::new(),
+            what: "there are more or fewer sections of one name".to_owned(),
+        },
     }
 }

@@ -5,6 +5,7 @@
 //! `global` only what decides how others are read.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use super::proxy::Proxy;
 use super::sections::first_word;
@@ -35,13 +36,13 @@ const LISTENS: &str = "listen clearway-excerpt\n mode tcp\n bind abns@clearway-e
 
 /// Collects sections.
 #[derive(Debug, Default)]
-pub(super) struct Excerpt(String);
+pub(super) struct CheckedExcerpt(String);
 
-impl Excerpt {
+impl CheckedExcerpt {
     /// Takes over the servers of a section that stand at these lines.
     pub(super) fn take(&mut self, proxy: &Proxy<'_>, inherited: &[&[u8]], lines: &[usize]) {
         let wanted: HashSet<usize> = lines.iter().copied().collect();
-        self.0.push_str(&format!("backend {}\n", proxy.piece.name));
+        let _ = writeln!(self.0, "backend {}", proxy.piece.name);
         for line in inherited {
             self.push(line);
         }

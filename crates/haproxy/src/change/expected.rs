@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use super::plan::Reason;
+use super::plan::ReloadReason;
 use crate::runtime::state::{Admin, ServerState, ServersState};
 
 /// What `show servers state` must say.
@@ -46,24 +46,24 @@ impl Expected {
 
     /// What is not as the file that runs says; nothing: go on. `answers`: those to [`Expected::questions`], in any order, or one to
     /// `show servers state`.
-    pub fn before<'a>(&self, answers: impl IntoIterator<Item = ServersState<'a>>) -> Vec<Reason> {
-        let told = Told::of(answers);
+    pub fn before<'a>(&self, answers: impl IntoIterator<Item = ServersState<'a>>) -> Vec<ReloadReason> {
+        let told = ToldRows::of(answers);
         let judged = |one: &ExpectedBackend| told.judge(one, &one.names_before, &one.before);
         self.backends.iter().filter_map(judged).collect()
     }
 
     /// What is not as the new file says; nothing: it is done.
-    pub fn after<'a>(&self, answers: impl IntoIterator<Item = ServersState<'a>>) -> Vec<Reason> {
-        let told = Told::of(answers);
+    pub fn after<'a>(&self, answers: impl IntoIterator<Item = ServersState<'a>>) -> Vec<ReloadReason> {
+        let told = ToldRows::of(answers);
         let judged = |one: &ExpectedBackend| told.judge(one, &one.names_after, &one.after);
         self.backends.iter().filter_map(judged).collect()
     }
 }
 
 /// The rows of all answers, by backend and name.
-struct Told<'a>(HashMap<&'a str, HashMap<&'a str, ServerState<'a>>>);
+struct ToldRows<'a>(HashMap<&'a str, HashMap<&'a str, ServerState<'a>>>);
 
-impl<'a> Told<'a> {
+impl<'a> ToldRows<'a> {
     fn of(answers: impl IntoIterator<Item = ServersState<'a>>) -> Self {
         let mut told: HashMap<&str, HashMap<&str, ServerState<'_>>> = HashMap::new();
         for row in answers.into_iter().flat_map(ServersState::rows) {
@@ -78,11 +78,11 @@ impl<'a> Told<'a> {
         backend: &ExpectedBackend,
         names: &[String],
         servers: &[ExpectedServer],
-    ) -> Option<Reason> {
+    ) -> Option<ReloadReason> {
         let empty = HashMap::new();
         let rows = self.0.get(backend.name.as_str()).unwrap_or(&empty);
         let reason = |server: &str, what: &str| {
-            Some(Reason { place: format!("{}/{server}", backend.name), what: what.to_owned() })
+            Some(ReloadReason { place: format!("{}/{server}", backend.name), what: what.to_owned() })
         };
         if let Some(missing) = names.iter().find(|name| !rows.contains_key(name.as_str())) {
             return reason(

@@ -7,14 +7,16 @@
 use std::path::Path;
 
 use super::capabilities::Capabilities;
-use super::plan::{Reason, Step};
+use super::plan::{PlanStep, ReloadReason};
 
 mod certificate;
+mod check;
 mod names;
 mod patterns;
 
 use certificate::{TrustFile, certificate, trust};
-use patterns::{acl, map};
+pub use check::FileCheck;
+use patterns::{acl, is_plain, map};
 
 /// A file that has changed.
 #[derive(Clone, Debug)]
@@ -37,32 +39,13 @@ pub struct FilesOfHaproxy {
     revocations: Vec<String>,
 }
 
-/// What HAProxy must answer when all is done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileCheck {
-    /// `show map FILE`, `show acl FILE`, `show ssl cert FILE`
-    pub command: String,
-    answer: FileAnswer,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum FileAnswer {
-    /// These entries, without where they are in memory.
-    Entries(Vec<String>),
-    /// With this line. Up to 3.0 a certificate is `Unused` after the CA file of its `bind` line was changed at run time, and what is
-    /// committed then reaches no client although HAProxy says `Success!` (2.6.12, 3.0.11; not 3.2.26).
-    With(&'static str),
-}
-
-const USED: &str = "Status: Used";
-
 /// What is to be done about files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilesPlan {
     /// A step for each file.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlanStep>,
     /// What needs a reload; empty if all can be done.
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<ReloadReason>,
     /// What is to be asked afterwards.
     pub checks: Vec<FileCheck>,
 }
@@ -82,7 +65,8 @@ pub fn plan(
                 plan.checks.push(check);
             }
             Err(what) => {
-                plan.reasons.push(Reason { place: file.path.display().to_string(), what: what.to_owned() });
+                plan.reasons
+                    .push(ReloadReason { place: file.path.display().to_string(), what: what.to_owned() });
             }
         }
     }
@@ -94,7 +78,7 @@ fn one(
     has: &FilesOfHaproxy,
     can: &Capabilities,
     longest: usize,
-) -> Result<(Step, FileCheck), &'static str> {
+) -> Result<(PlanStep, FileCheck), &'static str> {
     let name = file.path.to_str().filter(|name| is_plain(name)).ok_or("its name has unusual characters")?;
     let text = std::str::from_utf8(file.content).map_err(|_| "it has bytes that are no UTF-8")?;
     let lists = [&has.maps, &has.acls, &has.certificates, &has.authorities, &has.revocations];
@@ -148,25 +132,6 @@ fn in_parentheses(answer: &str) -> Vec<String> {
         (number.parse::<u64>().is_ok() && !name.is_empty()).then(|| name.to_owned())
     };
     answer.lines().filter_map(name).collect()
-}
-
-/// Whether the runtime API takes it for one word, as it is.
-fn is_plain(word: &str) -> bool {
-    let plain =
-        |c: char| c.is_ascii_graphic() && !matches!(c, ';' | '\\' | '"' | '\'' | '<' | '#' | '@' | '$');
-    !word.is_empty() && word.chars().all(plain)
-}
-
-impl FileCheck {
-    /// Whether this is what HAProxy answers.
-    pub fn is_met(&self, answer: &str) -> bool {
-        let entry = |line: &str| line.split_once(' ').map_or("", |(_, entry)| entry).trim_end().to_owned();
-        let mut lines = answer.lines().filter(|line| !line.is_empty());
-        match &self.answer {
-            FileAnswer::Entries(entries) => lines.map(entry).eq(entries.iter().cloned()),
-            FileAnswer::With(line) => lines.any(|one| one.trim() == *line),
-        }
-    }
 }
 
 #[cfg(test)]

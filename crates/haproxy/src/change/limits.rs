@@ -4,9 +4,9 @@
 //! at run time, as that would end listening at a socket that others share.
 
 use super::lines::difference;
-use super::plan::{Effect, Expect, Order, Reason, Step, StepKind};
-use super::sections::Piece;
-use super::side::{Line, Side};
+use super::plan::{Expect, OrderEffect, PlanOrder, PlanStep, ReloadReason, StepKind};
+use super::sections::SectionPiece;
+use super::side::{Side, SideLine};
 use super::words::{number, speakable};
 
 /// More connections than any HAProxy takes.
@@ -23,18 +23,18 @@ pub(super) struct NewLimit {
 
 /// What is different between two sections beside their servers: nothing, a limit alone, or something else.
 pub(super) fn beside_servers(
-    (was, old): (&Piece<'_>, &[Line]),
-    (is, new): (&Piece<'_>, &[Line]),
-) -> Result<Option<NewLimit>, Reason> {
-    let all = |lines| -> Vec<&Line> { Iterator::collect(<[Line]>::iter(lines)) };
+    (was, old): (&SectionPiece<'_>, &[SideLine]),
+    (is, new): (&SectionPiece<'_>, &[SideLine]),
+) -> Result<Option<NewLimit>, ReloadReason> {
+    let all = |lines| -> Vec<&SideLine> { Iterator::collect(<[SideLine]>::iter(lines)) };
     let Some(reason) = difference((was, &all(old)), (is, &all(new))) else { return Ok(None) };
-    let limit = |line: &&Line| line.word(0) == "maxconn";
-    let rest = |lines| -> Vec<&Line> { <[Line]>::iter(lines).filter(|line| !limit(line)).collect() };
+    let limit = |line: &&SideLine| line.word(0) == "maxconn";
+    let rest = |lines| -> Vec<&SideLine> { <[SideLine]>::iter(lines).filter(|line| !limit(line)).collect() };
     if let Some(reason) = difference((was, &rest(old)), (is, &rest(new))) {
         return Err(reason);
     }
     let only = |lines| -> Option<(u32, usize)> {
-        let mut limits = <[Line]>::iter(lines).filter(limit);
+        let mut limits = <[SideLine]>::iter(lines).filter(limit);
         let line = limits.next().filter(|line| line.words.len() == 2)?;
         let value = number(line.word(1), MOST).filter(|value| *value > 0)?;
         limits.next().is_none().then_some((value, line.number))
@@ -47,7 +47,11 @@ pub(super) fn beside_servers(
 
 impl NewLimit {
     /// Of a `frontend` or `listen`. `derives`: whether some limit of a server is worked out from it.
-    pub(super) fn of_frontend(self, piece: &Piece<'_>, derives: bool) -> Result<Step, Reason> {
+    pub(super) fn of_frontend(
+        self,
+        piece: &SectionPiece<'_>,
+        derives: bool,
+    ) -> Result<PlanStep, ReloadReason> {
         if derives {
             let what =
                 "`maxconn` has changed, and limits of servers (`minconn`, `fullconn`) are worked out from it";
@@ -61,7 +65,7 @@ impl NewLimit {
     }
 
     /// Of `global`: down only, and where no frontend takes its own limit from it.
-    pub(super) fn of_all(self, piece: &Piece<'_>, new: &Side<'_>) -> Result<Step, Reason> {
+    pub(super) fn of_all(self, piece: &SectionPiece<'_>, new: &Side<'_>) -> Result<PlanStep, ReloadReason> {
         if self.is > self.was {
             let what = "the global `maxconn` has been raised, and HAProxy has room for the former one only";
             return Err(piece.reason(self.line, what));
@@ -83,9 +87,9 @@ impl NewLimit {
         Ok(self.step("global".to_owned(), format!("set maxconn global {}", self.is)))
     }
 
-    fn step(self, object: String, command: String) -> Step {
-        let order = Order { command, payload: None, expect: Expect::Silence, effect: Effect::Takes };
+    fn step(self, object: String, command: String) -> PlanStep {
+        let order = PlanOrder { command, payload: None, expect: Expect::Silence, effect: OrderEffect::Takes };
         let why = format!("at most {} connections instead of {}", self.is, self.was);
-        Step { kind: StepKind::Limit, object, why, orders: vec![order] }
+        PlanStep { kind: StepKind::Limit, object, why, orders: vec![order] }
     }
 }

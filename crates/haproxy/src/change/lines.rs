@@ -1,27 +1,27 @@
 //! Lines that both configurations must have: which of them is the first that differs, in words.
 
-use super::plan::Reason;
-use super::sections::Piece;
-use super::side::Line;
+use super::plan::ReloadReason;
+use super::sections::SectionPiece;
+use super::side::SideLine;
 
 /// The first difference between the lines of two sections; none if they say the same.
 pub(super) fn difference(
-    (was, old): (&Piece<'_>, &[&Line]),
-    (is, new): (&Piece<'_>, &[&Line]),
-) -> Option<Reason> {
-    let same = |pair: &(&&Line, &&Line)| pair.0.words == pair.1.words;
+    (was, old): (&SectionPiece<'_>, &[&SideLine]),
+    (is, new): (&SectionPiece<'_>, &[&SideLine]),
+) -> Option<ReloadReason> {
+    let same = |pair: &(&&SideLine, &&SideLine)| pair.0.words == pair.1.words;
     let equal = old.iter().zip(new).take_while(same).count();
     let (former, now) = (old.get(equal), new.get(equal));
     if former.is_none() && now.is_none() {
         return None;
     }
-    let sorted = |lines: &[&Line]| {
+    let sorted = |lines: &[&SideLine]| {
         let mut words: Vec<Vec<String>> = lines.iter().map(|line| line.words.clone()).collect();
         words.sort_unstable();
         words
     };
-    let next = |lines: &[&Line]| lines.get(equal + 1).map(|line| line.words.clone());
-    let is_at = |line: &Line, what: String| Some(is.reason(line.number, what));
+    let next = |lines: &[&SideLine]| lines.get(equal + 1).map(|line| line.words.clone());
+    let is_at = |line: &SideLine, what: String| Some(is.reason(line.number, what));
     match (former, now) {
         (Some(_), Some(now)) if old.len() == new.len() && sorted(old) == sorted(new) => {
             is_at(now, "lines stand in another order from here on".to_owned())
@@ -39,12 +39,12 @@ pub(super) fn difference(
     }
 }
 
-fn gone(was: &Piece<'_>, line: &Line) -> Reason {
+fn gone(was: &SectionPiece<'_>, line: &SideLine) -> ReloadReason {
     was.reason(line.number, format!("the {} line, which the former file has here, is gone", name(line)))
 }
 
 /// A line by its first word, shortened.
-fn name(line: &Line) -> String {
+fn name(line: &SideLine) -> String {
     let word: String = line.word(0).chars().take(40).collect();
     format!("`{}`", word.escape_debug())
 }

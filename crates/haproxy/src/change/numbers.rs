@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::plan::Reason;
+use super::plan::ReloadReason;
 use super::proxy::Proxy;
 
 /// Numbers made from names begin here: above those of any file, and below 2^20, from which on HAProxy's hashing takes two
@@ -15,7 +15,7 @@ const FIRST: u32 = 1 << 19;
 
 /// As a fresh start numbers the servers of a section, by name (`check_config_validity`): its own `id`, else the first free number
 /// from its place on.
-pub(super) fn fresh(proxy: &Proxy<'_>) -> Result<HashMap<String, u32>, Reason> {
+pub(super) fn fresh(proxy: &Proxy<'_>) -> Result<HashMap<String, u32>, ReloadReason> {
     let mut numbers = HashMap::new();
     let mut used = HashSet::new();
     for server in &proxy.body.servers {
@@ -38,7 +38,7 @@ pub(super) fn fresh(proxy: &Proxy<'_>) -> Result<HashMap<String, u32>, Reason> {
     Ok(numbers)
 }
 
-fn own(proxy: &Proxy<'_>, server: &super::body::ServerEntry<'_>) -> Result<Option<u32>, Reason> {
+fn own(proxy: &Proxy<'_>, server: &super::body::ServerEntry<'_>) -> Result<Option<u32>, ReloadReason> {
     let settled = proxy.settle(server)?;
     let options = settled.options();
     let id =

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::plan::{Effect, Expect, Order};
+use super::plan::{Expect, OrderEffect, PlanOrder};
 
 /// What HAProxy says of an address that it has set, or that was so already. Of those of checks and agents it says nothing.
 const MOVED: &[&str] = &["changed from", "no need to change"];
@@ -11,43 +11,43 @@ const MOVED: &[&str] = &["changed from", "no need to change"];
 /// How long a server may have sessions before its removal is given up.
 const SESSIONS_END: Duration = Duration::from_secs(5);
 
-fn order(command: String, expect: Expect, effect: Effect) -> Order {
-    Order { command, payload: None, expect, effect }
+fn order(command: String, expect: Expect, effect: OrderEffect) -> PlanOrder {
+    PlanOrder { command, payload: None, expect, effect }
 }
 
 /// A server that is there, in maintenance.
-pub(super) fn add(object: &str, options: &str) -> Order {
+pub(super) fn add(object: &str, options: &str) -> PlanOrder {
     let registered = Expect::Words(&["New server registered"]);
-    order(format!("add server {object} {options}"), registered, Effect::Prepares)
+    order(format!("add server {object} {options}"), registered, OrderEffect::Prepares)
 }
 
 /// `enable health`, `enable agent`: of one that no client meets yet.
-pub(super) fn enable(what: &str, object: &str) -> Order {
-    order(format!("enable {what} {object}"), Expect::Silence, Effect::Prepares)
+pub(super) fn enable(what: &str, object: &str) -> PlanOrder {
+    order(format!("enable {what} {object}"), Expect::Silence, OrderEffect::Prepares)
 }
 
 /// `set server B/S WORDS`, answered with nothing.
-pub(super) fn set(object: &str, words: &str) -> Order {
-    order(format!("set server {object} {words}"), Expect::Silence, Effect::Takes)
+pub(super) fn set(object: &str, words: &str) -> PlanOrder {
+    order(format!("set server {object} {words}"), Expect::Silence, OrderEffect::Takes)
 }
 
 /// Where it is; answered with what was set.
-pub(super) fn address(object: &str, to: SocketAddr) -> Order {
+pub(super) fn address(object: &str, to: SocketAddr) -> PlanOrder {
     let command = format!("set server {object} addr {} port {}", to.ip(), to.port());
-    order(command, Expect::Words(MOVED), Effect::Takes)
+    order(command, Expect::Words(MOVED), OrderEffect::Takes)
 }
 
 /// The most connections of a server.
-pub(super) fn limit(object: &str, connections: u32) -> Order {
-    order(format!("set maxconn server {object} {connections}"), Expect::Silence, Effect::Takes)
+pub(super) fn limit(object: &str, connections: u32) -> PlanOrder {
+    order(format!("set maxconn server {object} {connections}"), Expect::Silence, OrderEffect::Takes)
 }
 
 /// As soon as it has no sessions.
-pub(super) fn delete(object: &str) -> Order {
+pub(super) fn delete(object: &str) -> PlanOrder {
     let expect = Expect::Eventually {
         done: &["Server deleted"],
         not_yet: &["still has connections attached"],
         within: SESSIONS_END,
     };
-    order(format!("del server {object}"), expect, Effect::Takes)
+    order(format!("del server {object}"), expect, OrderEffect::Takes)
 }

@@ -1,24 +1,24 @@
 //! A plan as data: steps, each with its commands, what HAProxy is to answer, and the reason.
 //!
-//! It is shown by `clearway plan`, counted for logs and history ([`Tally`]), and carried out by `change::transaction`.
+//! It is shown by `clearway plan`, counted for logs and history ([`PlanTally`]), and carried out by `change::transaction`.
 
 use std::fmt;
 use std::time::Duration;
 
 /// What a change of the files comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ChangeVerdict {
     /// Nothing that HAProxy would notice has changed.
     Same,
     /// It can be made at run time.
     RunTime(Plan),
     /// It needs a new process, for these reasons; one at least.
-    Reload(Vec<Reason>),
+    Reload(Vec<ReloadReason>),
 }
 
 /// Why a change needs a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
+pub struct ReloadReason {
     /// Where it stands: `haproxy.cfg:12`, a path, or the name of a section; empty if nowhere.
     pub place: String,
     /// In words: `the bind line has changed`.
@@ -29,7 +29,7 @@ pub struct Reason {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// One after the other; the first that fails is the last that is tried.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlanStep>,
     /// A configuration that HAProxy must accept before the first command, if any of the steps needs that: the sections of
     /// changed servers, without what does not concern them.
     pub excerpt: Option<String>,
@@ -37,7 +37,7 @@ pub struct Plan {
 
 /// One thing that is brought from its former to its new state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct PlanStep {
     /// What kind of thing.
     pub kind: StepKind,
     /// Which: `BACKEND/SERVER`, a path, `frontend NAME`, `global`.
@@ -45,7 +45,7 @@ pub struct Step {
     /// What is different, in words: `address 10.0.0.1:80 instead of 10.0.0.2:80`.
     pub why: String,
     /// In this order.
-    pub orders: Vec<Order>,
+    pub orders: Vec<PlanOrder>,
 }
 
 /// What a step is about.
@@ -75,7 +75,7 @@ pub enum StepKind {
 
 /// One command. Its `Debug` says how long the payload is and not what it says: that may be a private key.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Order {
+pub struct PlanOrder {
     /// For the runtime API, in one line without its end. `{version}` stands for what the last [`Expect::Version`] of the
     /// same step was answered.
     pub command: String,
@@ -84,7 +84,7 @@ pub struct Order {
     /// What the answer must be.
     pub expect: Expect,
     /// What it does to clients, for the order in which they are carried out.
-    pub effect: Effect,
+    pub effect: OrderEffect,
 }
 
 /// What HAProxy answers if it has done what was asked.
@@ -111,8 +111,8 @@ pub enum Expect {
 
 /// What an order does to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// No client notices: it prepares something that no client meets yet, and [`Step::orders`] that undo it are not needed
+pub enum OrderEffect {
+    /// No client notices: it prepares something that no client meets yet, and [`PlanStep::orders`] that undo it are not needed
     /// where a reload follows.
     Prepares,
     /// New clients meet the new state from here on.
@@ -121,18 +121,18 @@ pub enum Effect {
 
 /// How many things of each kind a plan changes: `3 servers added, 1 certificate`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally(pub Vec<(StepKind, usize)>);
+pub struct PlanTally(pub Vec<(StepKind, usize)>);
 
-impl fmt::Debug for Order {
+impl fmt::Debug for PlanOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.payload.as_ref().map_or(0, String::len);
-        write!(f, "Order({:?}, {bytes} bytes, {:?}, {:?})", self.command, self.expect, self.effect)
+        write!(f, "PlanOrder({:?}, {bytes} bytes, {:?}, {:?})", self.command, self.expect, self.effect)
     }
 }
 
 impl Plan {
     /// Counts its steps, in the order of [`StepKind`].
-    pub fn tally(&self) -> Tally {
+    pub fn tally(&self) -> PlanTally {
         let mut kinds: Vec<StepKind> = self.steps.iter().map(|step| step.kind).collect();
         kinds.sort_unstable();
         let mut counted: Vec<(StepKind, usize)> = Vec::new();
@@ -142,7 +142,7 @@ impl Plan {
                 _ => counted.push((kind, 1)),
             }
         }
-        Tally(counted)
+        PlanTally(counted)
     }
 
     /// How many commands it has.
@@ -169,7 +169,7 @@ impl StepKind {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for PlanTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (kind, count)) in self.0.iter().enumerate() {
             let (one, several) = kind.words();
@@ -180,7 +180,7 @@ impl fmt::Display for Tally {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for ReloadReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.place.is_empty() {
             f.write_str(&self.what)
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_plan_is_counted_by_kind() {
-        let step = |kind| Step { kind, object: String::new(), why: String::new(), orders: Vec::new() };
+        let step = |kind| PlanStep { kind, object: String::new(), why: String::new(), orders: Vec::new() };
         let kinds = [StepKind::Map, StepKind::ServerAdded, StepKind::ServerAdded];
         let plan = Plan { steps: kinds.map(step).into(), excerpt: None };
         assert_eq!(plan.tally().to_string(), "2 servers added, 1 map");

@@ -4,17 +4,17 @@
 use super::body::{Body, ServerEntry};
 use super::capabilities::Capabilities;
 use super::options::{Options, fold};
-use super::plan::Reason;
-use super::sections::Piece;
-use super::side::{Line, Reader, Side};
+use super::plan::ReloadReason;
+use super::sections::SectionPiece;
+use super::side::{Side, SideLine, SideReader};
 
 /// A section of one side.
 pub(super) struct Proxy<'a> {
-    pub(super) piece: Piece<'a>,
-    pub(super) reader: Reader<'a>,
+    pub(super) piece: SectionPiece<'a>,
+    pub(super) reader: SideReader<'a>,
     pub(super) body: Body<'a>,
     /// The lines of the sections `defaults` that it inherits, the nearest one last.
-    inherited: Vec<Line>,
+    inherited: Vec<SideLine>,
 }
 
 /// What the place of a server in the file means for which clients it gets.
@@ -46,7 +46,11 @@ impl Settled {
 
 impl<'a> Proxy<'a> {
     /// The section at this place.
-    pub(super) fn of(side: &'a Side<'a>, index: usize, piece: Piece<'a>) -> Result<Self, Reason> {
+    pub(super) fn of(
+        side: &'a Side<'a>,
+        index: usize,
+        piece: SectionPiece<'a>,
+    ) -> Result<Self, ReloadReason> {
         let reader = side.reader(index);
         let body = Body::read(&piece, &reader)?;
         let mut inherited = Vec::new();
@@ -57,12 +61,12 @@ impl<'a> Proxy<'a> {
     }
 
     /// Its lines and those that it inherits, but for those of servers. What stands later counts more.
-    pub(super) fn lines(&self) -> impl DoubleEndedIterator<Item = &Line> {
+    pub(super) fn lines(&self) -> impl DoubleEndedIterator<Item = &SideLine> {
         self.inherited.iter().chain(&self.body.others)
     }
 
     /// The last line with this keyword.
-    pub(super) fn last(&self, keyword: &str) -> Option<&Line> {
+    pub(super) fn last(&self, keyword: &str) -> Option<&SideLine> {
         self.lines().rfind(|line| line.word(0) == keyword)
     }
 
@@ -141,12 +145,12 @@ impl<'a> Proxy<'a> {
     }
 
     /// A server with all that it inherits.
-    pub(super) fn settle(&self, server: &ServerEntry<'_>) -> Result<Settled, Reason> {
+    pub(super) fn settle(&self, server: &ServerEntry<'_>) -> Result<Settled, ReloadReason> {
         let line = self.reader.line(&self.piece, server.line, server.bytes)?;
         let own = line.map(|line| line.words).unwrap_or_default();
         let at = if server.template { 3 } else { 2 };
         let address = own.get(at).map_or("", String::as_str);
-        let defaults = |lines: &[Line], count: usize| -> Vec<String> {
+        let defaults = |lines: &[SideLine], count: usize| -> Vec<String> {
             let found = lines.iter().filter(|line| line.word(0) == "default-server").take(count);
             found.flat_map(|line| line.words.iter().skip(1)).cloned().collect()
         };

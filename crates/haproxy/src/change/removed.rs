@@ -2,11 +2,11 @@
 
 use super::body::ServerEntry;
 use super::orders;
-use super::plan::{Reason, Step, StepKind};
-use super::servers::{Pair, step};
+use super::pair::{Pair, step};
+use super::plan::{PlanStep, ReloadReason, StepKind};
 
 /// In maintenance it gets no new clients; it is deleted when its last session has ended.
-pub(super) fn step_of(pair: &Pair<'_, '_>, server: &ServerEntry<'_>) -> Result<Step, String> {
+pub(super) fn step_of(pair: &Pair<'_, '_>, server: &ServerEntry<'_>) -> Result<PlanStep, String> {
     let name = &*server.name;
     let object = pair.object(name)?;
     let named = &(pair.mentions)().names;
@@ -23,6 +23,6 @@ pub(super) fn step_of(pair: &Pair<'_, '_>, server: &ServerEntry<'_>) -> Result<S
 }
 
 /// [`step_of`], or at which line it stood.
-pub(super) fn step_at(pair: &Pair<'_, '_>, server: &ServerEntry<'_>) -> Result<Step, Reason> {
+pub(super) fn step_at(pair: &Pair<'_, '_>, server: &ServerEntry<'_>) -> Result<PlanStep, ReloadReason> {
     step_of(pair, server).map_err(|what| pair.old.piece.reason(server.line, what))
 }

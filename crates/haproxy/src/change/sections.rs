@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
-use super::plan::Reason;
+use super::plan::ReloadReason;
 use crate::configuration::{Configuration, SourceFile, is_section};
 
 /// A section, from its heading to the next one's.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece<'a> {
+pub(super) struct SectionPiece<'a> {
     /// The name of the file.
     pub(super) file: &'a Path,
     /// The line of its heading, from 1.
@@ -27,7 +27,7 @@ pub(super) struct Piece<'a> {
     pub(super) conditional: bool,
 }
 
-impl<'a> Piece<'a> {
+impl<'a> SectionPiece<'a> {
     /// Its lines below the heading, each with its number.
     pub(super) fn lines(&self) -> impl Iterator<Item = (usize, &'a [u8])> + use<'a> {
         let skipped = usize::from(!self.keyword.is_empty());
@@ -43,8 +43,8 @@ impl<'a> Piece<'a> {
     }
 
     /// Why it needs a reload, at a line of it.
-    pub(super) fn reason(&self, line: usize, what: impl Into<String>) -> Reason {
-        Reason { place: format!("{}:{line}", self.file.display()), what: what.into() }
+    pub(super) fn reason(&self, line: usize, what: impl Into<String>) -> ReloadReason {
+        ReloadReason { place: format!("{}:{line}", self.file.display()), what: what.into() }
     }
 
     /// Whether both begin alike.
@@ -54,12 +54,12 @@ impl<'a> Piece<'a> {
 }
 
 /// The sections of all files in their order.
-pub(super) fn pieces(configuration: &Configuration) -> Result<Vec<Piece<'_>>, Reason> {
+pub(super) fn pieces(configuration: &Configuration) -> Result<Vec<SectionPiece<'_>>, ReloadReason> {
     let mut pieces = Vec::new();
     for (index, file) in configuration.files.iter().enumerate() {
         let first = pieces.len();
         cut(file, &mut pieces)?;
-        let goes_on = |piece: &Piece<'_>| piece.keyword.is_empty() && !is_blank(piece.bytes);
+        let goes_on = |piece: &SectionPiece<'_>| piece.keyword.is_empty() && !is_blank(piece.bytes);
         if let Some(piece) = pieces.get(first).filter(|piece| index > 0 && goes_on(piece)) {
             return Err(piece.reason(1, "the last section of the file before goes on here"));
         }
@@ -74,8 +74,8 @@ fn is_blank(bytes: &[u8]) -> bool {
         .all(|line| matches!(line.trim_ascii_start().first(), None | Some(b'#')))
 }
 
-fn cut<'a>(file: &'a SourceFile, pieces: &mut Vec<Piece<'a>>) -> Result<(), Reason> {
-    let mut open = Piece {
+fn cut<'a>(file: &'a SourceFile, pieces: &mut Vec<SectionPiece<'a>>) -> Result<(), ReloadReason> {
+    let mut open = SectionPiece {
         file: &file.name,
         line: 1,
         bytes: &[],
@@ -86,8 +86,8 @@ fn cut<'a>(file: &'a SourceFile, pieces: &mut Vec<Piece<'a>>) -> Result<(), Reas
     };
     let unclear = |line: usize, what: &str| open.reason(line, what);
     if file.bytes.last().is_some_and(|byte| *byte != b'\n') {
-        let lines = file.bytes.iter().filter(|byte| **byte == b'\n').count();
-        return Err(unclear(lines + 1, "the last line has no end, so the file may be cut off"));
+        let lines = file.bytes.split(|byte| *byte == b'\n').count();
+        return Err(unclear(lines, "the last line has no end, so the file may be cut off"));
     }
     let (mut depth, mut begin, mut at) = (0usize, 0usize, 0usize);
     for (index, line) in file.bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
@@ -109,7 +109,7 @@ fn cut<'a>(file: &'a SourceFile, pieces: &mut Vec<Piece<'a>>) -> Result<(), Reas
         }
         if word.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b'#')) {
             let what = "the first word of this line is quoted, and is not looked into";
-            return Err(Piece { file: &file.name, ..open }.reason(index + 1, what));
+            return Err(SectionPiece { file: &file.name, ..open }.reason(index + 1, what));
         }
         if word.len() > LONGEST || !std::str::from_utf8(word).is_ok_and(is_section) {
             continue;
@@ -139,9 +139,16 @@ fn heading<'a>(
     number: usize,
     line: &'a [u8],
     conditional: bool,
-) -> Result<Piece<'a>, Reason> {
-    let empty =
-        Piece { file: &file.name, line: number, bytes: &[], keyword: "", name: "", from: None, conditional };
+) -> Result<SectionPiece<'a>, ReloadReason> {
+    let empty = SectionPiece {
+        file: &file.name,
+        line: number,
+        bytes: &[],
+        keyword: "",
+        name: "",
+        from: None,
+        conditional,
+    };
     let text = line.split(|byte| *byte == b'#').next().unwrap_or_default();
     let plain = |byte: &u8| (b' '..=b'~').contains(byte) || matches!(byte, b'\t' | b'\n' | b'\r');
     let plain = text.iter().all(|byte| plain(byte) && !matches!(byte, b'"' | b'\'' | b'\\' | b'$'));
@@ -149,8 +156,9 @@ fn heading<'a>(
         return Err(empty.reason(number, "the heading of a section is quoted, and is not looked into"));
     };
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    let piece =
-        |name, from| Ok(Piece { keyword: words.first().copied().unwrap_or_default(), name, from, ..empty });
+    let piece = |name, from| {
+        Ok(SectionPiece { keyword: words.first().copied().unwrap_or_default(), name, from, ..empty })
+    };
     match words.get(1..).unwrap_or_default() {
         [] => piece("", None),
         ["from", base] => piece("", Some(*base)),

@@ -2,54 +2,43 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::capabilities::Capabilities;
-use super::expected::{ExpectedBackend, ExpectedServer};
-use super::mentions::Mentions;
+use super::expected::ExpectedBackend;
 use super::numbers;
-use super::plan::{Reason, Step, StepKind};
-use super::proxy::{Balance, Proxy, Settled};
-use super::words::{literal, number, speakable_names};
+use super::pair::{Pair, expected};
+use super::plan::{PlanStep, ReloadReason};
+use super::proxy::{Balance, Proxy};
 use super::{added, changed, removed};
 
 /// What a change of one section comes to.
 #[derive(Debug, Default)]
 pub(super) struct ServerChanges {
-    pub(super) added: Vec<Step>,
-    pub(super) changed: Vec<Step>,
-    pub(super) removed: Vec<Step>,
+    pub(super) added: Vec<PlanStep>,
+    pub(super) changed: Vec<PlanStep>,
+    pub(super) removed: Vec<PlanStep>,
     pub(super) expected: ExpectedBackend,
     /// The lines of the new file that HAProxy is to look at first.
     pub(super) unproved: Vec<usize>,
-    pub(super) reasons: Vec<Reason>,
-}
-
-/// Both sides of a section.
-pub(super) struct Pair<'a, 'b> {
-    pub(super) old: &'b Proxy<'a>,
-    pub(super) new: &'b Proxy<'a>,
-    pub(super) can: &'b Capabilities,
-    /// Which servers and numbers lines anywhere ask for.
-    pub(super) mentions: &'b dyn Fn() -> &'b Mentions,
+    pub(super) reasons: Vec<ReloadReason>,
 }
 
 impl Pair<'_, '_> {
     /// Compares the servers; all other lines are the same.
     pub(super) fn compare(&self) -> ServerChanges {
         let mut changes = ServerChanges::default();
-        changes.expected.name = self.new.piece.name.to_owned();
+        self.new.piece.name.clone_into(&mut changes.expected.name);
         if let Err(reason) = self.collect(&mut changes) {
             changes.reasons.push(reason);
         }
         changes
     }
 
-    fn collect(&self, changes: &mut ServerChanges) -> Result<(), Reason> {
+    fn collect(&self, changes: &mut ServerChanges) -> Result<(), ReloadReason> {
         let (old, new) = (&self.old.body, &self.new.body);
         let gone: Vec<_> = old.servers.iter().filter(|one| !new.places.contains_key(&one.name)).collect();
         let come: Vec<_> = new.servers.iter().filter(|one| !old.places.contains_key(&one.name)).collect();
         self.same_order()?;
         if !come.is_empty() || !gone.is_empty() {
-            self.state_file()?;
+            self.begins_as_the_lines_say()?;
         }
         let numbers = self.numbers(!come.is_empty() || !gone.is_empty(), !come.is_empty())?;
         let mut taken = HashSet::new();
@@ -80,7 +69,7 @@ impl Pair<'_, '_> {
         Ok(())
     }
 
-    fn changed(&self, changes: &mut ServerChanges) -> Result<(), Reason> {
+    fn changed(&self, changes: &mut ServerChanges) -> Result<(), ReloadReason> {
         for server in &self.new.body.servers {
             let Some(former) = self.old.body.find(&server.name) else { continue };
             if former.bytes == server.bytes && former.above == server.above {
@@ -90,7 +79,7 @@ impl Pair<'_, '_> {
             match changed::step(self, &server.name, &was, &is) {
                 Ok(None) => {}
                 Ok(Some(change)) => {
-                    self.state_file()?;
+                    self.begins_as_the_lines_say()?;
                     changes.changed.push(change.step);
                     changes.expected.before.push(expected(&server.name, &was));
                     changes.expected.after.push(expected(&server.name, &is));
@@ -104,7 +93,13 @@ impl Pair<'_, '_> {
         Ok(())
     }
 
-    fn state_file(&self) -> Result<(), Reason> {
+    fn begins_as_the_lines_say(&self) -> Result<(), ReloadReason> {
+        if self.new.last("disabled").is_some() {
+            return Err(self
+                .new
+                .piece
+                .reason(self.new.piece.line, "servers of a section with `disabled` have changed"));
+        }
         if self.new.has_state_file() {
             let what = "its servers begin as a state file says (`load-server-state-from-file`)";
             return Err(self.new.piece.reason(self.new.piece.line, what));
@@ -113,7 +108,7 @@ impl Pair<'_, '_> {
     }
 
     /// Those that stay stand in the same order.
-    fn same_order(&self) -> Result<(), Reason> {
+    fn same_order(&self) -> Result<(), ReloadReason> {
         let (old, new) = (&self.old.body, &self.new.body);
         let stays = old.servers.iter().filter(|one| new.places.contains_key(&one.name));
         let is = new.servers.iter().filter(|one| old.places.contains_key(&one.name));
@@ -127,7 +122,7 @@ impl Pair<'_, '_> {
     }
 
     /// The numbers of a fresh start, if they count.
-    fn numbers(&self, set_changes: bool, grows: bool) -> Result<Option<HashMap<String, u32>>, Reason> {
+    fn numbers(&self, set_changes: bool, grows: bool) -> Result<Option<HashMap<String, u32>>, ReloadReason> {
         if !set_changes {
             return Ok(None);
         }
@@ -164,35 +159,4 @@ impl Pair<'_, '_> {
         }
         Ok(Some(is))
     }
-
-    /// `BACKEND/SERVER`, if it can be said.
-    pub(super) fn object(&self, server: &str) -> Result<String, String> {
-        let backend = self.new.piece.name;
-        if !speakable_names(backend, server) {
-            return Err(format!("the name of the server `{server}` cannot be said at the runtime API"));
-        }
-        Ok(format!("{backend}/{server}"))
-    }
-}
-
-/// What `show servers state` says of a server after a fresh start. An agent may have set weight and state since.
-pub(super) fn expected(name: &str, settled: &Settled) -> ExpectedServer {
-    let options = settled.options().unwrap_or_default();
-    let agent = options.contains_key("agent-check");
-    let weight = match options.get("weight") {
-        _ if agent => None,
-        None => Some(1),
-        Some(values) => values.first().and_then(|weight| number(weight, 256)),
-    };
-    ExpectedServer {
-        name: name.to_owned(),
-        address: literal(&settled.address),
-        weight,
-        disabled: (!agent).then_some(options.contains_key("disabled")),
-    }
-}
-
-/// One step about a server.
-pub(super) fn step(kind: StepKind, object: String, why: String, orders: Vec<super::plan::Order>) -> Step {
-    Step { kind, object, why, orders }
 }

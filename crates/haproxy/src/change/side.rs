@@ -1,27 +1,30 @@
 //! One of the two configurations that are compared: its sections, and its lines as words with their variables resolved.
 
-use super::plan::Reason;
-use super::sections::{Piece, pieces};
+use super::plan::ReloadReason;
+use super::sections::{SectionPiece, pieces};
 use crate::configuration::Configuration;
 use crate::configuration::environment::Variables;
 use crate::configuration::words::whole;
 
+/// The environment at start.
+type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// A configuration, cut.
 pub(super) struct Side<'a> {
-    lookup: Box<dyn Fn(&str) -> Option<String> + 'a>,
-    pub(super) pieces: Vec<Piece<'a>>,
+    lookup: Box<Lookup<'a>>,
+    pub(super) pieces: Vec<SectionPiece<'a>>,
 }
 
 /// One line as HAProxy reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct SideLine {
     /// From 1, in its file.
     pub(super) number: usize,
     /// One at least.
     pub(super) words: Vec<String>,
 }
 
-impl Line {
+impl SideLine {
     /// The word at a place; empty if there is none.
     pub(super) fn word(&self, at: usize) -> &str {
         self.words.get(at).map_or("", String::as_str)
@@ -29,14 +32,14 @@ impl Line {
 }
 
 impl<'a> Side<'a> {
-    pub(super) fn of(configuration: &'a Configuration) -> Result<Self, Reason> {
+    pub(super) fn of(configuration: &'a Configuration) -> Result<Self, ReloadReason> {
         let variables = &configuration.variables;
         let lookup = Box::new(move |name: &str| variables.get(name).cloned().flatten());
         Ok(Self { lookup, pieces: pieces(configuration)? })
     }
 
     /// What reads the lines of a section: in the environment that the sections before it have left.
-    pub(super) fn reader(&self, index: usize) -> Reader<'_> {
+    pub(super) fn reader(&self, index: usize) -> SideReader<'_> {
         let mut environment = Variables::new(&*self.lookup);
         let mut certain = true;
         for piece in self.pieces.iter().take(index).filter(|piece| piece.keyword == "global") {
@@ -50,11 +53,11 @@ impl<'a> Side<'a> {
         if let Some(piece) = self.pieces.get(index) {
             environment.file(piece.bytes.len());
         }
-        Reader { environment, certain }
+        SideReader { environment, certain }
     }
 
     /// The sections `defaults` that one inherits from, the last of them first.
-    pub(super) fn lineage(&self, index: usize) -> Result<Vec<usize>, Reason> {
+    pub(super) fn lineage(&self, index: usize) -> Result<Vec<usize>, ReloadReason> {
         let mut found = Vec::new();
         let mut at = index;
         while let Some(piece) = self.pieces.get(at) {
@@ -84,7 +87,7 @@ impl<'a> Side<'a> {
     }
 
     /// The lines of a section below its heading, without empty ones.
-    pub(super) fn lines(&self, index: usize) -> Result<Vec<Line>, Reason> {
+    pub(super) fn lines(&self, index: usize) -> Result<Vec<SideLine>, ReloadReason> {
         let Some(piece) = self.pieces.get(index) else { return Ok(Vec::new()) };
         let reader = self.reader(index);
         let mut lines = Vec::new();
@@ -96,20 +99,20 @@ impl<'a> Side<'a> {
 }
 
 /// Cuts lines into words.
-pub(super) struct Reader<'a> {
+pub(super) struct SideReader<'a> {
     environment: Variables<'a>,
     /// Whether the values of all variables are known: no condition decides about one.
     certain: bool,
 }
 
-impl Reader<'_> {
+impl SideReader<'_> {
     /// None if the line is empty or a comment.
     pub(super) fn line(
         &self,
-        piece: &Piece<'_>,
+        piece: &SectionPiece<'_>,
         number: usize,
         bytes: &[u8],
-    ) -> Result<Option<Line>, Reason> {
+    ) -> Result<Option<SideLine>, ReloadReason> {
         if bytes.contains(&b'$') && !self.knows(bytes) {
             return Err(piece.reason(number, "it uses a variable whose value is not known here"));
         }
@@ -119,7 +122,7 @@ impl Reader<'_> {
         let refused =
             || piece.reason(number, "it is not a line that HAProxy takes: a quote or an escape is wrong");
         let words = whole(bytes, &self.environment).ok_or_else(refused)?;
-        Ok((!words.is_empty()).then_some(Line { number, words }))
+        Ok((!words.is_empty()).then_some(SideLine { number, words }))
     }
 
     /// HAProxy sets some variables itself, and `${.LINE}` and its kin are none.

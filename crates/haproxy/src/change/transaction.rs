@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::plan::{Expect, Order, Plan, Step};
+use super::plan::{Expect, Plan, PlanOrder, PlanStep};
 
 mod wire;
 
@@ -23,7 +23,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Where a transaction ended before its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{object}: `{command}`: {why}")]
-pub struct Broken {
+pub struct BrokenOff {
     /// How many steps are whole.
     pub steps_done: usize,
     /// What the step was about.
@@ -35,12 +35,12 @@ pub struct Broken {
 }
 
 /// One carrying out.
-struct Transaction<'a, W> {
+struct CarryingOut<'a, W> {
     wire: &'a mut W,
     /// When all must be done.
     until: Instant,
     /// Called before each command.
-    before: &'a mut dyn FnMut(&Order),
+    before: &'a mut dyn FnMut(&PlanOrder),
 }
 
 /// Why an order was in vain, beside its place in the step.
@@ -54,11 +54,11 @@ pub fn carry_out(
     plan: &Plan,
     wire: &mut impl Wire,
     within: Duration,
-    before: &mut dyn FnMut(&Order),
-) -> Result<(), Broken> {
-    let mut transaction = Transaction { wire, until: Instant::now() + within, before };
+    before: &mut dyn FnMut(&PlanOrder),
+) -> Result<(), BrokenOff> {
+    let mut transaction = CarryingOut { wire, until: Instant::now() + within, before };
     for (steps_done, step) in plan.steps.iter().enumerate() {
-        transaction.step(step).map_err(|vain| Broken {
+        transaction.step(step).map_err(|vain| BrokenOff {
             steps_done,
             object: step.object.clone(),
             command: step.orders.get(vain.order).map(|order| order.command.clone()).unwrap_or_default(),
@@ -68,8 +68,8 @@ pub fn carry_out(
     Ok(())
 }
 
-impl<W: Wire> Transaction<'_, W> {
-    fn step(&mut self, step: &Step) -> Result<(), Vain> {
+impl<W: Wire> CarryingOut<'_, W> {
+    fn step(&mut self, step: &PlanStep) -> Result<(), Vain> {
         let (mut at, mut version) = (0, None);
         while let Some(order) = step.orders.get(at) {
             let rest = step.orders.get(at..).unwrap_or_default();
@@ -89,8 +89,10 @@ impl<W: Wire> Transaction<'_, W> {
     }
 
     /// Those that go in one line. All are given, also where the first is refused.
-    fn several(&mut self, orders: &[Order], first: usize, version: Option<&str>) -> Result<(), Vain> {
-        orders.iter().for_each(|order| (self.before)(order));
+    fn several(&mut self, orders: &[PlanOrder], first: usize, version: Option<&str>) -> Result<(), Vain> {
+        for order in orders {
+            (self.before)(order);
+        }
         let commands: Vec<String> = orders.iter().map(|order| order.with(version)).collect();
         let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
         let vain = |order: usize, why: String| Vain { order: first + order, why };
@@ -104,7 +106,7 @@ impl<W: Wire> Transaction<'_, W> {
         Ok(())
     }
 
-    fn one(&mut self, order: &Order, version: &mut Option<String>) -> Result<(), String> {
+    fn one(&mut self, order: &PlanOrder, version: &mut Option<String>) -> Result<(), String> {
         let command = order.with(version.as_deref());
         (self.before)(order);
         match &order.expect {
@@ -149,7 +151,7 @@ impl<W: Wire> Transaction<'_, W> {
     }
 
     /// What was prepared by these and will not be taken, as far as HAProxy answers.
-    fn give_back(&mut self, orders: &[Order], version: Option<&str>) {
+    fn give_back(&mut self, orders: &[PlanOrder], version: Option<&str>) {
         let left = self.left().min(Duration::from_secs(1));
         for command in orders.iter().filter_map(|order| undone_by(&order.command, version)) {
             let _ = self.wire.ask(&[&command], left);
@@ -173,12 +175,12 @@ fn undone_by(command: &str, version: Option<&str>) -> Option<String> {
     }
 }
 
-fn goes_together(order: &Order) -> bool {
+fn goes_together(order: &PlanOrder) -> bool {
     let alone = matches!(order.expect, Expect::Version | Expect::Eventually { .. });
     !alone && order.payload.is_none()
 }
 
-impl Order {
+impl PlanOrder {
     /// The command, with the version that HAProxy has given.
     fn with(&self, version: Option<&str>) -> String {
         version.map_or_else(|| self.command.clone(), |version| self.command.replace("{version}", version))

@@ -52,7 +52,7 @@ pub struct Configuration {
     /// What `setenv`, `presetenv`, `unsetenv` and `resetenv` change for whatever HAProxy runs.
     pub environment: Changes,
     /// The variables of the environment at start that the lines name, with their values.
-    pub(crate) variables: Changes,
+    pub variables: Changes,
 }
 
 impl Configuration {

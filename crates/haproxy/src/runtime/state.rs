@@ -9,6 +9,7 @@
 //! Both stay text, a hundred bytes a server, and are read line by line by those that need it: ten thousand servers as values
 //! with their names would be several megabytes, each time HAProxy is asked.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -290,6 +291,22 @@ impl Remembered {
             text.push('\n');
         }
         text.shrink_to_fit();
+        Self(text)
+    }
+
+    /// The same without these, each as `PROXY/SERVER`.
+    #[must_use]
+    pub fn without(&self, servers: &HashSet<String>) -> Self {
+        let is_kept = |line: &&str| {
+            let mut words = line.split_whitespace();
+            let (proxy, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            !servers.contains(&format!("{proxy}/{name}"))
+        };
+        let mut text = HEADING.to_owned();
+        for line in self.lines().filter(is_kept) {
+            text.push_str(line);
+            text.push('\n');
+        }
         Self(text)
     }
 

@@ -1,4 +1,8 @@
-//! The fields of `show stat` that are told, each with the name that HAProxy's exporter gives it (compared with 2.6.12).
+//! The fields of `show stat` that are told, each with the name that HAProxy's exporter gives it.
+//!
+//! Compared with the sources of the exporter (`addons/promex`, and `stat_cols_px` in `src/stats-proxy.c` from 3.2 on) of 2.6.12,
+//! 3.0.0, 3.2.0 and 3.4.0: no name has changed. What only later ones tell is told of earlier ones as well, where these have the
+//! column.
 
 use Joining::{Counter, Greatest, Serving, Sum};
 
@@ -88,6 +92,13 @@ pub const FIELDS: &[StatField] = &[
     field(Greatest, "smax", "max_sessions", FBS, "The most sessions that one process had at a time."),
     field(Serving, "slim", "limit_sessions", FBS, "How many sessions it may have."),
     field(Counter, "stot", "sessions_total", FBS, "Sessions."),
+    field(
+        Sum,
+        "rate",
+        "current_session_rate",
+        FBS,
+        "New sessions in the last second, of backends and servers requests (exporter: 3.2).",
+    ),
     field(Greatest, "rate_max", "max_session_rate", FBS, "The most new sessions in a second in one process."),
     field(Serving, "rate_lim", "limit_session_rate", F, "How many new sessions a second it may have."),
     field(
@@ -100,6 +111,10 @@ pub const FIELDS: &[StatField] = &[
     field(Counter, "conn_tot", "connections_total", F, "Connections."),
     field(Counter, "bin", "bytes_in_total", FBS, "Bytes of requests."),
     field(Counter, "bout", "bytes_out_total", FBS, "Bytes of responses."),
+    field(Counter, "reqbin", "req_bytes_in_total", FBS, "Bytes of requests that were received (3.4)."),
+    field(Counter, "reqbout", "req_bytes_out_total", FBS, "Bytes of requests that were sent on (3.4)."),
+    field(Counter, "resbin", "res_bytes_in_total", FBS, "Bytes of responses that were received (3.4)."),
+    field(Counter, "resbout", "res_bytes_out_total", FBS, "Bytes of responses that were sent on (3.4)."),
     field(Counter, "dcon", "denied_connections_total", F, "Connections that a rule denied."),
     field(Counter, "dses", "denied_sessions_total", F, "Sessions that a rule denied."),
     field(Counter, "dreq", "requests_denied_total", FB, "Requests that a rule denied."),
@@ -126,7 +141,7 @@ pub const FIELDS: &[StatField] = &[
         F,
         "The most HTTP requests in a second in one process.",
     ),
-    field(Counter, "req_tot", "http_requests_total", FB, "HTTP requests."),
+    field(Counter, "req_tot", "http_requests_total", FBS, "HTTP requests (exporter, of servers: 3.2)."),
     responses("hrsp_1xx", "1xx"),
     responses("hrsp_2xx", "2xx"),
     responses("hrsp_3xx", "3xx"),
@@ -166,6 +181,13 @@ pub const FIELDS: &[StatField] = &[
         S,
         "Connections to it that wait for the next request.",
     ),
+    field(
+        Sum,
+        "priv_idle_cur",
+        "private_idle_connections_current",
+        S,
+        "Connections to it that wait for the next request of one client (3.4).",
+    ),
     time("qtime", "queue_time_average_seconds", BS, "The time in the queue, of the last 1024 requests."),
     time("ctime", "connect_time_average_seconds", BS, "The time to connect, of the same."),
     time("rtime", "response_time_average_seconds", BS, "The time of the server, of the same."),
@@ -173,11 +195,20 @@ pub const FIELDS: &[StatField] = &[
     field(Serving, "weight", "weight", BS, "Its weight among the servers, or that of all of them."),
     field(Serving, "act", "active_servers", B, "Servers that get requests."),
     field(Serving, "bck", "backup_servers", B, "Backup servers that would get them."),
+    field(Serving, "act", "active", S, "1 if it is no backup server, else 0 (exporter: 3.0)."),
+    field(Serving, "bck", "backup", S, "1 if it is a backup server, else 0 (exporter: 3.0)."),
     field(Counter, "chkfail", "check_failures_total", S, "Health checks that failed while it was up."),
     field(Counter, "chkdown", "check_up_down_total", BS, "Times that it went down."),
     field(Serving, "lastchg", "check_last_change_seconds", BS, "How long it has been in its state."),
     field(Serving, "check_code", "check_code", S, "The status that the last health check got."),
     time("check_duration", "check_duration_seconds", S, "How long the last health check took."),
+    field(Serving, "agent_code", "agent_code", S, "The code that the last agent check got (exporter: 3.2)."),
+    time(
+        "agent_duration",
+        "agent_duration_seconds",
+        S,
+        "How long the last agent check took (exporter: 3.2).",
+    ),
     field(
         Serving,
         "throttle",

@@ -85,6 +85,11 @@ pub(super) fn of_table(refused: BatchError) -> GateError {
     explain(refused).into()
 }
 
+/// Whether the kernel has everything but the expression `counter`.
+pub(super) fn lacks_counter(refused: &BatchError) -> bool {
+    refused.needs == Some(Feature::Counter) && is(&refused.error, &[Errno::NOENT, Errno::OPNOTSUPP])
+}
+
 /// Each way into a queue was refused; the last one counts.
 pub(super) fn of_rules(refusals: Vec<BatchError>) -> GateError {
     let mut refusals = refusals.into_iter();

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::keys::{Keys, TIMEOUT};
 use super::queue::NetfilterQueue;
-use super::{GateError, rules};
+use super::{GateError, rules, tally};
 use crate::nft::{Claim, absent_is_fine};
 
 /// A few times within [`TIMEOUT`].
@@ -27,6 +27,9 @@ const ROUNDS: u32 = 40;
 pub struct Opened {
     /// How many SYNs were held, those that were sent again counted again; 0 with [`Manner::Drop`](super::Manner::Drop).
     pub held: u64,
+    /// How many SYNs were dropped, those that were sent again counted again; unset: none is dropped with
+    /// [`Manner::Hold`](super::Manner::Hold), or the kernel did not count them.
+    pub dropped: Option<u64>,
     /// How long the rules were there.
     pub closed_for: Duration,
     /// Whether new clients may have passed meanwhile: the thread could not refresh the elements in time, the queue
@@ -66,7 +69,7 @@ impl GateKeeper {
     ) -> Self {
         Self {
             closed: Some(ClosedGate { table, keys, queue, since: Instant::now(), fresh, longest }),
-            opened: Opened { held: 0, closed_for: Duration::ZERO, lapsed: false },
+            opened: Opened { held: 0, dropped: None, closed_for: Duration::ZERO, lapsed: false },
             failure: None,
         }
     }
@@ -105,6 +108,7 @@ impl GateKeeper {
         // An element that had timed out by the end let clients through.
         self.opened.lapsed |= closed.fresh.elapsed() > TIMEOUT;
         let released = closed.release(&mut self.opened);
+        self.opened.dropped = tally::dropped(&mut closed.table);
         let gone = closed.table.remove().map_err(GateError::from);
         self.failure = removed.and(released).and(gone).err();
     }

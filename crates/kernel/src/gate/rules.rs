@@ -10,17 +10,27 @@ use super::keys::{Keys, SETS};
 use crate::nft::{ChainType, NftRule, SetType, Transaction, Values};
 
 const INPUT: &str = "input";
-const CLOSED: &str = "closed";
+pub(super) const CLOSED: &str = "closed";
 /// After the filters of others (0), `security` (50) and NAT (100), before conntrack's helpers (300) and the end, where
 /// conntrack takes note of a new connection.
 const PRIORITY: i32 = 299;
 const HOLDS: &str = "rule that holds";
+const DROPS: &str = "rule that drops";
 
 /// What becomes of a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SynAction {
-    Drop,
+    Drop(Tally),
     Queue { number: u16, by: QueueBy },
+}
+
+/// Whether the kernel counts what is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tally {
+    /// By the nft expression `counter` in each rule (a module of its own up to Linux 5.17, `nft_counter`).
+    Counted,
+    /// It has no such expression.
+    Uncounted,
 }
 
 /// What brings a packet into a queue.
@@ -48,7 +58,7 @@ pub(super) fn closing(table: &impl Display, keys: &Keys, how: SynAction) -> Tran
     all
 }
 
-/// Opens: no packet comes to the rules any more. The chains stay (see [`super`]).
+/// Opens: no packet comes to the rules any more. The chains stay (see [`super`]), and what the rules have counted.
 pub(super) fn opening(table: &impl Display) -> Transaction {
     let mut all = Transaction::on(table);
     all.flush(INPUT);
@@ -78,11 +88,12 @@ pub(super) fn target_of_ipv4(table: &impl Display, number: u16) -> Transaction {
     all
 }
 
-/// `meta nfproto ... <key> @<set> drop`, or into the queue.
+/// `meta nfproto ... <key> @<set> counter drop`, or into the queue.
 fn stop(all: &mut Transaction, kind: SetType, how: SynAction) {
     let meant = NftRule::new().within(kind, kind.into());
     match how {
-        SynAction::Drop => all.rule("rule that drops", CLOSED, meant.drop()),
+        SynAction::Drop(Tally::Counted) => all.rule(DROPS, CLOSED, meant.counter().drop()),
+        SynAction::Drop(Tally::Uncounted) => all.rule(DROPS, CLOSED, meant.drop()),
         SynAction::Queue { number, by: QueueBy::Expression } => all.rule(HOLDS, CLOSED, meant.queue(number)),
         SynAction::Queue { number, by: QueueBy::Target } => all.rule(HOLDS, CLOSED, meant.xt_queue(number)),
     }

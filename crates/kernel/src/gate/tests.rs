@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rustix::io::Errno;
 
 use super::*;
-use crate::netlink::{BatchError, NetlinkError};
+use crate::netlink::{BatchError, NetlinkError, Reply};
 use crate::nft::{NftRule, Transaction};
 
 fn emitted(emitable: &impl Emitable) -> Vec<u8> {
@@ -53,7 +53,7 @@ fn only_the_sets_that_are_used_are_made() {
     assert_eq!(names(&only6), ["ports6"], "IPv4 clients of another process are not stopped");
     let all = keys(&["0.0.0.0:80", "192.0.2.1:80", "[2001:db8::1]:80"], &[443]);
     assert_eq!(names(&all), ["ports", "ports4", "addresses4", "addresses6"]);
-    let made = rules::closing(&"t", &all, SynAction::Drop);
+    let made = rules::closing(&"t", &all, SynAction::Drop(Tally::Counted));
     let made = made.steps().iter().filter(|step| matches!(step.message, NfTablesMessage::NewSet(_))).count();
     assert_eq!(made, 4);
     // An attribute has room for 64 KiB.
@@ -93,6 +93,68 @@ fn what_is_refused_is_explained() {
     assert!(of_queue(Errno::PERM).contains("NET_ADMIN"));
     assert!(matches!(error::of_table(refused("set with timeouts", Errno::NOENT)), GateError::NoSets(_)));
     assert!(matches!(error::of_table(refused("table", Errno::NOENT)), GateError::Nft(_)));
+}
+
+/// `nft --debug=mnl` 1.0.6 for `counter`: an expression with nothing in it.
+#[test]
+fn a_kernel_without_counters_drops_all_the_same() {
+    assert_eq!(
+        emitted(&NftRule::new().counter().expressions[0]),
+        b"\x14\x00\x01\x80\x0c\x00\x01\x00counter\x00\x04\x00\x02\x80"
+    );
+    let trial = rules::trial(&"t", SynAction::Drop(Tally::Counted));
+    let step = trial.steps().iter().find(|step| step.what == "rule that drops").unwrap();
+    let refusal = |errno| BatchError {
+        needs: Some(step.needs),
+        error: NetlinkError::Refused { what: "rule".to_owned(), errno, words: None },
+    };
+    let closed = |limits: GateLimits, errno| {
+        let mut tried = Vec::new();
+        let how = dropping(limits, |how| {
+            tried.push(how);
+            if how == SynAction::Drop(Tally::Counted) { Err(refusal(errno)) } else { Ok(()) }
+        });
+        (how.ok(), tried.len())
+    };
+    let uncounted = Some(SynAction::Drop(Tally::Uncounted));
+    assert_eq!(closed(GateLimits::default(), Errno::NOENT), (uncounted, 2));
+    assert_eq!(closed(GateLimits { counter: false, ..GateLimits::default() }, Errno::NOENT), (uncounted, 1));
+    assert_eq!(closed(GateLimits::default(), Errno::NOMEM), (None, 1), "another reason is a failure");
+}
+
+/// A rule as the kernel lists it: of this table and chain, with these expressions.
+fn listed(table: &str, chain: &str, expressions: &[&[u8]]) -> Reply {
+    let nla = |kind: u16, value: &[u8]| {
+        let length = u16::try_from(4 + value.len()).unwrap();
+        let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    };
+    let text = |kind, text: &str| nla(kind, format!("{text}\0").as_bytes());
+    let expressions: Vec<u8> = expressions
+        .iter()
+        .flat_map(|one| nla(1, &[&text(1, "counter")[..], &nla(2, one)].concat()))
+        .collect();
+    let rule = [&[1, 0, 0, 0][..], &text(1, table), &text(2, chain), &nla(4, &expressions)].concat();
+    Reply { kind: 0xa06, payload: rule }
+}
+
+#[test]
+fn what_rules_have_dropped_is_read_from_their_counters() {
+    // Bytes, then packets.
+    let counter = |packets: u64| {
+        [&b"\x0c\x00\x01\x00\0\0\0\0\0\0\0\x3c\x0c\x00\x02\x00"[..], &packets.to_be_bytes()].concat()
+    };
+    let (seven, none) = (counter(7), counter(0));
+    let of = |reply: &Reply| tally::counted(reply, &"t");
+    assert_eq!(of(&listed("t", "closed", &[&seven])), Some(7));
+    assert_eq!(of(&listed("t", "closed", &[&none])), Some(0));
+    assert_eq!(of(&listed("other", "closed", &[&seven])), None);
+    assert_eq!(of(&listed("t", "input", &[&seven])), None);
+    assert_eq!(of(&listed("t", "closed", &[])), None, "it does not count");
+    assert_eq!(of(&listed("t", "closed", &[&seven[..18]])), None);
+    assert_eq!(tally::sum([Some(7), None, Some(0)].into_iter().flatten()), Some(7));
+    assert_eq!(tally::sum(std::iter::empty()), None);
 }
 
 /// A message of the queue, as the kernel sends it: `nlmsghdr`, `nfgenmsg`, attributes.

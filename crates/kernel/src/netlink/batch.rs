@@ -49,6 +49,8 @@ pub enum Feature {
     Nat,
     /// The expression `queue`, or what is used instead.
     Queue,
+    /// The expression `counter`.
+    Counter,
 }
 
 /// One message of a batch.

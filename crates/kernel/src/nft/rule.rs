@@ -1,7 +1,7 @@
 //! A rule as it is written: what it asks of a packet, in order, and what becomes of the packet then.
 //!
 //! Pure. The bytes are those that `nft` 1.0.6 sends for the same text (see the tests); `socket`, `ct`, `reject`, `tproxy`,
-//! `fib`, `nat`, `queue` and `target` are written here, because netlink-packet-netfilter does not know them (0.4.0).
+//! `fib`, `nat`, `counter`, `queue` and `target` are written here, because netlink-packet-netfilter does not know them (0.4.0).
 //! Everything goes through register 1, except the second part of a key ([`NftRule::key`]).
 
 use std::net::IpAddr;
@@ -233,6 +233,11 @@ impl NftRule {
         let family = kind.family().map_or(0, number);
         let attributes = [(1, 1), (2, family.into()), (5, Register::Reg1.into())];
         self.key(kind).look_up(map, Some(Register::Reg1)).other(Feature::Nat, "nat", &attributes)
+    }
+
+    /// `counter`, from 0: the packets that come so far, without an attribute.
+    pub(crate) fn counter(self) -> Self {
+        self.foreign(Feature::Counter, "counter", Vec::new())
     }
 
     /// `queue flags bypass to <number>`: `NFTA_QUEUE_NUM`, `_TOTAL`, `_FLAGS` (`NFT_QUEUE_FLAG_BYPASS`).

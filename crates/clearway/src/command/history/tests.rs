@@ -22,7 +22,7 @@ fn cost() -> Cost {
     };
     let before = CostBefore { seconds: Duration::from_millis(9800), network: network(1) };
     let after = CostFigures { seconds: Duration::from_secs(1), ..window };
-    let gate = CostGate { by: Means::Plug, seconds: Duration::from_millis(43), held: Some(5) };
+    let gate = CostGate { by: Means::Plug, seconds: Duration::from_millis(43), held: Some(5), dropped: None };
     Cost { before: Some(before), window, after: Some(after), gate: Some(gate) }
 }
 
@@ -48,6 +48,7 @@ fn full() -> Reloads {
         by: vec!["admin-socket".to_owned()],
         generation: Some(3),
         ended: Some("exit code 1".to_owned()),
+        not_applied: Some(excerpt(&["h.cfg:2: the bind line has changed"], 2)),
         failure: Some(PastFailure {
             code: 65,
             message: "HAProxy did not start (exit code 1): no".to_owned(),
@@ -66,7 +67,17 @@ fn full() -> Reloads {
         ended: Some("killed by SIGKILL".to_owned()),
         ..PastEntry::new(PastEvent::Crash, PastResult::Crashed)
     };
-    Reloads { reloads: vec![took, refused, crash], forgotten: 20 }
+    let applied = PastEntry {
+        id: 24,
+        at: "2026-11-29T12:24:59.5Z".to_owned(),
+        by: vec!["apply".to_owned()],
+        generation: Some(4),
+        applied: Some("3 servers added, 1 certificate".to_owned()),
+        seconds: Some(0.004),
+        steps: Some(PastSteps { plan: 0.003, apply: 0.001, ..PastSteps::default() }),
+        ..PastEntry::new(PastEvent::Reload, PastResult::Applied)
+    };
+    Reloads { reloads: vec![took, refused, crash, applied], forgotten: 20 }
 }
 
 #[test]
@@ -81,6 +92,7 @@ WHEN                  WHAT    BY            GENERATION  RESULT   TOOK
     cost: 0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2, before 1 in 9.8 s), longest wait in queue under 12 ms; \
 in the 1.0 s after: 0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2), longest wait in queue under 12 ms; 5 SYNs held for 43 ms at most (plug)
 2026-11-29T12:24:58Z  reload  admin-socket  3           refused  100 ms
+    not applied at run time: h.cfg:2: the bind line has changed and 1 more
     exit code 65: HAProxy did not start (exit code 1): no
       [ALERT] no
       and 3 more lines, which are in the log
@@ -88,6 +100,9 @@ in the 1.0 s after: 0 refused, 0 reset, 3 dropped (resets sent namespace-wide: 2
     hint: mend it
 2026-11-29T12:24:58Z  crash   -             2           crashed  -
     killed by SIGKILL
+2026-11-29T12:24:59Z  reload  apply         4           applied  4 ms
+    applied at run time: 3 servers added, 1 certificate
+    plan 3 ms, apply 1 ms
 20 before these are not remembered
 ";
     assert_eq!(in_words(&full()), expected);

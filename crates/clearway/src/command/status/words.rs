@@ -43,6 +43,9 @@ pub fn in_words(status: &Status) -> String {
     text.extend(status.programs.iter().map(program));
     if let Some(last) = &status.last_attempt {
         let _ = writeln!(text, "{}", attempted(last));
+        if !last.not_applied.is_empty() {
+            let _ = writeln!(text, "not applied at run time: {}", last.not_applied.join("; "));
+        }
         for (means, addresses) in by_means(&last.moved) {
             let _ = writeln!(text, "{}: {}", means.heading(), listed(&addresses));
         }

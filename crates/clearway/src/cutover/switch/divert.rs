@@ -153,8 +153,8 @@ impl Switch {
             return Ok(());
         }
         let gated = std::mem::take(&mut plan.gated);
-        let Manners { strategy, instance, ports, held, .. } = manners;
-        match SwitchGate::close(*strategy, instance.as_ref(), ports, gated.clone(), Arc::clone(held)) {
+        let Manners { strategy, instance, ports, counts, .. } = manners;
+        match SwitchGate::close(*strategy, instance.as_ref(), ports, gated.clone(), Arc::clone(counts)) {
             Ok(gate) => {
                 self.gate = Some(gate);
                 Ok(())

@@ -1,7 +1,6 @@
 //! A gate that is closed for sockets which are about to be closed themselves, until they are.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use clearway_core::cost::CostGate;
 use clearway_core::names::{Generation, InstanceName};
@@ -9,6 +8,7 @@ use clearway_core::strategy::{Means, Strategy};
 use clearway_kernel::gate::{BoundAddress, Gate, GateError, Manner};
 use clearway_kernel::queues::Listener;
 
+use crate::cutover::counted::GateCounts;
 use crate::cutover::notices::CutoverNotice;
 use crate::debug;
 use crate::ground::notice::tell;
@@ -24,8 +24,8 @@ pub struct SwitchGate {
     pub listeners: Vec<Listener>,
     /// The ports that were named besides.
     ports: Vec<u16>,
-    /// Where what has waited is counted.
-    held: Arc<AtomicU64>,
+    /// Where what has waited, or was dropped, is counted.
+    counts: Arc<GateCounts>,
 }
 
 impl SwitchGate {
@@ -35,7 +35,7 @@ impl SwitchGate {
         instance: Option<&InstanceName>,
         ports: &[u16],
         listeners: Vec<Listener>,
-        held: Arc<AtomicU64>,
+        counts: Arc<GateCounts>,
     ) -> Result<Self, GateError> {
         let at = |listener: &Listener| BoundAddress { address: listener.address, v6only: listener.v6only };
         let addresses: Vec<BoundAddress> = listeners.iter().map(at).collect();
@@ -48,7 +48,7 @@ impl SwitchGate {
             }),
             _ => close(Manner::Hold),
         };
-        closed.map(|(gate, manner)| Self { gate, manner, listeners, ports: ports.to_vec(), held })
+        closed.map(|(gate, manner)| Self { gate, manner, listeners, ports: ports.to_vec(), counts })
     }
 
     /// What it is to the clients.
@@ -75,12 +75,13 @@ impl SwitchGate {
             Ok(opened) => opened,
             Err(error) => return tell(&CutoverNotice::GateFailed { error: error.to_string() }),
         };
-        self.held.fetch_add(opened.held, Ordering::Relaxed);
+        let dropped = opened.dropped;
+        self.counts.add(opened.held, dropped);
         let held = (self.manner == Manner::Hold).then_some(opened.held);
-        reports.tell(generation, CostGate { by, seconds: opened.closed_for, held });
+        reports.tell(generation, CostGate { by, seconds: opened.closed_for, held, dropped });
         let milliseconds = u64::try_from(opened.closed_for.as_millis()).unwrap_or(u64::MAX);
         tell(&match self.manner {
-            Manner::Drop => CutoverNotice::Dropped { addresses, milliseconds },
+            Manner::Drop => CutoverNotice::Dropped { addresses, milliseconds, dropped },
             Manner::Hold => CutoverNotice::HeldUp { addresses, milliseconds, waited: opened.held },
         });
         if opened.lapsed {

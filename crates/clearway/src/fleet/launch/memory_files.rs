@@ -62,8 +62,9 @@ pub fn names_of_copies(files: &ReadFrom, copies: Option<&[PathBuf]>) -> Vec<(Str
     names.map(|(file, copy)| (copy.display().to_string(), file.name.display().to_string())).collect()
 }
 
-/// A file that only we and the child can see, and that nothing can change any more.
-fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+/// A file that only we and the child can see, and that nothing can change any more. It is read from its end on where a child has it
+/// as its standard input; by its path (`/proc/self/fd/N`) from its beginning.
+pub fn memory_file(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut file = std::fs::File::from(rustix::fs::memfd_create(name, flags)?);
     // It may hold passwords.

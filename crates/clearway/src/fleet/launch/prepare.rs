@@ -146,8 +146,9 @@ fn what_is_read(
         return Arc::clone(configuration);
     }
     let sections = if has_programs { Sections::WithoutPrograms } else { Sections::All };
-    let files = derived::beside(configuration, sections);
-    Arc::new(Configuration { files, ..(**configuration).clone() })
+    let mut copy = (**configuration).clone();
+    copy.files = derived::beside(configuration, sections);
+    Arc::new(copy)
 }
 
 /// Without KILL a worker of another user cannot be told to drain: it would go on accepting clients, with the

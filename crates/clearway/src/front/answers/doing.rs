@@ -33,13 +33,29 @@ pub async fn dry_run(State(requests): State<Wishes>) -> Result<Response, NotServ
     reloaded(&requests, Request::Try).await
 }
 
+/// Has what is on disk, at run time if it can be, and waits for what comes of it; with `?dry-run` it only tells what that would be.
+pub async fn apply(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotServed> {
+    let is_trial = match query::QueryFields::of(&uri, &["dry-run"]).and_then(|one| one.is_set("dry-run")) {
+        Ok(is_trial) => is_trial,
+        Err(bad) => return Ok(bad.into_response()),
+    };
+    if !is_trial {
+        return reloaded(&requests, Request::Apply).await;
+    }
+    Ok(match ask(&requests, Request::Plan).await? {
+        Ok(planned) => Json(planned).into_response(),
+        Err(refused) => (StatusCode::CONFLICT, Json(refused)).into_response(),
+    })
+}
+
 /// The answer to either.
 pub async fn reloaded(
     requests: &Wishes,
     make: impl FnOnce(oneshot::Sender<ReloadOutcome>) -> Request,
 ) -> Result<Response, NotServed> {
     let outcome = ask(requests, make).await?;
-    let took = matches!(outcome.answer, Answer::Serving { .. } | Answer::Tried { .. });
+    let took =
+        matches!(outcome.answer, Answer::Serving { .. } | Answer::Applied { .. } | Answer::Tried { .. });
     let status = if took { StatusCode::OK } else { StatusCode::CONFLICT };
     Ok((status, Json(api::Reloaded::from(outcome))).into_response())
 }

@@ -12,6 +12,7 @@ const SHOWN: usize = 512 << 10;
 
 /// Answer to `GET /v1/config`: what a generation was started from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ConfigurationFiles {
     /// Which.
     pub generation: u32,
@@ -21,6 +22,7 @@ pub struct ConfigurationFiles {
 
 /// A file of a configuration, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ConfigurationFile {
     /// Where it was.
     pub path: String,
@@ -49,6 +51,7 @@ impl ConfigurationFiles {
 
 /// Answer to `GET /v1/config/diff`: the files on disk beside those that a generation was started from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ConfigurationDiff {
     /// Which generation.
     pub generation: u32,
@@ -64,6 +67,7 @@ pub struct ConfigurationDiff {
 
 /// A file that is different.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct FileDiff {
     /// Where it is.
     pub path: String,

@@ -131,6 +131,7 @@ impl MasterCliPast {
 pub fn reloaded(answer: &Answer, said: impl Fn(Generation) -> Vec<String>) -> String {
     let (number, lines) = match answer {
         Answer::Serving { generation, .. } => (1, or_ours(said(*generation), *generation)),
+        Answer::Applied { serving, .. } => (1, or_ours(Vec::new(), *serving)),
         Answer::Refused(failure) => (0, words(failure)),
         Answer::Tried { .. } | Answer::Stopping => {
             (0, vec![alert("Clearway is stopping: it reloads no more")])

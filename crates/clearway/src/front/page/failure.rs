@@ -1,4 +1,4 @@
-//! The last attempt that did not take: why, in HAProxy's words and with the line of the file, what mends it, what it cost.
+//! The last attempt that failed: why, in HAProxy's words and with the line of the file, what mends it, what it cost.
 
 use std::time::SystemTime;
 
@@ -43,7 +43,7 @@ fn since(entry: &PastEntry, past: &Reloads, now: SystemTime) -> Html {
     Html::of("p", Html::from("It is over: ").then(result).then(" ").then(parts::moment(&later.at, now)))
 }
 
-/// Why it did not take, for this section and for the row of an entry.
+/// Why it failed, for this section and for the row of an entry.
 pub fn why(failure: &PastFailure) -> Html {
     let PastFailure { code, message, words, lines, hints } = failure;
     let message =

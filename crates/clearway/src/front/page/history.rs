@@ -32,7 +32,7 @@ pub fn mark(entry: &PastEntry) -> ResultMark {
         (_, PastResult::Crashed) => ResultMark::CRASH,
         (PastEvent::Takeover, _) => ResultMark::TAKEOVER,
         (PastEvent::Start, _) => ResultMark::START,
-        (_, PastResult::Took) => ResultMark::TOOK,
+        (_, PastResult::Took | PastResult::Applied) => ResultMark::TOOK,
         _ => ResultMark::UNKNOWN,
     }
 }
@@ -44,6 +44,7 @@ pub fn sentence(entry: &PastEntry) -> String {
     match (entry.event, entry.result) {
         (PastEvent::Crash, _) => format!("HAProxy crashed{of}{ended}"),
         (event, PastResult::Took) => format!("The last {event} took{of}"),
+        (event, PastResult::Applied) => format!("The last {event} was applied at run time{of}"),
         (event, PastResult::Refused) => format!("HAProxy refused the last {event}{of}{ended}"),
         (event, result) => format!("The last {event}: {result}{of}{ended}"),
     }
@@ -87,6 +88,8 @@ fn details(entry: &PastEntry) -> Html {
     };
     add("generation", entry.generation.map(|number| number.to_string()));
     add("asked for by", Some(entry.by.join(", ")));
+    add("applied at run time", entry.applied.clone());
+    add("not applied at run time", entry.not_applied.as_ref().and_then(parts::excerpt));
     add("took", entry.seconds.map(|seconds| took(seconds, entry.steps.as_ref())));
     add("HAProxy ended", entry.ended.clone());
     if let Some(PastSockets { moved, new, gone, twice }) = &entry.sockets {

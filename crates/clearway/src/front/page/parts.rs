@@ -62,7 +62,7 @@ pub struct ResultMark {
 impl ResultMark {
     /// It went well.
     pub const TOOK: Self = Self { shape: "#m-took", class: "good" };
-    /// It did not take.
+    /// It failed.
     pub const REFUSED: Self = Self { shape: "#m-refused", class: "bad" };
     /// HAProxy has died.
     pub const CRASH: Self = Self { shape: "#m-crash", class: "bad" };

@@ -215,7 +215,7 @@ fn a_person_finds_why_the_last_reload_failed() {
     ] {
         assert!(section.contains(words), "{words} is not in {section}");
     }
-    assert!(page.contains("<title>serving, the last reload did not take: Clearway web</title>"));
+    assert!(page.contains("<title>serving, the last reload failed: Clearway web</title>"));
     assert!(empty().page().contains("No start, reload or restart has failed"));
 }
 

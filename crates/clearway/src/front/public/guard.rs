@@ -6,6 +6,7 @@
 //! | TCP, without the right token | a `Host` that is an IP address or `localhost` (of loopback where that is listened at): a page in a browser that has its own name lead here cannot ask | 421 |
 //! | any | of a `POST`, a header `X-Clearway`, which no form can send and no page of another origin may | 403 |
 //! | any | of a `POST`, no body: what it says would have no effect | 400 |
+//! | TCP, without a token | another path than those of files, which [`super::files`] refuses | 403 |
 //!
 //! There are no CORS headers, so no page of another origin reads an answer. No answer is kept in caches.
 
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::front::public::basic;
+use crate::front::public::files::FileAccess;
 use crate::front::public::token::TokenFile;
 
 /// The header of a `POST`.
@@ -58,7 +60,8 @@ impl ApiGuard {
         Self { at, token: token.filter(|_| at.is_some()), questions: Arc::new(Semaphore::new(QUESTIONS)) }
     }
 
-    async fn admit(&self, head: &Parts, has_body: bool) -> Result<(), NotAdmitted> {
+    /// Lets it pass, and says whether its client may see files.
+    async fn admit(&self, head: &Parts, has_body: bool) -> Result<FileAccess, NotAdmitted> {
         let is_known = match &self.token {
             None => false,
             Some(token) => match shown(&head.headers) {
@@ -81,7 +84,8 @@ impl ApiGuard {
                 ));
             }
         }
-        Ok(())
+        let is_trusted = is_known || self.at.is_none();
+        Ok(if is_trusted { FileAccess::Granted } else { FileAccess::Refused })
     }
 }
 
@@ -135,10 +139,13 @@ fn is_ours(at: IpAddr, host: &str) -> bool {
 
 /// Lets a request pass to its handler, and adds what every answer has.
 pub async fn guard(State(guard): State<ApiGuard>, request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let mut answer = match guard.admit(&head, !body.is_end_stream()).await {
         Err(refusal) => refusal.into_response(),
-        Ok(()) => answered(&guard, Request::from_parts(head, body), next).await,
+        Ok(access) => {
+            head.extensions.insert(access);
+            answered(&guard, Request::from_parts(head, body), next).await
+        }
     };
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -185,14 +192,44 @@ mod tests {
 
     /// The status of a refusal; 200: a handler sees the request.
     fn asked(guard: &ApiGuard, method: &str, uri: &str, headers: &[(&str, &str)], body: &'static str) -> u16 {
+        admitted(guard, method, uri, headers, body).map_or_else(|(status, _)| status.as_u16(), |_| 200)
+    }
+
+    fn admitted(
+        guard: &ApiGuard,
+        method: &str,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: &'static str,
+    ) -> Result<FileAccess, NotAdmitted> {
         let mut request = axum::http::Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (head, ()) = request.body(()).unwrap().into_parts();
-        let admitted = runtime.block_on(guard.admit(&head, !body.is_empty()));
-        admitted.map_or_else(|(status, _)| status.as_u16(), |()| 200)
+        runtime.block_on(guard.admit(&head, !body.is_empty()))
+    }
+
+    #[test]
+    fn files_are_for_clients_of_a_path_and_for_those_with_the_token() {
+        let access = |guard: &ApiGuard, uri: &str, headers: &[(&str, &str)]| {
+            admitted(guard, "GET", uri, headers, "").ok()
+        };
+        let bearer = format!("Bearer {TOKEN}");
+        let (host, token) = (("host", "localhost"), ("authorization", &*bearer));
+        let (path, loopback) = (guard_at("/x", false), guard_at("127.0.0.1:9100", false));
+        let with_token = guard_at("127.0.0.1:9100", true);
+        assert_eq!(access(&path, "/v1/config", &[]), Some(FileAccess::Granted));
+        assert_eq!(access(&loopback, "/v1/config", &[host]), Some(FileAccess::Refused));
+        assert_eq!(
+            access(&loopback, "/v1/config", &[host, token]),
+            Some(FileAccess::Refused),
+            "there is no token"
+        );
+        assert_eq!(access(&with_token, "/v1/config", &[host, token]), Some(FileAccess::Granted));
+        assert_eq!(access(&with_token, "/v1/config", &[host]), None);
+        assert_eq!(access(&with_token, "/healthz", &[host]), Some(FileAccess::Refused));
     }
 
     #[test]

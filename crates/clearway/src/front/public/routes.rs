@@ -8,9 +8,10 @@ use axum::routing::{get, post};
 
 use crate::front::answers::doing::{self, UntilEnd};
 use crate::front::answers::query::{BadQuery, QueryFields};
-use crate::front::answers::{self, NotServed, looking};
+use crate::front::answers::{self, looking};
 use crate::front::events;
-use crate::front::public::openapi;
+use crate::front::public::not_done::NotDone;
+use crate::front::public::{files, openapi};
 use crate::front::request::{Request, Wishes};
 
 /// What is answered.
@@ -27,43 +28,16 @@ pub fn router(requests: Wishes) -> Router {
         .route("/v1/servers", get(looking::servers))
         .route("/v1/reloads", get(answers::reloads))
         .route("/v1/events", get(events::events))
+        .route("/v1/config", get(files::configuration))
+        .route("/v1/config/diff", get(files::difference))
         .route("/v1/reload", post(reload))
+        .route("/v1/apply", post(doing::apply))
         .route("/v1/rollback", post(rollback))
         .route("/v1/drain", post(drain))
         .route("/v1/canary", post(canary))
         .fallback(unknown_path)
         .method_not_allowed_fallback(other_method)
         .with_state(requests)
-}
-
-/// Why something is not done.
-#[derive(Debug)]
-enum NotDone {
-    /// It cannot be understood.
-    Query(BadQuery),
-    /// Clearway is ending.
-    Ending(NotServed),
-}
-
-impl From<BadQuery> for NotDone {
-    fn from(bad: BadQuery) -> Self {
-        Self::Query(bad)
-    }
-}
-
-impl From<NotServed> for NotDone {
-    fn from(ending: NotServed) -> Self {
-        Self::Ending(ending)
-    }
-}
-
-impl IntoResponse for NotDone {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Query(bad) => bad.into_response(),
-            Self::Ending(ending) => ending.into_response(),
-        }
-    }
 }
 
 async fn reload(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotDone> {
@@ -76,7 +50,6 @@ async fn reload(State(requests): State<Wishes>, uri: Uri) -> Result<Response, No
     Ok(answer?)
 }
 
-/// Files of generations have secrets in them, so that what they were started from is told at the private socket only.
 async fn rollback(State(requests): State<Wishes>, uri: Uri) -> Result<Response, NotDone> {
     QueryFields::of(&uri, &[])?;
     Ok(doing::reloaded(&requests, Request::Rollback).await?)

@@ -95,7 +95,8 @@ impl View<'_> {
             crashes: crashes.total,
             sockets: self.custody.sockets().all().len(),
             waiting: None,
-            held: self.cutover.held(),
+            held: self.cutover.gate_counts().held(),
+            dropped: self.cutover.gate_counts().dropped(),
             verdicts: self.path.verdicts().collect(),
             repairs: self.path.repairs(),
         };

@@ -21,6 +21,7 @@ fn attempted() -> Action {
         end: None,
         failure: None,
         moved: Vec::new(),
+        applied: None,
         proof: None,
         carried: Carried::default(),
         steps: Steps::default(),
@@ -136,6 +137,7 @@ fn a_gate_belongs_to_its_window_whenever_it_is_opened() {
         by: clearway_core::strategy::Means::Plug,
         seconds: Duration::from_millis(5),
         held: Some(2),
+        dropped: None,
     };
     record.hear(&prepare(), 0);
     record.gate_reports().tell(Generation::FIRST, gate);

@@ -41,6 +41,8 @@ pub enum PastEvent {
 pub enum PastResult {
     /// The generation serves.
     Took,
+    /// The generation that served has what is on disk: no process was started.
+    Applied,
     /// HAProxy ended before it was ready; the former generation, if there is one, is still serving.
     Refused,
     /// Something else went wrong; likewise.
@@ -78,7 +80,7 @@ pub struct PastEntry {
     /// What came of it.
     #[cfg_attr(test, schema(value_type = String))]
     pub result: PastResult,
-    /// What asked for it: the names of signals, `admin-socket`, `haproxy-master`, `rollback`,
+    /// What asked for it: the names of signals, `admin-socket`, `apply`, `haproxy-master`, `rollback`,
     /// `watch`; empty where nothing did.
     #[serde(default)]
     pub by: Vec<String>,
@@ -88,9 +90,15 @@ pub struct PastEntry {
     /// How HAProxy ended, in words, if it did.
     #[serde(default)]
     pub ended: Option<String>,
-    /// Why it did not take.
+    /// Why it failed.
     #[serde(default)]
     pub failure: Option<PastFailure>,
+    /// What was applied at run time: `3 servers added, 1 certificate`; unset: nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
+    /// Why it was not applied at run time, if that was planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_applied: Option<Excerpt>,
     /// How long an attempt took.
     #[serde(default)]
     pub seconds: Option<f64>,
@@ -121,6 +129,8 @@ impl PastEntry {
             generation: None,
             ended: None,
             failure: None,
+            applied: None,
+            not_applied: None,
             seconds: None,
             steps: None,
             sockets: None,
@@ -130,7 +140,7 @@ impl PastEntry {
     }
 }
 
-/// Why an attempt did not take.
+/// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct PastFailure {
@@ -167,6 +177,10 @@ impl PastFailure {
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct PastSteps {
+    /// Comparing what is on disk with what serves.
+    pub plan: f64,
+    /// Changing what serves at run time.
+    pub apply: f64,
     /// Reading the files, and making what they need.
     pub prepare: f64,
     /// From the launch of HAProxy to its proof.
@@ -184,8 +198,10 @@ pub struct PastSteps {
 impl PastSteps {
     /// Those that took any time, each with how long, as `time` says it; none: none did.
     pub fn words(&self, time: impl Fn(f64) -> String) -> Option<String> {
-        let Self { prepare, prove, carry, settle, switch, end } = self;
+        let Self { plan, apply, prepare, prove, carry, settle, switch, end } = self;
         let all = [
+            ("plan", plan),
+            ("apply", apply),
             ("prepare", prepare),
             ("prove", prove),
             ("carry", carry),

@@ -18,6 +18,7 @@ fn attempted() -> Attempted {
         end: None,
         failure: None,
         moved: Vec::new(),
+        applied: None,
         proof: None,
         carried: Carried::default(),
         steps: Steps { prove: Duration::from_millis(250), ..Steps::default() },
@@ -140,4 +141,22 @@ fn a_word_of_a_later_version_is_read() {
     let entry = serde_json::json!({"id": 1, "at": "T", "event": "revision", "result": "revised", "more": 7});
     let entry: PastEntry = serde_json::from_value(entry).unwrap();
     assert_eq!((entry.event, entry.result), (PastEvent::Unknown, PastResult::Unknown));
+}
+
+#[test]
+fn what_was_planned_is_told_whether_it_was_applied_or_not() {
+    let told = |result, applied| {
+        only(Action::Attempted(Box::new(Attempted { result, applied: Some(applied), ..attempted() })))
+    };
+    let tally = "3 servers added".to_owned();
+    let entry = told(AttemptResult::Applied, Applied::AtRunTime { tally: tally.clone(), commands: 9 });
+    assert_eq!((entry.result, entry.applied, entry.not_applied), (PastResult::Applied, Some(tally), None));
+    let entry = told(AttemptResult::Took, Applied::Not { reasons: addresses(&["a.cfg:1: no", "more"]) });
+    assert_eq!((entry.result, entry.applied), (PastResult::Took, None));
+    assert_eq!(entry.not_applied.unwrap().first, ["a.cfg:1: no", "more"]);
+    let broken = Applied::Broken { steps_done: 1, why: "no such server".to_owned() };
+    assert_eq!(
+        told(AttemptResult::Failed, broken).not_applied.unwrap().first,
+        ["it broke off: no such server"]
+    );
 }

@@ -62,8 +62,13 @@ metrics! {
     LAST_RELOAD_SUCCESS: Gauge "clearway_config_last_reload_success_timestamp_seconds" {}
         "When a configuration was loaded from disk that serves or has served, in seconds since 1970; 0: never.";
     RELOADS: Counter "clearway_reloads_total"
-        { "result": Some(&["took", "refused", "failed"]), "trigger": Some(&["signal", "admin-socket", "watch", "haproxy-master", "rollback"]) }
-        "Reloads that are over, by what asked for them first.";
+        { "result": Some(&["took", "refused", "failed"]), "trigger": Some(&["signal", "admin-socket", "apply", "watch", "haproxy-master", "rollback"]) }
+        "Reloads that are over, by what asked for them first; what was applied at run time is none.";
+    APPLIES: Counter "clearway_applies_total"
+        { "result": Some(&["at-run-time", "nothing", "reload", "broken"]), "trigger": Some(&["signal", "admin-socket", "apply", "watch"]) }
+        "Changes that were planned at run time: applied, none, not possible (a reload followed), or broken off (a reload followed).";
+    APPLY_SECONDS: Histogram "clearway_apply_seconds" {}
+        "How long changes took that were applied at run time, from their beginning until HAProxy had them.";
     RELOAD_SECONDS: Histogram "clearway_reload_seconds" {}
         "How long reloads took that took, from their beginning until the new generation served.";
     RELOAD_STEP_SECONDS: Histogram "clearway_reload_step_seconds"
@@ -93,6 +98,8 @@ metrics! {
         "Listening sockets that a former generation had and the new one has, by what was done for their clients.";
     HELD: Counter "clearway_held_connections_total" {}
         "Requests for a connection that waited at the gate (`plug`) while sockets were exchanged; repeated ones count again.";
+    GATE_DROPPED: Counter "clearway_gate_dropped_total" {}
+        "Requests for a connection that the gate dropped (`syn-drop`) while sockets were exchanged, as far as the kernel counts them; repeated ones count again.";
     WAITING: Gauge "clearway_waiting_connections" {}
         "Connections that wait in the listening sockets that Clearway holds until HAProxy accepts them.";
     COST_RESET: Counter "clearway_cost_reset_total" { "when": Some(&["window", "after"]) }

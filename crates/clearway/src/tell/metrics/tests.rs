@@ -4,7 +4,9 @@ use std::time::Duration;
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
 use clearway_core::names::Generation;
-use clearway_core::supervisor::{Carried, End, Event, Limits, PlumbingDemand, Proof, RequestId, Supervisor};
+use clearway_core::supervisor::{
+    ApplyOutcome, Carried, End, Event, Limits, Planned, PlumbingDemand, Proof, RequestId, Supervisor,
+};
 
 use super::*;
 
@@ -27,6 +29,8 @@ struct Heard {
     /// Whether what is on disk is refused.
     is_broken: bool,
     is_on_disk: bool,
+    /// Whether what is planned can be applied.
+    planned: Option<bool>,
     last: Generation,
 }
 
@@ -40,11 +44,20 @@ impl Heard {
             ready: Duration::from_mins(1),
             settle: Duration::ZERO,
             old: settings.old,
+            apply: settings.apply,
             interrupted: ExitCode::Done,
         };
         let (core, metrics) = (Supervisor::new(limits), Metrics::new());
         let last = Generation::FIRST;
-        let mut heard = Self { core, metrics, now: Duration::ZERO, is_broken: false, is_on_disk: true, last };
+        let mut heard = Self {
+            core,
+            metrics,
+            now: Duration::ZERO,
+            is_broken: false,
+            is_on_disk: true,
+            planned: None,
+            last,
+        };
         heard.take(Event::Begin);
         heard
     }
@@ -67,6 +80,16 @@ impl Heard {
                 generation,
                 failure: Failure::new(ExitCode::ConfigurationRefused, "it"),
             }),
+            Action::Plan(generation) => Some(Event::Planned {
+                generation,
+                planned: match self.planned {
+                    Some(true) => Planned::RunTime { tally: "1 map".to_owned(), commands: 3 },
+                    _ => Planned::Reload { reasons: vec!["a bind line".to_owned()] },
+                },
+            }),
+            Action::Apply(generation) => {
+                Some(Event::Applied { generation, outcome: ApplyOutcome::Done { commands: 3 } })
+            }
             Action::Prepare(generation, _) => {
                 Some(Event::Prepared { generation, plumbing: PlumbingDemand::NotNeeded, most_reloads: None })
             }
@@ -314,6 +337,11 @@ fn each_server_has_the_verdict_of_now_and_no_other() {
 
 #[test]
 fn what_the_kernel_does_not_say_is_left_out() {
+    let gates = text_of(Gauges { held: 3, dropped: 7, ..Gauges::default() });
+    assert_eq!(
+        (gates["clearway_held_connections_total"].as_str(), gates["clearway_gate_dropped_total"].as_str()),
+        ("3", "7")
+    );
     let waiting = |waiting| text_of(Gauges { waiting, ..Gauges::default() });
     assert_eq!(waiting(Some(7))["clearway_waiting_connections"], "7");
     assert!(!waiting(None).contains_key("clearway_waiting_connections"));
@@ -382,4 +410,21 @@ fn what_windows_have_cost_is_added_up_and_what_is_not_known_is_said() {
         (value("queue_wait_seconds_count"), value("queue_wait_seconds_sum")),
         ("2".to_owned(), "0.6".to_owned())
     );
+}
+
+#[test]
+fn what_is_applied_at_run_time_is_no_reload() {
+    let mut heard = Heard::new();
+    heard.planned = Some(true);
+    heard.take(Event::ApplyAsked(RequestId(1)));
+    heard.planned = Some(false);
+    heard.take(Event::ApplyAsked(RequestId(2)));
+    let samples = heard.samples();
+    for (result, count) in [("at-run-time", "1"), ("reload", "1"), ("nothing", "0"), ("broken", "0")] {
+        let name = format!("clearway_applies_total{{result=\"{result}\",trigger=\"apply\"}}");
+        assert_eq!(samples[&name], count, "{name}");
+    }
+    assert_eq!(samples["clearway_apply_seconds_count"], "1");
+    assert_eq!(samples["clearway_reloads_total{result=\"took\",trigger=\"apply\"}"], "1");
+    assert!(heard.is_successful());
 }

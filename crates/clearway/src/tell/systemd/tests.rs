@@ -151,3 +151,25 @@ fn nothing_is_said_where_systemd_does_not_listen() {
         Systemd::of_this_process(Stored::default(), |_| Some("/nowhere/at/all".into()), subscription());
     systemd.hear(&serving());
 }
+
+#[test]
+fn a_reload_that_is_applied_at_run_time_is_over_and_one_that_is_planned_first_is_one() {
+    let mut manager = Manager::new();
+    assert_eq!(manager.hears(&serving()), "READY=1 STATUS");
+    let number = Generation::FIRST.next();
+    let (plan, took) = (Action::Plan(number), Duration::from_millis(3));
+    let applied =
+        Report::Applied { generation: number, serving: Generation::FIRST, tally: "1 map".into(), took };
+    assert_eq!(manager.hears(&ASKED), RELOADING);
+    manager.systemd.hear(&plan);
+    assert_eq!(manager.hears(&Action::Report(applied.clone())), "READY=1 STATUS");
+    // What comes between the plan and the start is in neither.
+    assert_eq!(manager.hears(&ASKED), RELOADING);
+    manager.systemd.hear(&plan);
+    let queued = Action::Report(Report::ReloadQueued { by: Asker::Signal("SIGHUP") });
+    assert_eq!(manager.hears(&queued), RELOADING);
+    manager.systemd.hear(&prepare(2));
+    assert_eq!(manager.hears(&serving()), "STATUS");
+    manager.systemd.hear(&Action::Plan(number.next()));
+    assert_eq!(manager.hears(&Action::Report(applied)), "READY=1 STATUS");
+}

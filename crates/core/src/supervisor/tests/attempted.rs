@@ -71,7 +71,7 @@ fn each_step_is_timed_and_all_that_asked_are_named() {
         carry: 4 * MS,
         settle: 200 * MS,
         switch: 8 * MS,
-        end: Duration::ZERO,
+        ..Steps::default()
     };
     assert_eq!((attempted.steps, attempted.took), (steps, 217 * MS));
     assert_eq!((attempted.by, attempted.proof), (vec![SIGHUP], Some(new)));

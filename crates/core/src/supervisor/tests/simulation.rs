@@ -6,6 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::*;
 use super::end;
+use crate::settings::ApplySetting;
+
+mod apply;
+
+use apply::AtRunTime;
 
 /// Seeds that once broke an invariant: they stay.
 const SEEDS_THAT_FAILED: &[u64] = &[];
@@ -17,6 +22,7 @@ const LIMITS: Limits = Limits {
     ready: Duration::from_secs(10),
     settle: Duration::from_millis(200),
     old: Budget { generations: 3, age: Some(Duration::from_mins(10)), memory: Some(1000) },
+    apply: ApplySetting::Reload,
     interrupted: ExitCode::Interrupted,
 };
 
@@ -63,8 +69,10 @@ struct Simulation {
     warned: BTreeSet<Generation>,
     custody: bool,
     plumbed: bool,
+    at_run_time: AtRunTime,
     asked: u64,
-    answered: u64,
+    /// The requests that wait for their answer.
+    unanswered: BTreeSet<u64>,
     exit: Option<ExitCode>,
     stopping_since: Option<Duration>,
     /// When the first `SIGTERM` came.
@@ -89,9 +97,10 @@ struct Simulation {
 
 /// The steps of an attempt are all of it.
 fn adds_up(attempted: &Attempted) {
-    let Steps { prepare, prove, carry, settle, switch, end } = attempted.steps;
-    assert_eq!(prepare + prove + carry + settle + switch + end, attempted.took);
-    assert_eq!(attempted.failure.is_none(), attempted.result == AttemptResult::Took);
+    let Steps { plan, apply, prepare, prove, carry, settle, switch, end } = attempted.steps;
+    assert_eq!(plan + apply + prepare + prove + carry + settle + switch + end, attempted.took);
+    let went_well = matches!(attempted.result, AttemptResult::Took | AttemptResult::Applied);
+    assert_eq!(attempted.failure.is_none(), went_well);
 }
 
 impl Simulation {
@@ -119,8 +128,9 @@ impl Simulation {
             warned: BTreeSet::new(),
             custody: false,
             plumbed: false,
+            at_run_time: AtRunTime::default(),
             asked: 0,
-            answered: 0,
+            unanswered: BTreeSet::new(),
             exit: None,
             stopping_since: None,
             told_to_stop: None,
@@ -135,6 +145,9 @@ impl Simulation {
             events: VecDeque::new(),
             programs: BTreeMap::new(),
         };
+        if it.random.bool() {
+            it.supervisor = Supervisor::new(Limits { apply: ApplySetting::Auto, ..LIMITS });
+        }
         if it.random.u8(0..4) == 0 {
             it.supervisor = it.supervisor.succeeding();
             (it.predecessor, it.custody) = (true, true);
@@ -151,7 +164,7 @@ impl Simulation {
         let killed = it.programs.values().all(|told| *told == Some(programs::ProgramSignal::Kill));
         assert!(killed, "seed {seed}: a program runs on: {:?}", it.programs);
         assert!(!it.plumbed && !it.custody, "seed {seed}: something was left behind");
-        assert_eq!(it.asked, it.answered, "seed {seed}: a request still waits for its answer");
+        assert!(it.unanswered.is_empty(), "seed {seed}: these still wait for an answer: {:?}", it.unanswered);
     }
 
     fn something_happens(&mut self) {
@@ -161,7 +174,9 @@ impl Simulation {
             Failure { closed: self.random.bool(), ..Failure::new(ExitCode::ConfigurationRefused, "made up") };
         let failure = Failure { lacks_only_ours: self.random.u8(0..4) == 0, ..failure };
         let (long, short) = (self.random.u64(0..15_000), self.random.u64(0..50));
-        match (self.random.u8(0..27), target) {
+        match (self.random.u8(0..32), target) {
+            (29.., _) => self.a_plan_goes_on(),
+            (27.., _) => self.asks_to_apply(),
             (25.., _) => self.a_rollback_is_asked_for(),
             (23.., _) => self.a_program_ends(),
             (20, _) => self.the_other_one_does_something(),
@@ -203,13 +218,13 @@ impl Simulation {
             }
             (1, _) => self.step(Event::ReloadAsked(Asker::Watch)),
             (2, _) => {
-                self.asked += 1;
-                self.step(Event::ReloadAsked(Asker::Admin(RequestId(self.asked))));
+                let request = self.request();
+                self.step(Event::ReloadAsked(Asker::Admin(request)));
             }
             (3, _) if self.random.u8(0..10) == 0 => self.stop(),
             (3, _) => {
-                self.asked += 1;
-                self.step(Event::TrialAsked(RequestId(self.asked)));
+                let request = self.request();
+                self.step(Event::TrialAsked(request));
             }
             (4, _) => self.time_passes(Duration::from_millis(long)),
             (5, _) => self.time_passes(Duration::from_millis(short)),
@@ -239,9 +254,16 @@ impl Simulation {
     }
 
     fn a_rollback_is_asked_for(&mut self) {
+        let request = self.request();
+        self.rollbacks_asked.insert(request.0);
+        self.step(Event::RollbackAsked(request));
+    }
+
+    fn request(&mut self) -> RequestId {
         self.asked += 1;
-        self.rollbacks_asked.insert(self.asked);
-        self.step(Event::RollbackAsked(RequestId(self.asked)));
+        self.unanswered.insert(self.asked);
+        self.at_run_time.asked(self.asked);
+        RequestId(self.asked)
     }
 
     fn a_program_ends(&mut self) {
@@ -335,7 +357,9 @@ impl Simulation {
         if self.committed == Some(generation) {
             self.committed = None;
         }
+        self.at_run_time.ends(generation, self.supervisor.stop.is_some());
         self.step(Event::Exited { generation, end: end(how) });
+        self.at_run_time.has_ended();
         if self.random.bool() {
             self.speaking.push((generation, failure));
         } else {
@@ -420,6 +444,9 @@ impl Simulation {
             Action::Prepare(generation, source) => self.prepares(generation, source),
             Action::Try(generation) => self.tries(generation),
             // The disk is full, or there are no descriptors left.
+            Action::Plan(generation) => self.plans(generation),
+            Action::Apply(generation) => self.applies(generation),
+            Action::Adopt { generation, serving } => self.adopts(generation, serving),
             Action::Launch(generation, _) if self.random.u8(0..10) == 0 => {
                 self.processes.remove(&generation);
                 let failure = Failure::new(ExitCode::Internal, "no space left on device");
@@ -431,6 +458,7 @@ impl Simulation {
                 self.events.push_back(Event::Started { generation, pid: 1 });
             }
             Action::Abandon(generation) => {
+                self.at_run_time.is_given_up(generation);
                 if self.processes.get(&generation) == Some(&Process::Preparing) {
                     self.processes.remove(&generation);
                 }
@@ -494,7 +522,8 @@ impl Simulation {
             Action::Supersede => assert!(self.committed.is_some(), "nothing serves that could supersede"),
             Action::Settled | Action::GiveBack => self.predecessor = false,
             Action::Answer(request, answer) => {
-                self.answered += 1;
+                assert!(self.unanswered.remove(&request.0), "{request:?} is answered twice");
+                self.is_what_was_asked_for(request, &answer);
                 if self.rollbacks_asked.remove(&request.0) {
                     self.rollback_is_answered(&answer);
                 }
@@ -517,10 +546,12 @@ impl Simulation {
                 generation
             }
             Source::Served(former) => {
-                assert!(self.remembered.contains(&former), "generation {former} was forgotten");
+                let is_known = self.remembered.contains(&former) || self.at_run_time.was_read(former);
+                assert!(is_known, "generation {former} was forgotten");
                 former
             }
         };
+        self.at_run_time.prepares(generation, source);
         self.configuration.insert(generation, configuration);
         self.is_a_rollback(generation, configuration);
         self.trials.remove(&generation);
@@ -586,8 +617,10 @@ impl Simulation {
             self.carried.contains(&generation) || waited >= CARRY_DEADLINE,
             "a commit without the state of the servers"
         );
-        self.remembered.extend(self.configuration.get(&generation));
-        self.succeeds(generation);
+        let configuration = self.configuration[&generation];
+        self.remembered.insert(configuration);
+        self.at_run_time.commits(generation, configuration);
+        self.succeeds(generation, configuration == generation);
         self.committed = Some(generation);
         self.custody = true;
         let event = self.programs_of(generation);
@@ -596,6 +629,7 @@ impl Simulation {
 
     /// The files are read for a generation: often they say what they said before.
     fn reads(&mut self, generation: Generation) {
+        self.at_run_time.reads(generation);
         let text = self.random.u8(0..4);
         self.texts.insert(generation, text);
         let known = self.remembered.iter().copied().find(|known| self.texts[known] == text);
@@ -618,14 +652,15 @@ impl Simulation {
             self.rollbacks.insert(generation, self.texts[&configuration]);
         }
         if source == Source::Disk && self.rolled_back.is_some() && self.committed.is_some() {
-            assert_eq!(cause, Cause::Reload, "a rollback is undone that serves, and no reload was asked for");
+            // The one that mends what an apply has left.
+            let is_asked_for = matches!(cause, Cause::Reload | Cause::Mend);
+            assert!(is_asked_for, "a rollback is undone that serves, and no reload was asked for");
         }
     }
 
     /// The simple rule: what was read from the disk, and is different, has what served before it.
-    fn succeeds(&mut self, generation: Generation) {
-        let configuration = self.configuration[&generation];
-        let (is_from_disk, text) = (configuration == generation, self.texts[&configuration]);
+    fn succeeds(&mut self, generation: Generation, is_from_disk: bool) {
+        let text = self.texts[&self.configuration[&generation]];
         let is_other = self.served_text.is_some_and(|former| former != text);
         if is_other {
             self.text_before = self.served_text.filter(|_| is_from_disk);
@@ -649,7 +684,7 @@ impl Simulation {
             Answer::Refused(failure) if failure.code == ExitCode::NothingBefore => {
                 assert_eq!(self.text_before, None, "what served before was known");
             }
-            Answer::Tried { .. } => panic!("it was no trial"),
+            Answer::Applied { .. } | Answer::Tried { .. } => panic!("it was no trial"),
             Answer::Refused(_) | Answer::Stopping => {}
         }
     }
@@ -669,6 +704,7 @@ impl Simulation {
         if self.exit.is_some() {
             return;
         }
+        self.check_what_serves();
         // Every process that is not serving and not the attempt's has been told to finish, or will be told again.
         let is_told_again = |generation| {
             let life = self.supervisor.lives.get(generation);

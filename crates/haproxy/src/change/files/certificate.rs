@@ -1,8 +1,8 @@
 //! A certificate with its key in one file, certificates of authorities, and lists of revoked ones.
 
 use super::super::capabilities::Capabilities;
-use super::super::plan::{Effect, Expect, Order, Step, StepKind};
-use super::{FileAnswer, FileCheck, USED};
+use super::super::plan::{Expect, OrderEffect, PlanOrder, PlanStep, StepKind};
+use super::check::{FileAnswer, FileCheck, USED};
 
 /// The transaction is ours: with `updated` in its place, another program has begun one that would be taken with it.
 const BEGUN: &[&str] = &["ransaction created for"];
@@ -16,7 +16,11 @@ pub(super) enum TrustFile {
     Revocations,
 }
 
-pub(super) fn certificate(name: &str, text: &str, longest: usize) -> Result<(Step, FileCheck), &'static str> {
+pub(super) fn certificate(
+    name: &str,
+    text: &str,
+    longest: usize,
+) -> Result<(PlanStep, FileCheck), &'static str> {
     if !text.contains("-----BEGIN CERTIFICATE-----") || !text.contains("PRIVATE KEY-----") {
         return Err("it has not a certificate and its private key");
     }
@@ -29,7 +33,7 @@ pub(super) fn trust(
     text: &str,
     can: &Capabilities,
     longest: usize,
-) -> Result<(Step, FileCheck), &'static str> {
+) -> Result<(PlanStep, FileCheck), &'static str> {
     if !can.since(3, 2) {
         return Err(
             "before HAProxy 3.2 a certificate that is changed after its CA or CRL file does not reach clients",
@@ -47,24 +51,24 @@ fn transaction(
     name: &str,
     text: &str,
     longest: usize,
-) -> Result<(Step, FileCheck), &'static str> {
+) -> Result<(PlanStep, FileCheck), &'static str> {
     // An empty line would end the payload, and PEM needs none.
     let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
     let payload: String = lines.flat_map(|line| [line, "\n"]).collect();
     if payload.len() > longest {
         return Err("it is longer than what the runtime API takes (`tune.bufsize`)");
     }
-    let order = |command: String, payload, words, effect| Order {
+    let order = |command: String, payload, words, effect| PlanOrder {
         command,
         payload,
         expect: Expect::Words(words),
         effect,
     };
     let orders = vec![
-        order(format!("set ssl {word} {name}"), Some(payload), BEGUN, Effect::Prepares),
-        order(format!("commit ssl {word} {name}"), None, &["Success!"], Effect::Takes),
+        order(format!("set ssl {word} {name}"), Some(payload), BEGUN, OrderEffect::Prepares),
+        order(format!("commit ssl {word} {name}"), None, &["Success!"], OrderEffect::Takes),
     ];
     let why = "another content".to_owned();
     let check = FileCheck { command: format!("show ssl {word} {name}"), answer: FileAnswer::With(USED) };
-    Ok((Step { kind, object: name.to_owned(), why, orders }, check))
+    Ok((PlanStep { kind, object: name.to_owned(), why, orders }, check))
 }

@@ -1,14 +1,14 @@
 //! Maps and patterns: a new version is made, filled, and taken.
 
-use super::super::plan::{Effect, Expect, Order, Step, StepKind};
-use super::{FileAnswer, FileCheck, is_plain};
+use super::super::plan::{Expect, OrderEffect, PlanOrder, PlanStep, StepKind};
+use super::check::{FileAnswer, FileCheck};
 
 /// What an entry may be without doubt about how HAProxy reads it, from a file and over the runtime API.
 const UNUSUAL: &str =
     "it has a line that the runtime API may read otherwise than HAProxy reads it from a file";
 
 /// A map: each line is a key, blanks and a value.
-pub(super) fn map(name: &str, text: &str, longest: usize) -> Result<(Step, FileCheck), &'static str> {
+pub(super) fn map(name: &str, text: &str, longest: usize) -> Result<(PlanStep, FileCheck), &'static str> {
     let mut lines = Vec::new();
     for line in entries(text) {
         let (key, value) = line.split_once([' ', '\t']).ok_or("a key has no value")?;
@@ -25,7 +25,7 @@ pub(super) fn map(name: &str, text: &str, longest: usize) -> Result<(Step, FileC
         let payload = std::mem::take(payload);
         if !payload.is_empty() {
             let command = format!("add map @{{version}} {name}");
-            filled.push(order(command, Some(payload), Expect::Silence, Effect::Prepares));
+            filled.push(order(command, Some(payload), Expect::Silence, OrderEffect::Prepares));
         }
     };
     for line in &lines {
@@ -40,13 +40,13 @@ pub(super) fn map(name: &str, text: &str, longest: usize) -> Result<(Step, FileC
 }
 
 /// Patterns: each line is one.
-pub(super) fn acl(name: &str, text: &str) -> Result<(Step, FileCheck), &'static str> {
+pub(super) fn acl(name: &str, text: &str) -> Result<(PlanStep, FileCheck), &'static str> {
     let lines: Vec<String> = entries(text).map(str::to_owned).collect();
     if lines.iter().any(|line| !is_plain(line)) {
         return Err(UNUSUAL);
     }
     let add = |line: &String| {
-        order(format!("add acl @{{version}} {name} {line}"), None, Expect::Silence, Effect::Prepares)
+        order(format!("add acl @{{version}} {name} {line}"), None, Expect::Silence, OrderEffect::Prepares)
     };
     let filled = lines.iter().map(add).collect();
     Ok(versioned(StepKind::AclFile, "acl", name, filled, lines))
@@ -63,18 +63,26 @@ fn versioned(
     kind: StepKind,
     word: &str,
     name: &str,
-    filled: Vec<Order>,
+    filled: Vec<PlanOrder>,
     lines: Vec<String>,
-) -> (Step, FileCheck) {
-    let prepare = order(format!("prepare {word} {name}"), None, Expect::Version, Effect::Prepares);
-    let commit = order(format!("commit {word} @{{version}} {name}"), None, Expect::Silence, Effect::Takes);
+) -> (PlanStep, FileCheck) {
+    let prepare = order(format!("prepare {word} {name}"), None, Expect::Version, OrderEffect::Prepares);
+    let commit =
+        order(format!("commit {word} @{{version}} {name}"), None, Expect::Silence, OrderEffect::Takes);
     let orders = [prepare].into_iter().chain(filled).chain([commit]).collect();
     let count = lines.len();
     let why = format!("another content, with {count} {}", if count == 1 { "entry" } else { "entries" });
-    let step = Step { kind, object: name.to_owned(), why, orders };
+    let step = PlanStep { kind, object: name.to_owned(), why, orders };
     (step, FileCheck { command: format!("show {word} {name}"), answer: FileAnswer::Entries(lines) })
 }
 
-fn order(command: String, payload: Option<String>, expect: Expect, effect: Effect) -> Order {
-    Order { command, payload, expect, effect }
+fn order(command: String, payload: Option<String>, expect: Expect, effect: OrderEffect) -> PlanOrder {
+    PlanOrder { command, payload, expect, effect }
+}
+
+/// Whether the runtime API takes it for one word, as it is.
+pub(super) fn is_plain(word: &str) -> bool {
+    let plain =
+        |c: char| c.is_ascii_graphic() && !matches!(c, ';' | '\\' | '"' | '\'' | '<' | '#' | '@' | '$');
+    !word.is_empty() && word.chars().all(plain)
 }

@@ -32,7 +32,7 @@ fn commands(plan: &FilesPlan) -> Vec<String> {
 }
 
 fn reason(path: &str, content: &str) -> String {
-    planned(path, content).reasons.first().map(Reason::to_string).unwrap_or_default()
+    planned(path, content).reasons.first().map(ReloadReason::to_string).unwrap_or_default()
 }
 
 #[test]

@@ -1,16 +1,16 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::change::plan::{Effect, StepKind};
+use crate::change::plan::{OrderEffect, StepKind};
 
 /// Answers in this order, and remembers what it was asked.
 #[derive(Default)]
-struct Told {
+struct ToldRows {
     answers: VecDeque<&'static str>,
     asked: Vec<String>,
 }
 
-impl Wire for Told {
+impl Wire for ToldRows {
     fn ask(&mut self, commands: &[&str], _: Duration) -> Result<Vec<String>, String> {
         self.asked.push(commands.join("; "));
         let answers = commands.iter().map(|_| self.answers.pop_front().ok_or("no answer".to_owned()));
@@ -23,17 +23,22 @@ impl Wire for Told {
     }
 }
 
-fn order(command: &str, payload: Option<&str>, expect: Expect) -> Order {
-    Order { command: command.to_owned(), payload: payload.map(str::to_owned), expect, effect: Effect::Takes }
+fn order(command: &str, payload: Option<&str>, expect: Expect) -> PlanOrder {
+    PlanOrder {
+        command: command.to_owned(),
+        payload: payload.map(str::to_owned),
+        expect,
+        effect: OrderEffect::Takes,
+    }
 }
 
-fn plan(orders: Vec<Order>) -> Plan {
-    let step = Step { kind: StepKind::Map, object: "a.map".to_owned(), why: String::new(), orders };
+fn plan(orders: Vec<PlanOrder>) -> Plan {
+    let step = PlanStep { kind: StepKind::Map, object: "a.map".to_owned(), why: String::new(), orders };
     Plan { steps: vec![step], excerpt: None }
 }
 
-fn run(plan: &Plan, answers: &[&'static str]) -> (Result<(), Broken>, Vec<String>) {
-    let mut told = Told { answers: answers.iter().copied().collect(), asked: Vec::new() };
+fn run(plan: &Plan, answers: &[&'static str]) -> (Result<(), BrokenOff>, Vec<String>) {
+    let mut told = ToldRows { answers: answers.iter().copied().collect(), asked: Vec::new() };
     let outcome = carry_out(plan, &mut told, Duration::from_secs(1), &mut |_| {});
     (outcome, told.asked)
 }
@@ -60,7 +65,7 @@ fn what_was_prepared_is_given_back_when_it_breaks_off() {
     assert_eq!(broken.to_string(), "a.map: `add map @{version} a.map`: HAProxy said `malformed value`");
     assert_eq!(asked.last().map(String::as_str), Some("clear map @7 a.map"));
     let certificate = plan(vec![
-        order("set ssl cert a.pem", Some("secret\n"), Expect::Words(&["Transaction created"])),
+        order("set ssl cert a.pem", Some("secret\n"), Expect::Words(&["CarryingOut created"])),
         order("commit ssl cert a.pem", None, Expect::Words(&["Success"])),
     ]);
     let (outcome, asked) = run(&certificate, &["unable to load certificate\n", "\n"]);

@@ -61,6 +61,10 @@ fn what_is_kept_is_what_was_told() {
     assert_eq!(servers[0].1, stated);
     assert!(stated.is_some_and(|facts| facts.disabled && facts.address == "10.2.0.2:80@"));
     assert_eq!(servers[1].1, None);
+    let without = kept.without(&["b:4/s.1-_".to_owned()].into());
+    assert_eq!(without.count(), 2);
+    assert!(without.servers().all(|(row, _)| row.name != "s.1-_"), "{without:?}");
+    assert_eq!(kept.without(&["b:4/no".to_owned()].into()), kept);
     // A check that is just being made is no change.
     let later = answer.replace(" 4 7 0 ", " 4 6 0 ");
     assert_eq!(Remembered::of(ServersState::of(&later).unwrap(), &file.stated), kept);

@@ -50,6 +50,8 @@ fn full() -> Status {
                 lines: vec!["haproxy.cfg:5: bind nonsense".into()],
                 hints: Vec::new(),
             }),
+            applied: None,
+            not_applied: vec!["haproxy.cfg:2: the bind line has changed".into()],
             seconds_ago: 5,
             cause: Cause::Reload,
             at: Some("2026-11-29T12:24:58Z".into()),
@@ -105,7 +107,8 @@ fn a_status_can_be_read_by_a_person() {
          generation 1 draining for 12 s, 3 sessions, 20 MiB, master 7\n\
          generation 2 serving for 12 s, master 17, worker 18\n\
          program api running for 3 s, pid 17\n\
-         the last reload DID NOT TAKE, 5 s ago (2026-11-29T12:24:58Z), as generation 3: HAProxy refused the configuration\n  \
+         the last reload DID NOT TAKE, 5 s ago (2026-11-29T12:24:58Z), as generation 3: HAProxy refused the configuration\n\
+         not applied at run time: haproxy.cfg:2: the bind line has changed\n  \
            [ALERT] unknown keyword\n\
          ROLLED BACK: what generation 1 was started from serves again since 9 s (2026-11-29T12:24:50Z), in place of that of \
          generation 3; a reload takes what is on disk\n\
@@ -151,6 +154,11 @@ fn a_start_a_reload_and_a_crash_are_told_apart() {
     };
     assert_eq!(told("start"), "the start succeeded, 3 s ago (T)");
     assert_eq!(told("reload"), "the last reload succeeded, 3 s ago (T)");
+    let applied = serde_json::json!({
+        "generation": 2, "failure": null, "seconds_ago": 3, "at": "T", "cause": "reload", "applied": "1 map"
+    });
+    let applied = attempted(&serde_json::from_value(applied).unwrap());
+    assert_eq!(applied, "the last change was applied at run time, 3 s ago (T): 1 map");
     assert_eq!(told("crash"), "a crash started generation 2, 3 s ago (T)");
     let earlier = serde_json::json!({"generation": 2, "failure": null, "seconds_ago": 3});
     let earlier = attempted(&serde_json::from_value(earlier).unwrap());

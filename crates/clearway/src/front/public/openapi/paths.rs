@@ -72,6 +72,30 @@ fn reloads() {}
 ))]
 fn events() {}
 
+/// What a generation was started from
+///
+/// Files may hold passwords: over TCP only with a token.
+#[utoipa::path(get, path = "/v1/config", params(
+    ("generation" = Option<u32>, Query, description = "of this one; unset: of the one that serves")
+), responses(
+    (status = 200, description = "its files, as they were read", body = api::ConfigurationFiles),
+    (status = 404, description = "it is not known of this generation", body = api::Refused),
+    (status = 409, description = "no generation has served yet", body = api::Refused)
+))]
+fn configuration() {}
+
+/// The files on disk beside those that run
+///
+/// Files may hold passwords: over TCP only with a token.
+#[utoipa::path(get, path = "/v1/config/diff", params(
+    ("generation" = Option<u32>, Query, description = "beside those of this one; unset: of the one that serves")
+), responses(
+    (status = 200, description = "as `clearway diff --json`", body = api::ConfigurationDiff),
+    (status = 404, description = "it is not known of this generation", body = api::Refused),
+    (status = 409, description = "no generation has served yet, or files cannot be read", body = api::Refused)
+))]
+fn difference() {}
+
 /// Reload, and wait for what comes of it
 #[utoipa::path(
     post,
@@ -79,10 +103,24 @@ fn events() {}
     params(("dry-run" = Option<bool>, Query, description = "tell what it would come to, and change nothing")),
     responses(
         (status = 200, description = "it took, or would take", body = api::Reloaded),
-        (status = 409, description = "it did not take; what served before is still serving", body = api::Reloaded)
+        (status = 409, description = "it failed; the generation that served is still serving", body = api::Reloaded)
     )
 )]
 fn reload() {}
+
+/// Have what is on disk: at run time if it can be, else by a reload
+#[utoipa::path(
+    post,
+    path = "/v1/apply",
+    params(("dry-run" = Option<bool>, Query, description = "tell what it would do, with each command for HAProxy, and change nothing")),
+    responses(
+        (status = 200, description = "it is done; with `dry-run`: what would be", content(
+            (api::Reloaded = "application/json"), (api::PlannedChange = "application/json")
+        )),
+        (status = 409, description = "it did not take, and what served before is still serving; or there is nothing to be planned for", body = api::Reloaded)
+    )
+)]
+fn apply() {}
 
 /// Bring back what served before, from the copy in memory
 ///
@@ -133,7 +171,8 @@ fn canary() {}
                        are only ever added; a client ignores those, and words of enumerations, that it does not know."
     ),
     paths(
-        page, alive, ready, metrics, openapi, status, generations, sockets, servers, reloads, events, reload, rollback, drain, canary
+        page, alive, ready, metrics, openapi, status, generations, sockets, servers, reloads, events,
+        configuration, difference, reload, apply, rollback, drain, canary
     ),
     modifiers(&Common)
 )]
@@ -163,7 +202,11 @@ impl Modify for Common {
             SecurityRequirement::new("token", Vec::<String>::new()),
             SecurityRequirement::new("browser", Vec::<String>::new()),
         ]);
-        for item in openapi.paths.paths.values_mut() {
+        for (path, item) in &mut openapi.paths.paths {
+            if let Some(operation) = item.get.as_mut().filter(|_| path.starts_with("/v1/config")) {
+                refuse(operation, "400", "a field is not known, or has a wrong value");
+                refuse(operation, "403", "it was asked over TCP, without a token");
+            }
             for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
                 refuse(operation, "401", "the token is missing or wrong");
                 refuse(operation, "421", "the `Host` is not one of this API");

@@ -15,7 +15,7 @@ use crate::front::request::Request as Asked;
 /// How long a test waits for an answer.
 const SOON: Duration = Duration::from_secs(10);
 
-/// An API at a path, before a loop that answers two questions.
+/// An API at a path, before a loop that answers three questions.
 struct Served {
     folder: tempfile::TempDir,
     state: watch::Sender<ApiState>,
@@ -44,6 +44,10 @@ impl Served {
                         let reason = "not yet".to_owned();
                         drop(sender.send(Readiness { is_ready: false, reason }));
                     }
+                    Asked::Configuration(number, sender) => {
+                        let body = format!("{{\"generation\":{}}}", number.unwrap_or(7)).into_bytes();
+                        drop(sender.send(Ok(body)));
+                    }
                     // It is never answered.
                     Asked::Reload(sender) => {
                         std::mem::forget(sender);
@@ -65,7 +69,8 @@ impl Served {
 
     fn wait_until(&self, listens: bool) {
         let end = std::time::Instant::now() + SOON;
-        while UnixStream::connect(self.path()).is_ok() != listens {
+        // It ends to listen before its path goes.
+        while UnixStream::connect(self.path()).is_ok() != listens || self.path().exists() != listens {
             assert!(std::time::Instant::now() < end, "it listens: {}", !listens);
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -109,6 +114,13 @@ fn a_question_is_answered_and_what_is_none_is_refused_with_a_sentence() {
     let alive = served.ask("GET", "/healthz", "");
     assert!(alive.starts_with("HTTP/1.1 200 OK\r\n") && alive.ends_with("\r\n\r\nalive\n"), "{alive}");
     assert!(alive.contains("cache-control: no-store") && !alive.contains("access-control"), "{alive}");
+    for (path, body) in
+        [("/v1/config", "{\"generation\":7}"), ("/v1/config?generation=2", "{\"generation\":2}")]
+    {
+        let files = served.ask("GET", path, "");
+        assert!(status(&files) == 200 && files.ends_with(body), "a client of a path may see files: {files}");
+        assert!(files.contains("content-type: application/json"), "{files}");
+    }
     let ready = served.ask("GET", "/readyz", "");
     assert!(status(&ready) == 503 && ready.ends_with("not yet\n"), "{ready}");
     let long = format!("X-Long: {}\r\n", "x".repeat(1 << 20));
@@ -122,6 +134,10 @@ fn a_question_is_answered_and_what_is_none_is_refused_with_a_sentence() {
         ("OPTIONS", "/v1/reload", "Origin: http://evil.example\r\n", 405),
         ("POST", "/v1/reload", "", 403),
         ("POST", "/v1/reload?dryrun", "X-Clearway: 1\r\n", 400),
+        ("GET", "/v1/config?generation=-1", "", 400),
+        ("GET", "/v1/config?generation=4294967296", "", 400),
+        ("GET", "/v1/config/diff?x", "", 400),
+        ("POST", "/v1/config", "X-Clearway: 1\r\n", 405),
         ("POST", "/v1/reload", "X-Clearway: 1\r\nContent-Length: 2\r\n\r\n{}", 400),
         ("GET", "/healthz", &long, 431),
         ("GET", "/healthz", &many, 431),

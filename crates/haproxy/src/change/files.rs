@@ -11,6 +11,7 @@ use super::plan::{PlanStep, ReloadReason};
 
 mod certificate;
 mod check;
+mod names;
 mod patterns;
 
 use certificate::{TrustFile, certificate, trust};
@@ -80,9 +81,11 @@ fn one(
 ) -> Result<(PlanStep, FileCheck), &'static str> {
     let name = file.path.to_str().filter(|name| is_plain(name)).ok_or("its name has unusual characters")?;
     let text = std::str::from_utf8(file.content).map_err(|_| "it has bytes that are no UTF-8")?;
-    let is_in = |list: &[String]| list.iter().any(|one| one == name);
-    let uses =
-        [&has.maps, &has.acls, &has.certificates, &has.authorities, &has.revocations].map(|list| is_in(list));
+    let lists = [&has.maps, &has.acls, &has.certificates, &has.authorities, &has.revocations];
+    if names::has_another(name, lists.into_iter().flatten()) {
+        return Err("HAProxy may have it under another name, too");
+    }
+    let uses = lists.map(|list| list.iter().any(|one| one == name));
     match uses {
         [true, false, false, false, false] => map(name, text, longest),
         [false, true, false, false, false] => acl(name, text),

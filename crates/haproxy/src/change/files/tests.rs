@@ -107,3 +107,18 @@ fn authorities_wait_for_a_version_that_can() {
     assert!(planned.checks[0].is_met("Filename: /ca.pem\nStatus: Used\n\n"));
     assert!(!planned.checks[0].is_met("Filename: /ca.pem\nStatus: Unused\n\n"));
 }
+
+#[test]
+fn a_file_that_haproxy_has_under_two_names_is_a_reload() {
+    let maps = "0 (a.map) pattern loaded\n1 (./a.map) pattern loaded\n2 (b.map) pattern loaded\n";
+    let certificates = "/site.pem\n//site.pem\n/other.pem\n";
+    let has = FilesOfHaproxy::of([maps, "", certificates, "", ""]);
+    let reasons = |path: &str, content: &str| {
+        let file = ChangedFile { path: Path::new(path), content: content.as_bytes(), has_companions: false };
+        plan(&[file], &has, &can("3.2.26"), 9000).reasons
+    };
+    for path in ["a.map", "./a.map", "/site.pem", "//site.pem"] {
+        assert!(reasons(path, "a b")[0].what.contains("another name"), "{path}");
+    }
+    assert_eq!(reasons("b.map", "a b"), []);
+}

@@ -1,7 +1,7 @@
 //! Several commands in one line, for a worker: HAProxy answers each in its turn.
 
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::exchange::exchange;
 use super::{Channel, CliCommand, RuntimeError};
@@ -11,8 +11,27 @@ use crate::deadline::Deadline;
 /// what it keeps free of it (`tune.maxrewrite`, 1 KiB).
 const LONGEST_LINE: usize = 4 << 10;
 
+/// Gives commands line after line, as many in each as fit, and answers with what was said to each. `ask` gives those of one line,
+/// in what is left of the limit for all.
+pub fn in_lines<E>(
+    commands: &[&str],
+    limit: Duration,
+    mut ask: impl FnMut(&[&str], Duration) -> Result<Vec<String>, E>,
+) -> Result<Vec<String>, E> {
+    let until = Instant::now().checked_add(limit);
+    let mut answers = Vec::new();
+    let mut open = commands;
+    while !open.is_empty() {
+        let (some, rest) = open.split_at(fit(open));
+        let left = until.map_or(limit, |until| until.saturating_duration_since(Instant::now()));
+        answers.extend(ask(some, left)?);
+        open = rest;
+    }
+    Ok(answers)
+}
+
 /// How many of these commands go into one line; one at least.
-pub fn fit(commands: &[&str]) -> usize {
+pub(super) fn fit(commands: &[&str]) -> usize {
     let mut length = 0;
     let fitting = commands.iter().take_while(|command| {
         length += command.len() + 1;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clearway_haproxy::carry::StateCommand;
 use clearway_haproxy::overlay::RateLimit;
@@ -71,16 +71,9 @@ impl PrivateSocket {
 
     /// The same with commands, as many in a line as fit.
     pub fn give_all(&self, commands: &[&str], limit: Duration) -> Result<Vec<String>, Broken> {
-        let until = Instant::now().checked_add(limit);
-        let mut answers = Vec::new();
-        let mut open = commands;
-        while !open.is_empty() {
-            let (some, rest) = open.split_at(batch::fit(open));
-            let left = until.map_or(limit, |until| until.saturating_duration_since(Instant::now()));
-            answers.extend(self.ask(|connection| batch::ask_all(connection, some, left))?);
-            open = rest;
-        }
-        Ok(answers)
+        batch::in_lines(commands, limit, |some, left| {
+            self.ask(|connection| batch::ask_all(connection, some, left))
+        })
     }
 
     /// The state of the servers, as the process has begun.

@@ -21,20 +21,15 @@ pub struct Dialled<F>(pub F);
 
 impl<E: Display, F: FnMut() -> Result<UnixStream, E>> Wire for Dialled<F> {
     fn ask(&mut self, commands: &[&str], within: Duration) -> Result<Vec<String>, String> {
-        let mut answers = Vec::new();
-        let mut open = commands;
-        while !open.is_empty() {
-            let (some, rest) = open.split_at(batch::fit(open));
+        batch::in_lines(commands, within, |some, left| {
             let connection = (self.0)().map_err(|error| error.to_string())?;
             // The answer to one alone may have empty lines.
             let said = match some {
-                [one] => batch::ask_one(&connection, one, None, within).map(|answer| vec![answer]),
-                _ => batch::ask_all(&connection, some, within),
+                [one] => batch::ask_one(&connection, one, None, left).map(|answer| vec![answer]),
+                _ => batch::ask_all(&connection, some, left),
             };
-            answers.extend(said.map_err(|error| error.to_string())?);
-            open = rest;
-        }
-        Ok(answers)
+            said.map_err(|error| error.to_string())
+        })
     }
 
     fn give(&mut self, command: &str, payload: &str, within: Duration) -> Result<String, String> {

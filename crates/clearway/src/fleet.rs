@@ -28,7 +28,7 @@ pub mod difference;
 pub mod draft;
 mod ends;
 pub mod executable;
-mod files;
+pub mod files;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod hand_over;

@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use clearway_haproxy::command_line::Invocation;
 use clearway_haproxy::configuration::{self, Configuration, Need, Reference};
 
-pub use sighting::{FileChanges, Sighting};
+pub use scan::open;
+pub use sighting::{FileChanges, Sighting, absolute};
 pub use stamp::Stamp;
 
 use scan::{LARGE, Scan};
-use sighting::absolute;
 
 /// What is looked at.
 #[derive(Debug, Default)]

@@ -45,10 +45,7 @@ impl MarkedDown {
     /// A generation serves from now on, with these files.
     pub fn serves(&mut self, generation: Generation, files: &Configuration) {
         self.servers.begins();
-        let stated = files.stated.that_end_sessions();
-        if !stated.is_empty() {
-            self.stated.insert(generation, Arc::new(stated));
-        }
+        self.adopts(generation, files);
     }
 
     /// The generation that serves has what these files say from now on.

@@ -66,11 +66,8 @@ pub struct StateOfServers {
 impl StateOfServers {
     /// A generation serves from now on. `heard` changes when it says something.
     pub fn serves(&mut self, generation: Generation, files: &Arc<Configuration>, heard: watch::Receiver<()>) {
-        self.of = Some((generation, Arc::clone(files)));
-        self.half = Arc::default();
         self.heard = Some(heard);
-        self.fresh = true;
-        self.inquiry.begins(due::elapsed());
+        self.adopts(generation, files);
     }
 
     /// These servers of the generation that serves are changed from now on, until [`Self::adopts`] or [`Self::serves`].

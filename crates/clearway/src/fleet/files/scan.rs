@@ -1,7 +1,7 @@
 //! A look at many files under way.
 
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -83,11 +83,17 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The content, and the stamp of the file that has it. Never waits for a pipe that has come to be there.
-fn read(path: &Path, up_to: u64) -> Option<(Stamp, Digest)> {
+/// To be read; none if it is not a file. Never waits for a pipe that has come to be there.
+pub fn open(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
-    let metadata = file.metadata().ok().filter(Metadata::is_file)?;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then_some((file, metadata)))
+}
+
+/// The content, and the stamp of the file that has it.
+fn read(path: &Path, up_to: u64) -> Option<(Stamp, Digest)> {
+    let (file, metadata) = open(path).ok()??;
     let mut bytes = Vec::new();
     file.take(up_to).read_to_end(&mut bytes).ok()?;
     Some((Stamp::of(&metadata), Digest::of(&bytes)))

@@ -1,8 +1,10 @@
 //! HAProxy is killed before each command of an apply: the new file serves, whatever is on disk by then, and no new client is refused.
 
+use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clearway_lab::balancer::Balancer;
 use clearway_lab::load::Expect;
 use rustix::process::Signal;
 
@@ -20,6 +22,21 @@ crate::tests![
 /// Before each command for a server that is new, and before the look afterwards.
 const COMMANDS: [&str; 3] = ["applies add", "applies set", "applies checks"];
 
+/// Applies what is on disk, and does this when Clearway stands at the step where it was told to.
+fn apply_to_the_end(stage: &Stage, steps: &Steps, meanwhile: impl FnOnce() -> Result<()>) -> Result<Output> {
+    std::thread::scope(|scope| {
+        let apply = scope.spawn(|| stage.clearway(&["apply"]));
+        steps.wait()?;
+        meanwhile()?;
+        apply.join().map_err(|_| anyhow::anyhow!("it panicked"))?
+    })
+}
+
+fn kill_the_worker(balancer: &mut Balancer) -> Result<()> {
+    let worker = balancer.haproxy_processes().last().copied().context("a worker")?;
+    balancer.kill_descendant(worker)
+}
+
 fn haproxy_dies_before_each_command() -> Result<()> {
     let stage = Stage::new("apkill")?;
     stage.write(&stage.plain())?;
@@ -29,18 +46,18 @@ fn haproxy_dies_before_each_command() -> Result<()> {
     for command in COMMANDS {
         stage.write(&grown(&stage))?;
         steps.stop_at(command);
-        std::thread::scope(|scope| -> Result<()> {
-            let apply = scope.spawn(|| stage.clearway(&["apply"]));
-            steps.wait()?;
-            let worker = balancer.haproxy_processes().last().copied().context("a worker")?;
-            balancer.kill_descendant(worker)?;
+        let output = apply_to_the_end(&stage, &steps, || {
+            kill_the_worker(&mut balancer)?;
             steps.go_on();
-            let output = apply.join().map_err(|_| anyhow::anyhow!("it panicked"))??;
-            let told = said(&output);
-            ensure!(told.starts_with("not applied at run time, so it was a reload: it broke off"), "{told}");
-            assert_code(output.status, 0)
-        })
-        .with_context(|| format!("before `{command}`"))?;
+            Ok(())
+        });
+        let output = output.with_context(|| format!("before `{command}`"))?;
+        let told = said(&output);
+        ensure!(
+            told.starts_with("not applied at run time, so it was a reload: it broke off"),
+            "before `{command}`: {told}"
+        );
+        assert_code(output.status, 0).with_context(|| format!("before `{command}`"))?;
         wait_for_server(&stage, &mut balancer, "s2")?;
         stage.write(&stage.plain())?;
         assert_code(stage.clearway(&["reload"])?.status, 0)?;
@@ -57,15 +74,12 @@ fn haproxy_dies_while_it_is_planned() -> Result<()> {
     let (steps, mut balancer) = Steps::start(&stage, &[])?;
     stage.write(&grown(&stage))?;
     steps.stop_at("takes Planned");
-    std::thread::scope(|scope| -> Result<()> {
-        let apply = scope.spawn(|| stage.clearway(&["apply"]));
-        steps.wait()?;
-        let worker = balancer.haproxy_processes().last().copied().context("a worker")?;
-        balancer.kill_descendant(worker)?;
+    let output = apply_to_the_end(&stage, &steps, || {
+        kill_the_worker(&mut balancer)?;
         steps.go_on();
-        let output = apply.join().map_err(|_| anyhow::anyhow!("it panicked"))??;
-        assert_code(output.status, 0)
+        Ok(())
     })?;
+    assert_code(output.status, 0)?;
     wait_for_server(&stage, &mut balancer, "s2")?;
     assert_code(balancer.stop(Signal::TERM, SOON)?, 0)?;
     stage.assert_clean()
@@ -78,15 +92,12 @@ fn clearway_dies_before_each_command() -> Result<()> {
         let (steps, mut balancer) = Steps::start(&stage, &[])?;
         stage.write(&grown(&stage))?;
         steps.stop_at(command);
-        std::thread::scope(|scope| -> Result<()> {
-            let apply = scope.spawn(|| stage.clearway(&["apply"]));
-            steps.wait()?;
+        let output = apply_to_the_end(&stage, &steps, || {
             balancer.signal(Signal::KILL)?;
-            balancer.wait_exit(SOON)?;
-            let output = apply.join().map_err(|_| anyhow::anyhow!("it panicked"))??;
-            assert_code(output.status, 68)
-        })
-        .with_context(|| format!("before `{command}`"))?;
+            balancer.wait_exit(SOON).map(drop)
+        });
+        let output = output.with_context(|| format!("before `{command}`"))?;
+        assert_code(output.status, 68).with_context(|| format!("before `{command}`"))?;
         drop(steps);
         // What starts next reads the files, and nothing of the former HAProxy is left.
         let mut next = stage.start()?;

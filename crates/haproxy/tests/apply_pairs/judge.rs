@@ -11,12 +11,12 @@ use clearway_haproxy::change::{
     transaction,
 };
 use clearway_haproxy::configuration::{Configuration, SourceFile};
-use clearway_haproxy::version::Version;
 use libtest_mimic::Failed;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::asked::Answers;
+use super::binary::Binary;
 use super::grammar;
 use super::living::{Ground, Living};
 use super::model::Model;
@@ -39,16 +39,13 @@ struct Count {
 
 struct Judge {
     ground: Ground,
-    version: Version,
     folder: tempfile::TempDir,
     started: u64,
     count: Count,
 }
 
 /// So many pairs, from this seed on.
-pub(crate) fn judge(words: Vec<String>, pairs: u64, seed: u64) -> Result<(), Failed> {
-    let output = Command::new(&words[0]).args(&words[1..]).arg("-v").output()?;
-    let version = Version::parse(&String::from_utf8_lossy(&output.stdout))?;
+pub(crate) fn judge(binary: Binary, pairs: u64, seed: u64) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let ports = [alive()?, alive()?];
     let files = folder.path().join("files");
@@ -61,8 +58,8 @@ pub(crate) fn judge(words: Vec<String>, pairs: u64, seed: u64) -> Result<(), Fai
         ("ALIVE", ports[0].to_string()),
         ("ALIVE_TOO", ports[1].to_string()),
     ];
-    let ground = Ground { words, files, variables };
-    let mut judge = Judge { ground, version, folder, started: 0, count: Count::default() };
+    let ground = Ground { binary, files, variables };
+    let mut judge = Judge { ground, folder, started: 0, count: Count::default() };
     let mut story = seed;
     while judge.count.all() < pairs {
         judge.story(story).map_err(|error| {
@@ -76,7 +73,7 @@ pub(crate) fn judge(words: Vec<String>, pairs: u64, seed: u64) -> Result<(), Fai
     let Count { same, applied, reloaded, broken, refused } = judge.count;
     println!(
         "{}: {applied} applied, {same} the same, {reloaded} reloads, {broken} broke off, {refused} refused by HAProxy",
-        judge.version
+        judge.ground.binary.version
     );
     if pairs >= 60 && applied < pairs / 5 {
         return Err("hardly anything was applied".into());
@@ -153,7 +150,7 @@ impl Judge {
     }
 
     fn apply(&mut self, living: &Living, before: &Model, after: &Model) -> Result<Applied, Failed> {
-        let can = Capabilities::new(self.version, &living.ask("help")?);
+        let can = Capabilities::new(self.ground.binary.version, &living.ask("help")?);
         let comparison = comparison(&self.scan(before), &self.scan(after), &can);
         let contents: Vec<(PathBuf, String)> = self.changed(before, after);
         let changed: Vec<ChangedFile<'_>> = contents

@@ -3,19 +3,21 @@
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use clearway_haproxy::change::transaction::{Dialled, Wire};
 use libtest_mimic::Failed;
+
+use super::binary::Binary;
 
 /// How long a HAProxy may take for anything.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What all have in common.
 pub(crate) struct Ground {
-    /// The program, and words before its own.
-    pub(crate) words: Vec<String>,
+    /// The program.
+    pub(crate) binary: Binary,
     /// Where the configuration and the files are that it names.
     pub(crate) files: PathBuf,
     /// What the variables of the configuration are.
@@ -36,8 +38,8 @@ impl Ground {
         let overlay = format!("global\n    stats socket {} level admin\n", stats.display());
         fs::write(place.join("overlay.cfg"), overlay)?;
         let words = File::create(place.join("words"))?;
-        let mut process = Command::new(&self.words[0]);
-        process.args(&self.words[1..]).arg("-db").arg("-f").arg(self.files.join("haproxy.cfg"));
+        let mut process = self.binary.process();
+        process.arg("-db").arg("-f").arg(self.files.join("haproxy.cfg"));
         process.arg("-f").arg(place.join("overlay.cfg")).env("PLACE", place);
         process.envs(self.variables.iter().map(|(name, value)| (name, value)));
         process.stdin(Stdio::null()).stdout(words.try_clone()?).stderr(words);

@@ -7,29 +7,34 @@
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 mod asked;
+#[path = "../shared/binary.rs"]
+mod binary;
 mod grammar;
 mod judge;
 mod living;
 mod model;
 
+use binary::Binary;
+
 fn main() {
     let arguments = Arguments::from_args();
-    let names = std::env::var("CLEARWAY_TEST_HAPROXY").unwrap_or_else(|_| "haproxy".to_owned());
-    let trials = names.split(';').map(|words| {
-        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-        let name = format!("applied_is_as_started ({})", words.join(" "));
-        Trial::ignorable_test(name, move || trial(words))
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let binaries = Binary::all();
+    let mut trials = Vec::new();
+    if binaries.is_empty() {
+        let reason = "no haproxy in the PATH: apt-get install haproxy";
+        let ignored = move || Ok(Completion::ignored_with(reason));
+        trials.push(Trial::ignorable_test("applied_is_as_started", ignored));
+    }
+    for binary in binaries {
+        let name = format!("applied_is_as_started ({})", binary.version);
+        trials.push(Trial::test(name, move || trial(binary)));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
-fn trial(words: Vec<String>) -> Result<Completion, Failed> {
+fn trial(binary: Binary) -> Result<(), Failed> {
     let number = |name: &str, usual: u64| {
         std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
     };
-    if std::process::Command::new(&words[0]).args(&words[1..]).arg("-v").output().is_err() {
-        return Ok(Completion::ignored_with("no haproxy in the PATH: apt-get install haproxy"));
-    }
-    judge::judge(words, number("CLEARWAY_APPLY_PAIRS", 60), number("CLEARWAY_APPLY_SEED", 1))?;
-    Ok(Completion::Completed)
+    judge::judge(binary, number("CLEARWAY_APPLY_PAIRS", 60), number("CLEARWAY_APPLY_SEED", 1))
 }

@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use clearway_haproxy::change::{
-    Capabilities, ChangeComparison, ChangeVerdict, Expect, Plan, PlanOrder, comparison,
-};
+use clearway_haproxy::change::transaction::{self, Dialled};
+use clearway_haproxy::change::{Capabilities, ChangeComparison, ChangeVerdict, comparison};
 use clearway_haproxy::configuration::{Configuration, SourceFile};
 use clearway_haproxy::runtime::state::ServersState;
 use clearway_haproxy::runtime::{Channel, CliCommand};
@@ -15,7 +14,8 @@ use clearway_haproxy::sockpair;
 use libtest_mimic::Failed;
 
 use crate::apply_cases::{CASES, HEAD};
-use crate::process::{Binary, LIMIT, Running, Start};
+use crate::binary::Binary;
+use crate::process::{LIMIT, Running, Start};
 use crate::{Verdict, check};
 
 fn ask(running: &Running, command: &str) -> Result<String, Failed> {
@@ -26,30 +26,6 @@ fn ask(running: &Running, command: &str) -> Result<String, Failed> {
 fn scan(text: &str) -> Configuration {
     let source = SourceFile { name: "h.cfg".into(), path: "h.cfg".into(), bytes: text.into() };
     Configuration::scan(vec![source], &|_| None)
-}
-
-/// Gives a command, and says whether it was done.
-fn give(running: &Running, order: &PlanOrder) -> Result<(), Failed> {
-    let begin = Instant::now();
-    loop {
-        let answer = ask(running, &order.command)?;
-        let said = answer.trim();
-        let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        let done = match &order.expect {
-            Expect::Silence => said.is_empty(),
-            Expect::Words(words) => has(words),
-            Expect::SilenceOr(words) => said.is_empty() || has(words),
-            Expect::Version => false,
-            Expect::Eventually { done, not_yet, within } => {
-                if has(not_yet) && begin.elapsed() < *within {
-                    std::thread::sleep(Duration::from_millis(50));
-                    continue;
-                }
-                has(done)
-            }
-        };
-        return check(done, format!("`{}` was answered `{said}`", order.command));
-    }
 }
 
 /// A table with a heading that begins with `# `, by the two columns that name a server, without those that do not matter.
@@ -238,9 +214,8 @@ pub(crate) fn applied_is_as_started(binary: &Binary) -> Result<Verdict, Failed> 
     let can = Capabilities::new(binary.version, &ask(&running, "help")?);
     let ChangeComparison { verdict, expected, .. } =
         planned(binary, &bind(&old, "old"), &bind(&new, "old"), &can)?;
-    let ChangeVerdict::RunTime(Plan { steps, excerpt }) = verdict else {
-        return Err(format!("{verdict:?}").into());
-    };
+    let ChangeVerdict::RunTime(plan) = verdict else { return Err(format!("{verdict:?}").into()) };
+    let excerpt = &plan.excerpt;
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), excerpt.as_deref().unwrap_or_default())?;
     let output = binary.process().arg("-c").arg("-f").arg(file.path()).output()?;
@@ -253,9 +228,7 @@ pub(crate) fn applied_is_as_started(binary: &Binary) -> Result<Verdict, Failed> 
     let answers = told()?;
     let wrong = expected.before(answers.iter().filter_map(|answer| ServersState::of(answer)));
     check(wrong.is_empty(), format!("before: {wrong:?}"))?;
-    for order in steps.iter().flat_map(|step| &step.orders) {
-        give(&running, order)?;
-    }
+    transaction::carry_out(&plan, &mut Dialled(|| sockpair::dial(&running.stats)), 2 * LIMIT, &mut |_| {})?;
     let answers = told()?;
     let wrong = expected.after(answers.iter().filter_map(|answer| ServersState::of(answer)));
     check(wrong.is_empty(), format!("after: {wrong:?}"))?;

@@ -10,7 +10,8 @@ use clearway_haproxy::inventory::LocalAddress;
 use libtest_mimic::Failed;
 use socket2::{Domain, Socket, Type};
 
-use crate::process::{Binary, Start, identities};
+use crate::binary::Binary;
+use crate::process::{Start, identities};
 use crate::{Verdict, check, listen};
 
 /// The public ports belong to another process, which does not share them: the original could not even start.

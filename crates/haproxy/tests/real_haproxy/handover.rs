@@ -9,7 +9,8 @@ use clearway_haproxy::getsocks::OfferedSocket;
 use clearway_haproxy::inventory::{LocalAddress, adoption};
 use libtest_mimic::Failed;
 
-use crate::process::{Binary, LIMIT, Start, identities};
+use crate::binary::Binary;
+use crate::process::{LIMIT, Start, identities};
 use crate::{Verdict, check, listen, listeners};
 
 fn offer(listeners: &[TcpListener]) -> Vec<OfferedSocket<'_>> {

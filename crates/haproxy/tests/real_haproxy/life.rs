@@ -12,7 +12,8 @@ use clearway_haproxy::version::UserWithTransparency;
 use libtest_mimic::Failed;
 use rustix::process::Signal;
 
-use crate::process::{Binary, LIMIT, Start};
+use crate::binary::Binary;
+use crate::process::{LIMIT, Start};
 use crate::{Verdict, check, listen, listeners};
 
 /// A configuration that serves on an address that is not known.

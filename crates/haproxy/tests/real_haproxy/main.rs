@@ -11,12 +11,14 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 mod apply;
 mod apply_cases;
+#[path = "../shared/binary.rs"]
+mod binary;
 mod derived;
 mod handover;
 mod life;
 mod process;
 
-use process::Binary;
+use binary::Binary;
 
 /// One test: its name and what it does with a HAProxy.
 type Case = (&'static str, fn(&Binary) -> Result<Verdict, Failed>);

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Command as Process, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use clearway_haproxy::command_line::{ChildFd, GenerationFiles, Invocation};
@@ -15,11 +15,12 @@ use clearway_haproxy::inventory::SocketIdentity;
 use clearway_haproxy::overlay::{Overlay, WorkerCapability};
 use clearway_haproxy::runtime::{Channel, CliCommand, Info};
 use clearway_haproxy::sockpair;
-use clearway_haproxy::version::Version;
 use command_fds::{CommandFdExt, FdMapping};
 use libtest_mimic::Failed;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::binary::Binary;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
@@ -28,34 +29,6 @@ const MASTER: ChildFd = ChildFd(4);
 const SOCKETS: ChildFd = ChildFd(5);
 const USER_FILE: ChildFd = ChildFd(6);
 const OVERLAY: ChildFd = ChildFd(7);
-
-/// A HAProxy on this machine.
-#[derive(Clone)]
-pub(crate) struct Binary {
-    words: Vec<String>,
-    pub(crate) version: Version,
-}
-
-impl Binary {
-    pub(crate) fn all() -> Vec<Self> {
-        let names = std::env::var("CLEARWAY_TEST_HAPROXY").unwrap_or_else(|_| "haproxy".to_owned());
-        names.split(';').filter_map(Self::find).collect()
-    }
-
-    fn find(command: &str) -> Option<Self> {
-        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-        let (program, arguments) = words.split_first()?;
-        let output = Process::new(program).args(arguments).arg("-v").output().ok()?;
-        let version = Version::parse(&String::from_utf8_lossy(&output.stdout)).ok()?;
-        Some(Self { words, version })
-    }
-
-    pub(crate) fn process(&self) -> Process {
-        let mut process = Process::new(&self.words[0]);
-        process.args(&self.words[1..]);
-        process
-    }
-}
 
 /// What to start.
 #[derive(Default)]

@@ -32,9 +32,7 @@ pub use capabilities::Capabilities;
 pub use compared::ChangeComparison;
 pub use expected::Expected;
 pub use files::{ChangedFile, FileCheck, FilesOfHaproxy, FilesPlan};
-pub use plan::{
-    ChangeVerdict, Expect, OrderEffect, Plan, PlanOrder, PlanStep, PlanTally, ReloadReason, StepKind,
-};
+pub use plan::{ChangeVerdict, Expect, Plan, PlanOrder, PlanStep, PlanTally, ReloadReason, StepKind};
 
 use crate::configuration::Configuration;
 use comparing::Comparing;
@@ -64,13 +62,12 @@ pub fn comparison(old: &Configuration, new: &Configuration, can: &Capabilities) 
 
 /// What is not looked into, wherever it stands.
 fn understood(old: &Configuration, new: &Configuration) -> Result<(), ReloadReason> {
-    let everywhere = |what: &str| Err(ReloadReason { place: String::new(), what: what.to_owned() });
     if !old.files.iter().map(|file| &file.name).eq(new.files.iter().map(|file| &file.name)) {
-        return everywhere("the configuration consists of other files");
+        return Err(ReloadReason::anywhere("the configuration consists of other files"));
     }
     if let Some(file) = new.files.iter().find(|file| has(&file.bytes, b"${.")) {
         let what = "a line asks for its own place (`${.LINE}` and the like), and lines may have moved";
-        return Err(ReloadReason { place: file.name.display().to_string(), what: what.to_owned() });
+        return Err(ReloadReason::at(file.name.display(), what));
     }
     Ok(())
 }

@@ -1,8 +1,6 @@
 //! Files that the configuration names, and that have another content than the HAProxy that serves has read.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clearway_haproxy::change::files::{self, ChangedFile, FilesOfHaproxy, FilesPlan};
@@ -12,6 +10,7 @@ use clearway_haproxy::configuration::{Configuration, Reference};
 use clearway_haproxy::drift::FileDifference;
 
 use crate::apply::asked::ANSWERING;
+use crate::fleet::files::{absolute, open};
 
 /// A longer file is read by a reload: a map of 50,000 entries has some MiB.
 const LONGEST: u64 = 64 << 20;
@@ -29,6 +28,10 @@ pub fn plan(
     can: &Capabilities,
     wire: &mut impl Wire,
 ) -> Result<FilesPlan, ReloadReason> {
+    // Which files lists of certificates name is read from them.
+    if changed.is_empty() {
+        return Ok(FilesPlan::default());
+    }
     let (before, now) = (was.all_references(), is.all_references());
     let mut read = Vec::new();
     let mut reasons = Vec::new();
@@ -36,22 +39,22 @@ pub fn plan(
         match difference {
             FileDifference::Changed(path) => match content(path) {
                 Ok(bytes) => read.push((name(path, &now), bytes, has_companions(path, &now))),
-                Err(error) => reasons.push(reason(path, &format!("reading it: {error}"))),
+                Err(error) => {
+                    reasons.push(ReloadReason::at(path.display(), format!("reading it: {error}")));
+                }
             },
             // A line that is new names it, or one that is gone has: what becomes of that line says what becomes of the file.
             FileDifference::Added(path) if !is_named(path, &before) => {}
             FileDifference::Removed(path) if !is_named(path, &now) => {}
-            FileDifference::Added(path) => reasons.push(reason(path, "it is new")),
-            FileDifference::Removed(path) => reasons.push(reason(path, "it is gone")),
+            FileDifference::Added(path) => reasons.push(ReloadReason::at(path.display(), "it is new")),
+            FileDifference::Removed(path) => reasons.push(ReloadReason::at(path.display(), "it is gone")),
         }
     }
     if read.is_empty() || !reasons.is_empty() {
         return Ok(FilesPlan { reasons, ..FilesPlan::default() });
     }
-    let has = asked(wire).map_err(|error| ReloadReason {
-        place: String::new(),
-        what: format!("asking HAProxy for its files: {error}"),
-    })?;
+    let has = asked(wire)
+        .map_err(|error| ReloadReason::anywhere(format!("asking HAProxy for its files: {error}")))?;
     let files: Vec<ChangedFile<'_>> = read
         .iter()
         .map(|(path, content, has_companions)| ChangedFile { path, content, has_companions: *has_companions })
@@ -111,19 +114,12 @@ fn has_companions(path: &Path, references: &[Reference]) -> bool {
     itself.is_some_and(|one| one.companions().any(|beside| beside.exists()))
 }
 
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// Never waits for a pipe that has come to be there.
 fn content(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > LONGEST {
+    let small = open(path)?.filter(|(_, metadata)| metadata.len() <= LONGEST);
+    let Some((file, _)) = small else {
         let what = format!("it is no file of at most {} MiB", LONGEST >> 20);
         return Err(io::Error::other(what));
-    }
+    };
     let mut bytes = Vec::new();
     file.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -139,10 +135,6 @@ fn longest(configuration: &Configuration) -> usize {
     let smallest = texts.flat_map(|text| text.lines().filter_map(size).collect::<Vec<_>>());
     // One that is not a number is not understood.
     smallest.map(Option::unwrap_or_default).fold(BUFFER, usize::min).saturating_sub(SPARE)
-}
-
-fn reason(path: &Path, what: &str) -> ReloadReason {
-    ReloadReason { place: path.display().to_string(), what: what.to_owned() }
 }
 
 #[cfg(test)]

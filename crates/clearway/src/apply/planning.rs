@@ -50,17 +50,18 @@ fn try_to_plan(serving: &ServingToChange, new: &StartedFrom) -> Result<PlannedHe
         } else {
             "no line has `usesrc` any more: HAProxy keeps rights that it does not need"
         };
-        return Err(elsewhere(what));
+        return Err(ReloadReason::anywhere(what));
     }
-    let can = asked::capabilities(&serving.stats)
-        .map_err(|error| elsewhere(&format!("what HAProxy can do at run time is not known: {error}")))?;
+    let can = asked::capabilities(&serving.stats).map_err(|error| {
+        ReloadReason::anywhere(format!("what HAProxy can do at run time is not known: {error}"))
+    })?;
     let mut wire = asked::wire(&serving.stats);
     let files = files::plan(&changed, (was, is), &can, &mut wire)?;
     let ChangeComparison { verdict, expected, checks } = comparison(was, is, &can).with_files(files);
     let ChangeVerdict::RunTime(plan) = &verdict else { return Ok(verdict.into()) };
     let unexpected = asked::unexpected(&mut wire, &expected, Moment::Before);
-    let unexpected =
-        unexpected.map_err(|error| elsewhere(&format!("asking HAProxy for its servers: {error}")))?;
+    let unexpected = unexpected
+        .map_err(|error| ReloadReason::anywhere(format!("asking HAProxy for its servers: {error}")))?;
     if !unexpected.is_empty() {
         return Ok(ChangeVerdict::Reload(unexpected).into());
     }
@@ -72,10 +73,10 @@ fn try_to_plan(serving: &ServingToChange, new: &StartedFrom) -> Result<PlannedHe
 fn changed_files(was: &StartedFrom, is: &StartedFrom) -> Result<Vec<FileDifference>, ReloadReason> {
     match (&was.named, &is.named) {
         (Some(before), Some(now)) => Ok(now.changes_since(before)),
-        (_, None) => Err(elsewhere("the files that the configuration names do not answer")),
-        (None, _) => {
-            Err(elsewhere("it is not known what the files that the configuration names said at its start"))
-        }
+        (_, None) => Err(ReloadReason::anywhere("the files that the configuration names do not answer")),
+        (None, _) => Err(ReloadReason::anywhere(
+            "it is not known what the files that the configuration names said at its start",
+        )),
     }
 }
 
@@ -84,15 +85,11 @@ fn accepts(serving: &ServingToChange, plan: &Plan) -> Result<(), ReloadReason> {
     let Some(excerpt) = &plan.excerpt else { return Ok(()) };
     match serving.executable.accepts(excerpt, &serving.invocation, Instant::now() + CHECKING) {
         Acceptance::Accepted => Ok(()),
-        Acceptance::Refused(words) => {
-            Err(elsewhere(&format!("HAProxy does not accept the servers as they are to be: {words}")))
-        }
-        Acceptance::Unknown(error) => {
-            Err(elsewhere(&format!("HAProxy was not asked whether it accepts the servers: {error}")))
-        }
+        Acceptance::Refused(words) => Err(ReloadReason::anywhere(format!(
+            "HAProxy does not accept the servers as they are to be: {words}"
+        ))),
+        Acceptance::Unknown(error) => Err(ReloadReason::anywhere(format!(
+            "HAProxy was not asked whether it accepts the servers: {error}"
+        ))),
     }
-}
-
-fn elsewhere(what: &str) -> ReloadReason {
-    ReloadReason { place: String::new(), what: what.to_owned() }
 }

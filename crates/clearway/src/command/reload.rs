@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use clearway_core::cost::Cost;
 use clearway_core::count::Count;
 use clearway_core::exit::ExitCode;
 use clearway_core::failure::Failure;
@@ -69,9 +70,7 @@ pub(super) async fn ask(target: Target, path: &str, refusal: &str) -> Result<Exi
                     );
                 }
                 let Bound { new, gone, mut twice } = Bound::of(fresh, unclaimed);
-                for line in not_read {
-                    crate::say!("NOT READ: {line}");
-                }
+                say_what_is_not_read(not_read);
                 list("newly bound", &new);
                 list("no longer bound", &gone);
                 for (means, addresses) in by_means(moved) {
@@ -86,18 +85,12 @@ pub(super) async fn ask(target: Target, path: &str, refusal: &str) -> Result<Exi
                 let moved: HashSet<_> = moved.iter().map(|one| &one.address).collect();
                 twice.retain(|one| !moved.contains(one));
                 list("bound a second time (a specific IPv6 address needs `v6only` to be taken over)", &twice);
-                if let Some(cost) = cost {
-                    crate::say!("cost: {cost}");
-                }
+                say_cost(cost.as_deref());
             }
             api::Reloaded::Applied { serving, changes, commands, not_read, cost, .. } => {
                 crate::say!("{}", applied(*serving, changes.as_deref(), *commands));
-                for line in not_read {
-                    crate::say!("NOT READ: {line}");
-                }
-                if let Some(cost) = cost {
-                    crate::say!("cost: {cost}");
-                }
+                say_what_is_not_read(not_read);
+                say_cost(cost.as_deref());
             }
             api::Reloaded::Refused(why) => failed(&target, refusal, why).await,
             api::Reloaded::Tried { .. } | api::Reloaded::Stopping => {
@@ -106,6 +99,18 @@ pub(super) async fn ask(target: Target, path: &str, refusal: &str) -> Result<Exi
         }
     }
     Ok(code(answer.exit_code()))
+}
+
+fn say_what_is_not_read(lines: &[String]) {
+    for line in lines {
+        crate::say!("NOT READ: {line}");
+    }
+}
+
+fn say_cost(cost: Option<&Cost>) {
+    if let Some(cost) = cost {
+        crate::say!("cost: {cost}");
+    }
 }
 
 /// What was done without a reload.

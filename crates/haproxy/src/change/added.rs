@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::expected::ExpectedServer;
 use super::options::{Addable, Options, addable};
-use super::pair::{Pair, expected, step as step_of};
+use super::pair::{Pair, expected};
 use super::plan::{PlanOrder, PlanStep, ReloadReason, StepKind};
 use super::proxy::Settled;
 use super::words::{literal, speakable};
@@ -75,7 +75,8 @@ fn build(
     }
     let mut list = vec![orders::add(&object, &words.join(" "))];
     list.extend(begin(&object, &options));
-    Ok(step_of(StepKind::ServerAdded, object, format!("it is new, with the address {address}"), list))
+    let why = format!("it is new, with the address {address}");
+    Ok(PlanStep { kind: StepKind::ServerAdded, object, why, orders: list })
 }
 
 /// What brings one that was added into the state in which a fresh start would have it.

@@ -6,7 +6,7 @@
 
 use super::options::Options;
 use super::orders;
-use super::pair::{Pair, step as step_of};
+use super::pair::Pair;
 use super::plan::{PlanOrder, PlanStep, StepKind};
 use super::proxy::{Balance, Settled};
 use super::words::{literal, number, speakable};
@@ -234,8 +234,9 @@ impl Changing<'_, '_, '_> {
     fn finish(self) -> Option<ServerChange> {
         let Self { object, mut before, after, said, strict, .. } = self;
         before.extend(after);
-        let step = |orders| step_of(StepKind::ServerChanged, object, said.join(", "), orders);
-        (!before.is_empty()).then(|| ServerChange { step: step(before), strict })
+        let is_something = !before.is_empty();
+        let step = PlanStep { kind: StepKind::ServerChanged, object, why: said.join(", "), orders: before };
+        is_something.then_some(ServerChange { step, strict })
     }
 }
 

@@ -203,9 +203,6 @@ fn other_sections(old: &[SectionPiece<'_>], new: &[SectionPiece<'_>]) -> ReloadR
     }
     match old.iter().zip(new).find(|(was, is)| !was.same_heading(is) || was.file != is.file) {
         Some((_, piece)) => piece.reason(piece.line, "sections stand in another order from here on"),
-        None => ReloadReason {
-            place: String::new(),
-            what: "there are more or fewer sections of one name".to_owned(),
-        },
+        None => ReloadReason::anywhere("there are more or fewer sections of one name"),
     }
 }

@@ -82,7 +82,7 @@ impl<'a> ToldRows<'a> {
         let empty = HashMap::new();
         let rows = self.0.get(backend.name.as_str()).unwrap_or(&empty);
         let reason = |server: &str, what: &str| {
-            Some(ReloadReason { place: format!("{}/{server}", backend.name), what: what.to_owned() })
+            Some(ReloadReason::at(format_args!("{}/{server}", backend.name), what))
         };
         if let Some(missing) = names.iter().find(|name| !rows.contains_key(name.as_str())) {
             return reason(

@@ -65,8 +65,7 @@ pub fn plan(
                 plan.checks.push(check);
             }
             Err(what) => {
-                plan.reasons
-                    .push(ReloadReason { place: file.path.display().to_string(), what: what.to_owned() });
+                plan.reasons.push(ReloadReason::at(file.path.display(), what));
             }
         }
     }

@@ -4,7 +4,7 @@
 //! at run time, as that would end listening at a socket that others share.
 
 use super::lines::difference;
-use super::plan::{Expect, OrderEffect, PlanOrder, PlanStep, ReloadReason, StepKind};
+use super::plan::{Expect, PlanOrder, PlanStep, ReloadReason, StepKind};
 use super::sections::SectionPiece;
 use super::side::{Side, SideLine};
 use super::words::{number, speakable};
@@ -88,7 +88,7 @@ impl NewLimit {
     }
 
     fn step(self, object: String, command: String) -> PlanStep {
-        let order = PlanOrder { command, payload: None, expect: Expect::Silence, effect: OrderEffect::Takes };
+        let order = PlanOrder::new(command, Expect::Silence);
         let why = format!("at most {} connections instead of {}", self.is, self.was);
         PlanStep { kind: StepKind::Limit, object, why, orders: vec![order] }
     }

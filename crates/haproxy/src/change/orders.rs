@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::plan::{Expect, OrderEffect, PlanOrder};
+use super::plan::{Expect, PlanOrder};
 
 /// What HAProxy says of an address that it has set, or that was so already. Of those of checks and agents it says nothing.
 const MOVED: &[&str] = &["changed from", "no need to change"];
@@ -11,35 +11,31 @@ const MOVED: &[&str] = &["changed from", "no need to change"];
 /// How long a server may have sessions before its removal is given up.
 const SESSIONS_END: Duration = Duration::from_secs(5);
 
-fn order(command: String, expect: Expect, effect: OrderEffect) -> PlanOrder {
-    PlanOrder { command, payload: None, expect, effect }
-}
-
 /// A server that is there, in maintenance.
 pub(super) fn add(object: &str, options: &str) -> PlanOrder {
     let registered = Expect::Words(&["New server registered"]);
-    order(format!("add server {object} {options}"), registered, OrderEffect::Prepares)
+    PlanOrder::new(format!("add server {object} {options}"), registered)
 }
 
 /// `enable health`, `enable agent`: of one that no client meets yet.
 pub(super) fn enable(what: &str, object: &str) -> PlanOrder {
-    order(format!("enable {what} {object}"), Expect::Silence, OrderEffect::Prepares)
+    PlanOrder::new(format!("enable {what} {object}"), Expect::Silence)
 }
 
 /// `set server B/S WORDS`, answered with nothing.
 pub(super) fn set(object: &str, words: &str) -> PlanOrder {
-    order(format!("set server {object} {words}"), Expect::Silence, OrderEffect::Takes)
+    PlanOrder::new(format!("set server {object} {words}"), Expect::Silence)
 }
 
 /// Where it is; answered with what was set.
 pub(super) fn address(object: &str, to: SocketAddr) -> PlanOrder {
     let command = format!("set server {object} addr {} port {}", to.ip(), to.port());
-    order(command, Expect::Words(MOVED), OrderEffect::Takes)
+    PlanOrder::new(command, Expect::Words(MOVED))
 }
 
 /// The most connections of a server.
 pub(super) fn limit(object: &str, connections: u32) -> PlanOrder {
-    order(format!("set maxconn server {object} {connections}"), Expect::Silence, OrderEffect::Takes)
+    PlanOrder::new(format!("set maxconn server {object} {connections}"), Expect::Silence)
 }
 
 /// As soon as it has no sessions.
@@ -49,5 +45,5 @@ pub(super) fn delete(object: &str) -> PlanOrder {
         not_yet: &["still has connections attached"],
         within: SESSIONS_END,
     };
-    order(format!("del server {object}"), expect, OrderEffect::Takes)
+    PlanOrder::new(format!("del server {object}"), expect)
 }

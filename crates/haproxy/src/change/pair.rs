@@ -3,7 +3,6 @@
 use super::capabilities::Capabilities;
 use super::expected::ExpectedServer;
 use super::mentions::Mentions;
-use super::plan::{PlanStep, StepKind};
 use super::proxy::{Proxy, Settled};
 use super::words::{literal, number, speakable_names};
 
@@ -42,14 +41,4 @@ pub(super) fn expected(name: &str, settled: &Settled) -> ExpectedServer {
         weight,
         disabled: (!agent).then_some(options.contains_key("disabled")),
     }
-}
-
-/// One step about a server.
-pub(super) fn step(
-    kind: StepKind,
-    object: String,
-    why: String,
-    orders: Vec<super::plan::PlanOrder>,
-) -> PlanStep {
-    PlanStep { kind, object, why, orders }
 }

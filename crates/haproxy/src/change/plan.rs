@@ -63,8 +63,6 @@ pub enum StepKind {
     CaFile,
     /// A revocation list (`crl-file`).
     CrlFile,
-    /// The entries of a `crt-list` or of a directory of certificates.
-    CertificateList,
     /// A map.
     Map,
     /// A file of patterns (`acl ... -f`).
@@ -83,8 +81,6 @@ pub struct PlanOrder {
     pub payload: Option<String>,
     /// What the answer must be.
     pub expect: Expect,
-    /// What it does to clients, for the order in which they are carried out.
-    pub effect: OrderEffect,
 }
 
 /// What HAProxy answers if it has done what was asked.
@@ -94,8 +90,6 @@ pub enum Expect {
     Silence,
     /// A line that contains one of these.
     Words(&'static [&'static str]),
-    /// Nothing, or a line that contains one of these.
-    SilenceOr(&'static [&'static str]),
     /// `New version created: N`
     Version,
     /// As the others, and the command is given again until this comes or the time is over: a server has sessions yet.
@@ -109,24 +103,39 @@ pub enum Expect {
     },
 }
 
-/// What an order does to clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderEffect {
-    /// No client notices: it prepares something that no client meets yet, and [`PlanStep::orders`] that undo it are not needed
-    /// where a reload follows.
-    Prepares,
-    /// New clients meet the new state from here on.
-    Takes,
-}
-
 /// How many things of each kind a plan changes: `3 servers added, 1 certificate`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlanTally(pub Vec<(StepKind, usize)>);
 
+impl ReloadReason {
+    /// At a place, in words.
+    pub fn at(place: impl fmt::Display, what: impl Into<String>) -> Self {
+        Self { place: place.to_string(), what: what.into() }
+    }
+
+    /// At no place of the files.
+    pub fn anywhere(what: impl Into<String>) -> Self {
+        Self { place: String::new(), what: what.into() }
+    }
+}
+
+impl PlanOrder {
+    /// A command without a payload.
+    pub fn new(command: String, expect: Expect) -> Self {
+        Self { command, payload: None, expect }
+    }
+
+    /// With this payload.
+    #[must_use]
+    pub fn with_payload(self, payload: String) -> Self {
+        Self { payload: Some(payload), ..self }
+    }
+}
+
 impl fmt::Debug for PlanOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.payload.as_ref().map_or(0, String::len);
-        write!(f, "PlanOrder({:?}, {bytes} bytes, {:?}, {:?})", self.command, self.expect, self.effect)
+        write!(f, "PlanOrder({:?}, {bytes} bytes, {:?})", self.command, self.expect)
     }
 }
 
@@ -161,7 +170,6 @@ impl StepKind {
             Self::Certificate => ("certificate", "certificates"),
             Self::CaFile => ("CA file", "CA files"),
             Self::CrlFile => ("CRL file", "CRL files"),
-            Self::CertificateList => ("list of certificates", "lists of certificates"),
             Self::Map => ("map", "maps"),
             Self::AclFile => ("ACL file", "ACL files"),
             Self::Limit => ("limit", "limits"),

@@ -2,7 +2,7 @@
 
 use super::body::ServerEntry;
 use super::orders;
-use super::pair::{Pair, step};
+use super::pair::Pair;
 use super::plan::{PlanStep, ReloadReason, StepKind};
 
 /// In maintenance it gets no new clients; it is deleted when its last session has ended.
@@ -19,7 +19,8 @@ pub(super) fn step_of(pair: &Pair<'_, '_>, server: &ServerEntry<'_>) -> Result<P
         return Err(format!("the server `{object}` is gone, and this HAProxy deletes none at run time"));
     }
     let orders = vec![orders::set(&object, "state maint"), orders::delete(&object)];
-    Ok(step(StepKind::ServerRemoved, object, "it is not in the file any more".to_owned(), orders))
+    let why = "it is not in the file any more".to_owned();
+    Ok(PlanStep { kind: StepKind::ServerRemoved, object, why, orders })
 }
 
 /// [`step_of`], or at which line it stood.

@@ -44,7 +44,7 @@ impl<'a> SectionPiece<'a> {
 
     /// Why it needs a reload, at a line of it.
     pub(super) fn reason(&self, line: usize, what: impl Into<String>) -> ReloadReason {
-        ReloadReason { place: format!("{}:{line}", self.file.display()), what: what.into() }
+        ReloadReason::at(format_args!("{}:{line}", self.file.display()), what)
     }
 
     /// Whether both begin alike.

@@ -193,7 +193,6 @@ impl Expect {
         let met = match self {
             Self::Silence => answer.trim().is_empty(),
             Self::Words(words) => has_one_of(answer, words),
-            Self::SilenceOr(words) => answer.trim().is_empty() || has_one_of(answer, words),
             Self::Version => version_in(answer).is_some(),
             Self::Eventually { done, .. } => has_one_of(answer, done),
         };

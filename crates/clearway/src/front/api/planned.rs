@@ -113,7 +113,7 @@ pub fn not_applied(applied: Applied) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use clearway_haproxy::change::{Expect, OrderEffect, PlanOrder, StepKind};
+    use clearway_haproxy::change::{Expect, PlanOrder, StepKind};
 
     use super::*;
 
@@ -123,7 +123,6 @@ mod tests {
             command: command.to_owned(),
             payload: payload.map(str::to_owned),
             expect: Expect::Silence,
-            effect: OrderEffect::Prepares,
         };
         let orders =
             vec![order("set ssl cert /a.pem", Some("SECRET\nKEY\n")), order("commit ssl cert /a.pem", None)];

@@ -1,7 +1,7 @@
 //! A certificate with its key in one file, certificates of authorities, and lists of revoked ones.
 
 use super::super::capabilities::Capabilities;
-use super::super::plan::{Expect, OrderEffect, PlanOrder, PlanStep, StepKind};
+use super::super::plan::{Expect, PlanOrder, PlanStep, StepKind};
 use super::check::{FileAnswer, FileCheck, USED};
 
 /// The transaction is ours: with `updated` in its place, another program has begun one that would be taken with it.
@@ -58,15 +58,9 @@ fn transaction(
     if payload.len() > longest {
         return Err("it is longer than what the runtime API takes (`tune.bufsize`)");
     }
-    let order = |command: String, payload, words, effect| PlanOrder {
-        command,
-        payload,
-        expect: Expect::Words(words),
-        effect,
-    };
     let orders = vec![
-        order(format!("set ssl {word} {name}"), Some(payload), BEGUN, OrderEffect::Prepares),
-        order(format!("commit ssl {word} {name}"), None, &["Success!"], OrderEffect::Takes),
+        PlanOrder::new(format!("set ssl {word} {name}"), Expect::Words(BEGUN)).with_payload(payload),
+        PlanOrder::new(format!("commit ssl {word} {name}"), Expect::Words(&["Success!"])),
     ];
     let why = "another content".to_owned();
     let check = FileCheck { command: format!("show ssl {word} {name}"), answer: FileAnswer::With(USED) };

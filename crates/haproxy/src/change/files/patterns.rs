@@ -1,6 +1,7 @@
 //! Maps and patterns: a new version is made, filled, and taken.
 
-use super::super::plan::{Expect, OrderEffect, PlanOrder, PlanStep, StepKind};
+use super::super::plan::{Expect, PlanOrder, PlanStep, StepKind};
+use super::super::words::speakable;
 use super::check::{FileAnswer, FileCheck};
 
 /// What an entry may be without doubt about how HAProxy reads it, from a file and over the runtime API.
@@ -25,7 +26,7 @@ pub(super) fn map(name: &str, text: &str, longest: usize) -> Result<(PlanStep, F
         let payload = std::mem::take(payload);
         if !payload.is_empty() {
             let command = format!("add map @{{version}} {name}");
-            filled.push(order(command, Some(payload), Expect::Silence, OrderEffect::Prepares));
+            filled.push(PlanOrder::new(command, Expect::Silence).with_payload(payload));
         }
     };
     for line in &lines {
@@ -45,9 +46,7 @@ pub(super) fn acl(name: &str, text: &str) -> Result<(PlanStep, FileCheck), &'sta
     if lines.iter().any(|line| !is_plain(line)) {
         return Err(UNUSUAL);
     }
-    let add = |line: &String| {
-        order(format!("add acl @{{version}} {name} {line}"), None, Expect::Silence, OrderEffect::Prepares)
-    };
+    let add = |line: &String| PlanOrder::new(format!("add acl @{{version}} {name} {line}"), Expect::Silence);
     let filled = lines.iter().map(add).collect();
     Ok(versioned(StepKind::AclFile, "acl", name, filled, lines))
 }
@@ -66,9 +65,8 @@ fn versioned(
     filled: Vec<PlanOrder>,
     lines: Vec<String>,
 ) -> (PlanStep, FileCheck) {
-    let prepare = order(format!("prepare {word} {name}"), None, Expect::Version, OrderEffect::Prepares);
-    let commit =
-        order(format!("commit {word} @{{version}} {name}"), None, Expect::Silence, OrderEffect::Takes);
+    let prepare = PlanOrder::new(format!("prepare {word} {name}"), Expect::Version);
+    let commit = PlanOrder::new(format!("commit {word} @{{version}} {name}"), Expect::Silence);
     let orders = [prepare].into_iter().chain(filled).chain([commit]).collect();
     let count = lines.len();
     let why = format!("another content, with {count} {}", if count == 1 { "entry" } else { "entries" });
@@ -76,13 +74,7 @@ fn versioned(
     (step, FileCheck { command: format!("show {word} {name}"), answer: FileAnswer::Entries(lines) })
 }
 
-fn order(command: String, payload: Option<String>, expect: Expect, effect: OrderEffect) -> PlanOrder {
-    PlanOrder { command, payload, expect, effect }
-}
-
-/// Whether the runtime API takes it for one word, as it is.
+/// Whether the runtime API takes it for one word, as it is; `@` begins the number of a version.
 pub(super) fn is_plain(word: &str) -> bool {
-    let plain =
-        |c: char| c.is_ascii_graphic() && !matches!(c, ';' | '\\' | '"' | '\'' | '<' | '#' | '@' | '$');
-    !word.is_empty() && word.chars().all(plain)
+    speakable(word) && !word.contains('@')
 }

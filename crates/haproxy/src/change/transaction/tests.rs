@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::change::plan::{OrderEffect, StepKind};
+use crate::change::plan::StepKind;
 
 /// Answers in this order, and remembers what it was asked.
 #[derive(Default)]
@@ -24,12 +24,7 @@ impl Wire for ToldRows {
 }
 
 fn order(command: &str, payload: Option<&str>, expect: Expect) -> PlanOrder {
-    PlanOrder {
-        command: command.to_owned(),
-        payload: payload.map(str::to_owned),
-        expect,
-        effect: OrderEffect::Takes,
-    }
+    PlanOrder { payload: payload.map(str::to_owned), ..PlanOrder::new(command.to_owned(), expect) }
 }
 
 fn plan(orders: Vec<PlanOrder>) -> Plan {

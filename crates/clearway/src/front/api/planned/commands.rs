@@ -83,7 +83,7 @@ impl ToldCommand {
 
 #[cfg(test)]
 mod tests {
-    use clearway_haproxy::change::{Expect, OrderEffect};
+    use clearway_haproxy::change::Expect;
 
     use super::*;
 
@@ -92,7 +92,6 @@ mod tests {
             command: command.to_owned(),
             payload: payload.map(str::to_owned),
             expect: Expect::Silence,
-            effect: OrderEffect::Prepares,
         };
         let orders = orders.iter().map(order).collect();
         PlanStep { kind, object: object.to_owned(), why: String::new(), orders }
